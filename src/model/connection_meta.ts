@@ -1,0 +1,31 @@
+/**
+ * What `resolve` finds out about a connection before its first byte is read: who is calling, whom,
+ * and whose policy applies. Frozen for the life of the connection, as in bpf_metadata.cc.
+ *
+ *     ingress: subject = original destination, remote = source,      port = destination port
+ *     egress:  subject = original source,      remote = destination, port = destination port
+ */
+import type { IpText, SocketAddress } from './address.ts';
+import type { Direction, Identity, Port, ProxyId } from './identity.ts';
+
+/** Where the remote identity came from; "none" means nobody knew it, so it is world. */
+export type IdentitySource = 'fixed' | 'endpoints' | 'bpf-ipcache' | 'redirect-record' | 'none';
+
+export interface ConnectionMeta {
+  /** Unique in the process. */
+  readonly connectionId: number;
+  readonly listener: string;
+  readonly proxyId: ProxyId;
+  readonly direction: Direction;
+  /** The client's address, as the redirect or the PROXY header tells it. */
+  readonly source: SocketAddress;
+  readonly destination: SocketAddress;
+  /** Where we connect to: the destination, or the listener's fixed upstream. */
+  readonly upstream: SocketAddress;
+  /** The address whose policy applies. */
+  readonly endpointIp: IpText;
+  /** The port that the policy is asked for. */
+  readonly port: Port;
+  readonly remoteIdentity: Identity;
+  readonly identitySource: IdentitySource;
+}

@@ -1,0 +1,135 @@
+/**
+ * What can go wrong on the data plane, each with who is to blame and what the client sees. A
+ * fault is data: `proxy/local_reply` turns it into bytes, `observe/` into a log field and a label.
+ */
+export type Blame = 'downstream' | 'upstream' | 'control' | 'internal';
+
+export interface FaultSpec {
+  readonly blame: Blame;
+  /** HTTP status of the local reply; 0 when the connection is only closed or reset. */
+  readonly status: number;
+  readonly about: string;
+}
+
+export const FAULTS = {
+  // the client's
+  'malformed-request-line': fault(
+    'downstream',
+    400,
+    'the request line breaks the grammar of RFC 9112 3',
+  ),
+  'malformed-field': fault('downstream', 400, 'a field line breaks the grammar of RFC 9112 5'),
+  'malformed-target': fault(
+    'downstream',
+    400,
+    'the request target breaks the grammar of RFC 9112 3.2',
+  ),
+  'malformed-host': fault(
+    'downstream',
+    400,
+    'not exactly one Host field with a valid value (RFC 9112 3.2)',
+  ),
+  'malformed-content-length': fault(
+    'downstream',
+    400,
+    'Content-Length is not one number (RFC 9112 6.3)',
+  ),
+  'malformed-transfer-encoding': fault(
+    'downstream',
+    400,
+    'Transfer-Encoding is not exactly "chunked" (RFC 9112 6.1)',
+  ),
+  'ambiguous-framing': fault(
+    'downstream',
+    400,
+    'both Content-Length and Transfer-Encoding (RFC 9112 6.1)',
+  ),
+  'malformed-chunk': fault(
+    'downstream',
+    400,
+    'the chunked coding breaks its grammar (RFC 9112 7.1)',
+  ),
+  'malformed-expect': fault(
+    'downstream',
+    417,
+    'an expectation other than 100-continue (RFC 9110 10.1.1)',
+  ),
+  'malformed-upgrade': fault(
+    'downstream',
+    400,
+    'an upgrade that is not one protocol on a request without content',
+  ),
+  'early-tunnel-bytes': fault('downstream', 400, 'too many bytes before the upgrade was accepted'),
+  'malformed-proxy-protocol': fault(
+    'downstream',
+    0,
+    'the PROXY protocol header breaks its grammar',
+  ),
+  'malformed-client-hello': fault('downstream', 0, 'the TLS ClientHello cannot be read'),
+  'unsupported-version': fault('downstream', 505, 'an HTTP version other than 1.0 and 1.1'),
+  'http10-refused': fault('downstream', 426, 'HTTP/1.0, which is not enabled'),
+  'connect-refused': fault('downstream', 405, 'CONNECT is not offered'),
+  'unsupported-method': fault('downstream', 501, 'an unknown transfer coding or method form'),
+  'target-too-long': fault('downstream', 414, 'the request target is longer than targetBytesMax'),
+  'head-too-large': fault(
+    'downstream',
+    431,
+    'the head is larger than headBytesMax or headFieldCountMax',
+  ),
+  'head-timeout': fault('downstream', 408, 'the head did not arrive within headTimeoutMs'),
+  'body-timeout': fault('downstream', 408, 'content stopped for longer than bodyTimeoutMs'),
+  'detect-timeout': fault(
+    'downstream',
+    0,
+    'no bytes that tell the protocol within detectTimeoutMs',
+  ),
+  'proxy-protocol-timeout': fault('downstream', 0, 'no PROXY header within proxyProtocolTimeoutMs'),
+  'unknown-protocol': fault(
+    'downstream',
+    400,
+    'the first bytes are of no protocol that can be judged',
+  ),
+  'downstream-closed': fault('downstream', 0, 'the client closed before the response was complete'),
+  'downstream-reset': fault('downstream', 0, 'the client reset the connection'),
+
+  // the upstream's
+  'connect-failed': fault(
+    'upstream',
+    503,
+    'the upstream refused the connection or cannot be reached',
+  ),
+  'connect-timeout': fault('upstream', 504, 'the upstream did not accept within connectTimeoutMs'),
+  'upstream-closed': fault('upstream', 503, 'the upstream closed before a complete response head'),
+  'upstream-reset': fault('upstream', 503, 'the upstream reset the connection'),
+  'upstream-truncated': fault('upstream', 0, 'the upstream closed in the middle of its response'),
+  'malformed-response': fault('upstream', 502, 'the response breaks the grammar of RFC 9112'),
+  'response-head-too-large': fault('upstream', 502, 'the response head is larger than its bounds'),
+  'unexpected-upgrade': fault(
+    'upstream',
+    502,
+    'the upstream switched protocols without being asked',
+  ),
+  'stream-idle-timeout': fault('upstream', 504, 'nothing moved for streamIdleTimeoutMs'),
+  'request-timeout': fault(
+    'upstream',
+    504,
+    'the response was not complete within requestTimeoutMs',
+  ),
+
+  // ours
+  overloaded: fault('internal', 503, 'the proxy is at its bound of connections or memory'),
+  draining: fault('internal', 503, 'the proxy is shutting down'),
+  'internal-error': fault('internal', 500, 'an error of the proxy itself'),
+  'no-destination': fault('internal', 0, 'the original destination is not known'),
+  'policy-changed': fault(
+    'control',
+    0,
+    'the connection is no longer allowed by the policy in force',
+  ),
+} as const satisfies Record<string, FaultSpec>;
+
+export type Fault = keyof typeof FAULTS;
+
+function fault(blame: Blame, status: number, about: string): FaultSpec {
+  return { blame, status, about };
+}

@@ -1,0 +1,226 @@
+/**
+ * Every bound and every time-out of the program, with its default and its range. Nothing else in
+ * `src/` may hold one: a queue, buffer, cache or loop takes its bound from here.
+ *
+ * Defaults follow Envoy's edge advice and Cilium's agent where they agree, and are stricter where
+ * an attack says so. The configuration's `limits:` accepts exactly these names; time-outs are in
+ * milliseconds, and 0 means "off" where the range begins at 0.
+ */
+export interface LimitSpec {
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+  readonly about: string;
+}
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const SECOND = 1000;
+const HOUR = 3600 * SECOND;
+
+export const LIMITS = {
+  // heads
+  headBytesMax: spec(
+    60 * KIB,
+    1 * KIB,
+    1 * MIB,
+    'bytes of a request head, start line included; above: 431',
+  ),
+  headFieldCountMax: spec(100, 1, 10_000, 'field lines of a request head; above: 431'),
+  targetBytesMax: spec(32 * KIB, 256, 512 * KIB, 'bytes of a request target; above: 414'),
+  responseHeadBytesMax: spec(60 * KIB, 1 * KIB, 1 * MIB, 'bytes of a response head; above: 502'),
+  responseFieldCountMax: spec(200, 1, 10_000, 'field lines of a response head; above: 502'),
+  informationalResponseCountMax: spec(16, 1, 1000, '1xx responses to one request; above: 502'),
+
+  // content
+  chunkExtensionBytesMax: spec(1 * KIB, 0, 64 * KIB, 'bytes of the extensions of one chunk'),
+  chunkExtensionTotalBytesMax: spec(
+    16 * KIB,
+    0,
+    1 * MIB,
+    'bytes of chunk extensions of one message',
+  ),
+  trailerBytesMax: spec(8 * KIB, 0, 1 * MIB, 'bytes of a trailer section'),
+  trailerFieldCountMax: spec(32, 0, 1000, 'field lines of a trailer section'),
+  discardedContentBytesMax: spec(
+    64 * KIB,
+    0,
+    64 * MIB,
+    'bytes of a refused request that are read and dropped to keep the connection',
+  ),
+  bufferBytesMax: spec(
+    64 * KIB,
+    4 * KIB,
+    16 * MIB,
+    'bytes waiting in one direction before the other side is paused',
+  ),
+  pipelinedBytesMax: spec(
+    64 * KIB,
+    1 * KIB,
+    1 * MIB,
+    'bytes of later requests held while one is in flight; then the client is paused',
+  ),
+  earlyTunnelBytesMax: spec(
+    16 * KIB,
+    0,
+    1 * MIB,
+    'bytes held after an upgrade request until the upstream accepts it; above: 400',
+  ),
+  detectBytesMax: spec(
+    16 * KIB,
+    64,
+    64 * KIB,
+    'bytes read to tell the protocol and the server name of a connection',
+  ),
+  proxyProtocolBytesMax: spec(536, 232, 4 * KIB, 'bytes of a PROXY protocol header'),
+
+  // connections
+  connectionCountMax: spec(
+    10_000,
+    1,
+    1_000_000,
+    'downstream connections of one worker; above: 503 and close',
+  ),
+  requestsPerConnectionMax: spec(
+    0,
+    0,
+    1_000_000_000,
+    'requests on one connection before it is closed; 0: no bound',
+  ),
+  memoryBytesMax: spec(
+    1024 * MIB,
+    64 * MIB,
+    1024 * 1024 * MIB,
+    'resident memory of one worker above which new work gets 503',
+  ),
+  upstreamRetryCountMax: spec(
+    1,
+    0,
+    1,
+    'times that an idempotent request without content is sent again after a stale connection',
+  ),
+
+  // time
+  headTimeoutMs: spec(
+    10 * SECOND,
+    100,
+    1 * HOUR,
+    'from the first byte of a head to its last; above: 408',
+  ),
+  bodyTimeoutMs: spec(
+    60 * SECOND,
+    100,
+    1 * HOUR,
+    'between two reads of request content; above: 408',
+  ),
+  idleTimeoutMs: spec(1 * HOUR, 100, 24 * HOUR, 'a connection without a request'),
+  streamIdleTimeoutMs: spec(
+    300 * SECOND,
+    0,
+    24 * HOUR,
+    'a request or tunnel on which neither side moves a byte; above: 504 or close',
+  ),
+  requestTimeoutMs: spec(
+    0,
+    0,
+    24 * HOUR,
+    'from a request head to the end of its response; above: 504 or close',
+  ),
+  connectTimeoutMs: spec(
+    2 * SECOND,
+    10,
+    5 * 60 * SECOND,
+    'a connection attempt to the upstream; above: 504',
+  ),
+  detectTimeoutMs: spec(
+    10 * SECOND,
+    100,
+    1 * HOUR,
+    'from accept to the first bytes that tell the protocol',
+  ),
+  proxyProtocolTimeoutMs: spec(
+    5 * SECOND,
+    100,
+    1 * HOUR,
+    'from accept to a whole PROXY protocol header',
+  ),
+  drainTimeoutMs: spec(5 * SECOND, 0, 1 * HOUR, 'from SIGTERM to cutting what is still open'),
+  delayedCloseTimeoutMs: spec(
+    1 * SECOND,
+    0,
+    60 * SECOND,
+    'waiting for the client to read our last reply before its socket is closed',
+  ),
+  sweepIntervalMs: spec(
+    100,
+    10,
+    10 * SECOND,
+    'how often time-outs are looked at: their resolution',
+  ),
+
+  // policy
+  policyBytesMax: spec(64 * MIB, 1 * KIB, 1024 * MIB, 'bytes of all policy files together'),
+  policyFileCountMax: spec(100_000, 1, 10_000_000, 'policy files in force together'),
+  yamlAliasCountMax: spec(100, 0, 100_000, 'expanded aliases of one YAML document'),
+  regexBytesMax: spec(4 * KIB, 16, 1 * MIB, 'bytes of one regular expression'),
+  regexMemoryBytesMax: spec(
+    1 * MIB,
+    16 * KIB,
+    256 * MIB,
+    'memory of one compiled regular expression',
+  ),
+  regexSetMemoryBytesMax: spec(
+    64 * MIB,
+    64 * KIB,
+    2048 * MIB,
+    'memory of the pattern set of one port',
+  ),
+  identityCountMax: spec(1_000_000, 1, 16_000_000, 'identities known at once'),
+  viewCacheCountMax: spec(4096, 1, 1_000_000, 'cached (port, remote) views of one port policy'),
+
+  // observation and control
+  accessLogBufferBytesMax: spec(
+    4 * MIB,
+    4 * KIB,
+    1024 * MIB,
+    'access log bytes waiting for a slow sink; above: records are dropped and counted',
+  ),
+  metricPolicyLabelCountMax: spec(
+    10_000,
+    10,
+    1_000_000,
+    'rules that get their own hit counter; above: they share one',
+  ),
+  adminBodyBytesMax: spec(1 * MIB, 1 * KIB, 64 * MIB, 'bytes of a request to the admin server'),
+  reloadDelayMs: spec(100, 0, 60 * SECOND, 'quiet time after a file change before it is read'),
+  restartBackoffMinMs: spec(
+    100,
+    1,
+    60 * SECOND,
+    'first wait before a dead worker is started again',
+  ),
+  restartBackoffMaxMs: spec(
+    30 * SECOND,
+    1,
+    1 * HOUR,
+    'longest wait before a dead worker is started again',
+  ),
+  workerReplyTimeoutMs: spec(
+    5 * SECOND,
+    100,
+    60 * SECOND,
+    'waiting for a worker to answer the supervisor',
+  ),
+} as const satisfies Record<string, LimitSpec>;
+
+export type LimitName = keyof typeof LIMITS;
+
+export type Limits = { readonly [Name in LimitName]: number };
+
+export const DEFAULT_LIMITS: Limits = Object.freeze(
+  Object.fromEntries(Object.entries(LIMITS).map(([name, { default: value }]) => [name, value])),
+) as Limits;
+
+function spec(value: number, min: number, max: number, about: string): LimitSpec {
+  return { default: value, min, max, about };
+}

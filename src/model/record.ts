@@ -1,0 +1,48 @@
+/**
+ * The one record that every request (and every connection refused before its first request) ends
+ * in, on every path. The proxy fills it; `observe/` makes the log line and the counters of it.
+ */
+import type { ConnectionMeta } from './connection_meta.ts';
+import type { Decision } from './decision.ts';
+import type { Fault } from './fault.ts';
+import type { RequestHead } from './request_head.ts';
+
+/** What happened, not what was decided: an allowed request can still end in an error. */
+export type FlowVerdict = 'forwarded' | 'denied' | 'error';
+
+/** Who made the response that the client saw; "none" when it saw none. */
+export type ResponseSource = 'upstream' | 'local' | 'none';
+
+export interface RequestRecord {
+  readonly meta: ConnectionMeta;
+  readonly verdict: FlowVerdict;
+  /** What the enforced policy said; null when the request never got so far. */
+  readonly decision: Decision | null;
+  /** What the policy with its dry-run parts says, when that is not what is enforced. */
+  readonly shadowDecision: Decision | null;
+  /** True when `decision` is a denial that `--dry-run` let through. */
+  readonly isDryRun: boolean;
+  readonly policyRevision: number;
+  /** Null when the head could not be read, or when the connection itself was refused. */
+  readonly head: RequestHead | null;
+  readonly fault: Fault | null;
+  /** 0 when no response was sent. */
+  readonly status: number;
+  readonly responseSource: ResponseSource;
+  readonly grpcStatus: number | null;
+  /** Server name of a TLS connection, else "". */
+  readonly serverName: string;
+  /** Head and content bytes from the client, and to it. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Milliseconds since the epoch at the first byte of the request. */
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+  /** Of the duration, what the proxy itself took from head to verdict. */
+  readonly overheadMs: number;
+}
+
+/** Given to the data plane; never throws, never blocks. */
+export interface Recorder {
+  record(record: RequestRecord): void;
+}

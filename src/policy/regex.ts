@@ -1,0 +1,33 @@
+/**
+ * What the engine needs of a regular expression library; `regex/` implements it with RE2 and is
+ * its only importer. Patterns match the whole subject (Envoy's safe_regex), subjects are bytes.
+ * Running out of memory is a value, not an exception: the caller denies and counts.
+ */
+export const MATCH_NO = 0;
+export const MATCH_YES = 1;
+export const MATCH_FAILED = -1;
+
+export type MatchOutcome = typeof MATCH_NO | typeof MATCH_YES | typeof MATCH_FAILED;
+
+export interface Regex {
+  readonly pattern: string;
+  test(subject: Uint8Array): MatchOutcome;
+}
+
+/** Many patterns in one automaton: the cost of a match does not grow with their number. */
+export interface RegexSet {
+  readonly patterns: readonly string[];
+  /** Ascending indexes into `patterns` of all that match, or null when the set failed. */
+  match(subject: Uint8Array): readonly number[] | null;
+}
+
+/** `message` is RE2's own, fit for a person; the caller adds where the pattern stands. */
+export type RegexResult<Compiled> =
+  | { readonly kind: 'ok'; readonly regex: Compiled }
+  | { readonly kind: 'error'; readonly message: string };
+
+export interface RegexEngine {
+  compile(pattern: string): RegexResult<Regex>;
+  /** Every pattern must have compiled alone before. */
+  compileSet(patterns: readonly string[]): RegexResult<RegexSet>;
+}

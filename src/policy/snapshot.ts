@@ -1,0 +1,67 @@
+/**
+ * Compiled policy at one moment. A snapshot is built whole, off the hot path, and swapped in by
+ * replacing one reference; nothing in it changes afterwards (caches aside, which are bounded and
+ * invisible). Asking for what it does not know gives DENY_ALL, never undefined.
+ */
+import type { RuleRef } from '../model/decision.ts';
+import type { Direction, Identity, Port, Protocol, ProxyId } from '../model/identity.ts';
+
+export interface PolicySnapshot {
+  readonly revision: number;
+  /** Every rule that a decision can name; `RuleRef.index` points here. */
+  readonly rules: readonly RuleRef[];
+  /** Names of the policies (CNP, CCNP, NPDS) in force, sorted. */
+  readonly policyNames: readonly string[];
+  /** Longest prefix → identity, as far as the endpoints file and the policies' CIDRs know. */
+  readonly ipcache: IdentityLookup;
+  readonly labels: LabelLookup;
+  /** The endpoint that owns the address; its port policies deny all when there is none. */
+  endpoint(ip: string): CompiledEndpoint;
+  /** By "namespace/name"; null when there is none (tools say so, the proxy asks by address). */
+  endpointNamed(name: string): CompiledEndpoint | null;
+  endpoints(): readonly CompiledEndpoint[];
+  /**
+   * The same with the policies in dry-run counted in; null when no policy is in dry-run. This
+   * snapshot is what is enforced, `shadow` is only judged, logged and counted.
+   */
+  readonly shadow: PolicySnapshot | null;
+}
+
+export interface IdentityLookup {
+  /** Null when no prefix covers the address. */
+  lookup(ip: string): Identity | null;
+}
+
+export interface LabelLookup {
+  /** Sorted "source:key=value"; empty when the identity is not known. */
+  labelsOf(identity: Identity): readonly string[];
+}
+
+export interface CompiledEndpoint {
+  readonly name: string;
+  readonly endpointId: number;
+  readonly endpointIps: readonly string[];
+  /** False for the DENY_ALL that stands in for an address without policy. */
+  readonly isKnown: boolean;
+  port(direction: Direction, protocol: Protocol, port: Port): CompiledPort;
+}
+
+/** The rules of one disjoint port range, in the order in which they are asked. */
+export interface CompiledPort {
+  readonly direction: Direction;
+  readonly protocol: Protocol;
+  /** True when any rule of the range has HTTP rules. */
+  readonly hasHttpRules: boolean;
+  readonly hasDnsRules: boolean;
+  /**
+   * The rules that can apply to one remote on one listener, made once and cached: what a
+   * connection holds on to until the snapshot changes, and hands to `decide`.
+   */
+  view(proxyId: ProxyId, remote: Identity): RemoteView;
+}
+
+/** Opaque outside of `policy/`. */
+export interface RemoteView {
+  readonly port: CompiledPort;
+  readonly hasHttpRules: boolean;
+}

@@ -42,7 +42,28 @@ export interface RequestRecord {
   readonly overheadMs: number;
 }
 
-/** Given to the data plane; never throws, never blocks. */
+export type UpstreamConnectOutcome = 'connected' | 'failed' | 'timeout';
+
+/** Why a downstream connection ended, for counters. */
+export type CloseCause =
+  | 'finished'
+  | 'downstream-closed'
+  | 'upstream-closed'
+  | 'fault'
+  | 'denied'
+  | 'timeout'
+  | 'policy-changed'
+  | 'overloaded'
+  | 'drained';
+
+/** Given to the data plane; its methods never throw and never block. */
 export interface Recorder {
+  /** Exactly once for each request, and for each connection refused before its first request. */
   record(record: RequestRecord): void;
+  connectionOpened(listener: string): void;
+  connectionClosed(listener: string, cause: CloseCause): void;
+  upstreamConnected(listener: string, outcome: UpstreamConnectOutcome, durationMs: number): void;
+  upstreamRetried(listener: string): void;
+  /** An exception that was caught at the edge of one connection: a bug of ours, counted loudly. */
+  internalError(where: string, error: unknown): void;
 }

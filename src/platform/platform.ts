@@ -1,0 +1,22 @@
+/**
+ * The doors to the outside that the data plane uses, as interfaces, so that tests can own time.
+ * `platform/node_platform.ts` is the real thing.
+ */
+export interface Platform {
+  readonly clock: Clock;
+  readonly timers: Timers;
+}
+
+export interface Clock {
+  /** Milliseconds of a monotonic clock, with fractions: for durations. */
+  nowMs(): number;
+  /** Milliseconds since the epoch: for log records only. */
+  wallMs(): number;
+}
+
+export interface Timers {
+  /** Calls `task` every `intervalMs` until the returned function is called. Does not keep the process alive. */
+  every(intervalMs: number, task: () => void): () => void;
+  /** Calls `task` once after `delayMs` unless the returned function is called before. */
+  after(delayMs: number, task: () => void): () => void;
+}

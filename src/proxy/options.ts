@@ -1,0 +1,84 @@
+/**
+ * What the data plane is started with: plain values, already valid. `config/` makes them from the
+ * user's file; tests make them by hand.
+ */
+import type { SocketAddress } from '../model/address.ts';
+import type { Direction, Identity, ProxyId } from '../model/identity.ts';
+import type { Limits } from '../model/limits.ts';
+import type { Recorder } from '../model/record.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { PolicySnapshot } from '../policy/snapshot.ts';
+
+export interface DataPlaneOptions {
+  readonly listeners: readonly ListenerOptions[];
+  readonly limits: Limits;
+  readonly behaviour: Behaviour;
+  /** The snapshot in force; read once for each decision, never kept beyond it. */
+  readonly currentSnapshot: () => PolicySnapshot;
+  readonly recorder: Recorder;
+  readonly platform: Platform;
+}
+
+export interface ListenerOptions {
+  readonly name: string;
+  readonly address: SocketAddress;
+  readonly direction: Direction;
+  readonly proxyId: ProxyId;
+  readonly destination: DestinationOption;
+  readonly upstream: UpstreamOption;
+  readonly identity: IdentityOption;
+  /** SO_REUSEPORT, so that several workers share the port. */
+  readonly isPortShared: boolean;
+}
+
+export type DestinationOption =
+  | { readonly kind: 'fixed'; readonly address: SocketAddress }
+  /** The accepted socket's own address (TPROXY, bpf_sk_assign). */
+  | { readonly kind: 'local-address' }
+  /** PROXY protocol v1 or v2, required on every connection. */
+  | { readonly kind: 'proxy-protocol' };
+
+export type UpstreamOption =
+  | { readonly kind: 'fixed'; readonly address: SocketAddress }
+  | { readonly kind: 'original-destination' };
+
+/** Sources are asked in order; the first that knows the address wins, else world. */
+export type IdentityOption =
+  | { readonly kind: 'fixed'; readonly identity: Identity }
+  | { readonly kind: 'sources'; readonly sources: readonly IdentitySourceName[] };
+
+export const IDENTITY_SOURCE_NAMES = ['endpoints'] as const;
+
+export type IdentitySourceName = (typeof IDENTITY_SOURCE_NAMES)[number];
+
+export interface Behaviour {
+  /** Judge, log and count, but let denied requests through. */
+  readonly isDryRun: boolean;
+  readonly isHttp10Enabled: boolean;
+  readonly areTrailersForwarded: boolean;
+  /** RFC 3986 normalisation, merged slashes, %2F and %5C unescaped by redirect: as Cilium's agent sets it. */
+  readonly isPathNormalised: boolean;
+  readonly denial: DenialOptions;
+}
+
+export interface DenialOptions {
+  readonly status: number;
+  /** CRLF is appended unless it ends in one (l7policy.cc). */
+  readonly body: string;
+  readonly contentType: string;
+  /** Names policy and reason in a `proxy-status` field (RFC 9209): off, as it tells the rules. */
+  readonly isReasonShown: boolean;
+}
+
+export const DEFAULT_BEHAVIOUR: Behaviour = Object.freeze({
+  isDryRun: false,
+  isHttp10Enabled: false,
+  areTrailersForwarded: false,
+  isPathNormalised: true,
+  denial: Object.freeze({
+    status: 403,
+    body: 'Access denied\r\n',
+    contentType: 'text/plain',
+    isReasonShown: false,
+  }),
+});

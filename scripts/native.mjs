@@ -10,9 +10,9 @@
  * that compiles and will not load.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -23,12 +23,13 @@ main();
 
 function main() {
   const node = findNode();
+  putFirstOnScriptPath(node);
   if (loads(node)) return;
   const re2 = packageDir('re2');
   if (re2 === null) fail('the package re2 is not installed', ['npm ci']);
-  console.log('sallyport: compiling re2 for the project\'s Node (about two minutes, once) ...');
+  console.log("sallyport: compiling re2 for the project's Node (about two minutes, once) ...");
   const log = build(node, re2);
-  if (!loads(node)) fail('re2 could not be compiled for the project\'s Node', hints(), log);
+  if (!loads(node)) fail("re2 could not be compiled for the project's Node", hints(), log);
   console.log('sallyport: re2 is ready.');
 }
 
@@ -51,6 +52,20 @@ function findNode() {
   );
 }
 
+/**
+ * npm puts node_modules/.bin first on the PATH of every script. Of two optional packages that both
+ * bring a `node`, npm 10 removes the link of the one it installed together with that of the one it
+ * skipped, so the link is made here.
+ */
+function putFirstOnScriptPath(node) {
+  if (node.headers === null || !node.path.startsWith(join(ROOT, 'node_modules'))) return;
+  const link = join(ROOT, 'node_modules', '.bin', 'node');
+  if (existsSync(link)) return;
+  mkdirSync(dirname(link), { recursive: true });
+  if (lstatSync(link, { throwIfNoEntry: false }) !== undefined) rmSync(link);
+  symlinkSync(relative(dirname(link), node.path), link);
+}
+
 function loads(node) {
   const script = "const RE2 = require('re2'); process.exit(new RE2('a+').test('aa') ? 0 : 1)";
   return spawnSync(node.path, ['-e', script], { cwd: ROOT, stdio: 'ignore' }).status === 0;
@@ -62,7 +77,8 @@ function build(node, re2) {
   if (node.headers !== null) args.push(`--nodedir=${node.headers}`);
   const env = { ...process.env, PATH: `${dirname(node.path)}:${process.env.PATH ?? ''}` };
   for (const name of Object.keys(env)) {
-    if (/^npm_(package_)?config_(nodedir|node_gyp|target|runtime|disturl)$/i.test(name)) delete env[name];
+    if (/^npm_(package_)?config_(nodedir|node_gyp|target|runtime|disturl)$/i.test(name))
+      delete env[name];
   }
   const run = spawnSync(node.path, args, {
     cwd: re2,
@@ -85,7 +101,9 @@ function hints() {
   );
   const steps = ['node scripts/native.mjs   # to try again'];
   if (missing.length > 0) {
-    steps.unshift(`missing tools: ${missing.join(', ')}; on Debian or Ubuntu: apt-get install make g++ python3`);
+    steps.unshift(
+      `missing tools: ${missing.join(', ')}; on Debian or Ubuntu: apt-get install make g++ python3`,
+    );
   }
   return steps;
 }

@@ -1,0 +1,24 @@
+/**
+ * The verbs there are. To add one: a file `cli/<verb>.ts` that exports `run`, its table in a
+ * `..._specs.ts` file, and one line in VERBS. A verb's code is loaded when it is asked for, so that
+ * `version` does not load a proxy. (`help` is part of `cli/command_line.ts`.)
+ */
+import type { Args, VerbSpec } from './args.ts';
+import type { ExitCode, Io } from './io.ts';
+import { RUN_SPEC, VERSION_SPEC } from './specs.ts';
+
+export interface Verb {
+  readonly spec: VerbSpec;
+  readonly load: () => Promise<VerbModule>;
+}
+
+export interface VerbModule {
+  /** Writes through `io` and gives the exit code. What it throws is an error of ours (exit 70). */
+  run(args: Args, io: Io): Promise<ExitCode>;
+}
+
+/** In the order in which help lists them. */
+export const VERBS: readonly Verb[] = [
+  { spec: RUN_SPEC, load: () => import('./run.ts') },
+  { spec: VERSION_SPEC, load: () => import('./version.ts') },
+];

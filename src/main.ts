@@ -1,0 +1,34 @@
+/**
+ * The program: argv and the process's streams → the command line → an exit code. The only place
+ * that ends the process.
+ */
+import { runCommandLine } from './cli/command_line.ts';
+import type { Io } from './cli/io.ts';
+
+const code = await runCommandLine(process.argv.slice(2), processIo());
+await flushed(process.stdout);
+process.exit(code);
+
+function processIo(): Io {
+  // A reader that went away (`| head`) is no error of ours: what is left has no audience.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? 0 : 70);
+  });
+  process.stderr.on('error', () => {});
+  const { env } = process;
+  return {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    hasColour:
+      process.stdout.isTTY === true && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
+    env: { ...env },
+    cwd: process.cwd(),
+  };
+}
+
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write('', () => resolve());
+  });
+}

@@ -179,6 +179,7 @@ export const LIMITS = {
   viewCacheCountMax: spec(4096, 1, 1_000_000, 'cached (port, remote) views of one port policy'),
 
   // observation and control
+  configBytesMax: spec(1 * MIB, 1 * KIB, 64 * MIB, 'bytes of the configuration file'),
   accessLogBufferBytesMax: spec(
     4 * MIB,
     4 * KIB,
@@ -210,6 +211,24 @@ export const LIMITS = {
     100,
     60 * SECOND,
     'waiting for a worker to answer the supervisor',
+  ),
+  workerUpdateTimeoutMs: spec(
+    60 * SECOND,
+    1 * SECOND,
+    1 * HOUR,
+    'a worker that has not taken over a policy set after this is restarted: it would enforce an old one',
+  ),
+  workerStartTimeoutMs: spec(
+    60 * SECOND,
+    1 * SECOND,
+    1 * HOUR,
+    'a worker that has not bound its listeners after this is started again',
+  ),
+  workerOutputLineBytesMax: spec(
+    256 * KIB,
+    4 * KIB,
+    16 * MIB,
+    'bytes of one line that a worker prints; the rest of a longer one is dropped',
   ),
 } as const satisfies Record<string, LimitSpec>;
 

@@ -1,0 +1,162 @@
+/**
+ * The configuration: process start values, valid and complete. Made once by `loadConfig`; policy,
+ * which changes at run time, is not in it (only where it is read from).
+ */
+import {
+  formatSocketAddress,
+  parsePrefix,
+  prefixContains,
+  type SocketAddress,
+} from '../model/address.ts';
+import { parseProxyId } from '../model/identity.ts';
+import type { Limits } from '../model/limits.ts';
+import type { Behaviour, ListenerOptions } from '../proxy/options.ts';
+import type { AccessLogTarget, AdminAddress, ConfigValues, LOG_LEVELS } from './declaration.ts';
+
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export interface Config {
+  /** The file it was read from. */
+  readonly path: string;
+  readonly admin: AdminAddress;
+  readonly isAdminRemoteAllowed: boolean;
+  /** At least 1. */
+  readonly workerCount: number;
+  readonly logLevel: LogLevel;
+  readonly accessLog: AccessLogConfig;
+  /** Absolute, as are the two below. */
+  readonly policyPaths: readonly string[];
+  readonly endpointsPath: string | null;
+  readonly secretsPath: string | null;
+  readonly clusterName: string;
+  readonly behaviour: Behaviour;
+  readonly limits: Limits;
+  readonly listeners: readonly ListenerConfig[];
+}
+
+/** Whether the port is shared is the supervisor's business. */
+export type ListenerConfig = Omit<ListenerOptions, 'isPortShared'>;
+
+export interface AccessLogConfig {
+  readonly to: AccessLogTarget;
+  /** Lower case. */
+  readonly headers: readonly string[];
+  readonly isQueryLogged: boolean;
+  /** 0 to 1. */
+  readonly allowSampling: number;
+}
+
+/** What is wrong across fields, with the field to blame; the fields alone are valid. */
+export interface CrossProblem {
+  readonly field: readonly (string | number)[];
+  readonly message: string;
+}
+
+export interface ConfigSurroundings {
+  readonly path: string;
+  readonly coreCount: number;
+}
+
+export function configOf(values: ConfigValues, surroundings: ConfigSurroundings): Config {
+  const { behaviour, accessLog } = values;
+  return {
+    path: surroundings.path,
+    admin: values.admin,
+    isAdminRemoteAllowed: values.adminAllowRemote,
+    workerCount: values.workers ?? Math.max(1, surroundings.coreCount),
+    logLevel: values.logLevel,
+    accessLog: {
+      to: accessLog.to,
+      headers: accessLog.headers,
+      isQueryLogged: accessLog.query,
+      allowSampling: accessLog.allowSampling,
+    },
+    policyPaths: values.policies,
+    endpointsPath: values.endpoints,
+    secretsPath: values.secrets,
+    clusterName: values.clusterName,
+    behaviour: {
+      isDryRun: behaviour.dryRun,
+      isHttp10Enabled: behaviour.http10,
+      areTrailersForwarded: behaviour.trailers,
+      isPathNormalised: behaviour.pathNormalisation,
+      denial: {
+        status: behaviour.denial.status,
+        body: behaviour.denial.body,
+        contentType: behaviour.denial.contentType,
+        isReasonShown: behaviour.denial.showReason,
+      },
+    },
+    limits: values.limits,
+    listeners: values.listeners.map(listenerOf),
+  };
+}
+
+export function crossProblems(values: ConfigValues): readonly CrossProblem[] {
+  const problems: CrossProblem[] = [];
+  const add = (field: readonly (string | number)[], message: string): void => {
+    problems.push({ field, message });
+  };
+  checkAdmin(values, add);
+  if (values.limits.restartBackoffMinMs > values.limits.restartBackoffMaxMs) {
+    add(['limits', 'restartBackoffMinMs'], 'must not be above restartBackoffMaxMs');
+  }
+  const names = new Set<string>();
+  const addresses = new Set<string>();
+  for (const [index, listener] of values.listeners.entries()) {
+    const text = addressText(listener.address);
+    if (names.has(listener.name)) {
+      add(['listeners', index, 'name'], `"${listener.name}" is the name of another listener`);
+    }
+    if (listener.address.port !== 0 && addresses.has(text)) {
+      add(['listeners', index, 'address'], `${text} is the address of another listener`);
+    }
+    const { upstream } = listener;
+    if (upstream.kind === 'fixed' && addressText(upstream.address) === text) {
+      add(['listeners', index, 'upstream'], `${text} is the listener itself`);
+    }
+    names.add(listener.name);
+    addresses.add(text);
+  }
+  return problems;
+}
+
+export function isLoopback(address: SocketAddress): boolean {
+  const prefix = parsePrefix(address.ip, { allowBare: true, allowHostBits: false });
+  const loopback = parsePrefix(address.family === 4 ? '127.0.0.0/8' : '::1/128', {
+    allowBare: false,
+    allowHostBits: false,
+  });
+  return prefix !== null && loopback !== null && prefixContains(loopback, prefix);
+}
+
+function checkAdmin(
+  values: ConfigValues,
+  add: (field: readonly (string | number)[], message: string) => void,
+): void {
+  const { admin } = values;
+  if (admin.kind !== 'tcp' || values.adminAllowRemote || isLoopback(admin.address)) return;
+  add(
+    ['admin'],
+    `${addressText(admin.address)} can be reached from other machines and the admin server has no authentication; ` +
+      'use a loopback address or unix:/path, or set adminAllowRemote: true',
+  );
+}
+
+function listenerOf(values: ConfigValues['listeners'][number]): ListenerConfig {
+  const proxyId = parseProxyId(values.proxyId);
+  if (proxyId === null) throw new Error(`proxyId ${values.proxyId} got past its range`);
+  return {
+    name: values.name,
+    address: values.address,
+    direction: values.direction,
+    proxyId,
+    destination: values.destination,
+    upstream: values.upstream,
+    identity: values.identity,
+  };
+}
+
+function addressText(address: SocketAddress): string {
+  return formatSocketAddress(address.ip, address.port);
+}

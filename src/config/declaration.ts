@@ -1,0 +1,298 @@
+/**
+ * Every field of the configuration file: its type, range, default and meaning. The decoder, the JSON
+ * Schema, the names of the environment's variables and the reference all come from here.
+ */
+import type { SocketAddress } from '../model/address.ts';
+import { LIMITS, type LimitSpec, type Limits } from '../model/limits.ts';
+import type { DestinationOption, IdentityOption, UpstreamOption } from '../proxy/options.ts';
+import { IDENTITY_SOURCE_NAMES } from '../proxy/options.ts';
+import {
+  absentAsNull,
+  type Field,
+  list,
+  type Member,
+  mapping,
+  optional,
+  required,
+} from './field.ts';
+import type { Located } from './located.ts';
+import {
+  choiceField,
+  eitherField,
+  fractionField,
+  integerField,
+  mapped,
+  pathField,
+  quantityField,
+  socketAddressField,
+  switchField,
+  textField,
+} from './scalar_fields.ts';
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+
+export type AdminAddress =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'tcp'; readonly address: SocketAddress }
+  | { readonly kind: 'unix'; readonly path: string };
+
+export type AccessLogTarget =
+  | { readonly kind: 'stdout' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'file'; readonly path: string };
+
+/** Workers above this are no use on any machine, and each costs memory. */
+const WORKER_COUNT_MAX = 256;
+const PROXY_ID_MAX = 0xffff;
+const IDENTITY_MAX = 0xffff_ffff;
+
+const accessLog = mapping({
+  to: optional(
+    accessLogTargetField(),
+    'Where records go: stdout, none, or a file that lines are appended to.',
+    'stdout',
+  ),
+  headers: optional(
+    list(fieldNameField(), { countMin: 0 }),
+    'Request fields whose values are logged, lower case; no other field is.',
+    [],
+  ),
+  query: optional(switchField(), 'Log the query of the request target too.', false),
+  allowSampling: optional(
+    fractionField({ min: 0, max: 1 }),
+    'Share of allowed requests that are logged; denials and errors always are.',
+    1,
+  ),
+});
+
+const denial = mapping({
+  status: optional(
+    integerField({ min: 400, max: 599 }),
+    'HTTP status of the reply to a denied request.',
+    403,
+  ),
+  body: optional(
+    textField(/^[^\u0000]{0,4096}$/s, 'a text of at most 4096 characters'),
+    'Content of that reply; CRLF is appended unless it ends in one.',
+    'Access denied\r\n',
+  ),
+  contentType: optional(
+    textField(/^[!-~]([ -~]{0,126}[!-~])?$/, 'a media type'),
+    'Its content-type.',
+    'text/plain',
+  ),
+  showReason: optional(
+    switchField(),
+    'Name policy and reason in a proxy-status field (RFC 9209): tells clients about the rules.',
+    false,
+  ),
+});
+
+const behaviour = mapping({
+  dryRun: optional(switchField(), 'Judge, log and count, but let denied requests through.', false),
+  http10: optional(switchField(), 'Serve HTTP/1.0 requests instead of refusing them (426).', false),
+  trailers: optional(switchField(), 'Forward trailer fields instead of dropping them.', false),
+  pathNormalisation: optional(
+    switchField(),
+    'Normalise request paths (RFC 3986, merged slashes, %2F and %5C redirected) before judging, as Cilium does.',
+    true,
+  ),
+  denial: optional(denial, 'The reply to a denied request.', {}),
+});
+
+const listener = mapping({
+  name: required(
+    textField(
+      /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/,
+      'a name of letters, digits, ".", "_" and "-"',
+    ),
+    'Name in logs and metrics; unique.',
+  ),
+  address: required(
+    socketAddressField({ allowPortZero: true }),
+    'Address to listen on; with port 0 the port that was bound is in the log line "ready".',
+  ),
+  direction: required(
+    choiceField(['ingress', 'egress']),
+    'Relative to the endpoint whose policy applies: ingress judges who connects to it, egress whom it connects to.',
+  ),
+  proxyId: optional(
+    integerField({ min: 0, max: PROXY_ID_MAX }),
+    'Id that policies can name to be served by this listener only; 0 is none.',
+    0,
+  ),
+  destination: optional(
+    destinationField(),
+    'The original destination: a fixed address, local-address (the accepted socket’s own, for TPROXY and bpf_sk_assign), or proxy-protocol (PROXY v1 or v2, then required on every connection).',
+    'local-address',
+  ),
+  upstream: optional(
+    upstreamField(),
+    'Where allowed requests go: a fixed address or original-destination.',
+    'original-destination',
+  ),
+  identity: optional(
+    identityField(),
+    'The remote’s security identity: a fixed number, or sources asked in order; when none knows the address it is 2 (world).',
+    ['endpoints'],
+  ),
+});
+
+export const CONFIG_FIELD = mapping({
+  admin: optional(
+    adminField(),
+    'Address of the admin server (health, metrics, policies, explain, drain): 127.0.0.1:9901, unix:/path or none.',
+    'none',
+  ),
+  adminAllowRemote: optional(
+    switchField(),
+    'Let the admin server bind an address that other machines reach: it has no authentication.',
+    false,
+  ),
+  workers: absentAsNull(
+    integerField({ min: 1, max: WORKER_COUNT_MAX }),
+    'Data-plane worker processes; by default one a core.',
+  ),
+  logLevel: optional(choiceField(LOG_LEVELS), 'Least severe level that is logged.', 'info'),
+  accessLog: optional(accessLog, 'One record for each request.', {}),
+  policies: optional(
+    list(pathField(), { countMin: 0 }),
+    'Policy files and directories, watched; none at all denies everything.',
+    [],
+  ),
+  endpoints: absentAsNull(
+    pathField(),
+    'Endpoints file: endpoints, labels, addresses, identities, CIDRs; watched.',
+  ),
+  secrets: absentAsNull(
+    pathField(),
+    'Secrets file (name to value) for header matches with secrets; watched.',
+  ),
+  clusterName: optional(
+    textField(
+      /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
+      'a cluster name (lower case letters, digits, "-")',
+    ),
+    'Name of the local cluster, for the label io.cilium.k8s.policy.cluster.',
+    'default',
+  ),
+  behaviour: optional(behaviour, 'What is done with requests, apart from policy.', {}),
+  limits: optional(mapping(limitMembers()), 'Every bound and every time-out.', {}),
+  listeners: required(
+    list(listener, { countMin: 1 }),
+    'Sockets that connections come in on; at least one.',
+  ),
+});
+
+/** What `CONFIG_FIELD.decode` gives. */
+export type ConfigValues = Exclude<ReturnType<typeof CONFIG_FIELD.decode>, symbol>;
+
+function limitMembers(): { readonly [Name in keyof Limits]: Member<number> } {
+  const members = Object.entries(LIMITS).map(([name, spec]) => [name, limitMember(name, spec)]);
+  return Object.fromEntries(members) as { readonly [Name in keyof Limits]: Member<number> };
+}
+
+function limitMember(name: string, spec: LimitSpec): Member<number> {
+  const about = `${spec.about.charAt(0).toUpperCase()}${spec.about.slice(1)}.`;
+  if (name.endsWith('Ms'))
+    return optional(quantityField(spec, 'milliseconds'), about, spec.default);
+  if (name.includes('Bytes')) return optional(quantityField(spec, 'bytes'), about, spec.default);
+  return optional(integerField(spec), about, spec.default);
+}
+
+function fieldNameField(): Field<string> {
+  return textField(/^[!#$%&'*+.^_`|~0-9a-z-]{1,256}$/, 'a field name in lower case');
+}
+
+function accessLogTargetField(): Field<AccessLogTarget> {
+  return eitherField<AccessLogTarget>([
+    {
+      isMeant: (located) => located.value === 'stdout' || located.value === 'none',
+      field: mapped(choiceField(['stdout', 'none']), (kind) => ({ kind })),
+    },
+    { isMeant: always, field: mapped(pathField(), (path) => ({ kind: 'file', path })) },
+  ]);
+}
+
+function adminField(): Field<AdminAddress> {
+  return eitherField<AdminAddress>([
+    {
+      isMeant: (located) => located.value === 'none',
+      field: mapped(choiceField(['none']), (kind) => ({ kind })),
+    },
+    {
+      isMeant: (located) => /^unix:/.test(String(located.value)),
+      field: mapped(textField(/^unix:\/[^\u0000]{1,100}$/, 'unix:/path'), (text) => ({
+        kind: 'unix',
+        path: text.slice('unix:'.length),
+      })),
+    },
+    {
+      isMeant: always,
+      field: mapped(socketAddressField({ allowPortZero: true }), (address) => ({
+        kind: 'tcp',
+        address,
+      })),
+    },
+  ]);
+}
+
+function destinationField(): Field<DestinationOption> {
+  const keywords = ['local-address', 'proxy-protocol'] as const;
+  return eitherField<DestinationOption>([
+    {
+      isMeant: isOneOf(keywords),
+      field: mapped(choiceField(keywords), (kind) => ({ kind })),
+    },
+    { isMeant: always, field: fixedAddressField() },
+  ]);
+}
+
+function upstreamField(): Field<UpstreamOption> {
+  const keywords = ['original-destination'] as const;
+  return eitherField<UpstreamOption>([
+    {
+      isMeant: isOneOf(keywords),
+      field: mapped(choiceField(keywords), (kind) => ({ kind })),
+    },
+    { isMeant: always, field: fixedAddressField() },
+  ]);
+}
+
+function identityField(): Field<IdentityOption> {
+  const source = choiceField(IDENTITY_SOURCE_NAMES, {
+    'bpf-ipcache': 'bpf-ipcache needs the redirect, which is not built in this version',
+    'redirect-record': 'redirect-record needs the redirect, which is not built in this version',
+  });
+  return eitherField<IdentityOption>([
+    {
+      isMeant: (located) => Array.isArray(located.value),
+      field: mapped(list(source, { countMin: 1 }), (sources) => ({ kind: 'sources', sources })),
+    },
+    {
+      isMeant: always,
+      field: mapped(integerField({ min: 0, max: IDENTITY_MAX }), (value) => ({
+        kind: 'fixed',
+        // integerField has checked the range, which is all that parseIdentity asks.
+        identity: value as Extract<IdentityOption, { kind: 'fixed' }>['identity'],
+      })),
+    },
+  ]);
+}
+
+function fixedAddressField(): Field<{ readonly kind: 'fixed'; readonly address: SocketAddress }> {
+  return mapped(socketAddressField({ allowPortZero: false }), (address) => ({
+    kind: 'fixed',
+    address,
+  }));
+}
+
+function isOneOf(words: readonly string[]): (located: Located) => boolean {
+  // A misspelt keyword is no address either: the message about addresses would mislead.
+  return ({ value }) =>
+    typeof value === 'string' && (words.includes(value) || !value.includes(':'));
+}
+
+function always(): boolean {
+  return true;
+}

@@ -1,0 +1,118 @@
+/**
+ * Runs policy test files: builds each file's policy set, asks its questions, compares the answers.
+ * Returns results as data; `cli/test.ts` prints them.
+ */
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { parseDocument, stringify } from 'yaml';
+import { formatProblem } from '../control/decode/problem.ts';
+import { createJudge, type Judge, type VerdictLine } from '../control/judge.ts';
+import type { SourceBundle, SourceText } from '../control/policy_set.ts';
+import {
+  type Expectation,
+  type PolicyTestCase,
+  type PolicyTestFile,
+  parsePolicyTestFile,
+  type TestSource,
+} from '../control/policy_test_file.ts';
+import type { Io } from './io.ts';
+import { judgeOptions } from './judge_options.ts';
+import { readPolicies, readText } from './sources.ts';
+
+export interface TestResult {
+  readonly file: string;
+  readonly name: string;
+  /** Null when it passed, else what was expected and what was found. */
+  readonly failure: string | null;
+}
+
+export type FileResult =
+  | { readonly kind: 'results'; readonly about: string; readonly results: readonly TestResult[] }
+  | { readonly kind: 'unreadable'; readonly message: string };
+
+/** `path` is absolute, `shown` is how the user named it. Throws when a file cannot be read. */
+export async function runTestFile(path: string, shown: string, io: Io): Promise<FileResult> {
+  const document = parseDocument(await readFile(path, 'utf8'), { prettyErrors: true });
+  const syntaxError = document.errors[0];
+  if (syntaxError !== undefined) {
+    return { kind: 'unreadable', message: `${shown}: ${firstLine(syntaxError.message)}` };
+  }
+  const parsed = parsePolicyTestFile(document.toJS());
+  if (parsed.kind === 'error')
+    return { kind: 'unreadable', message: `${shown}: ${parsed.message}` };
+  const bundle = await bundleOf(parsed.file, path, { ...io, cwd: dirname(path) });
+  return {
+    kind: 'results',
+    about: parsed.file.about,
+    results: resultsOf(shown, parsed.file.expectation, bundle),
+  };
+}
+
+function resultsOf(file: string, expectation: Expectation, bundle: SourceBundle): TestResult[] {
+  const created = createJudge(bundle, judgeOptions());
+  if (expectation.kind === 'rejected') {
+    const name = `the set is rejected with "${expectation.text}"`;
+    if (created.kind === 'judge') return [{ file, name, failure: 'the set was accepted' }];
+    const texts = created.problems.map(formatProblem);
+    const isFound = texts.some((text) => text.includes(expectation.text));
+    return [{ file, name, failure: isFound ? null : `it was rejected with:\n${texts.join('\n')}` }];
+  }
+  if (created.kind === 'rejected') {
+    const because = `the policy set is rejected:\n${created.problems.map(formatProblem).join('\n')}`;
+    return expectation.cases.map(({ name }) => ({ file, name, failure: because }));
+  }
+  return expectation.cases.map((testCase) => ({
+    file,
+    name: testCase.name,
+    failure: failureOf(created.judge, testCase),
+  }));
+}
+
+function failureOf(judge: Judge, testCase: PolicyTestCase): string | null {
+  const answer = judge.answer(testCase.question);
+  if (answer.kind === 'error') return answer.message;
+  const line = answer.line as VerdictLine & Readonly<Record<string, unknown>>;
+  const differences: string[] = [];
+  for (const [key, expected] of testCase.expect) {
+    const found = line[key];
+    if (!isDeepStrictEqual(found, expected)) {
+      differences.push(
+        `${key}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`,
+      );
+    }
+  }
+  if (differences.length === 0) return null;
+  return `${differences.join('\n')}\nthe answer was ${JSON.stringify(answer.line)}`;
+}
+
+async function bundleOf(file: PolicyTestFile, path: string, io: Io): Promise<SourceBundle> {
+  const policies: SourceText[] = [];
+  for (const [index, source] of file.policies.entries()) {
+    policies.push(...(await textsOf(source, `${path}#policies[${index}]`, io)));
+  }
+  return {
+    policies,
+    endpoints: await optionalText(file.endpoints, `${path}#endpoints`, io),
+    secrets: await optionalText(file.secrets, `${path}#secrets`, io),
+  };
+}
+
+async function textsOf(source: TestSource, name: string, io: Io): Promise<SourceText[]> {
+  if (source.kind === 'inline') return [{ path: name, text: stringify(source.document) }];
+  return readPolicies([resolve(io.cwd, source.path)], io);
+}
+
+async function optionalText(
+  source: TestSource | null,
+  name: string,
+  io: Io,
+): Promise<SourceText | null> {
+  if (source === null) return null;
+  if (source.kind === 'inline') return { path: name, text: stringify(source.document) };
+  return readText(source.path, io);
+}
+
+function firstLine(text: string): string {
+  return text.split('\n')[0] ?? text;
+}

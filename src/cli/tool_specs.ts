@@ -1,0 +1,135 @@
+/** The argument tables of the verbs that ask the engine: check, test, explain, verdict; and demo. */
+import { type FlagSpec, OUTPUT_FLAG, type VerbSpec } from './args.ts';
+
+const POLICY_FLAG: FlagSpec = {
+  name: 'policy',
+  short: 'p',
+  value: 'PATH',
+  isRepeated: true,
+  about: 'a policy file, a directory, or - for standard input',
+};
+
+const ENDPOINTS_FLAG: FlagSpec = {
+  name: 'endpoints',
+  value: 'FILE',
+  about: 'endpoints, their labels and addresses',
+};
+
+const SECRETS_FLAG: FlagSpec = {
+  name: 'secrets',
+  value: 'FILE',
+  about: 'secrets of header matches: name -> value',
+};
+
+export const SOURCE_FLAGS: readonly FlagSpec[] = [POLICY_FLAG, ENDPOINTS_FLAG, SECRETS_FLAG];
+
+export const CHECK_SPEC: VerbSpec = {
+  name: 'check',
+  about: 'Validates and lints policies',
+  argumentsForm: '[POLICY...]',
+  argumentCountMin: 0,
+  argumentCountMax: Number.POSITIVE_INFINITY,
+  flags: [...SOURCE_FLAGS, { name: 'strict', about: 'count notes as findings, too' }, OUTPUT_FLAG],
+  notes: [
+    'Every problem is named with file, line, column and field. Exit code 0: clean (notes do not\n' +
+      'count unless --strict), 1: findings, 2: a file cannot be read.',
+  ],
+  examples: ['sallyport check -p policies/', 'kubectl get cnp -A -o yaml | sallyport check -p -'],
+};
+
+export const TEST_SPEC: VerbSpec = {
+  name: 'test',
+  about: 'Runs policy unit tests: requests and the verdicts that are expected',
+  argumentsForm: 'FILE...',
+  argumentCountMin: 1,
+  argumentCountMax: Number.POSITIVE_INFINITY,
+  flags: [
+    { name: 'junit', value: 'FILE', about: 'write the results as JUnit XML, too' },
+    { name: 'quiet', short: 'q', about: 'print failures and the last line only' },
+  ],
+  notes: [
+    'A FILE may be a directory. Exit code 0: all passed, 1: a case failed, 2: a file cannot be read.',
+  ],
+  examples: ['sallyport test tests/', 'sallyport test api.test.yaml --junit results.xml'],
+};
+
+export const EXPLAIN_SPEC: VerbSpec = {
+  name: 'explain',
+  about: 'Tells the verdict on one request and, rule by rule, why',
+  argumentsForm: '[POLICY...]',
+  argumentCountMin: 0,
+  argumentCountMax: Number.POSITIVE_INFINITY,
+  flags: [
+    ...SOURCE_FLAGS,
+    { name: 'endpoint', value: 'NAME', about: 'whose policy is asked: namespace/name' },
+    { name: 'endpoint-ip', value: 'IP', about: 'or by its address' },
+    {
+      name: 'endpoint-label',
+      value: 'LABEL',
+      isRepeated: true,
+      about: 'or an endpoint that is in no file, by its labels (k8s:app=api)',
+    },
+    { name: 'remote', value: 'NAME', about: 'the other side: namespace/name' },
+    { name: 'remote-ip', value: 'IP', about: 'or by its address' },
+    { name: 'identity', value: 'NUMBER', about: 'or by its numeric identity' },
+    { name: 'label', value: 'LABEL', isRepeated: true, about: 'or by its labels' },
+    {
+      name: 'direction',
+      value: 'DIRECTION',
+      choices: ['ingress', 'egress'],
+      about: 'seen from the endpoint (default: ingress)',
+    },
+    { name: 'port', value: 'PORT', about: 'the destination port (default: that of --url, or 80)' },
+    {
+      name: 'protocol',
+      value: 'PROTOCOL',
+      choices: ['TCP', 'UDP', 'SCTP'],
+      about: 'TCP (the default), UDP or SCTP',
+    },
+    { name: 'proxy-id', value: 'NUMBER', about: 'the listener (default: 0)' },
+    { name: 'sni', value: 'NAME', about: 'the server name of a TLS connection' },
+    { name: 'method', short: 'X', value: 'METHOD', about: 'the method of an HTTP request' },
+    { name: 'path', value: 'PATH', about: 'its path, query included' },
+    { name: 'host', value: 'HOST', about: 'its Host' },
+    { name: 'url', value: 'URL', about: 'host, port and path at once' },
+    { name: 'header', short: 'H', value: '"N: V"', isRepeated: true, about: 'one of its fields' },
+    { name: 'dns', value: 'NAME', about: 'a DNS question in place of an HTTP request' },
+    { name: 'request', value: 'JSON', about: 'the whole request as a line of `verdict`' },
+    OUTPUT_FLAG,
+  ],
+  notes: [
+    'Without --method, --path, --url and --dns only the connection is judged. The path is normalised\n' +
+      'as the proxy does it. Exit code 0: allowed, 1: denied, 2: the question cannot be asked.',
+  ],
+  examples: [
+    'sallyport explain -p policies/ --endpoints endpoints.yaml \\\n' +
+      '    --endpoint default/api --remote default/client -X POST --url http://api:8080/orders',
+  ],
+};
+
+export const VERDICT_SPEC: VerbSpec = {
+  name: 'verdict',
+  about: 'Judges requests for scripts: JSON lines in, JSON lines out',
+  argumentsForm: '[POLICY...]',
+  argumentCountMin: 0,
+  argumentCountMax: Number.POSITIVE_INFINITY,
+  flags: [...SOURCE_FLAGS],
+  notes: [
+    'A line {"policyFile":"PATH"} swaps the policy set before the next line. Exit code 0, or 2 when a\n' +
+      'line cannot be understood (the others are answered).',
+  ],
+  examples: [
+    'echo \'{"endpoint":"default/api","remote":"default/client","port":80,"http":{"method":"GET","path":"/"}}\' \\\n' +
+      '    | sallyport verdict -p policies/ --endpoints endpoints.yaml',
+  ],
+};
+
+export const DEMO_SPEC: VerbSpec = {
+  name: 'demo',
+  about: 'Shows the main job on loopback: an origin, the proxy, policies, three identities',
+  argumentsForm: '',
+  argumentCountMin: 0,
+  argumentCountMax: 0,
+  flags: [{ name: 'once', about: 'end after the table instead of staying up' }],
+  examples: ['npm run demo'],
+};

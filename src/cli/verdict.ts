@@ -1,0 +1,101 @@
+/**
+ * `sallyport verdict`: one question a line in, one answer a line out, in order, so that one process
+ * can judge thousands of cases. A line that cannot be understood is answered with its error, and the
+ * exit code is 2 at the end.
+ */
+import { formatProblem } from '../control/decode/problem.ts';
+import { createJudge, type Judge } from '../control/judge.ts';
+import type { SourceBundle } from '../control/policy_set.ts';
+import { parseQuestion } from '../control/question.ts';
+import { DEFAULT_LIMITS } from '../model/limits.ts';
+import type { Args } from './args.ts';
+import { EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from './io.ts';
+import { judgeOptions } from './judge_options.ts';
+import { readErrorText, readPolicies, readSources } from './sources.ts';
+
+export async function run(args: Args, io: Io): Promise<ExitCode> {
+  const sources = await readSources(args, io);
+  if (sources.kind === 'error') return usageError(io, `verdict: ${sources.message}`);
+  const session = new VerdictSession(sources.bundle, io);
+  const problem = session.start();
+  if (problem !== null) return usageError(io, `verdict: the policy set is rejected: ${problem}`);
+  let hasErrors = false;
+  for await (const line of linesOf(io)) {
+    if (line.trim() === '') continue;
+    const answer = await session.answer(line);
+    hasErrors ||= 'error' in answer;
+    io.stdout.write(`${JSON.stringify(answer)}\n`);
+  }
+  return hasErrors ? EXIT_USAGE : EXIT_OK;
+}
+
+class VerdictSession {
+  readonly #io: Io;
+  #bundle: SourceBundle;
+  #judge: Judge | null = null;
+
+  constructor(bundle: SourceBundle, io: Io) {
+    this.#bundle = bundle;
+    this.#io = io;
+  }
+
+  /** Null when the first set is accepted, else its first problem. */
+  start(): string | null {
+    return this.#swap(this.#bundle);
+  }
+
+  async answer(line: string): Promise<object> {
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch (error) {
+      return { error: `the line is not JSON: ${error instanceof Error ? error.message : error}` };
+    }
+    if (typeof value === 'object' && value !== null && 'policyFile' in value) {
+      return this.#update(value);
+    }
+    const parsed = parseQuestion(value);
+    if (parsed.kind === 'error') return { error: parsed.message };
+    if (this.#judge === null) return { error: 'no policy set is in force' };
+    const answer = this.#judge.answer(parsed.question);
+    return answer.kind === 'error' ? { error: answer.message } : answer.line;
+  }
+
+  /** A rejected set answers why; the set in force stays in force. */
+  async #update(value: object): Promise<object> {
+    const { policyFile } = value as { policyFile: unknown };
+    if (typeof policyFile !== 'string' || Object.keys(value).length !== 1) {
+      return { error: 'policyFile must be a path, alone on its line' };
+    }
+    try {
+      const policies = await readPolicies([policyFile], this.#io);
+      const reason = this.#swap({ ...this.#bundle, policies });
+      return reason === null ? { update: 'accepted' } : { update: 'rejected', reason };
+    } catch (error) {
+      return { update: 'rejected', reason: readErrorText(error) };
+    }
+  }
+
+  #swap(bundle: SourceBundle): string | null {
+    const created = createJudge(bundle, judgeOptions());
+    if (created.kind === 'rejected') return created.problems.map(formatProblem).join('; ');
+    this.#judge = created.judge;
+    this.#bundle = bundle;
+    return null;
+  }
+}
+
+/** Lines of stdin, bounded. */
+async function* linesOf(io: Io): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of io.stdin) {
+    rest += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
+    const lines = rest.split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+    if (rest.length > DEFAULT_LIMITS.adminBodyBytesMax)
+      throw new Error('a line of input is too long');
+  }
+  if (rest !== '') yield rest;
+}

@@ -1,0 +1,89 @@
+/**
+ * Numeric identities for label sets and CIDRs. Sticky: what was given once stays for the life of
+ * the allocator, as live connections and logs hold the number. Deterministic: the search starts at
+ * a hash of the key, so that worker processes with the same inventory agree without talking.
+ * Numbers are never given back: one that came to mean other labels would judge open connections
+ * as somebody else.
+ */
+import {
+  ALLOCATED_IDENTITY_MIN,
+  type Identity,
+  LOCAL_IDENTITY_FLAG,
+} from '../../model/identity.ts';
+import { compareText } from '../labels.ts';
+
+/** cluster: labels, 16 bits as in one cluster of a mesh. local: CIDR and FQDN, node-local scope. */
+export type IdentityScope = 'cluster' | 'local';
+
+const RANGES: Readonly<Record<IdentityScope, { readonly min: number; readonly max: number }>> = {
+  cluster: { min: ALLOCATED_IDENTITY_MIN, max: 0xffff },
+  local: { min: LOCAL_IDENTITY_FLAG + 1, max: LOCAL_IDENTITY_FLAG + 0xff_ffff },
+};
+
+export interface AllocationRequest {
+  readonly scope: IdentityScope;
+  /** One text for one identity, such as `labelSetKey`. */
+  readonly key: string;
+}
+
+export class IdentityAllocator {
+  readonly #identityByKey = new Map<string, Identity>();
+  readonly #keyByIdentity = new Map<Identity, string>();
+  readonly #countMax: number;
+
+  /** `countMax`: identities given over the whole life (`Limits.identityCountMax`). */
+  constructor(countMax: number) {
+    this.#countMax = countMax;
+  }
+
+  /**
+   * An identity for each key that asks. `taken` are numbers that somebody set by hand: they are
+   * never given, and a key that held one before gets another. Null when there are no more.
+   */
+  allocate(
+    requests: Iterable<AllocationRequest>,
+    taken: ReadonlySet<Identity>,
+  ): ReadonlyMap<string, Identity> | null {
+    const result = new Map<string, Identity>();
+    // Sorted, so that which of two colliding keys moves on does not depend on document order.
+    const sorted = [...requests].sort((a, b) => compareText(a.key, b.key));
+    for (const request of sorted) {
+      const identity = this.#identityOf(request, taken);
+      if (identity === null) return null;
+      result.set(request.key, identity);
+    }
+    return result;
+  }
+
+  #identityOf(request: AllocationRequest, taken: ReadonlySet<Identity>): Identity | null {
+    const key = `${request.scope} ${request.key}`;
+    const known = this.#identityByKey.get(key);
+    if (known !== undefined && !taken.has(known)) return known;
+    if (this.#keyByIdentity.size >= this.#countMax) return null;
+    const identity = this.#freeIdentity(request.scope, key, taken);
+    if (identity === null) return null;
+    this.#identityByKey.set(key, identity);
+    this.#keyByIdentity.set(identity, key);
+    return identity;
+  }
+
+  #freeIdentity(scope: IdentityScope, key: string, taken: ReadonlySet<Identity>): Identity | null {
+    const { min, max } = RANGES[scope];
+    const size = max - min + 1;
+    const start = hashOf(key) % size;
+    for (let step = 0; step < size; step++) {
+      const identity = (min + ((start + step) % size)) as Identity;
+      if (!taken.has(identity) && !this.#keyByIdentity.has(identity)) return identity;
+    }
+    return null;
+  }
+}
+
+/** FNV-1a, 32 bits, over the UTF-16 code units; only to spread, nobody's safety rests on it. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) {
+    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  }
+  return hash >>> 0;
+}

@@ -1,0 +1,349 @@
+/**
+ * All identities of one moment: reserved ones, those of endpoints, those set by hand, and one for
+ * each CIDR that a policy or the inventory names (so that longest-prefix match can tell a prefix
+ * from its exceptions, as Cilium does). Also the ipcache that goes with them. Pure.
+ */
+import { type IpPrefix, parsePrefix } from '../../model/address.ts';
+import { type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
+import { Ipcache, type IpcacheEntry } from '../ipcache.ts';
+import {
+  cidrLabel,
+  LABEL_SOURCE_CIDR,
+  LABEL_SOURCE_K8S,
+  labelSetKey,
+  parseLabel,
+  reservedLabel,
+  sortedLabels,
+} from '../labels.ts';
+import { LabelSet } from '../selector.ts';
+import type { LabelLookup } from '../snapshot.ts';
+import type { AllocationRequest, IdentityAllocator } from './identity_allocator.ts';
+import type {
+  Inventory,
+  InventoryCidr,
+  InventoryEndpoint,
+  InventoryIdentity,
+} from './inventory.ts';
+
+export interface IdentityEntry {
+  readonly identity: Identity;
+  readonly set: LabelSet;
+  /** Of a CIDR identity: what a CIDR rule must cover to select it. Empty for all others. */
+  readonly prefixes: readonly IpPrefix[];
+}
+
+export interface IdentityTable extends LabelLookup {
+  readonly entries: readonly IdentityEntry[];
+  readonly ipcache: Ipcache;
+  entry(identity: Identity): IdentityEntry | null;
+  /** The identity of an endpoint of the inventory, by name. */
+  identityOfEndpoint(name: string): Identity | null;
+  /** The identity that has exactly these labels (canonical), or null. */
+  identityOfLabels(labels: readonly string[]): Identity | null;
+  /** Entries that have the label; `key` and `value` as in `LabelSet.entries`. */
+  entriesWith(key: string, value: string): readonly IdentityEntry[];
+}
+
+export interface IdentityTableInput {
+  readonly inventory: Inventory;
+  /** Prefixes that policies name. */
+  readonly prefixes: readonly IpPrefix[];
+  /** Label sets (canonical) that somebody asks about although no endpoint has them. */
+  readonly extra: readonly (readonly string[])[];
+  readonly allocator: IdentityAllocator;
+  readonly identityCountMax: number;
+}
+
+export type IdentityTableResult =
+  | { readonly kind: 'ok'; readonly table: IdentityTable }
+  | { readonly kind: 'error'; readonly message: string };
+
+/** Fails when one number would mean two label sets, or when there are no numbers left. */
+export function buildIdentityTable(input: IdentityTableInput): IdentityTableResult {
+  try {
+    return { kind: 'ok', table: new TableBuilder(input).build() };
+  } catch (error) {
+    if (error instanceof TableError) return { kind: 'error', message: error.message };
+    throw error;
+  }
+}
+
+class TableError extends Error {}
+
+class TableBuilder {
+  readonly #input: IdentityTableInput;
+  readonly #entries = new Map<Identity, IdentityEntry>();
+  readonly #identityByLabels = new Map<string, Identity>();
+  readonly #ipcache: IpcacheEntry[] = [];
+  readonly #identityByEndpoint = new Map<string, Identity>();
+
+  constructor(input: IdentityTableInput) {
+    this.#input = input;
+  }
+
+  build(): IdentityTable {
+    const { inventory } = this.#input;
+    for (const { identity, labels } of RESERVED) this.#define(identity, labels, []);
+    for (const { identity, labels } of inventory.identities) this.#define(identity, labels, []);
+    for (const { identity, labels } of inventory.endpoints) {
+      if (identity !== null) this.#define(identity, labels, []);
+    }
+    const cidrs = this.#cidrIdentities();
+    const taken = this.#takenIdentities();
+    this.#defineEndpoints(inventory.endpoints, taken);
+    this.#defineCidrs(cidrs, taken);
+    this.#defineExtra(taken);
+    if (this.#entries.size > this.#input.identityCountMax) {
+      throw new TableError(
+        `${this.#entries.size} identities are more than identityCountMax allows (${this.#input.identityCountMax})`,
+      );
+    }
+    return new Table(this.#entries, this.#identityByLabels, {
+      ipcache: new Ipcache(this.#ipcache),
+      identityByEndpoint: this.#identityByEndpoint,
+    });
+  }
+
+  #takenIdentities(): Set<Identity> {
+    const taken = new Set(this.#entries.keys());
+    for (const { identity } of this.#input.inventory.cidrs) {
+      if (identity !== null) taken.add(identity);
+    }
+    return taken;
+  }
+
+  #defineEndpoints(endpoints: readonly InventoryEndpoint[], taken: ReadonlySet<Identity>): void {
+    const requests: AllocationRequest[] = [];
+    for (const { labels } of endpoints) {
+      const key = labelSetKey(labels);
+      if (!this.#identityByLabels.has(key)) requests.push({ scope: 'cluster', key });
+    }
+    const allocated = this.#allocate(requests, taken);
+    for (const { name, labels, ips, identity: explicit } of endpoints) {
+      const key = labelSetKey(labels);
+      const identity = explicit ?? this.#identityByLabels.get(key) ?? allocated.get(key);
+      if (identity === undefined) throw new TableError(`no identity for endpoint ${name}`);
+      this.#define(identity, labels, []);
+      this.#identityByEndpoint.set(name, identity);
+      for (const ip of ips) {
+        const prefix = { address: ip, length: ip.bytes.length * 8, text: `${ip.text}/full` };
+        this.#ipcache.push({ prefix, identity });
+      }
+    }
+  }
+
+  #defineExtra(taken: ReadonlySet<Identity>): void {
+    const missing = this.#input.extra.filter(
+      (labels) => !this.#identityByLabels.has(labelSetKey(labels)),
+    );
+    const requests = missing.map((labels) => ({
+      scope: 'cluster' as const,
+      key: labelSetKey(labels),
+    }));
+    const allocated = this.#allocate(requests, taken);
+    for (const labels of missing) {
+      const identity = allocated.get(labelSetKey(labels));
+      if (identity !== undefined) this.#define(identity, labels, prefixesOfLabels(labels));
+    }
+  }
+
+  /** CIDRs of the inventory first, so that their identities and labels win; then the policies'. */
+  #cidrIdentities(): readonly InventoryCidr[] {
+    const byText = new Map<string, InventoryCidr>();
+    for (const cidr of this.#input.inventory.cidrs) byText.set(cidr.prefix.text, cidr);
+    for (const prefix of this.#input.prefixes) {
+      if (!byText.has(prefix.text)) byText.set(prefix.text, { prefix, identity: null, labels: [] });
+    }
+    return [...byText.values()];
+  }
+
+  #defineCidrs(cidrs: readonly InventoryCidr[], taken: ReadonlySet<Identity>): void {
+    const requests: AllocationRequest[] = [];
+    const own: InventoryCidr[] = [];
+    for (const cidr of cidrs) {
+      const alias = this.#aliasOf(cidr);
+      if (alias !== null) {
+        this.#ipcache.push({ prefix: cidr.prefix, identity: alias });
+        continue;
+      }
+      own.push(cidr);
+      if (cidr.identity === null) requests.push({ scope: 'local', key: cidrKey(cidr) });
+    }
+    const allocated = this.#allocate(requests, taken);
+    const prefixesByIdentity = new Map<Identity, InventoryCidr[]>();
+    for (const cidr of own) {
+      const identity = cidr.identity ?? allocated.get(cidrKey(cidr));
+      if (identity === undefined) throw new TableError(`no identity for ${cidr.prefix.text}`);
+      this.#ipcache.push({ prefix: cidr.prefix, identity });
+      const known = prefixesByIdentity.get(identity);
+      if (known === undefined) prefixesByIdentity.set(identity, [cidr]);
+      else known.push(cidr);
+    }
+    const covering = new CoveringLabels(own.map(({ prefix }) => prefix));
+    for (const [identity, members] of prefixesByIdentity) {
+      const labels = members.flatMap((cidr) => [...cidr.labels, ...covering.of(cidr.prefix)]);
+      this.#define(
+        identity,
+        sortedLabels(labels),
+        members.map(({ prefix }) => prefix),
+      );
+    }
+  }
+
+  /** The identity, defined elsewhere, whose address range the CIDR is; null for a CIDR identity. */
+  #aliasOf({ prefix, identity, labels }: InventoryCidr): Identity | null {
+    if (identity === null) {
+      // As in Cilium the whole of a family is a reserved identity, not an allocated one.
+      if (prefix.length > 0 || labels.length > 0) return null;
+      const name = prefix.address.family === 4 ? 'world-ipv4' : 'world-ipv6';
+      return RESERVED_IDENTITIES[name] as Identity;
+    }
+    const isDefined = this.#entries.has(identity);
+    if (isDefined && labels.length > 0) {
+      const known = this.#entries.get(identity)?.set.labels ?? [];
+      if (labelSetKey(known) !== labelSetKey(labels)) this.#failTwice(identity, known, labels);
+    }
+    if (isDefined) return identity;
+    if (!labels.some((label) => parseLabel(label)?.source === LABEL_SOURCE_K8S)) return null;
+    this.#define(identity, labels, []);
+    return identity;
+  }
+
+  #define(identity: Identity, labels: readonly string[], prefixes: readonly IpPrefix[]): void {
+    const key = labelSetKey(labels);
+    const known = this.#entries.get(identity);
+    if (known === undefined) {
+      const set = new LabelSet(sortedLabels(labels));
+      this.#entries.set(identity, { identity, set, prefixes });
+    } else if (labelSetKey(known.set.labels) !== key) {
+      this.#failTwice(identity, known.set.labels, labels);
+    }
+    if (!this.#identityByLabels.has(key)) this.#identityByLabels.set(key, identity);
+  }
+
+  #failTwice(identity: Identity, first: readonly string[], second: readonly string[]): never {
+    throw new TableError(
+      `identity ${identity} would mean two label sets: ${sortedLabels(first).join(', ') || 'no labels'} and ${sortedLabels(second).join(', ') || 'no labels'}`,
+    );
+  }
+
+  #allocate(
+    requests: readonly AllocationRequest[],
+    taken: ReadonlySet<Identity>,
+  ): ReadonlyMap<string, Identity> {
+    const allocated = this.#input.allocator.allocate(requests, taken);
+    if (allocated === null) throw new TableError('there are no identities left to allocate');
+    return allocated;
+  }
+}
+
+/** Sticky: what other prefixes are known must not move it, so only its own label counts. */
+function cidrKey({ prefix, labels }: InventoryCidr): string {
+  return labelSetKey([cidrLabel(prefix), ...labels]);
+}
+
+/** The longest prefix among "cidr:" labels: the one that the identity stands for. */
+function prefixesOfLabels(labels: readonly string[]): readonly IpPrefix[] {
+  let longest: IpPrefix | null = null;
+  for (const text of labels) {
+    const label = parseLabel(text);
+    if (label?.source !== LABEL_SOURCE_CIDR) continue;
+    const options = { allowBare: true, allowHostBits: true };
+    const prefix = parsePrefix(label.key.replaceAll('-', ':'), options);
+    if (prefix !== null && (longest === null || prefix.length > longest.length)) longest = prefix;
+  }
+  return longest === null ? [] : [longest];
+}
+
+/** Labels of a CIDR identity: each known prefix that covers it, and the world. */
+class CoveringLabels {
+  readonly #lengths: readonly number[];
+  readonly #known: ReadonlySet<string>;
+
+  constructor(prefixes: readonly IpPrefix[]) {
+    this.#known = new Set(prefixes.map(({ text }) => text));
+    this.#lengths = [...new Set(prefixes.map(({ length }) => length))];
+  }
+
+  of(prefix: IpPrefix): string[] {
+    const { family } = prefix.address;
+    const labels = [
+      cidrLabel(prefix),
+      reservedLabel('world'),
+      reservedLabel(family === 4 ? 'world-ipv4' : 'world-ipv6'),
+    ];
+    for (const length of this.#lengths) {
+      if (length >= prefix.length) continue;
+      const text = `${prefix.address.text}/${length}`;
+      const cover = parsePrefix(text, { allowBare: false, allowHostBits: true });
+      if (cover !== null && this.#known.has(cover.text)) labels.push(cidrLabel(cover));
+    }
+    return labels;
+  }
+}
+
+interface TableRest {
+  readonly ipcache: Ipcache;
+  readonly identityByEndpoint: ReadonlyMap<string, Identity>;
+}
+
+class Table implements IdentityTable {
+  readonly entries: readonly IdentityEntry[];
+  readonly ipcache: Ipcache;
+  readonly #byIdentity: ReadonlyMap<Identity, IdentityEntry>;
+  readonly #byLabels: ReadonlyMap<string, Identity>;
+  readonly #byEndpoint: ReadonlyMap<string, Identity>;
+  readonly #byLabel = new Map<string, IdentityEntry[]>();
+
+  constructor(
+    entries: ReadonlyMap<Identity, IdentityEntry>,
+    byLabels: ReadonlyMap<string, Identity>,
+    rest: TableRest,
+  ) {
+    this.#byIdentity = entries;
+    this.#byLabels = byLabels;
+    this.#byEndpoint = rest.identityByEndpoint;
+    this.ipcache = rest.ipcache;
+    this.entries = [...entries.values()];
+    for (const entry of this.entries) {
+      for (const [key, value] of entry.set.entries()) {
+        const indexKey = `${key}=${value}`;
+        const list = this.#byLabel.get(indexKey);
+        if (list === undefined) this.#byLabel.set(indexKey, [entry]);
+        else list.push(entry);
+      }
+    }
+  }
+
+  entry(identity: Identity): IdentityEntry | null {
+    return this.#byIdentity.get(identity) ?? null;
+  }
+
+  labelsOf(identity: Identity): readonly string[] {
+    return this.entry(identity)?.set.labels ?? [];
+  }
+
+  identityOfEndpoint(name: string): Identity | null {
+    return this.#byEndpoint.get(name) ?? null;
+  }
+
+  identityOfLabels(labels: readonly string[]): Identity | null {
+    return this.#byLabels.get(labelSetKey(labels)) ?? null;
+  }
+
+  entriesWith(key: string, value: string): readonly IdentityEntry[] {
+    return this.#byLabel.get(`${key}=${value}`) ?? [];
+  }
+}
+
+/** Unknown (0) is judged as world before anything is looked up, so it has no entry. */
+const RESERVED: readonly InventoryIdentity[] = Object.entries(RESERVED_IDENTITIES)
+  .filter(([name]) => name !== 'unknown')
+  .map(([name, number]) => ({ identity: number as Identity, labels: reservedLabels(name) }));
+
+/** An API server is also a remote node (pkg/identity/reserved.go). */
+function reservedLabels(name: string): readonly string[] {
+  return name === 'kube-apiserver'
+    ? [reservedLabel('kube-apiserver'), reservedLabel('remote-node')]
+    : [reservedLabel(name)];
+}

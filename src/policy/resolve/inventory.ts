@@ -1,0 +1,72 @@
+/**
+ * What is known of the cluster besides policies: endpoints with their addresses and labels, numeric
+ * identities, CIDRs, services, listeners. The endpoints file is decoded into it; later Kubernetes
+ * will be, too. Labels are canonical and complete here (namespace, cluster, service account added).
+ */
+import type { IpAddress, IpPrefix } from '../../model/address.ts';
+import type { Identity, Protocol } from '../../model/identity.ts';
+import type { LabelSelector } from '../rule.ts';
+
+export interface Inventory {
+  /** The local cluster's name: what the entity "cluster" means. */
+  readonly cluster: string;
+  readonly endpoints: readonly InventoryEndpoint[];
+  readonly identities: readonly InventoryIdentity[];
+  readonly cidrs: readonly InventoryCidr[];
+  readonly services: readonly InventoryService[];
+  /** `toPorts[].listener.name` → proxy id. */
+  readonly listeners: ReadonlyMap<string, number>;
+}
+
+export interface InventoryEndpoint {
+  /** "namespace/name". */
+  readonly name: string;
+  readonly ips: readonly IpAddress[];
+  readonly labels: readonly string[];
+  /** Null: allocated for the labels. */
+  readonly identity: Identity | null;
+  /** 0: numbered when the policies are resolved. */
+  readonly endpointId: number;
+  readonly namedPorts: readonly NamedPort[];
+}
+
+export interface NamedPort {
+  /** Lower case, as Cilium compares them. */
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: Protocol;
+}
+
+export interface InventoryIdentity {
+  readonly identity: Identity;
+  readonly labels: readonly string[];
+}
+
+export interface InventoryCidr {
+  readonly prefix: IpPrefix;
+  /** Null: allocated. One that is defined elsewhere makes the prefix an address range of it. */
+  readonly identity: Identity | null;
+  /** Besides those that every CIDR identity has, such as "fqdn:api.example.com". */
+  readonly labels: readonly string[];
+}
+
+export interface InventoryService {
+  /** "namespace/name". */
+  readonly namespace: string;
+  readonly name: string;
+  /** The service's own labels, for `k8sServiceSelector`. */
+  readonly labels: readonly string[];
+  /** Addresses behind it. */
+  readonly ips: readonly IpAddress[];
+  /** Null: no endpoints are selected. */
+  readonly selector: LabelSelector | null;
+}
+
+export const EMPTY_INVENTORY: Inventory = Object.freeze({
+  cluster: 'default',
+  endpoints: [],
+  identities: [],
+  cidrs: [],
+  services: [],
+  listeners: new Map(),
+});

@@ -1,0 +1,175 @@
+/**
+ * Merging pieces of the same port, protocol, level and selector into one, as rule.go mergePortProto
+ * does: deny beats allow beats pass, two allows merge, parsers must agree. Never across selectors:
+ * that an unrestricted allow for one selector opened the L7 rules of others was CVE-2023-30851.
+ */
+import type { DnsRule, HttpRule, L7Rules, RuleOrigin } from '../ast.ts';
+import { compareText } from '../labels.ts';
+import { type Piece, parserOf } from './piece.ts';
+import type { RedirectKind } from './precedence.ts';
+
+export interface MergeConflict {
+  readonly message: string;
+  readonly origins: readonly [RuleOrigin, RuleOrigin];
+}
+
+export class MergeError extends Error {
+  readonly conflict: MergeConflict;
+
+  constructor(conflict: MergeConflict) {
+    super(conflict.message);
+    this.conflict = conflict;
+  }
+}
+
+/** One piece for each `mergeKey`. Throws MergeError when two cannot be merged. */
+export function mergePieces(pieces: readonly Piece[]): readonly Piece[] {
+  const groups = new Map<string, Piece[]>();
+  // Sorted by origin, so that neither the order of documents nor of rules shows in the outcome.
+  for (const piece of [...pieces].sort((a, b) => compareOrigins(a.origin, b.origin))) {
+    const group = groups.get(piece.mergeKey);
+    if (group === undefined) groups.set(piece.mergeKey, [piece]);
+    else group.push(piece);
+  }
+  return [...groups.values()].map(mergeGroup);
+}
+
+/** An L7 rule that allows everything there is: {} of rules.http, "*" of rules.dns. */
+export function withL7Wildcard(l7: L7Rules, origin: RuleOrigin): L7Rules {
+  switch (l7.kind) {
+    case 'none':
+      return l7;
+    case 'http':
+      return { kind: 'http', rules: uniqueHttpRules([...l7.rules, anyHttpRule(origin)]) };
+    case 'dns':
+      return {
+        kind: 'dns',
+        rules: uniqueDnsRules([...l7.rules, { origin, matchName: null, matchPattern: '*' }]),
+      };
+  }
+}
+
+export function anyHttpRule(origin: RuleOrigin): HttpRule {
+  return { origin, matchers: [], headerMatches: [] };
+}
+
+/** Policy, then the place in it with numbers by value: `http[2]` before `http[10]`. */
+export function compareOrigins(a: RuleOrigin, b: RuleOrigin): number {
+  return compareText(a.policy, b.policy) || compareText(padded(a.rule), padded(b.rule));
+}
+
+function padded(path: string): string {
+  return path.replaceAll(/[0-9]+/g, (digits) => digits.padStart(8, '0'));
+}
+
+function mergeGroup(group: readonly Piece[]): Piece {
+  const action = (['deny', 'allow'] as const).find((one) => group.some((p) => p.action === one));
+  const winners = group.filter((piece) => piece.action === (action ?? 'pass'));
+  return winners.slice(1).reduce(mergeAllows, withSortedL7(winners[0] as Piece));
+}
+
+function withSortedL7(piece: Piece): Piece {
+  return { ...piece, l7: joinL7(piece, piece) };
+}
+
+function mergeAllows(left: Piece, right: Piece): Piece {
+  if (left.action !== 'allow') return left;
+  checkParsers(left, right);
+  const merged: Piece = {
+    ...left,
+    l7: joinL7(left, right),
+    serverNames: [...new Set([...left.serverNames, ...right.serverNames])].sort(),
+    listener: mergeListeners(left, right),
+    isTlsTerminated: left.isTlsTerminated || right.isTlsTerminated,
+    isTlsOriginated: left.isTlsOriginated || right.isTlsOriginated,
+  };
+  if (merged.serverNames.length > 0 && merged.l7.kind !== 'none' && !merged.isTlsTerminated) {
+    conflict(
+      [left, right],
+      'server names and L7 rules for the same port and peer need terminatingTLS',
+    );
+  }
+  return merged;
+}
+
+/** none merges with anything and tls with http; any other two parsers exclude each other. */
+function checkParsers(left: Piece, right: Piece): void {
+  const a = parserOf(left);
+  const b = parserOf(right);
+  if (a === null || b === null || a === b) return;
+  const pair: ReadonlySet<RedirectKind> = new Set([a, b]);
+  if (pair.has('tls') && pair.has('http')) return;
+  conflict([left, right], `conflicting L7 parsers for the same port and peer: ${a} and ${b}`);
+}
+
+function mergeListeners(left: Piece, right: Piece): Piece['listener'] {
+  const a = left.listener;
+  const b = right.listener;
+  if (a === null || b === null) return a ?? b;
+  if (a.name !== b.name && a.priority === b.priority) {
+    conflict(
+      [left, right],
+      `listeners "${a.name}" and "${b.name}" of equal priority for the same port and peer`,
+    );
+  }
+  return b.priority < a.priority ? b : a;
+}
+
+/**
+ * An allow without L7 rules allows every request, so the union does, too; the redirect stays, and
+ * with it what the other rules log and change (B.2).
+ */
+function joinL7(left: Piece, right: Piece): L7Rules {
+  const a = left.l7;
+  const b = right.l7;
+  if (a.kind === 'none') return withL7Wildcard(b, left.origin);
+  if (b.kind === 'none') return withL7Wildcard(a, right.origin);
+  if (a.kind === 'http' && b.kind === 'http') {
+    return { kind: 'http', rules: uniqueHttpRules([...a.rules, ...b.rules]) };
+  }
+  if (a.kind === 'dns' && b.kind === 'dns') {
+    return { kind: 'dns', rules: uniqueDnsRules([...a.rules, ...b.rules]) };
+  }
+  return conflict([left, right], 'HTTP and DNS rules for the same port and peer');
+}
+
+/** Fewer matchers first, then by content, as sort.go: header actions then run in one order. */
+function uniqueHttpRules(rules: readonly HttpRule[]): readonly HttpRule[] {
+  const keyed = rules.map((rule) => ({
+    rule,
+    key: JSON.stringify([rule.matchers, rule.headerMatches], bigintsAsText),
+  }));
+  keyed.sort(
+    (a, b) =>
+      a.rule.matchers.length - b.rule.matchers.length ||
+      compareText(a.key, b.key) ||
+      compareOrigins(a.rule.origin, b.rule.origin),
+  );
+  return withoutRepetition(keyed);
+}
+
+function uniqueDnsRules(rules: readonly DnsRule[]): readonly DnsRule[] {
+  const keyed = rules.map((rule) => ({
+    rule,
+    key: JSON.stringify([rule.matchName, rule.matchPattern]),
+  }));
+  keyed.sort((a, b) => compareText(a.key, b.key) || compareOrigins(a.rule.origin, b.rule.origin));
+  return withoutRepetition(keyed);
+}
+
+function withoutRepetition<Rule>(
+  sorted: readonly { readonly rule: Rule; readonly key: string }[],
+): readonly Rule[] {
+  return sorted
+    .filter((entry, index) => index === 0 || entry.key !== sorted[index - 1]?.key)
+    .map(({ rule }) => rule);
+}
+
+function bigintsAsText(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
+}
+
+function conflict(pieces: readonly [Piece, Piece], message: string): never {
+  const [left, right] = pieces;
+  throw new MergeError({ message, origins: [left.origin, right.origin] });
+}

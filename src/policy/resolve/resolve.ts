@@ -1,0 +1,225 @@
+/**
+ * CNP and CCNP rules → one EndpointPolicy for each endpoint (repository.go, rule.go, l4.go and the
+ * agent's Envoy translation, in one step). Pure: equal inputs, equal policies; the order of
+ * documents and of rules does not show.
+ */
+import type { Direction, Identity } from '../../model/identity.ts';
+import { PROTOCOLS, RESERVED_IDENTITIES } from '../../model/identity.ts';
+import { type EndpointPolicy, NO_L7, type PortPolicy, type PortRule } from '../ast.ts';
+import { compareText, labelSetKey } from '../labels.ts';
+import type { CidrGroup, PolicySpec, Tier } from '../rule.ts';
+import { LabelSet } from '../selector.ts';
+import type { IdentityTable } from './identity_table.ts';
+import type { Inventory, InventoryEndpoint } from './inventory.ts';
+import { type MergeConflict, MergeError, mergePieces } from './merge.ts';
+import { type Piece, piecesOf, unresolvablePeers } from './piece.ts';
+import { portPoliciesOf, type ResolveWarning } from './port_rules.ts';
+import { allowPrecedence, Levels, rulesOf } from './precedence.ts';
+import { Selections } from './selection.ts';
+import { SubjectIndex } from './subject_index.ts';
+
+export interface ResolveInput {
+  readonly specs: readonly PolicySpec[];
+  readonly cidrGroups: readonly CidrGroup[];
+  readonly inventory: Inventory;
+  readonly table: IdentityTable;
+}
+
+export type ResolveResult =
+  | {
+      readonly kind: 'ok';
+      readonly policies: readonly EndpointPolicy[];
+      readonly warnings: readonly ResolveWarning[];
+      /** Endpoint name → names of the policies that select it, sorted. */
+      readonly selecting: ReadonlyMap<string, readonly string[]>;
+    }
+  | { readonly kind: 'conflict'; readonly conflict: MergeConflict; readonly endpoint: string };
+
+/** Rules of one port and selector that exclude each other make the whole set a conflict. */
+export function resolvePolicies(input: ResolveInput): ResolveResult {
+  const resolver = new Resolver(input);
+  const policies: EndpointPolicy[] = [];
+  const endpointIds = numberedEndpoints(input.inventory.endpoints);
+  for (const endpoint of input.inventory.endpoints) {
+    try {
+      const { ingress, egress } = resolver.resolve(endpoint);
+      policies.push({
+        name: endpoint.name,
+        endpointIps: endpoint.ips.map(({ text }) => text),
+        endpointId: endpointIds.get(endpoint.name) ?? endpoint.endpointId,
+        ingress,
+        egress,
+      });
+    } catch (error) {
+      if (!(error instanceof MergeError)) throw error;
+      return { kind: 'conflict', conflict: error.conflict, endpoint: endpoint.name };
+    }
+  }
+  return { kind: 'ok', policies, warnings: resolver.warnings(), selecting: resolver.selecting };
+}
+
+type Directions = Readonly<Record<Direction, readonly PortPolicy[]>>;
+
+class Resolver {
+  readonly selecting = new Map<string, readonly string[]>();
+  readonly #input: ResolveInput;
+  readonly #selections: Selections;
+  readonly #levels: Levels;
+  readonly #subjects: SubjectIndex;
+  readonly #warnings = new Map<string, ResolveWarning>();
+  /** Endpoints with the same labels and named ports have the same policy, as in Cilium. */
+  readonly #cache = new Map<string, Directions>();
+
+  constructor(input: ResolveInput) {
+    this.#input = input;
+    this.#levels = new Levels(input.specs);
+    this.#subjects = new SubjectIndex(input.specs);
+    this.#selections = new Selections({
+      table: input.table,
+      cluster: input.inventory.cluster,
+      cidrGroups: input.cidrGroups,
+      services: input.inventory.services,
+    });
+    for (const spec of input.specs) this.#warnOfGroups(spec);
+  }
+
+  warnings(): readonly ResolveWarning[] {
+    return [...this.#warnings.values()];
+  }
+
+  resolve(endpoint: InventoryEndpoint): Directions {
+    const set = new LabelSet(endpoint.labels);
+    const specs = this.#subjects.selecting(set);
+    const names = new Set(specs.map(({ origin }) => origin.policy));
+    this.selecting.set(endpoint.name, [...names].sort(compareText));
+    const key = `${labelSetKey(endpoint.labels)} ${JSON.stringify(endpoint.namedPorts)}`;
+    const known = this.#cache.get(key);
+    if (known !== undefined) return known;
+    const subject: SubjectContext = { endpoint, set, specs };
+    const directions = {
+      ingress: this.#direction(subject, 'ingress'),
+      egress: this.#direction(subject, 'egress'),
+    };
+    this.#cache.set(key, directions);
+    return directions;
+  }
+
+  #direction(subject: SubjectContext, direction: Direction): readonly PortPolicy[] {
+    const specs = subject.specs.filter((spec) => rulesOf(spec, direction).length > 0);
+    const isInit = subject.set.valuesOf('reserved:init').length > 0;
+    // policy-enforcement "default": nobody's rule selects it, so nothing is enforced. An endpoint
+    // whose labels are not known yet is always enforced (repository.go).
+    if (specs.length === 0) return isInit ? [] : ALLOW_ALL;
+    const deniedFrom = isInit ? 'normal' : defaultDenyTier(specs, direction);
+    const pieces = specs
+      .filter((spec) => isReached(spec.tier, deniedFrom))
+      .flatMap((spec) => this.#piecesOfSpec(spec, direction));
+    const { ports, warnings } = portPoliciesOf(mergePieces(pieces), {
+      direction,
+      endpoint: subject.endpoint,
+      inventory: this.#input.inventory,
+      table: this.#input.table,
+      isL7Observing: deniedFrom === null,
+      extra: this.#syntheticRules(subject, { direction, isDefaultAllowed: deniedFrom === null }),
+    });
+    for (const warning of warnings) this.#warn(warning);
+    return ports;
+  }
+
+  #piecesOfSpec(spec: PolicySpec, direction: Direction): Piece[] {
+    return rulesOf(spec, direction).flatMap(({ rule, place }) =>
+      piecesOf(rule, {
+        selections: this.#selections,
+        level: this.#levels.levelOf(spec, place),
+        passTarget: this.#levels.passTarget(spec.tier),
+      }),
+    );
+  }
+
+  /** Rules that nobody wrote: the host may always reach its endpoints; what default deny is not. */
+  #syntheticRules(
+    subject: SubjectContext,
+    options: { readonly direction: Direction; readonly isDefaultAllowed: boolean },
+  ): readonly PortRule[] {
+    const rules: PortRule[] = [];
+    const isHost = subject.set.valuesOf('reserved:host').length > 0;
+    if (options.direction === 'ingress' && !isHost) {
+      // allow-localhost: on the first level as mapstate.go has it, so only a deny there beats it.
+      rules.push(syntheticAllow('reserved:allow-localhost', 0, HOST_ONLY));
+    }
+    if (options.isDefaultAllowed) {
+      rules.push(syntheticAllow('reserved:default-allow', this.#levels.defaultLevel, null));
+    }
+    return rules;
+  }
+
+  #warnOfGroups(spec: PolicySpec): void {
+    for (const rule of spec.rules) {
+      for (const peer of unresolvablePeers(rule)) {
+        if (peer.kind !== 'group') continue;
+        const message = `${peer.about}: groups cannot be resolved here, so this peer selects nobody`;
+        this.#warn({ origin: rule.origin, message });
+      }
+    }
+  }
+
+  #warn(warning: ResolveWarning): void {
+    const { policy, rule } = warning.origin;
+    this.#warnings.set(`${policy} ${rule} ${warning.message}`, warning);
+  }
+}
+
+interface SubjectContext {
+  readonly endpoint: InventoryEndpoint;
+  readonly set: LabelSet;
+  readonly specs: readonly PolicySpec[];
+}
+
+const TIERS: readonly Tier[] = ['admin', 'normal', 'baseline'];
+
+/** The first tier that asks for default deny; null when none of the selecting specs does. */
+function defaultDenyTier(specs: readonly PolicySpec[], direction: Direction): Tier | null {
+  const asking = specs.filter((spec) => spec.enableDefaultDeny[direction]);
+  return TIERS.find((tier) => asking.some((spec) => spec.tier === tier)) ?? null;
+}
+
+/** What a tier denies by default does not come to later tiers (a baseline is for the unselected). */
+function isReached(tier: Tier, deniedFrom: Tier | null): boolean {
+  return deniedFrom === null || TIERS.indexOf(tier) <= TIERS.indexOf(deniedFrom);
+}
+
+function syntheticAllow(
+  policy: string,
+  level: number,
+  remotes: ReadonlySet<Identity> | null,
+): PortRule {
+  return {
+    precedence: allowPrecedence(level),
+    verdict: { kind: 'allow' },
+    proxyId: 0,
+    origin: { policy, rule: '' },
+    remotes,
+    serverNames: [],
+    l7: NO_L7,
+  };
+}
+
+const HOST_ONLY: ReadonlySet<Identity> = new Set([RESERVED_IDENTITIES.host as Identity]);
+
+/** A port policy without rules allows everything on its port (npds.proto). */
+const ALLOW_ALL: readonly PortPolicy[] = Object.freeze(
+  PROTOCOLS.map((protocol) => ({ port: 0, endPort: 0, protocol, rules: [] })),
+);
+
+/** Ids for endpoints that have none: the lowest free numbers, by name. */
+function numberedEndpoints(endpoints: readonly InventoryEndpoint[]): ReadonlyMap<string, number> {
+  const taken = new Set(endpoints.map(({ endpointId }) => endpointId));
+  const numbers = new Map<string, number>();
+  let next = 1;
+  for (const { name, endpointId } of [...endpoints].sort((a, b) => compareText(a.name, b.name))) {
+    if (endpointId !== 0) continue;
+    while (taken.has(next)) next++;
+    numbers.set(name, next++);
+  }
+  return numbers;
+}

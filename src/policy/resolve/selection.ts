@@ -1,0 +1,287 @@
+/**
+ * Peers → selections: which identities each selector of a rule picks. A selection of nobody stays
+ * an empty set; only a true "any remote" is null. What is not known is not selected.
+ */
+import { type IpPrefix, prefixContains } from '../../model/address.ts';
+import { IDENTITY_WORLD, type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
+import { matchFqdnPattern } from '../fqdn_pattern.ts';
+import { CLUSTER_KEY, LABEL_SOURCE_FQDN, parseLabel } from '../labels.ts';
+import type { CidrGroup, Entity, LabelSelector, Peer } from '../rule.ts';
+import { LabelSet, selectorKey, selectorMatches } from '../selector.ts';
+import type { IdentityEntry, IdentityTable } from './identity_table.ts';
+import type { InventoryService } from './inventory.ts';
+
+export interface Selection {
+  /** One text for one selector: rules of one selector merge, those of others stay apart. */
+  readonly key: string;
+  /** Null: any remote, also an unknown one. */
+  readonly remotes: ReadonlySet<Identity> | null;
+}
+
+export interface SelectionContext {
+  readonly table: IdentityTable;
+  readonly cluster: string;
+  readonly cidrGroups: readonly CidrGroup[];
+  readonly services: readonly InventoryService[];
+}
+
+export const ANY_REMOTE: Selection = Object.freeze({ key: 'any', remotes: null });
+
+/**
+ * `every`: an identity that stands for several prefixes is selected by a CIDR that covers all of
+ * them (what an allow needs); `some`: by one that covers any of them (what a deny needs).
+ */
+export type CidrMode = 'every' | 'some';
+
+/** Evaluates each selector once for all endpoints. */
+export class Selections {
+  readonly #context: SelectionContext;
+  readonly #groups: ReadonlyMap<string, CidrGroup>;
+  readonly #cache = new Map<string, Selection>();
+
+  constructor(context: SelectionContext) {
+    this.#context = context;
+    this.#groups = new Map(context.cidrGroups.map((group) => [group.name, group]));
+  }
+
+  /** One or more selections; none for what selects nobody by its nature (groups, `none`). */
+  ofPeer(peer: Peer, mode: CidrMode): readonly Selection[] {
+    switch (peer.kind) {
+      case 'selector':
+        return [this.#bySelector(peer.selector)];
+      case 'entity':
+        return this.#ofEntity(peer.entity);
+      case 'cidr':
+        return [
+          this.#byPrefixes(`cidr ${peer.prefix.text}`, { ...peer, prefixes: [peer.prefix], mode }),
+        ];
+      case 'cidr-group': {
+        const prefixes = this.#groups.get(peer.name)?.prefixes ?? [];
+        return [this.#byPrefixes(`cidrgroup ${peer.name}`, { ...peer, prefixes, mode })];
+      }
+      case 'cidr-group-selector': {
+        const prefixes = this.#prefixesOfGroups(peer.selector);
+        const key = `cidrgroup ${selectorKey(peer.selector)}`;
+        return [this.#byPrefixes(key, { ...peer, prefixes, mode })];
+      }
+      case 'fqdn':
+        return this.#ofFqdn(peer.matchName, peer.matchPattern);
+      case 'nodes':
+        return [this.#bySelector(nodeSelector(peer.selector))];
+      case 'service':
+        return [this.#ofService(peer)];
+      case 'group':
+        return [];
+    }
+  }
+
+  #bySelector(selector: LabelSelector): Selection {
+    if (selector.requirements.length === 0) return ANY_REMOTE;
+    return this.#cached(`labels ${selectorKey(selector)}`, () => {
+      const remotes = new Set<Identity>();
+      for (const entry of this.#candidates(selector)) {
+        if (selectorMatches(selector, entry.set)) remotes.add(entry.identity);
+      }
+      return remotes;
+    });
+  }
+
+  /** Entries with the rarest label that the selector demands; all when it demands none. */
+  #candidates(selector: LabelSelector): readonly IdentityEntry[] {
+    let best = this.#context.table.entries;
+    for (const { operator, key, values } of selector.requirements) {
+      if (operator !== 'in' || values.length !== 1) continue;
+      const found = this.#context.table.entriesWith(key, values[0] as string);
+      if (found.length < best.length) best = found;
+    }
+    return best;
+  }
+
+  #ofEntity(entity: Entity): readonly Selection[] {
+    if (entity === 'all') return [ANY_REMOTE];
+    return entitySelectors(entity, this.#context.cluster).map((selector) =>
+      this.#bySelector(selector),
+    );
+  }
+
+  #byPrefixes(key: string, query: PrefixQuery): Selection {
+    const except = query.except.map(({ text }) => text).sort();
+    return this.#cached(`${key} except ${except.join(',')} ${query.mode}`, () => {
+      const remotes = new Set<Identity>();
+      if (query.prefixes.length === 0) return remotes;
+      for (const world of coveredWorlds(query)) remotes.add(world as Identity);
+      for (const { identity, prefixes } of this.#context.table.entries) {
+        if (prefixes.length > 0 && isCovered(prefixes, query)) remotes.add(identity);
+      }
+      return remotes;
+    });
+  }
+
+  #prefixesOfGroups(selector: LabelSelector): readonly IpPrefix[] {
+    return this.#context.cidrGroups
+      .filter((group) => selectorMatches(selector, new LabelSet(group.labels)))
+      .flatMap((group) => group.prefixes);
+  }
+
+  #ofFqdn(matchName: string | null, matchPattern: string | null): readonly Selection[] {
+    const selections: Selection[] = [];
+    for (const [text, isPattern] of [
+      [matchName, false],
+      [matchPattern, true],
+    ] as const) {
+      if (text === null) continue;
+      const key = `fqdn ${isPattern ? 'pattern' : 'name'} ${normaliseName(text)}`;
+      selections.push(
+        this.#cached(key, () => {
+          const remotes = new Set<Identity>();
+          for (const { identity, set } of this.#context.table.entries) {
+            if (set.labels.some((label) => fqdnLabelMatches(label, text, isPattern))) {
+              remotes.add(identity);
+            }
+          }
+          return remotes;
+        }),
+      );
+    }
+    return selections;
+  }
+
+  #ofService(peer: Peer & { readonly kind: 'service' }): Selection {
+    const { namespace, name, selector } = peer;
+    const key = JSON.stringify([namespace, name, selector === null ? null : selectorKey(selector)]);
+    return this.#cached(`service ${key}`, () => {
+      const remotes = new Set<Identity>();
+      for (const service of this.#context.services) {
+        if (serviceMatches(service, peer)) this.#addService(service, remotes);
+      }
+      return remotes;
+    });
+  }
+
+  #addService(service: InventoryService, remotes: Set<Identity>): void {
+    for (const ip of service.ips) {
+      const identity = this.#context.table.ipcache.lookup(ip.text);
+      if (identity !== null && !WORLDS.has(identity)) remotes.add(identity);
+    }
+    if (service.selector === null || service.selector.requirements.length === 0) return;
+    for (const identity of this.#bySelector(service.selector).remotes ?? []) remotes.add(identity);
+  }
+
+  #cached(key: string, select: () => Set<Identity>): Selection {
+    const known = this.#cache.get(key);
+    if (known !== undefined) return known;
+    const selection = { key, remotes: select() };
+    this.#cache.set(key, selection);
+    return selection;
+  }
+}
+
+interface PrefixQuery {
+  readonly prefixes: readonly IpPrefix[];
+  readonly except: readonly IpPrefix[];
+  readonly mode: CidrMode;
+}
+
+const WORLDS: ReadonlySet<number> = new Set([
+  IDENTITY_WORLD,
+  RESERVED_IDENTITIES['world-ipv4'],
+  RESERVED_IDENTITIES['world-ipv6'],
+]);
+
+/**
+ * A whole family is also the world itself (api/cidr.go), which stands for every address that no
+ * prefix covers. The identity, not its label: every CIDR identity has that one, also an exception.
+ */
+function coveredWorlds(query: PrefixQuery): readonly number[] {
+  return query.prefixes.flatMap((prefix) => {
+    const isExcepted = query.except.some((outer) => prefixContains(outer, prefix));
+    if (prefix.length > 0 || isExcepted) return [];
+    const family = prefix.address.family === 4 ? 'world-ipv4' : 'world-ipv6';
+    return [IDENTITY_WORLD, RESERVED_IDENTITIES[family]];
+  });
+}
+
+function isCovered(own: readonly IpPrefix[], query: PrefixQuery): boolean {
+  const covers = (prefix: IpPrefix): boolean =>
+    query.prefixes.some((outer) => prefixContains(outer, prefix)) &&
+    !query.except.some((outer) => prefixContains(outer, prefix));
+  return query.mode === 'every' ? own.every(covers) : own.some(covers);
+}
+
+/** Reserved labels of an entity (api/entity.go). */
+export function entitySelectors(entity: Entity, cluster: string): readonly LabelSelector[] {
+  switch (entity) {
+    case 'all':
+      return [{ requirements: [] }];
+    case 'none':
+      return [];
+    case 'world':
+      return [reserved('world'), reserved('world-ipv4'), reserved('world-ipv6')];
+    case 'cluster':
+      return [...CLUSTER_NODES.map((name) => reserved(name)), clusterSelector([cluster])];
+    case 'cluster-mesh':
+      return [...CLUSTER_NODES.map((name) => reserved(name)), clusterSelector(null)];
+    default:
+      return [reserved(entity)];
+  }
+}
+
+const CLUSTER_NODES = [
+  'host',
+  'remote-node',
+  'init',
+  'ingress',
+  'health',
+  'unmanaged',
+  'kube-apiserver',
+] as const;
+
+function reserved(name: string): LabelSelector {
+  return { requirements: [{ key: `reserved:${name}`, operator: 'in', values: [''] }] };
+}
+
+/** Null: of any cluster of the mesh. */
+function clusterSelector(names: readonly string[] | null): LabelSelector {
+  const key = `k8s:${CLUSTER_KEY}`;
+  return {
+    requirements: [
+      names === null
+        ? { key, operator: 'exists', values: [] }
+        : { key, operator: 'in', values: names },
+    ],
+  };
+}
+
+/** fromNodes and toNodes select nodes only, whatever else their labels say (A.3). */
+function nodeSelector(selector: LabelSelector): LabelSelector {
+  const key = 'reserved:remote-node';
+  return {
+    requirements: [...selector.requirements, { key, operator: 'exists', values: [] }],
+  };
+}
+
+function serviceMatches(
+  service: InventoryService,
+  peer: Peer & { readonly kind: 'service' },
+): boolean {
+  if (peer.namespace !== null && peer.namespace !== service.namespace) return false;
+  if (peer.name !== null && peer.name !== service.name) return false;
+  if (peer.selector === null) return peer.name !== null;
+  return selectorMatches(peer.selector, new LabelSet(service.labels));
+}
+
+/**
+ * An "fqdn:" label is the text of the selector that learnt the address (Cilium's form) or a name.
+ * One with a star is only ever equal to a selector, it is no name that a pattern could match.
+ */
+function fqdnLabelMatches(label: string, selector: string, isPattern: boolean): boolean {
+  const parsed = parseLabel(label);
+  if (parsed?.source !== LABEL_SOURCE_FQDN) return false;
+  if (normaliseName(parsed.key) === normaliseName(selector)) return true;
+  return isPattern && !parsed.key.includes('*') && matchFqdnPattern(selector, parsed.key);
+}
+
+function normaliseName(name: string): string {
+  const lower = name.trim().toLowerCase();
+  return lower.endsWith('.') ? lower.slice(0, -1) : lower;
+}

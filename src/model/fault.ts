@@ -70,6 +70,17 @@ export const FAULTS = {
   'http10-refused': fault('downstream', 426, 'HTTP/1.0, which is not enabled'),
   'connect-refused': fault('downstream', 405, 'CONNECT is not offered'),
   'unsupported-method': fault('downstream', 501, 'an unknown transfer coding or method form'),
+  'malformed-pseudo-field': fault(
+    'downstream',
+    400,
+    'the pseudo-fields are not exactly those of a request (RFC 9113 8.3)',
+  ),
+  'http2-error': fault('downstream', 0, 'the connection breaks RFC 9113'),
+  'http2-abuse': fault(
+    'downstream',
+    0,
+    'the connection spent its budget of frames that only cost us work',
+  ),
   'target-too-long': fault('downstream', 414, 'the request target is longer than targetBytesMax'),
   'head-too-large': fault(
     'downstream',
@@ -104,6 +115,11 @@ export const FAULTS = {
   'upstream-truncated': fault('upstream', 0, 'the upstream closed in the middle of its response'),
   'malformed-response': fault('upstream', 502, 'the response breaks the grammar of RFC 9112'),
   'response-head-too-large': fault('upstream', 502, 'the response head is larger than its bounds'),
+  'upstream-http2-error': fault(
+    'upstream',
+    502,
+    'the upstream does not speak HTTP/2, or breaks RFC 9113',
+  ),
   'unexpected-upgrade': fault(
     'upstream',
     502,

@@ -17,6 +17,8 @@ export interface Field<T> {
   readonly members: Members | null;
   /** Values of flags and variables are texts; a list among them is separated by commas. */
   readonly isList: boolean;
+  /** Of a list: its elements' field. */
+  readonly element: Field<unknown> | null;
   decode(located: Located, context: DecodeContext): T | typeof INVALID;
 }
 
@@ -95,6 +97,7 @@ export function mapping<M extends Members>(members: M): Field<Decoded<M>> {
     form: 'a mapping',
     members,
     isList: false,
+    element: null,
     decode: (located, context) => {
       if (!(located.value instanceof Map)) return wrongType(located, context, 'a mapping');
       const isKnown = rejectUnknown(located.value, names, context);
@@ -115,6 +118,7 @@ export function list<T>(
     form: `a list, each ${item.form}`,
     members: null,
     isList: true,
+    element: item,
     decode: (located, context) => {
       const items = listItems(located);
       if (items === null) return wrongType(located, context, 'a list');

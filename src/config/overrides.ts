@@ -32,7 +32,7 @@ export function settableFields(): ReadonlyMap<string, Field<unknown>> {
   const found = new Map<string, Field<unknown>>();
   const walk = (field: Field<unknown>, path: string): void => {
     if (field.members === null) {
-      if (!(field.isList && hasMappings(field))) found.set(path, field);
+      if (field.element?.members == null) found.set(path, field);
       return;
     }
     for (const [name, member] of Object.entries(field.members)) {
@@ -109,11 +109,6 @@ function overlay(root: Located, path: string, value: Located): void {
 
 function emptyMapping(origin: Origin): LocatedField {
   return { keyOrigin: origin, value: { value: new Map(), origin } };
-}
-
-function hasMappings(field: Field<unknown>): boolean {
-  const { items } = field.schema as { readonly items?: { readonly type?: unknown } };
-  return items?.type === 'object';
 }
 
 function hint(name: string, known: Iterable<string>): string {

@@ -173,7 +173,7 @@ export function mapped<From, To>(field: Field<From>, turn: (value: From) => To):
 }
 
 function scalar(schema: JsonSchema, form: string): Omit<Field<never>, 'decode'> {
-  return { schema, form, members: null, isList: false };
+  return { schema, form, members: null, isList: false, element: null };
 }
 
 /** A number; from a flag or a variable also its text. */

@@ -1,0 +1,293 @@
+/**
+ * The content of one message, in either direction: tells where it ends and hands on the bytes to be
+ * sent. Chunked content keeps the sender's framing, so that many chunks are one slice of what was
+ * read; a slice ends only where bytes are left out or rewritten: leading zeros, extensions, trailers.
+ * The last chunk is sent when the trailer section has been read and found good, so upstream never
+ * takes a message for complete that was not.
+ */
+import type { Fault } from '../../model/fault.ts';
+import type { Limits } from '../../model/limits.ts';
+import {
+  EXTENSION_END,
+  EXTENSION_MALFORMED,
+  EXTENSION_START,
+  extensionAfter,
+} from './chunk_extension.ts';
+import { CONTENT, FAULT, MESSAGE_END, NEED_MORE, type ParserEvent } from './events.ts';
+import { SCAN_DONE, SCAN_MORE } from './head_scanner.ts';
+import { SectionReader } from './section_reader.ts';
+import { CR, HEX_VALUE, LF, SEMICOLON, ZERO } from './syntax.ts';
+import { lastChunk } from './trailers.ts';
+
+export interface ContentOptions {
+  readonly limits: Limits;
+  readonly areTrailersForwarded: boolean;
+}
+
+// Sent as read: up to DATA_LF. Left out: ZEROS to LAST_LF.
+const SIZE_START = 0;
+const SIZE = 1;
+const SIZE_CR = 2;
+const SIZE_LF = 3;
+const DATA = 4;
+const DATA_CR = 5;
+const DATA_LF = 6;
+const ZEROS = 7;
+const EXTENSION_MARK = 8;
+const EXTENSION = 9;
+const LAST_EXTENSION = 10;
+const LAST_LF = 11;
+const TRAILERS = 12;
+const BY_LENGTH = 13;
+const UNTIL_CLOSE = 14;
+const ENDED = 15;
+const FAULTED = 16;
+
+/** 15 hex digits, leading zeros among them; the value must also be a safe integer. */
+const SIZE_DIGITS_MAX = 15;
+const NOTHING = Buffer.alloc(0);
+
+export class ContentReader {
+  offset = 0;
+  content: Buffer = NOTHING;
+  fault: Fault = 'malformed-chunk';
+  readonly #options: ContentOptions;
+  readonly #trailers: SectionReader;
+  #state = ENDED;
+  #remaining = 0;
+  #digits = 0;
+  #extension = EXTENSION_START;
+  #extensionBytes = 0;
+  #extensionTotalBytes = 0;
+
+  constructor(options: ContentOptions) {
+    this.#options = options;
+    this.#trailers = new SectionReader(
+      {
+        section: 'trailers',
+        fieldCountMax: options.limits.trailerFieldCountMax,
+        targetBytesMax: 0,
+        isHttp10Enabled: false,
+      },
+      // The CRLF that ends the section is no trailer.
+      options.limits.trailerBytesMax + 2,
+    );
+  }
+
+  beginLength(length: number): void {
+    this.#remaining = length;
+    this.#state = length === 0 ? ENDED : BY_LENGTH;
+  }
+
+  beginChunked(): void {
+    this.#state = SIZE_START;
+    this.#extensionTotalBytes = 0;
+    this.#trailers.reset();
+  }
+
+  beginUntilClose(): void {
+    this.#state = UNTIL_CLOSE;
+  }
+
+  /** Content that only the end of the connection ends. */
+  get isUntilClose(): boolean {
+    return this.#state === UNTIL_CLOSE;
+  }
+
+  get isEnded(): boolean {
+    return this.#state === ENDED;
+  }
+
+  next(chunk: Buffer, offset: number): ParserEvent {
+    let at = offset;
+    while (this.#state !== ENDED && this.#state !== FAULTED && at < chunk.length) {
+      let stop = at;
+      if (this.#state <= DATA_LF) stop = this.#relayChunks(chunk, at);
+      else if (this.#state <= LAST_LF) at = stop = this.#leaveOut(chunk, at);
+      else if (this.#state === TRAILERS) return this.#readTrailers(chunk, at);
+      else stop = this.#relayPlain(chunk, at);
+      if (stop > at) return this.#give(sliceOf(chunk, at, stop), stop);
+    }
+    this.offset = at;
+    if (this.#state === ENDED) return MESSAGE_END;
+    return this.#state === FAULTED ? FAULT : NEED_MORE;
+  }
+
+  /** End of what is content by count or until the close. */
+  #relayPlain(chunk: Buffer, at: number): number {
+    if (this.#state === UNTIL_CLOSE) return chunk.length;
+    const length = Math.min(this.#remaining, chunk.length - at);
+    this.#remaining -= length;
+    if (this.#remaining === 0) this.#state = ENDED;
+    return at + length;
+  }
+
+  /** Runs over chunks that go on as they are; stops at the first byte that does not. */
+  #relayChunks(chunk: Buffer, from: number): number {
+    let i = from;
+    while (i < chunk.length) {
+      if (this.#state === DATA) {
+        const length = Math.min(this.#remaining, chunk.length - i);
+        this.#remaining -= length;
+        i += length;
+        if (this.#remaining === 0) this.#state = DATA_CR;
+        continue;
+      }
+      const byte = chunk[i] as number;
+      switch (this.#state) {
+        case SIZE_START:
+          if (byte === ZERO) return this.#beginZero(chunk, i);
+          this.#remaining = 0;
+          this.#digits = 0;
+          if (!this.#addDigit(byte)) return this.#fail(i);
+          this.#state = SIZE;
+          break;
+        case SIZE:
+          if (byte === CR) {
+            this.#state = SIZE_LF;
+          } else if (byte === SEMICOLON) {
+            this.#state = EXTENSION_MARK;
+            return i;
+          } else if (!this.#addDigit(byte)) {
+            return this.#fail(i);
+          }
+          break;
+        case SIZE_CR:
+          // Seen by #leaveOut already: the CR after an extension.
+          this.#state = SIZE_LF;
+          break;
+        case SIZE_LF:
+          if (byte !== LF) return this.#fail(i);
+          this.#state = DATA;
+          break;
+        case DATA_CR:
+          if (byte !== CR) return this.#fail(i);
+          this.#state = DATA_LF;
+          break;
+        default:
+          if (byte !== LF) return this.#fail(i);
+          this.#state = SIZE_START;
+      }
+      i++;
+    }
+    return i;
+  }
+
+  /** "0" first: the whole last chunk if it is here and plain, else held until what it is, is known. */
+  #beginZero(chunk: Buffer, i: number): number {
+    const isPlainEnd =
+      i + 5 <= chunk.length &&
+      chunk[i + 1] === CR &&
+      chunk[i + 2] === LF &&
+      chunk[i + 3] === CR &&
+      chunk[i + 4] === LF;
+    this.#remaining = 0;
+    this.#digits = 0;
+    this.#state = isPlainEnd ? ENDED : ZEROS;
+    return isPlainEnd ? i + 5 : i;
+  }
+
+  #addDigit(byte: number): boolean {
+    const value = HEX_VALUE[byte] as number;
+    if (value < 0 || ++this.#digits > SIZE_DIGITS_MAX) return false;
+    this.#remaining = this.#remaining * 16 + value;
+    return this.#remaining <= Number.MAX_SAFE_INTEGER;
+  }
+
+  /** Runs over bytes that are not sent; stops at the first that is. */
+  #leaveOut(chunk: Buffer, from: number): number {
+    let i = from;
+    while (i < chunk.length && this.#state >= ZEROS && this.#state <= LAST_LF) {
+      const byte = chunk[i] as number;
+      switch (this.#state) {
+        case ZEROS:
+          if (byte === CR) {
+            this.#state = LAST_LF;
+          } else if (byte === SEMICOLON) {
+            if (!this.#beginExtension()) return this.#fail(i);
+            this.#state = LAST_EXTENSION;
+          } else if (byte !== ZERO) {
+            if ((HEX_VALUE[byte] as number) < 0) return this.#fail(i);
+            this.#state = SIZE;
+            return i;
+          } else if (++this.#digits > SIZE_DIGITS_MAX) {
+            return this.#fail(i);
+          }
+          break;
+        case EXTENSION_MARK:
+          if (!this.#beginExtension()) return this.#fail(i);
+          this.#state = EXTENSION;
+          break;
+        case LAST_LF:
+          if (byte !== LF) return this.#fail(i);
+          this.#state = TRAILERS;
+          break;
+        default:
+          if (!this.#addExtensionByte(byte)) return this.#fail(i);
+          if (this.#extension !== EXTENSION_END) break;
+          if (this.#state === EXTENSION) {
+            this.#state = SIZE_CR;
+            return i;
+          }
+          this.#state = LAST_LF;
+      }
+      i++;
+    }
+    return i;
+  }
+
+  #beginExtension(): boolean {
+    this.#extension = EXTENSION_START;
+    this.#extensionBytes = 0;
+    return this.#countExtensionByte();
+  }
+
+  #addExtensionByte(byte: number): boolean {
+    this.#extension = extensionAfter(this.#extension, byte);
+    if (this.#extension === EXTENSION_END) return true;
+    return this.#extension !== EXTENSION_MALFORMED && this.#countExtensionByte();
+  }
+
+  #countExtensionByte(): boolean {
+    const { chunkExtensionBytesMax, chunkExtensionTotalBytesMax } = this.#options.limits;
+    this.#extensionBytes++;
+    this.#extensionTotalBytes++;
+    return (
+      this.#extensionBytes <= chunkExtensionBytesMax &&
+      this.#extensionTotalBytes <= chunkExtensionTotalBytesMax
+    );
+  }
+
+  #readTrailers(chunk: Buffer, at: number): ParserEvent {
+    const outcome = this.#trailers.read(chunk, at);
+    this.offset = this.#trailers.offset;
+    if (outcome === SCAN_MORE) return NEED_MORE;
+    if (outcome === SCAN_DONE) {
+      const last = lastChunk(this.#trailers.raw, this.#options.areTrailersForwarded);
+      this.#trailers.reset();
+      this.#state = ENDED;
+      if (last !== null) return this.#give(last, this.offset);
+      this.fault = 'malformed-field';
+    } else {
+      this.fault = this.#trailers.fault;
+    }
+    this.#state = FAULTED;
+    return FAULT;
+  }
+
+  #give(content: Buffer, offset: number): ParserEvent {
+    this.content = content;
+    this.offset = offset;
+    return CONTENT;
+  }
+
+  #fail(i: number): number {
+    this.fault = 'malformed-chunk';
+    this.#state = FAULTED;
+    return i;
+  }
+}
+
+function sliceOf(chunk: Buffer, start: number, end: number): Buffer {
+  return start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
+}

@@ -1,0 +1,126 @@
+/**
+ * The field lines of a head that was scanned before, as strings, and as they are to be sent: this
+ * hop's own fields taken out or rewritten. Made only when somebody asks for fields or when a head
+ * is written anew; a canonical head is forwarded without coming here.
+ */
+import {
+  CONNECTION,
+  CONTENT_LENGTH,
+  fieldKindOf,
+  HOST,
+  HTTP2_SETTINGS,
+  KEEP_ALIVE,
+  PROXY_CONNECTION,
+  TE,
+  TRAILER,
+  TRANSFER_ENCODING,
+  UPGRADE,
+} from './field_kind.ts';
+import { COLON, CR, isBlank, latin1 } from './syntax.ts';
+
+/** How the fields that belong to the hop are written. */
+export interface HopFields {
+  /** Value of the one Connection line, or '' for none. */
+  readonly connection: string;
+  /** Null: Content-Length goes; else its one canonical value. */
+  readonly contentLength: string | null;
+  /** Value of the Host line; null in a response. */
+  readonly authority: string | null;
+  readonly isUpgradeKept: boolean;
+  readonly isTrailerKept: boolean;
+  /** Lower-case names that Connection nominated. */
+  readonly nominated: readonly string[];
+}
+
+export interface SentLines {
+  /** Flat [name, value, ...] of every line, in the order in which it came. */
+  readonly all: readonly string[];
+  /** The same without what is the hop's own: host, connection (but for an upgrade), coding. */
+  readonly fields: readonly string[];
+}
+
+/** `raw` must have been accepted by the scanner; its fields begin at `fieldsStart`. */
+export function sentLines(raw: Buffer, fieldsStart: number, hop: HopFields): SentLines {
+  const all: string[] = [];
+  const fields: string[] = [];
+  let isConnectionWritten = false;
+  for (let at = fieldsStart; raw[at] !== CR; ) {
+    const colon = raw.indexOf(COLON, at);
+    const lineEnd = raw.indexOf(CR, colon);
+    const kind = fieldKindOf(raw, at, colon);
+    const name = latin1(raw, at, colon);
+    let value = trimmed(raw, colon + 1, lineEnd);
+    at = lineEnd + 2;
+    if (kind === CONNECTION) {
+      if (isConnectionWritten || hop.connection === '') continue;
+      isConnectionWritten = true;
+      if (value.toLowerCase() !== hop.connection) value = hop.connection;
+      all.push(name, value);
+      if (hop.isUpgradeKept) fields.push(name, value);
+      continue;
+    }
+    if (isDropped(kind, hop) || isNominated(name, hop.nominated)) continue;
+    if (kind === HOST && hop.authority !== null) value = hop.authority;
+    else if (kind === CONTENT_LENGTH) value = hop.contentLength ?? '';
+    else if (kind === TRANSFER_ENCODING) value = 'chunked';
+    all.push(name, value);
+    const isHopOnly = kind === TRANSFER_ENCODING || (kind === HOST && hop.authority !== null);
+    if (!isHopOnly) fields.push(name, value);
+  }
+  return { all, fields };
+}
+
+/** Flat [name, value, ...] of every line as it was read. */
+export function readLines(raw: Buffer, fieldsStart: number): readonly string[] {
+  const lines: string[] = [];
+  for (let at = fieldsStart; raw[at] !== CR; ) {
+    const colon = raw.indexOf(COLON, at);
+    const lineEnd = raw.indexOf(CR, colon);
+    lines.push(latin1(raw, at, colon), trimmed(raw, colon + 1, lineEnd));
+    at = lineEnd + 2;
+  }
+  return lines;
+}
+
+/** The values of all lines of one kind joined with ",", whether they are sent on or not. */
+export function joinedValue(raw: Buffer, fieldsStart: number, kind: number): string {
+  const values: string[] = [];
+  for (let at = fieldsStart; raw[at] !== CR; ) {
+    const colon = raw.indexOf(COLON, at);
+    const lineEnd = raw.indexOf(CR, colon);
+    if (fieldKindOf(raw, at, colon) === kind) values.push(trimmed(raw, colon + 1, lineEnd));
+    at = lineEnd + 2;
+  }
+  return values.join(',');
+}
+
+/** RFC 9110 7.6.1, and HTTP2-Settings (RFC 7540 3.2.1), which only an h2c upgrade has. */
+function isDropped(kind: number, hop: HopFields): boolean {
+  switch (kind) {
+    case KEEP_ALIVE:
+    case PROXY_CONNECTION:
+    case TE:
+    case HTTP2_SETTINGS:
+      return true;
+    case TRAILER:
+      return !hop.isTrailerKept;
+    case UPGRADE:
+      return !hop.isUpgradeKept;
+    case CONTENT_LENGTH:
+      return hop.contentLength === null;
+    default:
+      return false;
+  }
+}
+
+function isNominated(name: string, nominated: readonly string[]): boolean {
+  return nominated.length > 0 && nominated.includes(name.toLowerCase());
+}
+
+function trimmed(raw: Buffer, from: number, to: number): string {
+  let start = from;
+  let end = to;
+  while (start < end && isBlank(raw[start] as number)) start++;
+  while (end > start && isBlank(raw[end - 1] as number)) end--;
+  return latin1(raw, start, end);
+}

@@ -1,0 +1,347 @@
+/**
+ * One pass over the bytes of a request head, a response head or a trailer section (RFC 9112 3-5,
+ * 7.1.2): finds where each part lies and refuses the first byte that breaks the grammar. It keeps
+ * offsets only, relative to the start of the section, and can stop and go on at any byte. What the
+ * parts mean together (framing, host, connection) is judged afterwards by others.
+ *
+ * Hot path: no string, object or closure is made here.
+ */
+import type { Fault } from '../../model/fault.ts';
+import { FIELD_KIND_COUNT, fieldKindOf, OTHER } from './field_kind.ts';
+import {
+  COLON,
+  CR,
+  equalsText,
+  FIELD_VALUE,
+  HTAB,
+  isBlank,
+  LF,
+  NINE,
+  SP,
+  TARGET,
+  TOKEN,
+  ZERO,
+} from './syntax.ts';
+
+export const SCAN_MORE = 0;
+export const SCAN_DONE = 1;
+export const SCAN_FAULT = 2;
+export type ScanOutcome = typeof SCAN_MORE | typeof SCAN_DONE | typeof SCAN_FAULT;
+
+export type Section = 'request' | 'response' | 'trailers';
+
+export interface ScannerOptions {
+  readonly section: Section;
+  readonly fieldCountMax: number;
+  readonly targetBytesMax: number;
+  readonly isHttp10Enabled: boolean;
+}
+
+const METHOD = 0;
+const REQUEST_TARGET = 1;
+const REQUEST_VERSION = 2;
+const RESPONSE_VERSION = 3;
+const STATUS = 4;
+const REASON = 5;
+const START_LINE_LF = 6;
+const FIELD_START = 7;
+const NAME = 8;
+const BLANKS = 9;
+const VALUE = 10;
+const FIELD_LF = 11;
+const END_LF = 12;
+const DONE = 13;
+const FAULTED = 14;
+
+const VERSION_TEXT = 'HTTP/';
+const VERSION_LENGTH = 8;
+const STATUS_LENGTH = 3;
+
+export class HeadScanner {
+  fault: Fault = 'malformed-request-line';
+  /** Length of the section, its last CRLF included; valid when done. */
+  byteLength = 0;
+  methodEnd = 0;
+  targetStart = 0;
+  targetEnd = 0;
+  isHttp10 = false;
+  status = 0;
+  reasonStart = 0;
+  reasonEnd = 0;
+  /** Where the field lines begin. */
+  fieldsStart = 0;
+  fieldCount = 0;
+  /** Every line is `name: value` with one space before the value and none after it. */
+  isLayoutCanonical = true;
+  /** By field kind: how many lines, and where the value of the first one lies. */
+  readonly counts = new Int32Array(FIELD_KIND_COUNT);
+  readonly valueStarts = new Int32Array(FIELD_KIND_COUNT);
+  readonly valueEnds = new Int32Array(FIELD_KIND_COUNT);
+
+  readonly #options: ScannerOptions;
+  readonly #firstState: number;
+  #state: number;
+  #at = 0;
+  #partStart = 0;
+  #nameEnd = 0;
+  #valueStart = 0;
+  #kind = OTHER;
+
+  constructor(options: ScannerOptions) {
+    this.#options = options;
+    this.#firstState = firstStateOf(options.section);
+    this.#state = this.#firstState;
+  }
+
+  /** Ready for the next section. */
+  reset(): void {
+    this.#state = this.#firstState;
+    this.#at = 0;
+    this.#partStart = 0;
+    this.fieldsStart = 0;
+    this.fieldCount = 0;
+    this.isHttp10 = false;
+    this.isLayoutCanonical = true;
+    this.counts.fill(0);
+  }
+
+  /**
+   * Goes on from where the last call stopped. The section begins at `start`; `bytes` may be
+   * another buffer than last time as long as it holds the same bytes from its `start`.
+   */
+  scan(bytes: Buffer, start: number, end: number): ScanOutcome {
+    let i = start + this.#at;
+    while (i < end) {
+      i = this.#state < FIELD_START ? this.#scanStartLine(bytes, start, i, end) : i;
+      if (this.#state >= FIELD_START && this.#state < DONE) {
+        i = this.#scanFields(bytes, start, i, end);
+      }
+      if (this.#state >= DONE) break;
+    }
+    this.#at = i - start;
+    if (this.#state === FAULTED) return SCAN_FAULT;
+    if (this.#state !== DONE) return SCAN_MORE;
+    this.byteLength = i - start;
+    return SCAN_DONE;
+  }
+
+  #scanStartLine(bytes: Buffer, start: number, from: number, end: number): number {
+    switch (this.#state) {
+      case METHOD:
+        return this.#scanMethod(bytes, start, from, end);
+      case REQUEST_TARGET:
+        return this.#scanTarget(bytes, start, from, end);
+      case REQUEST_VERSION:
+      case RESPONSE_VERSION:
+        return this.#scanVersion(bytes, start, from, end);
+      case STATUS:
+        return this.#scanStatus(bytes, start, from, end);
+      case REASON:
+        return this.#scanReason(bytes, start, from, end);
+      default:
+        return this.#scanStartLineEnd(bytes, start, from);
+    }
+  }
+
+  #scanMethod(bytes: Buffer, start: number, from: number, end: number): number {
+    let i = from;
+    while (i < end && TOKEN[bytes[i] as number] === 1) i++;
+    if (i === end) return i;
+    if (bytes[i] !== SP || i === start) return this.#fail('malformed-request-line', i);
+    this.methodEnd = i - start;
+    this.targetStart = i - start + 1;
+    this.#state = REQUEST_TARGET;
+    return i + 1;
+  }
+
+  #scanTarget(bytes: Buffer, start: number, from: number, end: number): number {
+    const bound = start + this.targetStart + this.#options.targetBytesMax;
+    const stop = Math.min(end, bound);
+    let i = from;
+    while (i < stop && TARGET[bytes[i] as number] === 1) i++;
+    if (i === end) return i;
+    const byte = bytes[i] as number;
+    if (byte !== SP) {
+      if (i === bound && TARGET[byte] === 1) return this.#fail('target-too-long', i);
+      // No version follows: HTTP/0.9, or a line ended by a bare LF (RFC 9112 2.2, 3).
+      const isLineEnd = byte === CR || byte === LF;
+      return this.#fail(isLineEnd ? 'malformed-request-line' : 'malformed-target', i);
+    }
+    if (i - start === this.targetStart) return this.#fail('malformed-request-line', i);
+    this.targetEnd = i - start;
+    this.#partStart = i - start + 1;
+    this.#state = REQUEST_VERSION;
+    return i + 1;
+  }
+
+  /** `HTTP/d.d` and the byte after it: CR in a request, SP in a response (RFC 9112 2.3). */
+  #scanVersion(bytes: Buffer, start: number, from: number, end: number): number {
+    const versionStart = start + this.#partStart;
+    let i = from;
+    for (; i < end; i++) {
+      const byte = bytes[i] as number;
+      const at = i - versionStart;
+      if (at === VERSION_LENGTH) {
+        const isRequest = this.#state === REQUEST_VERSION;
+        if (byte !== (isRequest ? CR : SP)) return this.#fail('malformed-request-line', i);
+        return this.#endVersion(bytes, versionStart, i, isRequest);
+      }
+      if (!isVersionByte(byte, at)) return this.#fail('malformed-request-line', i);
+    }
+    return i;
+  }
+
+  #endVersion(bytes: Buffer, versionStart: number, i: number, isRequest: boolean): number {
+    this.isHttp10 = equalsText(bytes, versionStart, i, 'HTTP/1.0');
+    if (!this.isHttp10 && !equalsText(bytes, versionStart, i, 'HTTP/1.1')) {
+      return this.#fail('unsupported-version', i);
+    }
+    if (isRequest && this.isHttp10 && !this.#options.isHttp10Enabled) {
+      return this.#fail('http10-refused', i);
+    }
+    this.#partStart += VERSION_LENGTH + 1;
+    this.#state = isRequest ? START_LINE_LF : STATUS;
+    return i + 1;
+  }
+
+  /** Three digits and SP; the SP may be missing with the reason, which leaves one reading. */
+  #scanStatus(bytes: Buffer, start: number, from: number, end: number): number {
+    const statusStart = start + this.#partStart;
+    let i = from;
+    for (; i < end; i++) {
+      const byte = bytes[i] as number;
+      if (i - statusStart === STATUS_LENGTH) {
+        if (byte !== SP && byte !== CR) return this.#fail('malformed-request-line', i);
+        this.status = statusOf(bytes, statusStart);
+        this.reasonStart = i - start + (byte === SP ? 1 : 0);
+        this.reasonEnd = this.reasonStart;
+        if (this.status < 100 || this.status > 599) return this.#fail('malformed-request-line', i);
+        if (byte === CR) this.isLayoutCanonical = false;
+        this.#state = byte === SP ? REASON : START_LINE_LF;
+        return i + 1;
+      }
+      if (byte < ZERO || byte > NINE) return this.#fail('malformed-request-line', i);
+    }
+    return i;
+  }
+
+  #scanReason(bytes: Buffer, start: number, from: number, end: number): number {
+    let i = from;
+    while (i < end && FIELD_VALUE[bytes[i] as number] === 1) i++;
+    if (i === end) return i;
+    if (bytes[i] !== CR) return this.#fail('malformed-request-line', i);
+    this.reasonEnd = i - start;
+    this.#state = START_LINE_LF;
+    return i + 1;
+  }
+
+  #scanStartLineEnd(bytes: Buffer, start: number, i: number): number {
+    if (bytes[i] !== LF) return this.#fail('malformed-request-line', i);
+    const isRequest = this.#options.section === 'request';
+    // Refused by its request line alone: its target is an authority, there is no path to judge.
+    if (isRequest && equalsText(bytes, start, start + this.methodEnd, 'CONNECT')) {
+      return this.#fail('connect-refused', i);
+    }
+    this.fieldsStart = i - start + 1;
+    this.#state = FIELD_START;
+    return i + 1;
+  }
+
+  #scanFields(bytes: Buffer, start: number, from: number, end: number): number {
+    let i = from;
+    while (i < end) {
+      switch (this.#state) {
+        case FIELD_START: {
+          const byte = bytes[i] as number;
+          if (byte === CR) {
+            this.#state = END_LF;
+            break;
+          }
+          // SP or HTAB here is obs-fold (RFC 9112 5.2); ":" an empty name.
+          if (TOKEN[byte] !== 1) return this.#fail('malformed-field', i);
+          if (this.fieldCount === this.#options.fieldCountMax) {
+            return this.#fail('head-too-large', i);
+          }
+          this.fieldCount++;
+          this.#partStart = i - start;
+          this.#state = NAME;
+          break;
+        }
+        case NAME:
+          while (i < end && TOKEN[bytes[i] as number] === 1) i++;
+          if (i === end) return i;
+          if (bytes[i] !== COLON) return this.#fail('malformed-field', i);
+          this.#nameEnd = i - start;
+          this.#kind = fieldKindOf(bytes, start + this.#partStart, i);
+          this.#state = BLANKS;
+          break;
+        case BLANKS:
+          while (i < end && (bytes[i] === SP || bytes[i] === HTAB)) i++;
+          if (i === end) return i;
+          this.#valueStart = i - start;
+          this.#state = VALUE;
+          continue;
+        case VALUE:
+          while (i < end && FIELD_VALUE[bytes[i] as number] === 1) i++;
+          if (i === end) return i;
+          if (bytes[i] !== CR) return this.#fail('malformed-field', i);
+          this.#state = FIELD_LF;
+          break;
+        case FIELD_LF:
+          if (bytes[i] !== LF) return this.#fail('malformed-field', i);
+          this.#endField(bytes, start, i - 1);
+          this.#state = FIELD_START;
+          break;
+        default:
+          if (bytes[i] !== LF) return this.#fail('malformed-field', i);
+          this.#state = DONE;
+          return i + 1;
+      }
+      i++;
+    }
+    return i;
+  }
+
+  #endField(bytes: Buffer, start: number, lineEnd: number): void {
+    const valueStart = this.#valueStart;
+    let valueEnd = lineEnd - start;
+    while (valueEnd > valueStart && isBlank(bytes[start + valueEnd - 1] as number)) valueEnd--;
+    if (
+      valueStart !== this.#nameEnd + 2 ||
+      bytes[start + valueStart - 1] !== SP ||
+      valueEnd !== lineEnd - start
+    ) {
+      this.isLayoutCanonical = false;
+    }
+    const kind = this.#kind;
+    if (kind === OTHER) return;
+    const count = this.counts[kind] as number;
+    this.counts[kind] = count + 1;
+    if (count > 0) return;
+    this.valueStarts[kind] = valueStart;
+    this.valueEnds[kind] = valueEnd;
+  }
+
+  #fail(fault: Fault, i: number): number {
+    this.fault = fault;
+    this.#state = FAULTED;
+    return i;
+  }
+}
+
+function firstStateOf(section: Section): number {
+  if (section === 'request') return METHOD;
+  return section === 'response' ? RESPONSE_VERSION : FIELD_START;
+}
+
+function isVersionByte(byte: number, at: number): boolean {
+  if (at < VERSION_TEXT.length) return byte === VERSION_TEXT.charCodeAt(at);
+  if (at === VERSION_TEXT.length + 1) return byte === 0x2e;
+  return byte >= ZERO && byte <= NINE;
+}
+
+function statusOf(bytes: Buffer, start: number): number {
+  const hundreds = (bytes[start] as number) - ZERO;
+  const tens = (bytes[start + 1] as number) - ZERO;
+  return hundreds * 100 + tens * 10 + ((bytes[start + 2] as number) - ZERO);
+}

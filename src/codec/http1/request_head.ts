@@ -1,0 +1,150 @@
+/**
+ * One accepted request head: what policy judges, and what is sent. Strings are made when they are
+ * first asked for. Fields that Connection nominates and those of this hop are not to be seen here:
+ * upstream will not see them either.
+ */
+import {
+  type HttpVersion,
+  joinField,
+  latin1Bytes,
+  type RequestHead,
+} from '../../model/request_head.ts';
+import type { RequestFraming } from './events.ts';
+import { type SentLines, sentLines } from './field_lines.ts';
+import { latin1 } from './syntax.ts';
+
+/** What `request_rules.ts` found out; offsets are into `raw`. */
+export interface RequestFacts {
+  readonly raw: Buffer;
+  readonly methodEnd: number;
+  /** Where the path lies in `raw`, unless `path` gives it. */
+  readonly pathStart: number;
+  readonly pathEnd: number;
+  /** The path when it is not as it was read; else null. */
+  readonly path: string | null;
+  readonly redirectTo: string;
+  readonly scheme: string;
+  readonly authorityStart: number;
+  readonly authorityEnd: number;
+  readonly fieldsStart: number;
+  readonly isHttp10: boolean;
+  readonly isCanonical: boolean;
+  readonly framing: RequestFraming;
+  readonly contentLength: number;
+  readonly isPersistent: boolean;
+  readonly expectsContinue: boolean;
+  readonly upgrade: string;
+  readonly isGrpc: boolean;
+  readonly connection: string;
+  readonly isTrailerKept: boolean;
+  readonly nominated: readonly string[];
+}
+
+export class Http1RequestHead implements RequestHead {
+  /** The head as it was read, its last CRLF CRLF included. */
+  readonly raw: Buffer;
+  /** `raw` is what `serialiseRequestHead(head, NO_MUTATIONS)` writes: it may be sent as it is. */
+  readonly isCanonical: boolean;
+  readonly framing: RequestFraming;
+  /** -1 unless `framing` is 'length'. */
+  readonly contentLength: number;
+  /** The client wants the connection kept (RFC 9112 9.3). */
+  readonly isPersistent: boolean;
+  /** The client waits for 100 (Continue) before its content. */
+  readonly expectsContinue: boolean;
+  /** The one protocol asked for, lower case, such as "websocket"; '' for a plain request. */
+  readonly upgrade: string;
+  /** Content type application/grpc, with or without a suffix. */
+  readonly isGrpc: boolean;
+  /** Where the client is sent because its path held %2F or %5C; '' when it held none. */
+  readonly redirectTo: string;
+  readonly #facts: RequestFacts;
+  #method: string | null = null;
+  #path: string | null;
+  #authority: string | null = null;
+  #lines: SentLines | null = null;
+
+  constructor(facts: RequestFacts) {
+    this.raw = facts.raw;
+    this.isCanonical = facts.isCanonical;
+    this.framing = facts.framing;
+    this.contentLength = facts.contentLength;
+    this.isPersistent = facts.isPersistent;
+    this.expectsContinue = facts.expectsContinue;
+    this.upgrade = facts.upgrade;
+    this.isGrpc = facts.isGrpc;
+    this.redirectTo = facts.redirectTo;
+    this.#facts = facts;
+    this.#path = facts.path;
+  }
+
+  get version(): HttpVersion {
+    return this.#facts.isHttp10 ? 'HTTP/1.0' : 'HTTP/1.1';
+  }
+
+  get byteLength(): number {
+    return this.raw.length;
+  }
+
+  get method(): string {
+    if (this.#method === null) this.#method = latin1(this.raw, 0, this.#facts.methodEnd);
+    return this.#method;
+  }
+
+  /** "http", or the scheme of an absolute-form target. */
+  get scheme(): string {
+    return this.#facts.scheme;
+  }
+
+  get authority(): string {
+    if (this.#authority === null)
+      this.#authority = latin1(this.raw, this.#facts.authorityStart, this.#facts.authorityEnd);
+    return this.#authority;
+  }
+
+  get path(): string {
+    if (this.#path === null)
+      this.#path = latin1(this.raw, this.#facts.pathStart, this.#facts.pathEnd);
+    return this.#path;
+  }
+
+  get methodBytes(): Uint8Array {
+    return this.raw.subarray(0, this.#facts.methodEnd);
+  }
+
+  get authorityBytes(): Uint8Array {
+    return this.raw.subarray(this.#facts.authorityStart, this.#facts.authorityEnd);
+  }
+
+  get pathBytes(): Uint8Array {
+    if (this.#facts.path !== null) return latin1Bytes(this.#facts.path);
+    return this.raw.subarray(this.#facts.pathStart, this.#facts.pathEnd);
+  }
+
+  field(name: string): string | null {
+    return joinField(this.fields(), name);
+  }
+
+  fields(): readonly string[] {
+    return this.#sentLines().fields;
+  }
+
+  /** Flat [name, value, ...] of every line that goes upstream, Host and framing included. */
+  lines(): readonly string[] {
+    return this.#sentLines().all;
+  }
+
+  #sentLines(): SentLines {
+    if (this.#lines !== null) return this.#lines;
+    const facts = this.#facts;
+    this.#lines = sentLines(this.raw, facts.fieldsStart, {
+      connection: facts.connection,
+      contentLength: facts.framing === 'length' ? String(facts.contentLength) : null,
+      authority: this.authority,
+      isUpgradeKept: facts.upgrade !== '',
+      isTrailerKept: facts.isTrailerKept,
+      nominated: facts.nominated,
+    });
+    return this.#lines;
+  }
+}

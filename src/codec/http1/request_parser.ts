@@ -1,0 +1,149 @@
+/**
+ * Requests from bytes, HTTP/1.1 with every tolerance off (RFC 9112, RFC 9110): what is accepted has
+ * one reading. Sans-I/O: `next` looks at a chunk from an offset on and returns after one event.
+ *
+ *     head ──► content* ──► end ──► head ...          fault: from anywhere, for good
+ *
+ * It never decides, replies or sends; it holds no more than one unfinished head.
+ */
+import type { Fault } from '../../model/fault.ts';
+import type { Limits } from '../../model/limits.ts';
+import { ContentReader } from './content_reader.ts';
+import { CONTENT, FAULT, HEAD, MESSAGE_END, NEED_MORE, type ParserEvent } from './events.ts';
+import { SCAN_DONE, SCAN_MORE } from './head_scanner.ts';
+import type { Http1RequestHead } from './request_head.ts';
+import { readRequestHead } from './request_rules.ts';
+import { SectionReader } from './section_reader.ts';
+import { CR, LF } from './syntax.ts';
+
+export interface RequestParserOptions {
+  readonly limits: Limits;
+  readonly isHttp10Enabled: boolean;
+  readonly areTrailersForwarded: boolean;
+  readonly isPathNormalised: boolean;
+}
+
+const IDLE = 0;
+/** One CRLF before a request line is let pass (RFC 9112 2.2); not a second one. */
+const IDLE_CR = 1;
+const IDLE_CRLF = 2;
+const IN_HEAD = 3;
+const IN_CONTENT = 4;
+const DEAD = 5;
+
+const NOTHING = Buffer.alloc(0);
+
+export class RequestParser {
+  /** Where to go on in the chunk after an event. */
+  offset = 0;
+  /** After CONTENT: bytes to send as they are, chunk framing included. */
+  content: Buffer = NOTHING;
+  /** After FAULT. */
+  fault: Fault = 'internal-error';
+  readonly #options: RequestParserOptions;
+  readonly #section: SectionReader;
+  readonly #reader: ContentReader;
+  #head: Http1RequestHead | null = null;
+  #phase = IDLE;
+
+  constructor(options: RequestParserOptions) {
+    this.#options = options;
+    this.#section = new SectionReader(
+      {
+        section: 'request',
+        fieldCountMax: options.limits.headFieldCountMax,
+        targetBytesMax: options.limits.targetBytesMax,
+        isHttp10Enabled: options.isHttp10Enabled,
+      },
+      options.limits.headBytesMax,
+    );
+    this.#reader = new ContentReader(options);
+  }
+
+  /** The last head that was read; only to be asked for after HEAD. */
+  get head(): Http1RequestHead {
+    if (this.#head === null) throw new Error('no head has been read');
+    return this.#head;
+  }
+
+  /** Between messages, not one byte of a next head seen. */
+  get isIdle(): boolean {
+    return this.#phase < IN_HEAD;
+  }
+
+  /** Some bytes of a head are here, not all. */
+  get isInHead(): boolean {
+    return this.#phase === IN_HEAD;
+  }
+
+  /**
+   * One event. NEED_MORE means that the chunk is used up (`offset` is its length) and may be
+   * dropped, but for slices of it that were handed out.
+   */
+  next(chunk: Buffer, offset: number): ParserEvent {
+    if (this.#phase === IN_CONTENT) return this.#nextContent(chunk, offset);
+    if (this.#phase === DEAD) return FAULT;
+    let from = offset;
+    if (this.#phase !== IN_HEAD) {
+      from = this.#skipIdle(chunk, offset);
+      if (this.#phase === DEAD) return FAULT;
+      if (this.#phase !== IN_HEAD) {
+        this.offset = from;
+        return NEED_MORE;
+      }
+    }
+    return this.#nextHead(chunk, from);
+  }
+
+  /** Leaves the phase at IN_HEAD when there is a byte of a head at the offset returned. */
+  #skipIdle(chunk: Buffer, offset: number): number {
+    let i = offset;
+    for (; i < chunk.length; i++) {
+      const byte = chunk[i] as number;
+      if (this.#phase === IDLE && byte === CR) {
+        this.#phase = IDLE_CR;
+      } else if (this.#phase === IDLE_CR) {
+        if (byte !== LF) {
+          this.#fail('malformed-request-line');
+          return i;
+        }
+        this.#phase = IDLE_CRLF;
+      } else {
+        this.#phase = IN_HEAD;
+        return i;
+      }
+    }
+    return i;
+  }
+
+  #nextHead(chunk: Buffer, from: number): ParserEvent {
+    const section = this.#section;
+    const outcome = section.read(chunk, from);
+    this.offset = section.offset;
+    if (outcome === SCAN_MORE) return NEED_MORE;
+    if (outcome !== SCAN_DONE) return this.#fail(section.fault);
+    const head = readRequestHead(section.raw, section.scanner, this.#options);
+    if (typeof head === 'string') return this.#fail(head);
+    section.reset();
+    this.#head = head;
+    if (head.framing === 'chunked') this.#reader.beginChunked();
+    else this.#reader.beginLength(head.framing === 'length' ? head.contentLength : 0);
+    this.#phase = IN_CONTENT;
+    return HEAD;
+  }
+
+  #nextContent(chunk: Buffer, offset: number): ParserEvent {
+    const event = this.#reader.next(chunk, offset);
+    this.offset = this.#reader.offset;
+    if (event === CONTENT) this.content = this.#reader.content;
+    else if (event === MESSAGE_END) this.#phase = IDLE;
+    else if (event === FAULT) return this.#fail(this.#reader.fault);
+    return event;
+  }
+
+  #fail(fault: Fault): ParserEvent {
+    this.fault = fault;
+    this.#phase = DEAD;
+    return FAULT;
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * What the parts of a scanned request head mean together, and whether they may stand together
+ * (RFC 9112 3.2, 6, 9.3; RFC 9110 7.2, 7.6.1, 7.8, 10.1.1). Pure: a head or the fault.
+ */
+import type { Fault } from '../../model/fault.ts';
+import {
+  areLinesCanonical,
+  type ConnectionOptions,
+  connectionOptionsOf,
+  isProtocol,
+  isUpgradeOffered,
+} from './connection_options.ts';
+import { CONTENT_TYPE, EXPECT, HOST, UPGRADE } from './field_kind.ts';
+import { joinedValue } from './field_lines.ts';
+import { FRAMING_CHUNKED, FRAMING_NONE, framingOf } from './framing.ts';
+import type { HeadScanner } from './head_scanner.ts';
+import { isHost } from './host.ts';
+import { Http1RequestHead } from './request_head.ts';
+import { readTarget } from './request_target.ts';
+import { equalsIgnoringCase, SEMICOLON } from './syntax.ts';
+
+export interface RequestRules {
+  readonly areTrailersForwarded: boolean;
+  readonly isPathNormalised: boolean;
+}
+
+const GRPC = 'application/grpc';
+const PLUS = 0x2b;
+
+/** `raw` is exactly the head that `scanner` has just scanned. */
+export function readRequestHead(
+  raw: Buffer,
+  scanner: HeadScanner,
+  rules: RequestRules,
+): Http1RequestHead | Fault {
+  const hostStart = scanner.valueStarts[HOST] as number;
+  const hostEnd = scanner.valueEnds[HOST] as number;
+  if (scanner.counts[HOST] !== 1 || !isHost(raw, hostStart, hostEnd)) return 'malformed-host';
+  const target = readTarget(raw, scanner, rules.isPathNormalised);
+  if (typeof target === 'string') return target;
+  const framing = framingOf(raw, scanner);
+  if (typeof framing === 'string') return framing;
+  const options = connectionOptionsOf(raw, scanner);
+  if (options === null) return 'malformed-field';
+  const upgrade = upgradeOf(raw, scanner, { options, framing });
+  if (upgrade === null) return 'malformed-upgrade';
+  const expects = expectsContinueOf(raw, scanner);
+  if (expects === null) return 'malformed-expect';
+  const connection = connectionValue(options, upgrade);
+  const isTrailerKept = rules.areTrailersForwarded;
+  const hop = { connection, isUpgradeKept: upgrade !== '', isTrailerKept };
+  return new Http1RequestHead({
+    raw,
+    methodEnd: scanner.methodEnd,
+    pathStart: target.pathStart,
+    pathEnd: target.pathEnd,
+    path: target.path,
+    redirectTo: target.redirectTo,
+    scheme: target.scheme,
+    authorityStart: hostStart,
+    authorityEnd: hostEnd,
+    fieldsStart: scanner.fieldsStart,
+    isHttp10: scanner.isHttp10,
+    isCanonical: target.isAsSent && areLinesCanonical(raw, scanner, hop),
+    framing: framing >= 0 ? 'length' : framing === FRAMING_CHUNKED ? 'chunked' : 'none',
+    contentLength: framing >= 0 ? framing : -1,
+    isPersistent: isPersistent(scanner, options),
+    // RFC 9110 10.1.1: not by HTTP/1.0, and nothing to wait for without content.
+    expectsContinue: expects && !scanner.isHttp10 && framing !== FRAMING_NONE && framing !== 0,
+    upgrade,
+    isGrpc: isGrpc(raw, scanner, options),
+    connection,
+    isTrailerKept,
+    nominated: options.nominated,
+  });
+}
+
+/**
+ * The one protocol asked for, '' for a plain request, null for an upgrade that has more than one
+ * reading. An Upgrade line without `Connection: upgrade`, or from HTTP/1.0, asks for nothing (RFC
+ * 9110 7.8) and is taken out. With it, what follows the head may be anything, so a request that is
+ * not exactly one protocol, without content and on a connection that stays, is refused rather than
+ * served: its tunnel bytes would be read as requests. Another HTTP or TLS inside would carry requests
+ * past the policy, so those are never offered: the line goes, the request is served plainly.
+ */
+function upgradeOf(
+  raw: Buffer,
+  scanner: HeadScanner,
+  message: { readonly options: ConnectionOptions; readonly framing: number },
+): string | null {
+  const count = scanner.counts[UPGRADE] as number;
+  if (count === 0 || !message.options.isUpgrade || scanner.isHttp10) return '';
+  const protocol = joinedValue(raw, scanner.fieldsStart, UPGRADE).toLowerCase();
+  if (count > 1 || !isProtocol(protocol)) return null;
+  if (!isUpgradeOffered(protocol)) return '';
+  const hasContent = message.framing !== FRAMING_NONE && message.framing !== 0;
+  return hasContent || message.options.isClose ? null : protocol;
+}
+
+/** Null for any expectation but one 100-continue. */
+function expectsContinueOf(raw: Buffer, scanner: HeadScanner): boolean | null {
+  const count = scanner.counts[EXPECT] as number;
+  if (count === 0) return false;
+  const start = scanner.valueStarts[EXPECT] as number;
+  const end = scanner.valueEnds[EXPECT] as number;
+  return count === 1 && equalsIgnoringCase(raw, start, end, '100-continue') ? true : null;
+}
+
+/** RFC 9112 9.3. */
+function isPersistent(scanner: HeadScanner, options: ConnectionOptions): boolean {
+  return !options.isClose && (!scanner.isHttp10 || options.isKeepAlive);
+}
+
+function isGrpc(raw: Buffer, scanner: HeadScanner, options: ConnectionOptions): boolean {
+  if (scanner.counts[CONTENT_TYPE] === 0 || options.nominated.includes('content-type'))
+    return false;
+  const start = scanner.valueStarts[CONTENT_TYPE] as number;
+  const end = scanner.valueEnds[CONTENT_TYPE] as number;
+  const nameEnd = start + GRPC.length;
+  if (nameEnd > end || !equalsIgnoringCase(raw, start, nameEnd, GRPC)) return false;
+  return nameEnd === end || raw[nameEnd] === PLUS || raw[nameEnd] === SEMICOLON;
+}
+
+function connectionValue(options: ConnectionOptions, upgrade: string): string {
+  if (upgrade !== '') return 'upgrade';
+  if (options.isClose) return 'close';
+  return options.isKeepAlive ? 'keep-alive' : '';
+}

@@ -1,0 +1,162 @@
+/**
+ * Responses from bytes, as strict as requests: an upstream is no more trusted than a client. It is
+ * told of each request first (`begin`), as the request says how its response ends; bytes when no
+ * response is awaited are a fault, never the start of a later one.
+ *
+ *     begin ──► informational head* ──► head ──► content* ──► end ──► idle
+ *                                       └─ 101: tunnel, not for this parser
+ */
+import type { Fault } from '../../model/fault.ts';
+import { type ContentOptions, ContentReader } from './content_reader.ts';
+import { CONTENT, FAULT, HEAD, MESSAGE_END, NEED_MORE, type ParserEvent } from './events.ts';
+import { SCAN_DONE, SCAN_MORE } from './head_scanner.ts';
+import type { Http1ResponseHead } from './response_head.ts';
+import { readResponseHead } from './response_rules.ts';
+import { SectionReader } from './section_reader.ts';
+
+const IDLE = 0;
+const AWAITED = 1;
+const IN_HEAD = 2;
+const IN_CONTENT = 3;
+const TUNNEL = 4;
+const DEAD = 5;
+
+const NOTHING = Buffer.alloc(0);
+
+export class ResponseParser {
+  /** Where to go on in the chunk after an event. */
+  offset = 0;
+  /** After CONTENT: bytes to send as they are, chunk framing included. */
+  content: Buffer = NOTHING;
+  /** After FAULT; always one of the upstream's. */
+  fault: Fault = 'internal-error';
+  readonly #options: ContentOptions;
+  readonly #section: SectionReader;
+  readonly #reader: ContentReader;
+  #head: Http1ResponseHead | null = null;
+  #phase = IDLE;
+  #method = '';
+  #isUpgradeAsked = false;
+  #informationalCount = 0;
+
+  constructor(options: ContentOptions) {
+    this.#options = options;
+    this.#section = new SectionReader(
+      {
+        section: 'response',
+        fieldCountMax: options.limits.responseFieldCountMax,
+        targetBytesMax: 0,
+        isHttp10Enabled: true,
+      },
+      options.limits.responseHeadBytesMax,
+    );
+    this.#reader = new ContentReader(options);
+  }
+
+  /** The last head that was read; only to be asked for after HEAD. */
+  get head(): Http1ResponseHead {
+    if (this.#head === null) throw new Error('no head has been read');
+    return this.#head;
+  }
+
+  /** No response is awaited. */
+  get isIdle(): boolean {
+    return this.#phase === IDLE;
+  }
+
+  /** The next bytes answer a request of this method; only when idle. */
+  begin(requestMethod: string, isUpgradeAsked: boolean): void {
+    if (this.#phase === DEAD) return;
+    if (this.#phase !== IDLE) throw new Error('the response before this one is not complete');
+    this.#phase = AWAITED;
+    this.#method = requestMethod;
+    this.#isUpgradeAsked = isUpgradeAsked;
+    this.#informationalCount = 0;
+  }
+
+  /** One event; as RequestParser.next. A 1xx head is followed by another HEAD, not by an end. */
+  next(chunk: Buffer, offset: number): ParserEvent {
+    if (this.#phase === IN_CONTENT) return this.#nextContent(chunk, offset);
+    if (this.#phase === DEAD) return FAULT;
+    this.offset = offset;
+    if (offset >= chunk.length) return NEED_MORE;
+    if (this.#phase === IDLE || this.#phase === TUNNEL) return this.#fail('malformed-response');
+    this.#phase = IN_HEAD;
+    return this.#nextHead(chunk, offset);
+  }
+
+  /** The upstream will send no more: what that means for the response in hand. */
+  finish(): ParserEvent {
+    switch (this.#phase) {
+      case IDLE:
+      case TUNNEL:
+        return NEED_MORE;
+      case AWAITED:
+      case IN_HEAD:
+        return this.#fail('upstream-closed');
+      case IN_CONTENT:
+        if (!this.#reader.isUntilClose && !this.#reader.isEnded) {
+          return this.#fail('upstream-truncated');
+        }
+        this.#phase = IDLE;
+        return MESSAGE_END;
+      default:
+        return FAULT;
+    }
+  }
+
+  #nextHead(chunk: Buffer, from: number): ParserEvent {
+    const section = this.#section;
+    const outcome = section.read(chunk, from);
+    this.offset = section.offset;
+    if (outcome === SCAN_MORE) return NEED_MORE;
+    if (outcome !== SCAN_DONE) return this.#fail(blameUpstream(section.fault));
+    const head = readResponseHead(section.raw, section.scanner, {
+      method: this.#method,
+      isUpgradeAsked: this.#isUpgradeAsked,
+      areTrailersForwarded: this.#options.areTrailersForwarded,
+    });
+    if (typeof head === 'string') return this.#fail(head);
+    section.reset();
+    this.#head = head;
+    return this.#endHead(head);
+  }
+
+  #endHead(head: Http1ResponseHead): ParserEvent {
+    if (head.isInformational) {
+      const max = this.#options.limits.informationalResponseCountMax;
+      if (++this.#informationalCount > max) return this.#fail('malformed-response');
+      this.#phase = AWAITED;
+      return HEAD;
+    }
+    if (head.status === 101) {
+      this.#phase = TUNNEL;
+      return HEAD;
+    }
+    if (head.framing === 'chunked') this.#reader.beginChunked();
+    else if (head.framing === 'close') this.#reader.beginUntilClose();
+    else this.#reader.beginLength(head.framing === 'length' ? head.contentLength : 0);
+    this.#phase = IN_CONTENT;
+    return HEAD;
+  }
+
+  #nextContent(chunk: Buffer, offset: number): ParserEvent {
+    const event = this.#reader.next(chunk, offset);
+    this.offset = this.#reader.offset;
+    if (event === CONTENT) this.content = this.#reader.content;
+    else if (event === MESSAGE_END) this.#phase = IDLE;
+    else if (event === FAULT) return this.#fail(blameUpstream(this.#reader.fault));
+    return event;
+  }
+
+  #fail(fault: Fault): ParserEvent {
+    this.fault = fault;
+    this.#phase = DEAD;
+    return FAULT;
+  }
+}
+
+/** The grammar is shared with requests, whose faults have finer names. */
+function blameUpstream(fault: Fault): Fault {
+  return fault === 'head-too-large' ? 'response-head-too-large' : 'malformed-response';
+}

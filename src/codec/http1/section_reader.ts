@@ -1,0 +1,84 @@
+/**
+ * Reads one head or trailer section out of chunks. A section within one chunk is not copied; one
+ * that is spread over several is gathered, up to its bound and not a byte further.
+ */
+import type { Fault } from '../../model/fault.ts';
+import {
+  HeadScanner,
+  SCAN_DONE,
+  SCAN_FAULT,
+  SCAN_MORE,
+  type ScannerOptions,
+  type ScanOutcome,
+} from './head_scanner.ts';
+import { HeldBytes } from './held_bytes.ts';
+
+const NOTHING = Buffer.alloc(0);
+
+export class SectionReader {
+  /** After SCAN_DONE: exactly the section. */
+  raw: Buffer = NOTHING;
+  /** After any outcome but a fault: where to go on in the chunk. */
+  offset = 0;
+  fault: Fault = 'internal-error';
+  readonly scanner: HeadScanner;
+  readonly #held = new HeldBytes();
+  readonly #bytesMax: number;
+
+  constructor(options: ScannerOptions, bytesMax: number) {
+    this.scanner = new HeadScanner(options);
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Ready for the next section; lets go of what was held. */
+  reset(): void {
+    this.raw = NOTHING;
+    this.scanner.reset();
+    if (this.#held.length > 0) this.#held.release();
+  }
+
+  read(chunk: Buffer, from: number): ScanOutcome {
+    const before = this.#held.length;
+    return before === 0 ? this.#readChunk(chunk, from) : this.#readHeld(chunk, from, before);
+  }
+
+  #readChunk(chunk: Buffer, from: number): ScanOutcome {
+    const bound = from + this.#bytesMax;
+    const outcome = this.#scan(chunk, from, Math.min(bound, chunk.length));
+    if (outcome === SCAN_DONE) {
+      const end = from + this.scanner.byteLength;
+      this.raw = from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end);
+      this.offset = end;
+    } else if (outcome === SCAN_MORE) {
+      if (bound <= chunk.length) return this.#fail('head-too-large');
+      this.#held.append(chunk, from, chunk.length);
+      this.offset = chunk.length;
+    }
+    return outcome;
+  }
+
+  #readHeld(chunk: Buffer, from: number, before: number): ScanOutcome {
+    const held = this.#held;
+    held.append(chunk, from, Math.min(chunk.length, from + this.#bytesMax - before));
+    const outcome = this.#scan(held.buffer, 0, held.length);
+    if (outcome === SCAN_DONE) {
+      this.raw = held.buffer.subarray(0, this.scanner.byteLength);
+      this.offset = from + this.scanner.byteLength - before;
+    } else if (outcome === SCAN_MORE) {
+      if (held.length === this.#bytesMax) return this.#fail('head-too-large');
+      this.offset = chunk.length;
+    }
+    return outcome;
+  }
+
+  #scan(bytes: Buffer, start: number, end: number): ScanOutcome {
+    const outcome = this.scanner.scan(bytes, start, end);
+    if (outcome === SCAN_FAULT) this.fault = this.scanner.fault;
+    return outcome;
+  }
+
+  #fail(fault: Fault): ScanOutcome {
+    this.fault = fault;
+    return SCAN_FAULT;
+  }
+}

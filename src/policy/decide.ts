@@ -1,0 +1,294 @@
+/**
+ * hot path
+ *
+ * The verdict. Pure: changes nothing, logs nothing; header changes and log facts are in the
+ * Decision. Two checks, as in cilium/proxy: the connection (L3, L4, server name), then the request.
+ * Unlike there, every request repeats the first one against the snapshot in force, so that a policy
+ * which disappears, or loses its HTTP rules, never lets a request on an open connection pass
+ * unjudged.
+ */
+import type { AllowDecision, Decision, DenyDecision } from '../model/decision.ts';
+import type { RequestHead } from '../model/request_head.ts';
+import {
+  allowDecision,
+  type CompiledHttpRule,
+  type CompiledRule,
+  denyDecision,
+  VERDICT_ALLOW,
+  VERDICT_DENY,
+  VERDICT_PASS,
+} from './compiled_rule.ts';
+import { matchFqdnName, matchFqdnPattern } from './fqdn_pattern.ts';
+import { HeaderEdits, runHeaderMatch } from './header_match.ts';
+import { CandidateLists } from './http_index.ts';
+import { ALLOW_PERMIT } from './permit.ts';
+import { MATCH_FAILED, MATCH_YES } from './regex.ts';
+import type { RemoteView } from './snapshot.ts';
+import { evaluateMatcher, type HeadView } from './value_match.ts';
+import { View } from './view.ts';
+
+export const DENY_NO_PORT_RULE = denyDecision('network', 'no-port-rule', null);
+export const DENY_REMOTE = denyDecision('network', 'remote-not-allowed', null);
+export const DENY_SNI = denyDecision('network', 'sni-not-allowed', null);
+export const DENY_NO_HTTP_RULE = denyDecision('http', 'no-http-rule-matched', null);
+export const DENY_NO_DNS_RULE = denyDecision('dns', 'no-dns-rule-matched', null);
+export const DENY_OUT_OF_MEMORY = denyDecision('http', 'regex-out-of-memory', null);
+export const DENY_INTERNAL = denyDecision('network', 'internal-error', null);
+const ALLOW_HTTP_UNCONDITIONAL = allowDecision('http', null);
+
+/** `serverName` is "" for a connection without TLS. */
+export function decideConnection(view: RemoteView, serverName: string): Decision {
+  try {
+    return networkVerdict(viewOf(view), serverName);
+  } catch {
+    return DENY_INTERNAL;
+  }
+}
+
+/** The connection's verdict, and if that is an allow, the request's. */
+export function decideRequest(view: RemoteView, serverName: string, head: RequestHead): Decision {
+  try {
+    const own = viewOf(view);
+    const network = networkVerdict(own, serverName);
+    if (network.verdict === 'deny') return network;
+    if (!own.hasHttpRules) return httpAllowOf(own, network);
+    return httpVerdict(own, head);
+  } catch {
+    return DENY_INTERNAL;
+  }
+}
+
+/** A DNS question for `name` (rules.dns; cilium-agent's DNS proxy). */
+export function decideDns(view: RemoteView, name: string): Decision {
+  try {
+    return dnsVerdict(viewOf(view), name);
+  } catch {
+    return DENY_INTERNAL;
+  }
+}
+
+/** The walk of PortNetworkPolicyRules::forEachRule, network form: HTTP rules are not looked at. */
+export function networkVerdict(view: View, serverName: string): AllowDecision | DenyDecision {
+  const { rules } = view;
+  for (let i = 0; i < rules.length; ) {
+    const rule = rules[i] as CompiledRule;
+    if (!acceptsServerName(rule, serverName)) {
+      i++;
+    } else if (rule.kind === VERDICT_DENY) {
+      return rule.networkDeny;
+    } else if (rule.kind === VERDICT_ALLOW) {
+      return rule.networkAllow;
+    } else {
+      i = view.passTargets[i] as number;
+    }
+  }
+  return networkDenial(view);
+}
+
+export function acceptsServerName(rule: CompiledRule, serverName: string): boolean {
+  const { serverNames } = rule;
+  if (serverNames.length === 0) return true;
+  if (serverName === '') return false;
+  for (let i = 0; i < serverNames.length; i++) {
+    if (serverNames[i]?.matches(serverName) === true) return true;
+  }
+  return false;
+}
+
+/** Why no rule gave a verdict, as precisely as it can be said. */
+function networkDenial(view: View): DenyDecision {
+  if (view.port.rules.length === 0) return DENY_NO_PORT_RULE;
+  if (view.rules.length === 0) return DENY_REMOTE;
+  return view.hasServerNames ? DENY_SNI : DENY_REMOTE;
+}
+
+/** The port has no HTTP rules: what the network check allowed, said of the request. */
+function httpAllowOf(view: View, network: AllowDecision): AllowDecision {
+  for (let i = 0; i < view.rules.length; i++) {
+    const rule = view.rules[i] as CompiledRule;
+    if (rule.networkAllow === network) return rule.httpAllow;
+  }
+  return ALLOW_HTTP_UNCONDITIONAL;
+}
+
+/** The HTTP form of the walk. It does not look at server names: copied from Cilium. */
+export function httpVerdict(view: View, head: RequestHead): Decision {
+  if (!view.index.candidates(head, candidates)) return DENY_OUT_OF_MEMORY;
+  if (view.hasPasses || view.port.hasHeaderMatches) return walk(view, head);
+  return shortVerdict(view, head);
+}
+
+/** One verdict is computed at a time and nothing in it waits, so one scratch list serves all. */
+const candidates = new CandidateLists();
+
+/**
+ * No passes and no header matches in the range: the first rule that allows or denies settles it. So
+ * the lowest-numbered HTTP rule that matches wins, unless a rule without conditions stands before.
+ */
+function shortVerdict(view: View, head: RequestHead): Decision {
+  const limit = view.httpStarts[view.firstUnconditional] as number;
+  let best = limit;
+  plainView.head = head;
+  for (let i = 0; i < candidates.count; i++) {
+    const list = candidates.list(i);
+    for (let j = 0; j < list.length; j++) {
+      const number = list[j] as number;
+      if (number >= best) break;
+      const outcome = matchOthers(view.httpRules[number] as CompiledHttpRule, plainView);
+      if (outcome === MATCH_FAILED) return DENY_OUT_OF_MEMORY;
+      if (outcome === MATCH_YES) {
+        best = number;
+        break;
+      }
+    }
+  }
+  if (best < limit) return (view.httpRules[best] as CompiledHttpRule).allow;
+  const last = view.rules[view.firstUnconditional];
+  if (last === undefined) return DENY_NO_HTTP_RULE;
+  return last.kind === VERDICT_DENY ? last.httpDeny : last.httpAllow;
+}
+
+class PlainView implements HeadView {
+  head = null as unknown as RequestHead;
+
+  field(name: string): string | null {
+    return this.head.field(name);
+  }
+}
+
+const plainView = new PlainView();
+
+/** Every rule in order, with passes, and with all header actions of the winning precedence. */
+function walk(view: View, head: RequestHead): Decision {
+  const edits = new HeaderEdits(head);
+  const numbers = candidates.sorted();
+  const { rules } = view;
+  let allowed: AllowDecision | null = null;
+  let allowedPrecedence = 0;
+  for (let i = 0; i < rules.length; ) {
+    const rule = rules[i] as CompiledRule;
+    if (allowed !== null && rule.precedence < allowedPrecedence) break;
+    const found = ruleVerdict(view, i, { numbers, edits });
+    if (found === 'failed') return DENY_OUT_OF_MEMORY;
+    if (found === null) {
+      i++;
+    } else if (rule.kind === VERDICT_DENY) {
+      return withEdits(rule.httpDeny, edits);
+    } else if (rule.kind === VERDICT_PASS) {
+      if (allowed === null || allowedPrecedence < rule.precedence)
+        i = view.passTargets[i] as number;
+      else i++;
+    } else {
+      allowed ??= found;
+      allowedPrecedence = rule.precedence;
+      if (!view.port.hasHeaderMatches) break;
+      i++;
+    }
+  }
+  return withEdits(allowed ?? DENY_NO_HTTP_RULE, edits);
+}
+
+interface Evaluation {
+  /** Numbers of the HTTP rules whose path can match, ascending. */
+  readonly numbers: readonly number[];
+  readonly edits: HeaderEdits;
+}
+
+/** Null when the rule yields nothing; else the decision that it would make as an allow rule. */
+function ruleVerdict(
+  view: View,
+  index: number,
+  evaluation: Evaluation,
+): AllowDecision | 'failed' | null {
+  const rule = view.rules[index] as CompiledRule;
+  // A deny rule denies without looking at its HTTP rules: copied from Cilium.
+  if (rule.http === null || rule.kind === VERDICT_DENY) return rule.httpAllow;
+  const first = view.httpStarts[index] as number;
+  const end = view.httpStarts[index + 1] as number;
+  let matched: AllowDecision | null = null;
+  const { numbers } = evaluation;
+  for (let i = lowerBound(numbers, first); i < numbers.length; i++) {
+    const number = numbers[i] as number;
+    if (number >= end) break;
+    const httpRule = view.httpRules[number] as CompiledHttpRule;
+    const outcome = matchOthers(httpRule, evaluation.edits);
+    if (outcome === MATCH_FAILED) return 'failed';
+    if (outcome !== MATCH_YES) continue;
+    if (runHeaderMatches(httpRule, evaluation.edits)) matched ??= httpRule.allow;
+    // Without header matches the first one settles it; with them every rule's actions are run.
+    if (matched !== null && !rule.hasHeaderMatches) break;
+  }
+  return matched;
+}
+
+/** Index of the first number that is not below `least`. */
+function lowerBound(numbers: readonly number[], least: number): number {
+  let low = 0;
+  let high = numbers.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((numbers[middle] as number) < least) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Every entry is run even after one failed; what a failed rule changed stays changed. */
+function runHeaderMatches(rule: CompiledHttpRule, edits: HeaderEdits): boolean {
+  let isAccepted = true;
+  for (const match of rule.headerMatches) {
+    if (!runHeaderMatch(match, edits)) isAccepted = false;
+  }
+  return isAccepted;
+}
+
+/** The conditions beside the path; the index has already found the path to match. */
+function matchOthers(rule: CompiledHttpRule, view: HeadView): number {
+  const { others } = rule;
+  for (let i = 0; i < others.length; i++) {
+    const outcome = evaluateMatcher(others[i] as (typeof others)[number], view);
+    if (outcome !== MATCH_YES) return outcome;
+  }
+  return MATCH_YES;
+}
+
+function withEdits(decision: AllowDecision | DenyDecision, edits: HeaderEdits): Decision {
+  const mutations = edits.mutations();
+  const missing = edits.missing();
+  const rejected = edits.rejected();
+  if (mutations.length + missing.length + rejected.length === 0) return decision;
+  return decision.verdict === 'allow'
+    ? { ...decision, permit: ALLOW_PERMIT, mutations, missing, rejected }
+    : { ...decision, mutations, missing, rejected };
+}
+
+/** The first verdict wins; a rule without DNS rules allows every name. */
+function dnsVerdict(view: View, name: string): Decision {
+  const { rules } = view;
+  let isAllowedSomewhere = false;
+  for (let i = 0; i < rules.length; ) {
+    const rule = rules[i] as CompiledRule;
+    if (rule.kind === VERDICT_DENY) return rule.dnsDeny;
+    const decision = dnsMatch(rule, name);
+    isAllowedSomewhere ||= rule.kind === VERDICT_ALLOW;
+    if (decision === null) i++;
+    else if (rule.kind === VERDICT_ALLOW) return decision;
+    else i = view.passTargets[i] as number;
+  }
+  return isAllowedSomewhere ? DENY_NO_DNS_RULE : networkDenial(view);
+}
+
+export function dnsMatch(rule: CompiledRule, name: string): AllowDecision | null {
+  if (rule.dns === null) return rule.dnsAllow;
+  for (const { source, allow } of rule.dns) {
+    if (source.matchName !== null && matchFqdnName(source.matchName, name)) return allow;
+    if (source.matchPattern !== null && matchFqdnPattern(source.matchPattern, name)) return allow;
+  }
+  return null;
+}
+
+/** Only this folder makes views. */
+function viewOf(view: RemoteView): View {
+  if (view instanceof View) return view;
+  throw new TypeError('a view that this engine did not make');
+}

@@ -1,0 +1,41 @@
+/**
+ * matchName and matchPattern of toFQDNs and rules.dns (pkg/fqdn/matchpattern of 1.19 and later).
+ * Names are compared in lower case with a trailing dot. A leading run of two or more stars before a
+ * dot is one or more whole labels; any other run of stars is zero or more name characters within
+ * one label; only stars is any name, the root included.
+ */
+import { matchLabelPattern, parseLabelPattern } from './label_pattern.ts';
+
+const NAME_MAX = 255;
+
+/** Null when valid, else what is wrong, for a person. */
+export function fqdnNameProblem(name: string): string | null {
+  if (/^[-a-zA-Z0-9_.]+$/.test(name)) return null;
+  return 'a DNS name has only letters, digits, "-", "_" and "."';
+}
+
+/** Null when valid, else what is wrong, for a person. */
+export function fqdnPatternProblem(pattern: string): string | null {
+  if (pattern.trim().length > NAME_MAX) return `a DNS pattern has at most ${NAME_MAX} characters`;
+  if (/^[-a-zA-Z0-9_.*]+$/.test(pattern.trim())) return null;
+  return 'a DNS pattern has only letters, digits, "-", "_", "." and "*"';
+}
+
+export function matchFqdnName(matchName: string, name: string): boolean {
+  return canonical(matchName) === canonical(name);
+}
+
+export function matchFqdnPattern(pattern: string, name: string): boolean {
+  const text = pattern.trim().toLowerCase();
+  if (/^\*+\.?$/.test(text)) return /^(\.|([-a-z0-9_]+\.)+)$/.test(canonical(name));
+  const spanning = canonical(text).replace(/^\*\*+\./, '**.');
+  // Stars elsewhere stay within their label, also when a label is "**".
+  const [first = '', ...others] = spanning.split('.');
+  const labels = [first, ...others.map((label) => label.replace(/\*\*+/g, '*'))];
+  return matchLabelPattern(parseLabelPattern(labels.join('.')), canonical(name));
+}
+
+function canonical(name: string): string {
+  const lower = name.toLowerCase();
+  return lower.endsWith('.') ? lower : `${lower}.`;
+}

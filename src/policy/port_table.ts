@@ -1,0 +1,125 @@
+/**
+ * The port policies of one direction and protocol: disjoint ranges, looked up by port. Exact range,
+ * else port 0, else deny (PortPolicy in network_policy.cc).
+ */
+import type { Direction, Identity, Port, Protocol, ProxyId } from '../model/identity.ts';
+import type { CompiledRule } from './compiled_rule.ts';
+import type { RegexEngine } from './regex.ts';
+import type { CompiledPort } from './snapshot.ts';
+import { View } from './view.ts';
+
+export interface PortTableOptions {
+  readonly direction: Direction;
+  readonly protocol: Protocol;
+  readonly regexEngine: RegexEngine;
+  readonly viewCountMax: number;
+}
+
+export interface OrderedRange {
+  readonly first: number;
+  readonly last: number;
+  /** Null: the range yields no verdict and is as if it were not there. */
+  readonly rules: readonly CompiledRule[] | null;
+}
+
+export class PortTable {
+  readonly #ranges: readonly PortRules[];
+  readonly #wildcard: PortRules | null;
+
+  constructor(
+    ranges: readonly OrderedRange[],
+    wildcard: readonly CompiledRule[] | null,
+    options: PortTableOptions,
+  ) {
+    this.#ranges = ranges.flatMap(({ first, last, rules }) =>
+      rules === null ? [] : [new PortRules({ first, last, rules }, options)],
+    );
+    this.#wildcard =
+      wildcard === null ? null : new PortRules({ first: 0, last: 0, rules: wildcard }, options);
+  }
+
+  find(port: Port): PortRules | null {
+    let low = 0;
+    let high = this.#ranges.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const range = this.#ranges[middle] as PortRules;
+      if (port < range.first) high = middle - 1;
+      else if (port > range.last) low = middle + 1;
+      else return range;
+    }
+    return this.#wildcard;
+  }
+
+  /** Ascending, the wildcard first. */
+  all(): readonly PortRules[] {
+    return this.#wildcard === null ? this.#ranges : [this.#wildcard, ...this.#ranges];
+  }
+}
+
+/** One range and its rules in asking order. */
+export class PortRules implements CompiledPort {
+  readonly direction: Direction;
+  readonly protocol: Protocol;
+  readonly first: number;
+  readonly last: number;
+  readonly rules: readonly CompiledRule[];
+  readonly hasHttpRules: boolean;
+  readonly hasDnsRules: boolean;
+  /** Then all rules of the winning precedence are run, so that every header action is. */
+  readonly hasHeaderMatches: boolean;
+  readonly #options: PortTableOptions;
+  readonly #views = new Map<number, View>();
+
+  constructor(
+    range: {
+      readonly first: number;
+      readonly last: number;
+      readonly rules: readonly CompiledRule[];
+    },
+    options: PortTableOptions,
+  ) {
+    this.direction = options.direction;
+    this.protocol = options.protocol;
+    this.first = range.first;
+    this.last = range.last;
+    this.rules = range.rules;
+    this.hasHttpRules = range.rules.some(({ http }) => http !== null);
+    this.hasDnsRules = range.rules.some(({ dns }) => dns !== null);
+    this.hasHeaderMatches = range.rules.some(({ hasHeaderMatches }) => hasHeaderMatches);
+    this.#options = options;
+  }
+
+  view(proxyId: ProxyId, remote: Identity): View {
+    // Identity (32 bits) and proxy id (16 bits) together fit a safe integer.
+    const key = remote * 0x1_0000 + proxyId;
+    let view = this.#views.get(key);
+    if (view === undefined) {
+      view = new View(this, { proxyId, remote, regexEngine: this.#options.regexEngine });
+      // Views are cheap to make again: at the bound the oldest one goes.
+      if (this.#views.size >= this.#options.viewCountMax) {
+        this.#views.delete(this.#views.keys().next().value as number);
+      }
+      this.#views.set(key, view);
+    }
+    return view;
+  }
+}
+
+const DENY_OPTIONS = { protocol: 'TCP', viewCountMax: 1, regexEngine: noEngine() } as const;
+
+/** No rule covers the port: deny, by the same code that allows. */
+export const DENY_PORT: Readonly<Record<Direction, PortRules>> = {
+  ingress: denyPort('ingress'),
+  egress: denyPort('egress'),
+};
+
+function denyPort(direction: Direction): PortRules {
+  return new PortRules({ first: 0, last: 0, rules: [] }, { direction, ...DENY_OPTIONS });
+}
+
+function noEngine(): RegexEngine {
+  const refuse = () =>
+    ({ kind: 'error', message: 'a port without rules has no patterns' }) as const;
+  return { compile: refuse, compileSet: refuse };
+}

@@ -1,0 +1,93 @@
+/**
+ * A compiled snapshot as canonical text: equal policies print equally, so that golden tests and the
+ * admin server show what is really in force. No secret's value is printed.
+ */
+import type { Identity, Protocol } from '../model/identity.ts';
+import { PROTOCOLS } from '../model/identity.ts';
+import type { HeaderMatcher } from './ast.ts';
+import type { CompiledHttpRule, CompiledRule } from './compiled_rule.ts';
+import type { PortRules, PortTable } from './port_table.ts';
+import type { CompiledEndpoint, PolicySnapshot } from './snapshot.ts';
+
+const VERDICTS = ['deny', 'allow', 'pass'] as const;
+
+/** Ends in a newline. */
+export function printSnapshot(snapshot: PolicySnapshot): string {
+  const lines = snapshot.endpoints().flatMap((endpoint) => printEndpoint(endpoint));
+  return `${lines.length === 0 ? 'no policies: everything is denied' : lines.join('\n')}\n`;
+}
+
+interface TableOwner extends CompiledEndpoint {
+  tables(direction: 'ingress' | 'egress'): ReadonlyMap<Protocol, PortTable>;
+}
+
+function printEndpoint(endpoint: CompiledEndpoint): string[] {
+  const owner = endpoint as TableOwner;
+  return [
+    `endpoint ${owner.name} (${owner.endpointIps.join(', ')})`,
+    ...(['ingress', 'egress'] as const).flatMap((direction) => {
+      const ports = PROTOCOLS.flatMap(
+        (protocol) => owner.tables(direction).get(protocol)?.all() ?? [],
+      );
+      if (ports.length === 0) return [`  ${direction}: deny all`];
+      return [`  ${direction}:`, ...ports.flatMap(printPort)];
+    }),
+  ];
+}
+
+function printPort(port: PortRules): string[] {
+  const range = port.first === port.last ? String(port.first) : `${port.first}-${port.last}`;
+  const name = port.first === 0 ? 'any other port' : `port ${range}`;
+  return [`    ${port.protocol} ${name}`, ...port.rules.flatMap(printRule)];
+}
+
+function printRule(rule: CompiledRule): string[] {
+  const parts = [
+    `${rule.precedence}`,
+    VERDICTS[rule.kind] as string,
+    ...(rule.passPrecedence === 0 ? [] : [`to ${rule.passPrecedence}`]),
+    rule.remotes === null ? 'any remote' : `remotes ${printIdentities(rule.remotes)}`,
+    ...(rule.proxyId === 0 ? [] : [`listener ${rule.proxyId}`]),
+    ...(rule.serverNames.length === 0
+      ? []
+      : [`server names ${rule.serverNames.map(({ text }) => text).join(' ')}`]),
+  ];
+  const lines = [`      ${parts.join(', ')}  [${rule.ref.policy} ${rule.ref.rule}]`];
+  if (rule.http !== null) lines.push(...rule.http.map(printHttpRule));
+  for (const { source } of rule.dns ?? []) {
+    lines.push(`        dns ${source.matchName ?? source.matchPattern ?? ''}`);
+  }
+  return lines;
+}
+
+function printHttpRule(rule: CompiledHttpRule): string {
+  const matchers = rule.path === null ? rule.others : [rule.path, ...rule.others];
+  const parts = matchers.map(({ source }) => printMatcher(source));
+  for (const { source } of rule.headerMatches) {
+    const value = source.secret === null ? JSON.stringify(source.value) : `secret ${source.secret}`;
+    parts.push(
+      `${source.name} ${value} match:${source.matchAction} mismatch:${source.mismatchAction}`,
+    );
+  }
+  return `        http ${parts.length === 0 ? 'any request' : parts.join(', ')}`;
+}
+
+function printMatcher({ name, value, isInverted }: HeaderMatcher): string {
+  const not = isInverted ? 'not ' : '';
+  switch (value.kind) {
+    case 'present':
+      return `${not}${name} ${value.isPresent ? 'present' : 'absent'}`;
+    case 'regex':
+      return `${not}${name} ~ ${value.pattern}`;
+    case 'range':
+      return `${not}${name} in [${value.start}, ${value.end})`;
+    case 'never':
+      return `${name} never`;
+    default:
+      return `${not}${name} ${value.kind}${value.ignoreCase ? ' (any case)' : ''} ${JSON.stringify(value.text)}`;
+  }
+}
+
+function printIdentities(remotes: ReadonlySet<Identity>): string {
+  return remotes.size === 0 ? 'nobody' : [...remotes].sort((a, b) => a - b).join(' ');
+}

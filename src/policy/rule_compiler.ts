@@ -1,0 +1,184 @@
+/**
+ * PortRule → CompiledRule. Numbers every rule that a decision can name, compiles each pattern once
+ * (equal patterns share one automaton), and collects what cannot be enforced as problems.
+ */
+import type { RuleRef } from '../model/decision.ts';
+import type { HeaderMatcher, HttpRule, PortRule, RuleOrigin } from './ast.ts';
+import {
+  allowDecision,
+  type CompiledDnsRule,
+  type CompiledHttpRule,
+  type CompiledRule,
+  denyDecision,
+  VERDICT_ALLOW,
+  VERDICT_DENY,
+  VERDICT_PASS,
+  type VerdictKind,
+} from './compiled_rule.ts';
+import { compileHeaderMatch } from './header_match.ts';
+import { literalOf } from './literal.ts';
+import type { Regex, RegexEngine } from './regex.ts';
+import { parseSniPattern, type SniPattern } from './sni_pattern.ts';
+import type { CompiledMatcher } from './value_match.ts';
+
+export interface CompileProblem {
+  readonly origin: RuleOrigin | null;
+  /** Name of the endpoint whose policy it is. */
+  readonly endpoint: string;
+  readonly message: string;
+}
+
+const KINDS = {
+  deny: VERDICT_DENY,
+  allow: VERDICT_ALLOW,
+  pass: VERDICT_PASS,
+} as const satisfies Record<PortRule['verdict']['kind'], VerdictKind>;
+
+export class RuleCompiler {
+  readonly problems: CompileProblem[] = [];
+  readonly #refs = new Map<string, RuleRef>();
+  readonly #regexes = new Map<string, Regex | null>();
+  readonly #matchers = new Map<string, CompiledMatcher>();
+  readonly #rules = new Map<PortRule, CompiledRule>();
+  readonly #engine: RegexEngine;
+  readonly #secrets: ReadonlyMap<string, string>;
+  #endpoint = '';
+
+  constructor(engine: RegexEngine, secrets: ReadonlyMap<string, string>) {
+    this.#engine = engine;
+    this.#secrets = secrets;
+  }
+
+  /** In the order in which they were first named; `index` of each is its place here. */
+  refs(): readonly RuleRef[] {
+    return [...this.#refs.values()];
+  }
+
+  /** The same rule object, as endpoints with equal policies share them, is compiled once. */
+  compile(rule: PortRule, endpoint: string): CompiledRule {
+    this.#endpoint = endpoint;
+    let compiled = this.#rules.get(rule);
+    if (compiled === undefined) {
+      compiled = this.#compileRule(rule);
+      this.#rules.set(rule, compiled);
+    }
+    return compiled;
+  }
+
+  /** The problem is about the endpoint's policy as a whole, or about one rule in it. */
+  fail(endpoint: string, origin: RuleOrigin | null, message: string): void {
+    this.problems.push({ origin, endpoint, message });
+  }
+
+  #compileRule(rule: PortRule): CompiledRule {
+    const ref = this.#refOf(rule.origin);
+    const passPrecedence = rule.verdict.kind === 'pass' ? rule.verdict.passPrecedence : 0;
+    if (passPrecedence > rule.precedence) {
+      this.fail(
+        this.#endpoint,
+        rule.origin,
+        `PortNetworkPolicyRule: pass_precedence ${passPrecedence} must be lower than precedence ${rule.precedence}`,
+      );
+    }
+    const http =
+      rule.l7.kind === 'http' ? rule.l7.rules.map((item) => this.#compileHttpRule(item)) : null;
+    return {
+      source: rule,
+      ref,
+      precedence: rule.precedence,
+      kind: KINDS[rule.verdict.kind],
+      passPrecedence,
+      proxyId: rule.proxyId,
+      remotes: rule.remotes,
+      serverNames: this.#serverNames(rule),
+      http,
+      dns: rule.l7.kind === 'dns' ? rule.l7.rules.map((item) => this.#compileDnsRule(item)) : null,
+      hasHeaderMatches: http?.some((item) => item.headerMatches.length > 0) ?? false,
+      networkAllow: allowDecision('network', ref),
+      networkDeny: denyDecision('network', 'denied-by-rule', ref),
+      httpAllow: allowDecision('http', ref),
+      httpDeny: denyDecision('http', 'denied-by-rule', ref),
+      dnsAllow: allowDecision('dns', ref),
+      dnsDeny: denyDecision('dns', 'denied-by-rule', ref),
+    };
+  }
+
+  #compileHttpRule(rule: HttpRule): CompiledHttpRule {
+    for (const match of rule.headerMatches) {
+      if (match.name.startsWith(':')) {
+        this.fail(this.#endpoint, rule.origin, `header match on the pseudo-field "${match.name}"`);
+      }
+    }
+    const ref = this.#refOf(rule.origin);
+    const matchers = rule.matchers.map((matcher) => this.#compileMatcher(matcher, rule.origin));
+    const path = matchers.find(isIndexed) ?? null;
+    return {
+      ref,
+      path,
+      others: matchers.filter((matcher) => matcher !== path),
+      headerMatches: rule.headerMatches.map((match) => compileHeaderMatch(match, this.#secrets)),
+      allow: allowDecision('http', ref),
+    };
+  }
+
+  #compileDnsRule(source: CompiledDnsRule['source']): CompiledDnsRule {
+    return { source, allow: allowDecision('dns', this.#refOf(source.origin)) };
+  }
+
+  #compileMatcher(source: HeaderMatcher, origin: RuleOrigin): CompiledMatcher {
+    if (source.value.kind === 'regex')
+      return this.#compilePattern(source, source.value.pattern, origin);
+    const { value } = source;
+    const literal = value.kind === 'exact' && !value.ignoreCase ? value.text : null;
+    return { source, regex: null, literal };
+  }
+
+  #compilePattern(source: HeaderMatcher, pattern: string, origin: RuleOrigin): CompiledMatcher {
+    const key = `${source.name}\n${source.isInverted}\n${source.treatMissingAsEmpty}\n${pattern}`;
+    const known = this.#matchers.get(key);
+    if (known !== undefined) return known;
+    const regex = this.#regexOf(pattern, origin);
+    const literal = regex === null ? null : literalOf(pattern);
+    const compiled = { source, regex: literal === null ? regex : null, literal };
+    this.#matchers.set(key, compiled);
+    return compiled;
+  }
+
+  /** Null, and a problem, when RE2 refuses it. A refused pattern never reaches a snapshot. */
+  #regexOf(pattern: string, origin: RuleOrigin): Regex | null {
+    const known = this.#regexes.get(pattern);
+    if (known !== undefined) return known;
+    const result = this.#engine.compile(pattern);
+    if (result.kind === 'error') {
+      this.fail(this.#endpoint, origin, `pattern "${pattern}": ${result.message}`);
+    }
+    const regex = result.kind === 'ok' ? result.regex : null;
+    this.#regexes.set(pattern, regex);
+    return regex;
+  }
+
+  #serverNames(rule: PortRule): readonly SniPattern[] {
+    const patterns: SniPattern[] = [];
+    for (const text of rule.serverNames) {
+      const pattern = parseSniPattern(text);
+      if (pattern !== null) patterns.push(pattern);
+      else this.fail(this.#endpoint, rule.origin, `SniPattern: Unsupported match pattern ${text}`);
+    }
+    return patterns;
+  }
+
+  #refOf(origin: RuleOrigin): RuleRef {
+    const key = `${origin.policy}\n${origin.rule}`;
+    let ref = this.#refs.get(key);
+    if (ref === undefined) {
+      ref = Object.freeze({ policy: origin.policy, rule: origin.rule, index: this.#refs.size });
+      this.#refs.set(key, ref);
+    }
+    return ref;
+  }
+}
+
+/** A plain text or a pattern that the path must match. */
+function isIndexed({ source, regex, literal }: CompiledMatcher): boolean {
+  return source.name === ':path' && !source.isInverted && (regex !== null || literal !== null);
+}

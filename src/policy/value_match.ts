@@ -1,0 +1,110 @@
+/**
+ * One HeaderMatcher (envoy.config.route.v3) against a request, compiled: on a field, or on :method,
+ * :path or :authority. Several values of a field are joined with "," before. A missing field matches
+ * nothing, also when inverted, unless the matcher asks for presence or treats missing as empty.
+ */
+import { latin1Bytes, type RequestHead } from '../model/request_head.ts';
+import type { HeaderMatcher, ValueMatcher } from './ast.ts';
+import { MATCH_FAILED, MATCH_NO, MATCH_YES, type MatchOutcome, type Regex } from './regex.ts';
+
+/** What a matcher can look at: the request, or the request with a rule's changes already made. */
+export interface HeadView {
+  readonly head: RequestHead;
+  /** Joined value of a field (lower case), null when absent. */
+  field(name: string): string | null;
+}
+
+export interface CompiledMatcher {
+  readonly source: HeaderMatcher;
+  /** Set for a pattern that is not plain text. */
+  readonly regex: Regex | null;
+  /** Set when the value must equal this text (an exact matcher, or a pattern without operators). */
+  readonly literal: string | null;
+}
+
+export function evaluateMatcher(matcher: CompiledMatcher, view: HeadView): MatchOutcome {
+  const { source } = matcher;
+  if (source.value.kind === 'never') return MATCH_NO;
+  const outcome = evaluateValue(matcher, view);
+  if (!source.isInverted || outcome === MATCH_FAILED) return outcome;
+  return outcome === MATCH_YES ? MATCH_NO : MATCH_YES;
+}
+
+function evaluateValue(matcher: CompiledMatcher, view: HeadView): MatchOutcome {
+  const { source } = matcher;
+  const { head } = view;
+  switch (source.name) {
+    case ':path':
+      return matcher.regex === null
+        ? compare(matcher, head.path)
+        : matcher.regex.test(head.pathBytes);
+    case ':method':
+      return matcher.regex === null
+        ? compare(matcher, head.method)
+        : matcher.regex.test(head.methodBytes);
+    case ':authority':
+      return matcher.regex === null
+        ? compare(matcher, head.authority)
+        : matcher.regex.test(head.authorityBytes);
+    default:
+      return evaluateField(matcher, view);
+  }
+}
+
+function evaluateField(matcher: CompiledMatcher, view: HeadView): MatchOutcome {
+  const { source } = matcher;
+  const value = source.name === ':scheme' ? view.head.scheme : view.field(source.name);
+  if (source.value.kind === 'present') {
+    return (value !== null) === source.value.isPresent ? MATCH_YES : MATCH_NO;
+  }
+  // Missing is a mismatch either way: the caller turns an inverted outcome around.
+  if (value === null && !source.treatMissingAsEmpty)
+    return source.isInverted ? MATCH_YES : MATCH_NO;
+  const text = value ?? '';
+  return matcher.regex === null ? compare(matcher, text) : matcher.regex.test(latin1Bytes(text));
+}
+
+function compare(matcher: CompiledMatcher, text: string): MatchOutcome {
+  if (matcher.literal !== null) return text === matcher.literal ? MATCH_YES : MATCH_NO;
+  return compareValue(matcher.source.value, text) ? MATCH_YES : MATCH_NO;
+}
+
+function compareValue(value: ValueMatcher, text: string): boolean {
+  switch (value.kind) {
+    case 'present':
+      return value.isPresent;
+    case 'exact':
+      return value.ignoreCase ? asciiLower(text) === asciiLower(value.text) : text === value.text;
+    case 'prefix':
+      return folded(value, text).startsWith(folded(value, value.text));
+    case 'suffix':
+      return folded(value, text).endsWith(folded(value, value.text));
+    case 'contains':
+      return folded(value, text).includes(folded(value, value.text));
+    case 'range':
+      return isInRange(value.start, value.end, text);
+    case 'regex':
+    case 'never':
+      return false;
+  }
+}
+
+function folded(value: { readonly ignoreCase: boolean }, text: string): string {
+  return value.ignoreCase ? asciiLower(text) : text;
+}
+
+/** Only A-Z: String.toLowerCase would fold latin1 letters, too. */
+export function asciiLower(text: string): string {
+  return text.replace(/[A-Z]+/g, (upper) => upper.toLowerCase());
+}
+
+const INT64_MAX = 2n ** 63n - 1n;
+
+/** A base-10 64-bit integer, as absl::SimpleAtoi reads one. */
+function isInRange(start: bigint, end: bigint, text: string): boolean {
+  const trimmed = text.trim();
+  if (!/^[-+]?[0-9]{1,20}$/.test(trimmed)) return false;
+  const number = BigInt(trimmed.startsWith('+') ? trimmed.slice(1) : trimmed);
+  if (number > INT64_MAX || number < -INT64_MAX - 1n) return false;
+  return number >= start && number < end;
+}

@@ -1,0 +1,136 @@
+/**
+ * RE2 behind the engine's regex interface: the only importer of the package. Patterns match the
+ * whole subject, subjects are bytes, time is linear, memory is bounded, and running out of it is a
+ * value. Options are RE2's defaults, as Envoy uses them: case-sensitive, "." excludes newline.
+ */
+import RE2 from 're2';
+import type { Limits } from '../model/limits.ts';
+import {
+  MATCH_FAILED,
+  MATCH_NO,
+  MATCH_YES,
+  type MatchOutcome,
+  type Regex,
+  type RegexEngine,
+  type RegexResult,
+  type RegexSet,
+} from '../policy/regex.ts';
+
+type RegexLimits = Pick<Limits, 'regexBytesMax' | 'regexMemoryBytesMax' | 'regexSetMemoryBytesMax'>;
+
+export function createRe2Engine(limits: RegexLimits): RegexEngine {
+  return new Re2Engine(limits);
+}
+
+class Re2Engine implements RegexEngine {
+  readonly #limits: RegexLimits;
+
+  constructor(limits: RegexLimits) {
+    this.#limits = limits;
+  }
+
+  compile(pattern: string): RegexResult<Regex> {
+    const bytes = Buffer.byteLength(pattern);
+    if (bytes > this.#limits.regexBytesMax) {
+      return failed(`is longer than ${this.#limits.regexBytesMax} bytes`);
+    }
+    if (pattern.includes('\0')) return failed('has a NUL character');
+    const source = re2Source(pattern);
+    if (source === null) return failed('invalid escape sequence');
+    try {
+      // Alone first: "a)(b" is no pattern although "^(?:a)(b)$" would be one.
+      new RE2(source, 'u');
+      // A set of one bounds the memory of the program, which a single RE2 does not.
+      this.#setOf([source], this.#limits.regexMemoryBytesMax);
+      return { kind: 'ok', regex: new SingleRegex(pattern, new RE2(`^(?:${source})$`, 'u')) };
+    } catch (error) {
+      return failed(messageOf(error));
+    }
+  }
+
+  compileSet(patterns: readonly string[]): RegexResult<RegexSet> {
+    try {
+      const sources = patterns.map((pattern) => re2Source(pattern) ?? '');
+      const set = this.#setOf(sources, this.#limits.regexSetMemoryBytesMax);
+      return { kind: 'ok', regex: new Re2Set(patterns, set) };
+    } catch (error) {
+      return failed(messageOf(error));
+    }
+  }
+
+  #setOf(patterns: readonly string[], maxMem: number): InstanceType<typeof RE2.Set> {
+    return new RE2.Set([...patterns], 'u', { anchor: 'both', maxMem });
+  }
+}
+
+class SingleRegex implements Regex {
+  readonly pattern: string;
+  readonly #regex: RE2;
+
+  constructor(pattern: string, regex: RE2) {
+    this.pattern = pattern;
+    this.#regex = regex;
+  }
+
+  test(subject: Uint8Array): MatchOutcome {
+    try {
+      return this.#regex.test(subject as Buffer) ? MATCH_YES : MATCH_NO;
+    } catch {
+      return MATCH_FAILED;
+    }
+  }
+}
+
+class Re2Set implements RegexSet {
+  readonly patterns: readonly string[];
+  readonly #set: InstanceType<typeof RE2.Set>;
+
+  constructor(patterns: readonly string[], set: InstanceType<typeof RE2.Set>) {
+    this.patterns = patterns;
+    this.#set = set;
+  }
+
+  match(subject: Uint8Array): readonly number[] | null {
+    try {
+      return this.#set.match(subject as Buffer);
+    } catch {
+      return null;
+    }
+  }
+}
+
+/**
+ * The pattern in the part of RE2's syntax that the binding passes on unchanged: `\Q...\E` is written
+ * out (an open quote would swallow what is put around the pattern), and the escapes `\u` and `\c`,
+ * which the binding would take over from JavaScript, are refused as RE2 refuses them: null.
+ */
+function re2Source(pattern: string): string | null {
+  let source = '';
+  for (let i = 0; i < pattern.length; i++) {
+    const char = pattern.charAt(i);
+    if (char !== '\\') {
+      source += char;
+      continue;
+    }
+    const next = pattern.charAt(i + 1);
+    if (next === 'u' || next === 'c') return null;
+    if (next !== 'Q') {
+      source += char + next;
+      i++;
+      continue;
+    }
+    const end = pattern.indexOf('\\E', i + 2);
+    const quoted = pattern.slice(i + 2, end === -1 ? pattern.length : end);
+    source += quoted.replace(/[!-/:-@[-^`{-~]/g, '\\$&');
+    i = end === -1 ? pattern.length : end + 1;
+  }
+  return source;
+}
+
+function failed(message: string): { readonly kind: 'error'; readonly message: string } {
+  return { kind: 'error', message };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

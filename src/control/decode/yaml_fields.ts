@@ -1,0 +1,185 @@
+/**
+ * One YAML or JSON document as fields with their place, for decoders of small files. Collects
+ * problems instead of throwing; expands aliases up to a bound.
+ */
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type ParsedNode,
+  parseAllDocuments,
+  parseDocument,
+} from 'yaml';
+import type { Problem } from './problem.ts';
+
+/** A value and where it stands. */
+export interface Field {
+  /** "endpoints[0].ip"; "" for the whole document. */
+  readonly path: string;
+  /** Of a scalar; undefined for maps and lists. */
+  readonly value: unknown;
+  readonly isMap: boolean;
+  readonly isEmpty: boolean;
+  /** What was found, in few words. */
+  readonly shown: string;
+  readonly node: Node | null;
+  readonly offset: number;
+}
+
+export interface YamlReader {
+  readonly problems: Problem[];
+  /** Null when the text is no single document. */
+  root(): Field | null;
+  /** Entries of a map, in order; a problem and none when it is no map. */
+  entries(field: Field): readonly (readonly [string, Field])[];
+  /** Items of a list; a problem and none when it is no list. */
+  items(field: Field): readonly Field[];
+  fail(field: Field, message: string): void;
+  /** Line and column of a field, from 1. */
+  place(field: Field): { readonly line: number; readonly column: number };
+}
+
+export function readYaml(
+  source: { readonly path: string; readonly text: string },
+  limits: { readonly yamlAliasCountMax: number },
+): YamlReader {
+  const lines = new LineCounter();
+  const document = parseDocument<ParsedNode>(source.text, { lineCounter: lines, ...PARSE_OPTIONS });
+  return new Reader(source.path, { document, lines }, limits);
+}
+
+/** A reader for each document of a text that may hold several; empty documents are left out. */
+export function readYamlDocuments(
+  source: { readonly path: string; readonly text: string },
+  limits: { readonly yamlAliasCountMax: number },
+): readonly YamlReader[] {
+  const lines = new LineCounter();
+  const documents = parseAllDocuments<ParsedNode>(source.text, {
+    lineCounter: lines,
+    ...PARSE_OPTIONS,
+  });
+  if (!Array.isArray(documents)) return [];
+  return documents
+    .filter((document) => document.errors.length > 0 || !isNothing(document.contents))
+    .map((document) => new Reader(source.path, { document, lines }, limits));
+}
+
+const PARSE_OPTIONS = { prettyErrors: false, uniqueKeys: true, merge: false } as const;
+
+type ParsedDocument = Document.Parsed<ParsedNode>;
+
+interface Parsed {
+  readonly document: ParsedDocument;
+  readonly lines: LineCounter;
+}
+
+function isNothing(node: Node | null): boolean {
+  return node === null || (isScalar(node) && node.value === null);
+}
+
+class Reader implements YamlReader {
+  readonly problems: Problem[] = [];
+  readonly #path: string;
+  readonly #lines: LineCounter;
+  readonly #document: ParsedDocument;
+  readonly #aliasCountMax: number;
+  #aliasCount = 0;
+
+  constructor(path: string, parsed: Parsed, limits: { readonly yamlAliasCountMax: number }) {
+    this.#path = path;
+    this.#aliasCountMax = limits.yamlAliasCountMax;
+    this.#document = parsed.document;
+    this.#lines = parsed.lines;
+  }
+
+  root(): Field | null {
+    const faults = [...this.#document.errors, ...this.#document.warnings];
+    for (const fault of faults) this.#add(fault.pos[0], '', fault.message);
+    return faults.length > 0 ? null : this.#field('', this.#document.contents, 0);
+  }
+
+  entries(field: Field): readonly (readonly [string, Field])[] {
+    if (!isMap(field.node)) {
+      this.fail(field, `must be a map (found ${field.shown})`);
+      return [];
+    }
+    return field.node.items.flatMap((pair) => {
+      const key = pair.key as Node | null;
+      if (!isScalar(key) || typeof key.value !== 'string') {
+        this.fail(this.#field(field.path, key, field.offset), 'a key must be a text');
+        return [];
+      }
+      const path = field.path === '' ? key.value : `${field.path}.${key.value}`;
+      const value = pair.value as Node | null;
+      return [[key.value, this.#field(path, value, key.range?.[0] ?? field.offset)] as const];
+    });
+  }
+
+  items(field: Field): readonly Field[] {
+    if (!isSeq(field.node)) {
+      this.fail(field, `must be a list (found ${field.shown})`);
+      return [];
+    }
+    return field.node.items.map((item, index) =>
+      this.#field(`${field.path}[${index}]`, item as Node | null, field.offset),
+    );
+  }
+
+  fail(field: Field, message: string): void {
+    this.#add(field.offset, field.path, message);
+  }
+
+  place(field: Field): { readonly line: number; readonly column: number } {
+    const { line, col } = this.#lines.linePos(field.offset);
+    return { line: Math.max(1, line), column: Math.max(1, col) };
+  }
+
+  #field(path: string, written: Node | null, parentOffset: number): Field {
+    const offset = written?.range?.[0] ?? parentOffset;
+    const node = isAlias(written) ? this.#resolved(written, path, offset) : written;
+    const value = isScalar(node) ? node.value : node === null ? null : undefined;
+    return {
+      path,
+      node,
+      offset,
+      value,
+      isMap: isMap(node),
+      isEmpty: value === null,
+      shown: shown(node, value),
+    };
+  }
+
+  #resolved(written: Node, path: string, offset: number): Node | null {
+    this.#aliasCount += 1;
+    if (this.#aliasCount > this.#aliasCountMax) {
+      if (this.#aliasCount === this.#aliasCountMax + 1) {
+        this.#add(offset, path, `more aliases than yamlAliasCountMax (${this.#aliasCountMax})`);
+      }
+      return null;
+    }
+    return isAlias(written) ? (written.resolve(this.#document) ?? null) : written;
+  }
+
+  #add(offset: number, field: string, message: string): void {
+    const { line, col } = this.#lines.linePos(offset);
+    this.problems.push({
+      path: this.#path,
+      line: Math.max(1, line),
+      column: Math.max(1, col),
+      field,
+      message,
+    });
+  }
+}
+
+function shown(node: Node | null, value: unknown): string {
+  if (isMap(node)) return 'a map';
+  if (isSeq(node)) return 'a list';
+  if (value === null || value === undefined) return 'nothing';
+  const text = typeof value === 'bigint' ? value.toString() : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}

@@ -1,0 +1,277 @@
+/**
+ * Policies from files: reads files, directories and standard input into a bundle of texts, and
+ * watches them. Knows nothing of what the texts say. Files are named as they were given, so that a
+ * ConfigMap mount (`..data` and the symbolic links into it) shows stable names in messages.
+ */
+import { type FSWatcher, readdirSync, readFileSync, statSync, watch } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Limits } from '../model/limits.ts';
+import type { Timers } from '../platform/platform.ts';
+import type { SourceBundle, SourceText } from './policy_set.ts';
+
+export interface FileSourceOptions {
+  /** Files, directories or "-" (standard input, read once). */
+  readonly policies: readonly string[];
+  readonly endpoints: string | null;
+  readonly secrets: string | null;
+  readonly limits: Pick<Limits, 'policyBytesMax' | 'policyFileCountMax' | 'reloadDelayMs'>;
+  readonly timers: Timers;
+}
+
+export type ReadResult =
+  | { readonly kind: 'ok'; readonly bundle: SourceBundle }
+  | { readonly kind: 'error'; readonly path: string; readonly message: string };
+
+/** What a directory contributes; anything else in it is not policy (editors' files, READMEs). */
+const POLICY_FILE = /\.(ya?ml|json)$/;
+const STDIN = '-';
+/** How many quiet times pass between two looks at files whose changes nobody reports. */
+const POLL_FACTOR = 10;
+const POLL_MIN_MS = 500;
+
+export class FileSource {
+  readonly #options: FileSourceOptions;
+  readonly #watchers = new Map<string, FSWatcher>();
+  #stdin: string | null = null;
+  #fingerprint = '';
+  #stops: (() => void)[] = [];
+  #cancelReload: (() => void) | null = null;
+
+  constructor(options: FileSourceOptions) {
+    this.#options = options;
+  }
+
+  /** Reads everything anew. An unreadable file or a bound that is exceeded is an error, not less. */
+  read(): ReadResult {
+    try {
+      return { kind: 'ok', bundle: this.#readBundle() };
+    } catch (error) {
+      if (error instanceof ReadError) {
+        return { kind: 'error', path: error.path, message: error.message };
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Calls `onChange` after files changed and then were quiet for `reloadDelayMs`; the caller reads.
+   * Notifications of the file system make it quick; a periodic look makes it certain (network file
+   * systems, directories that come later). Does not keep the process alive.
+   */
+  watch(onChange: () => void): void {
+    this.#fingerprint = this.#look();
+    const { reloadDelayMs } = this.#options.limits;
+    const changed = (): void => {
+      this.#cancelReload?.();
+      this.#cancelReload = this.#options.timers.after(reloadDelayMs, () => {
+        this.#cancelReload = null;
+        this.#watchAll(changed);
+        const now = this.#look();
+        if (now === this.#fingerprint) return;
+        this.#fingerprint = now;
+        onChange();
+      });
+    };
+    this.#watchAll(changed);
+    const poll = (): void => {
+      this.#watchAll(changed);
+      if (this.#cancelReload === null && this.#look() !== this.#fingerprint) changed();
+    };
+    const intervalMs = Math.max(POLL_MIN_MS, reloadDelayMs * POLL_FACTOR);
+    this.#stops.push(this.#options.timers.every(intervalMs, poll));
+  }
+
+  stop(): void {
+    for (const stop of this.#stops) stop();
+    this.#stops = [];
+    this.#cancelReload?.();
+    this.#cancelReload = null;
+    for (const watcher of this.#watchers.values()) watcher.close();
+    this.#watchers.clear();
+  }
+
+  #readBundle(): SourceBundle {
+    const { endpoints, secrets } = this.#options;
+    const budget = new Budget(this.#options.limits);
+    const policies = this.#options.policies.flatMap((path) =>
+      policyFiles(path).map((file) => this.#readText(file, budget)),
+    );
+    return {
+      policies: withoutRepetition(policies),
+      endpoints: endpoints === null ? null : this.#readText(endpoints, budget),
+      secrets: secrets === null ? null : this.#readText(secrets, budget),
+    };
+  }
+
+  #readText(path: string, budget: Budget): SourceText {
+    if (path === STDIN) {
+      this.#stdin ??= reading('standard input', () => readFileSync(0, 'utf8'));
+      budget.take(path, Buffer.byteLength(this.#stdin));
+      return { path, text: this.#stdin };
+    }
+    return readText(path, budget);
+  }
+
+  /** Watches the directory of each path: files that are replaced by a rename keep being seen. */
+  #watchAll(changed: () => void): void {
+    for (const directory of this.#directories()) {
+      if (this.#watchers.has(directory)) continue;
+      try {
+        const watcher = watch(directory, { persistent: false }, changed);
+        const forget = (): void => {
+          watcher.close();
+          this.#watchers.delete(directory);
+        };
+        watcher.on('error', forget);
+        this.#watchers.set(directory, watcher);
+      } catch {
+        // Not there yet, or no watches left: the periodic look finds what changes.
+      }
+    }
+  }
+
+  #directories(): ReadonlySet<string> {
+    const directories = new Set<string>();
+    for (const path of this.#paths()) {
+      directories.add(dirname(path));
+      try {
+        if (statSync(path).isDirectory()) directories.add(path);
+      } catch {
+        // A path that is not there is told by read().
+      }
+    }
+    return directories;
+  }
+
+  #paths(): readonly string[] {
+    const { policies, endpoints, secrets } = this.#options;
+    return [...policies, endpoints, secrets].filter(
+      (path): path is string => path !== null && path !== STDIN,
+    );
+  }
+
+  /** Names, sizes, times and inodes of all files: differs when any content may differ. */
+  #look(): string {
+    const parts: string[] = [];
+    for (const path of this.#paths()) {
+      try {
+        for (const file of policyFiles(path)) parts.push(stamp(file));
+      } catch {
+        parts.push(`${path} unreadable`);
+      }
+    }
+    return parts.join('\n');
+  }
+}
+
+/** Texts of files and directories, in order, for tools. Rejects with what is wrong and where. */
+export async function readPolicyPaths(
+  paths: readonly string[],
+  limits: BudgetLimits,
+): Promise<readonly SourceText[]> {
+  const budget = new Budget(limits);
+  return withoutRepetition(
+    paths.flatMap((path) => policyFiles(path).map((file) => readText(file, budget))),
+  );
+}
+
+class ReadError extends Error {
+  readonly path: string;
+
+  /** `because` goes on from the path: "does not exist". */
+  constructor(path: string, because: string) {
+    super(`cannot read ${path}: ${because}`);
+    this.path = path;
+  }
+}
+
+/** The files of a directory, sorted, not of those below it; else the path itself. */
+function policyFiles(path: string): readonly string[] {
+  if (path === STDIN || !reading(path, () => statSync(path)).isDirectory()) return [path];
+  const names = reading(path, () => readdirSync(path));
+  return names
+    .filter((name) => POLICY_FILE.test(name) && !name.startsWith('.'))
+    .map((name) => join(path, name))
+    .filter((file) => !reading(file, () => statSync(file)).isDirectory())
+    .sort();
+}
+
+function readText(path: string, budget: Budget): SourceText {
+  // Asked before it is read, so that a huge file costs nothing; counted again for what was read.
+  budget.check(path, reading(path, () => statSync(path)).size);
+  const bytes = reading(path, () => readFileSync(path));
+  budget.take(path, bytes.length);
+  try {
+    return { path, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
+  } catch {
+    throw new ReadError(path, 'it is not UTF-8 text');
+  }
+}
+
+type BudgetLimits = Pick<Limits, 'policyBytesMax' | 'policyFileCountMax'>;
+
+class Budget {
+  readonly #limits: BudgetLimits;
+  #bytes = 0;
+  #files = 0;
+
+  constructor(limits: BudgetLimits) {
+    this.#limits = limits;
+  }
+
+  check(path: string, bytes: number): void {
+    const { policyBytesMax, policyFileCountMax } = this.#limits;
+    if (this.#files + 1 > policyFileCountMax) {
+      throw new ReadError(
+        path,
+        `it is one file more than policyFileCountMax allows (${policyFileCountMax})`,
+      );
+    }
+    if (this.#bytes + bytes > policyBytesMax) {
+      throw new ReadError(
+        path,
+        `with it there are more bytes than policyBytesMax allows (${policyBytesMax})`,
+      );
+    }
+  }
+
+  take(path: string, bytes: number): void {
+    this.check(path, bytes);
+    this.#bytes += bytes;
+    this.#files += 1;
+  }
+}
+
+/** A file that is named twice, or named and in a named directory, is one file. */
+function withoutRepetition(texts: readonly SourceText[]): readonly SourceText[] {
+  const byPath = new Map(texts.map((text) => [text.path, text]));
+  return [...byPath.values()];
+}
+
+function stamp(path: string): string {
+  const { size, mtimeMs, ino, dev } = statSync(path);
+  return `${path} ${size} ${mtimeMs} ${dev}:${ino}`;
+}
+
+function reading<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new ReadError(path, reasonOf(error));
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  switch (code) {
+    case 'ENOENT':
+      return 'there is no such file or directory';
+    case 'EACCES':
+    case 'EPERM':
+      return 'permission denied';
+    case 'EISDIR':
+      return 'it is a directory';
+    default:
+      return error instanceof Error ? error.message : String(error);
+  }
+}

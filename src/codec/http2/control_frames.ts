@@ -1,0 +1,145 @@
+/**
+ * All frames but those of messages (RFC 9113 6.3-6.9). Each function gives the event that the frame
+ * makes, or NOTHING.
+ */
+import { type ConnectionState, NOTHING } from './connection_state.ts';
+import { GOAWAY, type Http2Event, PING_ACKED, RESET, SETTINGS } from './event.ts';
+import { ERROR_CODES, FLAG_ACK, readUint31, readUint32 } from './frame.ts';
+import { ownHeaderTableBytes } from './settings.ts';
+
+type Outcome = Http2Event | typeof NOTHING;
+
+const { PROTOCOL_ERROR, FRAME_SIZE_ERROR, FLOW_CONTROL_ERROR, NO_ERROR } = ERROR_CODES;
+
+const SETTING_BYTES = 6;
+const PING_BYTES = 8;
+const RESET_BYTES = 4;
+const PRIORITY_BYTES = 5;
+const GOAWAY_BYTES_MIN = 8;
+const WINDOW_UPDATE_BYTES = 4;
+
+/** SETTINGS may touch every stream. */
+const SETTINGS_NOISE = 4;
+
+export function receiveSettings<C>(state: ConnectionState<C>): Outcome {
+  const { reader } = state;
+  if (reader.streamId !== 0) return state.fail(PROTOCOL_ERROR, 'SETTINGS on a stream');
+  if ((reader.flags & FLAG_ACK) !== 0) return receiveSettingsAck(state);
+  if (reader.length % SETTING_BYTES !== 0) return state.fail(FRAME_SIZE_ERROR, 'SETTINGS');
+  const isTooLong = reader.length > state.limits.h2SettingCountMax * SETTING_BYTES;
+  const isFirst = !state.areSettingsReceived;
+  if (isTooLong || (!isFirst && !isNoiseAllowed(state, SETTINGS_NOISE))) {
+    return state.abuse('SETTINGS');
+  }
+  state.areSettingsReceived = true;
+  const { bytes, start, end } = reader;
+  const isFromServer = state.role === 'client';
+  const payload = { bytes, start, end, isFromServer };
+  const code = state.sender.applySettings(payload, state.streams.values());
+  if (code !== NO_ERROR) return state.fail(code, 'SETTINGS with a value out of range');
+  state.writer.writeSettingsAck();
+  return SETTINGS;
+}
+
+export function receivePing<C>(state: ConnectionState<C>): Outcome {
+  const { reader } = state;
+  if (reader.streamId !== 0) return state.fail(PROTOCOL_ERROR, 'PING on a stream');
+  if (reader.length !== PING_BYTES) return state.fail(FRAME_SIZE_ERROR, 'PING');
+  if ((reader.flags & FLAG_ACK) !== 0 && state.pingsAwaited > 0) {
+    state.pingsAwaited--;
+    return PING_ACKED;
+  }
+  if (!isNoiseAllowed(state, 1)) return state.abuse('PING');
+  if ((reader.flags & FLAG_ACK) === 0) state.writer.writePing(FLAG_ACK, reader.bytes, reader.start);
+  return NOTHING;
+}
+
+export function receiveReset<C>(state: ConnectionState<C>): Outcome {
+  const { reader, facts } = state;
+  const { streamId } = reader;
+  if (streamId === 0) return state.fail(PROTOCOL_ERROR, 'RST_STREAM on 0');
+  if (reader.length !== RESET_BYTES) return state.fail(FRAME_SIZE_ERROR, 'RST_STREAM');
+  const stream = state.streams.get(streamId);
+  if (stream === undefined) {
+    if (state.isIdle(streamId)) return state.fail(PROTOCOL_ERROR, 'RST_STREAM on idle stream');
+    return isNoiseAllowed(state, 1) ? NOTHING : state.abuse('late frames');
+  }
+  state.closeByPeer(stream);
+  // What an upstream may reset is bounded by what we have opened there.
+  if (state.role === 'server' && !state.budget.countReset(state.nowMs)) {
+    return state.abuse('resets');
+  }
+  facts.stream = stream;
+  facts.errorCode = readUint32(reader.bytes, reader.start);
+  return RESET;
+}
+
+export function receiveGoAway<C>(state: ConnectionState<C>): Outcome {
+  const { reader, facts } = state;
+  if (reader.streamId !== 0) return state.fail(PROTOCOL_ERROR, 'GOAWAY on a stream');
+  if (reader.length < GOAWAY_BYTES_MIN) return state.fail(FRAME_SIZE_ERROR, 'GOAWAY');
+  if (!isNoiseAllowed(state, 1)) return state.abuse('GOAWAY');
+  state.isGoAwayReceived = true;
+  facts.lastStreamId = readUint31(reader.bytes, reader.start);
+  facts.errorCode = readUint32(reader.bytes, reader.start + 4);
+  return GOAWAY;
+}
+
+export function receiveWindowUpdate<C>(state: ConnectionState<C>): Outcome {
+  const { reader } = state;
+  const { streamId } = reader;
+  if (reader.length !== WINDOW_UPDATE_BYTES) return state.fail(FRAME_SIZE_ERROR, 'WINDOW_UPDATE');
+  if (!state.budget.countWindowUpdate()) return state.abuse('WINDOW_UPDATE');
+  const increment = readUint31(reader.bytes, reader.start);
+  if (streamId === 0) {
+    if (increment === 0) return state.fail(PROTOCOL_ERROR, 'WINDOW_UPDATE of 0');
+    if (state.sender.widenConnection(increment)) return NOTHING;
+    return state.fail(FLOW_CONTROL_ERROR, 'the connection window overflows');
+  }
+  const stream = state.streams.get(streamId);
+  if (stream === undefined) {
+    // Late ones are the rule, not the exception: windows open while a response ends.
+    return state.isIdle(streamId)
+      ? state.fail(PROTOCOL_ERROR, 'WINDOW_UPDATE on idle stream')
+      : NOTHING;
+  }
+  if (increment === 0) return state.streamError(stream, PROTOCOL_ERROR, 'WINDOW_UPDATE of 0');
+  if (state.sender.widenStream(stream, increment)) return NOTHING;
+  return state.streamError(stream, FLOW_CONTROL_ERROR, 'the stream window overflows');
+}
+
+/** Checked and ignored (RFC 9113 5.3.2). */
+export function receivePriority<C>(state: ConnectionState<C>): Outcome {
+  const { reader } = state;
+  const { streamId } = reader;
+  if (streamId === 0) return state.fail(PROTOCOL_ERROR, 'PRIORITY on 0');
+  if (!isNoiseAllowed(state, 1)) return state.abuse('PRIORITY');
+  if (reader.length !== PRIORITY_BYTES) {
+    const stream = state.streams.get(streamId);
+    if (stream === undefined) return state.fail(FRAME_SIZE_ERROR, 'PRIORITY');
+    return state.streamError(stream, FRAME_SIZE_ERROR, 'PRIORITY');
+  }
+  if (readUint31(reader.bytes, reader.start) !== streamId) return NOTHING;
+  return state.fail(PROTOCOL_ERROR, 'a stream that depends on itself');
+}
+
+/** RFC 9113 4.1: frames of unknown types are ignored, within the budget. */
+export function receiveUnknown<C>(state: ConnectionState<C>): Outcome {
+  return isNoiseAllowed(state, 1) ? NOTHING : state.abuse('frames of unknown types');
+}
+
+function receiveSettingsAck<C>(state: ConnectionState<C>): Outcome {
+  if (state.reader.length !== 0) return state.fail(FRAME_SIZE_ERROR, 'SETTINGS with ACK');
+  if (state.areSettingsAcknowledged) {
+    return isNoiseAllowed(state, 1) ? NOTHING : state.abuse('SETTINGS');
+  }
+  state.areSettingsAcknowledged = true;
+  state.decoder.setTableBytesMax(ownHeaderTableBytes(state.role, state.limits));
+  state.streamWindow = state.limits.h2StreamWindowBytes;
+  for (const stream of state.streams.values()) stream.receiveWindow.resize(state.streamWindow);
+  return NOTHING;
+}
+
+function isNoiseAllowed<C>(state: ConnectionState<C>, cost: number): boolean {
+  return state.budget.countNoise(cost, state.nowMs);
+}

@@ -1,0 +1,269 @@
+/**
+ * Decoded fields → a request head, or the fault (RFC 9113 8.2, 8.3). A malformed request is never
+ * seen by policy. As strict as HTTP/1.1 and by the same grammars, so that one logical request has
+ * one verdict whichever version asked.
+ */
+import type { Fault } from '../../model/fault.ts';
+import type { Limits } from '../../model/limits.ts';
+import { isHost } from '../http1/host.ts';
+import { isToken, latin1 } from '../http1/syntax.ts';
+import { normalisePath } from '../path.ts';
+import { LENGTH_MALFORMED, LENGTH_UNKNOWN, parseContentLength } from './content_length.ts';
+import {
+  KIND_AUTHORITY,
+  KIND_BAD_VALUE,
+  KIND_CODE_MASK,
+  KIND_CONNECTION_SPECIFIC,
+  KIND_CONTENT_LENGTH,
+  KIND_CONTENT_TYPE,
+  KIND_COOKIE,
+  KIND_EXPECT,
+  KIND_HOST,
+  KIND_MALFORMED,
+  KIND_METHOD,
+  KIND_PATH,
+  KIND_PSEUDO_MAX,
+  KIND_SCHEME,
+  KIND_TE,
+  KIND_UNKNOWN_PSEUDO,
+} from './field_kind.ts';
+import type { HpackDecoder } from './hpack_decoder.ts';
+import { Http2RequestHead } from './request_head.ts';
+
+export interface RequestRuleOptions {
+  readonly limits: Limits;
+  readonly isPathNormalised: boolean;
+}
+
+/** What is known of a path that was seen before on the connection. */
+interface KnownPath {
+  /** Normalised. */
+  readonly path: string;
+  readonly bytes: Buffer;
+  readonly redirectTo: string;
+}
+
+/** Paths remembered on a connection, and the longest that is. */
+const KNOWN_PATH_COUNT_MAX = 16;
+const KNOWN_PATH_LENGTH_MAX = 256;
+
+const GRPC = 'application/grpc';
+
+export class RequestRules {
+  readonly #options: RequestRuleOptions;
+  readonly #knownPaths = new Map<string, KnownPath>();
+  #knownAuthority = '';
+
+  // Of the head being read. Empty means absent: no pseudo-field may be empty.
+  #method = '';
+  #scheme = '';
+  #authority = '';
+  #path = '';
+  #host: string | null = null;
+  #contentLength = LENGTH_UNKNOWN;
+  #cookieCount = 0;
+  #expectCount = 0;
+  #isGrpc = false;
+
+  constructor(options: RequestRuleOptions) {
+    this.#options = options;
+  }
+
+  /** `decoder` has just decoded the head; its arrays are kept. */
+  read(decoder: HpackDecoder): Http2RequestHead | Fault {
+    this.#method = '';
+    this.#scheme = '';
+    this.#authority = '';
+    this.#path = '';
+    this.#host = null;
+    this.#contentLength = LENGTH_UNKNOWN;
+    this.#cookieCount = 0;
+    this.#expectCount = 0;
+    this.#isGrpc = false;
+    const { fields, kinds } = decoder;
+    let pseudoCount = 0;
+    for (let i = 0; i < kinds.length; i++) {
+      const kind = kinds[i] as number;
+      const code = kind & KIND_CODE_MASK;
+      const isPseudo = code <= KIND_PSEUDO_MAX || code === KIND_UNKNOWN_PSEUDO;
+      if (isPseudo && pseudoCount !== i) return 'malformed-pseudo-field';
+      if ((kind & KIND_BAD_VALUE) !== 0) return 'malformed-field';
+      const value = fields[2 * i + 1] as string;
+      if (isPseudo) {
+        if (!this.#readPseudo(code, value)) return 'malformed-pseudo-field';
+        pseudoCount++;
+      } else {
+        const fault = this.#readField(code, value);
+        if (fault !== null) return fault;
+      }
+    }
+    return this.#finish(decoder, pseudoCount);
+  }
+
+  /** False for a duplicate, an empty or an unknown one. */
+  #readPseudo(code: number, value: string): boolean {
+    if (value === '') return false;
+    switch (code) {
+      case KIND_METHOD:
+        if (this.#method !== '') return false;
+        this.#method = value;
+        return true;
+      case KIND_SCHEME:
+        if (this.#scheme !== '') return false;
+        this.#scheme = value;
+        return true;
+      case KIND_AUTHORITY:
+        if (this.#authority !== '') return false;
+        this.#authority = value;
+        return true;
+      case KIND_PATH:
+        if (this.#path !== '') return false;
+        this.#path = value;
+        return true;
+      default:
+        // :protocol too: extended CONNECT (RFC 8441) is not offered, so nobody may use it.
+        return false;
+    }
+  }
+
+  #readField(code: number, value: string): Fault | null {
+    switch (code) {
+      case KIND_HOST:
+        if (this.#host !== null) return 'malformed-host';
+        this.#host = value;
+        return null;
+      case KIND_CONTENT_LENGTH:
+        if (this.#contentLength !== LENGTH_UNKNOWN) return 'malformed-content-length';
+        this.#contentLength = parseContentLength(value);
+        return this.#contentLength === LENGTH_MALFORMED ? 'malformed-content-length' : null;
+      case KIND_CONTENT_TYPE:
+        this.#isGrpc = isGrpcType(value);
+        return null;
+      case KIND_COOKIE:
+        this.#cookieCount++;
+        return null;
+      case KIND_EXPECT:
+        this.#expectCount++;
+        return this.#expectCount === 1 && value.toLowerCase() === '100-continue'
+          ? null
+          : 'malformed-expect';
+      case KIND_TE:
+        // RFC 9113 8.2.2: nothing but "trailers".
+        return value === 'trailers' ? null : 'malformed-field';
+      case KIND_CONNECTION_SPECIFIC:
+      case KIND_MALFORMED:
+        return 'malformed-field';
+      default:
+        return null;
+    }
+  }
+
+  #finish(decoder: HpackDecoder, pseudoCount: number): Http2RequestHead | Fault {
+    const method = this.#method;
+    if (method === 'CONNECT') return 'connect-refused';
+    const isWhole = method !== '' && this.#scheme !== '' && this.#path !== '';
+    if (!isWhole) return 'malformed-pseudo-field';
+    if (method !== 'GET' && method !== 'POST' && !isToken(method)) return 'malformed-pseudo-field';
+    // Others have no reading here: what an ftp: or file: request means is nobody's guess.
+    if (this.#scheme !== 'http' && this.#scheme !== 'https') return 'malformed-pseudo-field';
+    const authority = this.#authority === '' ? (this.#host ?? '') : this.#authority;
+    if (this.#host !== null && this.#host !== authority) return 'malformed-host';
+    if (!this.#isKnownHost(authority)) return 'malformed-host';
+    const path = this.#readPath(this.#path);
+    if (typeof path === 'string') return path;
+    const sent = this.#sent(decoder, { authority, path: path.path, pseudoCount });
+    return new Http2RequestHead({
+      method,
+      scheme: this.#scheme,
+      authority,
+      path: path.path,
+      pathBytes: path.bytes,
+      redirectTo: path.redirectTo,
+      isGrpc: this.#isGrpc,
+      contentLength: this.#contentLength,
+      expectsContinue: this.#expectCount > 0,
+      byteLength: decoder.listBytes,
+      sent: sent.fields,
+      kinds: sent.kinds,
+    });
+  }
+
+  #isKnownHost(authority: string): boolean {
+    if (authority === this.#knownAuthority && authority !== '') return true;
+    const bytes = Buffer.from(authority, 'latin1');
+    if (!isHost(bytes, 0, bytes.length)) return false;
+    this.#knownAuthority = authority;
+    return true;
+  }
+
+  #readPath(path: string): KnownPath | Fault {
+    const known = this.#knownPaths.get(path);
+    if (known !== undefined) return known;
+    if (path.length > this.#options.limits.targetBytesMax) return 'target-too-long';
+    if (path === '*') return this.#method === 'OPTIONS' ? ASTERISK : 'malformed-target';
+    const bytes = Buffer.from(path, 'latin1');
+    const normalised = normalisePath(bytes);
+    if (normalised.kind === 'malformed') return 'malformed-target';
+    let read: KnownPath = { path, bytes, redirectTo: '' };
+    if (this.#options.isPathNormalised) {
+      if (normalised.kind === 'redirect') read = redirectedPath(normalised.path);
+      else if (normalised.kind === 'changed') read = changedPath(normalised.path);
+    }
+    if (path.length <= KNOWN_PATH_LENGTH_MAX) {
+      if (this.#knownPaths.size === KNOWN_PATH_COUNT_MAX) this.#knownPaths.clear();
+      this.#knownPaths.set(path, read);
+    }
+    return read;
+  }
+
+  /** The fields as they go upstream: those received when they are already in that form. */
+  #sent(
+    decoder: HpackDecoder,
+    read: { readonly authority: string; readonly path: string; readonly pseudoCount: number },
+  ): { readonly fields: readonly string[]; readonly kinds: readonly number[] } {
+    const isAsReceived =
+      this.#host === null &&
+      this.#cookieCount < 2 &&
+      read.pseudoCount === 4 &&
+      read.path === this.#path;
+    if (isAsReceived) return decoder;
+    const fields = [':method', this.#method, ':scheme', this.#scheme];
+    fields.push(':authority', read.authority, ':path', read.path);
+    const kinds = [KIND_METHOD, KIND_SCHEME, KIND_AUTHORITY, KIND_PATH];
+    let cookieAt = -1;
+    for (let i = read.pseudoCount; i < decoder.kinds.length; i++) {
+      const kind = decoder.kinds[i] as number;
+      const code = kind & KIND_CODE_MASK;
+      const value = decoder.fields[2 * i + 1] as string;
+      if (code === KIND_HOST) continue;
+      if (code === KIND_COOKIE && cookieAt !== -1) {
+        // RFC 9113 8.2.3: crumbs of one cookie string.
+        fields[cookieAt] = `${fields[cookieAt] as string}; ${value}`;
+        continue;
+      }
+      if (code === KIND_COOKIE) cookieAt = fields.length + 1;
+      fields.push(decoder.fields[2 * i] as string, value);
+      kinds.push(kind);
+    }
+    return { fields, kinds };
+  }
+}
+
+const ASTERISK: KnownPath = { path: '*', bytes: Buffer.from('*'), redirectTo: '' };
+
+function changedPath(bytes: Buffer): KnownPath {
+  return { path: latin1(bytes, 0, bytes.length), bytes, redirectTo: '' };
+}
+
+/** As for HTTP/1.1, policy judges the path that the client would be sent to. */
+function redirectedPath(path: string): KnownPath {
+  return { path, bytes: Buffer.from(path, 'latin1'), redirectTo: path };
+}
+
+function isGrpcType(value: string): boolean {
+  if (value === GRPC) return true;
+  if (value.length < GRPC.length) return false;
+  if (value.slice(0, GRPC.length).toLowerCase() !== GRPC) return false;
+  const next = value.charAt(GRPC.length);
+  return next === '' || next === '+' || next === ';';
+}

@@ -29,7 +29,9 @@ const IDLE_CR = 1;
 const IDLE_CRLF = 2;
 const IN_HEAD = 3;
 const IN_CONTENT = 4;
-const DEAD = 5;
+/** After a request that was the last one: what follows is read by nobody (RFC 9112 9.6). */
+const CLOSED = 5;
+const DEAD = 6;
 
 const NOTHING = Buffer.alloc(0);
 
@@ -68,7 +70,7 @@ export class RequestParser {
 
   /** Between messages, not one byte of a next head seen. */
   get isIdle(): boolean {
-    return this.#phase < IN_HEAD;
+    return this.#phase < IN_HEAD || this.#phase === CLOSED;
   }
 
   /** Some bytes of a head are here, not all. */
@@ -78,11 +80,16 @@ export class RequestParser {
 
   /**
    * One event. NEED_MORE means that the chunk is used up (`offset` is its length) and may be
-   * dropped, but for slices of it that were handed out.
+   * dropped, but for slices of it that were handed out. After a request that does not persist
+   * (`connection: close`) all further bytes are used up unread: no request follows it.
    */
   next(chunk: Buffer, offset: number): ParserEvent {
     if (this.#phase === IN_CONTENT) return this.#nextContent(chunk, offset);
     if (this.#phase === DEAD) return FAULT;
+    if (this.#phase === CLOSED) {
+      this.offset = chunk.length;
+      return NEED_MORE;
+    }
     let from = offset;
     if (this.#phase !== IN_HEAD) {
       from = this.#skipIdle(chunk, offset);
@@ -136,7 +143,7 @@ export class RequestParser {
     const event = this.#reader.next(chunk, offset);
     this.offset = this.#reader.offset;
     if (event === CONTENT) this.content = this.#reader.content;
-    else if (event === MESSAGE_END) this.#phase = IDLE;
+    else if (event === MESSAGE_END) this.#phase = this.head.isPersistent ? IDLE : CLOSED;
     else if (event === FAULT) return this.#fail(this.#reader.fault);
     return event;
   }

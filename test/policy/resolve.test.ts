@@ -44,6 +44,11 @@ const cases: readonly Case[] = [
     direction: 'egress',
     expected: ['0: everything'],
   },
+  {
+    about: 'default deny that is asked for without a rule',
+    specs: [spec([], { enableDefaultDeny: { ingress: true, egress: false } })],
+    expected: [HOST],
+  },
   { about: 'a rule without peers and ports', specs: [spec([rule()])], expected: [HOST] },
   {
     about: 'an empty toPorts is as none',

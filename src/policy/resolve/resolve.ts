@@ -105,7 +105,10 @@ class Resolver {
   }
 
   #direction(subject: SubjectContext, direction: Direction): readonly PortPolicy[] {
-    const specs = subject.specs.filter((spec) => rulesOf(spec, direction).length > 0);
+    // Default deny that is asked for by name counts without rules, too; Cilium would ignore it.
+    const specs = subject.specs.filter(
+      (spec) => rulesOf(spec, direction).length > 0 || spec.enableDefaultDeny[direction],
+    );
     const isInit = subject.set.valuesOf('reserved:init').length > 0;
     // policy-enforcement "default": nobody's rule selects it, so nothing is enforced. An endpoint
     // whose labels are not known yet is always enforced (repository.go).

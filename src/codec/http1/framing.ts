@@ -20,6 +20,10 @@ export function framingOf(raw: Buffer, scanner: HeadScanner): number | Fault {
   const codings = scanner.counts[TRANSFER_ENCODING] as number;
   if (lengths === 0 && codings === 0) return FRAMING_NONE;
   if (lengths > 0 && codings > 0) return 'ambiguous-framing';
+  // Legal blanks (RFC 9110 5.6.3), but llhttp for one takes "chunked" and a tab for another coding.
+  if (scanner.hasFramingTab) {
+    return codings > 0 ? 'malformed-transfer-encoding' : 'malformed-content-length';
+  }
   return codings > 0 ? codingFraming(raw, scanner, codings) : lengthFraming(raw, scanner, lengths);
 }
 

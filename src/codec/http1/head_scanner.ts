@@ -7,7 +7,13 @@
  * Hot path: no string, object or closure is made here.
  */
 import type { Fault } from '../../model/fault.ts';
-import { FIELD_KIND_COUNT, fieldKindOf, OTHER } from './field_kind.ts';
+import {
+  CONTENT_LENGTH,
+  FIELD_KIND_COUNT,
+  fieldKindOf,
+  OTHER,
+  TRANSFER_ENCODING,
+} from './field_kind.ts';
 import {
   COLON,
   CR,
@@ -73,6 +79,8 @@ export class HeadScanner {
   fieldCount = 0;
   /** Every line is `name: value` with one space before the value and none after it. */
   isLayoutCanonical = true;
+  /** A tab stands around the value of a framing field. */
+  hasFramingTab = false;
   /** By field kind: how many lines, and where the value of the first one lies. */
   readonly counts = new Int32Array(FIELD_KIND_COUNT);
   readonly valueStarts = new Int32Array(FIELD_KIND_COUNT);
@@ -102,6 +110,7 @@ export class HeadScanner {
     this.fieldCount = 0;
     this.isHttp10 = false;
     this.isLayoutCanonical = true;
+    this.hasFramingTab = false;
     this.counts.fill(0);
   }
 
@@ -315,6 +324,10 @@ export class HeadScanner {
     }
     const kind = this.#kind;
     if (kind === OTHER) return;
+    if (kind === CONTENT_LENGTH || kind === TRANSFER_ENCODING) {
+      const isTabBefore = hasTab(bytes, start + this.#nameEnd, start + valueStart);
+      if (isTabBefore || hasTab(bytes, start + valueEnd, lineEnd)) this.hasFramingTab = true;
+    }
     const count = this.counts[kind] as number;
     this.counts[kind] = count + 1;
     if (count > 0) return;
@@ -327,6 +340,11 @@ export class HeadScanner {
     this.#state = FAULTED;
     return i;
   }
+}
+
+function hasTab(bytes: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] === HTAB) return true;
+  return false;
 }
 
 function firstStateOf(section: Section): number {

@@ -486,6 +486,14 @@ describe('framing', () => {
     );
   });
 
+  it('refuses a tab around a framing value, which readers take otherwise than a space', () => {
+    check(post('Transfer-Encoding: chunked\t'), 'malformed-transfer-encoding');
+    check(post('Transfer-Encoding:\tchunked'), 'malformed-transfer-encoding');
+    check(post('Content-Length: 0\t'), 'malformed-content-length');
+    check(post('Content-Length: \t0'), 'malformed-content-length');
+    check(post('Content-Length:  0 '), { contentLength: 0, isCanonical: false });
+  });
+
   it('refuses vertical tab and NUL around the value as field bytes', () => {
     check(post('Transfer-Encoding: \x0bchunked'), 'malformed-field');
     check(post('Transfer-Encoding: chunked\0'), 'malformed-field');

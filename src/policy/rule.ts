@@ -104,7 +104,7 @@ export interface LabelRequirement {
 /** One element of toPorts. */
 export interface PortsRule {
   readonly origin: RuleOrigin;
-  /** Null: the field `ports` is absent or empty, so every port. */
+  /** Null: every port; empty: no port, so the element says nothing (as the agent reads it). */
   readonly ports: readonly PortSelector[] | null;
   readonly serverNames: readonly string[];
   readonly listener: ListenerRef | null;

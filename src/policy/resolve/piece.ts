@@ -69,10 +69,8 @@ function selectionsOf(rule: DirectionRule, selections: Selections): readonly Sel
 }
 
 function portsOf(element: PortsRule | null): readonly PiecePort[] {
-  const selectors =
-    element?.ports === undefined || element.ports === null || element.ports.length === 0
-      ? ANY_PORT
-      : element.ports;
+  // An element that names no port says nothing: the agent walks the ports of each element.
+  const selectors = element?.ports ?? ANY_PORT;
   return selectors.flatMap(({ port, endPort, name, protocols }) =>
     protocols.map((protocol) => ({
       port: name === null ? port : 0,

@@ -1,0 +1,47 @@
+/** What decoding one document needs to know, and what it gives. */
+import type { Limits } from '../../model/limits.ts';
+import type { RuleOrigin } from '../../policy/ast.ts';
+import type { RegexEngine } from '../../policy/regex.ts';
+import type { ObjectReader } from './object_reader.ts';
+import type { Field } from './yaml_fields.ts';
+
+export interface DecodeOptions {
+  readonly limits: Limits;
+  /** Patterns are compiled once here, so that a bad one is told with its place. */
+  readonly regexEngine?: RegexEngine;
+}
+
+/** Where rules stand, by `positionKey` of their origin. */
+export type Positions = Map<string, Position>;
+
+export interface Position {
+  readonly path: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+export function positionKey(origin: RuleOrigin): string {
+  return `${origin.policy}\n${origin.rule}`;
+}
+
+export interface DocumentContext {
+  readonly reader: ObjectReader;
+  readonly options: DecodeOptions;
+  readonly path: string;
+  /** "namespace/name" or "name". */
+  readonly policy: string;
+  /** Null for clusterwide kinds. */
+  readonly namespace: string | null;
+  readonly positions: Positions;
+}
+
+/** The origin of the rule at `field`, its place noted. Field paths lose a leading "spec.". */
+export function originOf(context: DocumentContext, field: Field): RuleOrigin {
+  const rule = field.path.replace(/^spec\.|^spec$/, '');
+  const origin = { policy: context.policy, rule };
+  context.positions.set(positionKey(origin), {
+    path: context.path,
+    ...context.reader.place(field),
+  });
+  return origin;
+}

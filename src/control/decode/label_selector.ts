@@ -1,0 +1,154 @@
+/**
+ * Kubernetes label selectors → LabelSelector, with Cilium's keys and Cilium's implicit scoping
+ * (pkg/k8s/apis/cilium.io/utils): what a policy of one namespace selects without saying so.
+ */
+import {
+  LABEL_SOURCE_ANY,
+  LABEL_SOURCE_K8S,
+  LABEL_SOURCE_RESERVED,
+  NAMESPACE_KEY,
+  NAMESPACE_LABELS_PREFIX,
+} from '../../policy/labels.ts';
+import type { LabelRequirement, LabelSelector } from '../../policy/rule.ts';
+import type { DocumentContext } from './context.ts';
+import type { Field } from './yaml_fields.ts';
+
+const OPERATORS = new Map<string, LabelRequirement['operator']>([
+  ['In', 'in'],
+  ['NotIn', 'not-in'],
+  ['Exists', 'exists'],
+  ['DoesNotExist', 'does-not-exist'],
+  ['Gt', 'gt'],
+  ['Lt', 'lt'],
+]);
+
+const VALUE_MAX = 63;
+const K8S_NAMESPACE_KEY = `${LABEL_SOURCE_K8S}:${NAMESPACE_KEY}`;
+
+/** As written, unscoped. */
+export function decodeSelector(context: DocumentContext, field: Field): LabelSelector {
+  const { reader } = context;
+  const fields = reader.object(field, ['matchLabels', 'matchExpressions']);
+  const requirements: LabelRequirement[] = [];
+  const labels = fields.get('matchLabels');
+  if (labels !== undefined) {
+    for (const [key, value] of reader.map(labels)) {
+      const text = labelValue(context, value);
+      if (text !== null)
+        requirements.push({ key: selectorKey(key), operator: 'in', values: [text] });
+    }
+  }
+  const expressions = fields.get('matchExpressions');
+  if (expressions !== undefined) {
+    for (const item of reader.list(expressions)) {
+      const requirement = decodeExpression(context, item);
+      if (requirement !== null) requirements.push(requirement);
+    }
+  }
+  return { requirements };
+}
+
+/** The subject of a CNP is always of its own namespace, also when the selector names another one. */
+export function scopeSubject(
+  context: DocumentContext,
+  field: Field,
+  selector: LabelSelector,
+): LabelSelector {
+  const { namespace } = context;
+  if (namespace === null) return selector;
+  const own = selector.requirements.filter(({ key }) => !isNamespaceKey(key));
+  const named = selector.requirements.filter(({ key }) => isNamespaceKey(key));
+  if (named.some(({ operator, values }) => operator !== 'in' || values.join() !== namespace)) {
+    context.reader.warn(
+      field,
+      `the namespace in the selector is not that of the policy and is ignored: a CiliumNetworkPolicy selects endpoints of its own namespace, ${namespace}`,
+    );
+  }
+  return { requirements: [...own, inNamespace(namespace)] };
+}
+
+/**
+ * A peer is of the policy's own namespace unless it names one (or a label of one); of a clusterwide
+ * policy it is any endpoint that has a namespace, so not the world. `reserved:` labels stand alone.
+ */
+export function scopePeer(
+  context: DocumentContext,
+  selector: LabelSelector,
+  options: { readonly isInitSubject: boolean },
+): LabelSelector {
+  const { requirements } = selector;
+  if (
+    requirements.some(
+      ({ key }) => namesNamespace(key) || key.startsWith(`${LABEL_SOURCE_RESERVED}:`),
+    )
+  ) {
+    return selector;
+  }
+  if (context.namespace !== null) {
+    return { requirements: [...requirements, inNamespace(context.namespace)] };
+  }
+  if (options.isInitSubject) return selector;
+  return {
+    requirements: [...requirements, { key: K8S_NAMESPACE_KEY, operator: 'exists', values: [] }],
+  };
+}
+
+/** "source:key"; a key without a source matches a label of any source (labels.go). */
+export function selectorKey(key: string): string {
+  return key.includes(':') ? key : `${LABEL_SOURCE_ANY}:${key}`;
+}
+
+function decodeExpression(context: DocumentContext, field: Field): LabelRequirement | null {
+  const { reader } = context;
+  const fields = reader.object(field, ['key', 'operator', 'values']);
+  const keyField = fields.get('key');
+  const operatorField = fields.get('operator');
+  if (keyField === undefined) return reader.fail(field, 'key is required');
+  if (operatorField === undefined) return reader.fail(field, 'operator is required');
+  const key = reader.text(keyField);
+  const name = reader.oneOf(operatorField, ['In', 'NotIn', 'Exists', 'DoesNotExist', 'Gt', 'Lt']);
+  const valuesField = fields.get('values');
+  const values =
+    valuesField === undefined
+      ? []
+      : reader.list(valuesField).flatMap((item) => labelValue(context, item) ?? []);
+  if (key === null || name === null) return null;
+  if (key === '') return reader.fail(keyField, 'must not be empty');
+  const problem = valuesProblem(name, values.length);
+  if (problem !== null) return reader.fail(valuesField ?? field, problem);
+  return { key: selectorKey(key), operator: OPERATORS.get(name) ?? 'in', values };
+}
+
+function valuesProblem(operator: string, count: number): string | null {
+  if (operator === 'In' || operator === 'NotIn') {
+    return count === 0 ? `${operator} needs at least one value` : null;
+  }
+  if (operator === 'Gt' || operator === 'Lt')
+    return count === 1 ? null : `${operator} needs one value`;
+  return count === 0 ? null : `${operator} takes no values`;
+}
+
+function labelValue(context: DocumentContext, field: Field): string | null {
+  // `app:` without a value is the empty text, as kubectl sends it.
+  const text = field.isEmpty ? '' : context.reader.text(field);
+  if (text === null) return null;
+  if (text.length <= VALUE_MAX && /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/.test(text)) {
+    return text;
+  }
+  return context.reader.fail(
+    field,
+    `is no label value (found ${field.shown}; allowed: at most ${VALUE_MAX} letters, digits, "-", "_" and ".", with a letter or digit at both ends)`,
+  );
+}
+
+function inNamespace(namespace: string): LabelRequirement {
+  return { key: K8S_NAMESPACE_KEY, operator: 'in', values: [namespace] };
+}
+
+function isNamespaceKey(key: string): boolean {
+  return key === K8S_NAMESPACE_KEY || key === `${LABEL_SOURCE_ANY}:${NAMESPACE_KEY}`;
+}
+
+function namesNamespace(key: string): boolean {
+  return isNamespaceKey(key) || key.slice(key.indexOf(':') + 1).startsWith(NAMESPACE_LABELS_PREFIX);
+}

@@ -1,0 +1,111 @@
+/**
+ * Typed reading of decoded fields: each function gives the value or null, and adds a problem that
+ * names the place, what was found and what is allowed. Null in YAML counts as absent, as in
+ * Kubernetes.
+ */
+import { nearestName } from '../../model/nearest.ts';
+import type { Problem } from './problem.ts';
+import type { Field, YamlReader } from './yaml_fields.ts';
+
+/** The fields of one object by name; absent and null ones are not in it. */
+export type Fields = ReadonlyMap<string, Field>;
+
+export interface ReadOptions {
+  /** What unknown names are refused for, with a better message than the list of known ones. */
+  readonly refused?: ReadonlyMap<string, string>;
+}
+
+export class ObjectReader {
+  readonly warnings: Problem[] = [];
+  readonly #yaml: YamlReader;
+  readonly #path: string;
+
+  constructor(yaml: YamlReader, path: string) {
+    this.#yaml = yaml;
+    this.#path = path;
+  }
+
+  get problems(): readonly Problem[] {
+    return this.#yaml.problems;
+  }
+
+  fail(field: Field, message: string): null {
+    this.#yaml.fail(field, message);
+    return null;
+  }
+
+  warn(field: Field, message: string): void {
+    this.warnings.push({
+      path: this.#path,
+      ...this.#yaml.place(field),
+      field: field.path,
+      message,
+    });
+  }
+
+  place(field: Field): { readonly line: number; readonly column: number } {
+    return this.#yaml.place(field);
+  }
+
+  /** The object's fields; unknown names are problems. */
+  object(field: Field, known: readonly string[], options: ReadOptions = {}): Fields {
+    const fields = new Map<string, Field>();
+    for (const [name, value] of this.#yaml.entries(field)) {
+      if (known.includes(name)) {
+        if (!value.isEmpty) fields.set(name, value);
+      } else {
+        this.fail(value, this.#unknown(name, known, options));
+      }
+    }
+    return fields;
+  }
+
+  /** All fields of an object whose names are the user's. */
+  map(field: Field): Fields {
+    return new Map(this.#yaml.entries(field));
+  }
+
+  list(field: Field): readonly Field[] {
+    return this.#yaml.items(field);
+  }
+
+  text(field: Field): string | null {
+    if (typeof field.value === 'string') return field.value;
+    const hint =
+      field.value === null || field.value === undefined
+        ? ''
+        : `; write it in quotes: "${field.value}"`;
+    return this.fail(field, `must be a string (found ${field.shown}${hint})`);
+  }
+
+  texts(field: Field): readonly string[] {
+    return this.list(field).flatMap((item) => this.text(item) ?? []);
+  }
+
+  boolean(field: Field): boolean | null {
+    if (typeof field.value === 'boolean') return field.value;
+    return this.fail(field, `must be true or false (found ${field.shown})`);
+  }
+
+  integer(field: Field, min: number, max: number): number | null {
+    const { value } = field;
+    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) {
+      return value;
+    }
+    return this.fail(field, `must be a whole number from ${min} to ${max} (found ${field.shown})`);
+  }
+
+  oneOf<const T extends string>(field: Field, allowed: readonly T[]): T | null {
+    const found = allowed.find((value) => value === field.value);
+    if (found !== undefined) return found;
+    return this.fail(field, `must be one of ${allowed.join(', ')} (found ${field.shown})`);
+  }
+
+  #unknown(name: string, known: readonly string[], options: ReadOptions): string {
+    const refused = options.refused?.get(name);
+    if (refused !== undefined) return refused;
+    const nearest = nearestName(name, known);
+    const hint = nearest === null ? '' : `; did you mean ${nearest}?`;
+    return `unknown field "${name}"${hint} (allowed: ${known.join(', ')})`;
+  }
+}

@@ -1,0 +1,263 @@
+/**
+ * The peer fields of one ingress or egress element (pkg/policy/api ingress.go, egress.go): at most one
+ * kind of them may say anything. Absent is null (any remote, when there are ports), an empty list
+ * selects nobody.
+ */
+import { type IpPrefix, parsePrefix, prefixContains } from '../../model/address.ts';
+import type { Direction } from '../../model/identity.ts';
+import { fqdnNameProblem, fqdnPatternProblem } from '../../policy/fqdn_pattern.ts';
+import { ENTITIES, type LabelSelector, type Peer } from '../../policy/rule.ts';
+import type { DocumentContext } from './context.ts';
+import { decodeSelector, scopePeer } from './label_selector.ts';
+import type { Fields } from './object_reader.ts';
+import type { Field } from './yaml_fields.ts';
+
+export const PEER_FIELDS: Readonly<Record<Direction, readonly string[]>> = {
+  ingress: [
+    'fromEndpoints',
+    'fromRequires',
+    'fromCIDR',
+    'fromCIDRSet',
+    'fromEntities',
+    'fromNodes',
+    'fromGroups',
+  ],
+  egress: [
+    'toEndpoints',
+    'toRequires',
+    'toCIDR',
+    'toCIDRSet',
+    'toEntities',
+    'toServices',
+    'toNodes',
+    'toGroups',
+    'toFQDNs',
+  ],
+};
+
+export interface PeerOptions {
+  readonly direction: Direction;
+  readonly isDeny: boolean;
+  /** The subject is reserved:init, whose peers are not scoped in a clusterwide policy. */
+  readonly isInitSubject: boolean;
+}
+
+/** Null when no peer field is there. */
+export function decodePeers(
+  context: DocumentContext,
+  fields: Fields,
+  options: PeerOptions,
+): readonly Peer[] | null {
+  const present = PEER_FIELDS[options.direction].filter((name) => fields.has(name));
+  if (present.length === 0) return null;
+  const peers: Peer[] = [];
+  const speaking: string[] = [];
+  for (const name of present) {
+    const field = fields.get(name) as Field;
+    const items = context.reader.list(field);
+    if (items.length > 0) speaking.push(name);
+    if (name.endsWith('Requires') && items.length > 0) {
+      context.reader.fail(
+        field,
+        `${name} was removed from Cilium in 1.19; add its requirements to the selectors instead`,
+      );
+      continue;
+    }
+    if (name === 'toFQDNs' && options.isDeny) {
+      context.reader.fail(field, 'toFQDNs cannot be denied (allowed only in egress)');
+      continue;
+    }
+    for (const item of items) {
+      const peer = decodePeer(context, item, { ...options, kind: name.replace(/^(from|to)/, '') });
+      if (peer !== null) peers.push(peer);
+    }
+  }
+  const [first, second] = speaking;
+  if (first !== undefined && second !== undefined) {
+    context.reader.fail(
+      fields.get(second) as Field,
+      `combining ${first} and ${second} is not supported yet`,
+    );
+  }
+  return peers;
+}
+
+/** One prefix of `except` or a CIDR list. A bare address was accepted until 1.19. */
+export function decodePrefix(
+  context: DocumentContext,
+  field: Field,
+  options: { readonly allowBare: boolean },
+): IpPrefix | null {
+  const text = context.reader.text(field);
+  if (text === null) return null;
+  const prefix = parsePrefix(text, { allowBare: options.allowBare, allowHostBits: true });
+  if (prefix === null) {
+    return context.reader.fail(
+      field,
+      `is no CIDR (found ${field.shown}; allowed: such as 10.0.0.0/8 or fd00::/64)`,
+    );
+  }
+  if (!text.includes('/')) {
+    context.reader.warn(
+      field,
+      `an address without a length is refused from Cilium 1.20 on: write ${prefix.text}`,
+    );
+  }
+  return prefix;
+}
+
+interface OnePeerOptions extends PeerOptions {
+  /** The field's name without "from" or "to". */
+  readonly kind: string;
+}
+
+function decodePeer(context: DocumentContext, field: Field, options: OnePeerOptions): Peer | null {
+  switch (options.kind) {
+    case 'Endpoints':
+      return {
+        kind: 'selector',
+        selector: scopePeer(context, decodeSelector(context, field), options),
+      };
+    case 'CIDR': {
+      const prefix = decodePrefix(context, field, { allowBare: true });
+      return prefix === null ? null : { kind: 'cidr', prefix, except: [] };
+    }
+    case 'CIDRSet':
+      return decodeCidrSet(context, field);
+    case 'Entities':
+      return decodeEntity(context, field);
+    case 'Nodes':
+      return { kind: 'nodes', selector: remoteNodes(decodeSelector(context, field)) };
+    case 'Services':
+      return decodeService(context, field);
+    case 'FQDNs':
+      return decodeFqdn(context, field);
+    default:
+      return decodeGroup(context, field);
+  }
+}
+
+function decodeEntity(context: DocumentContext, field: Field): Peer | null {
+  const entity = context.reader.oneOf(field, ENTITIES);
+  return entity === null ? null : { kind: 'entity', entity };
+}
+
+function decodeCidrSet(context: DocumentContext, field: Field): Peer | null {
+  const { reader } = context;
+  const fields = reader.object(field, ['cidr', 'cidrGroupRef', 'cidrGroupSelector', 'except']);
+  const named = ['cidr', 'cidrGroupRef', 'cidrGroupSelector'].filter((name) => fields.has(name));
+  if (named.length !== 1) {
+    return reader.fail(
+      field,
+      `exactly one of cidr, cidrGroupRef and cidrGroupSelector must be given (found ${named.join(' and ') || 'none'})`,
+    );
+  }
+  const exceptField = fields.get('except');
+  const except = (exceptField === undefined ? [] : reader.list(exceptField)).flatMap((item) => {
+    const prefix = decodePrefix(context, item, { allowBare: false });
+    return prefix === null ? [] : [{ item, prefix }];
+  });
+  const prefixes = except.map(({ prefix }) => prefix);
+  const cidr = fields.get('cidr');
+  if (cidr !== undefined) {
+    const prefix = decodePrefix(context, cidr, { allowBare: false });
+    if (prefix === null) return null;
+    for (const { item, prefix: inner } of except) {
+      if (!prefixContains(prefix, inner))
+        reader.fail(item, `is not within ${prefix.text} (found ${item.shown})`);
+    }
+    return { kind: 'cidr', prefix, except: prefixes };
+  }
+  const ref = fields.get('cidrGroupRef');
+  if (ref !== undefined) {
+    const name = reader.text(ref);
+    return name === null ? null : { kind: 'cidr-group', name, except: prefixes };
+  }
+  const selector = decodeSelector(context, fields.get('cidrGroupSelector') as Field);
+  return { kind: 'cidr-group-selector', selector, except: prefixes };
+}
+
+function decodeService(context: DocumentContext, field: Field): Peer | null {
+  const { reader } = context;
+  const fields = reader.object(field, ['k8sService', 'k8sServiceSelector']);
+  const named = fields.get('k8sService');
+  const selected = fields.get('k8sServiceSelector');
+  if ((named === undefined) === (selected === undefined)) {
+    return reader.fail(field, 'exactly one of k8sService and k8sServiceSelector must be given');
+  }
+  if (named !== undefined) {
+    const service = reader.object(named, ['serviceName', 'namespace']);
+    return {
+      kind: 'service',
+      namespace: optionalText(context, service.get('namespace')) ?? context.namespace,
+      name: optionalText(context, service.get('serviceName')),
+      selector: null,
+    };
+  }
+  const service = reader.object(selected as Field, ['selector', 'namespace']);
+  const selector = service.get('selector');
+  if (selector === undefined) return reader.fail(selected as Field, 'selector is required');
+  return {
+    kind: 'service',
+    namespace: optionalText(context, service.get('namespace')) ?? context.namespace,
+    name: null,
+    selector: decodeSelector(context, selector),
+  };
+}
+
+function decodeFqdn(context: DocumentContext, field: Field): Peer | null {
+  const { reader } = context;
+  const fields = reader.object(field, ['matchName', 'matchPattern']);
+  if (fields.size !== 1) {
+    return reader.fail(field, 'exactly one of matchName and matchPattern must be given');
+  }
+  const { matchName, matchPattern } = decodeNames(context, fields);
+  return { kind: 'fqdn', matchName, matchPattern };
+}
+
+/** matchName and matchPattern, each checked; shared with rules.dns. */
+export function decodeNames(
+  context: DocumentContext,
+  fields: Fields,
+): { readonly matchName: string | null; readonly matchPattern: string | null } {
+  const read = (name: string, problemOf: (text: string) => string | null): string | null => {
+    const field = fields.get(name);
+    const text = field === undefined ? null : context.reader.text(field);
+    if (field === undefined || text === null) return null;
+    const problem = problemOf(text);
+    return problem === null
+      ? text
+      : context.reader.fail(field, `${problem} (found ${field.shown})`);
+  };
+  return {
+    matchName: read('matchName', fqdnNameProblem),
+    matchPattern: read('matchPattern', fqdnPatternProblem),
+  };
+}
+
+function decodeGroup(context: DocumentContext, field: Field): Peer {
+  const { reader } = context;
+  const fields = reader.object(field, ['aws']);
+  const aws = fields.get('aws');
+  if (aws === undefined) {
+    reader.fail(field, 'aws is required');
+  } else {
+    reader.object(aws, ['labels', 'securityGroupsIds', 'securityGroupsNames', 'region']);
+  }
+  reader.warn(field, 'cloud groups cannot be looked up here: they select nobody');
+  return { kind: 'group', about: 'aws' };
+}
+
+/** Node selectors select nodes only (`reserved:remote-node Exists` is added). */
+function remoteNodes(selector: LabelSelector): LabelSelector {
+  return {
+    requirements: [
+      ...selector.requirements,
+      { key: 'reserved:remote-node', operator: 'exists', values: [] },
+    ],
+  };
+}
+
+function optionalText(context: DocumentContext, field: Field | undefined): string | null {
+  return field === undefined ? null : context.reader.text(field);
+}

@@ -1,0 +1,263 @@
+/**
+ * One file of policies → decoded policies. YAML (several documents) and JSON, every kind told apart
+ * by its content; lists are unpacked. Everything wrong is told at once; the caller decides what a
+ * problem means for the set.
+ */
+import type { EndpointPolicy } from '../../policy/ast.ts';
+import type { CidrGroup, PolicySpec } from '../../policy/rule.ts';
+import { decodeCidrGroup } from './cidr_group.ts';
+import { decodeClusterNetworkPolicy } from './cluster_network_policy.ts';
+import { decodeSpecs } from './cnp.ts';
+import type { DecodeOptions, DocumentContext, Positions } from './context.ts';
+import { decodeWirePolicy, isWirePolicy } from './npds.ts';
+import { type Fields, ObjectReader } from './object_reader.ts';
+import type { Problem } from './problem.ts';
+import { type Field, readYamlDocuments } from './yaml_fields.ts';
+
+export interface DecodedPolicies {
+  readonly specs: readonly PolicySpec[];
+  readonly cidrGroups: readonly CidrGroup[];
+  readonly wirePolicies: readonly EndpointPolicy[];
+  /** Kind and name of each object, in order, for finding duplicates. */
+  readonly names: readonly DocumentName[];
+  readonly positions: Positions;
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+export interface DocumentName {
+  readonly kind: string;
+  readonly name: string;
+  readonly path: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+const KINDS = new Map<string, { readonly group: string; readonly versions: readonly string[] }>([
+  ['CiliumNetworkPolicy', { group: 'cilium.io', versions: ['v2'] }],
+  ['CiliumClusterwideNetworkPolicy', { group: 'cilium.io', versions: ['v2'] }],
+  ['CiliumCIDRGroup', { group: 'cilium.io', versions: ['v2', 'v2alpha1'] }],
+  ['CiliumEnvoyConfig', { group: 'cilium.io', versions: ['v2'] }],
+  ['CiliumClusterwideEnvoyConfig', { group: 'cilium.io', versions: ['v2'] }],
+  ['ClusterNetworkPolicy', { group: 'policy.networking.k8s.io', versions: ['v1alpha2'] }],
+]);
+
+const OBJECT_FIELDS = ['apiVersion', 'kind', 'metadata', 'spec', 'specs', 'status'] as const;
+const DRY_RUN_ANNOTATION = 'sallyport.dev/dry-run';
+const DEFAULT_NAMESPACE = 'default';
+
+export function decodePolicyFile(
+  source: { readonly path: string; readonly text: string },
+  options: DecodeOptions,
+): DecodedPolicies {
+  const file = new FileDecoder(source.path, options);
+  const readers = readYamlDocuments(source, options.limits);
+  for (const yaml of readers) {
+    const reader = new ObjectReader(yaml, source.path);
+    const root = yaml.root();
+    if (root !== null) file.decode(reader, root);
+    file.problems.push(...reader.problems);
+    file.warnings.push(...reader.warnings);
+  }
+  return file;
+}
+
+class FileDecoder implements DecodedPolicies {
+  readonly specs: PolicySpec[] = [];
+  readonly cidrGroups: CidrGroup[] = [];
+  readonly wirePolicies: EndpointPolicy[] = [];
+  readonly names: DocumentName[] = [];
+  readonly positions: Positions = new Map();
+  readonly problems: Problem[] = [];
+  readonly warnings: Problem[] = [];
+  readonly #path: string;
+  readonly #options: DecodeOptions;
+
+  constructor(path: string, options: DecodeOptions) {
+    this.#path = path;
+    this.#options = options;
+  }
+
+  /** One object, a list of objects, or a wire policy. */
+  decode(reader: ObjectReader, field: Field): void {
+    if (!field.isMap) {
+      if (field.shown === 'a list')
+        for (const item of reader.list(field)) this.decode(reader, item);
+      else
+        reader.fail(
+          field,
+          `is no policy (found ${field.shown}; allowed: an object with kind, or a wire policy with endpoint_ips)`,
+        );
+      return;
+    }
+    const all = reader.map(field);
+    const names = [...all.keys()];
+    if (isWirePolicy(names)) this.#decodeWire(reader, field);
+    else if (all.has('resources')) this.#decodeItems(reader, field, 'resources');
+    else if (all.has('networkpolicies')) this.#decodeItems(reader, field, 'networkpolicies');
+    else if (isList(all)) this.#decodeList(reader, all);
+    else this.#decodeObject(reader, field, all);
+  }
+
+  #decodeItems(reader: ObjectReader, field: Field, name: string): void {
+    const known = [name, '@type', 'version_info', 'versionInfo', 'type_url', 'typeUrl', 'nonce'];
+    const items = reader.object(field, known).get(name);
+    for (const item of items === undefined ? [] : reader.list(items)) this.decode(reader, item);
+  }
+
+  #decodeList(reader: ObjectReader, all: Fields): void {
+    const items = all.get('items');
+    if (items === undefined || items.isEmpty) return;
+    for (const item of reader.list(items)) this.decode(reader, item);
+  }
+
+  #decodeWire(reader: ObjectReader, field: Field): void {
+    const policy = decodeWirePolicy(this.#context(reader, '', null), field);
+    if (policy === null) return;
+    this.wirePolicies.push(policy);
+    this.#addName(reader, field, { kind: 'NetworkPolicy', name: policy.name });
+  }
+
+  #decodeObject(reader: ObjectReader, field: Field, all: Fields): void {
+    const kindField = all.get('kind');
+    const kind = typeof kindField?.value === 'string' ? kindField.value : null;
+    const known = kind === null ? undefined : KINDS.get(kind);
+    if (kindField === undefined || kind === null || known === undefined) {
+      const found = kindField === undefined ? 'no kind' : `kind ${kindField.shown}`;
+      reader.fail(
+        kindField ?? field,
+        `is no policy (found ${found}; allowed: ${[...KINDS.keys()].join(', ')}, or a wire policy with endpoint_ips)`,
+      );
+      return;
+    }
+    checkVersion(reader, field, { kind, ...known, field: all.get('apiVersion') });
+    if (kind.endsWith('EnvoyConfig')) {
+      reader.warn(
+        kindField,
+        'Envoy configurations are not used here: rules that name one of its listeners are not served',
+      );
+      return;
+    }
+    this.#decodeKind(reader, field, kind);
+  }
+
+  #decodeKind(reader: ObjectReader, field: Field, kind: string): void {
+    const isPolicy = kind.endsWith('NetworkPolicy') && kind !== 'ClusterNetworkPolicy';
+    // Old examples carry the description on the object; it belongs in the rule.
+    const document = reader.object(
+      field,
+      isPolicy ? [...OBJECT_FIELDS, 'description'] : OBJECT_FIELDS,
+    );
+    const description = document.get('description');
+    if (description !== undefined) reader.warn(description, 'belongs in spec; here it is ignored');
+    const metadata = readMetadata(reader, field, document);
+    const isNamespaced = kind === 'CiliumNetworkPolicy';
+    if (!isNamespaced && metadata.namespace !== null) {
+      reader.fail(
+        metadata.namespaceField ?? field,
+        `a ${kind} has no namespace (found "${metadata.namespace}")`,
+      );
+    }
+    const namespace = isNamespaced ? (metadata.namespace ?? DEFAULT_NAMESPACE) : null;
+    const name = namespace === null ? metadata.name : `${namespace}/${metadata.name}`;
+    const context = this.#context(reader, name, namespace);
+    this.#addName(reader, field, { kind, name });
+    const options = { root: field, isDryRun: metadata.isDryRun };
+    if (kind === 'CiliumCIDRGroup') {
+      const group = decodeCidrGroup(context, document, { root: field, labels: metadata.labels });
+      if (group !== null) this.cidrGroups.push(group);
+    } else if (kind === 'ClusterNetworkPolicy') {
+      const spec = decodeClusterNetworkPolicy(context, document, options);
+      if (spec !== null) this.specs.push(spec);
+    } else {
+      this.specs.push(...decodeSpecs(context, document, options));
+    }
+  }
+
+  #context(reader: ObjectReader, policy: string, namespace: string | null): DocumentContext {
+    return {
+      reader,
+      options: this.#options,
+      path: this.#path,
+      policy,
+      namespace,
+      positions: this.positions,
+    };
+  }
+
+  #addName(reader: ObjectReader, field: Field, named: { kind: string; name: string }): void {
+    this.names.push({ ...named, path: this.#path, ...reader.place(field) });
+  }
+}
+
+function isList(all: Fields): boolean {
+  const kind = all.get('kind')?.value;
+  return typeof kind === 'string' && kind.endsWith('List');
+}
+
+interface VersionCheck {
+  readonly kind: string;
+  readonly group: string;
+  readonly versions: readonly string[];
+  readonly field: Field | undefined;
+}
+
+function checkVersion(reader: ObjectReader, root: Field, check: VersionCheck): void {
+  const allowed = check.versions.map((version) => `${check.group}/${version}`);
+  if (check.field === undefined) {
+    reader.fail(root, `apiVersion is required (allowed: ${allowed.join(', ')})`);
+  } else if (!allowed.some((version) => version === check.field?.value)) {
+    reader.fail(
+      check.field,
+      `is no apiVersion of ${check.kind} (found ${check.field.shown}; allowed: ${allowed.join(', ')})`,
+    );
+  }
+}
+
+interface Metadata {
+  readonly name: string;
+  readonly namespace: string | null;
+  readonly namespaceField: Field | undefined;
+  readonly labels: readonly (readonly [string, string])[];
+  readonly isDryRun: boolean;
+}
+
+/** Other fields of metadata are Kubernetes' own and say nothing here. */
+function readMetadata(reader: ObjectReader, root: Field, document: Fields): Metadata {
+  const field = document.get('metadata');
+  if (field === undefined) reader.fail(root, 'metadata.name is required');
+  const all = field === undefined ? new Map<string, Field>() : reader.map(field);
+  const nameField = all.get('name');
+  const name = nameField === undefined || nameField.isEmpty ? null : reader.text(nameField);
+  if (field !== undefined && (nameField === undefined || name === '')) {
+    reader.fail(field, 'name is required');
+  }
+  const namespaceField = all.get('namespace');
+  const namespace =
+    namespaceField === undefined || namespaceField.isEmpty ? null : reader.text(namespaceField);
+  return {
+    name: name ?? '',
+    namespace: namespace === '' ? null : namespace,
+    namespaceField,
+    labels: textEntries(reader, all.get('labels')),
+    isDryRun: readDryRun(reader, all.get('annotations')),
+  };
+}
+
+function textEntries(
+  reader: ObjectReader,
+  field: Field | undefined,
+): readonly (readonly [string, string])[] {
+  if (field === undefined || field.isEmpty) return [];
+  return [...reader.map(field)].flatMap(([name, value]) => {
+    const text = value.isEmpty ? '' : reader.text(value);
+    return text === null ? [] : [[name, text] as const];
+  });
+}
+
+function readDryRun(reader: ObjectReader, annotations: Field | undefined): boolean {
+  if (annotations === undefined || annotations.isEmpty) return false;
+  const field = reader.map(annotations).get(DRY_RUN_ANNOTATION);
+  if (field === undefined) return false;
+  return reader.oneOf(field, ['true', 'false']) === 'true';
+}

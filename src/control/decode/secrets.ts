@@ -1,0 +1,26 @@
+/** The secrets file: name -> value, for header matches. Values never appear in a message. */
+import type { Problem } from './problem.ts';
+import { readYaml } from './yaml_fields.ts';
+
+export type SecretsResult =
+  | { readonly kind: 'ok'; readonly secrets: ReadonlyMap<string, string> }
+  | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
+
+/** An empty file has no secrets. */
+export function decodeSecrets(
+  source: { readonly path: string; readonly text: string },
+  limits: { readonly yamlAliasCountMax: number },
+): SecretsResult {
+  const reader = readYaml(source, limits);
+  const root = reader.root();
+  const secrets = new Map<string, string>();
+  if (root !== null && !root.isEmpty) {
+    for (const [name, field] of reader.entries(root)) {
+      if (typeof field.value === 'string') secrets.set(name, field.value);
+      else
+        reader.fail({ ...field, shown: '' }, 'the value of a secret must be a string (quote it)');
+    }
+  }
+  if (reader.problems.length > 0) return { kind: 'rejected', problems: reader.problems };
+  return { kind: 'ok', secrets };
+}

@@ -1,0 +1,224 @@
+/** Path normalisation as Envoy does it for Cilium: tables, and what must hold for every path. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { normalisePath } from '../../src/codec/path.ts';
+
+/** The path after it, "-> path" for a redirect, "malformed". */
+function normalised(path: string): string {
+  const result = normalisePath(Buffer.from(path, 'latin1'));
+  switch (result.kind) {
+    case 'same':
+      return path;
+    case 'changed':
+      return result.path.toString('latin1');
+    case 'redirect':
+      return `-> ${result.path}`;
+    default:
+      return 'malformed';
+  }
+}
+
+describe('normal already', () => {
+  it.each([
+    '/',
+    '/a',
+    '/a/',
+    '/a/b.c',
+    '/.a',
+    '/..a',
+    '/a..',
+    '/...',
+    '/a/.../b',
+    '/a?b=/../c//d',
+    '/a?%2e%2F%5c%41',
+    '/?',
+    '/a;x=../y',
+    "/!$&'()*+,;=:@-._~",
+    '/%21%2C%3A',
+    '/%c3%a9',
+    '/%C3%A9',
+    '/%25',
+    '/%252e%252e/a',
+    '/%20',
+    '/%3f%23',
+    '/.hidden/file',
+  ])('%s', (path) => {
+    expect(normalisePath(Buffer.from(path)).kind).toBe('same');
+  });
+});
+
+describe('dot segments', () => {
+  it.each([
+    ['/.', '/'],
+    ['/./', '/'],
+    ['/..', '/'],
+    ['/../', '/'],
+    ['/../../a', '/a'],
+    ['/a/.', '/a/'],
+    ['/a/..', '/'],
+    ['/a/../', '/'],
+    ['/a/b/..', '/a/'],
+    ['/a/b/../c', '/a/c'],
+    ['/a/b/../../c', '/c'],
+    ['/a/b/../../../c', '/c'],
+    ['/a/./b', '/a/b'],
+    ['/public/../admin', '/admin'],
+    ['/a/../b?c=../d', '/b?c=../d'],
+    ['/a/%2e/b', '/a/b'],
+    ['/a/%2E%2e/b', '/b'],
+    ['/a/.%2e/b', '/b'],
+    ['/a/%2e./b', '/b'],
+    ['/a/%2e%2e', '/'],
+    ['/a/%2e%2e%2e/b', '/a/.../b'],
+    ['/a/x%2e%2e/b', '/a/x../b'],
+    ['/a/..;/b', '/a/..;/b'],
+  ])('%s is %s', (path, expected) => expect(normalised(path)).toBe(expected));
+});
+
+describe('slashes', () => {
+  it.each([
+    ['//', '/'],
+    ['//admin', '/admin'],
+    ['/a//b', '/a/b'],
+    ['/a///b//', '/a/b/'],
+    ['/a//b?c//d', '/a/b?c//d'],
+    // Dot segments go first, as in Envoy: ".." takes the empty segment.
+    ['/a//../b', '/a/b'],
+    ['//..//a', '/a'],
+    ['/a/..//b', '/b'],
+    ['/a/.//b', '/a/b'],
+  ])('%s is %s', (path, expected) => expect(normalised(path)).toBe(expected));
+});
+
+describe('escapes', () => {
+  it.each([
+    ['/%61%7A%41%5a%30%39', '/azAZ09'],
+    ['/%2D%2e%5F%7e', '/-._~'],
+    ['/%41%21', '/A%21'],
+    ['/%7Ea?%7E', '/~a?%7E'],
+    ['/a%c3%A9%62', '/a%c3%A9b'],
+  ])('%s is %s', (path, expected) => expect(normalised(path)).toBe(expected));
+});
+
+describe('escaped slashes and backslashes', () => {
+  it.each([
+    ['/public/..%2fadmin', '-> /admin'],
+    ['/public%2F..%2Fadmin', '-> /admin'],
+    ['/a%5cb', '-> /a/b'],
+    ['/a%5C..%5Cb', '-> /b'],
+    ['/%2F', '-> /'],
+    ['/%2f%2fa', '-> /a'],
+    ['/a%2Fb?c=%2F', '-> /a/b?c=%2F'],
+    ['/a%2f%2e%2e%2fb', '-> /b'],
+    ['/a%252fb', '/a%252fb'],
+    ['/a?b=%2f', '/a?b=%2f'],
+  ])('%s is %s', (path, expected) => expect(normalised(path)).toBe(expected));
+
+  it('redirects to what needs no further redirect', () => {
+    const first = normalisePath(Buffer.from('/a%2f..%2f%2fb%41'));
+    if (first.kind !== 'redirect') throw new Error('no redirect');
+    expect(normalisePath(Buffer.from(first.path)).kind).toBe('same');
+  });
+});
+
+describe('malformed', () => {
+  it.each([
+    '',
+    'a',
+    '*',
+    '?a',
+    'http://a/',
+    '/a#b',
+    '/a b',
+    '/a\\b',
+    '/a"b',
+    '/a<b>',
+    '/a^b',
+    '/a`b',
+    '/a{b}',
+    '/a|b',
+    '/a[b]',
+    '/\xe9',
+    '/\xff',
+    '/\0',
+    '/a\r\nb',
+    '/\x7f',
+    '/%',
+    '/%4',
+    '/%4g',
+    '/%g4',
+    '/%%41',
+    '/%00',
+    '/%0d%0a',
+    '/%1F',
+    '/%7f',
+    '/%?41',
+    '/?%',
+    '/?%0',
+    '/?%zz',
+    '/?%00',
+    '/?a#b',
+    '/?a b',
+    '/?\xe9',
+    '/?a|b',
+    '/?{}',
+  ])('%j', (path) => expect(normalised(path)).toBe('malformed'));
+});
+
+describe('for every path', () => {
+  const part = fc.constantFrom(
+    ...['/', '/', '/', '.', '..', 'a', 'b', '%2e', '%2E', '%2f', '%5C', '%41', '%25', '%c3', '?'],
+    ...[';', '~', '%', '%0a', '#', '\\', '[', '\xe9', '%3f'],
+  );
+  const path = fc.array(part, { maxLength: 14 }).map((parts) => `/${parts.join('')}`);
+
+  it('normalising twice is normalising once', () => {
+    fc.assert(
+      fc.property(path, (text) => {
+        const once = normalised(text).replace(/^-> /, '');
+        fc.pre(once !== 'malformed');
+        expect(normalisePath(Buffer.from(once, 'latin1')).kind).toBe('same');
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it('nothing is left that a reader could take for another path', () => {
+    fc.assert(
+      fc.property(path, (text) => {
+        const result = normalised(text).replace(/^-> /, '');
+        fc.pre(result !== 'malformed');
+        const [before = '', ...query] = result.split('?');
+        expect(before).toMatch(/^\/(?!\/)/);
+        expect(before).not.toMatch(/\/\/|\/\.{1,2}(\/|$)|%2[ef]|%5c|%[46]1/i);
+        expect(query.join('?')).toBe(text.split('?').slice(1).join('?'));
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it('is what the URL Standard makes of it, slashes merged, where the two do the same', () => {
+    // URL keeps %41 escaped and has no merging; without those two they must agree.
+    const plain = fc
+      .array(fc.constantFrom('/', '/', '.', '..', 'a', 'b', '%2e', '%2E', ';', '~', '%c3'), {
+        maxLength: 14,
+      })
+      .map((parts) => `/${parts.join('')}`);
+    fc.assert(
+      fc.property(plain, (text) => {
+        const url = new URL(`http://a.test${text}`).pathname.replaceAll(/%2e/gi, '.');
+        expect(normalised(text)).toBe(url.replaceAll(/\/+/g, '/'));
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it('random bytes never throw', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
+        normalisePath(Buffer.from(bytes));
+        normalisePath(Buffer.from([0x2f, ...bytes]));
+      }),
+    );
+  });
+});

@@ -7,9 +7,9 @@ import { IDENTITY_WORLD, type Identity } from '../model/identity.ts';
 import { canonicalLabel, labelSetKey, sortedLabels } from '../policy/labels.ts';
 import { completeLabels } from '../policy/resolve/endpoint_labels.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
+import type { Problem } from './decode/problem.ts';
 import {
   type BuildOptions,
-  type BuildProblem,
   type BuiltSnapshot,
   buildSnapshot,
   type PolicySet,
@@ -18,7 +18,7 @@ import type { RemoteRef } from './question.ts';
 
 export type QuestionContextResult =
   | { readonly kind: 'ok'; readonly context: QuestionContext }
-  | { readonly kind: 'rejected'; readonly problems: readonly BuildProblem[] };
+  | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
 
 export type IdentityResult =
   | { readonly kind: 'identity'; readonly identity: Identity }

@@ -1,0 +1,288 @@
+/**
+ * A policy set as a whole: texts → decoded set → snapshot. All or nothing: one bad document, one
+ * rule that cannot be enforced or one conflict rejects the set. Reads no file and keeps nothing.
+ */
+import type { Limits } from '../model/limits.ts';
+import type { EndpointPolicy, RuleOrigin } from '../policy/ast.ts';
+import { compilePolicies } from '../policy/compile.ts';
+import type { RegexEngine } from '../policy/regex.ts';
+import type { IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
+import { buildIdentityTable, type IdentityTable } from '../policy/resolve/identity_table.ts';
+import { EMPTY_INVENTORY, type Inventory } from '../policy/resolve/inventory.ts';
+import { namedPrefixes } from '../policy/resolve/prefixes.ts';
+import { resolvePolicies } from '../policy/resolve/resolve.ts';
+import type { CidrGroup, PolicySpec } from '../policy/rule.ts';
+import type { PolicySnapshot } from '../policy/snapshot.ts';
+import { type DecodeOptions, type Position, positionKey } from './decode/context.ts';
+import { decodeEndpoints } from './decode/endpoints.ts';
+import { type DocumentName, decodePolicyFile } from './decode/policy_documents.ts';
+import type { Problem } from './decode/problem.ts';
+import { decodeSecrets } from './decode/secrets.ts';
+
+export interface SourceText {
+  /** A path, or what stands for it in messages. */
+  readonly path: string;
+  readonly text: string;
+}
+
+export interface SourceBundle {
+  readonly policies: readonly SourceText[];
+  readonly endpoints: SourceText | null;
+  readonly secrets: SourceText | null;
+}
+
+export interface PolicySet {
+  readonly specs: readonly PolicySpec[];
+  readonly cidrGroups: readonly CidrGroup[];
+  /** Policies that came in wire form (NPDS). */
+  readonly wirePolicies: readonly EndpointPolicy[];
+  readonly inventory: Inventory;
+  readonly secrets: ReadonlyMap<string, string>;
+  /** Where rules stand, by `positionKey`. */
+  readonly positions: ReadonlyMap<string, Position>;
+}
+
+export const EMPTY_POLICY_SET: PolicySet = Object.freeze({
+  specs: [],
+  cidrGroups: [],
+  wirePolicies: [],
+  inventory: EMPTY_INVENTORY,
+  secrets: new Map(),
+  positions: new Map(),
+});
+
+export type PolicySetResult =
+  | { readonly kind: 'ok'; readonly set: PolicySet; readonly warnings: readonly Problem[] }
+  | Rejected;
+
+/** Decodes all texts; one problem in one of them rejects the whole. */
+export function decodePolicySet(bundle: SourceBundle, options: DecodeOptions): PolicySetResult {
+  const problems: Problem[] = [];
+  const warnings: Problem[] = [];
+  const specs: PolicySpec[] = [];
+  const cidrGroups: CidrGroup[] = [];
+  const wirePolicies: EndpointPolicy[] = [];
+  const positions = new Map<string, Position>();
+  const names: DocumentName[] = [];
+  for (const source of bundle.policies) {
+    const file = decodePolicyFile(source, options);
+    problems.push(...file.problems);
+    warnings.push(...file.warnings);
+    specs.push(...file.specs);
+    cidrGroups.push(...file.cidrGroups);
+    wirePolicies.push(...file.wirePolicies);
+    names.push(...file.names);
+    for (const [key, position] of file.positions) positions.set(key, position);
+  }
+  problems.push(...duplicates(names));
+  const inventory = inventoryOf(bundle.endpoints, options, problems);
+  const secrets = secretsOf(bundle.secrets, options, problems);
+  if (problems.length > 0) return rejected(problems);
+  return {
+    kind: 'ok',
+    set: { specs, cidrGroups, wirePolicies, inventory, secrets, positions },
+    warnings,
+  };
+}
+
+/** Two objects of one kind and name: which of them counts would depend on the order of files. */
+function duplicates(names: readonly DocumentName[]): Problem[] {
+  const first = new Map<string, DocumentName>();
+  const problems: Problem[] = [];
+  for (const named of names) {
+    const key = `${named.kind} ${named.name}`;
+    const other = first.get(key);
+    if (other === undefined) {
+      first.set(key, named);
+      continue;
+    }
+    const { path, line, column } = named;
+    const message = `${key} is also at ${other.path}:${other.line}:${other.column}`;
+    problems.push({ path, line, column, field: '', message });
+  }
+  return problems;
+}
+
+function inventoryOf(
+  source: SourceText | null,
+  options: DecodeOptions,
+  problems: Problem[],
+): Inventory {
+  if (source === null) return EMPTY_INVENTORY;
+  const decoded = decodeEndpoints(source, options.limits);
+  if (decoded.kind === 'ok') return decoded.inventory;
+  problems.push(...decoded.problems);
+  return EMPTY_INVENTORY;
+}
+
+function secretsOf(
+  source: SourceText | null,
+  options: DecodeOptions,
+  problems: Problem[],
+): ReadonlyMap<string, string> {
+  if (source === null) return new Map();
+  const decoded = decodeSecrets(source, options.limits);
+  if (decoded.kind === 'ok') return decoded.secrets;
+  problems.push(...decoded.problems);
+  return new Map();
+}
+
+export interface BuildOptions {
+  readonly revision: number;
+  readonly regexEngine: RegexEngine;
+  readonly limits: Limits;
+  /** Kept over rebuilds, so that identities stay what they are. */
+  readonly allocator: IdentityAllocator;
+  /** Label sets (canonical) that a question is about although nobody has them. */
+  readonly extraLabels?: readonly (readonly string[])[];
+}
+
+export interface BuiltSnapshot {
+  readonly kind: 'ok';
+  readonly snapshot: PolicySnapshot;
+  readonly table: IdentityTable;
+  /** Endpoint name → names of the policies that select it, sorted; those in dry-run left out. */
+  readonly selecting: ReadonlyMap<string, readonly string[]>;
+  /** What is valid and cannot take effect, such as a named port that nobody has. */
+  readonly warnings: readonly Problem[];
+}
+
+export type BuildResult = BuiltSnapshot | Rejected;
+
+export interface Rejected {
+  readonly kind: 'rejected';
+  readonly problems: readonly Problem[];
+}
+
+/** Resolves and compiles the set: what is enforced, and beside it the shadow with dry-run counted in. */
+export function buildSnapshot(set: PolicySet, options: BuildOptions): BuildResult {
+  const tabled = buildIdentityTable({
+    inventory: set.inventory,
+    prefixes: namedPrefixes({ ...set, services: set.inventory.services }),
+    extra: options.extraLabels ?? [],
+    allocator: options.allocator,
+    identityCountMax: options.limits.identityCountMax,
+  });
+  if (tabled.kind === 'error') return rejected([problemOf(set, null, tabled.message)]);
+  const enforced = set.specs.filter(({ isDryRun }) => !isDryRun);
+  const context = { set, options, table: tabled.table };
+  let shadow: PolicySnapshot | null = null;
+  if (enforced.length < set.specs.length) {
+    const built = buildOne(set.specs, null, context);
+    if (built.kind === 'rejected') return built;
+    shadow = built.snapshot;
+  }
+  return buildOne(enforced, shadow, context);
+}
+
+interface BuildContext {
+  readonly set: PolicySet;
+  readonly options: BuildOptions;
+  readonly table: IdentityTable;
+}
+
+function buildOne(
+  specs: readonly PolicySpec[],
+  shadow: PolicySnapshot | null,
+  context: BuildContext,
+): BuildResult {
+  const { set, options, table } = context;
+  const { inventory, cidrGroups, wirePolicies, secrets } = set;
+  const resolved = resolvePolicies({ specs, cidrGroups, inventory, table });
+  if (resolved.kind === 'conflict') {
+    const [first, second] = resolved.conflict.origins;
+    const message = `${resolved.conflict.message}: ${originText(first)} and ${originText(second)}, both for ${resolved.endpoint}`;
+    return rejected([problemOf(set, second, message)]);
+  }
+  const joined = joinPolicies(resolved.policies, { wirePolicies, selecting: resolved.selecting });
+  if (joined.kind === 'conflict') return rejected([problemOf(set, null, joined.message)]);
+  const compiled = compilePolicies(joined.policies, {
+    revision: options.revision,
+    regexEngine: options.regexEngine,
+    limits: options.limits,
+    secrets,
+    ipcache: table.ipcache,
+    labels: table,
+    shadow,
+    policyNames: policyNames(specs, wirePolicies),
+  });
+  if (compiled.kind === 'error') {
+    return rejected(
+      compiled.problems.map(({ origin, endpoint, message }) =>
+        problemOf(set, origin, origin === null ? `${endpoint}: ${message}` : message),
+      ),
+    );
+  }
+  const { snapshot } = compiled;
+  const warnings = resolved.warnings.map(({ origin, message }) => problemOf(set, origin, message));
+  return { kind: 'ok', snapshot, table, selecting: resolved.selecting, warnings };
+}
+
+type JoinResult =
+  | { readonly kind: 'ok'; readonly policies: readonly EndpointPolicy[] }
+  | { readonly kind: 'conflict'; readonly message: string };
+
+/**
+ * An endpoint can have a wire policy or be selected by CNPs, not both: whose word counts would
+ * depend on the order. One of the inventory that no CNP selects gives way to the wire policy for
+ * its address, and lends it its name.
+ */
+function joinPolicies(
+  resolved: readonly EndpointPolicy[],
+  others: {
+    readonly wirePolicies: readonly EndpointPolicy[];
+    readonly selecting: ReadonlyMap<string, readonly string[]>;
+  },
+): JoinResult {
+  const wireByIp = new Map<string, EndpointPolicy>();
+  for (const policy of others.wirePolicies) {
+    for (const ip of policy.endpointIps) wireByIp.set(ip, policy);
+  }
+  const names = new Map<EndpointPolicy, string>();
+  const policies: EndpointPolicy[] = [];
+  for (const policy of resolved) {
+    const wire = policy.endpointIps.map((ip) => wireByIp.get(ip)).find((one) => one !== undefined);
+    if (wire === undefined) {
+      policies.push(policy);
+      continue;
+    }
+    const [selecting] = others.selecting.get(policy.name) ?? [];
+    if (selecting !== undefined) {
+      const message = `endpoint ${policy.name} has the wire policy ${wire.name} and is selected by ${selecting}`;
+      return { kind: 'conflict', message };
+    }
+    const endpointIps = policy.endpointIps.filter((ip) => !wireByIp.has(ip));
+    if (endpointIps.length > 0) policies.push({ ...policy, endpointIps });
+    else names.set(wire, policy.name);
+  }
+  for (const wire of others.wirePolicies) {
+    policies.push({ ...wire, name: names.get(wire) ?? wire.name });
+  }
+  return { kind: 'ok', policies };
+}
+
+function policyNames(
+  specs: readonly PolicySpec[],
+  wirePolicies: readonly EndpointPolicy[],
+): readonly string[] {
+  const names = [
+    ...specs.map(({ origin }) => origin.policy),
+    ...wirePolicies.map((policy) => policy.name),
+  ];
+  return [...new Set(names)].sort();
+}
+
+function originText({ policy, rule }: RuleOrigin): string {
+  return rule === '' ? policy : `${rule} of ${policy}`;
+}
+
+/** A problem of a rule stands where the rule does; one of the whole set stands nowhere. */
+function problemOf(set: PolicySet, origin: RuleOrigin | null, message: string): Problem {
+  const position = origin === null ? undefined : set.positions.get(positionKey(origin));
+  const place = position ?? { path: 'the policy set', line: 0, column: 0 };
+  return { ...place, field: origin === null ? '' : originText(origin), message };
+}
+
+function rejected(problems: readonly Problem[]): Rejected {
+  return { kind: 'rejected', problems };
+}

@@ -1,0 +1,113 @@
+/**
+ * Holds the snapshot in force. An update builds the whole next snapshot, then replaces one
+ * reference, then tells; a bundle that is rejected leaves everything as it was. Before the first
+ * accepted bundle everything is denied.
+ */
+import type { Limits } from '../model/limits.ts';
+import type { RegexEngine } from '../policy/regex.ts';
+import { IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
+import type { PolicySnapshot } from '../policy/snapshot.ts';
+import type { Problem } from './decode/problem.ts';
+import {
+  buildSnapshot,
+  decodePolicySet,
+  EMPTY_POLICY_SET,
+  type SourceBundle,
+} from './policy_set.ts';
+
+export interface PolicyStoreOptions {
+  readonly regexEngine: RegexEngine;
+  readonly limits: Limits;
+}
+
+export type UpdateResult =
+  | {
+      readonly kind: 'accepted';
+      readonly revision: number;
+      readonly warnings: readonly Problem[];
+    }
+  | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
+
+/** Called after the swap, in the order of registration. */
+export type SnapshotListener = (current: PolicySnapshot, previous: PolicySnapshot) => void;
+
+export class PolicyStore {
+  readonly #options: PolicyStoreOptions;
+  readonly #allocator: IdentityAllocator;
+  readonly #listeners = new Set<SnapshotListener>();
+  #snapshot: PolicySnapshot;
+  /** The last bundle, accepted or not, and what became of it: the same again changes nothing. */
+  #last: { readonly bundle: SourceBundle; readonly result: UpdateResult } | null = null;
+
+  constructor(options: PolicyStoreOptions) {
+    this.#options = options;
+    this.#allocator = new IdentityAllocator(options.limits.identityCountMax);
+    const built = this.#build(0);
+    if (built.kind === 'rejected') throw new Error('the empty policy set was rejected');
+    this.#snapshot = built.snapshot;
+  }
+
+  /** The snapshot to judge by; keep it for one decision, not for the next one. */
+  current(): PolicySnapshot {
+    return this.#snapshot;
+  }
+
+  /** True once a bundle has been accepted. */
+  get hasPolicy(): boolean {
+    return this.#snapshot.revision > 0;
+  }
+
+  /** `revision`: greater than the current one, given by who numbers bundles; else counted here. */
+  update(bundle: SourceBundle, revision = this.#snapshot.revision + 1): UpdateResult {
+    if (this.#last !== null && sameBundle(this.#last.bundle, bundle)) return this.#last.result;
+    const result = this.#apply(bundle, revision);
+    this.#last = { bundle, result };
+    return result;
+  }
+
+  /** Returns a function that ends it. */
+  onChange(listener: SnapshotListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #apply(bundle: SourceBundle, revision: number): UpdateResult {
+    const decoded = decodePolicySet(bundle, this.#options);
+    if (decoded.kind === 'rejected') return decoded;
+    const built = buildSnapshot(decoded.set, {
+      ...this.#options,
+      revision,
+      allocator: this.#allocator,
+    });
+    if (built.kind === 'rejected') return built;
+    const previous = this.#snapshot;
+    this.#snapshot = built.snapshot;
+    for (const listener of [...this.#listeners]) listener(built.snapshot, previous);
+    return { kind: 'accepted', revision, warnings: [...decoded.warnings, ...built.warnings] };
+  }
+
+  #build(revision: number) {
+    return buildSnapshot(EMPTY_POLICY_SET, {
+      ...this.#options,
+      revision,
+      allocator: this.#allocator,
+    });
+  }
+}
+
+function sameBundle(a: SourceBundle, b: SourceBundle): boolean {
+  const textsOf = ({ policies, endpoints, secrets }: SourceBundle) => [
+    endpoints,
+    secrets,
+    ...policies,
+  ];
+  const left = textsOf(a);
+  const right = textsOf(b);
+  return (
+    left.length === right.length &&
+    left.every((one, index) => {
+      const other = right[index];
+      return one?.path === other?.path && one?.text === other?.text;
+    })
+  );
+}

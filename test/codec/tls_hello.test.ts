@@ -1,0 +1,231 @@
+/** Server name and ALPN of ClientHellos: of Node's own TLS client, built ones, broken ones. */
+import { Duplex } from 'node:stream';
+import { connect } from 'node:tls';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseClientHello } from '../../src/codec/tls_hello.ts';
+
+const uint8 = (value: number): Buffer => Buffer.from([value]);
+const uint16 = (value: number): Buffer => Buffer.from([value >> 8, value & 0xff]);
+const vector8 = (...parts: Buffer[]): Buffer => {
+  const body = Buffer.concat(parts);
+  return Buffer.concat([uint8(body.length), body]);
+};
+const vector16 = (...parts: Buffer[]): Buffer => {
+  const body = Buffer.concat(parts);
+  return Buffer.concat([uint16(body.length), body]);
+};
+const extension = (type: number, data: Buffer): Buffer =>
+  Buffer.concat([uint16(type), vector16(data)]);
+const serverName = (name: string, type = 0): Buffer =>
+  extension(0, vector16(uint8(type), vector16(Buffer.from(name, 'latin1'))));
+const alpn = (...names: string[]): Buffer =>
+  extension(16, vector16(...names.map((name) => vector8(Buffer.from(name, 'latin1')))));
+
+interface HelloParts {
+  readonly version?: number;
+  readonly sessionId?: Buffer;
+  readonly ciphers?: Buffer;
+  readonly compression?: Buffer;
+  /** Null: the hello ends before them. */
+  readonly extensions?: readonly Buffer[] | null;
+  readonly tail?: Buffer;
+}
+
+function hello(parts: HelloParts = {}): Buffer {
+  const { extensions = [] } = parts;
+  return Buffer.concat([
+    uint16(parts.version ?? 0x0303),
+    Buffer.alloc(32, 7),
+    vector8(parts.sessionId ?? Buffer.alloc(32)),
+    vector16(parts.ciphers ?? Buffer.from([0x13, 0x01])),
+    vector8(parts.compression ?? Buffer.from([0])),
+    extensions === null ? Buffer.alloc(0) : vector16(...extensions),
+    parts.tail ?? Buffer.alloc(0),
+  ]);
+}
+
+/** The handshake message in records of `recordLength` bytes. */
+function records(body: Buffer, recordLength = 16_384, type = 1): Buffer {
+  const length = Buffer.from([body.length >> 16, (body.length >> 8) & 0xff, body.length & 0xff]);
+  const message = Buffer.concat([uint8(type), length, body]);
+  const out: Buffer[] = [];
+  for (let at = 0; at < message.length; at += recordLength) {
+    const fragment = message.subarray(at, at + recordLength);
+    out.push(Buffer.from([0x16, 3, 1]), uint16(fragment.length), fragment);
+  }
+  return Buffer.concat(out);
+}
+
+const told = (bytes: Buffer): unknown => {
+  const result = parseClientHello(bytes);
+  return result.kind === 'malformed' ? 'malformed' : result;
+};
+
+/** Given whole and in every prefix: nothing is told before the last byte, and nothing else then. */
+function check(bytes: Buffer, expected: unknown): void {
+  expect(told(bytes)).toEqual(expected);
+  for (let length = 0; length < bytes.length; length++) {
+    const early = told(bytes.subarray(0, length));
+    if (early !== 'malformed' || expected !== 'malformed')
+      expect(early).toEqual({ kind: 'need-more' });
+  }
+}
+
+async function nodeHello(options: {
+  readonly servername?: string;
+  readonly ALPNProtocols?: string[];
+}): Promise<Buffer> {
+  const captured = Promise.withResolvers<Buffer>();
+  const socket = new Duplex({
+    read() {},
+    write(chunk: Buffer, _encoding, done) {
+      captured.resolve(chunk);
+      done();
+    },
+  });
+  const client = connect({ socket, ...options });
+  client.on('error', () => {});
+  const bytes = await captured.promise;
+  client.destroy();
+  return bytes;
+}
+
+describe('of a real client', () => {
+  it.each([
+    [
+      { servername: 'Api.Example.com', ALPNProtocols: ['h2', 'http/1.1'] },
+      'api.example.com',
+      ['h2', 'http/1.1'],
+    ],
+    [{ servername: 'a.test' }, 'a.test', []],
+    [{ servername: '' }, '', []],
+  ])('%j', async (options, name, protocols) => {
+    const bytes = await nodeHello(options);
+    check(bytes, { kind: 'hello', serverName: name, alpn: protocols });
+    expect(told(Buffer.concat([bytes, Buffer.from('more')]))).toEqual(told(bytes));
+  });
+});
+
+describe('accepted', () => {
+  const named = hello({ extensions: [serverName('a.test'), alpn('h2')] });
+  const expected = { kind: 'hello', serverName: 'a.test', alpn: ['h2'] };
+
+  it.each([1, 2, 3, 4, 5, 7, 40, 16_384])('in records of %i bytes', (length) => {
+    check(records(named, length), expected);
+  });
+
+  it('without extensions, or with none that tell', () => {
+    const none = { kind: 'hello', serverName: '', alpn: [] };
+    check(records(hello({ extensions: null })), none);
+    check(records(hello({ extensions: [] })), none);
+    check(records(hello({ extensions: [extension(0x0a0a, Buffer.alloc(9))] })), none);
+  });
+
+  it('with a session id of none', () => {
+    check(records(hello({ sessionId: Buffer.alloc(0), extensions: [serverName('x')] })), {
+      kind: 'hello',
+      serverName: 'x',
+      alpn: [],
+    });
+  });
+});
+
+describe('malformed', () => {
+  const broken: [string, Buffer][] = [
+    ['an alert', Buffer.from([0x15, 3, 1, 0, 2, 1, 0])],
+    ['SSL 2', Buffer.from([0x80, 0x2e, 1, 3, 1, 0])],
+    ['another major version', Buffer.from([0x16, 2, 0, 0, 5])],
+    ['an empty record', Buffer.from([0x16, 3, 1, 0, 0])],
+    ['a record of over 2^14 bytes', Buffer.from([0x16, 3, 1, 0x40, 1])],
+    ['a ServerHello', records(hello(), 16_384, 2)],
+    [
+      'another record in between',
+      Buffer.concat([records(hello(), 50).subarray(0, 55), Buffer.from([0x17, 3, 3])]),
+    ],
+    ['an unknown hello version', records(hello({ version: 0x0200 }))],
+    ['a session id of 33 bytes', records(hello({ sessionId: Buffer.alloc(33) }))],
+    ['no cipher suite', records(hello({ ciphers: Buffer.alloc(0) }))],
+    ['half a cipher suite', records(hello({ ciphers: Buffer.alloc(3) }))],
+    ['no compression method', records(hello({ compression: Buffer.alloc(0) }))],
+    ['bytes after the extensions', records(hello({ tail: Buffer.from([0]) }))],
+    ['extensions cut short', records(hello({ extensions: null, tail: uint16(5) }))],
+    [
+      'an extension longer than the list',
+      records(hello({ extensions: [Buffer.from([0, 0, 0, 9, 0])] })),
+    ],
+    ['half an extension header', records(hello({ extensions: [Buffer.from([0, 0, 0])] }))],
+    [
+      'two server_name extensions',
+      records(hello({ extensions: [serverName('a'), serverName('b')] })),
+    ],
+    ['two ALPN extensions', records(hello({ extensions: [alpn('a'), alpn('b')] }))],
+    [
+      'the same unknown extension twice',
+      records(
+        hello({ extensions: [extension(9, Buffer.alloc(0)), extension(9, Buffer.alloc(0))] }),
+      ),
+    ],
+    ['a name of another type', records(hello({ extensions: [serverName('a', 1)] }))],
+    ['an empty name', records(hello({ extensions: [serverName('')] }))],
+    ['an empty server_name', records(hello({ extensions: [extension(0, Buffer.alloc(0))] }))],
+    [
+      'two names',
+      records(
+        hello({
+          extensions: [
+            extension(
+              0,
+              vector16(...['a', 'b'].flatMap((name) => [uint8(0), vector16(Buffer.from(name))])),
+            ),
+          ],
+        }),
+      ),
+    ],
+    ['an empty ALPN list', records(hello({ extensions: [alpn()] }))],
+    ['an empty ALPN name', records(hello({ extensions: [alpn('')] }))],
+    ...[
+      'a b',
+      'a\0.test',
+      'a\r\n',
+      'a..b',
+      '.a',
+      'a.',
+      '*',
+      'a/b',
+      'é',
+      'a:1',
+      'a,b',
+      'a'.repeat(254),
+    ].map((name): [string, Buffer] => [
+      `the name ${JSON.stringify(name).slice(0, 20)}`,
+      records(hello({ extensions: [serverName(name)] })),
+    ]),
+  ];
+  it.each(broken)('%s', (_, bytes) => check(bytes, 'malformed'));
+});
+
+describe('bounded work', () => {
+  it('thousands of records of one byte cost no more than they are', () => {
+    const big = hello({ extensions: [extension(21, Buffer.alloc(2000)), serverName('a.test')] });
+    expect(told(records(big, 1))).toEqual({ kind: 'hello', serverName: 'a.test', alpn: [] });
+  });
+});
+
+it('random bytes and random damage never throw', () => {
+  const good = records(hello({ extensions: [serverName('a.test'), alpn('h2', 'http/1.1')] }), 60);
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      parseClientHello(Buffer.from(bytes));
+      parseClientHello(Buffer.from([0x16, 3, 1, ...bytes]));
+    }),
+  );
+  fc.assert(
+    fc.property(fc.nat({ max: good.length - 1 }), fc.nat({ max: 255 }), (at, byte) => {
+      const damaged = Buffer.from(good);
+      damaged[at] = byte;
+      parseClientHello(damaged);
+    }),
+    { numRuns: 2000 },
+  );
+});

@@ -42,15 +42,6 @@ export interface PolicySet {
   readonly positions: ReadonlyMap<string, Position>;
 }
 
-export const EMPTY_POLICY_SET: PolicySet = Object.freeze({
-  specs: [],
-  cidrGroups: [],
-  wirePolicies: [],
-  inventory: EMPTY_INVENTORY,
-  secrets: new Map(),
-  positions: new Map(),
-});
-
 export type PolicySetResult =
   | { readonly kind: 'ok'; readonly set: PolicySet; readonly warnings: readonly Problem[] }
   | Rejected;

@@ -4,16 +4,12 @@
  * accepted bundle everything is denied.
  */
 import type { Limits } from '../model/limits.ts';
+import { denyAllSnapshot } from '../policy/compile.ts';
 import type { RegexEngine } from '../policy/regex.ts';
 import { IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
 import type { Problem } from './decode/problem.ts';
-import {
-  buildSnapshot,
-  decodePolicySet,
-  EMPTY_POLICY_SET,
-  type SourceBundle,
-} from './policy_set.ts';
+import { buildSnapshot, decodePolicySet, type SourceBundle } from './policy_set.ts';
 
 export interface PolicyStoreOptions {
   readonly regexEngine: RegexEngine;
@@ -42,9 +38,8 @@ export class PolicyStore {
   constructor(options: PolicyStoreOptions) {
     this.#options = options;
     this.#allocator = new IdentityAllocator(options.limits.identityCountMax);
-    const built = this.#build(0);
-    if (built.kind === 'rejected') throw new Error('the empty policy set was rejected');
-    this.#snapshot = built.snapshot;
+    const ipcache = { lookup: () => null };
+    this.#snapshot = denyAllSnapshot({ ipcache, labels: { labelsOf: () => [] } });
   }
 
   /** The snapshot to judge by; keep it for one decision, not for the next one. */
@@ -60,8 +55,12 @@ export class PolicyStore {
   /** `revision`: greater than the current one, given by who numbers bundles; else counted here. */
   update(bundle: SourceBundle, revision = this.#snapshot.revision + 1): UpdateResult {
     if (this.#last !== null && sameBundle(this.#last.bundle, bundle)) return this.#last.result;
-    const result = this.#apply(bundle, revision);
+    const previous = this.#snapshot;
+    const result = this.#build(bundle, revision);
     this.#last = { bundle, result };
+    if (this.#snapshot !== previous) {
+      for (const listener of [...this.#listeners]) listener(this.#snapshot, previous);
+    }
     return result;
   }
 
@@ -71,27 +70,25 @@ export class PolicyStore {
     return () => this.#listeners.delete(listener);
   }
 
-  #apply(bundle: SourceBundle, revision: number): UpdateResult {
-    const decoded = decodePolicySet(bundle, this.#options);
-    if (decoded.kind === 'rejected') return decoded;
-    const built = buildSnapshot(decoded.set, {
-      ...this.#options,
-      revision,
-      allocator: this.#allocator,
-    });
-    if (built.kind === 'rejected') return built;
-    const previous = this.#snapshot;
-    this.#snapshot = built.snapshot;
-    for (const listener of [...this.#listeners]) listener(built.snapshot, previous);
-    return { kind: 'accepted', revision, warnings: [...decoded.warnings, ...built.warnings] };
-  }
-
-  #build(revision: number) {
-    return buildSnapshot(EMPTY_POLICY_SET, {
-      ...this.#options,
-      revision,
-      allocator: this.#allocator,
-    });
+  /** Sets the snapshot when the whole of the next one stands; an exception changes nothing. */
+  #build(bundle: SourceBundle, revision: number): UpdateResult {
+    try {
+      const decoded = decodePolicySet(bundle, this.#options);
+      if (decoded.kind === 'rejected') return decoded;
+      const built = buildSnapshot(decoded.set, {
+        ...this.#options,
+        revision,
+        allocator: this.#allocator,
+      });
+      if (built.kind === 'rejected') return built;
+      this.#snapshot = built.snapshot;
+      return { kind: 'accepted', revision, warnings: [...decoded.warnings, ...built.warnings] };
+    } catch (error) {
+      // A fault of ours in one policy set must not take down a proxy that has a good one.
+      const message = `internal error: ${error instanceof Error ? error.message : String(error)}`;
+      const place = { path: 'the policy set', line: 0, column: 0, field: '' };
+      return { kind: 'rejected', problems: [{ ...place, message }] };
+    }
   }
 }
 

@@ -3,7 +3,7 @@
  * label list that nobody has gets an identity of its own, for which the snapshot is built again, so
  * that rules which would select it do.
  */
-import { IDENTITY_WORLD, type Identity } from '../model/identity.ts';
+import { effectiveIdentity, IDENTITY_WORLD, type Identity } from '../model/identity.ts';
 import { canonicalLabel, labelSetKey, sortedLabels } from '../policy/labels.ts';
 import { completeLabels } from '../policy/resolve/endpoint_labels.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
@@ -58,12 +58,12 @@ export class QuestionContext {
     return this.#built;
   }
 
-  /** An address that nobody knows is the world; a name that nobody knows is an error. */
+  /** 0 and an address that nobody knows are the world; a name that nobody knows is an error. */
   identityOf(remote: RemoteRef): IdentityResult {
     const { table } = this.#built;
     switch (remote.kind) {
       case 'identity':
-        return { kind: 'identity', identity: remote.identity };
+        return { kind: 'identity', identity: effectiveIdentity(remote.identity) };
       case 'ip':
         return { kind: 'identity', identity: table.ipcache.lookup(remote.ip) ?? IDENTITY_WORLD };
       case 'name': {

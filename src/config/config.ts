@@ -28,7 +28,6 @@ export interface Config {
   readonly policyPaths: readonly string[];
   readonly endpointsPath: string | null;
   readonly secretsPath: string | null;
-  readonly clusterName: string;
   readonly behaviour: Behaviour;
   readonly limits: Limits;
   readonly listeners: readonly ListenerConfig[];
@@ -74,7 +73,6 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
     policyPaths: values.policies,
     endpointsPath: values.endpoints,
     secretsPath: values.secrets,
-    clusterName: values.clusterName,
     behaviour: {
       isDryRun: behaviour.dryRun,
       isHttp10Enabled: behaviour.http10,

@@ -168,14 +168,6 @@ export const CONFIG_FIELD = mapping({
     pathField(),
     'Secrets file (name to value) for header matches with secrets; watched.',
   ),
-  clusterName: optional(
-    textField(
-      /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
-      'a cluster name (lower case letters, digits, "-")',
-    ),
-    'Name of the local cluster, for the label io.cilium.k8s.policy.cluster.',
-    'default',
-  ),
   behaviour: optional(behaviour, 'What is done with requests, apart from policy.', {}),
   limits: optional(mapping(limitMembers()), 'Every bound and every time-out.', {}),
   listeners: required(

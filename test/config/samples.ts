@@ -25,7 +25,6 @@ export const ACCEPTED: Readonly<Record<string, unknown>> = {
     policies: ['policies/', 'more.yaml'],
     endpoints: 'endpoints.yaml',
     secrets: 'secrets.yaml',
-    clusterName: 'east-1',
     behaviour: {
       dryRun: true,
       http10: true,

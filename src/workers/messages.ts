@@ -1,0 +1,59 @@
+/**
+ * What supervisor and workers say to each other: plain values, over the fork's channel or, in tests,
+ * by a call. A worker is told texts, never compiled things: each compiles for itself.
+ */
+
+import type { AccessLogConfig, LogLevel } from '../config/config.ts';
+import type { SourceBundle } from '../control/policy_set.ts';
+import type { SocketAddress } from '../model/address.ts';
+import type { Limits } from '../model/limits.ts';
+import type { WorkerMetrics } from '../observe/metrics.ts';
+import type { Behaviour, ListenerOptions } from '../proxy/options.ts';
+
+export interface WorkerSettings {
+  /** 0 to workers - 1; a restarted worker keeps its number. */
+  readonly index: number;
+  readonly listeners: readonly ListenerOptions[];
+  readonly behaviour: Behaviour;
+  readonly limits: Limits;
+  readonly accessLog: AccessLogConfig;
+  readonly logLevel: LogLevel;
+}
+
+/** One consistent read of all sources, numbered in the order in which the supervisor accepted it. */
+export interface NumberedBundle {
+  readonly revision: number;
+  readonly bundle: SourceBundle;
+}
+
+export interface BoundListener {
+  readonly name: string;
+  readonly address: SocketAddress;
+}
+
+export type ToWorker =
+  /** First, once: compile, then listen. */
+  | { readonly kind: 'start'; readonly settings: WorkerSettings; readonly policy: NumberedBundle }
+  | { readonly kind: 'update'; readonly policy: NumberedBundle }
+  | { readonly kind: 'report'; readonly requestId: number }
+  | { readonly kind: 'reopen-access-log' }
+  | { readonly kind: 'set-log-level'; readonly level: LogLevel }
+  /** Stop accepting, let finish, cut after `limits.drainTimeoutMs`, then end. */
+  | { readonly kind: 'drain' };
+
+export type FromWorker =
+  | { readonly kind: 'listening'; readonly listeners: readonly BoundListener[] }
+  | { readonly kind: 'start-failed'; readonly message: string }
+  | { readonly kind: 'updated'; readonly revision: number }
+  | {
+      readonly kind: 'update-failed';
+      readonly revision: number;
+      readonly problems: readonly string[];
+    }
+  | { readonly kind: 'report'; readonly requestId: number; readonly report: WorkerReport }
+  | { readonly kind: 'drained' };
+
+/** What one worker has counted; the supervisor sums over workers. */
+export interface WorkerReport {
+  readonly metrics: WorkerMetrics;
+}

@@ -1,0 +1,62 @@
+/**
+ * A worker as a process of its own. Its stdout is a pipe to us, forwarded in whole lines; its stderr
+ * is ours, so that the last words of a crash are not lost.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { LineSplitter } from './line_splitter.ts';
+import type { WorkerLauncher, WorkerLink } from './link.ts';
+import type { FromWorker, ToWorker } from './messages.ts';
+
+const WORKER_MAIN = fileURLToPath(new URL('./worker_main.ts', import.meta.url));
+
+export interface ProcessWorkerOptions {
+  readonly lineBytesMax: number;
+  /** Gets whole lines. */
+  readonly writeLines: (lines: Buffer) => void;
+}
+
+export function processLauncher(options: ProcessWorkerOptions): WorkerLauncher {
+  return (_index, events) => {
+    const child = fork(WORKER_MAIN, [], {
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+      serialization: 'advanced',
+    });
+    forwardLines(child, options);
+    child.on('message', (message) => events.onMessage(message as FromWorker));
+    let isEnded = false;
+    const end = (how: string): void => {
+      if (isEnded) return;
+      isEnded = true;
+      events.onEnd(how);
+    };
+    child.once('error', (error) => end(`cannot be started: ${error.message}`));
+    // Not "exit": its last lines may still be in the pipe then.
+    child.once('close', (code, signal) => {
+      end(signal === null ? `exit code ${code ?? -1}` : `signal ${signal}`);
+    });
+    return linkTo(child);
+  };
+}
+
+function linkTo(child: ChildProcess): WorkerLink {
+  return {
+    pid: child.pid ?? 0,
+    send(message: ToWorker): void {
+      // A worker that is dying cannot be told anything; its end is reported by itself.
+      if (child.connected) child.send(message, () => {});
+    },
+    kill(): void {
+      child.kill('SIGKILL');
+    },
+  };
+}
+
+function forwardLines(child: ChildProcess, options: ProcessWorkerOptions): void {
+  const { stdout } = child;
+  if (stdout === null) return;
+  const splitter = new LineSplitter(options.lineBytesMax, options.writeLines);
+  stdout.on('data', (chunk: Buffer) => splitter.push(chunk));
+  stdout.on('end', () => splitter.end());
+  stdout.on('error', () => splitter.end());
+}

@@ -1,0 +1,262 @@
+/**
+ * One place for a worker: launches it, tells it the policy in force, and launches it again when it
+ * dies, waiting longer each time. What the slot knows of its worker is what the worker said.
+ */
+import type { Limits } from '../model/limits.ts';
+import type { WorkerLauncher, WorkerLink } from './link.ts';
+import type {
+  BoundListener,
+  FromWorker,
+  NumberedBundle,
+  ToWorker,
+  WorkerReport,
+  WorkerSettings,
+} from './messages.ts';
+
+export type SlotState = 'idle' | 'starting' | 'listening' | 'waiting' | 'draining' | 'ended';
+
+export interface WorkerStatus {
+  readonly index: number;
+  readonly state: SlotState;
+  readonly pid: number;
+  /** Of the policy set that it enforces; 0 before the first. */
+  readonly revision: number;
+  readonly restartCount: number;
+}
+
+/** What the supervisor gives to its slots, and hears from them. */
+export interface SlotOwner {
+  readonly limits: Limits;
+  readonly launch: WorkerLauncher;
+  settingsOf(index: number): WorkerSettings;
+  policyInForce(): NumberedBundle;
+  /** A worker that was listening, or was to listen again, has died. */
+  onDeath(status: WorkerStatus, death: { readonly how: string; readonly retryInMs: number }): void;
+  onRestarted(status: WorkerStatus): void;
+  onUpdated(status: WorkerStatus): void;
+  onUpdateFailed(status: WorkerStatus, revision: number, problems: readonly string[]): void;
+}
+
+export type SlotStart =
+  | { readonly kind: 'listening'; readonly listeners: readonly BoundListener[] }
+  | { readonly kind: 'failed'; readonly message: string };
+
+interface PendingReport {
+  readonly resolve: (report: WorkerReport | null) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+export class WorkerSlot {
+  readonly #index: number;
+  readonly #owner: SlotOwner;
+  readonly #reports = new Map<number, PendingReport>();
+  #state: SlotState = 'idle';
+  #link: WorkerLink | null = null;
+  #revision = 0;
+  #restartCount = 0;
+  /** Deaths since a worker last lived as long as the longest back-off. */
+  #deathsInARow = 0;
+  #listeningSinceMs = 0;
+  #startFailure = '';
+  #onStart: ((start: SlotStart) => void) | null = null;
+  #onEnded: (() => void)[] = [];
+  #startTimer: NodeJS.Timeout | null = null;
+  #restartTimer: NodeJS.Timeout | null = null;
+  #updateTimer: NodeJS.Timeout | null = null;
+  #nextRequestId = 1;
+
+  constructor(index: number, owner: SlotOwner) {
+    this.#index = index;
+    this.#owner = owner;
+  }
+
+  get status(): WorkerStatus {
+    return {
+      index: this.#index,
+      state: this.#state,
+      pid: this.#link?.pid ?? 0,
+      revision: this.#revision,
+      restartCount: this.#restartCount,
+    };
+  }
+
+  /** The first start: a failure is told, not retried. */
+  start(): Promise<SlotStart> {
+    return new Promise((resolve) => {
+      this.#onStart = resolve;
+      this.#launch();
+    });
+  }
+
+  update(policy: NumberedBundle): void {
+    if (this.#link === null || this.#state === 'draining') return;
+    this.#link.send({ kind: 'update', policy });
+    if (this.#updateTimer === null) this.#awaitUpdate();
+  }
+
+  send(message: Extract<ToWorker, { kind: 'reopen-access-log' | 'set-log-level' }>): void {
+    this.#link?.send(message);
+  }
+
+  /** Null when the worker is not there or does not answer in time. */
+  report(): Promise<WorkerReport | null> {
+    const link = this.#link;
+    if (link === null || this.#state === 'starting') return Promise.resolve(null);
+    const requestId = this.#nextRequestId++;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#reports.delete(requestId);
+        resolve(null);
+      }, this.#owner.limits.workerReplyTimeoutMs);
+      this.#reports.set(requestId, { resolve, timer });
+      link.send({ kind: 'report', requestId });
+    });
+  }
+
+  /** Resolves when the worker has ended; it is killed when it is not done by the deadline. */
+  drain(): Promise<void> {
+    if (this.#link === null || this.#state === 'starting') return this.stop();
+    const { drainTimeoutMs, workerReplyTimeoutMs } = this.#owner.limits;
+    this.#state = 'draining';
+    this.#link.send({ kind: 'drain' });
+    const timer = setTimeout(() => this.#link?.kill(), drainTimeoutMs + workerReplyTimeoutMs);
+    return this.#ended().finally(() => clearTimeout(timer));
+  }
+
+  /** Ends the worker at once, without a new one. */
+  stop(): Promise<void> {
+    if (this.#restartTimer !== null) clearTimeout(this.#restartTimer);
+    this.#restartTimer = null;
+    if (this.#link === null) {
+      this.#state = 'ended';
+      return Promise.resolve();
+    }
+    this.#state = 'draining';
+    this.#link.kill();
+    return this.#ended();
+  }
+
+  #ended(): Promise<void> {
+    if (this.#link === null) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onEnded.push(resolve);
+    });
+  }
+
+  #launch(): void {
+    const { limits, launch } = this.#owner;
+    this.#state = 'starting';
+    this.#startFailure = '';
+    this.#link = launch(this.#index, {
+      onMessage: (message) => this.#onMessage(message),
+      onEnd: (how) => this.#onEnd(how),
+    });
+    this.#startTimer = setTimeout(() => {
+      this.#startFailure = `not listening within ${limits.workerStartTimeoutMs} ms`;
+      this.#link?.kill();
+    }, limits.workerStartTimeoutMs);
+    const settings = this.#owner.settingsOf(this.#index);
+    this.#link.send({ kind: 'start', settings, policy: this.#owner.policyInForce() });
+  }
+
+  #onMessage(message: FromWorker): void {
+    switch (message.kind) {
+      case 'listening':
+        this.#onListening(message.listeners);
+        break;
+      case 'start-failed':
+        this.#startFailure = message.message;
+        this.#link?.kill();
+        break;
+      case 'updated':
+        this.#onUpdated(message.revision);
+        break;
+      case 'update-failed':
+        this.#clearUpdateTimer();
+        this.#owner.onUpdateFailed(this.status, message.revision, message.problems);
+        this.#link?.kill();
+        break;
+      case 'report':
+        this.#settleReport(message.requestId, message.report);
+        break;
+      case 'drained':
+        break;
+    }
+  }
+
+  #onListening(listeners: readonly BoundListener[]): void {
+    if (this.#startTimer !== null) clearTimeout(this.#startTimer);
+    this.#startTimer = null;
+    if (this.#state === 'starting') this.#state = 'listening';
+    this.#listeningSinceMs = performance.now();
+    if (this.#onStart === null) this.#owner.onRestarted(this.status);
+    this.#onStart?.({ kind: 'listening', listeners });
+    this.#onStart = null;
+  }
+
+  #onUpdated(revision: number): void {
+    this.#revision = revision;
+    this.#clearUpdateTimer();
+    if (revision === this.#owner.policyInForce().revision) this.#owner.onUpdated(this.status);
+    else this.#awaitUpdate();
+  }
+
+  /** A worker that does not answer would go on enforcing an old set; a new one begins with the set in force. */
+  #awaitUpdate(): void {
+    const timeoutMs = this.#owner.limits.workerUpdateTimeoutMs;
+    this.#updateTimer = setTimeout(() => {
+      this.#updateTimer = null;
+      const { revision } = this.#owner.policyInForce();
+      this.#owner.onUpdateFailed(this.status, revision, [`no answer within ${timeoutMs} ms`]);
+      this.#link?.kill();
+    }, timeoutMs);
+  }
+
+  #onEnd(how: string): void {
+    const wasDraining = this.#state === 'draining';
+    this.#link = null;
+    this.#revision = 0;
+    if (this.#startTimer !== null) clearTimeout(this.#startTimer);
+    this.#startTimer = null;
+    this.#clearUpdateTimer();
+    for (const requestId of [...this.#reports.keys()]) this.#settleReport(requestId, null);
+    this.#state = 'ended';
+    const why = this.#startFailure === '' ? how : this.#startFailure;
+    const onStart = this.#onStart;
+    this.#onStart = null;
+    if (onStart !== null) onStart({ kind: 'failed', message: why });
+    else if (!wasDraining) this.#restartLater(why);
+    const waiting = this.#onEnded;
+    this.#onEnded = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  #restartLater(how: string): void {
+    const { restartBackoffMinMs, restartBackoffMaxMs } = this.#owner.limits;
+    const livedMs = this.#listeningSinceMs === 0 ? 0 : performance.now() - this.#listeningSinceMs;
+    this.#listeningSinceMs = 0;
+    this.#deathsInARow = livedMs >= restartBackoffMaxMs ? 1 : this.#deathsInARow + 1;
+    const doublings = Math.min(this.#deathsInARow - 1, 30);
+    const retryInMs = Math.min(restartBackoffMinMs * 2 ** doublings, restartBackoffMaxMs);
+    this.#state = 'waiting';
+    this.#owner.onDeath(this.status, { how, retryInMs });
+    this.#restartTimer = setTimeout(() => {
+      this.#restartTimer = null;
+      this.#restartCount++;
+      this.#launch();
+    }, retryInMs);
+  }
+
+  #settleReport(requestId: number, report: WorkerReport | null): void {
+    const pending = this.#reports.get(requestId);
+    if (pending === undefined) return;
+    this.#reports.delete(requestId);
+    clearTimeout(pending.timer);
+    pending.resolve(report);
+  }
+
+  #clearUpdateTimer(): void {
+    if (this.#updateTimer !== null) clearTimeout(this.#updateTimer);
+    this.#updateTimer = null;
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * Keeps N workers running: starts them on the same ports, tells all of them each policy set, sums up
+ * what they report, and ends them together. It judges nothing and reads no file.
+ */
+
+import type { LogLevel } from '../config/config.ts';
+import type { Port } from '../model/identity.ts';
+import type { Limits } from '../model/limits.ts';
+import type { WorkerLauncher } from './link.ts';
+import type { BoundListener, NumberedBundle, WorkerReport, WorkerSettings } from './messages.ts';
+import { probePorts } from './port_probe.ts';
+import { type SlotOwner, WorkerSlot, type WorkerStatus } from './slot.ts';
+
+export interface SupervisorOptions {
+  readonly workerCount: number;
+  /** `index` and the sharing of ports are the supervisor's. */
+  readonly settings: Omit<WorkerSettings, 'index'>;
+  readonly launch: WorkerLauncher;
+  readonly events: SupervisorEvents;
+}
+
+export interface SupervisorEvents {
+  onWorkerDied(
+    status: WorkerStatus,
+    death: { readonly how: string; readonly retryInMs: number },
+  ): void;
+  onWorkerRestarted(status: WorkerStatus): void;
+  /** Every worker that runs has taken over the set. */
+  onPolicyInForce(revision: number): void;
+  onWorkerUpdateFailed(status: WorkerStatus, revision: number, problems: readonly string[]): void;
+}
+
+export type SupervisorStart =
+  | { readonly kind: 'started'; readonly listeners: readonly BoundListener[] }
+  /** Nothing is left running. */
+  | { readonly kind: 'failed'; readonly message: string };
+
+export class Supervisor implements SlotOwner {
+  readonly limits: Limits;
+  readonly launch: WorkerLauncher;
+  readonly #options: SupervisorOptions;
+  readonly #slots: readonly WorkerSlot[];
+  /** By listener name: port 0 becomes what the first worker was given, also over restarts. */
+  readonly #boundPorts = new Map<string, Port>();
+  #policy: NumberedBundle | null = null;
+  #revisionInForce = 0;
+  #logLevel: LogLevel;
+  #isStarted = false;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.limits = options.settings.limits;
+    this.launch = options.launch;
+    this.#logLevel = options.settings.logLevel;
+    this.#slots = Array.from(
+      { length: options.workerCount },
+      (_, index) => new WorkerSlot(index, this),
+    );
+  }
+
+  async start(policy: NumberedBundle): Promise<SupervisorStart> {
+    this.#policy = policy;
+    const inUse = await probePorts(this.#options.settings.listeners);
+    if (inUse !== null) return { kind: 'failed', message: inUse };
+    const [first, ...others] = this.#slots;
+    if (first === undefined) return { kind: 'failed', message: 'no workers' };
+    const firstStart = await first.start();
+    if (firstStart.kind === 'failed') return this.#startFailed(firstStart.message);
+    for (const { name, address } of firstStart.listeners) {
+      this.#boundPorts.set(name, address.port);
+    }
+    const starts = await Promise.all(others.map((slot) => slot.start()));
+    for (const start of starts) {
+      if (start.kind === 'failed') return this.#startFailed(start.message);
+    }
+    this.#isStarted = true;
+    this.#announceIfInForce();
+    return { kind: 'started', listeners: firstStart.listeners };
+  }
+
+  /** `revision` must rise. Workers that are starting get it too. */
+  update(policy: NumberedBundle): void {
+    this.#policy = policy;
+    for (const slot of this.#slots) slot.update(policy);
+  }
+
+  reopenAccessLog(): void {
+    for (const slot of this.#slots) slot.send({ kind: 'reopen-access-log' });
+  }
+
+  /** Also for workers that start later. */
+  setLogLevel(level: LogLevel): void {
+    this.#logLevel = level;
+    for (const slot of this.#slots) slot.send({ kind: 'set-log-level', level });
+  }
+
+  /** One for each worker that answers. */
+  async reports(): Promise<readonly WorkerReport[]> {
+    const reports = await Promise.all(this.#slots.map((slot) => slot.report()));
+    return reports.filter((report) => report !== null);
+  }
+
+  workers(): readonly WorkerStatus[] {
+    return this.#slots.map((slot) => slot.status);
+  }
+
+  /** True while every worker listens with the policy set in force. */
+  isReady(): boolean {
+    const { revision } = this.policyInForce();
+    return (
+      this.#isStarted &&
+      this.workers().every((status) => status.state === 'listening' && status.revision === revision)
+    );
+  }
+
+  async drain(): Promise<void> {
+    await Promise.all(this.#slots.map((slot) => slot.drain()));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#slots.map((slot) => slot.stop()));
+  }
+
+  settingsOf(index: number): WorkerSettings {
+    const { settings, workerCount } = this.#options;
+    const listeners = settings.listeners.map((listener) => ({
+      ...listener,
+      address: { ...listener.address, port: this.#portOf(listener) },
+      isPortShared: workerCount > 1,
+    }));
+    return { ...settings, index, listeners, logLevel: this.#logLevel };
+  }
+
+  policyInForce(): NumberedBundle {
+    if (this.#policy === null) throw new Error('no policy set before start');
+    return this.#policy;
+  }
+
+  onDeath(status: WorkerStatus, death: { readonly how: string; readonly retryInMs: number }): void {
+    this.#options.events.onWorkerDied(status, death);
+  }
+
+  onRestarted(status: WorkerStatus): void {
+    this.#options.events.onWorkerRestarted(status);
+    this.#announceIfInForce();
+  }
+
+  onUpdated(_status: WorkerStatus): void {
+    if (this.#isStarted) this.#announceIfInForce();
+  }
+
+  onUpdateFailed(status: WorkerStatus, revision: number, problems: readonly string[]): void {
+    this.#options.events.onWorkerUpdateFailed(status, revision, problems);
+  }
+
+  #announceIfInForce(): void {
+    const { revision } = this.policyInForce();
+    if (revision === this.#revisionInForce) return;
+    const running = this.workers().filter(({ state }) => state === 'listening');
+    if (running.length === 0 || running.some((status) => status.revision !== revision)) return;
+    this.#revisionInForce = revision;
+    this.#options.events.onPolicyInForce(revision);
+  }
+
+  async #startFailed(message: string): Promise<SupervisorStart> {
+    await this.stop();
+    return { kind: 'failed', message };
+  }
+
+  #portOf(listener: WorkerSettings['listeners'][number]): Port {
+    const bound = this.#boundPorts.get(listener.name);
+    return listener.address.port === 0 && bound !== undefined ? bound : listener.address.port;
+  }
+}

@@ -1,0 +1,151 @@
+/** bin/sallyport finds a Node that is new enough, from a checkout, through links, and in a package. */
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const VERSION = /^sallyport \d+\.\d+\.\d+ \(node (\d+)\./;
+
+let scratch = '';
+
+beforeAll(() => {
+  scratch = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-launcher-')));
+});
+
+afterAll(() => {
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+describe('from a checkout', () => {
+  it('runs src/ and prints no warning, with no Node on PATH', () => {
+    const result = launch(join(ROOT, 'bin/sallyport'), { path: plainTools() });
+    expect(result).toMatchObject({ status: 0, stderr: '' });
+    expect(result.stdout).toMatch(VERSION);
+  });
+
+  it('runs through a chain of links, from any directory', () => {
+    symlinkSync(join(ROOT, 'bin/sallyport'), join(scratch, 'first'));
+    mkdirSync(join(scratch, 'links'));
+    symlinkSync('../first', join(scratch, 'links/second'));
+    const result = launch(join(scratch, 'links/second'), { path: plainTools() });
+    expect(result).toMatchObject({ status: 0, stderr: '' });
+  });
+});
+
+describe('without a Node of its own', () => {
+  const cases: readonly (readonly [string, string, RegExp])[] = [
+    ['older', 'v20.19.2', /Node 24\.15 or newer is needed; .*\/node is v20\.19\.2/],
+    ['of an older minor', 'v24.14.9', /24\.15 or newer is needed; .* is v24\.14\.9/],
+    ['that says nothing', '', /cannot tell the version/],
+  ];
+
+  it.each(cases)('a Node on PATH %s is refused in one line', (name, version, message) => {
+    const checkout = bareInstall(`bare ${name}`);
+    const tools = join(checkout, 'tools');
+    mkdirSync(tools);
+    writeFileSync(join(tools, 'node'), `#!/bin/sh\necho ${version}\n`);
+    chmodSync(join(tools, 'node'), 0o755);
+    const result = launch(join(checkout, 'bin/sallyport'), { path: `${tools}:${plainTools()}` });
+    expect(result).toMatchObject({ status: 70, stdout: '' });
+    expect(result.stderr).toMatch(message);
+    expect(result.stderr.trimEnd().split('\n').length).toBe(1);
+  });
+
+  it('none on PATH is told in one line', () => {
+    const result = launch(join(bareInstall('none'), 'bin/sallyport'), { path: plainTools() });
+    expect(result).toMatchObject({ status: 70, stdout: '' });
+    expect(result.stderr).toMatch(/no Node found: Node 24\.15 or newer is needed/);
+  });
+
+  it.each(['24.15.0', '26.0.0', '30.1.2'])('Node %s on PATH is taken', (version) => {
+    const checkout = bareInstall(`taken ${version}`);
+    const tools = join(checkout, 'tools');
+    mkdirSync(tools);
+    writeFileSync(
+      join(tools, 'node'),
+      `#!/bin/sh\n[ "$1" = --version ] && echo v${version} || echo "ran $*"\n`,
+    );
+    chmodSync(join(tools, 'node'), 0o755);
+    mkdirSync(join(checkout, 'dist'));
+    writeFileSync(join(checkout, 'dist/main.js'), '');
+    const result = launch(join(checkout, 'bin/sallyport'), { path: `${tools}:${plainTools()}` });
+    expect(result).toMatchObject({ status: 0, stderr: '' });
+    expect(result.stdout).toContain(join(checkout, 'dist/main.js'));
+  });
+});
+
+describe('a package under node_modules', () => {
+  it('runs what scripts/build.mjs made of src/', () => {
+    const modules = join(scratch, 'project/node_modules');
+    const home = join(modules, 'sallyport');
+    mkdirSync(join(home, 'bin'), { recursive: true });
+    copyFileSync(join(ROOT, 'package.json'), join(home, 'package.json'));
+    cpSync(join(ROOT, 'bin'), join(home, 'bin'), { recursive: true });
+    symlinkSync(join(ROOT, 'node_modules'), join(home, 'node_modules'));
+    const build = spawnSync(
+      process.execPath,
+      [join(ROOT, 'scripts/build.mjs'), join(home, 'dist')],
+      { encoding: 'utf8' },
+    );
+    expect(build).toMatchObject({ status: 0, stderr: '' });
+    expect(existsSync(join(home, 'dist/main.js'))).toBe(true);
+    const version = launch(join(home, 'bin/sallyport'), { path: plainTools() });
+    expect(version).toMatchObject({ status: 0, stderr: '' });
+    expect(version.stdout).toMatch(VERSION);
+    const wrong = launch(join(home, 'bin/sallyport'), {
+      path: plainTools(),
+      args: ['run', '-c', join(scratch, 'none.yaml')],
+    });
+    expect(wrong).toMatchObject({ status: 2, stdout: '' });
+  });
+});
+
+interface LaunchOptions {
+  readonly path: string;
+  readonly args?: readonly string[];
+}
+
+function launch(file: string, options: LaunchOptions) {
+  const { status, stdout, stderr } = spawnSync(file, options.args ?? ['version'], {
+    cwd: scratch,
+    encoding: 'utf8',
+    env: { PATH: options.path },
+  });
+  return { status, stdout, stderr };
+}
+
+/** A directory with the tools of a POSIX system that the launcher uses, and no Node. */
+function plainTools(): string {
+  const tools = join(scratch, 'tools');
+  if (existsSync(tools)) return tools;
+  mkdirSync(tools);
+  for (const name of ['sh', 'dirname', 'readlink', 'uname']) {
+    const from = ['/bin', '/usr/bin']
+      .map((dir) => join(dir, name))
+      .find((path) => existsSync(path));
+    if (from === undefined) throw new Error(`no ${name}`);
+    symlinkSync(from, join(tools, name));
+  }
+  return tools;
+}
+
+function bareInstall(name: string): string {
+  const home = join(scratch, name.replaceAll(' ', '-'));
+  mkdirSync(join(home, 'bin'), { recursive: true });
+  copyFileSync(join(ROOT, 'bin/sallyport'), join(home, 'bin/sallyport'));
+  return home;
+}

@@ -1,0 +1,329 @@
+/** The supervisor against workers that are only promises kept or broken. */
+import { createServer } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { parseSocketAddress } from '../../src/model/address.ts';
+import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import { DEFAULT_BEHAVIOUR } from '../../src/proxy/options.ts';
+import type { WorkerEvents } from '../../src/workers/link.ts';
+import type { NumberedBundle, ToWorker, WorkerSettings } from '../../src/workers/messages.ts';
+import { Supervisor } from '../../src/workers/supervisor.ts';
+
+/** A worker that does what the test says: how it starts, and whether it takes over updates. */
+class FakeWorker {
+  readonly sent: ToWorker[] = [];
+  readonly index: number;
+  readonly #events: WorkerEvents;
+  isEnded = false;
+
+  constructor(index: number, events: WorkerEvents) {
+    this.index = index;
+    this.#events = events;
+  }
+
+  get settings(): WorkerSettings {
+    const start = this.sent[0];
+    if (start?.kind !== 'start') throw new Error('was not started');
+    return start.settings;
+  }
+
+  listen(port = 4711): void {
+    const start = this.sent[0];
+    if (start?.kind !== 'start') throw new Error('was not started');
+    this.took(start.policy.revision);
+    this.#events.onMessage({
+      kind: 'listening',
+      listeners: [{ name: 'a', address: address(`127.0.0.1:${port}`) }],
+    });
+  }
+
+  took(revision: number): void {
+    this.#events.onMessage({ kind: 'updated', revision });
+  }
+
+  refuse(revision: number): void {
+    this.#events.onMessage({ kind: 'update-failed', revision, problems: ['no'] });
+  }
+
+  failToStart(message: string): void {
+    this.#events.onMessage({ kind: 'start-failed', message });
+  }
+
+  end(how = 'signal SIGKILL'): void {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    this.#events.onEnd(how);
+  }
+}
+
+class Scene {
+  readonly workers: FakeWorker[] = [];
+  readonly log: string[] = [];
+  readonly supervisor: Supervisor;
+  isDrainHeard = true;
+  onLaunch: (worker: FakeWorker) => void = (worker) => worker.listen();
+
+  constructor(workerCount: number) {
+    this.supervisor = new Supervisor({
+      workerCount,
+      settings: {
+        listeners: [LISTENER],
+        behaviour: DEFAULT_BEHAVIOUR,
+        limits: DEFAULT_LIMITS,
+        accessLog: { to: { kind: 'none' }, headers: [], isQueryLogged: false, allowSampling: 1 },
+        logLevel: 'info',
+      },
+      launch: (index, events) => this.#launch(index, events),
+      events: {
+        onWorkerDied: (status, { how, retryInMs }) =>
+          this.log.push(`worker ${status.index} died: ${how}, again in ${retryInMs} ms`),
+        onWorkerRestarted: (status) => this.log.push(`worker ${status.index} is back`),
+        onPolicyInForce: (revision) => this.log.push(`revision ${revision} in force`),
+        onWorkerUpdateFailed: (status, revision, problems) =>
+          this.log.push(`worker ${status.index} refused ${revision}: ${problems.join()}`),
+      },
+    });
+  }
+
+  #launch(index: number, events: WorkerEvents) {
+    const worker = new FakeWorker(index, events);
+    this.workers.push(worker);
+    return {
+      pid: 1000 + this.workers.length,
+      send: (message: ToWorker) => {
+        worker.sent.push(message);
+        if (message.kind === 'start') queueMicrotask(() => this.onLaunch(worker));
+        if (message.kind === 'drain' && this.isDrainHeard)
+          queueMicrotask(() => worker.end('exit code 0'));
+      },
+      kill: () => worker.end(),
+    };
+  }
+
+  worker(position: number): FakeWorker {
+    const worker = this.workers[position];
+    if (worker === undefined) throw new Error(`no worker ${position}`);
+    return worker;
+  }
+}
+
+const LISTENER = {
+  name: 'a',
+  address: address('127.0.0.1:0'),
+  direction: 'ingress',
+  proxyId: 0,
+  destination: { kind: 'local-address' },
+  upstream: { kind: 'original-destination' },
+  identity: { kind: 'sources', sources: ['endpoints'] },
+  isPortShared: false,
+} as unknown as WorkerSettings['listeners'][number];
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe('start', () => {
+  it('gives the port of the first worker to the others, and to those that come after a death', async () => {
+    const scene = new Scene(3);
+    expect(await scene.supervisor.start(policy(1))).toMatchObject({
+      kind: 'started',
+      listeners: [{ name: 'a', address: { port: 4711 } }],
+    });
+    scene.worker(0).end();
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.restartBackoffMinMs);
+    const ports = scene.workers.map((worker) => worker.settings.listeners[0]?.address.port);
+    expect(ports).toEqual([0, 4711, 4711, 4711]);
+    expect(scene.workers.every((worker) => worker.settings.listeners[0]?.isPortShared)).toBe(true);
+  });
+
+  it('a single worker shares its port with nobody', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    expect(scene.worker(0).settings.listeners[0]?.isPortShared).toBe(false);
+  });
+
+  it('that fails in one worker ends all', async () => {
+    const scene = new Scene(3);
+    scene.onLaunch = (worker) => {
+      if (worker.index === 2) worker.failToStart('no memory');
+      else worker.listen();
+    };
+    expect(await scene.supervisor.start(policy(1))).toEqual({
+      kind: 'failed',
+      message: 'no memory',
+    });
+    expect(scene.workers.every((worker) => worker.isEnded)).toBe(true);
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(scene.workers.length).toBe(3);
+  });
+
+  it('fails when a worker never listens', async () => {
+    const scene = new Scene(1);
+    scene.onLaunch = () => {};
+    const start = scene.supervisor.start(policy(1));
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.workerStartTimeoutMs);
+    expect(await start).toMatchObject({ kind: 'failed', message: /not listening within/ });
+  });
+});
+
+describe('a port in use', () => {
+  it('is told before any worker is launched', async () => {
+    vi.useRealTimers();
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const bound = other.address();
+    const port = typeof bound === 'object' && bound !== null ? bound.port : 0;
+    const { probePorts } = await import('../../src/workers/port_probe.ts');
+    const found = await probePorts([{ name: 'a', address: address(`127.0.0.1:${port}`) }]);
+    expect(found).toBe(`listener a: 127.0.0.1:${port}: the port is in use by another program`);
+    await new Promise((resolve) => other.close(resolve));
+    expect(await probePorts([{ name: 'a', address: address(`127.0.0.1:${port}`) }])).toBe(null);
+  });
+});
+
+describe('a worker that dies', () => {
+  it('is started again with the set in force, the others untouched', async () => {
+    const scene = new Scene(2);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.update(policy(2));
+    scene.worker(0).end('exit code 1');
+    expect(scene.supervisor.isReady()).toBe(false);
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.restartBackoffMinMs);
+    const start = scene.worker(2).sent[0];
+    expect(start?.kind === 'start' && start.policy.revision).toBe(2);
+    expect(scene.worker(1).isEnded).toBe(false);
+    scene.worker(1).took(2);
+    expect(scene.supervisor.isReady()).toBe(true);
+    expect(scene.log).toEqual([
+      'revision 1 in force',
+      'worker 0 died: exit code 1, again in 100 ms',
+      'worker 0 is back',
+      'revision 2 in force',
+    ]);
+  });
+
+  it('again and again is started ever later, up to a bound', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.onLaunch = (worker) => worker.end('exit code 1');
+    scene.worker(0).end('exit code 1');
+    await vi.advanceTimersByTimeAsync(300_000);
+    const waits = scene.log.flatMap((line) => /again in (\d+)/.exec(line)?.[1] ?? []).map(Number);
+    const { restartBackoffMaxMs } = DEFAULT_LIMITS;
+    expect(waits.slice(0, 4)).toEqual([100, 200, 400, 800]);
+    expect(Math.max(...waits)).toBe(restartBackoffMaxMs);
+    expect(waits).toEqual([...waits].sort((a, b) => a - b));
+  });
+
+  it('after a long life is started again soon', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    for (let life = 0; life < 3; life++) {
+      await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.restartBackoffMaxMs + 1000);
+      scene.workers.at(-1)?.end();
+      await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.restartBackoffMinMs);
+    }
+    expect(scene.workers.length).toBe(4);
+    expect(scene.supervisor.workers()[0]).toMatchObject({ state: 'listening', restartCount: 3 });
+  });
+});
+
+describe('a policy set', () => {
+  it('is in force when every worker has taken it over', async () => {
+    const scene = new Scene(2);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.update(policy(2));
+    scene.worker(0).took(2);
+    expect(scene.supervisor.isReady()).toBe(false);
+    scene.worker(1).took(2);
+    expect(scene.log).toEqual(['revision 1 in force', 'revision 2 in force']);
+    expect(scene.supervisor.isReady()).toBe(true);
+  });
+
+  it('that a worker refuses costs that worker its life, and is told', async () => {
+    const scene = new Scene(2);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.update(policy(2));
+    scene.worker(0).took(2);
+    scene.worker(1).refuse(2);
+    expect(scene.log).toContain('worker 1 refused 2: no');
+    expect(scene.worker(1).isEnded).toBe(true);
+    expect(scene.worker(0).isEnded).toBe(false);
+  });
+
+  it('that a worker does not answer costs it its life too', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.update(policy(2));
+    scene.supervisor.update(policy(3));
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.workerUpdateTimeoutMs);
+    expect(scene.worker(0).isEnded).toBe(true);
+  });
+
+  it('that comes every moment does not make a worker that keeps up look hung', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    for (let revision = 2; revision < 12; revision++) {
+      scene.supervisor.update(policy(revision));
+      await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.workerUpdateTimeoutMs / 2);
+      scene.worker(0).took(revision - 1);
+    }
+    expect(scene.worker(0).isEnded).toBe(false);
+  });
+});
+
+describe('the end', () => {
+  it('a drain waits for every worker and starts none again', async () => {
+    const scene = new Scene(2);
+    await scene.supervisor.start(policy(1));
+    await scene.supervisor.drain();
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(scene.workers.map((worker) => worker.sent.at(-1)?.kind)).toEqual(['drain', 'drain']);
+    expect(scene.workers.length).toBe(2);
+    expect(scene.log).toEqual(['revision 1 in force']);
+  });
+
+  it('a worker that does not finish is ended at the deadline', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.isDrainHeard = false;
+    const drained = scene.supervisor.drain();
+    await vi.advanceTimersByTimeAsync(
+      DEFAULT_LIMITS.drainTimeoutMs + DEFAULT_LIMITS.workerReplyTimeoutMs,
+    );
+    await drained;
+    expect(scene.worker(0).isEnded).toBe(true);
+  });
+
+  it('while a worker waits to be started again starts none', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.worker(0).end();
+    await scene.supervisor.drain();
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(scene.workers.length).toBe(1);
+  });
+});
+
+describe('reports', () => {
+  it('of workers that do not answer are left out', async () => {
+    const scene = new Scene(2);
+    await scene.supervisor.start(policy(1));
+    const reports = scene.supervisor.reports();
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.workerReplyTimeoutMs);
+    expect(await reports).toEqual([]);
+  });
+});
+
+function policy(revision: number): NumberedBundle {
+  return { revision, bundle: {} as NumberedBundle['bundle'] };
+}
+
+function address(text: string) {
+  const parsed = parseSocketAddress(text);
+  if (parsed === null) throw new Error(text);
+  return parsed;
+}

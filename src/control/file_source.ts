@@ -14,7 +14,10 @@ export interface FileSourceOptions {
   readonly policies: readonly string[];
   readonly endpoints: string | null;
   readonly secrets: string | null;
-  readonly limits: Pick<Limits, 'policyBytesMax' | 'policyFileCountMax' | 'reloadDelayMs'>;
+  readonly limits: Pick<
+    Limits,
+    'policyBytesMax' | 'policyFileCountMax' | 'reloadDelayMs' | 'reloadPollIntervalMs'
+  >;
   readonly timers: Timers;
 }
 
@@ -25,10 +28,6 @@ export type ReadResult =
 /** What a directory contributes; anything else in it is not policy (editors' files, READMEs). */
 const POLICY_FILE = /\.(ya?ml|json)$/;
 const STDIN = '-';
-/** How many quiet times pass between two looks at files whose changes nobody reports. */
-const POLL_FACTOR = 10;
-const POLL_MIN_MS = 500;
-
 export class FileSource {
   readonly #options: FileSourceOptions;
   readonly #watchers = new Map<string, FSWatcher>();
@@ -60,7 +59,7 @@ export class FileSource {
    */
   watch(onChange: () => void): void {
     this.#fingerprint = this.#look();
-    const { reloadDelayMs } = this.#options.limits;
+    const { reloadDelayMs, reloadPollIntervalMs } = this.#options.limits;
     const changed = (): void => {
       this.#cancelReload?.();
       this.#cancelReload = this.#options.timers.after(reloadDelayMs, () => {
@@ -77,8 +76,7 @@ export class FileSource {
       this.#watchAll(changed);
       if (this.#cancelReload === null && this.#look() !== this.#fingerprint) changed();
     };
-    const intervalMs = Math.max(POLL_MIN_MS, reloadDelayMs * POLL_FACTOR);
-    this.#stops.push(this.#options.timers.every(intervalMs, poll));
+    this.#stops.push(this.#options.timers.every(reloadPollIntervalMs, poll));
   }
 
   stop(): void {

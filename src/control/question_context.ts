@@ -24,8 +24,6 @@ export type IdentityResult =
   | { readonly kind: 'identity'; readonly identity: Identity }
   | { readonly kind: 'error'; readonly message: string };
 
-/** Label sets that are kept at once; beyond it the oldest one is dropped. */
-const EXTRA_LABELS_MAX = 4096;
 /** The namespace of a label list that names none, as of an object that names none. */
 const DEFAULT_NAMESPACE = 'default';
 
@@ -94,7 +92,10 @@ export class QuestionContext {
 
   #learn(labels: readonly string[]): IdentityResult {
     const [oldest] = this.#extra.keys();
-    if (this.#extra.size >= EXTRA_LABELS_MAX && oldest !== undefined) this.#extra.delete(oldest);
+    const { askedLabelSetCountMax } = this.#options.limits;
+    if (this.#extra.size >= askedLabelSetCountMax && oldest !== undefined) {
+      this.#extra.delete(oldest);
+    }
     this.#extra.set(labelSetKey(labels), labels);
     const built = buildSnapshot(this.#set, {
       ...this.#options,

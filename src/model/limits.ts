@@ -283,6 +283,18 @@ export const LIMITS = {
   ),
   adminBodyBytesMax: spec(1 * MIB, 1 * KIB, 64 * MIB, 'bytes of a request to the admin server'),
   reloadDelayMs: spec(100, 0, 60 * SECOND, 'quiet time after a file change before it is read'),
+  reloadPollIntervalMs: spec(
+    1 * SECOND,
+    50,
+    1 * HOUR,
+    'between two looks at watched files, for changes that the system does not report',
+  ),
+  askedLabelSetCountMax: spec(
+    4096,
+    1,
+    1_000_000,
+    'label sets that questions asked about and that have an identity for it',
+  ),
   restartBackoffMinMs: spec(
     100,
     1,

@@ -1,0 +1,169 @@
+/**
+ * Where access log lines go: a file descriptor or a file, by pino's destination, never blocking.
+ * Lines are gathered and written in batches of whole lines; when the sink does not keep up, more
+ * than `bufferBytesMax` waiting bytes are dropped, and counted.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { destination } from 'pino';
+import type { Timers } from '../platform/platform.ts';
+
+export type LogTarget =
+  | { readonly kind: 'stdout' }
+  | { readonly kind: 'file'; readonly path: string }
+  /** For tests, and for whoever holds a descriptor. */
+  | { readonly kind: 'descriptor'; readonly fd: number };
+
+export interface LogSinkOptions {
+  readonly target: LogTarget;
+  readonly bufferBytesMax: number;
+  readonly timers: Timers;
+}
+
+export interface LogSinkCounts {
+  readonly writtenLines: number;
+  readonly droppedLines: number;
+  readonly errors: number;
+}
+
+/** Batches above this are handed on at once (below the 16 KiB that pino's sink writes at a time). */
+const BATCH_BYTES = 8 * 1024;
+/** How long a line may wait for others. */
+const BATCH_MS = 50;
+const CLOSE_MS = 2000;
+const STDOUT_FD = 1;
+/** Lines name clients and paths: not for everybody on the machine. */
+const FILE_MODE = 0o640;
+
+export class LogSink {
+  readonly #options: LogSinkOptions;
+  readonly #stream: ReturnType<typeof destination>;
+  readonly #batchBytesMax: number;
+  #batch = '';
+  #batchLines = 0;
+  #stopTimer: (() => void) | null = null;
+  #droppedBefore = 0;
+  #writtenLines = 0;
+  #droppedLines = 0;
+  #errors = 0;
+  #isClosed = false;
+  /** The reader of a pipe has gone away. */
+  #isBroken = false;
+
+  /** Throws when the file cannot be opened for appending: better at the start than never. */
+  constructor(options: LogSinkOptions) {
+    this.#options = options;
+    const { target, bufferBytesMax } = options;
+    if (target.kind === 'file') closeSync(openSync(target.path, 'a', FILE_MODE));
+    this.#batchBytesMax = Math.min(BATCH_BYTES, bufferBytesMax >> 1);
+    this.#stream = destination({
+      dest: destinationOf(target),
+      sync: false,
+      minLength: 0,
+      maxLength: bufferBytesMax,
+      append: true,
+      mode: FILE_MODE,
+    });
+    this.#stream.on('drop', () => {
+      this.#droppedBefore++;
+    });
+    this.#countErrors();
+  }
+
+  /** `line` ends in a line feed and is ASCII. Never throws, never waits. */
+  write(line: string): void {
+    if (this.#isClosed || this.#isBroken) {
+      this.#droppedLines++;
+      return;
+    }
+    this.#batch += line;
+    this.#batchLines++;
+    if (this.#batch.length >= this.#batchBytesMax) this.#handOn();
+    else this.#stopTimer ??= this.#options.timers.after(BATCH_MS, () => this.#handOn());
+  }
+
+  counts(): LogSinkCounts {
+    return {
+      writtenLines: this.#writtenLines,
+      droppedLines: this.#droppedLines,
+      errors: this.#errors,
+    };
+  }
+
+  /** After a rotation: goes on in a file of the same name. A failure leaves the old one in use. */
+  reopen(): void {
+    this.#handOn();
+    if (this.#options.target.kind !== 'file' || this.#isClosed) return;
+    try {
+      this.#stream.reopen();
+    } catch {
+      this.#errors++;
+    }
+  }
+
+  /** Resolves when everything is written, or after a while when the sink does not take it. */
+  close(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
+    this.#handOn();
+    this.#isClosed = true;
+    return new Promise((resolve) => {
+      const stop = this.#options.timers.after(CLOSE_MS, () => {
+        this.#stream.destroy();
+        resolve();
+      });
+      const done = (): void => {
+        stop();
+        resolve();
+      };
+      this.#stream.once('close', done);
+      try {
+        this.#stream.end();
+      } catch {
+        done();
+      }
+    });
+  }
+
+  #handOn(): void {
+    this.#stopTimer?.();
+    this.#stopTimer = null;
+    const lines = this.#batchLines;
+    if (lines === 0) return;
+    const batch = this.#batch;
+    this.#batch = '';
+    this.#batchLines = 0;
+    const droppedBefore = this.#droppedBefore;
+    try {
+      this.#stream.write(batch);
+    } catch {
+      this.#errors++;
+      this.#droppedLines += lines;
+      return;
+    }
+    // The stream drops a batch whole, and says so before `write` returns.
+    if (this.#droppedBefore > droppedBefore) this.#droppedLines += lines;
+    else this.#writtenLines += lines;
+  }
+
+  /**
+   * In place of pino's own listener, which silently swallows all later lines after EPIPE and lets any
+   * other error loose. What waits is tried again with the next write (a disk that was full).
+   */
+  #countErrors(): void {
+    this.#stream.removeAllListeners('error');
+    this.#stream.on('error', (error: NodeJS.ErrnoException) => {
+      this.#errors++;
+      if (error.code === 'EPIPE') this.#isBroken = true;
+    });
+  }
+}
+
+function destinationOf(target: LogTarget): string | number {
+  switch (target.kind) {
+    case 'stdout':
+      return STDOUT_FD;
+    case 'file':
+      return target.path;
+    case 'descriptor':
+      return target.fd;
+  }
+}

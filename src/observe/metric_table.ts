@@ -1,0 +1,169 @@
+/**
+ * Every metric there is: name, type, labels, meaning. What a worker counts, how the supervisor merges
+ * it, the exposition and docs/observability.md all come from here. Label values are bounded: words of
+ * this program, names from the configuration, and rules up to `metricPolicyLabelCountMax`; never
+ * anything that a client chose.
+ */
+export type MetricType = 'counter' | 'gauge' | 'histogram';
+
+export interface MetricSpec {
+  readonly type: MetricType;
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** How samples of the same labels of several workers become one. */
+  readonly merge: 'sum' | 'max';
+  /** Upper bounds of a histogram's buckets, ascending, without +Inf. */
+  readonly buckets: readonly number[];
+}
+
+/** From 0.5 ms to a minute: a request as the client sees it. */
+const REQUEST_SECONDS = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60,
+];
+/** From 5 µs to 100 ms: what the proxy itself takes. */
+const OVERHEAD_SECONDS = [
+  0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1,
+];
+const CONNECT_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2];
+const LOOP_DELAY_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
+
+export const METRICS = {
+  // policy
+  sallyport_policy_decisions_total: counter(
+    'What the policy in force said of requests and refused connections.',
+    ['verdict', 'direction', 'layer', 'reason'],
+  ),
+  sallyport_policy_shadow_decisions_total: counter(
+    'What it would have said with the policies in dry-run counted in.',
+    ['verdict', 'direction', 'layer', 'reason'],
+  ),
+  sallyport_policy_dry_run_denials_total: counter(
+    'Denials that were not enforced because the whole proxy is in dry-run.',
+    ['direction'],
+  ),
+  sallyport_policy_rule_hits_total: counter(
+    'Decisions that the rule settled. Rules in force that never did are there with 0.',
+    ['policy', 'rule', 'verdict'],
+  ),
+  sallyport_policy_shadow_rule_hits_total: counter(
+    'Decisions that the rule would have settled with the policies in dry-run counted in.',
+    ['policy', 'rule', 'verdict'],
+  ),
+  sallyport_policy_rule_last_match_timestamp_seconds: gauge(
+    'When the rule last settled a decision; absent when it never did.',
+    ['policy', 'rule'],
+    'max',
+  ),
+  sallyport_policy_updates_total: counter('Policy sets read, by what became of them.', ['result']),
+  sallyport_policy_revision: gauge('Revision of the policy set in force; 0 before the first.', []),
+  sallyport_policy_last_update_timestamp_seconds: gauge(
+    'When the policy set in force was accepted; 0 before the first.',
+    [],
+  ),
+  sallyport_policy_rules: gauge('Rules of the policy set in force.', [], 'max'),
+  sallyport_regex_failures_total: counter(
+    'Decisions that were denials because a pattern set ran out of memory.',
+    ['direction'],
+  ),
+
+  // requests
+  sallyport_http_requests_total: counter(
+    'HTTP requests that ended. Status: the code, or its class ("2xx") when it is not registered.',
+    ['method', 'status', 'direction', 'response_source'],
+  ),
+  sallyport_http_request_duration_seconds: histogram(
+    'From the first byte of a request to the last of its response.',
+    ['direction', 'verdict'],
+    REQUEST_SECONDS,
+  ),
+  sallyport_overhead_seconds: histogram(
+    'What the proxy itself took of a request, from its head to the verdict.',
+    ['direction'],
+    OVERHEAD_SECONDS,
+  ),
+  sallyport_bytes_total: counter('Head and content bytes of requests and responses.', [
+    'flow',
+    'direction',
+  ]),
+  sallyport_faults_total: counter('Requests and connections that ended in a fault.', [
+    'fault',
+    'blame',
+  ]),
+
+  // connections
+  sallyport_connections_opened_total: counter('Downstream connections accepted.', ['listener']),
+  sallyport_connections_closed_total: counter('Downstream connections that ended, by cause.', [
+    'listener',
+    'cause',
+  ]),
+  sallyport_connections_open: gauge('Downstream connections open now.', ['listener']),
+  sallyport_connections_terminated_total: counter(
+    'Live connections that the proxy cut because policy changed.',
+    ['reason'],
+  ),
+  sallyport_upstream_connects_total: counter('Connection attempts to upstreams, by outcome.', [
+    'listener',
+    'outcome',
+  ]),
+  sallyport_upstream_connect_duration_seconds: histogram(
+    'Time of successful connection attempts to upstreams.',
+    [],
+    CONNECT_SECONDS,
+  ),
+  sallyport_upstream_retries_total: counter(
+    'Requests sent once more after a stale upstream connection.',
+    ['listener'],
+  ),
+
+  // the program itself
+  sallyport_access_log_records_total: counter('Access log lines handed to the sink.', []),
+  sallyport_access_log_dropped_total: counter(
+    'Access log lines lost: the sink was too slow or failed.',
+    [],
+  ),
+  sallyport_access_log_errors_total: counter('Failed writes to the access log sink.', []),
+  sallyport_internal_errors_total: counter(
+    'Exceptions caught at the edge of a connection: bugs of ours.',
+    [],
+  ),
+  sallyport_event_loop_delay_seconds: histogram(
+    'How late a periodic timer fired: what everything else in the worker waits, too.',
+    [],
+    LOOP_DELAY_SECONDS,
+  ),
+  sallyport_workers: gauge('Data-plane workers, by state.', ['state']),
+  sallyport_worker_restarts_total: counter('Workers started again after they died.', []),
+  sallyport_build_info: gauge('Always 1; the version is in the labels.', [
+    'version',
+    'node_version',
+  ]),
+  process_resident_memory_bytes: gauge('Resident memory of the process.', ['worker']),
+  process_cpu_seconds_total: counter('User and system CPU time of the process.', ['worker']),
+  process_open_fds: gauge('Open file descriptors of the process.', ['worker']),
+  process_start_time_seconds: gauge('When the process started.', ['worker'], 'max'),
+} as const satisfies Record<string, MetricSpec>;
+
+export type MetricName = keyof typeof METRICS;
+
+/** Stands for all rules beyond `metricPolicyLabelCountMax`, and for rules no longer in force. */
+export const OTHER_RULE = 'other';
+
+function counter(help: string, labels: readonly string[]): MetricSpec {
+  return { type: 'counter', help, labels, merge: 'sum', buckets: [] };
+}
+
+function gauge(
+  help: string,
+  labels: readonly string[],
+  merge: MetricSpec['merge'] = 'sum',
+): MetricSpec {
+  return { type: 'gauge', help, labels, merge, buckets: [] };
+}
+
+function histogram(
+  help: string,
+  labels: readonly string[],
+  buckets: readonly number[],
+): MetricSpec {
+  return { type: 'histogram', help, labels, merge: 'sum', buckets };
+}

@@ -1,0 +1,317 @@
+/**
+ * hot path
+ *
+ * What one worker counts. Every label is a word known at the start, so an event is a few additions;
+ * `snapshot` turns the numbers into plain data that travels to the supervisor (MetricsHub).
+ */
+import { STATUS_CODES } from 'node:http';
+import { DENY_REASONS, type Decision, type DenyReason, type Layer } from '../model/decision.ts';
+import { FAULTS, type Fault } from '../model/fault.ts';
+import type { Direction } from '../model/identity.ts';
+import type {
+  CloseCause,
+  FlowVerdict,
+  RequestRecord,
+  ResponseSource,
+  UpstreamConnectOutcome,
+} from '../model/record.ts';
+import {
+  CounterCells,
+  type Dimension,
+  dimension,
+  HistogramCells,
+  type MetricSample,
+} from './metric_cells.ts';
+import { METRICS, type MetricName } from './metric_table.ts';
+import type { ObservedPolicy } from './observed_policy.ts';
+import { RuleHits } from './rule_hits.ts';
+
+/** What one process has counted so far: plain data. */
+export interface MetricsSnapshot {
+  /** The slot; a worker that takes the place of a dead one has the same. */
+  readonly workerIndex: number;
+  /** Unique: tells a worker from the one whose place it took. */
+  readonly instanceId: string;
+  readonly families: readonly MetricFamily[];
+}
+
+export interface MetricFamily {
+  readonly name: MetricName;
+  readonly samples: readonly MetricSample[];
+}
+
+/** What a worker sends to the supervisor. */
+export type WorkerMetrics = MetricsSnapshot;
+
+export interface WorkerCounterOptions {
+  /** Names of the listeners; any other is counted as "other". */
+  readonly listeners: readonly string[];
+  /** `limits.metricPolicyLabelCountMax`. */
+  readonly ruleCountMax: number;
+}
+
+export class WorkerCounters {
+  readonly #cells: Cells;
+  readonly #listeners: ReadonlyMap<string, number>;
+  readonly #opened: Float64Array;
+  readonly #closed: Float64Array;
+  readonly #ruleHits: RuleHits;
+  readonly #shadowRuleHits: RuleHits;
+  #ruleCount = 0;
+
+  constructor(options: WorkerCounterOptions) {
+    const names = [...new Set(options.listeners)].filter((name) => name !== OTHER);
+    names.push(OTHER);
+    this.#listeners = new Map(names.map((name, index) => [name, index]));
+    this.#cells = makeCells(names);
+    this.#opened = new Float64Array(names.length);
+    this.#closed = new Float64Array(names.length);
+    this.#ruleHits = new RuleHits(options.ruleCountMax);
+    this.#shadowRuleHits = new RuleHits(options.ruleCountMax);
+  }
+
+  /** Not for the hot path: rules get their counters. */
+  policyChanged(policy: ObservedPolicy): void {
+    this.#ruleCount = policy.rules.length;
+    this.#ruleHits.replace(policy.rules);
+    this.#shadowRuleHits.replace(policy.shadow?.rules ?? []);
+  }
+
+  record(record: RequestRecord): void {
+    const cells = this.#cells;
+    const direction = record.meta.direction === 'ingress' ? 0 : 1;
+    this.#recordDecision(record, direction);
+    if (record.head !== null || record.status > 0) {
+      const method = methodIndex(record.head === null ? NO_METHOD : record.head.method);
+      const status = statusIndex(record.status);
+      const source = SOURCES.indexOf(record.responseSource);
+      const index = ((method * STATUSES.length + status) * 2 + direction) * SOURCES.length + source;
+      cells.requests.add(index, 1);
+      const verdict = FLOW_VERDICTS.indexOf(record.verdict);
+      cells.duration.observe(direction * FLOW_VERDICTS.length + verdict, record.durationMs / 1000);
+      if (record.decision !== null) cells.overhead.observe(direction, record.overheadMs / 1000);
+    }
+    if (record.bytesIn > 0) cells.bytes.add(direction, record.bytesIn);
+    if (record.bytesOut > 0) cells.bytes.add(2 + direction, record.bytesOut);
+    if (record.fault !== null) this.#countFault(record.fault);
+  }
+
+  connectionOpened(listener: string): void {
+    const index = this.#listenerIndex(listener);
+    this.#opened[index] = (this.#opened[index] as number) + 1;
+    this.#cells.opened.add(index, 1);
+  }
+
+  connectionClosed(listener: string, cause: CloseCause): void {
+    const index = this.#listenerIndex(listener);
+    this.#closed[index] = (this.#closed[index] as number) + 1;
+    this.#cells.closed.add(index * CAUSES.length + CAUSES.indexOf(cause), 1);
+    if (cause === 'policy-changed') this.#cells.terminated.add(0, 1);
+  }
+
+  upstreamConnected(listener: string, outcome: UpstreamConnectOutcome, durationMs: number): void {
+    const index = this.#listenerIndex(listener) * OUTCOMES.length + OUTCOMES.indexOf(outcome);
+    this.#cells.connects.add(index, 1);
+    if (outcome === 'connected') this.#cells.connectDuration.observe(0, durationMs / 1000);
+  }
+
+  upstreamRetried(listener: string): void {
+    this.#cells.retries.add(this.#listenerIndex(listener), 1);
+  }
+
+  internalError(): void {
+    this.#cells.internalErrors.add(0, 1);
+  }
+
+  eventLoopDelayed(delayMs: number): void {
+    this.#cells.loopDelay.observe(0, Math.max(0, delayMs) / 1000);
+  }
+
+  families(): MetricFamily[] {
+    const { families } = this.#cells;
+    const one = (value: number): MetricSample[] => [{ suffix: '', labels: {}, value }];
+    return [
+      ...families.map(({ name, cells }) => ({ name, samples: cells.samples() })),
+      { name: 'sallyport_connections_open', samples: this.#openSamples() },
+      { name: 'sallyport_policy_rules', samples: one(this.#ruleCount) },
+      { name: 'sallyport_policy_rule_hits_total', samples: this.#ruleHits.hitSamples() },
+      {
+        name: 'sallyport_policy_rule_last_match_timestamp_seconds',
+        samples: this.#ruleHits.lastMatchSamples(),
+      },
+      {
+        name: 'sallyport_policy_shadow_rule_hits_total',
+        samples: this.#shadowRuleHits.hitSamples(),
+      },
+    ];
+  }
+
+  #recordDecision(record: RequestRecord, direction: number): void {
+    const { decision, shadowDecision } = record;
+    const atMs = record.startedAtMs + record.durationMs;
+    if (decision !== null) {
+      this.#cells.decisions.add(decisionIndex(decision, direction), 1);
+      if (decision.rule !== null) {
+        this.#ruleHits.count(decision.rule, decision.verdict === 'allow', atMs);
+      }
+      if (decision.reason === 'regex-out-of-memory') this.#cells.regexFailures.add(direction, 1);
+      if (record.isDryRun) this.#cells.dryRunDenials.add(direction, 1);
+    }
+    if (shadowDecision === null) return;
+    this.#cells.shadowDecisions.add(decisionIndex(shadowDecision, direction), 1);
+    if (shadowDecision.rule !== null) {
+      this.#shadowRuleHits.count(shadowDecision.rule, shadowDecision.verdict === 'allow', atMs);
+    }
+  }
+
+  #countFault(fault: Fault): void {
+    const index = FAULT_INDEXES.get(fault);
+    if (index !== undefined) this.#cells.faults.add(index, 1);
+  }
+
+  #listenerIndex(listener: string): number {
+    return this.#listeners.get(listener) ?? this.#listeners.size - 1;
+  }
+
+  #openSamples(): MetricSample[] {
+    return [...this.#listeners].map(([listener, index]) => ({
+      suffix: '' as const,
+      labels: { listener },
+      value: (this.#opened[index] as number) - (this.#closed[index] as number),
+    }));
+  }
+}
+
+const OTHER = 'other';
+const NO_METHOD = '';
+const DIRECTIONS: readonly Direction[] = ['ingress', 'egress'];
+const VERDICTS = ['allow', 'deny'] as const;
+const LAYERS: readonly Layer[] = ['network', 'http', 'dns'];
+const SOURCES: readonly ResponseSource[] = ['upstream', 'local', 'none'];
+const FLOW_VERDICTS: readonly FlowVerdict[] = ['forwarded', 'denied', 'error'];
+const OUTCOMES: readonly UpstreamConnectOutcome[] = ['connected', 'failed', 'timeout'];
+const CAUSES: readonly CloseCause[] = [
+  'finished',
+  'downstream-closed',
+  'upstream-closed',
+  'fault',
+  'denied',
+  'timeout',
+  'policy-changed',
+  'overloaded',
+  'drained',
+];
+/** Index 0: the decision was an allow, which has no reason. */
+const REASONS = ['none', ...(Object.keys(DENY_REASONS) as DenyReason[])];
+const REASON_INDEXES: ReadonlyMap<string, number> = indexesOf(REASONS);
+const FAULT_NAMES = Object.keys(FAULTS) as Fault[];
+const FAULT_INDEXES: ReadonlyMap<string, number> = indexesOf(FAULT_NAMES);
+/** RFC 9110 9 and RFC 5789. A method is the client's choice, so any other is "other". */
+const METHODS = [
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'DELETE',
+  'CONNECT',
+  'OPTIONS',
+  'TRACE',
+  'PATCH',
+  OTHER,
+  /** The request line could not be read. */
+  'none',
+];
+const METHOD_INDEXES: ReadonlyMap<string, number> = indexesOf(METHODS.slice(0, -2));
+/** No response; registered codes; classes of the others. */
+const STATUSES = ['none', ...Object.keys(STATUS_CODES), '1xx', '2xx', '3xx', '4xx', '5xx', OTHER];
+const STATUS_INDEXES = statusIndexes();
+
+function methodIndex(method: string): number {
+  if (method === NO_METHOD) return METHODS.length - 1;
+  return METHOD_INDEXES.get(method) ?? METHODS.length - 2;
+}
+
+function statusIndex(status: number): number {
+  return STATUS_INDEXES[status] ?? STATUSES.length - 1;
+}
+
+function statusIndexes(): readonly number[] {
+  const byName = indexesOf(STATUSES);
+  return Array.from({ length: 600 }, (_, status) => {
+    if (status === 0) return 0;
+    const own = byName.get(String(status)) ?? byName.get(`${Math.floor(status / 100)}xx`);
+    return own ?? STATUSES.length - 1;
+  });
+}
+
+function decisionIndex(decision: Decision, direction: number): number {
+  const verdict = decision.verdict === 'allow' ? 0 : 1;
+  const layer = LAYERS.indexOf(decision.layer);
+  const reason = decision.reason === null ? 0 : (REASON_INDEXES.get(decision.reason) ?? 0);
+  return ((verdict * 2 + direction) * LAYERS.length + layer) * REASONS.length + reason;
+}
+
+function indexesOf(values: readonly string[]): Map<string, number> {
+  return new Map(values.map((value, index) => [value, index]));
+}
+
+type Cells = ReturnType<typeof makeCells>;
+
+function makeCells(listenerNames: readonly string[]) {
+  const families: { name: MetricName; cells: CounterCells | HistogramCells }[] = [];
+  const counter = (name: MetricName, dimensions: readonly Dimension[]): CounterCells => {
+    const cells = new CounterCells(dimensions);
+    families.push({ name, cells });
+    return cells;
+  };
+  const histogram = (name: MetricName, dimensions: readonly Dimension[]): HistogramCells => {
+    const cells = new HistogramCells(dimensions, METRICS[name].buckets);
+    families.push({ name, cells });
+    return cells;
+  };
+  const direction = dimension('direction', DIRECTIONS);
+  const listener = dimension('listener', listenerNames);
+  const decision = [
+    dimension('verdict', VERDICTS),
+    direction,
+    dimension('layer', LAYERS),
+    dimension('reason', REASONS),
+  ];
+  const fault = FAULT_NAMES.map((name) => ({ fault: name, blame: FAULTS[name].blame }));
+  return {
+    families,
+    decisions: counter('sallyport_policy_decisions_total', decision),
+    shadowDecisions: counter('sallyport_policy_shadow_decisions_total', decision),
+    dryRunDenials: counter('sallyport_policy_dry_run_denials_total', [direction]),
+    regexFailures: counter('sallyport_regex_failures_total', [direction]),
+    requests: counter('sallyport_http_requests_total', [
+      dimension('method', METHODS),
+      dimension('status', STATUSES),
+      direction,
+      dimension('response_source', SOURCES),
+    ]),
+    duration: histogram('sallyport_http_request_duration_seconds', [
+      direction,
+      dimension('verdict', FLOW_VERDICTS),
+    ]),
+    overhead: histogram('sallyport_overhead_seconds', [direction]),
+    bytes: counter('sallyport_bytes_total', [
+      dimension('flow', ['from-downstream', 'to-downstream']),
+      direction,
+    ]),
+    faults: counter('sallyport_faults_total', [fault]),
+    opened: counter('sallyport_connections_opened_total', [listener]),
+    closed: counter('sallyport_connections_closed_total', [listener, dimension('cause', CAUSES)]),
+    terminated: counter('sallyport_connections_terminated_total', [
+      dimension('reason', ['policy-changed']),
+    ]),
+    connects: counter('sallyport_upstream_connects_total', [
+      listener,
+      dimension('outcome', OUTCOMES),
+    ]),
+    connectDuration: histogram('sallyport_upstream_connect_duration_seconds', []),
+    retries: counter('sallyport_upstream_retries_total', [listener]),
+    internalErrors: counter('sallyport_internal_errors_total', []),
+    loopDelay: histogram('sallyport_event_loop_delay_seconds', []),
+  };
+}

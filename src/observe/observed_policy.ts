@@ -1,0 +1,16 @@
+/**
+ * What observation needs to know of the policy in force: names for numbers. A `PolicySnapshot` fits
+ * as it is; this layer does not know the engine.
+ */
+import type { RuleRef } from '../model/decision.ts';
+import type { Identity } from '../model/identity.ts';
+
+export interface ObservedPolicy {
+  readonly revision: number;
+  readonly rules: readonly RuleRef[];
+  readonly ipcache: { lookup(ip: string): Identity | null };
+  readonly labels: { labelsOf(identity: Identity): readonly string[] };
+  /** "" for an address without policy. */
+  endpoint(ip: string): { readonly name: string };
+  readonly shadow: { readonly rules: readonly RuleRef[] } | null;
+}

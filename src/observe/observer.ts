@@ -1,0 +1,238 @@
+/**
+ * hot path
+ *
+ * What a worker tells the outside: the `Recorder` that the data plane reports to, made of counters
+ * and an access log. Nothing in it throws into the data plane or waits for a sink; an error of its own
+ * is counted as what it is, a bug of ours, and the request goes on.
+ *
+ *     record ─┬─ WorkerCounters (numbers) ── metrics() ──► supervisor
+ *             └─ level, sampling → LogLineWriter → LogSink (drops and counts when slow)
+ */
+import { randomUUID } from 'node:crypto';
+import type { Limits } from '../model/limits.ts';
+import type {
+  CloseCause,
+  Recorder,
+  RequestRecord,
+  UpstreamConnectOutcome,
+} from '../model/record.ts';
+import type { Platform } from '../platform/platform.ts';
+import { LogLineWriter } from './log_line.ts';
+import { LogSink, type LogTarget } from './log_sink.ts';
+import { createLogger, type Logger, type LogLevel } from './logger.ts';
+import { type MetricFamily, type MetricsSnapshot, WorkerCounters } from './metrics.ts';
+import type { ObservedPolicy } from './observed_policy.ts';
+import { processFamilies } from './process_stats.ts';
+
+export interface ObserverOptions {
+  /** The worker's slot. */
+  readonly workerIndex: number;
+  /** Names of its listeners. */
+  readonly listeners: readonly string[];
+  readonly accessLog: AccessLogOptions;
+  readonly logLevel: LogLevel;
+  readonly limits: Pick<
+    Limits,
+    'accessLogBufferBytesMax' | 'metricPolicyLabelCountMax' | 'sweepIntervalMs'
+  >;
+  readonly platform: Platform;
+  /** The policy in force. Looked at for each record; give the same object until it changes. */
+  readonly currentPolicy: () => ObservedPolicy;
+  /** Values of the policies' secrets, never logged. Asked again whenever the policy changes. */
+  readonly secretValues?: () => Iterable<string>;
+  /** Where internal errors are told; default: a logger to standard output. */
+  readonly logger?: Logger;
+}
+
+export interface AccessLogOptions {
+  readonly to: LogTarget | { readonly kind: 'none' };
+  /** Request fields whose values are logged, lower case. */
+  readonly headers: readonly string[];
+  readonly isQueryLogged: boolean;
+  /** Share of forwarded requests that are logged, 0 to 1. Denials and errors always are. */
+  readonly allowSampling: number;
+}
+
+export interface Observer extends Recorder {
+  /** Gives rules their counters right after a swap, so that the next record does not have to. */
+  policyChanged(): void;
+  /** Below "info" forwarded requests are not logged; denials and errors always are. */
+  setLogLevel(level: LogLevel): void;
+  /** Opens the access log file again, after a rotation. */
+  reopen(): void;
+  metrics(): Promise<MetricsSnapshot>;
+  /** Writes out what waits and ends; records that come later are counted, not logged. */
+  close(): Promise<void>;
+}
+
+/** Throws when the access log file cannot be opened. */
+export function createObserver(options: ObserverOptions): Observer {
+  return new WorkerObserver(options);
+}
+
+class WorkerObserver implements Observer {
+  readonly #options: ObserverOptions;
+  readonly #instanceId = randomUUID();
+  readonly #counters: WorkerCounters;
+  readonly #lines: LogLineWriter;
+  readonly #sink: LogSink | null;
+  readonly #logger: Logger;
+  readonly #stopLoopWatch: () => void;
+  #policy: ObservedPolicy | null = null;
+  #isForwardedLogged: boolean;
+  /** Grows by the sampling share with each forwarded request; one is logged when it reaches 1. */
+  #samplingDebt = 0;
+  #lastErrorAtMs = Number.NEGATIVE_INFINITY;
+  #suppressedErrors = 0;
+
+  constructor(options: ObserverOptions) {
+    const { accessLog, limits, platform } = options;
+    this.#options = options;
+    this.#logger = options.logger ?? createLogger({ level: options.logLevel });
+    this.#counters = new WorkerCounters({
+      listeners: options.listeners,
+      ruleCountMax: limits.metricPolicyLabelCountMax,
+    });
+    this.#lines = new LogLineWriter(accessLog);
+    this.#sink =
+      accessLog.to.kind === 'none'
+        ? null
+        : new LogSink({
+            target: accessLog.to,
+            bufferBytesMax: limits.accessLogBufferBytesMax,
+            timers: platform.timers,
+          });
+    this.#isForwardedLogged = isInfoLogged(options.logLevel);
+    this.#stopLoopWatch = this.#watchLoop();
+    this.policyChanged();
+  }
+
+  record(record: RequestRecord): void {
+    try {
+      const policy = this.#options.currentPolicy();
+      if (policy !== this.#policy) this.#takePolicy(policy);
+      this.#counters.record(record);
+      if (this.#sink !== null && this.#isLogged(record)) this.#sink.write(this.#lines.line(record));
+    } catch (error) {
+      this.internalError('record', error);
+    }
+  }
+
+  connectionOpened(listener: string): void {
+    this.#counters.connectionOpened(listener);
+  }
+
+  connectionClosed(listener: string, cause: CloseCause): void {
+    this.#counters.connectionClosed(listener, cause);
+  }
+
+  upstreamConnected(listener: string, outcome: UpstreamConnectOutcome, durationMs: number): void {
+    this.#counters.upstreamConnected(listener, outcome, durationMs);
+  }
+
+  upstreamRetried(listener: string): void {
+    this.#counters.upstreamRetried(listener);
+  }
+
+  internalError(where: string, error: unknown): void {
+    this.#counters.internalError();
+    const nowMs = this.#options.platform.clock.nowMs();
+    if (nowMs - this.#lastErrorAtMs < ERROR_LOG_INTERVAL_MS) {
+      this.#suppressedErrors++;
+      return;
+    }
+    const suppressed = this.#suppressedErrors;
+    this.#lastErrorAtMs = nowMs;
+    this.#suppressedErrors = 0;
+    try {
+      const err = error instanceof Error ? error : new Error(String(error));
+      this.#logger.error({ where, suppressed, err }, 'internal error');
+    } catch {
+      // Nothing is left that could be told to anybody; it is counted.
+    }
+  }
+
+  policyChanged(): void {
+    const policy = this.#options.currentPolicy();
+    if (policy !== this.#policy) this.#takePolicy(policy);
+  }
+
+  setLogLevel(level: LogLevel): void {
+    this.#logger.level = level;
+    this.#isForwardedLogged = isInfoLogged(level);
+  }
+
+  reopen(): void {
+    this.#sink?.reopen();
+  }
+
+  async metrics(): Promise<MetricsSnapshot> {
+    this.policyChanged();
+    const { workerIndex } = this.#options;
+    return {
+      workerIndex,
+      instanceId: this.#instanceId,
+      families: [
+        ...this.#counters.families(),
+        ...this.#sinkFamilies(),
+        ...(await processFamilies(String(workerIndex))),
+      ],
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#stopLoopWatch();
+    await this.#sink?.close();
+  }
+
+  #takePolicy(policy: ObservedPolicy): void {
+    this.#policy = policy;
+    this.#counters.policyChanged(policy);
+    this.#lines.policyChanged(policy, this.#options.secretValues?.() ?? []);
+  }
+
+  /** The cheap questions first: a line that nobody wants is never built. */
+  #isLogged(record: RequestRecord): boolean {
+    if (record.verdict !== 'forwarded' || record.isDryRun) return true;
+    if (record.shadowDecision?.verdict === 'deny') return true;
+    if (!this.#isForwardedLogged) return false;
+    this.#samplingDebt += this.#options.accessLog.allowSampling;
+    if (this.#samplingDebt < 1) return false;
+    this.#samplingDebt -= 1;
+    return true;
+  }
+
+  /** A timer that fires late tells how long everything else in this worker waited, too. */
+  #watchLoop(): () => void {
+    const { clock, timers } = this.#options.platform;
+    const intervalMs = this.#options.limits.sweepIntervalMs;
+    let dueMs = clock.nowMs() + intervalMs;
+    return timers.every(intervalMs, () => {
+      const nowMs = clock.nowMs();
+      this.#counters.eventLoopDelayed(nowMs - dueMs);
+      dueMs = nowMs + intervalMs;
+    });
+  }
+
+  #sinkFamilies(): readonly MetricFamily[] {
+    const counts = this.#sink?.counts() ?? NO_SINK;
+    const one = (name: MetricFamily['name'], value: number): MetricFamily => ({
+      name,
+      samples: [{ suffix: '', labels: {}, value }],
+    });
+    return [
+      one('sallyport_access_log_records_total', counts.writtenLines),
+      one('sallyport_access_log_dropped_total', counts.droppedLines),
+      one('sallyport_access_log_errors_total', counts.errors),
+    ];
+  }
+}
+
+const NO_SINK = { writtenLines: 0, droppedLines: 0, errors: 0 };
+
+/** An error that comes with every request must not fill the log: the rest are counted. */
+const ERROR_LOG_INTERVAL_MS = 1000;
+
+function isInfoLogged(level: LogLevel): boolean {
+  return level === 'trace' || level === 'debug' || level === 'info';
+}

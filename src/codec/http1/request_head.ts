@@ -43,21 +43,6 @@ export interface RequestFacts {
 export class Http1RequestHead implements RequestHead {
   /** The head as it was read, its last CRLF CRLF included. */
   readonly raw: Buffer;
-  /** `raw` is what `serialiseRequestHead(head, NO_MUTATIONS)` writes: it may be sent as it is. */
-  readonly isCanonical: boolean;
-  readonly framing: RequestFraming;
-  /** -1 unless `framing` is 'length'. */
-  readonly contentLength: number;
-  /** The client wants the connection kept (RFC 9112 9.3). */
-  readonly isPersistent: boolean;
-  /** The client waits for 100 (Continue) before its content. */
-  readonly expectsContinue: boolean;
-  /** The one protocol asked for, lower case, such as "websocket"; '' for a plain request. */
-  readonly upgrade: string;
-  /** Content type application/grpc, with or without a suffix. */
-  readonly isGrpc: boolean;
-  /** Where the client is sent because its path held %2F or %5C; '' when it held none. */
-  readonly redirectTo: string;
   readonly #facts: RequestFacts;
   #method: string | null = null;
   #path: string | null;
@@ -66,16 +51,47 @@ export class Http1RequestHead implements RequestHead {
 
   constructor(facts: RequestFacts) {
     this.raw = facts.raw;
-    this.isCanonical = facts.isCanonical;
-    this.framing = facts.framing;
-    this.contentLength = facts.contentLength;
-    this.isPersistent = facts.isPersistent;
-    this.expectsContinue = facts.expectsContinue;
-    this.upgrade = facts.upgrade;
-    this.isGrpc = facts.isGrpc;
-    this.redirectTo = facts.redirectTo;
     this.#facts = facts;
     this.#path = facts.path;
+  }
+
+  /** `raw` is what `serialiseRequestHead(head, NO_MUTATIONS)` writes: it may be sent as it is. */
+  get isCanonical(): boolean {
+    return this.#facts.isCanonical;
+  }
+
+  get framing(): RequestFraming {
+    return this.#facts.framing;
+  }
+
+  /** -1 unless `framing` is 'length'. */
+  get contentLength(): number {
+    return this.#facts.contentLength;
+  }
+
+  /** The client wants the connection kept (RFC 9112 9.3). */
+  get isPersistent(): boolean {
+    return this.#facts.isPersistent;
+  }
+
+  /** The client waits for 100 (Continue) before its content. */
+  get expectsContinue(): boolean {
+    return this.#facts.expectsContinue;
+  }
+
+  /** The one protocol asked for, lower case, such as "websocket"; '' for a plain request. */
+  get upgrade(): string {
+    return this.#facts.upgrade;
+  }
+
+  /** Content type application/grpc, with or without a suffix. */
+  get isGrpc(): boolean {
+    return this.#facts.isGrpc;
+  }
+
+  /** Where the client is sent because its path held %2F or %5C; '' when it held none. */
+  get redirectTo(): string {
+    return this.#facts.redirectTo;
   }
 
   get version(): HttpVersion {

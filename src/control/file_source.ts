@@ -32,7 +32,8 @@ export class FileSource {
   readonly #options: FileSourceOptions;
   readonly #watchers = new Map<string, FSWatcher>();
   #stdin: string | null = null;
-  #fingerprint = '';
+  /** Of what was read last, taken before it was read: a change in between is seen later. */
+  #fingerprint: string | null = null;
   #stops: (() => void)[] = [];
   #cancelReload: (() => void) | null = null;
 
@@ -42,6 +43,7 @@ export class FileSource {
 
   /** Reads everything anew. An unreadable file or a bound that is exceeded is an error, not less. */
   read(): ReadResult {
+    this.#fingerprint = this.#look();
     try {
       return { kind: 'ok', bundle: this.#readBundle() };
     } catch (error) {
@@ -58,7 +60,7 @@ export class FileSource {
    * systems, directories that come later). Does not keep the process alive.
    */
   watch(onChange: () => void): void {
-    this.#fingerprint = this.#look();
+    this.#fingerprint ??= this.#look();
     const { reloadDelayMs, reloadPollIntervalMs } = this.#options.limits;
     const changed = (): void => {
       this.#cancelReload?.();
@@ -247,8 +249,8 @@ function withoutRepetition(texts: readonly SourceText[]): readonly SourceText[] 
 }
 
 function stamp(path: string): string {
-  const { size, mtimeMs, ino, dev } = statSync(path);
-  return `${path} ${size} ${mtimeMs} ${dev}:${ino}`;
+  const { size, mtimeNs, ctimeNs, ino, dev } = statSync(path, { bigint: true });
+  return `${path} ${size} ${mtimeNs} ${ctimeNs} ${dev}:${ino}`;
 }
 
 function reading<T>(path: string, read: () => T): T {

@@ -106,6 +106,22 @@ describe('watching', () => {
     stop();
   });
 
+  it('tells of a change between the first read and the watch', () => {
+    write('p.yaml', '1');
+    const timers = new HandTimers();
+    const source = sourceOf([root], { timers });
+    source.read();
+    write('p.yaml', '2');
+    let count = 0;
+    source.watch(() => {
+      count += 1;
+    });
+    timers.poll();
+    timers.settle();
+    source.stop();
+    expect(count).toBe(1);
+  });
+
   it('says nothing of files that are no policies', () => {
     write('p.yaml', '1');
     const { timers, changeCount, stop } = watching([root]);

@@ -282,6 +282,13 @@ export const LIMITS = {
     'rules that get their own hit counter; above: they share one',
   ),
   adminBodyBytesMax: spec(1 * MIB, 1 * KIB, 64 * MIB, 'bytes of a request to the admin server'),
+  adminConnectionCountMax: spec(64, 1, 10_000, 'connections of the admin server; above: closed'),
+  adminTimeoutMs: spec(
+    10 * SECOND,
+    100,
+    5 * 60 * SECOND,
+    'a request to the admin server, and an idle connection of it',
+  ),
   reloadDelayMs: spec(100, 0, 60 * SECOND, 'quiet time after a file change before it is read'),
   reloadPollIntervalMs: spec(
     1 * SECOND,

@@ -11,7 +11,7 @@ import { DEFAULT_LIMITS } from '../src/model/limits.ts';
 
 const ROUND_MS = 300;
 const ROUNDS = 5;
-const GARBAGE_HEADS = 2000;
+const GARBAGE_HEADS = 20_000;
 
 const options = {
   limits: DEFAULT_LIMITS,

@@ -61,6 +61,9 @@ const FAULTED = 14;
 
 const VERSION_TEXT = 'HTTP/';
 const VERSION_LENGTH = 8;
+const MAJOR_AT = 5;
+const MINOR_AT = 7;
+const ONE = ZERO + 1;
 const STATUS_LENGTH = 3;
 
 export class HeadScanner {
@@ -204,10 +207,11 @@ export class HeadScanner {
   }
 
   #endVersion(bytes: Buffer, versionStart: number, i: number, isRequest: boolean): number {
-    this.isHttp10 = equalsText(bytes, versionStart, i, 'HTTP/1.0');
-    if (!this.isHttp10 && !equalsText(bytes, versionStart, i, 'HTTP/1.1')) {
-      return this.#fail('unsupported-version', i);
-    }
+    // The form is checked: only the two digits are left to look at.
+    const isMajor1 = bytes[versionStart + MAJOR_AT] === ONE;
+    const minor = bytes[versionStart + MINOR_AT];
+    if (!isMajor1 || (minor !== ZERO && minor !== ONE)) return this.#fail('unsupported-version', i);
+    this.isHttp10 = minor === ZERO;
     if (isRequest && this.isHttp10 && !this.#options.isHttp10Enabled) {
       return this.#fail('http10-refused', i);
     }

@@ -11,7 +11,7 @@ import {
 } from '../../model/request_head.ts';
 import type { RequestFraming } from './events.ts';
 import { type SentLines, sentLines } from './field_lines.ts';
-import { latin1 } from './syntax.ts';
+import { equalsText, latin1 } from './syntax.ts';
 
 /** What `request_rules.ts` found out; offsets are into `raw`. */
 export interface RequestFacts {
@@ -103,7 +103,7 @@ export class Http1RequestHead implements RequestHead {
   }
 
   get method(): string {
-    if (this.#method === null) this.#method = latin1(this.raw, 0, this.#facts.methodEnd);
+    if (this.#method === null) this.#method = methodOf(this.raw, this.#facts.methodEnd);
     return this.#method;
   }
 
@@ -164,3 +164,11 @@ export class Http1RequestHead implements RequestHead {
     return this.#lines;
   }
 }
+
+/** The usual methods without making a string. */
+function methodOf(raw: Buffer, end: number): string {
+  for (const method of USUAL_METHODS) if (equalsText(raw, 0, end, method)) return method;
+  return latin1(raw, 0, end);
+}
+
+const USUAL_METHODS = ['GET', 'POST', 'PUT', 'HEAD', 'DELETE', 'PATCH', 'OPTIONS'];

@@ -226,6 +226,24 @@ const cases: readonly Case[] = [
     expected: ['0: 0/1 allow [16777224]', HOST],
   },
   {
+    about: 'an identity of two CIDRs: an allow must cover both, a deny any of them',
+    specs: [
+      spec([
+        rule({ peers: [cidr('192.0.2.0/24')], ports: [ports('80')] }),
+        rule({ peers: [cidr('192.0.0.0/16')], ports: [ports('81')] }),
+        rule({ action: 'deny', peers: [cidr('192.0.3.0/24')], ports: [ports('82')] }),
+      ]),
+    ],
+    inventory: worldOf({
+      cidrs: ['192.0.2.0/24', '192.0.3.0/24', '192.0.0.0/16'].map((text, index) => ({
+        prefix: prefixOf(text),
+        identity: (2 ** 24 + (index < 2 ? 1 : 2)) as Identity,
+        labels: [],
+      })),
+    }),
+    expected: [HOST, '81: 0/1 allow [16777217 16777218]', '82: 0/255 deny [16777217]'],
+  },
+  {
     about: 'tiers: each rule of admin and baseline has a level; a pass goes on at the next tier',
     specs: [
       spec(

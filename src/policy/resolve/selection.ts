@@ -10,6 +10,7 @@ import type { CidrGroup, Entity, LabelSelector, Peer } from '../rule.ts';
 import { LabelSet, selectorKey, selectorMatches } from '../selector.ts';
 import type { IdentityEntry, IdentityTable } from './identity_table.ts';
 import type { InventoryService } from './inventory.ts';
+import { PrefixIndex } from './prefix_index.ts';
 
 export interface Selection {
   /** One text for one selector: rules of one selector merge, those of others stay apart. */
@@ -37,10 +38,17 @@ export type CidrMode = 'every' | 'some';
 export class Selections {
   readonly #context: SelectionContext;
   readonly #groups: ReadonlyMap<string, CidrGroup>;
+  readonly #prefixes: PrefixIndex;
+  /** Identities with an "fqdn:" label. */
+  readonly #named: readonly IdentityEntry[];
   readonly #cache = new Map<string, Selection>();
 
   constructor(context: SelectionContext) {
     this.#context = context;
+    this.#prefixes = new PrefixIndex(context.table.entries);
+    this.#named = context.table.entries.filter(({ set }) =>
+      set.labels.some((label) => label.startsWith(`${LABEL_SOURCE_FQDN}:`)),
+    );
     this.#groups = new Map(context.cidrGroups.map((group) => [group.name, group]));
   }
 
@@ -110,8 +118,10 @@ export class Selections {
       const remotes = new Set<Identity>();
       if (query.prefixes.length === 0) return remotes;
       for (const world of coveredWorlds(query)) remotes.add(world as Identity);
-      for (const { identity, prefixes } of this.#context.table.entries) {
-        if (prefixes.length > 0 && isCovered(prefixes, query)) remotes.add(identity);
+      for (const outer of query.prefixes) {
+        for (const { identity, prefixes } of this.#prefixes.within(outer)) {
+          if (isCovered(prefixes, query)) remotes.add(identity);
+        }
       }
       return remotes;
     });
@@ -134,7 +144,7 @@ export class Selections {
       selections.push(
         this.#cached(key, () => {
           const remotes = new Set<Identity>();
-          for (const { identity, set } of this.#context.table.entries) {
+          for (const { identity, set } of this.#named) {
             if (set.labels.some((label) => fqdnLabelMatches(label, text, isPattern))) {
               remotes.add(identity);
             }

@@ -65,7 +65,7 @@ export class HpackDecoder {
     this.#table = new DynamicTable(tableBytesMax);
   }
 
-  /** When the peer has acknowledged another SETTINGS_HEADER_TABLE_SIZE. */
+  /** When the peer has acknowledged a smaller SETTINGS_HEADER_TABLE_SIZE. */
   setTableBytesMax(tableBytesMax: number): void {
     this.#table.setLimit(tableBytesMax);
   }
@@ -226,7 +226,7 @@ class DynamicTable {
   #bytesMax: number;
   #count = 0;
   #newest = -1;
-  #capacity: number;
+  readonly #capacity: number;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -263,12 +263,11 @@ class DynamicTable {
 
   /**
    * A lower limit applies at once: an encoder that goes on with entries that it should have
-   * evicted refers to none here and fails.
+   * evicted refers to none here and fails. It is never raised above that of the beginning.
    */
   setLimit(limit: number): void {
-    this.#limit = limit;
-    if (this.#bytesMax > limit) this.resize(limit);
-    if (capacityFor(limit) > this.#capacity) this.#grow(capacityFor(limit));
+    this.#limit = Math.min(limit, this.#limit);
+    if (this.#bytesMax > this.#limit) this.resize(this.#limit);
   }
 
   #evictTo(bytesMax: number): void {
@@ -282,19 +281,6 @@ class DynamicTable {
       this.values[oldest] = '';
       this.#count--;
     }
-  }
-
-  #grow(capacity: number): void {
-    const order: number[] = [];
-    for (let index = this.#count - 1; index >= 0; index--) order.push(this.slot(index));
-    const names = order.map((slot) => this.names[slot] as string);
-    const values = order.map((slot) => this.values[slot] as string);
-    const kinds = order.map((slot) => this.kinds[slot] as number);
-    this.#capacity = capacity;
-    this.#newest = order.length - 1;
-    this.names.splice(0, this.names.length, ...names);
-    this.values.splice(0, this.values.length, ...values);
-    this.kinds.splice(0, this.kinds.length, ...kinds);
   }
 }
 

@@ -1,14 +1,9 @@
 /**
  * One accepted HTTP/2 request head: what policy judges, and what is sent upstream. Its strings are
- * those of the HPACK table wherever a field was repeated; bytes are made when they are asked for.
+ * those of the HPACK table wherever a field was repeated, its bytes those of an earlier request.
  */
 import { applyMutations, type HeaderMutation, NO_MUTATIONS } from '../../model/decision.ts';
-import {
-  type HttpVersion,
-  joinField,
-  latin1Bytes,
-  type RequestHead,
-} from '../../model/request_head.ts';
+import { type HttpVersion, joinField, type RequestHead } from '../../model/request_head.ts';
 import { isFieldValue } from '../http1/syntax.ts';
 import { isSettableName, KIND_NEVER_INDEXED, nameCode } from './field_kind.ts';
 import type { FieldSource } from './frame_writer.ts';
@@ -20,8 +15,9 @@ export interface Http2RequestFacts {
   readonly authority: string;
   /** Normalised. */
   readonly path: string;
-  /** Of `path`, when they are at hand. */
-  readonly pathBytes: Buffer | null;
+  readonly methodBytes: Uint8Array;
+  readonly authorityBytes: Uint8Array;
+  readonly pathBytes: Uint8Array;
   readonly redirectTo: string;
   readonly isGrpc: boolean;
   readonly contentLength: number;
@@ -54,6 +50,9 @@ export class Http2RequestHead implements RequestHead {
   readonly scheme: string;
   readonly authority: string;
   readonly path: string;
+  readonly methodBytes: Uint8Array;
+  readonly authorityBytes: Uint8Array;
+  readonly pathBytes: Uint8Array;
   /** Where the client is sent because its path held %2F or %5C; '' when it held none. */
   readonly redirectTo: string;
   /** Content type application/grpc, with or without a suffix. */
@@ -66,7 +65,6 @@ export class Http2RequestHead implements RequestHead {
   readonly byteLength: number;
   readonly #sent: readonly string[];
   readonly #kinds: readonly number[];
-  #pathBytes: Buffer | null;
   #fields: readonly string[] | null = null;
 
   constructor(facts: Http2RequestFacts) {
@@ -74,6 +72,9 @@ export class Http2RequestHead implements RequestHead {
     this.scheme = facts.scheme;
     this.authority = facts.authority;
     this.path = facts.path;
+    this.methodBytes = facts.methodBytes;
+    this.authorityBytes = facts.authorityBytes;
+    this.pathBytes = facts.pathBytes;
     this.redirectTo = facts.redirectTo;
     this.isGrpc = facts.isGrpc;
     this.contentLength = facts.contentLength;
@@ -81,20 +82,6 @@ export class Http2RequestHead implements RequestHead {
     this.byteLength = facts.byteLength;
     this.#sent = facts.sent;
     this.#kinds = facts.kinds;
-    this.#pathBytes = facts.pathBytes;
-  }
-
-  get methodBytes(): Uint8Array {
-    return latin1Bytes(this.method);
-  }
-
-  get authorityBytes(): Uint8Array {
-    return latin1Bytes(this.authority);
-  }
-
-  get pathBytes(): Uint8Array {
-    this.#pathBytes ??= Buffer.from(this.path, 'latin1');
-    return this.#pathBytes;
   }
 
   field(name: string): string | null {

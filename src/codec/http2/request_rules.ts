@@ -53,6 +53,7 @@ export class RequestRules {
   readonly #options: RequestRuleOptions;
   readonly #knownPaths = new Map<string, KnownPath>();
   #knownAuthority = '';
+  #authorityBytes: Buffer = NO_BYTES;
 
   // Of the head being read. Empty means absent: no pseudo-field may be empty.
   #method = '';
@@ -177,6 +178,8 @@ export class RequestRules {
       scheme: this.#scheme,
       authority,
       path: path.path,
+      methodBytes: METHOD_BYTES.get(method) ?? Buffer.from(method, 'latin1'),
+      authorityBytes: this.#authorityBytes,
       pathBytes: path.bytes,
       redirectTo: path.redirectTo,
       isGrpc: this.#isGrpc,
@@ -193,6 +196,7 @@ export class RequestRules {
     const bytes = Buffer.from(authority, 'latin1');
     if (!isHost(bytes, 0, bytes.length)) return false;
     this.#knownAuthority = authority;
+    this.#authorityBytes = bytes;
     return true;
   }
 
@@ -248,6 +252,15 @@ export class RequestRules {
     return { fields, kinds };
   }
 }
+
+const NO_BYTES: Buffer = Buffer.alloc(0);
+
+const METHOD_BYTES: ReadonlyMap<string, Buffer> = new Map(
+  ['GET', 'POST', 'PUT', 'DELETE', 'HEAD', 'PATCH', 'OPTIONS'].map((name) => [
+    name,
+    Buffer.from(name),
+  ]),
+);
 
 const ASTERISK: KnownPath = { path: '*', bytes: Buffer.from('*'), redirectTo: '' };
 

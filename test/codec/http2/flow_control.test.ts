@@ -1,0 +1,314 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Http2Connection } from '../../../src/codec/http2/connection.ts';
+import { DATA, HEAD, NEED_MORE, SENT, TRAILERS } from '../../../src/codec/http2/event.ts';
+import type { Limits } from '../../../src/model/limits.ts';
+import {
+  client,
+  data,
+  drive,
+  frame,
+  framesIn,
+  GET,
+  greetedServer,
+  headers,
+  limitsWith,
+  POST,
+  server,
+  settings,
+  told,
+  windowUpdate,
+} from './wire.ts';
+
+/** Reads what goes over the wire in one direction and keeps the accounts of RFC 9113 6.9 itself. */
+class Auditor {
+  #initialWindow = 65_535;
+  #connectionWindow = 65_535;
+  readonly #streamWindows = new Map<number, number>();
+
+  /** Frames of the side that sends content. */
+  onSent(chunks: readonly Buffer[]): void {
+    for (const { type, streamId, payload } of framesIn(chunks)) {
+      if (type !== 0) continue;
+      const streamWindow = this.#window(streamId) - payload.length;
+      this.#connectionWindow -= payload.length;
+      this.#streamWindows.set(streamId, streamWindow);
+      // Empty frames may go out at any time (6.9.1).
+      if (payload.length === 0) continue;
+      expect(this.#connectionWindow).toBeGreaterThanOrEqual(0);
+      expect(streamWindow).toBeGreaterThanOrEqual(0);
+    }
+  }
+
+  /** Frames that the other side has received and not sent yet: they count from now on. */
+  onReceived(chunks: readonly Buffer[]): void {
+    for (const { type, flags, streamId, payload } of framesIn(chunks)) {
+      if (type === 8 && streamId === 0) this.#connectionWindow += payload.readUInt32BE();
+      else if (type === 8) {
+        this.#streamWindows.set(streamId, this.#window(streamId) + payload.readUInt32BE());
+      } else if (type === 4 && (flags & 1) === 0) {
+        for (let at = 0; at < payload.length; at += 6) {
+          if (payload.readUInt16BE(at) !== 4) continue;
+          const change = payload.readUInt32BE(at + 2) - this.#initialWindow;
+          this.#initialWindow += change;
+          for (const [id, window] of this.#streamWindows)
+            this.#streamWindows.set(id, window + change);
+        }
+      }
+    }
+  }
+
+  #window(streamId: number): number {
+    return this.#streamWindows.get(streamId) ?? this.#initialWindow;
+  }
+}
+
+interface Sender {
+  readonly connection: Http2Connection<string>;
+  pending: number;
+}
+
+function pump(connection: Http2Connection<string>, onEvent: (event: number) => void): void {
+  for (let event = connection.next(); event !== NEED_MORE; event = connection.next()) {
+    expect(event).not.toBe(11);
+    onEvent(event);
+  }
+}
+
+/** A client sends random pieces on a few streams to a server that credits at random. */
+function transfer(limits: Limits, pieces: readonly (readonly [number, number, number])[]): void {
+  const sender: Sender = { connection: client(limits), pending: 0 };
+  const receiver = server(limits);
+  const auditor = new Auditor();
+  const given = new Map<number, string>();
+  const got = new Map<number, string>();
+  const ended = new Set<number>();
+  let seed = 0;
+
+  const toReceiver = (): void => {
+    const chunks = sender.connection.take();
+    auditor.onSent(chunks);
+    sender.connection.flushed();
+    if (chunks.length > 0) receiver.receive(Buffer.concat(chunks), 0);
+    pump(receiver, (event) => {
+      const { stream, bytes, start, end, isEndStream } = receiver.facts;
+      if (event === DATA && end > start)
+        got.set(stream.id, (got.get(stream.id) ?? '') + bytes.toString('latin1', start, end));
+      if ((event === DATA || event === TRAILERS) && isEndStream) ended.add(stream.id);
+    });
+  };
+  const toSender = (): void => {
+    const chunks = receiver.take();
+    receiver.flushed();
+    if (chunks.length > 0) sender.connection.receive(Buffer.concat(chunks), 0);
+    auditor.onReceived(chunks);
+    pump(sender.connection, (event) => {
+      if (event === SENT) sender.pending -= sender.connection.facts.byteCount;
+    });
+  };
+
+  toReceiver();
+  toSender();
+  for (const id of [1, 3, 5]) {
+    const stream = sender.connection.openStream(id, false);
+    sender.connection.sendHeaders(stream, { fields: POST, kinds: null, from: 0 }, false);
+  }
+  for (const [id, length, credit] of pieces) {
+    const stream = sender.connection.stream(id);
+    if (stream === null) throw new Error('no stream');
+    const content = Buffer.alloc(length, 97 + (seed++ % 26));
+    given.set(id, (given.get(id) ?? '') + content.toString('latin1'));
+    const bounds = { start: 0, end: length, isEndStream: false };
+    sender.pending += length - sender.connection.sendData(stream, content, bounds);
+    toReceiver();
+    for (const open of receiver.streams()) receiver.credit(open, credit);
+    toSender();
+  }
+  for (const id of [1, 3, 5]) {
+    const stream = sender.connection.stream(id);
+    if (stream === null) throw new Error('no stream');
+    if (id === 3)
+      sender.connection.sendHeaders(stream, { fields: ['x', 'y'], kinds: null, from: 0 }, true);
+    else
+      sender.connection.sendData(stream, Buffer.alloc(0), { start: 0, end: 0, isEndStream: true });
+  }
+  for (let round = 0; round < 2000 && ended.size < 3; round++) {
+    toReceiver();
+    for (const open of receiver.streams()) receiver.discard(open);
+    toSender();
+  }
+  expect(sender.pending).toBe(0);
+  expect([...ended].sort()).toEqual([1, 3, 5]);
+  expect(got).toEqual(given);
+}
+
+describe('windows (RFC 9113 6.9)', () => {
+  it('are never exceeded, and everything arrives whole and in order', () => {
+    const piece = fc.tuple(
+      fc.constantFrom(1, 3, 5),
+      fc.oneof(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 1, max: 40_000 })),
+      fc.nat(30_000),
+    );
+    const window = fc.constantFrom(1024, 5000, 65_535, 200_000);
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 25 }), window, (pieces, h2StreamWindowBytes) => {
+        transfer(limitsWith({ h2StreamWindowBytes, h2ConnectionWindowBytes: 65_536 }), pieces);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it('a window made smaller by SETTINGS goes below zero and must be filled up first', () => {
+    const connection = greetedServer();
+    drive(connection, Buffer.concat([settings([4, 10]), headers(1, GET)]));
+    const { stream } = connection.facts;
+    connection.respond(stream, { status: 200, fields: [], isEndStream: false });
+    const content = Buffer.from('0123456789abcdef');
+    expect(connection.sendData(stream, content, { start: 0, end: 16, isEndStream: true })).toBe(10);
+    drive(connection, settings([4, 4]));
+    expect(stream.sendWindow).toBe(-6);
+    connection.take();
+    expect(drive(connection, windowUpdate(1, 6))).toEqual([]);
+    expect(connection.take()).toEqual([]);
+    expect(drive(connection, windowUpdate(1, 2))).toEqual(['sent 1 2']);
+    expect(told(connection.take())).toEqual(['DATA 1 ab']);
+    expect(drive(connection, settings([4, 40]))).toEqual(['settings', 'sent 1 4 end']);
+    expect(told(connection.take())).toEqual(['SETTINGS ack', 'DATA 1 cdef end']);
+    expect(connection.streamCount).toBe(0);
+  });
+
+  it('SETTINGS that make a stream window overflow lose the connection', () => {
+    const connection = greetedServer();
+    drive(connection, Buffer.concat([headers(1, POST, 4), windowUpdate(1, 0x7fff_ffff - 65_535)]));
+    expect(drive(connection, settings([4, 65_536]))).toEqual(['fault FLOW_CONTROL_ERROR']);
+  });
+
+  it('trailers wait for the content before them', () => {
+    const connection = greetedServer();
+    drive(connection, Buffer.concat([settings([4, 1]), headers(1, GET)]));
+    const { stream } = connection.facts;
+    connection.respond(stream, { status: 200, fields: [], isEndStream: false });
+    connection.sendData(stream, Buffer.from('ab'), { start: 0, end: 2, isEndStream: false });
+    connection.sendHeaders(stream, { fields: ['grpc-status', '0'], kinds: null, from: 0 }, true);
+    expect(told(connection.take()).slice(-1)).toEqual(['DATA 1 a']);
+    expect(drive(connection, windowUpdate(1, 1))).toEqual(['sent 1 1 end']);
+    expect(told(connection.take())).toEqual(['DATA 1 b', 'HEADERS 1 end']);
+  });
+
+  it('streams that wait for the connection window take turns of one frame', () => {
+    const connection = greetedServer();
+    drive(connection, Buffer.concat([settings([4, 1 << 20]), headers(1, GET), headers(3, GET)]));
+    for (const stream of connection.streams()) {
+      connection.respond(stream, { status: 200, fields: [], isEndStream: false });
+      const content = Buffer.alloc(100_000);
+      connection.sendData(stream, content, { start: 0, end: content.length, isEndStream: false });
+    }
+    connection.take();
+    const events = drive(connection, windowUpdate(0, 65_536));
+    expect(events.map((event) => event.split(' ')[1])).toEqual(['1', '3', '1', '3']);
+  });
+});
+
+describe('credit', () => {
+  const content = Buffer.alloc(16_384);
+
+  function send(connection: Http2Connection<string>, count: number, streamId = 1): string[] {
+    return drive(
+      connection,
+      Buffer.concat(Array.from({ length: count }, () => data(streamId, content))),
+    );
+  }
+
+  it('more than the stream window is an error of the stream', () => {
+    const connection = greetedServer();
+    drive(connection, headers(1, POST, 4));
+    expect(send(connection, 4)).toHaveLength(1);
+    expect(drive(connection, data(1, 'x'))).toEqual(['stream-error 1 FLOW_CONTROL_ERROR']);
+  });
+
+  it('more than the connection window is an error of the connection', () => {
+    const connection = greetedServer(
+      limitsWith({ h2ConnectionWindowBytes: 65_536, h2StreamWindowBytes: 1 << 20 }),
+    );
+    drive(connection, headers(1, POST, 4));
+    expect(send(connection, 4)).toHaveLength(1);
+    expect(drive(connection, data(1, 'x'))).toEqual(['fault FLOW_CONTROL_ERROR']);
+  });
+
+  it('is announced in halves, for the stream and the connection', () => {
+    const connection = greetedServer(limitsWith({ h2ConnectionWindowBytes: 65_536 }));
+    drive(connection, headers(1, POST, 4));
+    send(connection, 2);
+    const { stream } = connection.facts;
+    connection.credit(stream, 32_767);
+    expect(connection.take()).toEqual([]);
+    connection.credit(stream, 1);
+    expect(told(connection.take())).toEqual(['WINDOW_UPDATE 0 32768', 'WINDOW_UPDATE 1 32768']);
+    connection.credit(stream, 1);
+    expect(stream.owedBytes).toBe(0);
+    expect(connection.take()).toEqual([]);
+  });
+
+  it('padding is credited at once', () => {
+    const connection = greetedServer(limitsWith({ h2StreamWindowBytes: 1024 }));
+    drive(connection, headers(1, POST, 4));
+    const padded = frame(0, 8, 1, Buffer.concat([Buffer.from([255, 120]), Buffer.alloc(255)]));
+    for (let i = 0; i < 100; i++) {
+      expect(drive(connection, padded)).toEqual(['data 1 x']);
+      connection.credit(connection.facts.stream, 1);
+    }
+  });
+
+  it.each<[string, (connection: Http2Connection<string>) => void]>([
+    ['we reset the stream', (connection) => connection.resetStream(connection.facts.stream, 8)],
+    [
+      'the client reset it',
+      (connection) => void drive(connection, frame(3, 0, 1, Buffer.alloc(4))),
+    ],
+    ['the caller gave up', (connection) => connection.discard(connection.facts.stream)],
+  ])('is given for all that was not credited when %s', (_, end) => {
+    const connection = greetedServer(limitsWith({ h2ConnectionWindowBytes: 65_536 }));
+    drive(connection, headers(1, POST, 4));
+    send(connection, 3);
+    end(connection);
+    expect(told(connection.take())).toContain('WINDOW_UPDATE 0 49152');
+  });
+
+  it('is given for content that is dropped, slice by slice', () => {
+    const connection = greetedServer(limitsWith({ h2ConnectionWindowBytes: 65_536 }));
+    drive(connection, headers(1, POST, 4));
+    const bytes = data(1, content);
+    drive(connection, bytes.subarray(0, 100));
+    connection.resetStream(connection.facts.stream, 8);
+    connection.take();
+    for (const at of [100, 1000, 9000]) {
+      drive(connection, bytes.subarray(at, { 100: 1000, 1000: 9000 }[at] ?? bytes.length));
+    }
+    for (let i = 0; i < 50; i++) expect(send(connection, 1)).toEqual([]);
+  });
+
+  it('survives the end of the stream: what the caller still holds counts until it leaves', () => {
+    const connection = greetedServer(limitsWith({ h2ConnectionWindowBytes: 65_536 }));
+    drive(connection, headers(1, POST, 4));
+    connection.respond(connection.facts.stream, { status: 200, fields: [], isEndStream: true });
+    drive(connection, Buffer.concat([data(1, content), data(1, content), data(1, content, 1)]));
+    const { stream } = connection.facts;
+    expect([connection.streamCount, stream.owedBytes]).toEqual([0, 49_152]);
+    connection.take();
+    connection.credit(stream, 49_152);
+    expect(told(connection.take())).toEqual(['WINDOW_UPDATE 0 49152']);
+  });
+
+  it('the head of a response may come before its request has left', () => {
+    const connection = client();
+    drive(connection, Buffer.concat([settings([4, 0])]));
+    const stream = connection.openStream(1, false);
+    connection.sendHeaders(stream, { fields: POST, kinds: null, from: 0 }, false);
+    connection.sendData(stream, Buffer.from('abc'), { start: 0, end: 3, isEndStream: true });
+    connection.receive(headers(1, [':status', '200']), 0);
+    expect(connection.next()).toBe(HEAD);
+    expect(connection.streamCount).toBe(1);
+    expect(drive(connection, windowUpdate(1, 3))).toEqual(['sent 1 3 end']);
+    expect(connection.streamCount).toBe(0);
+  });
+});

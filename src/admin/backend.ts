@@ -1,0 +1,49 @@
+/**
+ * What the admin server asks of whoever runs it: the supervisor, or a test. Plain questions; nothing
+ * here knows HTTP.
+ */
+import type { MergedMetrics } from '../observe/metrics_hub.ts';
+import type { PolicySnapshot } from '../policy/snapshot.ts';
+
+export interface AdminBackend {
+  /** Ready: every listener is bound, the first policy set is in force, and nothing drains. */
+  readiness(): Readiness;
+  /** Asks every worker; those that do not answer in time count with their last word. */
+  metrics(): Promise<MergedMetrics>;
+  /** The policy set in force. */
+  snapshot(): PolicySnapshot;
+  /** `printSnapshot` of it: all of it, as text. */
+  policyText(): string;
+  /** `question`: the decoded JSON of a request in the form of `verdict`'s input. */
+  explain(question: unknown): ExplainAnswer;
+  workers(): readonly WorkerState[];
+  listeners(): readonly { readonly name: string; readonly address: string }[];
+  /** Begins a drain and returns at once; the process ends when it is done. */
+  drain(): void;
+  logLevel(): string;
+  /** False when there is no such level. */
+  setLogLevel(level: string): boolean;
+  version(): Readonly<Record<string, string>>;
+  /** The configuration in effect, as JSON can hold it; no secrets. */
+  config(): unknown;
+  /** A request failed by an error of ours. */
+  onError(where: string, error: unknown): void;
+}
+
+export type Readiness =
+  | { readonly isReady: true }
+  /** `reason` is one line for people. */
+  | { readonly isReady: false; readonly reason: string };
+
+export type ExplainAnswer =
+  | { readonly kind: 'explanation'; readonly explanation: unknown }
+  /** The question cannot be asked. */
+  | { readonly kind: 'error'; readonly message: string };
+
+export interface WorkerState {
+  readonly index: number;
+  readonly state: string;
+  readonly pid: number;
+  readonly revision: number;
+  readonly restartCount: number;
+}

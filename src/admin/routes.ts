@@ -1,0 +1,180 @@
+/**
+ * What the admin server answers, one entry a path. A route is given the parsed request and gives a
+ * reply; it writes nothing itself.
+ */
+
+import { METRICS_CONTENT_TYPE } from '../observe/metrics_hub.ts';
+import { isUnused } from '../observe/summary.ts';
+import type { AdminBackend } from './backend.ts';
+
+export interface AdminRequest {
+  readonly method: string;
+  readonly query: URLSearchParams;
+  /** "" when there was none. */
+  readonly body: string;
+}
+
+export interface AdminReply {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+  /** Of a 405. */
+  readonly allow?: readonly string[];
+}
+
+export interface Route {
+  readonly about: string;
+  /** HEAD goes with GET. */
+  readonly methods: readonly string[];
+  answer(request: AdminRequest, backend: AdminBackend): AdminReply | Promise<AdminReply>;
+}
+
+export const ROUTES: ReadonlyMap<string, Route> = new Map(
+  Object.entries({
+    '/': get('this list', () => jsonReply(200, index())),
+    '/healthz/live': get('200 while the process answers', () => textReply(200, 'live\n')),
+    '/healthz/ready': get(
+      '200 when every listener is bound and a policy set is in force; else 503 and why',
+      (_, backend) => readyReply(backend),
+    ),
+    '/metrics': get('Prometheus metrics, summed over workers', (_, backend) =>
+      metricsReply(backend),
+    ),
+    '/status': get('what `sallyport status` shows', (_, backend) => statusReply(backend)),
+    '/policies': get(
+      'the policy set in force; ?format=text prints every rule',
+      (request, backend) => policiesReply(request, backend),
+    ),
+    '/policies/hits': get('how often each rule decided and when last, unused rules first', (_, b) =>
+      hitsReply(b),
+    ),
+    '/explain': {
+      about:
+        'POST a request (the JSON of `sallyport verdict`), or GET ?request=JSON: verdict and why',
+      methods: ['GET', 'POST'],
+      answer: explainReply,
+    },
+    '/drain': {
+      about: 'POST: stop accepting, finish what is open, end',
+      methods: ['POST'],
+      answer: (_: AdminRequest, backend: AdminBackend) => {
+        backend.drain();
+        return jsonReply(202, { draining: true });
+      },
+    },
+    '/logging': {
+      about: 'the log level; POST or PUT ?level=debug, or {"level":"debug"}, sets it',
+      methods: ['GET', 'POST', 'PUT'],
+      answer: loggingReply,
+    },
+    '/version': get('what is running', (_, backend) => jsonReply(200, backend.version())),
+    '/config': get('the configuration in effect', (_, backend) => jsonReply(200, backend.config())),
+  } satisfies Record<string, Route>),
+);
+
+export function jsonReply(status: number, value: unknown): AdminReply {
+  const body = `${JSON.stringify(value, null, 2)}\n`;
+  return { status, contentType: 'application/json; charset=utf-8', body };
+}
+
+export function errorReply(status: number, error: string): AdminReply {
+  return jsonReply(status, { error });
+}
+
+function textReply(status: number, body: string): AdminReply {
+  return { status, contentType: 'text/plain; charset=utf-8', body };
+}
+
+function get(about: string, answer: Route['answer']): Route {
+  return { about, methods: ['GET'], answer };
+}
+
+function index(): unknown {
+  return Object.fromEntries([...ROUTES].map(([path, { about }]) => [path, about]));
+}
+
+function readyReply(backend: AdminBackend): AdminReply {
+  const readiness = backend.readiness();
+  return readiness.isReady ? textReply(200, 'ready\n') : textReply(503, `${readiness.reason}\n`);
+}
+
+async function metricsReply(backend: AdminBackend): Promise<AdminReply> {
+  const metrics = await backend.metrics();
+  return { status: 200, contentType: METRICS_CONTENT_TYPE, body: await metrics.text() };
+}
+
+async function statusReply(backend: AdminBackend): Promise<AdminReply> {
+  const metrics = await backend.metrics();
+  const readiness = backend.readiness();
+  const snapshot = backend.snapshot();
+  return jsonReply(200, {
+    ready: readiness.isReady,
+    ...(readiness.isReady ? {} : { reason: readiness.reason }),
+    version: backend.version(),
+    revision: snapshot.revision,
+    policies: snapshot.policyNames.length,
+    endpoints: snapshot.endpoints().length,
+    listeners: backend.listeners(),
+    workers: backend.workers(),
+    ...metrics.summary(),
+    unused: metrics
+      .ruleHits()
+      .filter(isUnused)
+      .map(({ policy, rule }) => ({ policy, rule })),
+  });
+}
+
+function policiesReply(request: AdminRequest, backend: AdminBackend): AdminReply {
+  const format = request.query.get('format') ?? 'json';
+  if (format === 'text') return textReply(200, backend.policyText());
+  if (format !== 'json') return errorReply(400, 'format must be json or text');
+  const snapshot = backend.snapshot();
+  return jsonReply(200, {
+    revision: snapshot.revision,
+    policies: snapshot.policyNames,
+    hasDryRun: snapshot.shadow !== null,
+    endpoints: snapshot
+      .endpoints()
+      .map(({ name, endpointId, endpointIps }) => ({ name, endpointId, endpointIps })),
+    rules: snapshot.rules.map(({ policy, rule }) => ({ policy, rule })),
+  });
+}
+
+async function hitsReply(backend: AdminBackend): Promise<AdminReply> {
+  const metrics = await backend.metrics();
+  return jsonReply(200, { revision: backend.snapshot().revision, rules: metrics.ruleHits() });
+}
+
+function explainReply(request: AdminRequest, backend: AdminBackend): AdminReply {
+  const text = request.method === 'POST' ? request.body : (request.query.get('request') ?? '');
+  const question = parseJson(text);
+  if (question === undefined) {
+    return errorReply(400, 'the request to explain must be JSON: POST it, or GET ?request=JSON');
+  }
+  const answer = backend.explain(question);
+  if (answer.kind === 'error') return errorReply(400, answer.message);
+  return jsonReply(200, answer.explanation);
+}
+
+function loggingReply(request: AdminRequest, backend: AdminBackend): AdminReply {
+  if (request.method === 'POST' || request.method === 'PUT') {
+    const level = request.query.get('level') ?? levelOf(parseJson(request.body));
+    if (level === null) return errorReply(400, 'give ?level=LEVEL or {"level":"LEVEL"}');
+    if (!backend.setLogLevel(level)) return errorReply(400, `no such log level: ${level}`);
+  }
+  return jsonReply(200, { level: backend.logLevel() });
+}
+
+function levelOf(value: unknown): string | null {
+  if (typeof value !== 'object' || value === null || !('level' in value)) return null;
+  return typeof value.level === 'string' ? value.level : null;
+}
+
+/** Undefined when `text` is no JSON. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

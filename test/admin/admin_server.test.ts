@@ -1,0 +1,365 @@
+/** The admin server over real sockets: what each path answers, and whom it refuses. */
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type AdminAddress, AdminServer } from '../../src/admin/admin_server.ts';
+import { ROUTES } from '../../src/admin/routes.ts';
+import { parseSocketAddress } from '../../src/model/address.ts';
+import { DEFAULT_LIMITS, type Limits } from '../../src/model/limits.ts';
+import { type FakeBackend, fakeBackend } from './fake_backend.ts';
+
+const cleanups: (() => Promise<void> | void)[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+interface Reply {
+  readonly status: number;
+  readonly headers: NodeJS.Dict<string | string[]>;
+  readonly body: string;
+}
+
+interface Ask {
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: string;
+}
+
+describe('what each path answers', () => {
+  it.each([
+    ['/healthz/live', 200, 'live\n'],
+    ['/healthz/ready', 200, 'ready\n'],
+    ['/policies?format=text', 200, 'endpoint default/api\n'],
+  ])('GET %s: %i', async (path, status, body) => {
+    const { ask } = await started();
+    expect(await ask(path)).toMatchObject({ status, body });
+  });
+
+  it.each([
+    ['/policies', { revision: 7, policies: ['default/api'], rules: [{ rule: 'ingress[0]' }] }],
+    ['/version', { sallyport: '1.2.3' }],
+    ['/config', { workers: 1 }],
+    ['/logging', { level: 'info' }],
+    ['/status', { ready: true, revision: 7, requests: 0, workers: [{ pid: 42 }] }],
+    ['/policies/hits', { revision: 7, rules: [] }],
+    ['/explain?request=%7B%22port%22%3A80%7D', { verdict: 'deny', asked: { port: 80 } }],
+  ])('GET %s: JSON', async (path, value) => {
+    const { ask } = await started();
+    const reply = await ask(path);
+    expect(reply.headers['content-type']).toBe('application/json; charset=utf-8');
+    expect(JSON.parse(reply.body)).toMatchObject(value);
+  });
+
+  it('GET / lists every path', async () => {
+    const { ask } = await started();
+    expect(Object.keys(JSON.parse((await ask('/')).body))).toEqual([...ROUTES.keys()]);
+  });
+
+  it('GET /metrics: the exposition format', async () => {
+    const { ask } = await started();
+    const reply = await ask('/metrics');
+    expect(reply.headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8');
+    expect(reply.body).toContain(
+      '# TYPE sallyport_policy_revision gauge\nsallyport_policy_revision 7\n',
+    );
+  });
+
+  it('says why it is not ready, with 503', async () => {
+    const { ask } = await started({
+      backend: fakeBackend({ readiness: { isReady: false, reason: 'draining' } }),
+    });
+    expect(await ask('/healthz/ready')).toMatchObject({ status: 503, body: 'draining\n' });
+    expect(await ask('/healthz/live')).toMatchObject({ status: 200 });
+  });
+
+  it('explains a request that is posted', async () => {
+    const { ask } = await started();
+    const reply = await ask('/explain', { method: 'POST', body: '{"port":80}' });
+    expect(JSON.parse(reply.body)).toEqual({ verdict: 'deny', asked: { port: 80 } });
+  });
+
+  it('drains once for each POST and for nothing else', async () => {
+    const { ask, backend } = await started();
+    await ask('/drain');
+    expect(backend.drainCount).toBe(0);
+    expect((await ask('/drain', { method: 'POST' })).status).toBe(202);
+    expect(backend.drainCount).toBe(1);
+  });
+
+  it.each([
+    ['/logging?level=debug', ''],
+    ['/logging', '{"level":"debug"}'],
+  ])('PUT %s %s sets the log level', async (path, body) => {
+    const { ask } = await started();
+    expect(JSON.parse((await ask(path, { method: 'PUT', body })).body)).toEqual({ level: 'debug' });
+    expect(JSON.parse((await ask('/logging')).body)).toEqual({ level: 'debug' });
+  });
+
+  it('answers HEAD as GET, without content', async () => {
+    const { ask } = await started();
+    const reply = await ask('/healthz/live', { method: 'HEAD' });
+    expect(reply).toMatchObject({ status: 200, body: '' });
+    expect(reply.headers['content-length']).toBe('5');
+  });
+});
+
+describe('what is refused', () => {
+  it.each<[string, string, Ask, number]>([
+    ['an unknown path', '/nothing', {}, 404],
+    ['a path that only begins like one', '/metrics/', {}, 404],
+    ['a name of Object.prototype', '/constructor', {}, 404],
+    ['a method that the path has not', '/metrics', { method: 'POST' }, 405],
+    ['DELETE', '/drain', { method: 'DELETE' }, 405],
+    ['no JSON', '/explain', { method: 'POST', body: 'x' }, 400],
+    ['no question', '/explain', {}, 400],
+    ['a question that cannot be asked', '/explain', { method: 'POST', body: '{}' }, 400],
+    ['an unknown log level', '/logging?level=loud', { method: 'PUT' }, 400],
+    ['no log level', '/logging', { method: 'PUT', body: '[1]' }, 400],
+    ['an unknown format', '/policies?format=xml', {}, 400],
+    ['a rebound name', '/policies', { headers: { host: 'evil.test:9901' } }, 403],
+    ['a name like an address', '/policies', { headers: { host: '127.0.0.1.evil.test' } }, 403],
+    [
+      'a Host with user information',
+      '/policies',
+      { headers: { host: 'localhost@evil.test' } },
+      403,
+    ],
+    [
+      'another site’s POST',
+      '/drain',
+      { method: 'POST', headers: { origin: 'http://a.test' } },
+      403,
+    ],
+    ['an opaque origin', '/drain', { method: 'POST', headers: { origin: 'null' } }, 403],
+    ['a cross-site GET', '/policies', { headers: { 'sec-fetch-site': 'cross-site' } }, 403],
+    ['an expectation', '/metrics', { headers: { expect: 'magic' } }, 417],
+  ])('%s', async (_name, path, ask, status) => {
+    const server = await started();
+    const reply = await server.ask(path, ask);
+    expect(reply.status).toBe(status);
+    if (status !== 417) expect(JSON.parse(reply.body)).toHaveProperty('error');
+    expect(server.backend.drainCount).toBe(0);
+    expect(server.backend.errors).toEqual([]);
+  });
+
+  it('tells the methods that a path has', async () => {
+    const { ask } = await started();
+    expect((await ask('/logging', { method: 'PATCH' })).headers['allow']).toBe('GET, POST, PUT');
+  });
+
+  it.each(['localhost', 'LOCALHOST:1', '127.0.0.1', '127.8.8.8:80', '[::1]:9901', '10.1.2.3:9901'])(
+    'but not Host %s',
+    async (host) => {
+      const { ask } = await started();
+      expect((await ask('/policies', { headers: { host } })).status).toBe(200);
+    },
+  );
+
+  it('content above the bound, told or counted', async () => {
+    const limits = { ...DEFAULT_LIMITS, adminBodyBytesMax: 1024 };
+    const { ask } = await started({ limits });
+    const body = `{"port":${'1'.repeat(2000)}}`;
+    expect((await ask('/explain', { method: 'POST', body })).status).toBe(413);
+    const chunked = { 'transfer-encoding': 'chunked' };
+    expect((await ask('/explain', { method: 'POST', body, headers: chunked })).status).toBe(413);
+    expect((await ask('/healthz/live')).status).toBe(200);
+  });
+
+  it('errors of ours: 500 without detail, told to the log', async () => {
+    const { ask, backend } = await started({ backend: fakeBackend({ failing: true }) });
+    const reply = await ask('/metrics');
+    expect(reply.status).toBe(500);
+    expect(reply.body).not.toContain('secret detail');
+    expect(backend.errors).toHaveLength(1);
+  });
+
+  it.each([
+    ['no HTTP', 'hello\r\n\r\n', /^HTTP\/1\.1 400 /],
+    [
+      'two Hosts',
+      'GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n',
+      /^HTTP\/1\.1 40[03] /,
+    ],
+    ['an empty Host', 'GET / HTTP/1.1\r\nHost:\r\n\r\n', /^HTTP\/1\.1 403 /],
+    ['no Host', 'GET / HTTP/1.1\r\n\r\n', /^HTTP\/1\.1 400 /],
+    [
+      'an absolute target',
+      'GET http://evil.test/policies HTTP/1.1\r\nHost: localhost\r\n\r\n',
+      /^HTTP\/1\.1 400 /,
+    ],
+    [
+      'a head too large',
+      `GET / HTTP/1.1\r\nHost: localhost\r\nx: ${'a'.repeat(20_000)}\r\n\r\n`,
+      /^HTTP\/1\.1 431 /,
+    ],
+    ['CONNECT', 'CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n', /^$/],
+  ])('%s', async (_name, bytes, expected) => {
+    const { address, ask } = await started();
+    expect(await rawReply(address, bytes)).toMatch(expected);
+    expect((await ask('/healthz/live')).status).toBe(200);
+  });
+
+  it('clients that never finish their request', async () => {
+    const limits = { ...DEFAULT_LIMITS, adminTimeoutMs: 100 };
+    const { address, ask, backend } = await started({ limits });
+    const head = 'POST /explain HTTP/1.1\r\nHost: localhost\r\ncontent-length: 10\r\n\r\n{';
+    // Resolves when the server closes, and only then.
+    await rawReply(address, head, { isKept: true });
+    expect((await ask('/healthz/live')).status).toBe(200);
+    expect(backend.errors).toEqual([]);
+  });
+});
+
+describe('where it listens', () => {
+  it('refuses an address that other machines reach', async () => {
+    const server = makeServer({ address: tcp('0.0.0.0:0') });
+    expect(await server.start()).toEqual({
+      kind: 'failed',
+      message: 'admin 0.0.0.0:0: other machines reach this address; it must be allowed explicitly',
+    });
+  });
+
+  it('takes it when it is allowed', async () => {
+    const { ask } = await started({ address: tcp('0.0.0.0:0'), allowRemote: true });
+    expect((await ask('/healthz/live')).status).toBe(200);
+  });
+
+  it('says so when the port is in use', async () => {
+    const { address } = await started();
+    const second = makeServer({ address: tcp(address) });
+    expect(await second.start()).toEqual({
+      kind: 'failed',
+      message: `admin ${address}: EADDRINUSE`,
+    });
+  });
+
+  it('a unix socket: for its owner only, taken away at the end', async () => {
+    const path = join(temporaryFolder(), 'admin.sock');
+    const { ask, server } = await started({ address: { kind: 'unix', path } });
+    expect((await ask('/healthz/live', { headers: { host: 'anything' } })).status).toBe(200);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    await server.stop();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('a unix socket in use is left alone', async () => {
+    const path = join(temporaryFolder(), 'admin.sock');
+    const { ask } = await started({ address: { kind: 'unix', path } });
+    const second = makeServer({ address: { kind: 'unix', path } });
+    expect((await second.start()).kind).toBe('failed');
+    expect((await ask('/healthz/live')).status).toBe(200);
+  });
+
+  it('a file that is no socket is left alone', async () => {
+    const path = join(temporaryFolder(), 'admin.sock');
+    writeFileSync(path, 'mine');
+    const server = makeServer({ address: { kind: 'unix', path } });
+    expect((await server.start()).kind).toBe('failed');
+    expect(existsSync(path)).toBe(true);
+  });
+
+  it('a stale socket is replaced', async () => {
+    const path = join(temporaryFolder(), 'admin.sock');
+    await leaveStaleSocket(path);
+    const { ask } = await started({ address: { kind: 'unix', path } });
+    expect((await ask('/healthz/live')).status).toBe(200);
+  });
+});
+
+interface StartOptions {
+  readonly address?: AdminAddress;
+  readonly allowRemote?: boolean;
+  readonly backend?: FakeBackend;
+  readonly limits?: Limits;
+}
+
+function makeServer(options: StartOptions): AdminServer {
+  return new AdminServer({
+    address: options.address ?? tcp('127.0.0.1:0'),
+    allowRemote: options.allowRemote ?? false,
+    limits: options.limits ?? DEFAULT_LIMITS,
+    backend: options.backend ?? fakeBackend(),
+  });
+}
+
+async function started(options: StartOptions = {}) {
+  const backend = options.backend ?? fakeBackend();
+  const server = makeServer({ ...options, backend });
+  const start = await server.start();
+  if (start.kind === 'failed') throw new Error(start.message);
+  cleanups.push(() => server.stop());
+  const { address } = start;
+  return {
+    server,
+    backend,
+    address,
+    ask: (path: string, ask?: Ask) => askOver(address, path, ask),
+  };
+}
+
+function askOver(address: string, path: string, ask: Ask = {}): Promise<Reply> {
+  const where = address.startsWith('unix:')
+    ? { socketPath: address.slice('unix:'.length) }
+    : { host: '127.0.0.1', port: Number(address.split(':').at(-1)) };
+  return new Promise((resolve, reject) => {
+    const request = httpRequest(
+      { ...where, path, method: ask.method ?? 'GET', headers: ask.headers ?? {}, agent: false },
+      async (response) => {
+        const chunks: Buffer[] = [];
+        for await (const chunk of response) chunks.push(chunk);
+        const body = Buffer.concat(chunks).toString();
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body });
+      },
+    );
+    request.on('error', reject);
+    request.end(ask.body);
+  });
+}
+
+function rawReply(address: string, bytes: string, options = { isKept: false }): Promise<string> {
+  const { port } = portOf(address);
+  return new Promise((resolve) => {
+    let text = '';
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.write(bytes);
+    });
+    socket.on('data', (chunk) => {
+      text += chunk;
+      if (!options.isKept) socket.end();
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => resolve(text));
+  });
+}
+
+function tcp(text: string): AdminAddress {
+  return { kind: 'tcp', address: portOf(text) };
+}
+
+function portOf(text: string) {
+  const address = parseSocketAddress(text);
+  if (address === null) throw new Error(`no address: ${text}`);
+  return address;
+}
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-admin-'));
+  cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A socket file whose process died without taking it away. */
+async function leaveStaleSocket(path: string): Promise<void> {
+  const { execFileSync } = await import('node:child_process');
+  const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  try {
+    execFileSync(process.execPath, ['-e', script]);
+  } catch {
+    // It ends by a signal.
+  }
+  expect(existsSync(path)).toBe(true);
+}

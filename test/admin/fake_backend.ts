@@ -1,0 +1,73 @@
+/** An `AdminBackend` of plain values, for tests of the server and of `status`. */
+import type { AdminBackend, Readiness } from '../../src/admin/backend.ts';
+import type { Identity } from '../../src/model/identity.ts';
+import type { MetricsSnapshot } from '../../src/observe/metrics.ts';
+import { MetricsHub } from '../../src/observe/metrics_hub.ts';
+import { denyAllSnapshot } from '../../src/policy/compile.ts';
+import type { PolicySnapshot } from '../../src/policy/snapshot.ts';
+
+export interface FakeBackend extends AdminBackend {
+  readonly errors: unknown[];
+  drainCount: number;
+}
+
+export function fakeBackend(
+  options: {
+    readonly readiness?: Readiness;
+    readonly metrics?: readonly MetricsSnapshot[];
+    readonly failing?: boolean;
+  } = {},
+): FakeBackend {
+  const hub = new MetricsHub({
+    version: '1.2.3',
+    clock: { nowMs: () => 0, wallMs: () => 1_700_000_000_000 },
+  });
+  hub.policyUpdated('accepted', 7);
+  const rule = { policy: 'default/api', rule: 'ingress[0]', index: 0 };
+  const snapshot: PolicySnapshot = Object.assign(
+    Object.create(
+      denyAllSnapshot({
+        ipcache: { lookup: () => null },
+        labels: { labelsOf: (_: Identity) => [] },
+      }),
+    ),
+    {
+      revision: 7,
+      rules: [rule],
+      policyNames: ['default/api'],
+      endpoints: () => [],
+      shadow: null,
+    },
+  );
+  let level = 'info';
+  const backend: FakeBackend = {
+    errors: [],
+    drainCount: 0,
+    readiness: () => options.readiness ?? { isReady: true },
+    metrics: () => {
+      if (options.failing === true) throw new Error('secret detail');
+      return hub.merge(options.metrics ?? [], { listening: 1 });
+    },
+    snapshot: () => snapshot,
+    policyText: () => 'endpoint default/api\n',
+    explain: (question) =>
+      typeof question === 'object' && question !== null && 'port' in question
+        ? { kind: 'explanation', explanation: { verdict: 'deny', asked: question } }
+        : { kind: 'error', message: 'port must be a whole number' },
+    workers: () => [{ index: 0, state: 'listening', pid: 42, revision: 7, restartCount: 1 }],
+    listeners: () => [{ name: 'api', address: '127.0.0.1:15006' }],
+    drain: () => {
+      backend.drainCount++;
+    },
+    logLevel: () => level,
+    setLogLevel: (next) => {
+      if (!['debug', 'info'].includes(next)) return false;
+      level = next;
+      return true;
+    },
+    version: () => ({ sallyport: '1.2.3' }),
+    config: () => ({ workers: 1 }),
+    onError: (_where, error) => backend.errors.push(error),
+  };
+  return backend;
+}

@@ -5,6 +5,7 @@
 interface NativeParser {
   initialize(type: number, resource: object): void;
   execute(bytes: Buffer): number | (Error & { readonly code?: string });
+  finish(): unknown;
   close(): void;
   [callback: number]: (...args: never[]) => unknown;
 }
@@ -94,6 +95,8 @@ export function runLlhttp(stream: Buffer, kind: 'request' | 'response'): OracleR
     pendingTarget = '';
   };
   const outcome = parser.execute(stream);
+  // A response may be ended by the end of the connection.
+  if (kind === 'response' && typeof outcome === 'number') parser.finish();
   parser.close();
   return { messages, error: typeof outcome === 'number' ? '' : (outcome.code ?? outcome.message) };
 }

@@ -38,6 +38,8 @@ export class ResponseParser {
   #method = '';
   #isUpgradeAsked = false;
   #informationalCount = 0;
+  /** A response said that it was the last: none follows it (RFC 9112 9.6). */
+  #isClosing = false;
 
   constructor(options: ContentOptions) {
     this.#options = options;
@@ -64,7 +66,10 @@ export class ResponseParser {
     return this.#phase === IDLE;
   }
 
-  /** The next bytes answer a request of this method; only when idle. */
+  /**
+   * The next bytes answer a request of this method; only when idle. After a response that does not
+   * persist none is accepted any more: the caller connects anew.
+   */
   begin(requestMethod: string, isUpgradeAsked: boolean): void {
     if (this.#phase === DEAD) return;
     if (this.#phase !== IDLE) throw new Error('the response before this one is not complete');
@@ -80,7 +85,8 @@ export class ResponseParser {
     if (this.#phase === DEAD) return FAULT;
     this.offset = offset;
     if (offset >= chunk.length) return NEED_MORE;
-    if (this.#phase === IDLE || this.#phase === TUNNEL) return this.#fail('malformed-response');
+    const isAwaited = this.#phase === AWAITED || this.#phase === IN_HEAD;
+    if (!isAwaited || this.#isClosing) return this.#fail('malformed-response');
     this.#phase = IN_HEAD;
     return this.#nextHead(chunk, offset);
   }
@@ -136,6 +142,7 @@ export class ResponseParser {
     if (head.framing === 'chunked') this.#reader.beginChunked();
     else if (head.framing === 'close') this.#reader.beginUntilClose();
     else this.#reader.beginLength(head.framing === 'length' ? head.contentLength : 0);
+    this.#isClosing = !head.isPersistent;
     this.#phase = IN_CONTENT;
     return HEAD;
   }

@@ -38,6 +38,9 @@ export function readResponseHead(
   const isBare = status < 200 || status === 204;
   // RFC 9110 8.6, RFC 9112 6.1: neither field may stand here; a zero length says nothing wrong.
   if (isBare && declared !== FRAMING_NONE && declared !== 0) return 'malformed-response';
+  // HTTP/1.0 has no 1xx (RFC 9110 15.2), and nothing can follow what closes.
+  const isBroken = status < 200 && (scanner.isHttp10 || options.isClose);
+  if (isBroken) return 'malformed-response';
   if (status === SWITCHING_PROTOCOLS && !request.isUpgradeAsked) return 'unexpected-upgrade';
   const upgrade = status === SWITCHING_PROTOCOLS ? switchedTo(raw, scanner, options) : '';
   if (upgrade === null) return 'malformed-response';

@@ -251,6 +251,10 @@ describe('informational responses', () => {
       [200, false, true],
     ]);
   });
+  it('neither close nor come by HTTP/1.0', () => {
+    refuse(response('HTTP/1.1 100 x', 'Connection: close'), 'malformed-response');
+    refuse(response('HTTP/1.0 100 x'), 'malformed-response');
+  });
   it('are bounded in number', () => {
     const limits = { informationalResponseCountMax: 2 };
     expect(parse(`${hint}${hint}${ok('Content-Length: 0')}`, { limits }).fault).toBe('');
@@ -314,6 +318,21 @@ describe('several responses', () => {
   it.each(['x', '\r\n', ok()])('bytes after the end are a fault: %j', (more) => {
     const { messages, fault } = parse(`${ok('Content-Length: 1')}a${more}`);
     expect([messages.length, fault]).toEqual([1, 'malformed-response']);
+  });
+
+  it('none after one that closes', () => {
+    const requests = [{ method: 'GET' }, { method: 'GET' }];
+    for (const field of ['Connection: close', 'Connection: x, CLOSE']) {
+      const run = parse(`${ok('Content-Length: 0', field)}${ok('Content-Length: 0')}`, {
+        requests,
+      });
+      expect([run.messages.length, run.fault]).toEqual([1, 'malformed-response']);
+    }
+    const closed = parse(ok('Content-Length: 0', 'Connection: close'), {
+      requests,
+      isClosed: true,
+    });
+    expect(closed.fault).toBe('upstream-closed');
   });
 
   it('bytes before any request are a fault; a close is none', () => {

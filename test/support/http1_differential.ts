@@ -145,7 +145,8 @@ function compareResponses(stream: string): Comparison {
     const difference =
       messages.length === 1
         ? (compareResponse(message, messages[0]) ??
-          compareLines(message.head.lines(), messages[0]?.fields ?? []))
+          compareLines(sentLinesOf(message), messages[0]?.fields ?? []) ??
+          compareKeepAlive(message.head, messages[0]))
         : `${messages.length} responses`;
     if (difference !== null) {
       return { accepted, what: `as forwarded: response ${i}: ${difference} (${error})` };
@@ -167,6 +168,20 @@ function compareResponse(
   if (!isComplete) return null;
   const body = head.framing === 'chunked' ? dechunk(ours.content) : ours.content;
   return body === theirs.body ? null : `content ${JSON.stringify(theirs.body)}`;
+}
+
+/** What the client is told about the connection is what the upstream meant. */
+function compareKeepAlive(
+  head: Http1ResponseHead,
+  theirs: OracleMessage | undefined,
+): string | null {
+  if (head.isInformational || head.isPersistent === theirs?.isKeptAlive) return null;
+  return `keep-alive ${theirs?.isKeptAlive}`;
+}
+
+function sentLinesOf(message: RunMessage<Http1ResponseHead>): readonly string[] {
+  const raw = Buffer.from(message.sent, 'latin1');
+  return readLines(raw, message.sent.indexOf('\r\n') + 2);
 }
 
 function readLinesOf(head: Http1ResponseHead): readonly string[] {

@@ -38,13 +38,17 @@ export function serialiseRequestHead(
   return write(`${checkedToken(head.method)} ${head.path} ${head.version}`, lines);
 }
 
-/** The head as it goes downstream, always as HTTP/1.1; with `connection: close` when closing. */
+/**
+ * The head as it goes downstream, always as HTTP/1.1; with `connection: close` when closing, and when
+ * an HTTP/1.0 upstream meant that by saying nothing.
+ */
 export function serialiseResponseHead(
   head: Http1ResponseHead,
   options: { readonly isClosing: boolean },
 ): Buffer {
   let lines = head.lines();
-  if (options.isClosing && !head.isInformational && !isCloseSaid(lines)) {
+  const isClosing = options.isClosing || (head.version === 'HTTP/1.0' && !head.isPersistent);
+  if (isClosing && !head.isInformational && !isCloseSaid(lines)) {
     lines = applyMutations(lines, CLOSING);
   }
   return write(`HTTP/1.1 ${head.status} ${checkedReason(head.reasonPhrase)}`, lines);

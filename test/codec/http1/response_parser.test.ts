@@ -191,6 +191,9 @@ describe('content', () => {
     expect(parse(old('Content-Length: 0')).messages[0]?.head.isPersistent).toBe(false);
     const kept = parse(old('Content-Length: 0', 'Connection: keep-alive')).messages[0]?.head;
     expect(kept?.isPersistent).toBe(true);
+    expect(parse(old('Content-Length: 0')).messages[0]?.sent).toBe(
+      ok('Content-Length: 0', 'connection: close'),
+    );
     expect(parse(`${old()}hello`, { isClosed: true }).messages[0]?.content).toBe('hello');
   });
 

@@ -82,6 +82,11 @@ export const FAULTS = {
     'the connection spent its budget of frames that only cost us work',
   ),
   'target-too-long': fault('downstream', 414, 'the request target is longer than targetBytesMax'),
+  'escaped-slash': fault(
+    'downstream',
+    307,
+    'the path holds %2F or %5C: the client is sent to the unescaped path, which is judged then',
+  ),
   'head-too-large': fault(
     'downstream',
     431,
@@ -100,6 +105,7 @@ export const FAULTS = {
     400,
     'the first bytes are of no protocol that can be judged',
   ),
+  'http2-not-supported': fault('downstream', 0, 'HTTP/2, which this version does not relay'),
   'downstream-closed': fault('downstream', 0, 'the client closed before the response was complete'),
   'downstream-reset': fault('downstream', 0, 'the client reset the connection'),
 

@@ -10,7 +10,7 @@ import type { Limits } from '../model/limits.ts';
 import { type EndpointPolicy, NO_L7, type PortPolicy, type PortRule, portPolicies } from './ast.ts';
 import type { CompiledRule } from './compiled_rule.ts';
 import { splitPorts } from './port_ranges.ts';
-import { DENY_PORT, PortTable, type PortTableOptions } from './port_table.ts';
+import { DENY_PORT, NO_POLICY_PORT, PortTable, type PortTableOptions } from './port_table.ts';
 import type { RegexEngine } from './regex.ts';
 import { type CompileProblem, RuleCompiler } from './rule_compiler.ts';
 import { orderRules, passProblem } from './rule_order.ts';
@@ -215,7 +215,8 @@ class Endpoint implements CompiledEndpoint {
   }
 
   port(direction: Direction, protocol: Protocol, port: Port): CompiledPort {
-    return this.#directions?.[direction].get(protocol)?.find(port) ?? DENY_PORT[direction];
+    if (this.#directions === null) return NO_POLICY_PORT[direction];
+    return this.#directions[direction].get(protocol)?.find(port) ?? DENY_PORT[direction];
   }
 
   tables(direction: Direction): DirectionTables {

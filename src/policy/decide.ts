@@ -22,16 +22,19 @@ import { matchFqdnName, matchFqdnPattern } from './fqdn_pattern.ts';
 import { HeaderEdits, runHeaderMatch } from './header_match.ts';
 import { CandidateLists } from './http_index.ts';
 import { ALLOW_PERMIT } from './permit.ts';
+import { NO_POLICY_PORT } from './port_table.ts';
 import { MATCH_FAILED, MATCH_YES } from './regex.ts';
 import type { RemoteView } from './snapshot.ts';
 import { evaluateMatcher, type HeadView } from './value_match.ts';
 import { View } from './view.ts';
 
+export const DENY_NO_POLICY = denyDecision('network', 'no-policy', null);
 export const DENY_NO_PORT_RULE = denyDecision('network', 'no-port-rule', null);
 export const DENY_REMOTE = denyDecision('network', 'remote-not-allowed', null);
 export const DENY_SNI = denyDecision('network', 'sni-not-allowed', null);
 export const DENY_NO_HTTP_RULE = denyDecision('http', 'no-http-rule-matched', null);
 export const DENY_NO_DNS_RULE = denyDecision('dns', 'no-dns-rule-matched', null);
+export const DENY_NOT_JUDGEABLE = denyDecision('network', 'not-judgeable', null);
 export const DENY_OUT_OF_MEMORY = denyDecision('http', 'regex-out-of-memory', null);
 export const DENY_INTERNAL = denyDecision('network', 'internal-error', null);
 const ALLOW_HTTP_UNCONDITIONAL = allowDecision('http', null);
@@ -97,6 +100,7 @@ export function acceptsServerName(rule: CompiledRule, serverName: string): boole
 
 /** Why no rule gave a verdict, as precisely as it can be said. */
 function networkDenial(view: View): DenyDecision {
+  if (view.port === NO_POLICY_PORT[view.port.direction]) return DENY_NO_POLICY;
   if (view.port.rules.length === 0) return DENY_NO_PORT_RULE;
   if (view.rules.length === 0) return DENY_REMOTE;
   return view.hasServerNames ? DENY_SNI : DENY_REMOTE;

@@ -108,6 +108,12 @@ export class PortRules implements CompiledPort {
 
 const DENY_OPTIONS = { protocol: 'TCP', viewCountMax: 1, regexEngine: noEngine() } as const;
 
+/** The endpoint is not known at all: deny, too, and say so. */
+export const NO_POLICY_PORT: Readonly<Record<Direction, PortRules>> = {
+  ingress: denyPort('ingress'),
+  egress: denyPort('egress'),
+};
+
 /** No rule covers the port: deny, by the same code that allows. */
 export const DENY_PORT: Readonly<Record<Direction, PortRules>> = {
   ingress: denyPort('ingress'),

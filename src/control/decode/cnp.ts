@@ -158,12 +158,12 @@ function decodeDefaultDeny(
   rules: readonly DirectionRule[],
 ): Readonly<Record<Direction, boolean>> {
   const fields = field === undefined ? null : context.reader.object(field, ['ingress', 'egress']);
-  const valueOf = (direction: Direction): boolean => {
+  const isOn = (direction: Direction): boolean => {
     const given = fields?.get(direction);
     const value = given === undefined ? null : context.reader.boolean(given);
     return value ?? rules.some((rule) => rule.direction === direction);
   };
-  return { ingress: valueOf('ingress'), egress: valueOf('egress') };
+  return { ingress: isOn('ingress'), egress: isOn('egress') };
 }
 
 function checkTexts(context: DocumentContext, fields: Fields): void {

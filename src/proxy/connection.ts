@@ -1,0 +1,393 @@
+/**
+ * One downstream connection through its stages: PROXY header (when the listener wants one), resolve,
+ * register, detect, and then a relay or a tunnel. An exception in it ends it and nothing else.
+ */
+import type { Socket } from 'node:net';
+import { detectProtocol } from '../codec/detect.ts';
+import { parseProxyHeader } from '../codec/proxy_protocol.ts';
+import { parseClientHello } from '../codec/tls_hello.ts';
+import type { ConnectionMeta } from '../model/connection_meta.ts';
+import type { Decision, Permit } from '../model/decision.ts';
+import type { Fault } from '../model/fault.ts';
+import type { CloseCause } from '../model/record.ts';
+import { DENY_NOT_JUDGEABLE } from '../policy/decide.ts';
+import { DRY_RUN_PERMIT } from '../policy/permit.ts';
+import { Http1Relay } from './http1_relay.ts';
+import { faultReply } from './local_reply.ts';
+import type { ListenerOptions } from './options.ts';
+import { PolicySubject } from './policy_subject.ts';
+import type { RegisteredConnection, Registry } from './registry.ts';
+import { RequestLife } from './request_life.ts';
+import { type Ends, resolveMeta } from './resolve.ts';
+import type { Shared } from './shared.ts';
+import { TlsRelay } from './tls_relay.ts';
+
+const NOTHING = Buffer.alloc(0);
+
+const STAGE_PROXY_HEADER = 0;
+const STAGE_DETECT = 1;
+const STAGE_RELAY = 2;
+/** Closing: what was written may still be unread, what comes is dropped. */
+const STAGE_LINGER = 3;
+const STAGE_CLOSED = 4;
+
+export interface ConnectionContext {
+  readonly id: number;
+  readonly socket: Socket;
+  readonly ends: Ends;
+  readonly listener: ListenerOptions;
+  readonly shared: Shared;
+  readonly registry: Registry;
+}
+
+/** What a connection becomes once its protocol is known. */
+export interface Relay {
+  onDownstreamData(chunk: Buffer): void;
+  onDownstreamDrain(): void;
+  onDownstreamEnd(): void;
+  onDownstreamGone(isReset: boolean): void;
+  expire(nowMs: number): void;
+  /** Closed by a changed policy; true when that made a record. */
+  reject(decision: Decision): boolean;
+  drain(): void;
+  cut(): void;
+  internalError(error: unknown): void;
+}
+
+export class Connection implements RegisteredConnection {
+  readonly #context: ConnectionContext;
+  readonly #socket: Socket;
+  readonly #acceptedMs: number;
+  #stage: number;
+  #first: Buffer = NOTHING;
+  #meta: ConnectionMeta;
+  #subject: PolicySubject;
+  #relay: Relay | null = null;
+  #lingerUntilMs = 0;
+  #wasReset = false;
+
+  constructor(context: ConnectionContext) {
+    const { listener, shared, socket } = context;
+    this.#context = context;
+    this.#socket = socket;
+    this.#acceptedMs = this.#nowMs();
+    this.#meta = this.#resolve(context.ends);
+    this.#subject = new PolicySubject(this.#meta, shared.options.currentSnapshot);
+    this.#stage =
+      listener.destination.kind === 'proxy-protocol' ? STAGE_PROXY_HEADER : STAGE_DETECT;
+  }
+
+  /** Registered before the first decision, so that no policy change is missed. */
+  start(): void {
+    const { registry, listener, shared } = this.#context;
+    registry.add(this);
+    shared.options.recorder.connectionOpened(listener.name);
+    this.#listen();
+    if (this.#stage === STAGE_DETECT) this.#refuseEarly();
+  }
+
+  /** Answers 503 without looking at the connection: the process comes first. */
+  refuseOverloaded(): void {
+    this.#context.registry.add(this);
+    this.#context.shared.options.recorder.connectionOpened(this.#meta.listener);
+    this.#listen();
+    this.#replyAndClose('overloaded', 'overloaded');
+  }
+
+  // --- stages
+
+  #listen(): void {
+    const socket = this.#socket;
+    socket.on('data', (chunk: Buffer) => this.#guard(() => this.#onData(chunk)));
+    socket.on('drain', () => this.#guard(() => this.#relay?.onDownstreamDrain()));
+    socket.on('end', () => this.#guard(() => this.#onEnd()));
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.#wasReset = error.code === 'ECONNRESET' || error.code === 'EPIPE';
+    });
+    socket.on('close', () => this.#guard(() => this.#onClose()));
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#stage === STAGE_RELAY) {
+      this.#relay?.onDownstreamData(chunk);
+    } else if (this.#stage < STAGE_RELAY) {
+      this.#first = this.#first.length === 0 ? chunk : Buffer.concat([this.#first, chunk]);
+      if (this.#stage === STAGE_PROXY_HEADER) this.#readProxyHeader();
+      if (this.#stage === STAGE_DETECT && this.#first.length > 0) this.#detect();
+    }
+  }
+
+  #readProxyHeader(): void {
+    const { proxyProtocolBytesMax } = this.#limits();
+    const header = parseProxyHeader(this.#first, proxyProtocolBytesMax);
+    if (header.kind === 'need-more') return;
+    if (header.kind === 'malformed') {
+      this.#refuse('malformed-proxy-protocol', null);
+      return;
+    }
+    this.#first = this.#first.subarray(header.byteLength);
+    if (header.kind === 'proxied') {
+      this.#meta = this.#resolve({ source: header.source, destination: header.destination });
+      this.#subject = new PolicySubject(this.#meta, this.#context.shared.options.currentSnapshot);
+    } else if (this.#context.listener.upstream.kind === 'original-destination') {
+      // LOCAL names no original destination, so there is nowhere to go.
+      this.#refuse('no-destination', null);
+      return;
+    }
+    this.#stage = STAGE_DETECT;
+    this.#refuseEarly();
+  }
+
+  /** What no server name could change is refused without waiting for a byte. */
+  #refuseEarly(): void {
+    const decision = this.#subject.judgeConnection();
+    if (decision.verdict === 'allow' || this.#isDryRun()) return;
+    const { reason } = decision;
+    const isCertain =
+      reason === 'no-policy' || reason === 'no-port-rule' || reason === 'remote-not-allowed';
+    if (isCertain) this.#refuse(null, decision);
+  }
+
+  #detect(): void {
+    const protocol = detectProtocol(this.#first);
+    switch (protocol) {
+      case 'need-more':
+        return;
+      case 'http1':
+        this.#startHttp1();
+        return;
+      case 'tls':
+        this.#readClientHello();
+        return;
+      case 'http2':
+        this.#refuse('http2-not-supported', null);
+        return;
+      default:
+        this.#replyAndClose('unknown-protocol', 'fault');
+    }
+  }
+
+  #startHttp1(): void {
+    const decision = this.#subject.judgeConnection();
+    if (decision.verdict === 'deny' && !this.#isDryRun()) {
+      this.#refuse(null, decision);
+      return;
+    }
+    const first = this.#takeFirst();
+    this.#relay = new Http1Relay({
+      ...this.#lifeContext(),
+      shared: this.#context.shared,
+      downstream: this.#socket,
+      subject: this.#subject,
+      onClose: (cause, how) => this.#finish(cause, how),
+    });
+    this.#stage = STAGE_RELAY;
+    this.#relay.onDownstreamData(first);
+  }
+
+  #readClientHello(): void {
+    const hello = parseClientHello(this.#first);
+    if (hello.kind === 'need-more') {
+      if (this.#first.length > this.#limits().detectBytesMax) {
+        this.#refuse('malformed-client-hello', null);
+      }
+      return;
+    }
+    if (hello.kind === 'malformed') {
+      this.#refuse('malformed-client-hello', null);
+      return;
+    }
+    this.#subject.serverName = hello.serverName;
+    const decision = this.#subject.judgeConnection();
+    if (decision.verdict === 'deny' && !this.#isDryRun()) this.#refuse(null, decision);
+    // HTTP rules cannot be judged inside of TLS: nothing passes, dry-run or not.
+    else if (this.#subject.hasHttpRules) this.#refuse(null, DENY_NOT_JUDGEABLE);
+    else this.#startTls(decision.permit ?? DRY_RUN_PERMIT, decision);
+  }
+
+  #startTls(permit: Permit, decision: Decision): void {
+    const first = this.#takeFirst();
+    const life = this.#newLife(decision);
+    life.isDryRun = decision.verdict === 'deny';
+    this.#relay = new TlsRelay({
+      permit,
+      life,
+      meta: this.#meta,
+      shared: this.#context.shared,
+      downstream: this.#socket,
+      onClose: (cause, how) => this.#finish(cause, how),
+    });
+    this.#stage = STAGE_RELAY;
+    this.#relay.onDownstreamData(first);
+  }
+
+  #takeFirst(): Buffer {
+    const first = this.#first;
+    this.#first = NOTHING;
+    return first;
+  }
+
+  // --- endings
+
+  /** Refused before its first request: one record, a reset, and not a byte to anybody. */
+  #refuse(fault: Fault | null, decision: Decision | null): void {
+    this.#newLife(decision).finish(fault);
+    this.#finish(fault === null ? 'denied' : 'fault', 'reset');
+  }
+
+  #replyAndClose(fault: Fault, cause: CloseCause): void {
+    const life = this.#newLife(null);
+    const reply = faultReply(fault, {
+      isGrpc: false,
+      isHeadMethod: false,
+      isClosing: true,
+      location: '',
+    });
+    this.#socket.write(reply.bytes);
+    life.status = reply.status;
+    life.responseSource = 'local';
+    life.bytesOut = reply.bytes.length;
+    life.finish(fault);
+    this.#finish(cause, 'linger');
+  }
+
+  /** linger: our FIN is sent, and what the client still sends is read and dropped for a while. */
+  #finish(cause: CloseCause, how: 'linger' | 'reset' | 'destroy'): void {
+    if (this.#stage >= STAGE_LINGER) return;
+    this.#relay = null;
+    this.#first = NOTHING;
+    const { recorder } = this.#context.shared.options;
+    recorder.connectionClosed(this.#meta.listener, cause);
+    if (how === 'linger' && !this.#socket.destroyed) {
+      this.#stage = STAGE_LINGER;
+      this.#lingerUntilMs = this.#nowMs() + this.#limits().delayedCloseTimeoutMs;
+      this.#socket.end();
+      this.#socket.resume();
+      if (this.#socket.readableEnded) this.#endLinger();
+      return;
+    }
+    this.#stage = STAGE_CLOSED;
+    this.#context.registry.delete(this);
+    if (how === 'reset') this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
+  }
+
+  #endLinger(): void {
+    // Not destroyed before our own bytes are out: destroy drops what is not yet written.
+    if (this.#socket.writableFinished) this.#socket.destroy();
+    else this.#socket.once('finish', () => this.#socket.destroy());
+  }
+
+  #onEnd(): void {
+    if (this.#stage === STAGE_RELAY) this.#relay?.onDownstreamEnd();
+    else if (this.#stage === STAGE_LINGER) this.#endLinger();
+    else if (this.#stage < STAGE_RELAY) this.#endBeforeRelay();
+  }
+
+  #onClose(): void {
+    if (this.#stage === STAGE_RELAY) this.#relay?.onDownstreamGone(this.#wasReset);
+    else if (this.#stage < STAGE_RELAY) this.#endBeforeRelay();
+    this.#stage = STAGE_CLOSED;
+    this.#context.registry.delete(this);
+  }
+
+  /** A connection that brought nothing is no request; one that brought half a hello is a record. */
+  #endBeforeRelay(): void {
+    if (this.#first.length > 0) this.#newLife(null).finish('downstream-closed');
+    this.#finish('downstream-closed', 'destroy');
+  }
+
+  // --- from the registry
+
+  expire(nowMs: number): void {
+    this.#guard(() => {
+      if (this.#stage === STAGE_RELAY) this.#relay?.expire(nowMs);
+      else if (this.#stage === STAGE_LINGER) {
+        if (nowMs >= this.#lingerUntilMs) this.#socket.destroy();
+      } else if (this.#stage < STAGE_RELAY) this.#expireBeforeRelay(nowMs);
+    });
+  }
+
+  #expireBeforeRelay(nowMs: number): void {
+    const { proxyProtocolTimeoutMs, detectTimeoutMs } = this.#limits();
+    const isHeader = this.#stage === STAGE_PROXY_HEADER;
+    if (nowMs < this.#acceptedMs + (isHeader ? proxyProtocolTimeoutMs : detectTimeoutMs)) return;
+    this.#newLife(null).finish(isHeader ? 'proxy-protocol-timeout' : 'detect-timeout');
+    this.#finish('timeout', 'destroy');
+  }
+
+  policyChanged(): void {
+    this.#guard(() => {
+      // Before the protocol is known nothing was let through, and the decision is still to come.
+      if (this.#stage !== STAGE_RELAY || this.#isDryRun()) return;
+      const decision = this.#subject.judgeConnection();
+      const isJudgeable = this.#subject.serverName === '' || !this.#subject.hasHttpRules;
+      if (decision.verdict === 'allow' && isJudgeable) return;
+      const denial = decision.verdict === 'deny' ? decision : DENY_NOT_JUDGEABLE;
+      const isRecorded = this.#relay?.reject(denial) ?? false;
+      if (!isRecorded) this.#newLife(denial).finish('policy-changed');
+    });
+  }
+
+  drain(): void {
+    this.#guard(() => {
+      if (this.#stage === STAGE_RELAY) this.#relay?.drain();
+      else if (this.#stage < STAGE_RELAY) this.#finish('drained', 'linger');
+    });
+  }
+
+  cut(): void {
+    this.#guard(() => {
+      this.#relay?.cut();
+      this.#finish('drained', 'destroy');
+      this.#socket.destroy();
+    });
+  }
+
+  // --- helpers
+
+  /** The edge at which a bug of ours ends this connection only. */
+  #guard(task: () => void): void {
+    try {
+      task();
+    } catch (error) {
+      if (this.#relay === null) {
+        this.#context.shared.options.recorder.internalError('connection', error);
+        this.#finish('fault', 'reset');
+      } else {
+        this.#relay.internalError(error);
+      }
+    }
+  }
+
+  #resolve(ends: Ends): ConnectionMeta {
+    const { id, listener, shared } = this.#context;
+    return resolveMeta(id, ends, { options: listener, snapshot: shared.options.currentSnapshot() });
+  }
+
+  #newLife(decision: Decision | null): RequestLife {
+    const life = new RequestLife(this.#lifeContext(), this.#acceptedMs);
+    life.decision = decision;
+    life.shadowDecision = decision === null ? null : this.#subject.shadowConnection();
+    life.policyRevision = this.#subject.revision;
+    life.serverName = this.#subject.serverName;
+    return life;
+  }
+
+  #lifeContext() {
+    const { recorder, platform } = this.#context.shared.options;
+    return { meta: this.#meta, recorder, clock: platform.clock };
+  }
+
+  #limits() {
+    return this.#context.shared.options.limits;
+  }
+
+  #isDryRun(): boolean {
+    return this.#context.shared.options.behaviour.isDryRun;
+  }
+
+  #nowMs(): number {
+    return this.#context.shared.options.platform.clock.nowMs();
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * The data plane of one process: listeners, the registry of connections, policy changes, overload and
+ * drain. It is given the snapshot in force and a recorder; it knows nothing of files, processes or
+ * configuration.
+ */
+import type { BoundListener } from './listener.ts';
+import { Listener } from './listener.ts';
+import type { DataPlaneOptions } from './options.ts';
+import { Registry } from './registry.ts';
+import type { Shared } from './shared.ts';
+
+export class DataPlane {
+  readonly #options: DataPlaneOptions;
+  readonly #shared: Shared;
+  readonly #registry: Registry;
+  readonly #listeners: readonly Listener[];
+  #connectionCount = 0;
+
+  constructor(options: DataPlaneOptions) {
+    const { platform, limits } = options;
+    this.#options = options;
+    this.#shared = { options, isDraining: false, isOverloaded: false };
+    this.#registry = new Registry({
+      timers: platform.timers,
+      nowMs: () => platform.clock.nowMs(),
+      sweepIntervalMs: limits.sweepIntervalMs,
+      onSweep: () => this.#sampleMemory(),
+    });
+    this.#listeners = options.listeners.map(
+      (listener) =>
+        new Listener({
+          options: listener,
+          shared: this.#shared,
+          registry: this.#registry,
+          nextConnectionId: () => ++this.#connectionCount,
+        }),
+    );
+  }
+
+  /** Rejects with the first error; then nothing is left listening. */
+  async start(): Promise<readonly BoundListener[]> {
+    const bound: BoundListener[] = [];
+    try {
+      for (const listener of this.#listeners) bound.push(await listener.listen());
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
+    return bound;
+  }
+
+  /** Open downstream connections, those that are only waiting for their last bytes included. */
+  get connectionCount(): number {
+    return this.#registry.size;
+  }
+
+  /** After a swap: connections that are no longer allowed at L3/L4 are closed at once. */
+  policyChanged(): void {
+    this.#registry.policyChanged();
+  }
+
+  /** Stops accepting, lets what is in flight finish, cuts the rest at `drainTimeoutMs`. */
+  async drain(): Promise<void> {
+    this.#shared.isDraining = true;
+    for (const listener of this.#listeners) listener.close();
+    this.#registry.drain();
+    const { timers } = this.#options.platform;
+    const cancel = timers.after(this.#options.limits.drainTimeoutMs, () => this.#registry.cut());
+    await this.#registry.empty();
+    cancel();
+    this.#registry.stop();
+  }
+
+  /** Everything is closed now. */
+  stop(): void {
+    this.#shared.isDraining = true;
+    for (const listener of this.#listeners) listener.close();
+    this.#registry.cut();
+    this.#registry.stop();
+  }
+
+  #sampleMemory(): void {
+    const bytes = process.memoryUsage.rss();
+    this.#shared.isOverloaded = bytes >= this.#options.limits.memoryBytesMax;
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * The facts of one HTTP/1.1 exchange while it lasts: the request, how much of it and of its response
+ * has passed, and what must happen when it is over. Plain state; `http1_relay.ts` owns the control
+ * flow.
+ */
+import type { Http1RequestHead } from '../codec/http1/request_head.ts';
+import type { RequestLife } from './request_life.ts';
+
+export class Http1Exchange {
+  readonly head: Http1RequestHead;
+  readonly life: RequestLife;
+  /** The head as it was sent upstream, for the one retry; empty when none is allowed. */
+  sentHead: Buffer | null = null;
+  retryCount = 0;
+  isRequestComplete = false;
+  /** The final response head has been sent downstream. */
+  isResponseStarted = false;
+  isResponseComplete = false;
+  /** Anything of the response was read, an informational head included. */
+  hasResponseBytes = false;
+  /** After this exchange both connections are closed. */
+  isClosing = false;
+  /** Answered here: what is left of the request is read and dropped. */
+  isDiscarding = false;
+  discardedBytes = 0;
+
+  constructor(head: Http1RequestHead, life: RequestLife) {
+    this.head = head;
+    this.life = life;
+    this.isClosing = !head.isPersistent;
+  }
+
+  /** RFC 9110 9.2.2, and without content, so that nothing has to be kept to send it again. */
+  get isRetryable(): boolean {
+    return (
+      this.head.framing === 'none' && this.head.upgrade === '' && IDEMPOTENT.has(this.head.method)
+    );
+  }
+}
+
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);

@@ -1,0 +1,118 @@
+/**
+ * hot path
+ *
+ * The reading half of the HTTP/1.1 relay: bytes of the client → events of one request at a time. What
+ * belongs to later requests (or to a tunnel that is not open yet) is held back, bounded, until the
+ * relay is ready for it.
+ */
+import type { Socket } from 'node:net';
+import { CONTENT, FAULT, HEAD, MESSAGE_END } from '../codec/http1/events.ts';
+import type { Http1RequestHead } from '../codec/http1/request_head.ts';
+import { RequestParser, type RequestParserOptions } from '../codec/http1/request_parser.ts';
+import type { Fault } from '../model/fault.ts';
+
+export interface IntakeEvents {
+  onRequestHead(head: Http1RequestHead): void;
+  onRequestContent(content: Buffer): void;
+  onRequestEnd(): void;
+  onRequestFault(fault: Fault): void;
+  /** True while one request is complete and not yet answered: the next bytes wait. */
+  isBusy(): boolean;
+  isOver(): boolean;
+  /** Bytes that wait are more than may wait: true when the relay took care of it. */
+  onHeld(byteLength: number): boolean;
+  onIntakeError(error: unknown): void;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+export class Http1Intake {
+  readonly #parser: RequestParser;
+  readonly #downstream: Socket;
+  readonly #events: IntakeEvents;
+  readonly #heldBytesMax: number;
+  #held: Buffer = NOTHING;
+  /** When the first byte of a head that is not complete came; 0 when there is none. */
+  headStartedMs = 0;
+
+  constructor(
+    downstream: Socket,
+    events: IntakeEvents,
+    options: RequestParserOptions & { readonly heldBytesMax: number },
+  ) {
+    this.#parser = new RequestParser(options);
+    this.#downstream = downstream;
+    this.#events = events;
+    this.#heldBytesMax = options.heldBytesMax;
+  }
+
+  get isInHead(): boolean {
+    return this.#parser.isInHead;
+  }
+
+  /** Between requests, not a byte of a next one seen. */
+  get isIdle(): boolean {
+    return this.#parser.isIdle && this.#held.length === 0;
+  }
+
+  /** Bytes of the client, in order. */
+  take(chunk: Buffer, nowMs: number): void {
+    // What is held comes first, also when its turn is only a microtask away.
+    if (this.#held.length > 0 || this.#events.isBusy()) this.#hold(chunk);
+    else this.#read(chunk, nowMs);
+  }
+
+  /** The relay is ready for the next request. Deferred, so that pipelining cannot grow the stack. */
+  proceed(nowMs: number): void {
+    if (this.#held.length === 0) this.#downstream.resume();
+    else queueMicrotask(() => this.#readHeld(nowMs));
+  }
+
+  /** Everything that waits, for a tunnel. */
+  takeHeld(): Buffer {
+    const held = this.#held;
+    this.#held = NOTHING;
+    this.#downstream.resume();
+    return held;
+  }
+
+  #readHeld(nowMs: number): void {
+    if (this.#events.isOver() || this.#events.isBusy()) return;
+    const held = this.#held;
+    this.#held = NOTHING;
+    try {
+      this.#downstream.resume();
+      this.#read(held, nowMs);
+    } catch (error) {
+      this.#events.onIntakeError(error);
+    }
+  }
+
+  #hold(chunk: Buffer): void {
+    this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    if (this.#events.onHeld(this.#held.length)) return;
+    if (this.#held.length > this.#heldBytesMax) this.#downstream.pause();
+  }
+
+  #read(chunk: Buffer, nowMs: number): void {
+    const parser = this.#parser;
+    let offset = 0;
+    for (;;) {
+      const event = parser.next(chunk, offset);
+      offset = parser.offset;
+      if (event === HEAD) this.#events.onRequestHead(parser.head);
+      else if (event === CONTENT) this.#events.onRequestContent(parser.content);
+      else if (event === MESSAGE_END) this.#events.onRequestEnd();
+      else if (event === FAULT) this.#events.onRequestFault(parser.fault);
+      else break;
+      if (event === HEAD) this.headStartedMs = 0;
+      if (this.#events.isOver()) return;
+      if (event === FAULT) break;
+      if (this.#events.isBusy()) {
+        if (offset < chunk.length) this.#hold(chunk.subarray(offset));
+        break;
+      }
+    }
+    if (this.headStartedMs === 0 && parser.isInHead) this.headStartedMs = nowMs;
+  }
+}

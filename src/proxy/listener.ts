@@ -1,0 +1,99 @@
+/**
+ * The accept stage: one bound socket. Every connection that it takes becomes a `Connection`; when the
+ * process is at its bounds the connection is told so and closed.
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import { parseIp, type SocketAddress } from '../model/address.ts';
+import { parsePort } from '../model/identity.ts';
+import { Connection } from './connection.ts';
+import type { ListenerOptions } from './options.ts';
+import type { Registry } from './registry.ts';
+import { socketEnds } from './resolve.ts';
+import type { Shared } from './shared.ts';
+
+/** TCP_KEEPIDLE as cilium-envoy sets it on accepted sockets. */
+const KEEP_ALIVE_DELAY_MS = 300_000;
+
+export interface BoundListener {
+  readonly name: string;
+  readonly address: SocketAddress;
+}
+
+export interface ListenerContext {
+  readonly options: ListenerOptions;
+  readonly shared: Shared;
+  readonly registry: Registry;
+  readonly nextConnectionId: () => number;
+}
+
+export class Listener {
+  readonly #context: ListenerContext;
+  readonly #server: Server;
+
+  constructor(context: ListenerContext) {
+    this.#context = context;
+    this.#server = createServer(
+      {
+        allowHalfOpen: true,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
+        highWaterMark: context.shared.options.limits.bufferBytesMax,
+      },
+      (socket) => this.#accept(socket),
+    );
+  }
+
+  /** Rejects with the system's error when the address cannot be bound. */
+  listen(): Promise<BoundListener> {
+    const { address, isPortShared, name } = this.#context.options;
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(
+        { host: address.ip, port: address.port, reusePort: isPortShared, ipv6Only: true },
+        () => {
+          this.#server.off('error', reject);
+          // An accept that fails (no file descriptor left) must not end the process.
+          this.#server.on('error', (error) =>
+            this.#context.shared.options.recorder.internalError('accept', error),
+          );
+          resolve({ name, address: this.#boundAddress() });
+        },
+      );
+    });
+  }
+
+  /** No further connection is accepted; those that are open stay. */
+  close(): void {
+    this.#server.close();
+  }
+
+  #accept(socket: Socket): void {
+    const { shared, registry, options } = this.#context;
+    const ends = socketEnds(socket, options);
+    if (ends === null) {
+      socket.destroy();
+      return;
+    }
+    const connection = new Connection({
+      id: this.#context.nextConnectionId(),
+      socket,
+      ends,
+      listener: options,
+      shared,
+      registry,
+    });
+    const { connectionCountMax } = shared.options.limits;
+    if (registry.size >= connectionCountMax || shared.isOverloaded) connection.refuseOverloaded();
+    else connection.start();
+  }
+
+  #boundAddress(): SocketAddress {
+    const bound = this.#server.address();
+    if (bound === null || typeof bound === 'string') throw new Error('the listener is not bound');
+    const ip = parseIp(bound.address);
+    const port = parsePort(bound.port);
+    if (ip === null || port === null) throw new Error('the bound address cannot be read');
+    return { ip: ip.text, family: ip.family, port };
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * One request from its first byte to its record. Whatever happens to it, `finish` is called once, and
+ * once only makes the record.
+ */
+import type { ConnectionMeta } from '../model/connection_meta.ts';
+import type { Decision } from '../model/decision.ts';
+import type { Fault } from '../model/fault.ts';
+import type { FlowVerdict, Recorder, RequestRecord, ResponseSource } from '../model/record.ts';
+import type { RequestHead } from '../model/request_head.ts';
+import type { Clock } from '../platform/platform.ts';
+
+export interface LifeContext {
+  readonly meta: ConnectionMeta;
+  readonly recorder: Recorder;
+  readonly clock: Clock;
+}
+
+export class RequestLife {
+  readonly #context: LifeContext;
+  readonly #startedAtMs: number;
+  /** Of the monotonic clock. */
+  readonly startedMs: number;
+  head: RequestHead | null = null;
+  decision: Decision | null = null;
+  shadowDecision: Decision | null = null;
+  isDryRun = false;
+  policyRevision = 0;
+  serverName = '';
+  status = 0;
+  grpcStatus: number | null = null;
+  responseSource: ResponseSource = 'none';
+  bytesIn = 0;
+  bytesOut = 0;
+  overheadMs = 0;
+  #isFinished = false;
+
+  constructor(context: LifeContext, startedMs: number) {
+    this.#context = context;
+    this.startedMs = startedMs;
+    this.#startedAtMs = context.clock.wallMs() - (context.clock.nowMs() - startedMs);
+  }
+
+  get isFinished(): boolean {
+    return this.#isFinished;
+  }
+
+  /** `fault` null: it went as decided. */
+  finish(fault: Fault | null): void {
+    if (this.#isFinished) return;
+    this.#isFinished = true;
+    this.#context.recorder.record(this.#record(fault));
+  }
+
+  #record(fault: Fault | null): RequestRecord {
+    return {
+      meta: this.#context.meta,
+      verdict: this.#verdict(fault),
+      decision: this.decision,
+      shadowDecision: this.shadowDecision,
+      isDryRun: this.isDryRun,
+      policyRevision: this.policyRevision,
+      head: this.head,
+      fault,
+      status: this.status,
+      responseSource: this.responseSource,
+      grpcStatus: this.grpcStatus,
+      serverName: this.serverName,
+      bytesIn: this.bytesIn,
+      bytesOut: this.bytesOut,
+      startedAtMs: this.#startedAtMs,
+      durationMs: this.#context.clock.nowMs() - this.startedMs,
+      overheadMs: this.overheadMs,
+    };
+  }
+
+  #verdict(fault: Fault | null): FlowVerdict {
+    if (fault === 'policy-changed') return 'denied';
+    if (fault !== null) return 'error';
+    return this.decision?.verdict === 'deny' && !this.isDryRun ? 'denied' : 'forwarded';
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * A TLS connection whose server name was judged, on a port without HTTP rules: passed through as it
+ * is. One record for the whole connection.
+ */
+import type { Socket } from 'node:net';
+import type { ConnectionMeta } from '../model/connection_meta.ts';
+import type { Decision, Permit } from '../model/decision.ts';
+import type { Fault } from '../model/fault.ts';
+import type { CloseCause } from '../model/record.ts';
+import type { Relay } from './connection.ts';
+import { expiredFault } from './http1_timeouts.ts';
+import type { RequestLife } from './request_life.ts';
+import type { Shared } from './shared.ts';
+import { Tunnel } from './tunnel.ts';
+import { type UpstreamEvents, UpstreamLink } from './upstream_link.ts';
+
+export interface TlsRelayOptions {
+  readonly permit: Permit;
+  readonly life: RequestLife;
+  readonly meta: ConnectionMeta;
+  readonly shared: Shared;
+  readonly downstream: Socket;
+  readonly onClose: (cause: CloseCause, how: 'linger' | 'reset' | 'destroy') => void;
+}
+
+export class TlsRelay implements Relay, UpstreamEvents {
+  readonly #options: TlsRelayOptions;
+  readonly #upstream: UpstreamLink;
+  readonly #tunnel: Tunnel;
+  #lastMoveMs: number;
+  #isOver = false;
+
+  constructor(options: TlsRelayOptions) {
+    const { life } = options;
+    this.#options = options;
+    this.#lastMoveMs = this.#nowMs();
+    this.#upstream = new UpstreamLink(options.permit, options.meta.upstream, {
+      events: this,
+      nowMs: this.#lastMoveMs,
+      bufferBytesMax: options.shared.options.limits.bufferBytesMax,
+    });
+    this.#tunnel = new Tunnel(options.downstream, this.#upstream.socket, {
+      onBytes: (fromDownstream, fromUpstream) => {
+        life.bytesIn += fromDownstream;
+        life.bytesOut += fromUpstream;
+      },
+      onEnd: (isFailure) => this.#finish(null, 'finished', isFailure ? 'destroy' : 'linger'),
+    });
+    life.responseSource = 'upstream';
+  }
+
+  onDownstreamData(chunk: Buffer): void {
+    this.#lastMoveMs = this.#nowMs();
+    this.#tunnel.fromDownstream(chunk);
+  }
+
+  onDownstreamDrain(): void {}
+
+  onDownstreamEnd(): void {
+    this.#tunnel.downstreamEnded();
+  }
+
+  onDownstreamGone(): void {
+    this.#tunnel.fail();
+  }
+
+  onUpstreamConnected(): void {
+    this.#countConnect('connected');
+  }
+
+  onUpstreamData(chunk: Buffer): void {
+    this.#lastMoveMs = this.#nowMs();
+    this.#tunnel.fromUpstream(chunk);
+  }
+
+  onUpstreamDrain(): void {}
+
+  onUpstreamEnd(): void {
+    this.#tunnel.upstreamEnded();
+  }
+
+  onUpstreamFailed(): void {
+    if (this.#upstream.isConnected) {
+      this.#tunnel.fail();
+    } else {
+      this.#countConnect('failed');
+      this.#finish('connect-failed', 'fault', 'reset');
+    }
+  }
+
+  expire(nowMs: number): void {
+    const times = {
+      startedMs: this.#options.life.startedMs,
+      connectingSinceMs: this.#upstream.isConnected ? null : this.#upstream.startedMs,
+      isWaitingForClient: false,
+      lastRequestByteMs: this.#lastMoveMs,
+      lastMoveMs: this.#lastMoveMs,
+    };
+    const { limits } = this.#options.shared.options;
+    const fault = expiredFault(times, nowMs, { ...limits, requestTimeoutMs: 0 });
+    if (fault === null) return;
+    if (fault === 'connect-timeout') this.#countConnect('timeout');
+    this.#finish(fault, 'timeout', 'reset');
+  }
+
+  reject(decision: Decision): boolean {
+    this.#options.life.decision = decision;
+    this.#finish('policy-changed', 'policy-changed', 'reset');
+    return true;
+  }
+
+  /** A tunnel cannot be asked to end; it is cut at the deadline. */
+  drain(): void {}
+
+  cut(): void {
+    this.#finish('draining', 'drained', 'destroy');
+  }
+
+  internalError(error: unknown): void {
+    this.#options.shared.options.recorder.internalError('tls', error);
+    this.#finish('internal-error', 'fault', 'reset');
+  }
+
+  #finish(fault: Fault | null, cause: CloseCause, how: 'linger' | 'reset' | 'destroy'): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#options.life.finish(fault);
+    if (how === 'linger') this.#upstream.destroy();
+    else this.#upstream.reset();
+    this.#options.onClose(cause, how);
+  }
+
+  #countConnect(outcome: 'connected' | 'failed' | 'timeout'): void {
+    const { meta, shared } = this.#options;
+    const durationMs = this.#nowMs() - this.#upstream.startedMs;
+    shared.options.recorder.upstreamConnected(meta.listener, outcome, durationMs);
+  }
+
+  #nowMs(): number {
+    return this.#options.shared.options.platform.clock.nowMs();
+  }
+}

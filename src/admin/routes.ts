@@ -4,8 +4,8 @@
  */
 
 import { METRICS_CONTENT_TYPE } from '../observe/metrics_hub.ts';
-import { isUnused } from '../observe/summary.ts';
 import type { AdminBackend } from './backend.ts';
+import { statusReport } from './status_report.ts';
 
 export interface AdminRequest {
   readonly method: string;
@@ -104,24 +104,7 @@ async function metricsReply(backend: AdminBackend): Promise<AdminReply> {
 }
 
 async function statusReply(backend: AdminBackend): Promise<AdminReply> {
-  const metrics = await backend.metrics();
-  const readiness = backend.readiness();
-  const snapshot = backend.snapshot();
-  return jsonReply(200, {
-    ready: readiness.isReady,
-    ...(readiness.isReady ? {} : { reason: readiness.reason }),
-    version: backend.version(),
-    revision: snapshot.revision,
-    policies: snapshot.policyNames.length,
-    endpoints: snapshot.endpoints().length,
-    listeners: backend.listeners(),
-    workers: backend.workers(),
-    ...metrics.summary(),
-    unused: metrics
-      .ruleHits()
-      .filter(isUnused)
-      .map(({ policy, rule }) => ({ policy, rule })),
-  });
+  return jsonReply(200, await statusReport(backend));
 }
 
 function policiesReply(request: AdminRequest, backend: AdminBackend): AdminReply {

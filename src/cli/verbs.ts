@@ -6,6 +6,7 @@
 import type { Args, VerbSpec } from './args.ts';
 import type { ExitCode, Io } from './io.ts';
 import { RUN_SPEC, VERSION_SPEC } from './specs.ts';
+import { STATUS_SPEC } from './status_specs.ts';
 
 export interface Verb {
   readonly spec: VerbSpec;
@@ -20,5 +21,6 @@ export interface VerbModule {
 /** In the order in which help lists them. */
 export const VERBS: readonly Verb[] = [
   { spec: RUN_SPEC, load: () => import('./run.ts') },
+  { spec: STATUS_SPEC, load: () => import('./status.ts') },
   { spec: VERSION_SPEC, load: () => import('./version.ts') },
 ];

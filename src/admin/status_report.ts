@@ -1,0 +1,57 @@
+/** What `GET /status` answers and `sallyport status` shows. */
+import { isUnused, type MetricsSummary } from '../observe/summary.ts';
+import type { AdminBackend, WorkerState } from './backend.ts';
+
+export interface StatusReport extends MetricsSummary {
+  readonly ready: boolean;
+  /** Why not; null when it is. */
+  readonly reason: string | null;
+  readonly version: Readonly<Record<string, string>>;
+  /** Of the policy set in force. */
+  readonly revision: number;
+  readonly policies: number;
+  readonly endpoints: number;
+  readonly listeners: readonly { readonly name: string; readonly address: string }[];
+  readonly workers: readonly WorkerState[];
+  /** Rules in force that have settled no decision yet. */
+  readonly unused: readonly { readonly policy: string; readonly rule: string }[];
+}
+
+export async function statusReport(backend: AdminBackend): Promise<StatusReport> {
+  const metrics = await backend.metrics();
+  const readiness = backend.readiness();
+  const snapshot = backend.snapshot();
+  return {
+    ready: readiness.isReady,
+    reason: readiness.isReady ? null : readiness.reason,
+    version: backend.version(),
+    revision: snapshot.revision,
+    policies: snapshot.policyNames.length,
+    endpoints: snapshot.endpoints().length,
+    listeners: backend.listeners(),
+    workers: backend.workers(),
+    ...metrics.summary(),
+    unused: metrics
+      .ruleHits()
+      .filter(isUnused)
+      .map(({ policy, rule }) => ({ policy, rule })),
+  };
+}
+
+/** Null when `value` is no report. Only what the reader relies on is checked. */
+export function parseStatusReport(value: unknown): StatusReport | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const report = value as Partial<StatusReport>;
+  const isReport =
+    typeof report.ready === 'boolean' &&
+    typeof report.revision === 'number' &&
+    [report.listeners, report.workers, report.unused].every(isListOfObjects);
+  return isReport ? (report as StatusReport) : null;
+}
+
+function isListOfObjects(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.every((element: unknown) => typeof element === 'object' && element !== null)
+  );
+}

@@ -1,0 +1,198 @@
+/** `sallyport status` against an admin server: what it prints, what it says when it cannot. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { type AdminAddress, AdminServer } from '../../src/admin/admin_server.ts';
+import type { AdminBackend } from '../../src/admin/backend.ts';
+import { runCommandLine } from '../../src/cli/command_line.ts';
+import { parseSocketAddress } from '../../src/model/address.ts';
+import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import { CounterCells, dimension } from '../../src/observe/metric_cells.ts';
+import type { MetricsSnapshot } from '../../src/observe/metrics.ts';
+import { fakeBackend } from './fake_backend.ts';
+
+const cleanups: (() => Promise<void> | void)[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+describe('status', () => {
+  it('prints a table', async () => {
+    const admin = await adminOf(fakeBackend({ metrics: [someMetrics()] }));
+    const result = await run(['--admin', admin]);
+    expect(result.stdout).toBe(
+      [
+        'ready            yes',
+        'version          1.2.3',
+        'policy           revision 7, 1 policies, 1 rules',
+        'endpoints        0',
+        'connections      2 open, 3 so far',
+        'requests         0, 5 allowed, 0 denied, 0 faults',
+        'log lines lost   0',
+        'internal errors  0',
+        '',
+        'LISTENER  ADDRESS',
+        '--------  ---------------',
+        'api       127.0.0.1:15006',
+        '',
+        'WORKER  STATE      PID  REVISION  RESTARTS',
+        '------  ---------  ---  --------  --------',
+        '0       listening  42   7         1',
+        '',
+        'UNUSED RULES OF POLICY  RULE',
+        '----------------------  ----------',
+        'default/api             ingress[0]',
+        '',
+      ].join('\n'),
+    );
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it.each([
+    ['json', (text: string) => JSON.parse(text)],
+    ['yaml', (text: string) => parse(text)],
+  ])('prints %s', async (format, read) => {
+    const admin = await adminOf(fakeBackend({ metrics: [someMetrics()] }));
+    const { stdout, code } = await run(['--admin', admin, '-o', format]);
+    expect(read(stdout)).toMatchObject({ ready: true, reason: null, revision: 7, allowed: 5 });
+    expect(code).toBe(0);
+  });
+
+  it('exits with 1 and says why when the proxy is not ready', async () => {
+    const readiness = { isReady: false, reason: 'draining' } as const;
+    const admin = await adminOf(fakeBackend({ readiness }));
+    const { stdout, code } = await run(['--admin', admin]);
+    expect(stdout).toContain('ready            no: draining\n');
+    expect(code).toBe(1);
+  });
+
+  it('asks over a unix socket', async () => {
+    const path = join(temporaryFolder(), 'admin.sock');
+    await adminOf(fakeBackend(), { kind: 'unix', path });
+    expect(await run(['--admin', `unix:${path}`, '-o', 'json'])).toMatchObject({ code: 0 });
+  });
+
+  it('finds the address in the configuration and in the environment', async () => {
+    const admin = await adminOf(fakeBackend());
+    const path = join(temporaryFolder(), 'sallyport.yaml');
+    const listener = '{ name: a, address: 127.0.0.1:0, direction: ingress }';
+    writeFileSync(path, `admin: ${admin}\nlisteners: [${listener}]\n`);
+    expect(await run(['-c', path])).toMatchObject({ code: 0 });
+    expect(await run([], { SALLYPORT_CONFIG: path })).toMatchObject({ code: 0 });
+    expect(await run([], { SALLYPORT_ADMIN: admin })).toMatchObject({ code: 0 });
+  });
+
+  it('sends nothing of a text to the terminal that would control it', async () => {
+    const readiness = { isReady: false, reason: 'a\u001b[2Jb\nc\u009b' } as const;
+    const admin = await adminOf(fakeBackend({ readiness }));
+    const { stdout } = await run(['--admin', admin]);
+    expect(stdout).toContain('no: a [2Jb c\n');
+  });
+});
+
+describe('status cannot ask', () => {
+  it.each([
+    [['--admin', 'unix:/nonexistent/admin.sock'], 1, /no such socket/],
+    [['--admin', '127.0.0.1:1'], 1, /^sallyport: status: 127\.0\.0\.1:1: nothing listens there/],
+    [['--admin', 'nonsense'], 2, /--admin: "nonsense" is no address/],
+    [['--admin', '127.0.0.1:0'], 2, /port 0/],
+    [['--admin', 'example.com:80'], 2, /is no address/],
+    [['--admin', '127.0.0.1:1', '-c', 'x'], 2, /not both/],
+    [['-c', '/nonexistent.yaml'], 2, /nonexistent/],
+    [['-o', 'xml'], 2, /xml/],
+    [['more'], 2, /unexpected argument/],
+  ])('%j: exit %i', async (argv, code, message) => {
+    const result = await run(argv);
+    expect(result).toMatchObject({ code, stdout: '' });
+    expect(result.stderr).toMatch(message);
+    expect(result.stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+
+  it.each([
+    ['another server', 200, 'hello', /no Sallyport admin server/],
+    ['another JSON', 200, '{"ready":true,"revision":1}', /no Sallyport admin server/],
+    [
+      'lists of something else',
+      200,
+      '{"ready":true,"revision":1,"listeners":[1],"workers":[],"unused":[]}',
+      /no Sall/,
+    ],
+    ['an error', 500, '{"error":"internal\\nerror"}', /answered 500/],
+  ])('%s', async (_name, status, body, message) => {
+    const server = createServer((_request, response) => {
+      response.writeHead(status);
+      response.end(body);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    cleanups.push(() => void server.close());
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const result = await run(['--admin', `127.0.0.1:${port}`]);
+    expect(result).toMatchObject({ code: 1, stdout: '' });
+    expect(result.stderr).toMatch(message);
+  });
+});
+
+async function adminOf(backend: AdminBackend, where?: AdminAddress): Promise<string> {
+  const address = parseSocketAddress('127.0.0.1:0');
+  if (address === null) throw new Error('no address');
+  const server = new AdminServer({
+    address: where ?? { kind: 'tcp', address },
+    allowRemote: false,
+    limits: DEFAULT_LIMITS,
+    backend,
+  });
+  const start = await server.start();
+  if (start.kind === 'failed') throw new Error(start.message);
+  cleanups.push(() => server.stop());
+  return start.address;
+}
+
+function someMetrics(): MetricsSnapshot {
+  const one = (value: number) => [{ suffix: '' as const, labels: {}, value }];
+  const decisions = new CounterCells([dimension('verdict', ['allow', 'deny'])]);
+  decisions.add(0, 5);
+  const rule = { policy: 'default/api', rule: 'ingress[0]', verdict: 'allow' };
+  return {
+    workerIndex: 0,
+    instanceId: 'a',
+    families: [
+      { name: 'sallyport_policy_decisions_total', samples: decisions.samples() },
+      { name: 'sallyport_connections_open', samples: one(2) },
+      { name: 'sallyport_connections_opened_total', samples: one(3) },
+      { name: 'sallyport_policy_rules', samples: one(1) },
+      {
+        name: 'sallyport_policy_rule_hits_total',
+        samples: [{ suffix: '', labels: rule, value: 0 }],
+      },
+    ],
+  };
+}
+
+async function run(argv: readonly string[], env: Record<string, string> = {}) {
+  const written = { stdout: '', stderr: '' };
+  const sink = (name: 'stdout' | 'stderr') => ({
+    write: (text: string) => {
+      written[name] += text;
+    },
+  });
+  const code = await runCommandLine(['status', ...argv], {
+    stdin: (async function* () {})(),
+    stdout: sink('stdout'),
+    stderr: sink('stderr'),
+    hasColour: false,
+    env,
+    cwd: tmpdir(),
+  });
+  return { code, ...written };
+}
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-status-'));
+  cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}

@@ -2,7 +2,7 @@
  * The one place that opens a connection to an upstream. It asks for a permit, which only the engine
  * makes: forwarding without a decision does not compile.
  */
-import { connect as connectSocket, type Socket, type TcpSocketConnectOpts } from 'node:net';
+import { connect as connectSocket, type Socket, type TcpNetConnectOpts } from 'node:net';
 import type { SocketAddress } from '../model/address.ts';
 import type { Permit } from '../model/decision.ts';
 
@@ -19,7 +19,7 @@ export function connect(
   options: { readonly bufferBytesMax: number },
 ): Socket {
   // Duplex's option, which net.connect passes on although its type does not name it.
-  const buffered: TcpSocketConnectOpts & { readonly highWaterMark: number } = {
+  const buffered: TcpNetConnectOpts & { readonly highWaterMark: number } = {
     host: target.ip,
     port: target.port,
     family: target.family,

@@ -5,6 +5,12 @@
 import { runCommandLine } from './cli/command_line.ts';
 import type { Io } from './cli/io.ts';
 
+// A broken invariant: going on could let through what should be denied. Workers end with us.
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`sallyport: internal error: ${error.stack ?? error.message}\n`);
+  process.exit(70);
+});
+
 const code = await runCommandLine(process.argv.slice(2), processIo());
 await flushed(process.stdout);
 process.exit(code);

@@ -41,7 +41,7 @@ function bindOnce(address: SocketAddress): Promise<string | null> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-    server.listen({ host: address.ip, port: address.port, exclusive: true }, () => {
+    server.listen({ host: address.ip, port: address.port, ipv6Only: true, exclusive: true }, () => {
       server.close(() => resolve(null));
     });
   });

@@ -35,6 +35,8 @@ export type SupervisorStart =
   /** Nothing is left running. */
   | { readonly kind: 'failed'; readonly message: string };
 
+const ENDED = { kind: 'failed', message: 'told to end while starting' } as const;
+
 export class Supervisor implements SlotOwner {
   readonly limits: Limits;
   readonly launch: WorkerLauncher;
@@ -46,6 +48,7 @@ export class Supervisor implements SlotOwner {
   #revisionInForce = 0;
   #logLevel: LogLevel;
   #isStarted = false;
+  #isEnding = false;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -60,8 +63,10 @@ export class Supervisor implements SlotOwner {
 
   async start(policy: NumberedBundle): Promise<SupervisorStart> {
     this.#policy = policy;
+    if (this.#isEnding) return ENDED;
     const inUse = await probePorts(this.#options.settings.listeners);
     if (inUse !== null) return { kind: 'failed', message: inUse };
+    if (this.#isEnding) return ENDED;
     const [first, ...others] = this.#slots;
     if (first === undefined) return { kind: 'failed', message: 'no workers' };
     const firstStart = await first.start();
@@ -69,6 +74,7 @@ export class Supervisor implements SlotOwner {
     for (const { name, address } of firstStart.listeners) {
       this.#boundPorts.set(name, address.port);
     }
+    if (this.#isEnding) return this.#startFailed(ENDED.message);
     const starts = await Promise.all(others.map((slot) => slot.start()));
     for (const start of starts) {
       if (start.kind === 'failed') return this.#startFailed(start.message);
@@ -104,6 +110,16 @@ export class Supervisor implements SlotOwner {
     return this.#slots.map((slot) => slot.status);
   }
 
+  /** True once all workers have listened. */
+  get isStarted(): boolean {
+    return this.#isStarted;
+  }
+
+  /** True while any worker serves. */
+  hasListeningWorker(): boolean {
+    return this.workers().some(({ state }) => state === 'listening');
+  }
+
   /** True while every worker listens with the policy set in force. */
   isReady(): boolean {
     const { revision } = this.policyInForce();
@@ -114,10 +130,12 @@ export class Supervisor implements SlotOwner {
   }
 
   async drain(): Promise<void> {
+    this.#isEnding = true;
     await Promise.all(this.#slots.map((slot) => slot.drain()));
   }
 
   async stop(): Promise<void> {
+    this.#isEnding = true;
     await Promise.all(this.#slots.map((slot) => slot.stop()));
   }
 

@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { get, Scratch } from '../workers/running.ts';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const VERSION = /^sallyport \d+\.\d+\.\d+ \(node (\d+)\./;
@@ -89,7 +90,7 @@ describe('without a Node of its own', () => {
 });
 
 describe('a package under node_modules', () => {
-  it('runs what scripts/build.mjs made of src/', () => {
+  it('runs what scripts/build.mjs made of src/, workers too', async () => {
     const modules = join(scratch, 'project/node_modules');
     const home = join(modules, 'sallyport');
     mkdirSync(join(home, 'bin'), { recursive: true });
@@ -111,6 +112,17 @@ describe('a package under node_modules', () => {
       args: ['run', '-c', join(scratch, 'none.yaml')],
     });
     expect(wrong).toMatchObject({ status: 2, stdout: '' });
+    const running = new Scratch();
+    try {
+      const config = running.config({ upstream: await running.origin() });
+      const proxy = running.run(['run', '-c', config], {}, join(home, 'bin/sallyport'));
+      expect(await get(await proxy.port(), '/ok')).toEqual({ status: 200, text: '/ok' });
+      proxy.signal('SIGTERM');
+      expect(await proxy.ended).toBe(0);
+      expect(proxy.stderr).toBe('');
+    } finally {
+      await running.dispose();
+    }
   });
 });
 

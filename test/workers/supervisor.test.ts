@@ -298,6 +298,18 @@ describe('the end', () => {
     expect(scene.worker(0).isEnded).toBe(true);
   });
 
+  it('while it starts leaves no worker, whichever was to be next', async () => {
+    for (const turns of [0, 1, 2, 3, 4, 5, 8]) {
+      const scene = new Scene(3);
+      const start = scene.supervisor.start(policy(1));
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      await scene.supervisor.drain();
+      await start;
+      await vi.advanceTimersByTimeAsync(120_000);
+      expect(scene.workers.every((worker) => worker.isEnded)).toBe(true);
+    }
+  });
+
   it('while a worker waits to be started again starts none', async () => {
     const scene = new Scene(1);
     await scene.supervisor.start(policy(1));

@@ -1,0 +1,317 @@
+/**
+ * The composition root: configuration → a running proxy. Every long-lived part is made here: the
+ * sources, the store that checks policy sets, the workers, the admin server, the log.
+ *
+ *     sources ──texts──► store (checks the set whole) ──texts, revision──► workers (compile, swap)
+ *
+ * A set that is rejected never reaches a worker: the last good one stays in force everywhere.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { AdminServer } from './admin/admin_server.ts';
+import { judgeOptions } from './cli/judge_options.ts';
+import type { Config, LogLevel } from './config/config.ts';
+import type { ConfigResult } from './config/load.ts';
+import { formatProblem, type Problem } from './control/decode/problem.ts';
+import { FileSource } from './control/file_source.ts';
+import { PolicyStore } from './control/policy_store.ts';
+import { formatSocketAddress } from './model/address.ts';
+import { createLogger, type Logger } from './observe/logger.ts';
+import { MetricsHub } from './observe/metrics_hub.ts';
+import { nodePlatform } from './platform/node_platform.ts';
+import { createRe2Engine } from './regex/re2_engine.ts';
+import { SupervisorBackend } from './workers/admin_backend.ts';
+import { inProcessLauncher } from './workers/in_process_worker.ts';
+import type { BoundListener } from './workers/messages.ts';
+import { processLauncher } from './workers/process_worker.ts';
+import { Supervisor } from './workers/supervisor.ts';
+
+export interface AppOptions {
+  /** Reads the configuration again, for SIGHUP. */
+  readonly load: () => ConfigResult;
+  readonly version: string;
+  /** Workers in this process instead of forks of it: for tests. */
+  readonly isInProcess: boolean;
+  /** Where log lines go. */
+  readonly writeLines: (lines: Buffer | string) => void;
+  /** Lines that did not get there. */
+  readonly droppedLineCount: () => number;
+}
+
+export type AppStart =
+  | {
+      readonly kind: 'started';
+      readonly listeners: readonly BoundListener[];
+      /** "127.0.0.1:9901", "unix:/path", or null without one. */
+      readonly admin: string | null;
+    }
+  /** It was told to end before it was ready, and has. */
+  | { readonly kind: 'ended' }
+  /** Nothing is left running. Each problem is one line. */
+  | { readonly kind: 'failed'; readonly problems: readonly string[] };
+
+export interface App {
+  start(): Promise<AppStart>;
+  /** Reads sources and configuration again, as on SIGHUP. */
+  reload(): void;
+  reopenAccessLog(): void;
+  /** Resolves when everything has ended; what is open at the deadline is cut. */
+  drain(): Promise<void>;
+  /** Ends everything at once. */
+  stop(): Promise<void>;
+  /** Resolves after a drain or a stop. */
+  readonly ended: Promise<void>;
+}
+
+export function createApp(config: Config, options: AppOptions): App {
+  return new SallyportApp(config, options);
+}
+
+class SallyportApp implements App {
+  readonly ended: Promise<void>;
+  readonly #config: Config;
+  readonly #options: AppOptions;
+  readonly #log: Logger;
+  readonly #source: FileSource;
+  readonly #store: PolicyStore;
+  readonly #metrics: MetricsHub;
+  readonly #supervisor: Supervisor;
+  readonly #admin: AdminServer | null;
+  #boundListeners: readonly BoundListener[] = [];
+  #logLevel: LogLevel;
+  #ending: Promise<void> | null = null;
+  #resolveEnded: () => void = () => {};
+
+  constructor(config: Config, options: AppOptions) {
+    this.#config = config;
+    this.#options = options;
+    this.#logLevel = config.logLevel;
+    this.#log = createLogger({ level: config.logLevel, write: options.writeLines });
+    this.#source = new FileSource({
+      policies: config.policyPaths,
+      endpoints: config.endpointsPath,
+      secrets: config.secretsPath,
+      limits: config.limits,
+      timers: nodePlatform().timers,
+    });
+    this.#store = new PolicyStore({
+      regexEngine: createRe2Engine(config.limits),
+      limits: config.limits,
+    });
+    this.#metrics = new MetricsHub({ version: options.version, clock: nodePlatform().clock });
+    this.#supervisor = this.#makeSupervisor();
+    this.#admin = this.#makeAdmin();
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+  }
+
+  async start(): Promise<AppStart> {
+    const read = this.#source.read();
+    if (read.kind === 'error') return failed([read.message]);
+    const checked = this.#store.update(read.bundle);
+    if (checked.kind === 'rejected') return failed(checked.problems.map(formatProblem));
+    this.#metrics.policyUpdated('accepted', checked.revision);
+    this.#tellWarnings(checked.warnings);
+    if (read.bundle.policies.length === 0) this.#log.warn({}, 'no policies: everything is denied');
+    const admin = (await this.#admin?.start()) ?? null;
+    if (admin?.kind === 'failed') return failed([admin.message]);
+    const policy = { revision: checked.revision, bundle: read.bundle };
+    const started = await this.#supervisor.start(policy);
+    if (this.#ending !== null) {
+      await this.#ending;
+      return { kind: 'ended' };
+    }
+    if (started.kind === 'failed') {
+      await this.#admin?.stop();
+      return failed([started.message]);
+    }
+    this.#boundListeners = started.listeners;
+    // Files may have changed since they were read.
+    this.#readSources();
+    this.#source.watch(() => this.#readSources());
+    const adminAddress = admin?.address ?? null;
+    this.#tellReady(adminAddress);
+    return { kind: 'started', listeners: started.listeners, admin: adminAddress };
+  }
+
+  reload(): void {
+    if (this.#ending !== null) return;
+    this.#reloadConfig();
+    if (!this.#readSources()) this.#log.info({}, 'sources read; nothing changed');
+  }
+
+  reopenAccessLog(): void {
+    this.#supervisor.reopenAccessLog();
+  }
+
+  drain(): Promise<void> {
+    this.#ending ??= this.#end(() => {
+      const { drainTimeoutMs } = this.#config.limits;
+      this.#log.info({ timeout_ms: drainTimeoutMs }, 'draining');
+      return this.#supervisor.drain();
+    });
+    return this.#ending;
+  }
+
+  async stop(): Promise<void> {
+    // Ends a drain that is under way too: it waits for workers that this kills.
+    const stopped = this.#supervisor.stop();
+    this.#ending ??= this.#end(() => stopped);
+    await this.#ending;
+  }
+
+  async #end(endWorkers: () => Promise<void>): Promise<void> {
+    this.#source.stop();
+    await endWorkers();
+    await this.#admin?.stop();
+    this.#log.info({}, 'ended');
+    this.#resolveEnded();
+  }
+
+  /** True when a set was accepted or rejected; false when nothing changed. */
+  #readSources(): boolean {
+    const read = this.#source.read();
+    if (read.kind === 'error') {
+      this.#tellRejected('failed', [read.message]);
+      return true;
+    }
+    const before = this.#store.current().revision;
+    const result = this.#store.update(read.bundle);
+    if (result.kind === 'rejected') {
+      this.#tellRejected('rejected', result.problems.map(formatProblem));
+      return true;
+    }
+    if (result.revision === before) return false;
+    this.#metrics.policyUpdated('accepted', result.revision);
+    this.#tellWarnings(result.warnings);
+    this.#supervisor.update({ revision: result.revision, bundle: read.bundle });
+    return true;
+  }
+
+  #reloadConfig(): void {
+    const loaded = this.#options.load();
+    if (loaded.kind === 'rejected') {
+      this.#log.error({ problems: loaded.problems }, 'configuration rejected; it stays as it was');
+      return;
+    }
+    const { logLevel } = loaded.config;
+    if (logLevel !== this.#logLevel) this.#setLogLevel(logLevel);
+    const fields = changedFields(this.#config, loaded.config);
+    if (fields.length > 0) this.#log.warn({ fields }, 'configuration changed; restart to apply');
+  }
+
+  #setLogLevel(level: LogLevel): void {
+    this.#logLevel = level;
+    this.#log.level = level;
+    this.#supervisor.setLogLevel(level);
+    this.#log.info({ level }, 'log level changed');
+  }
+
+  #makeSupervisor(): Supervisor {
+    const config = this.#config;
+    const { writeLines } = this.#options;
+    return new Supervisor({
+      workerCount: config.workerCount,
+      settings: {
+        listeners: config.listeners.map((listener) => ({ ...listener, isPortShared: false })),
+        behaviour: config.behaviour,
+        limits: config.limits,
+        accessLog: config.accessLog,
+        logLevel: config.logLevel,
+      },
+      launch: this.#options.isInProcess
+        ? inProcessLauncher()
+        : processLauncher({ lineBytesMax: config.limits.workerOutputLineBytesMax, writeLines }),
+      events: {
+        onWorkerDied: ({ index }, { how, retryInMs }) =>
+          this.#log.error({ worker: index, how, retry_in_ms: retryInMs }, 'worker died'),
+        onWorkerRestarted: ({ index, pid }) => {
+          this.#metrics.workerRestarted();
+          this.#log.warn({ worker: index, pid }, 'worker restarted');
+        },
+        onPolicyInForce: (revision) => this.#tellInForce(revision),
+        onWorkerUpdateFailed: ({ index }, revision, problems) =>
+          this.#log.error({ worker: index, revision, problems }, 'worker refused a policy set'),
+      },
+    });
+  }
+
+  #makeAdmin(): AdminServer | null {
+    const config = this.#config;
+    if (config.admin.kind === 'none') return null;
+    const backend = new SupervisorBackend({
+      config,
+      store: this.#store,
+      supervisor: this.#supervisor,
+      metrics: this.#metrics,
+      judgeOptions: { ...judgeOptions(), limits: config.limits },
+      log: this.#log,
+      version: this.#options.version,
+      droppedLineCount: this.#options.droppedLineCount,
+      boundListeners: () => this.#boundListeners,
+      isDraining: () => this.#ending !== null,
+      drain: () => void this.drain(),
+      logLevel: () => this.#logLevel,
+      setLogLevel: (level) => this.#setLogLevel(level),
+    });
+    return new AdminServer({
+      address: config.admin,
+      allowRemote: config.isAdminRemoteAllowed,
+      limits: config.limits,
+      backend,
+    });
+  }
+
+  #tellReady(admin: string | null): void {
+    this.#log.info(
+      {
+        listeners: this.#boundListeners.map(({ name, address }) => ({
+          name,
+          address: formatSocketAddress(address.ip, address.port),
+        })),
+        admin,
+        workers: this.#config.workerCount,
+        workerPids: this.#supervisor.workers().map(({ pid }) => pid),
+        revision: this.#store.current().revision,
+        version: this.#options.version,
+      },
+      'ready',
+    );
+  }
+
+  #tellInForce(revision: number): void {
+    const { policyNames } = this.#store.current();
+    this.#log.info({ revision, policies: policyNames.length }, 'policy in force');
+  }
+
+  #tellRejected(result: 'rejected' | 'failed', problems: readonly string[]): void {
+    this.#metrics.policyUpdated(result, this.#store.current().revision);
+    this.#log.error({ problems }, 'policy rejected; the last good set stays in force');
+  }
+
+  #tellWarnings(warnings: readonly Problem[]): void {
+    for (const warning of warnings) this.#log.warn({ problem: formatProblem(warning) }, 'policy');
+  }
+}
+
+/** Names of the file's fields whose values differ and take a restart. */
+function changedFields(before: Config, after: Config): readonly string[] {
+  const names = {
+    admin: 'admin',
+    isAdminRemoteAllowed: 'adminAllowRemote',
+    workerCount: 'workers',
+    accessLog: 'accessLog',
+    policyPaths: 'policies',
+    endpointsPath: 'endpoints',
+    secretsPath: 'secrets',
+    behaviour: 'behaviour',
+    limits: 'limits',
+    listeners: 'listeners',
+  } as const satisfies Partial<Record<keyof Config, string>>;
+  const keys = Object.keys(names) as (keyof typeof names)[];
+  return keys.filter((key) => !isDeepStrictEqual(before[key], after[key])).map((key) => names[key]);
+}
+
+function failed(problems: readonly string[]): AppStart {
+  return { kind: 'failed', problems };
+}

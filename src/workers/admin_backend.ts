@@ -1,0 +1,138 @@
+/**
+ * The supervisor's answers to the admin server. Policies are the supervisor's own snapshot of the set
+ * that it told the workers; numbers are summed over workers; `explain` asks an engine of its own, made
+ * of the same texts when it is first asked.
+ */
+import type { AdminBackend, ExplainAnswer, Readiness } from '../admin/backend.ts';
+import type { Config, LogLevel } from '../config/config.ts';
+import { LOG_LEVELS } from '../config/declaration.ts';
+import { createJudge, type Judge, type JudgeOptions } from '../control/judge.ts';
+import type { PolicyStore } from '../control/policy_store.ts';
+import { parseQuestion } from '../control/question.ts';
+import { formatSocketAddress } from '../model/address.ts';
+import type { Logger } from '../observe/logger.ts';
+import type { MetricsSnapshot } from '../observe/metrics.ts';
+import type { MergedMetrics, MetricsHub } from '../observe/metrics_hub.ts';
+import { printSnapshot } from '../policy/print.ts';
+import type { PolicySnapshot } from '../policy/snapshot.ts';
+import type { BoundListener } from './messages.ts';
+import type { WorkerStatus } from './slot.ts';
+import type { Supervisor } from './supervisor.ts';
+
+/** No worker's: the supervisor counts beside them. */
+const OWN_INDEX = -1;
+
+export interface AdminBackendParts {
+  readonly config: Config;
+  readonly store: PolicyStore;
+  readonly supervisor: Supervisor;
+  readonly metrics: MetricsHub;
+  readonly judgeOptions: JudgeOptions;
+  readonly log: Logger;
+  readonly version: string;
+  /** Of the workers' lines that the supervisor forwards. */
+  readonly droppedLineCount: () => number;
+  readonly boundListeners: () => readonly BoundListener[];
+  readonly isDraining: () => boolean;
+  readonly drain: () => void;
+  readonly logLevel: () => LogLevel;
+  readonly setLogLevel: (level: LogLevel) => void;
+}
+
+export class SupervisorBackend implements AdminBackend {
+  readonly #parts: AdminBackendParts;
+  #judge: { readonly revision: number; readonly judge: Judge } | null = null;
+
+  constructor(parts: AdminBackendParts) {
+    this.#parts = parts;
+  }
+
+  readiness(): Readiness {
+    const { isDraining, supervisor } = this.#parts;
+    if (isDraining()) return { isReady: false, reason: 'draining' };
+    if (!supervisor.isStarted) return { isReady: false, reason: 'starting' };
+    // A worker that is being started again does not take the others out of service.
+    if (supervisor.hasListeningWorker()) return { isReady: true };
+    return { isReady: false, reason: 'no worker is listening' };
+  }
+
+  async metrics(): Promise<MergedMetrics> {
+    const { supervisor, metrics } = this.#parts;
+    const reports = await supervisor.reports();
+    const states: Record<string, number> = { listening: 0, starting: 0, waiting: 0, draining: 0 };
+    for (const { state } of supervisor.workers()) states[state] = (states[state] ?? 0) + 1;
+    return metrics.merge([...reports.map((report) => report.metrics), this.#ownCounts()], states);
+  }
+
+  snapshot(): PolicySnapshot {
+    return this.#parts.store.current();
+  }
+
+  policyText(): string {
+    return printSnapshot(this.snapshot());
+  }
+
+  explain(question: unknown): ExplainAnswer {
+    const parsed = parseQuestion(question);
+    if (parsed.kind === 'error') return parsed;
+    const answer = this.#currentJudge().explain(parsed.question);
+    if (answer.kind === 'error') return answer;
+    return { kind: 'explanation', explanation: answer.explanation };
+  }
+
+  workers(): readonly WorkerStatus[] {
+    return this.#parts.supervisor.workers();
+  }
+
+  listeners(): readonly { readonly name: string; readonly address: string }[] {
+    return this.#parts.boundListeners().map(({ name, address }) => ({
+      name,
+      address: formatSocketAddress(address.ip, address.port),
+    }));
+  }
+
+  drain(): void {
+    this.#parts.drain();
+  }
+
+  logLevel(): string {
+    return this.#parts.logLevel();
+  }
+
+  setLogLevel(level: string): boolean {
+    const known = LOG_LEVELS.find((name) => name === level);
+    if (known !== undefined) this.#parts.setLogLevel(known);
+    return known !== undefined;
+  }
+
+  version(): Readonly<Record<string, string>> {
+    return { sallyport: this.#parts.version, node: process.versions.node };
+  }
+
+  config(): unknown {
+    return this.#parts.config;
+  }
+
+  onError(where: string, error: unknown): void {
+    this.#parts.log.error({ where, err: error }, 'internal error');
+  }
+
+  #ownCounts(): MetricsSnapshot {
+    const value = this.#parts.droppedLineCount();
+    const name = 'sallyport_access_log_dropped_total';
+    const families = [{ name, samples: [{ suffix: '', labels: {}, value }] }] as const;
+    return { workerIndex: OWN_INDEX, instanceId: 'supervisor', families };
+  }
+
+  /** Made anew when another set is in force: an answer about an old set would mislead. */
+  #currentJudge(): Judge {
+    const { supervisor, judgeOptions } = this.#parts;
+    const { revision, bundle } = supervisor.policyInForce();
+    if (this.#judge?.revision === revision) return this.#judge.judge;
+    const created = createJudge(bundle, judgeOptions);
+    // The store has accepted the same texts.
+    if (created.kind === 'rejected') throw new Error('the policy set in force was rejected');
+    this.#judge = { revision, judge: created.judge };
+    return created.judge;
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * The entry of a worker process: wires the channel of the fork to a `Worker`. Signals are the
+ * supervisor's business (Ctrl-C reaches the whole group); when the supervisor is gone, so are we.
+ */
+import type { ToWorker } from './messages.ts';
+import { Worker } from './worker.ts';
+
+const LINGER_MS = 1000;
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'] as const) {
+  process.on(signal, () => {});
+}
+
+const worker = new Worker({
+  post: (message) => {
+    if (process.connected) process.send?.(message);
+  },
+  onDrained: () => {
+    // Nothing is left that keeps the process alive but the channel; if something is, not for long.
+    process.disconnect?.();
+    setTimeout(endNow, LINGER_MS).unref();
+  },
+});
+
+process.on('message', (message) => worker.handle(message as ToWorker));
+
+process.on('disconnect', () => {
+  if (!worker.isDrained) endNow();
+});
+
+function endNow(): void {
+  process.kill(process.pid, 'SIGKILL');
+}

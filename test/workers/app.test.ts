@@ -1,0 +1,128 @@
+/** The composition root with its workers in this process. */
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type App, createApp } from '../../src/app.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { get, policyOf, Scratch } from './running.ts';
+
+let scratch: Scratch;
+let app: App | null = null;
+let lines: string[] = [];
+
+beforeEach(() => {
+  scratch = new Scratch();
+  lines = [];
+});
+
+afterEach(async () => {
+  await app?.stop();
+  await scratch.dispose();
+});
+
+describe('app', () => {
+  it('starts, judges, answers the admin server, and drains', async () => {
+    const { port, ask } = await started();
+    expect((await get(port, '/ok')).status).toBe(200);
+    expect((await get(port, '/no')).status).toBe(403);
+    expect(await ask('/healthz/live')).toMatchObject({ status: 200 });
+    expect(await ask('/healthz/ready')).toMatchObject({ status: 200, text: 'ready\n' });
+    const metrics = await ask('/metrics');
+    expect(metrics.text).toMatch(/^sallyport_http_requests_total\{.*status="403".*\} 1$/m);
+    expect(metrics.text).toMatch(/^sallyport_access_log_dropped_total 7$/m);
+    expect(metrics.text).toMatch(/^sallyport_workers\{state="listening"\} 1$/m);
+    expect(JSON.parse((await ask('/status')).text)).toMatchObject({ ready: true, revision: 1 });
+    expect(JSON.parse((await ask('/policies')).text)).toMatchObject({ policies: ['default/api'] });
+    await app?.drain();
+    expect((await get(port, '/ok')).status).toBe(0);
+  });
+
+  it('explains with the set in force', async () => {
+    const { ask } = await started();
+    const question = JSON.stringify({
+      endpoint: 'default/api',
+      remote: 'default/client',
+      direction: 'ingress',
+      port: 8080,
+      http: { method: 'GET', path: '/new', authority: 'a.test', headers: [] },
+    });
+    const path = `/explain?request=${encodeURIComponent(question)}`;
+    expect(JSON.parse((await ask(path)).text)).toMatchObject({ decision: { verdict: 'deny' } });
+    scratch.write('policies/api.yaml', policyOf('/new'));
+    app?.reload();
+    expect(JSON.parse((await ask(path)).text)).toMatchObject({ decision: { verdict: 'allow' } });
+  });
+
+  it('a set that is rejected is counted, told, and changes nothing', async () => {
+    const { port, ask } = await started();
+    scratch.write('policies/api.yaml', policyOf('/new').replace('toPorts', 'toPort'));
+    app?.reload();
+    expect(lines.join('')).toMatch(/policy rejected; the last good set stays in force/);
+    expect((await get(port, '/ok')).status).toBe(200);
+    expect((await ask('/metrics')).text).toMatch(/policy_updates_total\{result="rejected"\} 1/);
+    scratch.write('policies/api.yaml', policyOf('/new'));
+    app?.reload();
+    expect((await get(port, '/ok')).status).toBe(403);
+  });
+
+  it('that is told to end while it starts has ended when start returns', async () => {
+    const made = make(await scratch.origin());
+    const start = made.start();
+    const drained = made.drain();
+    expect(await start).toEqual({ kind: 'ended' });
+    await drained;
+    await made.ended;
+  });
+
+  it('an admin address in use is a start that fails', async () => {
+    const { admin } = await started();
+    const text = admin.replace('unix:', '');
+    const other = make(await scratch.origin(), `admin: unix:${text}`);
+    expect(await other.start()).toMatchObject({
+      kind: 'failed',
+      problems: [expect.stringContaining('in use by another program')],
+    });
+  });
+});
+
+async function started(): Promise<{
+  port: number;
+  admin: string;
+  ask: (path: string) => Promise<{ status: number; text: string }>;
+}> {
+  const socketPath = join(scratch.dir, 'admin.sock');
+  app = make(await scratch.origin(), `admin: unix:${socketPath}`);
+  const result = await app.start();
+  if (result.kind !== 'started') throw new Error(JSON.stringify(result));
+  const port = result.listeners[0]?.address.port ?? 0;
+  return { port, admin: result.admin ?? '', ask: (path) => askAdmin(socketPath, path) };
+}
+
+function make(upstream: number, more = 'workers: 1'): App {
+  const path = scratch.config({ upstream, more: `${more}\naccessLog: { to: none }` });
+  const flags = [{ flag: '--workers', field: 'workers', value: '1' }];
+  const load = () => loadConfig({ path, env: {}, cwd: scratch.dir, flags });
+  const loaded = load();
+  if (loaded.kind === 'rejected') throw new Error(loaded.problems.join('\n'));
+  return createApp(loaded.config, {
+    load,
+    version: '0.0.0',
+    isInProcess: true,
+    writeLines: (text) => lines.push(String(text)),
+    droppedLineCount: () => 7,
+  });
+}
+
+function askAdmin(socketPath: string, path: string): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath, path, agent: false }, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => {
+        text += chunk.toString();
+      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+    });
+    outgoing.on('error', reject);
+    outgoing.end();
+  });
+}

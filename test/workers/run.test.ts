@@ -1,0 +1,233 @@
+/** `bin/sallyport run` as its users meet it: start, signals, reload, workers that die. */
+import { readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ENDPOINTS, get, type Line, policyOf, Scratch } from './running.ts';
+
+let scratch: Scratch;
+
+beforeEach(() => {
+  scratch = new Scratch();
+});
+
+afterEach(async () => {
+  await scratch.dispose();
+});
+
+describe('start', () => {
+  it('says ready with the ports that were bound, judges, and drains on SIGTERM with exit 0', async () => {
+    const config = scratch.config({ upstream: await scratch.origin() });
+    const proxy = scratch.run(['run', '-c', config]);
+    const port = await proxy.port();
+    expect(await get(port, '/ok')).toEqual({ status: 200, text: '/ok' });
+    expect(await get(port, '/no')).toEqual({ status: 403, text: 'Access denied\r\n' });
+    proxy.signal('SIGTERM');
+    expect(await proxy.ended).toBe(0);
+    expect(proxy.stderr).toBe('');
+    const verdicts = proxy.lines().flatMap((line) => line['verdict'] ?? []);
+    expect(verdicts).toEqual(['forwarded', 'denied']);
+  });
+
+  it('serves all workers on one port', async () => {
+    const config = scratch.config({ upstream: await scratch.origin(), more: 'workers: 3' });
+    const proxy = scratch.run(['run', '-c', config]);
+    const port = await proxy.port();
+    const replies = await Promise.all(Array.from({ length: 24 }, () => get(port, '/ok')));
+    expect(replies.every(({ status }) => status === 200)).toBe(true);
+    proxy.signal('SIGTERM');
+    expect(await proxy.ended).toBe(0);
+    expect(proxy.lines().filter((line) => line['verdict'] === 'forwarded').length).toBe(24);
+  });
+
+  it('takes flags over the environment over the file', async () => {
+    const config = scratch.config({ upstream: await scratch.origin(), more: 'workers: 1' });
+    const log = scratch.write('access.log', '');
+    const proxy = scratch.run(['run', '-c', config, '--workers', '2'], {
+      SALLYPORT_WORKERS: '3',
+      SALLYPORT_ACCESS_LOG_TO: log,
+    });
+    const port = await proxy.port();
+    expect(await proxy.message('ready')).toMatchObject({ workers: 2 });
+    await get(port, '/ok');
+    proxy.signal('SIGTERM');
+    expect(await proxy.ended).toBe(0);
+    expect(JSON.parse(readFileSync(log, 'utf8'))).toMatchObject({ verdict: 'forwarded' });
+  });
+});
+
+describe('a start that fails', () => {
+  it('because the port is in use is exit 1 and one line', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const { port } = other.address() as AddressInfo;
+    const config = scratch.config({ upstream: 1, address: `127.0.0.1:${port}` });
+    const proxy = scratch.run(['run', '-c', config]);
+    expect(await proxy.ended).toBe(1);
+    expect(proxy.stderr).toBe(
+      `sallyport: listener api: 127.0.0.1:${port}: the port is in use by another program\n`,
+    );
+    await new Promise((resolve) => other.close(resolve));
+  });
+
+  it('because policies are rejected is exit 1 with every problem, file and line', async () => {
+    scratch.write('policies/wrong.yaml', policyOf('/x').replace('endpointSelector', 'endpoint'));
+    const proxy = scratch.run(['run', '-c', scratch.config({ upstream: 1 })]);
+    expect(await proxy.ended).toBe(1);
+    expect(proxy.stderr).toMatch(/policies\/wrong\.yaml:6:/);
+    expect(proxy.stdout).not.toContain('"msg":"ready"');
+  });
+
+  it('because a policy path does not exist is exit 1', async () => {
+    const config = scratch.config({ upstream: 1 });
+    const proxy = scratch.run(['run', '-c', config, '-p', 'nowhere']);
+    expect(await proxy.ended).toBe(1);
+    expect(proxy.stderr).toMatch(/^sallyport: cannot read .*nowhere: .*\n$/);
+  });
+
+  it('because the configuration is wrong is exit 2 and one line', async () => {
+    const path = scratch.write('config.yaml', 'listeners: []\nworkers: 0\n');
+    const proxy = scratch.run(['run', '-c', path]);
+    expect(await proxy.ended).toBe(2);
+    expect(proxy.stderr).toMatch(
+      /^sallyport: .*config\.yaml:1:12: listeners: .* \(and 1 more.*\)\n$/,
+    );
+    const all = scratch.run(['run', '-c', path, '--check-config']);
+    expect(await all.ended).toBe(2);
+    expect(all.stderr.trimEnd().split('\n').length).toBe(2);
+  });
+});
+
+describe('a change of policy', () => {
+  it('of the files applies to all workers without a signal', async () => {
+    const config = scratch.config({ upstream: await scratch.origin(), more: 'workers: 2' });
+    const proxy = scratch.run(['run', '-c', config]);
+    const port = await proxy.port();
+    expect((await get(port, '/new')).status).toBe(403);
+    scratch.write('policies/api.yaml', policyOf('/new'));
+    await proxy.line((line) => line['msg'] === 'policy in force' && line['revision'] === 2);
+    const statuses = await Promise.all(
+      Array.from({ length: 8 }, async () => [
+        (await get(port, '/new')).status,
+        (await get(port, '/ok')).status,
+      ]),
+    );
+    expect(statuses).toEqual(Array.from({ length: 8 }, () => [200, 403]));
+  });
+
+  it('that is wrong leaves the last good set in force and is told with every problem', async () => {
+    const config = scratch.config({ upstream: await scratch.origin() });
+    const proxy = scratch.run(['run', '-c', config]);
+    const port = await proxy.port();
+    scratch.write('policies/api.yaml', policyOf('/new', '"["'));
+    const rejected = await proxy.message('policy rejected; the last good set stays in force');
+    expect(JSON.stringify(rejected['problems'])).toMatch(/api\.yaml:\d+/);
+    expect((await get(port, '/ok')).status).toBe(200);
+    scratch.write('policies/api.yaml', policyOf('/new'));
+    await proxy.line((line) => line['msg'] === 'policy in force' && line['revision'] === 2);
+    expect((await get(port, '/new')).status).toBe(200);
+  });
+
+  it('SIGHUP reads again, and names what needs a restart', async () => {
+    const upstream = await scratch.origin();
+    const more = 'workers: 1\nlogLevel: info';
+    const config = scratch.config({ upstream, more });
+    const proxy = scratch.run(['run', '-c', config]);
+    await proxy.port();
+    scratch.config({ upstream, more: 'workers: 2\nlogLevel: debug' });
+    proxy.signal('SIGHUP');
+    const line = await proxy.message('configuration changed; restart to apply');
+    expect(line['fields']).toEqual(['workers']);
+    await proxy.message('log level changed');
+    await proxy.message('sources read; nothing changed');
+  });
+});
+
+describe('a worker that is killed', () => {
+  it('is started again with the set in force, the other one goes on', async () => {
+    const config = scratch.config({ upstream: await scratch.origin(), more: 'workers: 2' });
+    const proxy = scratch.run(['run', '-c', config]);
+    const port = await proxy.port();
+    scratch.write('policies/api.yaml', policyOf('/new'));
+    await proxy.line((line) => line['msg'] === 'policy in force' && line['revision'] === 2);
+    const ready = await proxy.message('ready');
+    const [pid] = ready['workerPids'] as readonly number[];
+    process.kill(Number(pid), 'SIGKILL');
+    expect(await proxy.message('worker died')).toMatchObject({ worker: 0, how: 'signal SIGKILL' });
+    await proxy.message('worker restarted');
+    const replies = await Promise.all(Array.from({ length: 16 }, () => get(port, '/new')));
+    expect(replies.map(({ status }) => status)).toEqual(Array.from({ length: 16 }, () => 200));
+    proxy.signal('SIGTERM');
+    expect(await proxy.ended).toBe(0);
+  });
+});
+
+describe('the end', () => {
+  it('a drain lets a request finish', async () => {
+    const config = scratch.config({ upstream: await scratch.origin(300) });
+    scratch.write('policies/api.yaml', policyOf('/slow', '/ok'));
+    const proxy = scratch.run(['run', '-c', config]);
+    const port = await proxy.port();
+    const slow = get(port, '/slow');
+    await get(port, '/ok');
+    proxy.signal('SIGTERM');
+    expect(await slow).toEqual({ status: 200, text: '/slow' });
+    expect(await proxy.ended).toBe(0);
+  });
+
+  it('a second signal ends at once', async () => {
+    const config = scratch.config({ upstream: await scratch.origin(60_000) });
+    scratch.write('policies/api.yaml', policyOf('/slow', '/ok'));
+    const proxy = scratch.run(['run', '-c', config, '--set', 'limits.drainTimeoutMs=1h']);
+    const port = await proxy.port();
+    const slow = get(port, '/slow');
+    await get(port, '/ok');
+    proxy.signal('SIGTERM');
+    await proxy.message('draining');
+    proxy.signal('SIGTERM');
+    expect(await proxy.ended).toBe(0);
+    expect((await slow).status).toBe(0);
+  });
+
+  it('of the supervisor is the end of its workers', async () => {
+    const config = scratch.config({ upstream: await scratch.origin(), more: 'workers: 2' });
+    const proxy = scratch.run(['run', '-c', config]);
+    const port = await proxy.port();
+    const pids = (await proxy.message('ready'))['workerPids'] as readonly number[];
+    await proxy.kill();
+    while (pids.some(isAlive)) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect((await get(port, '/ok')).status).toBe(0);
+  });
+});
+
+describe('the access log on stdout', () => {
+  it('has whole lines from all workers, one a request', async () => {
+    const config = scratch.config({ upstream: await scratch.origin(), more: 'workers: 2' });
+    const long = `/${'x'.repeat(8000)}`;
+    const proxy = scratch.run(['run', '-c', config]);
+    const port = await proxy.port();
+    await Promise.all(Array.from({ length: 60 }, () => get(port, long)));
+    proxy.signal('SIGTERM');
+    expect(await proxy.ended).toBe(0);
+    const records = proxy.lines().filter((line: Line) => line['verdict'] === 'denied');
+    expect(records.length).toBe(60);
+  });
+
+  it('endpoints are read again too', async () => {
+    const config = scratch.config({ upstream: await scratch.origin() });
+    const proxy = scratch.run(['run', '-c', config]);
+    const port = await proxy.port();
+    scratch.write('endpoints.yaml', ENDPOINTS.replace('app: client', 'app: stranger'));
+    await proxy.line((line) => line['msg'] === 'policy in force' && line['revision'] === 2);
+    expect((await get(port, '/ok')).status).not.toBe(200);
+  });
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}

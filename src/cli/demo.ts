@@ -86,7 +86,7 @@ async function showRequests(proxy: RunningProxy, io: Io): Promise<boolean> {
     const { status, text } = await send(proxy.port, demo);
     const verdict = explainRequest(judge, demo);
     const isAllowed = verdict.verdict === 'allow';
-    isAsExpected &&= isAllowed === (status === 200) && status !== 0;
+    isAsExpected &&= status === expectedStatus(verdict);
     rows.push([
       demo.caller.name,
       `${demo.method} ${demo.path}${headersText(demo)}`,
@@ -121,10 +121,20 @@ async function demoJudge(io: Io): Promise<Judge> {
   return created.judge;
 }
 
-function explainRequest(
-  judge: Judge,
-  demo: DemoRequest,
-): { readonly verdict: string; readonly decidedBy: string; readonly near: readonly string[] } {
+interface ExplainedRequest {
+  readonly verdict: string;
+  readonly layer: string;
+  readonly decidedBy: string;
+  readonly near: readonly string[];
+}
+
+/** A connection that is denied is reset before any reply: 0. */
+function expectedStatus({ verdict, layer }: ExplainedRequest): number {
+  if (verdict === 'allow') return 200;
+  return layer === 'network' ? 0 : 403;
+}
+
+function explainRequest(judge: Judge, demo: DemoRequest): ExplainedRequest {
   const parsed = parseQuestion({
     endpoint: 'shop/orders',
     remote: demo.caller.name,
@@ -137,6 +147,7 @@ function explainRequest(
   const { decision } = answer.explanation;
   return {
     verdict: decision.verdict,
+    layer: decision.layer,
     decidedBy: decision.rule?.rule ?? decision.reason ?? '',
     near: nearMisses(answer.explanation).map((line) => `  ${line}`),
   };

@@ -1,7 +1,7 @@
 /** An explanation in words. Pure: data in, lines out. */
 
 import type { ExplainedAnswer } from '../control/judge.ts';
-import { DENY_REASONS } from '../model/decision.ts';
+import { DENY_REASONS, type RuleRef } from '../model/decision.ts';
 import type { Explanation, HttpStep, Mismatch, RuleOutcome, RuleStep } from '../policy/explain.ts';
 
 type Explained = Extract<ExplainedAnswer, { kind: 'answer' }>;
@@ -49,30 +49,33 @@ export function nearMisses(explanation: Explanation): string[] {
   return lines.length > 0 ? lines : [reasonText(explanation)];
 }
 
+/** "ingress[0].toPorts[0] of shop/api"; a whole policy has no place in it. */
+function placeOf({ policy, rule }: RuleRef): string {
+  return rule === '' ? policy : `${rule} of ${policy}`;
+}
+
 function verdictText({ decision }: Explanation): string {
-  const by = decision.rule === null ? '' : ` by ${decision.rule.rule} of ${decision.rule.policy}`;
+  const by = decision.rule === null ? '' : ` by ${placeOf(decision.rule)}`;
   if (decision.verdict === 'allow') return `ALLOWED${by}`;
   return `DENIED${by} (${decision.layer}): ${DENY_REASONS[decision.reason]}`;
 }
 
 function reasonText({ decision }: Explanation): string {
   if (decision.verdict === 'allow') return 'allowed';
-  const by = decision.rule === null ? '' : `: ${decision.rule.rule} of ${decision.rule.policy}`;
+  const by = decision.rule === null ? '' : `: ${placeOf(decision.rule)}`;
   return `${DENY_REASONS[decision.reason]}${by}`;
 }
 
 function stepLines(step: RuleStep, number: number): string[] {
   const { rule } = step;
-  const lines = [
-    `${number}. ${step.verdict} ${rule.rule} of ${rule.policy}: ${OUTCOME_WORDS[step.outcome]}`,
-  ];
+  const lines = [`${number}. ${step.verdict} ${placeOf(rule)}: ${OUTCOME_WORDS[step.outcome]}`];
   lines.push(...step.http.map((http) => `     ${httpText(http)}`));
   if (step.dns.length > 0) lines.push(`     names: ${step.dns.join(', ')}`);
   return lines;
 }
 
 function httpText({ rule, matched, mismatch }: HttpStep): string {
-  const place = `${rule.rule} of ${rule.policy}`;
+  const place = placeOf(rule);
   if (mismatch === null) {
     return `${place}: ${matched.length === 0 ? 'any request' : matched.join(', ')} matched`;
   }

@@ -22,7 +22,7 @@ export interface ConnectionOptions {
   readonly isKeepAlive: boolean;
   readonly isUpgrade: boolean;
   /** Lower case; without close, keep-alive and upgrade. */
-  readonly nominated: readonly string[];
+  readonly nominated: ReadonlySet<string>;
 }
 
 /** How the hop's own lines are to be sent. */
@@ -33,7 +33,7 @@ export interface SentHop {
   readonly isTrailerKept: boolean;
 }
 
-const NO_NAMES: readonly string[] = Object.freeze([]);
+const NO_NAMES: ReadonlySet<string> = new Set();
 
 const NO_OPTIONS: ConnectionOptions = Object.freeze(options(false, false, false));
 const CLOSING: ConnectionOptions = Object.freeze(options(true, false, false));
@@ -56,7 +56,9 @@ export function connectionOptionsOf(raw: Buffer, scanner: HeadScanner): Connecti
     const usual = usualConnectionOptions(raw, start, end);
     if (usual !== null) return usual;
   }
-  return parseConnectionOptions(joinedValue(raw, scanner.fieldsStart, CONNECTION));
+  // Nobody nominates more fields than a head may have: work per byte stays bounded.
+  const value = joinedValue(raw, scanner.fieldsStart, CONNECTION);
+  return parseConnectionOptions(value, scanner.fieldCountMax);
 }
 
 /** Nothing in the lines would be taken out or rewritten. */
@@ -117,14 +119,14 @@ function usualConnectionOptions(
 }
 
 /** `value` is all Connection lines joined. */
-function parseConnectionOptions(value: string): ConnectionOptions | null {
-  const elements = parseTokenList(value);
+function parseConnectionOptions(value: string, countMax: number): ConnectionOptions | null {
+  const elements = parseTokenList(value, countMax);
   if (elements === null) return null;
-  const nominated: string[] = [];
+  const nominated = new Set<string>();
   for (const element of elements) {
     if (NEVER_NOMINATED.has(element)) return null;
     if (element !== 'close' && element !== 'keep-alive' && element !== 'upgrade') {
-      nominated.push(element);
+      nominated.add(element);
     }
   }
   return {

@@ -29,7 +29,7 @@ export interface HopFields {
   readonly isUpgradeKept: boolean;
   readonly isTrailerKept: boolean;
   /** Lower-case names that Connection nominated. */
-  readonly nominated: readonly string[];
+  readonly nominated: ReadonlySet<string>;
 }
 
 export interface SentLines {
@@ -117,8 +117,8 @@ function isDropped(kind: number, hop: HopFields): boolean {
   }
 }
 
-function isNominated(name: string, nominated: readonly string[]): boolean {
-  return nominated.length > 0 && nominated.includes(name.toLowerCase());
+function isNominated(name: string, nominated: ReadonlySet<string>): boolean {
+  return nominated.size > 0 && nominated.has(name.toLowerCase());
 }
 
 function trimmed(text: string, from: number, to: number): string {

@@ -59,7 +59,7 @@ function codingFraming(raw: Buffer, scanner: HeadScanner, count: number): number
   const end = scanner.valueEnds[TRANSFER_ENCODING] as number;
   if (count > 1 || scanner.isHttp10) return 'malformed-transfer-encoding';
   if (equalsIgnoringCase(raw, start, end, 'chunked')) return FRAMING_CHUNKED;
-  const codings = parseTokenList(latin1(raw, start, end));
+  const codings = parseTokenList(latin1(raw, start, end), scanner.fieldCountMax);
   if (codings === null || codings.pop() !== 'chunked') return 'malformed-transfer-encoding';
   if (codings.includes('chunked') || codings.includes('identity')) {
     return 'malformed-transfer-encoding';

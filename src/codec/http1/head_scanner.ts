@@ -68,6 +68,7 @@ const STATUS_LENGTH = 3;
 
 export class HeadScanner {
   fault: Fault = 'malformed-request-line';
+  readonly fieldCountMax: number;
   /** Length of the section, its last CRLF included; valid when done. */
   byteLength = 0;
   methodEnd = 0;
@@ -91,7 +92,6 @@ export class HeadScanner {
 
   readonly #options: ScannerOptions;
   readonly #firstState: number;
-  readonly #fieldCountMax: number;
   #state: number;
   #at = 0;
   #partStart = 0;
@@ -101,7 +101,7 @@ export class HeadScanner {
 
   constructor(options: ScannerOptions) {
     this.#options = options;
-    this.#fieldCountMax = options.fieldCountMax;
+    this.fieldCountMax = options.fieldCountMax;
     this.#firstState = firstStateOf(options.section);
     this.#state = this.#firstState;
   }
@@ -276,7 +276,7 @@ export class HeadScanner {
           }
           // SP or HTAB here is obs-fold (RFC 9112 5.2); ":" an empty name.
           if (TOKEN[byte] !== 1) return this.#fail('malformed-field', i);
-          if (this.fieldCount === this.#fieldCountMax) return this.#fail('head-too-large', i);
+          if (this.fieldCount === this.fieldCountMax) return this.#fail('head-too-large', i);
           this.fieldCount++;
           this.#partStart = i - start;
           state = NAME;

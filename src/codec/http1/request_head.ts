@@ -37,7 +37,7 @@ export interface RequestFacts {
   readonly isGrpc: boolean;
   readonly connection: string;
   readonly isTrailerKept: boolean;
-  readonly nominated: readonly string[];
+  readonly nominated: ReadonlySet<string>;
 }
 
 export class Http1RequestHead implements RequestHead {

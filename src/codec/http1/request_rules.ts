@@ -112,8 +112,7 @@ function isPersistent(scanner: HeadScanner, options: ConnectionOptions): boolean
 }
 
 function isGrpc(raw: Buffer, scanner: HeadScanner, options: ConnectionOptions): boolean {
-  if (scanner.counts[CONTENT_TYPE] === 0 || options.nominated.includes('content-type'))
-    return false;
+  if (scanner.counts[CONTENT_TYPE] === 0 || options.nominated.has('content-type')) return false;
   const start = scanner.valueStarts[CONTENT_TYPE] as number;
   const end = scanner.valueEnds[CONTENT_TYPE] as number;
   const nameEnd = start + GRPC.length;

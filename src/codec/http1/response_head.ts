@@ -23,7 +23,7 @@ export interface ResponseFacts {
   readonly connection: string;
   readonly sentContentLength: string | null;
   readonly isTrailerKept: boolean;
-  readonly nominated: readonly string[];
+  readonly nominated: ReadonlySet<string>;
 }
 
 export class Http1ResponseHead {

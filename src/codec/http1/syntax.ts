@@ -101,13 +101,16 @@ export function isFieldValue(text: string): boolean {
   );
 }
 
-/** Elements of a #list of tokens, lower case; null when it breaks the grammar (RFC 9110 5.6.1). */
-export function parseTokenList(value: string): string[] | null {
+/**
+ * Elements of a #list of tokens, lower case; null when it breaks the grammar (RFC 9110 5.6.1: an
+ * empty element is let pass by the RFC, not here) or has more than `countMax`.
+ */
+export function parseTokenList(value: string, countMax: number): string[] | null {
   if (value === '') return [];
   const elements: string[] = [];
   for (const part of value.split(',')) {
     const element = trimBlanks(part);
-    if (!isToken(element)) return null;
+    if (elements.length === countMax || !isToken(element)) return null;
     elements.push(element.toLowerCase());
   }
   return elements;

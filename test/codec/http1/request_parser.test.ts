@@ -547,6 +547,14 @@ describe('connection', () => {
     (value) => check(get(`Connection: ${value}`), 'malformed-field'),
   );
 
+  it('has no more options than a head has lines', () => {
+    const options = Array.from({ length: 101 }, (_, i) => `x${i}`);
+    check(get(`Connection: ${options.slice(1).join(', ')}`), { isPersistent: true });
+    check(get(`Connection: ${options.join(', ')}`), 'malformed-field');
+    check(get(`Connection: ${'a,'.repeat(29_000)}a`), 'malformed-field');
+    check(post(`Transfer-Encoding: ${'a,'.repeat(29_000)}a`), 'malformed-transfer-encoding');
+  });
+
   it('keeps what is end to end', () => {
     const fields = ['Proxy-Authorization: x', 'Authorization: y', 'Cookie: z', 'Via: 1.1 x'];
     check(get(...fields), { isCanonical: true });

@@ -262,8 +262,10 @@ class SallyportApp implements App {
     });
   }
 
+  /** Whoever started us waits for this line, and learns the bound ports from it: at every level. */
   #tellReady(admin: string | null): void {
-    this.#log.info(
+    if (this.#logLevel === 'silent') return;
+    createLogger({ level: 'info', write: this.#options.writeLines }).info(
       {
         listeners: this.#boundListeners.map(({ name, address }) => ({
           name,

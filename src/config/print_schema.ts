@@ -1,8 +1,20 @@
 /**
- * Prints the JSON Schema of the configuration, which is `config.schema.json`:
+ * The published form of the declaration: JSON Schema 2020-12. As a program it prints what
+ * `config.schema.json` holds:
  *
  *     node src/config/print_schema.ts > config.schema.json
  */
-import { configSchemaText } from './json_schema.ts';
+import { CONFIG_FIELD } from './declaration.ts';
 
-process.stdout.write(configSchemaText());
+export function configSchemaText(): string {
+  const schema = {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'Sallyport configuration',
+    description:
+      'The file that `sallyport run -c` reads. Unknown fields are errors. Relative paths start at the directory of the file.',
+    ...CONFIG_FIELD.schema,
+  };
+  return `${JSON.stringify(schema, null, 2)}\n`;
+}
+
+if (import.meta.main) process.stdout.write(configSchemaText());

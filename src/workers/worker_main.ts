@@ -7,6 +7,7 @@ import { Worker } from './worker.ts';
 
 const LINGER_MS = 1000;
 
+// Without a listener of ours SIGUSR1 would open Node's debugger.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'] as const) {
   process.on(signal, () => {});
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { decodeConfig, loadConfig } from '../../src/config/load.ts';
-import { referenceSections, withReference } from '../../src/config/reference.ts';
+import { referenceSections, withReference } from '../../src/config/print_reference.ts';
 
 const page = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
 

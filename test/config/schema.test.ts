@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
-import { configSchemaText } from '../../src/config/json_schema.ts';
 import { decodeConfig } from '../../src/config/load.ts';
+import { configSchemaText } from '../../src/config/print_schema.ts';
 import { LIMITS } from '../../src/model/limits.ts';
 import { ACCEPTED, REJECTED } from './samples.ts';
 

@@ -1,7 +1,8 @@
 /** `bin/sallyport run` as its users meet it: start, signals, reload, workers that die. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ENDPOINTS, get, type Line, policyOf, Scratch } from './running.ts';
 
@@ -195,7 +196,7 @@ describe('the end', () => {
     const port = await proxy.port();
     const pids = (await proxy.message('ready'))['workerPids'] as readonly number[];
     await proxy.kill();
-    while (pids.some(isAlive)) await new Promise((resolve) => setTimeout(resolve, 10));
+    await until(() => !pids.some(isAlive));
     expect((await get(port, '/ok')).status).toBe(0);
   });
 });
@@ -213,6 +214,28 @@ describe('the access log on stdout', () => {
     expect(records.length).toBe(60);
   });
 
+  it('to a file goes on in a new file after SIGUSR1', async () => {
+    const config = scratch.config({ upstream: await scratch.origin(), more: 'workers: 2' });
+    const log = join(scratch.dir, 'access.log');
+    const proxy = scratch.run(['run', '-c', config, '--access-log', log, '--log-level', 'warn']);
+    const port = await proxy.port();
+    await get(port, '/first');
+    await until(() => recordsOf(log).length === 1);
+    renameSync(log, `${log}.1`);
+    proxy.signal('SIGUSR1');
+    await until(() => existsSync(log));
+    // One worker opens it a moment after the other: ask until a record is in the new file.
+    await until(async () => {
+      await get(port, '/second');
+      return recordsOf(log).length > 0;
+    });
+    proxy.signal('SIGTERM');
+    expect(await proxy.ended).toBe(0);
+    expect(recordsOf(`${log}.1`)[0]).toMatchObject({ http: { path: '/first' } });
+    expect(recordsOf(log)[0]).toMatchObject({ http: { path: '/second' } });
+    expect(proxy.stderr).toBe('');
+  });
+
   it('endpoints are read again too', async () => {
     const config = scratch.config({ upstream: await scratch.origin() });
     const proxy = scratch.run(['run', '-c', config]);
@@ -222,6 +245,16 @@ describe('the access log on stdout', () => {
     expect((await get(port, '/ok')).status).not.toBe(200);
   });
 });
+
+function recordsOf(path: string): readonly Line[] {
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, 'utf8').split('\n');
+  return lines.slice(0, -1).map((line) => JSON.parse(line) as Line);
+}
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
 
 function isAlive(pid: number): boolean {
   try {

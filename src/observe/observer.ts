@@ -80,7 +80,9 @@ class WorkerObserver implements Observer {
   readonly #stopLoopWatch: () => void;
   #policy: ObservedPolicy | null = null;
   #isForwardedLogged: boolean;
-  /** Grows by the sampling share with each forwarded request; one is logged when it reaches 1. */
+  /** In millionths of a line, whole numbers, so that a tenth is exactly one in ten. */
+  readonly #samplingStep: number;
+  /** Grows by a step with each forwarded request; one is logged when a line is due. */
   #samplingDebt = 0;
   #lastErrorAtMs = Number.NEGATIVE_INFINITY;
   #suppressedErrors = 0;
@@ -103,6 +105,7 @@ class WorkerObserver implements Observer {
             timers: platform.timers,
           });
     this.#isForwardedLogged = isInfoLogged(options.logLevel);
+    this.#samplingStep = Math.round(accessLog.allowSampling * WHOLE_LINE);
     this.#stopLoopWatch = this.#watchLoop();
     this.policyChanged();
   }
@@ -196,9 +199,9 @@ class WorkerObserver implements Observer {
     if (record.verdict !== 'forwarded' || record.isDryRun) return true;
     if (record.shadowDecision?.verdict === 'deny') return true;
     if (!this.#isForwardedLogged) return false;
-    this.#samplingDebt += this.#options.accessLog.allowSampling;
-    if (this.#samplingDebt < 1) return false;
-    this.#samplingDebt -= 1;
+    this.#samplingDebt += this.#samplingStep;
+    if (this.#samplingDebt < WHOLE_LINE) return false;
+    this.#samplingDebt -= WHOLE_LINE;
     return true;
   }
 
@@ -228,6 +231,7 @@ class WorkerObserver implements Observer {
   }
 }
 
+const WHOLE_LINE = 1_000_000;
 const NO_SINK = { writtenLines: 0, droppedLines: 0, errors: 0 };
 
 /** An error that comes with every request must not fill the log: the rest are counted. */

@@ -1,5 +1,6 @@
 /** `bin/sallyport run` as its users meet it: start, signals, reload, workers that die. */
 import { existsSync, readFileSync, renameSync } from 'node:fs';
+import { Agent } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -129,6 +130,34 @@ describe('a change of policy', () => {
     expect((await get(port, '/new')).status).toBe(200);
   });
 
+  it('again and again loses no request and lets none through that no set allows', async () => {
+    const more = 'workers: 2\naccessLog: { to: none }';
+    const config = scratch.config({ upstream: await scratch.origin(), more });
+    const proxy = scratch.run(['run', '-c', config]);
+    const port = await proxy.port();
+    const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+    const statuses = new Map<string, Set<number>>();
+    for (let flip = 0; flip < 12; flip++) {
+      scratch.write('policies/api.yaml', policyOf('/ok', flip % 2 === 0 ? '/a' : '/b'));
+      proxy.signal('SIGHUP');
+      const paths = Array.from({ length: 8 }, () => ['/ok', '/no']).flat();
+      const replies = await Promise.all(
+        paths.map(async (path) => [path, (await get(port, path, agent)).status] as const),
+      );
+      for (const [path, status] of replies) {
+        statuses.set(path, (statuses.get(path) ?? new Set()).add(status));
+      }
+    }
+    agent.destroy();
+    expect(Object.fromEntries([...statuses].map(([path, found]) => [path, [...found]]))).toEqual({
+      '/ok': [200],
+      '/no': [403],
+    });
+    expect(
+      proxy.lines().filter((line) => line['msg'] === 'policy in force').length,
+    ).toBeGreaterThan(2);
+  });
+
   it('SIGHUP reads again, and names what needs a restart', async () => {
     const upstream = await scratch.origin();
     const more = 'workers: 1\nlogLevel: info';
@@ -212,6 +241,25 @@ describe('the access log on stdout', () => {
     expect(await proxy.ended).toBe(0);
     const records = proxy.lines().filter((line: Line) => line['verdict'] === 'denied');
     expect(records.length).toBe(60);
+  });
+
+  it('that nobody reads stops nothing, and what is read later is whole lines', async () => {
+    const config = scratch.config({ upstream: await scratch.origin() });
+    const small = 'limits.accessLogBufferBytesMax=64KiB';
+    const proxy = scratch.run(['run', '-c', config, '--set', small]);
+    const port = await proxy.port();
+    proxy.child.stdout?.pause();
+    const long = `/${'x'.repeat(8000)}`;
+    for (let round = 0; round < 10; round++) {
+      const replies = await Promise.all(Array.from({ length: 20 }, () => get(port, long)));
+      expect(replies.every(({ status }) => status === 403)).toBe(true);
+    }
+    proxy.child.stdout?.resume();
+    proxy.signal('SIGTERM');
+    expect(await proxy.ended).toBe(0);
+    const records = proxy.lines().filter((line) => line['verdict'] === 'denied');
+    expect(records.length).toBeGreaterThan(0);
+    expect(records.length).toBeLessThan(200);
   });
 
   it('to a file goes on in a new file after SIGUSR1', async () => {

@@ -1,7 +1,7 @@
 /** Spawns the real command with a scratch directory, an origin and a small policy set. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, request, type Server } from 'node:http';
+import { type Agent, createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -187,10 +187,10 @@ export interface Reply {
   readonly text: string;
 }
 
-/** On a connection of its own. Status 0: no reply. */
-export function get(port: number, path: string): Promise<Reply> {
+/** On a connection of its own, or one of `agent`. Status 0: no reply. */
+export function get(port: number, path: string, agent: Agent | false = false): Promise<Reply> {
   return new Promise((resolve) => {
-    const outgoing = request({ host: '127.0.0.1', port, path, agent: false }, (response) => {
+    const outgoing = request({ host: '127.0.0.1', port, path, agent }, (response) => {
       let text = '';
       response.on('data', (chunk: Buffer) => {
         text += chunk.toString();

@@ -27,6 +27,7 @@ export class LogLineWriter {
   readonly #time = new TimeText();
   #policy: ObservedPolicy | null = null;
   #redaction = new Redaction([]);
+  #secrets: readonly string[] = [];
   /** Of connections that live; the labels in it are those of `#policy`. */
   #connections = new WeakMap<ConnectionMeta, string>();
 
@@ -36,7 +37,10 @@ export class LogLineWriter {
 
   policyChanged(policy: ObservedPolicy, secrets: Iterable<string>): void {
     this.#policy = policy;
-    this.#redaction = new Redaction(secrets);
+    // Those of the set before, too: clients go on sending what has just been replaced.
+    const before = this.#secrets;
+    this.#secrets = [...secrets];
+    this.#redaction = new Redaction([...before, ...this.#secrets]);
     this.#connections = new WeakMap();
   }
 

@@ -40,7 +40,7 @@ export interface ObserverOptions {
   readonly currentPolicy: () => ObservedPolicy;
   /** Values of the policies' secrets, never logged. Asked again whenever the policy changes. */
   readonly secretValues?: () => Iterable<string>;
-  /** Where internal errors are told; default: a logger to standard output. */
+  /** Where internal errors are told; default: standard output. */
   readonly logger?: Logger;
 }
 
@@ -90,7 +90,6 @@ class WorkerObserver implements Observer {
   constructor(options: ObserverOptions) {
     const { accessLog, limits, platform } = options;
     this.#options = options;
-    this.#logger = options.logger ?? createLogger({ level: options.logLevel });
     this.#counters = new WorkerCounters({
       listeners: options.listeners,
       ruleCountMax: limits.metricPolicyLabelCountMax,
@@ -104,6 +103,7 @@ class WorkerObserver implements Observer {
             bufferBytesMax: limits.accessLogBufferBytesMax,
             timers: platform.timers,
           });
+    this.#logger = options.logger ?? this.#makeLogger();
     this.#isForwardedLogged = isInfoLogged(options.logLevel);
     this.#samplingStep = Math.round(accessLog.allowSampling * WHOLE_LINE);
     this.#stopLoopWatch = this.#watchLoop();
@@ -186,6 +186,14 @@ class WorkerObserver implements Observer {
   async close(): Promise<void> {
     this.#stopLoopWatch();
     await this.#sink?.close();
+  }
+
+  /** Two writers on one pipe could cut each other's lines, so there is one. */
+  #makeLogger(): Logger {
+    const { accessLog, logLevel: level } = this.#options;
+    const sink = this.#sink;
+    if (sink === null || accessLog.to.kind !== 'stdout') return createLogger({ level });
+    return createLogger({ level, write: (line) => sink.write(line) });
   }
 
   #takePolicy(policy: ObservedPolicy): void {

@@ -112,7 +112,10 @@ function containersOf(rules: readonly RuleRef[]): ReadonlySet<string> {
   const containers = new Set<string>();
   for (const { policy, rule } of rules) {
     for (let dot = rule.lastIndexOf('.'); dot > 0; dot = rule.lastIndexOf('.', dot - 1)) {
-      containers.add(keyOf({ policy, rule: rule.slice(0, dot) }));
+      const key = keyOf({ policy, rule: rule.slice(0, dot) });
+      // What contains it was added with it.
+      if (containers.has(key)) break;
+      containers.add(key);
     }
   }
   return containers;

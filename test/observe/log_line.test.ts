@@ -265,6 +265,17 @@ describe('secrets', () => {
     );
   });
 
+  it('a secret that has just been replaced is one, too', () => {
+    const lines = new LogLineWriter({ headers: ['x-token'], isQueryLogged: false });
+    lines.policyChanged(POLICY, ['old-secret']);
+    lines.policyChanged(POLICY, ['new-secret']);
+    for (const value of ['old-secret', 'new-secret']) {
+      const fields = ['x-token', `Bearer ${value}`];
+      const head = plainHead({ method: 'GET', authority: 'a', path: '/', fields });
+      expect(lines.line(record({ head }))).toContain('"headers":{"x-token":"[redacted]"}');
+    }
+  });
+
   it('a short secret is redacted as a whole value', () => {
     const lines = new LogLineWriter({ headers: ['x-pin'], isQueryLogged: false });
     lines.policyChanged(POLICY, ['1234', '']);

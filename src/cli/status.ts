@@ -141,7 +141,7 @@ function tableOf(report: StatusReport): string {
   const facts: (readonly [string, string])[] = [
     ['ready', report.ready ? 'yes' : `no: ${report.reason ?? 'unknown'}`],
     ['version', report.version['sallyport'] ?? 'unknown'],
-    ['policy', `revision ${revision}, ${report.policies} policies, ${report.rules} rules`],
+    ['policy', `revision ${revision} (policies: ${report.policies}, rules: ${report.rules})`],
     ['endpoints', String(report.endpoints)],
     ['connections', `${report.connectionsOpen} open, ${report.connectionsOpened} so far`],
     ['requests', `${requests}, ${allowed} allowed, ${denied} denied, ${faults} faults`],

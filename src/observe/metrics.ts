@@ -73,8 +73,8 @@ export class WorkerCounters {
   /** Not for the hot path: rules get their counters. */
   policyChanged(policy: ObservedPolicy): void {
     this.#ruleCount = policy.rules.length;
-    this.#ruleHits.replace(policy.rules);
-    this.#shadowRuleHits.replace(policy.shadow?.rules ?? []);
+    this.#ruleHits.replace(policy);
+    this.#shadowRuleHits.replace(policy.shadow ?? { rules: [], policyNames: [] });
   }
 
   record(record: RequestRecord): void {

@@ -8,9 +8,11 @@ import type { Identity } from '../model/identity.ts';
 export interface ObservedPolicy {
   readonly revision: number;
   readonly rules: readonly RuleRef[];
+  /** Of the user's documents: rules of any other policy are made by the engine itself. */
+  readonly policyNames: readonly string[];
   readonly ipcache: { lookup(ip: string): Identity | null };
   readonly labels: { labelsOf(identity: Identity): readonly string[] };
   /** "" for an address without policy. */
   endpoint(ip: string): { readonly name: string };
-  readonly shadow: { readonly rules: readonly RuleRef[] } | null;
+  readonly shadow: Pick<ObservedPolicy, 'rules' | 'policyNames'> | null;
 }

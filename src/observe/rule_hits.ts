@@ -8,12 +8,18 @@
 import type { RuleRef } from '../model/decision.ts';
 import type { MetricSample } from './metric_cells.ts';
 import { OTHER_RULE } from './metric_table.ts';
+import type { ObservedPolicy } from './observed_policy.ts';
+
+type RuleName = Pick<RuleRef, 'policy' | 'rule'>;
 
 interface RuleCell {
   readonly policy: string;
   readonly rule: string;
-  /** False for a rule that others stand in: with HTTP rules it settles nothing itself. */
-  readonly isLeaf: boolean;
+  /**
+   * True when it is worth telling that it never matched. Not so for a rule that others stand in (with
+   * HTTP rules it settles nothing itself), nor for one that the engine made ("allow localhost").
+   */
+  readonly isExpected: boolean;
   allowCount: number;
   denyCount: number;
   /** Milliseconds since the epoch; 0 for never. */
@@ -22,7 +28,7 @@ interface RuleCell {
 
 export class RuleHits {
   readonly #countMax: number;
-  readonly #other: RuleCell = cellOf(OTHER_RULE, OTHER_RULE, false);
+  readonly #other: RuleCell = cellOf({ policy: OTHER_RULE, rule: OTHER_RULE }, false);
   #rules: readonly RuleRef[] = [];
   /** Beside `#rules`. */
   #cells: readonly RuleCell[] = [];
@@ -33,8 +39,10 @@ export class RuleHits {
   }
 
   /** Rules of a new policy set. Not for the hot path. */
-  replace(rules: readonly RuleRef[]): void {
+  replace(policy: Pick<ObservedPolicy, 'rules' | 'policyNames'>): void {
+    const { rules } = policy;
     const containers = containersOf(rules);
+    const policyNames = new Set(policy.policyNames);
     const byName = new Map<string, RuleCell>();
     this.#cells = rules.map((rule) => {
       const key = keyOf(rule);
@@ -42,7 +50,8 @@ export class RuleHits {
       if (cell !== undefined) return cell;
       if (byName.size >= this.#countMax) return this.#other;
       const known = this.#byName.get(key);
-      cell = cellOf(rule.policy, rule.rule, !containers.has(key), known);
+      const isExpected = !containers.has(key) && policyNames.has(rule.policy);
+      cell = cellOf(rule, isExpected, known);
       byName.set(key, cell);
       return cell;
     });
@@ -71,7 +80,7 @@ export class RuleHits {
       };
       if (allowCount > 0) add('allow', allowCount);
       if (denyCount > 0) add('deny', denyCount);
-      if (allowCount + denyCount === 0 && cell.isLeaf) add(expectedVerdict(rule), 0);
+      if (allowCount + denyCount === 0 && cell.isExpected) add(expectedVerdict(rule), 0);
     }
     return samples;
   }
@@ -91,11 +100,11 @@ export class RuleHits {
   }
 }
 
-function cellOf(policy: string, rule: string, isLeaf: boolean, known?: RuleCell): RuleCell {
+function cellOf(rule: RuleName, isExpected: boolean, known?: RuleCell): RuleCell {
   return {
-    policy,
-    rule,
-    isLeaf,
+    policy: rule.policy,
+    rule: rule.rule,
+    isExpected,
     allowCount: known?.allowCount ?? 0,
     denyCount: known?.denyCount ?? 0,
     lastMatchMs: known?.lastMatchMs ?? 0,
@@ -121,6 +130,6 @@ function containersOf(rules: readonly RuleRef[]): ReadonlySet<string> {
   return containers;
 }
 
-function keyOf({ policy, rule }: Pick<RuleRef, 'policy' | 'rule'>): string {
+function keyOf({ policy, rule }: RuleName): string {
   return `${policy}\n${rule}`;
 }

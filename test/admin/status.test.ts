@@ -28,7 +28,7 @@ describe('status', () => {
       [
         'ready            yes',
         'version          1.2.3',
-        'policy           revision 7, 1 policies, 1 rules',
+        'policy           revision 7 (policies: 1, rules: 1)',
         'endpoints        0',
         'connections      2 open, 3 so far',
         'requests         0, 5 allowed, 0 denied, 0 faults',

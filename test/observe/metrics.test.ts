@@ -135,12 +135,25 @@ describe('rules', () => {
     ]);
   });
 
+  it('that the engine made are told of only when they matched', () => {
+    const counters = counting();
+    const rule = { policy: 'reserved:allow-localhost', rule: '', index: 0 };
+    counters.policyChanged({ ...POLICY, rules: [rule] });
+    check(counters, 'sallyport_policy_rule_hits_total', []);
+    counters.record(record({ decision: allow({ rule }) }));
+    check(counters, 'sallyport_policy_rule_hits_total', ['reserved:allow-localhost  allow 1']);
+  });
+
   it('keep their counts over a reload that keeps them, wherever they stand then', () => {
     const counters = counting();
     counters.record(record());
     const moved: RuleRef = { ...GET_ORDERS, index: 0 };
     const fresh: RuleRef = { policy: 'default/new', rule: 'ingress[0]', index: 1 };
-    counters.policyChanged({ ...POLICY, rules: [moved, fresh] });
+    counters.policyChanged({
+      ...POLICY,
+      rules: [moved, fresh],
+      policyNames: [moved.policy, fresh.policy],
+    });
     counters.record(record({ decision: allow({ rule: moved }) }));
     // A request that was judged before the reload.
     counters.record(record());
@@ -275,7 +288,7 @@ describe('merging', () => {
     for (let i = 0; i < 5; i++) {
       const counters = counting();
       const rule = { policy: 'p', rule: `ingress[${i}]`, index: 0 };
-      counters.policyChanged({ ...POLICY, rules: [rule] });
+      counters.policyChanged({ ...POLICY, rules: [rule], policyNames: ['p'] });
       counters.record(record({ decision: allow({ rule }) }));
       await textOf(hub, [snapshotOf(0, String(i), counters)]);
     }
@@ -313,7 +326,7 @@ describe('merging', () => {
   it('escapes label values', async () => {
     const counters = counting();
     const rule = { policy: 'a"b\\c\nd', rule: 'r', index: 0 };
-    counters.policyChanged({ ...POLICY, rules: [rule] });
+    counters.policyChanged({ ...POLICY, rules: [rule], policyNames: [rule.policy] });
     expect(await textOf(hubOf(), [snapshotOf(0, 'a', counters)])).toContain(
       'sallyport_policy_rule_hits_total{policy="a\\"b\\\\c\\nd",rule="r",verdict="allow"} 0\n',
     );

@@ -25,6 +25,7 @@ export const RULES: readonly RuleRef[] = [
 export const POLICY: ObservedPolicy = {
   revision: 3,
   rules: RULES,
+  policyNames: ['default/orders-api'],
   ipcache: { lookup: (ip) => (ip === '10.0.0.7' ? (1001 as Identity) : null) },
   labels: {
     labelsOf: (identity) => {

@@ -37,6 +37,26 @@ interface Round {
   readonly failures: number;
 }
 
+const POLICY = `apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: { name: bench, namespace: default }
+spec:
+  endpointSelector: { matchLabels: { app: api } }
+  ingress:
+    - fromEndpoints: [{ matchLabels: { app: client } }]
+      toPorts:
+        - ports: [{ port: "8080", protocol: TCP }]
+          rules:
+            http:
+              - { method: GET, path: "/orders/[0-9]+" }
+              - { method: GET, path: /health }
+`;
+
+const ENDPOINTS = `endpoints:
+  - { name: default/api, ip: 127.0.20.1, labels: { app: api } }
+  - { name: default/client, ip: 127.0.0.1, labels: { app: client } }
+`;
+
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '5' },
@@ -195,26 +215,6 @@ function medianOf(rounds: readonly Round[], key: keyof Round): number {
   const sorted = rounds.map((round) => round[key]).sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
-
-const POLICY = `apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: { name: bench, namespace: default }
-spec:
-  endpointSelector: { matchLabels: { app: api } }
-  ingress:
-    - fromEndpoints: [{ matchLabels: { app: client } }]
-      toPorts:
-        - ports: [{ port: "8080", protocol: TCP }]
-          rules:
-            http:
-              - { method: GET, path: "/orders/[0-9]+" }
-              - { method: GET, path: /health }
-`;
-
-const ENDPOINTS = `endpoints:
-  - { name: default/api, ip: 127.0.20.1, labels: { app: api } }
-  - { name: default/client, ip: 127.0.0.1, labels: { app: client } }
-`;
 
 function configText(directory: string, upstream: string): string {
   return `admin: unix:${directory}/admin.sock

@@ -93,7 +93,8 @@ export function explainRequest(
   head: RequestHead,
 ): Explanation {
   const decision = decideRequest(view, serverName, head);
-  const isHttpAsked = decision.layer === 'http';
+  // Without HTTP rules on the port the connection's check has the last word, server name included.
+  const isHttpAsked = decision.layer === 'http' && view.hasHttpRules;
   return explain(view, { serverName, head: isHttpAsked ? head : null, dnsName: null }, decision);
 }
 

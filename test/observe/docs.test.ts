@@ -1,0 +1,83 @@
+/** docs/observability.md lists what there is: every metric, every field of a log line, every path. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ROUTES } from '../../src/admin/routes.ts';
+import { DENY_REASONS } from '../../src/model/decision.ts';
+import { plainHead } from '../../src/model/request_head.ts';
+import { LogLineWriter } from '../../src/observe/log_line.ts';
+import { METRICS } from '../../src/observe/metric_table.ts';
+import { denied, deny, GET_ORDERS, POLICY, record } from './records.ts';
+
+const page = readFileSync(new URL('../../docs/observability.md', import.meta.url), 'utf8');
+
+describe('docs/observability.md', () => {
+  it('has the table of metrics', () => {
+    const rows = Object.entries(METRICS).map(([name, { type, labels, help }]) => {
+      const names = labels.map((label) => `\`${label}\``).join(', ');
+      return `| \`${name}\` | ${type} | ${names} | ${help} |`;
+    });
+    expect(tableAfter('| metric | type | labels | meaning |')).toEqual(rows);
+  });
+
+  it('has the fields of a log line, and no other', () => {
+    const documented = tableAfter('| field | meaning |').flatMap((row) =>
+      [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map((match) => match[1]),
+    );
+    expect(documented.toSorted()).toEqual([...fieldsOfFullLines()].sort());
+  });
+
+  it('has every reason of a denial', () => {
+    for (const reason of Object.keys(DENY_REASONS)) expect(page).toContain(`\`${reason}\``);
+  });
+
+  it('has every path of the admin server', () => {
+    const documented = tableAfter('| path | answer |').flatMap((row) =>
+      [...row.matchAll(/`(?:GET|POST) (\/[a-z/]*)`/g)].map((match) => match[1]),
+    );
+    expect(documented.toSorted()).toEqual([...ROUTES.keys()].sort());
+  });
+});
+
+/** Rows of the table with that header. */
+function tableAfter(header: string): string[] {
+  const lines = page.split('\n');
+  const start = lines.indexOf(header) + 2;
+  const end = lines.findIndex((line, index) => index >= start && !line.startsWith('|'));
+  return lines.slice(start, end);
+}
+
+/** Lines in which together every field is. */
+function fieldsOfFullLines(): Set<string> {
+  const lines = new LogLineWriter({ headers: ['accept'], isQueryLogged: false });
+  lines.policyChanged(POLICY, []);
+  const head = plainHead({
+    method: 'POST',
+    authority: 'a',
+    path: '/s.S/M',
+    fields: [
+      ...['accept', '*/*', 'content-type', 'application/grpc'],
+      ...['traceparent', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'],
+    ],
+  });
+  const decision = deny({ rule: GET_ORDERS, missing: [['a', 'b']], rejected: [['a', 'b']] });
+  const full = denied({
+    head,
+    decision,
+    shadowDecision: decision,
+    isDryRun: true,
+    grpcStatus: 7,
+    serverName: 'a.test',
+    fault: 'overloaded',
+  });
+  const fields = new Set<string>();
+  for (const one of [full, record()]) collect(JSON.parse(lines.line(one)), '', fields);
+  return fields;
+}
+
+function collect(value: object, prefix: string, fields: Set<string>): void {
+  for (const [name, inner] of Object.entries(value)) {
+    const isObject = typeof inner === 'object' && !Array.isArray(inner) && name !== 'headers';
+    if (isObject) collect(inner, `${prefix}${name}.`, fields);
+    else fields.add(`${prefix}${name}`);
+  }
+}

@@ -13,6 +13,7 @@ import type { Config, LogLevel } from './config/config.ts';
 import type { ConfigResult } from './config/load.ts';
 import { formatProblem, type Problem } from './control/decode/problem.ts';
 import { FileSource } from './control/file_source.ts';
+import type { SourceBundle } from './control/policy_set.ts';
 import { PolicyStore } from './control/policy_store.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { createLogger, type Logger } from './observe/logger.ts';
@@ -175,6 +176,11 @@ class SallyportApp implements App {
       this.#tellRejected('failed', [read.message]);
       return true;
     }
+    const unfinished = unfinishedFiles(read.bundle);
+    if (unfinished.length > 0) {
+      this.#tellRejected('rejected', unfinished);
+      return true;
+    }
     const before = this.#store.current().revision;
     const result = this.#store.update(read.bundle);
     if (result.kind === 'rejected') {
@@ -294,6 +300,18 @@ class SallyportApp implements App {
   #tellWarnings(warnings: readonly Problem[]): void {
     for (const warning of warnings) this.#log.warn({ problem: formatProblem(warning) }, 'policy');
   }
+}
+
+/**
+ * A file that is written in place is empty for a moment. Taken at its word it would be a set without
+ * that file's policies, and an endpoint that no policy selects is open: so an empty file is never a
+ * change. Whoever wants none of it deletes the file or leaves a comment in it.
+ */
+function unfinishedFiles({ policies, endpoints, secrets }: SourceBundle): readonly string[] {
+  return [...policies, endpoints, secrets]
+    .filter((source) => source !== null)
+    .filter(({ text }) => text.trim() === '')
+    .map(({ path }) => `${path}: is empty, as a file that is being written is; nothing is changed`);
 }
 
 /** Names of the file's fields whose values differ and take a restart. */

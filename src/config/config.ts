@@ -109,9 +109,11 @@ export function crossProblems(values: ConfigValues): readonly CrossProblem[] {
     if (listener.address.port !== 0 && addresses.has(text)) {
       add(['listeners', index, 'address'], `${text} is the address of another listener`);
     }
-    const { upstream } = listener;
-    if (upstream.kind === 'fixed' && addressText(upstream.address) === text) {
-      add(['listeners', index, 'upstream'], `${text} is the listener itself`);
+    const { upstream, destination } = listener;
+    const target = upstream.kind === 'fixed' ? upstream : destination;
+    if (target.kind === 'fixed' && addressText(target.address) === text) {
+      const field = upstream.kind === 'fixed' ? 'upstream' : 'destination';
+      add(['listeners', index, field], `${text} is the listener itself`);
     }
     names.add(listener.name);
     addresses.add(text);

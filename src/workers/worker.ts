@@ -8,7 +8,7 @@ import type { SourceBundle } from '../control/policy_set.ts';
 import { PolicyStore } from '../control/policy_store.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
-import { createObserver, type Observer } from '../observe/observer.ts';
+import { createObserver, type Observer, type ObserverOptions } from '../observe/observer.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { DataPlane } from '../proxy/data_plane.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
@@ -151,7 +151,7 @@ function makeParts(settings: WorkerSettings): Parts {
   const store = new PolicyStore({ regexEngine: createRe2Engine(limits), limits });
   const platform = nodePlatform();
   const secrets = new SecretValues(limits);
-  const observer = createObserver({
+  const observer = openObserver({
     workerIndex: settings.index,
     listeners: settings.listeners.map(({ name }) => name),
     accessLog: settings.accessLog,
@@ -170,6 +170,18 @@ function makeParts(settings: WorkerSettings): Parts {
     platform,
   });
   return { secrets, observer, store, dataPlane };
+}
+
+/** Opens the access log: a file that cannot be opened is the user's to mend. */
+function openObserver(options: ObserverOptions): Observer {
+  try {
+    return createObserver(options);
+  } catch (error) {
+    const { to } = options.accessLog;
+    if (to.kind !== 'file') throw error;
+    const { code = String(error) } = error as NodeJS.ErrnoException;
+    throw new Error(`access log ${to.path}: cannot be opened (${code})`, { cause: error });
+  }
 }
 
 /** A bind that failed is the user's to mend: say what it means. */

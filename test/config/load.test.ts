@@ -172,6 +172,11 @@ describe('a wrong configuration names file, line, column, field, what was found 
       'listeners[0].upstream: 127.0.0.1:80 is the listener itself',
     ],
     [
+      'an original destination that is the listener',
+      'listeners:\n  - { name: a, address: 127.0.0.1:80, direction: egress, destination: 127.0.0.1:80 }\n',
+      'listeners[0].destination: 127.0.0.1:80 is the listener itself',
+    ],
+    [
       'an admin server for everyone',
       `admin: 0.0.0.0:9901\n${LISTENERS}`,
       'c.yaml:1:8: admin: 0.0.0.0:9901 can be reached from other machines',

@@ -65,6 +65,18 @@ describe('app', () => {
     expect((await get(port, '/ok')).status).toBe(403);
   });
 
+  it('a file that is empty, as while it is being written, changes nothing', async () => {
+    const { port } = await started();
+    expect((await get(port, '/no')).status).toBe(403);
+    for (const name of ['policies/api.yaml', 'endpoints.yaml']) {
+      scratch.write(name, '\n');
+      app?.reload();
+      expect((await get(port, '/no')).status).toBe(403);
+      expect((await get(port, '/ok')).status).toBe(200);
+    }
+    expect(lines.join('')).toMatch(/api\.yaml: is empty/);
+  });
+
   it('that is told to end while it starts has ended when start returns', async () => {
     const made = make(await scratch.origin());
     const start = made.start();

@@ -87,6 +87,15 @@ describe('a start that fails', () => {
     expect(proxy.stderr).toMatch(/^sallyport: cannot read .*nowhere: .*\n$/);
   });
 
+  it('because the access log cannot be opened is exit 1', async () => {
+    const config = scratch.config({ upstream: 1 });
+    const proxy = scratch.run(['run', '-c', config, '--access-log', 'nowhere/access.log']);
+    expect(await proxy.ended).toBe(1);
+    expect(proxy.stderr).toMatch(
+      /^sallyport: access log .*access\.log: cannot be opened \(ENOENT\)\n$/,
+    );
+  });
+
   it('because the configuration is wrong is exit 2 and one line', async () => {
     const path = scratch.write('config.yaml', 'listeners: []\nworkers: 0\n');
     const proxy = scratch.run(['run', '-c', path]);

@@ -1,0 +1,72 @@
+/** A Recorder that keeps what it is told. */
+import type {
+  CloseCause,
+  Recorder,
+  RequestRecord,
+  UpstreamConnectOutcome,
+} from '../../src/model/record.ts';
+import { Signal } from './signal.ts';
+
+export class CountingRecorder implements Recorder {
+  readonly records: RequestRecord[] = [];
+  readonly closed: CloseCause[] = [];
+  readonly connects: UpstreamConnectOutcome[] = [];
+  readonly internalErrors: unknown[] = [];
+  openedCount = 0;
+  retriedCount = 0;
+  readonly #signal = new Signal();
+
+  record(record: RequestRecord): void {
+    this.records.push(record);
+    this.#signal.raise();
+  }
+
+  connectionOpened(): void {
+    this.openedCount += 1;
+    this.#signal.raise();
+  }
+
+  connectionClosed(_listener: string, cause: CloseCause): void {
+    this.closed.push(cause);
+    this.#signal.raise();
+  }
+
+  upstreamConnected(_listener: string, outcome: UpstreamConnectOutcome): void {
+    this.connects.push(outcome);
+    this.#signal.raise();
+  }
+
+  upstreamRetried(): void {
+    this.retriedCount += 1;
+  }
+
+  internalError(_where: string, error: unknown): void {
+    this.internalErrors.push(error);
+  }
+
+  async untilRecords(count: number): Promise<readonly RequestRecord[]> {
+    await this.#until(() => this.records.length >= count, `${count} records`);
+    return this.records;
+  }
+
+  async untilClosed(count: number): Promise<readonly CloseCause[]> {
+    await this.#until(() => this.closed.length >= count, `${count} closed connections`);
+    return this.closed;
+  }
+
+  async untilOpened(count: number): Promise<void> {
+    await this.#until(() => this.openedCount >= count, `${count} opened connections`);
+  }
+
+  /** One short text a record: "verdict fault-or-reason status target". */
+  get summaries(): readonly string[] {
+    return this.records.map((record) => {
+      const why = record.fault ?? record.decision?.reason ?? 'allowed';
+      return `${record.verdict} ${why} ${record.status} ${record.head?.path ?? '-'}`;
+    });
+  }
+
+  #until(isMet: () => boolean, about: string): Promise<void> {
+    return this.#signal.until(isMet, () => `${about}; records: ${this.summaries.join(' | ')}`);
+  }
+}

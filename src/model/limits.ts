@@ -258,6 +258,12 @@ export const LIMITS = {
     256 * MIB,
     'memory of one compiled regular expression',
   ),
+  regexCacheCountMax: spec(
+    20_000,
+    1,
+    10_000_000,
+    'compiled patterns that are kept, so that a reload compiles only new ones',
+  ),
   regexSetMemoryBytesMax: spec(
     64 * MIB,
     64 * KIB,

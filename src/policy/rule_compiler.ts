@@ -137,9 +137,10 @@ export class RuleCompiler {
     const key = `${source.name}\n${source.isInverted}\n${source.treatMissingAsEmpty}\n${pattern}`;
     const known = this.#matchers.get(key);
     if (known !== undefined) return known;
-    const regex = this.#regexOf(pattern, origin);
-    const literal = regex === null ? null : literalOf(pattern);
-    const compiled = { source, regex: literal === null ? regex : null, literal };
+    // Plain text is compared as text, and is a valid pattern of itself.
+    const literal = literalOf(pattern);
+    const regex = literal === null ? this.#regexOf(pattern, origin) : null;
+    const compiled = { source, regex, literal };
     this.#matchers.set(key, compiled);
     return compiled;
   }

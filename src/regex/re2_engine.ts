@@ -16,7 +16,10 @@ import {
   type RegexSet,
 } from '../policy/regex.ts';
 
-type RegexLimits = Pick<Limits, 'regexBytesMax' | 'regexMemoryBytesMax' | 'regexSetMemoryBytesMax'>;
+type RegexLimits = Pick<
+  Limits,
+  'regexBytesMax' | 'regexMemoryBytesMax' | 'regexSetMemoryBytesMax' | 'regexCacheCountMax'
+>;
 
 export function createRe2Engine(limits: RegexLimits): RegexEngine {
   return new Re2Engine(limits);
@@ -24,12 +27,26 @@ export function createRe2Engine(limits: RegexLimits): RegexEngine {
 
 class Re2Engine implements RegexEngine {
   readonly #limits: RegexLimits;
+  readonly #compiled = new Map<string, RegexResult<Regex>>();
 
   constructor(limits: RegexLimits) {
     this.#limits = limits;
   }
 
+  /** Compiled patterns are kept, so that a reload compiles only what is new. */
   compile(pattern: string): RegexResult<Regex> {
+    let result = this.#compiled.get(pattern);
+    if (result === undefined) {
+      result = this.#compile(pattern);
+      if (this.#compiled.size >= this.#limits.regexCacheCountMax) {
+        this.#compiled.delete(this.#compiled.keys().next().value ?? '');
+      }
+      this.#compiled.set(pattern, result);
+    }
+    return result;
+  }
+
+  #compile(pattern: string): RegexResult<Regex> {
     const bytes = Buffer.byteLength(pattern);
     if (bytes > this.#limits.regexBytesMax) {
       return failed(`is longer than ${this.#limits.regexBytesMax} bytes`);
@@ -38,11 +55,12 @@ class Re2Engine implements RegexEngine {
     const source = re2Source(pattern);
     if (source === null) return failed('invalid escape sequence');
     try {
-      // Alone first: "a)(b" is no pattern although "^(?:a)(b)$" would be one.
+      // Alone: "a)(b" is no pattern although "^(?:a)(b)$" would be one.
       new RE2(source, 'u');
-      // A set of one bounds the memory of the program, which a single RE2 does not.
-      this.#setOf([source], this.#limits.regexMemoryBytesMax);
-      return { kind: 'ok', regex: new SingleRegex(pattern, new RE2(`^(?:${source})$`, 'u')) };
+      // Only repetition makes a program larger than its text; a set of one bounds it, which a
+      // single RE2 does not.
+      if (source.includes('{')) this.#setOf([source], this.#limits.regexMemoryBytesMax);
+      return { kind: 'ok', regex: new SingleRegex(pattern, source) };
     } catch (error) {
       return failed(messageOf(error));
     }
@@ -63,17 +81,20 @@ class Re2Engine implements RegexEngine {
   }
 }
 
+/** Anchored when it is first asked: most patterns of a large policy are only asked in their set. */
 class SingleRegex implements Regex {
   readonly pattern: string;
-  readonly #regex: RE2;
+  readonly #source: string;
+  #regex: RE2 | null = null;
 
-  constructor(pattern: string, regex: RE2) {
+  constructor(pattern: string, source: string) {
     this.pattern = pattern;
-    this.#regex = regex;
+    this.#source = source;
   }
 
   test(subject: Uint8Array): MatchOutcome {
     try {
+      this.#regex ??= new RE2(`^(?:${this.#source})$`, 'u');
       return this.#regex.test(subject as Buffer) ? MATCH_YES : MATCH_NO;
     } catch {
       return MATCH_FAILED;

@@ -3,7 +3,7 @@
  * Lines are gathered and written in batches of whole lines; when the sink does not keep up, more
  * than `bufferBytesMax` waiting bytes are dropped, and counted.
  */
-import { closeSync, openSync } from 'node:fs';
+import { appendFileSync, closeSync, openSync, writeSync } from 'node:fs';
 import { destination } from 'pino';
 import type { Timers } from '../platform/platform.ts';
 
@@ -46,6 +46,8 @@ export class LogSink {
   #droppedLines = 0;
   #errors = 0;
   #isClosed = false;
+  /** A new file is wanted and not open yet. */
+  #isReopening = false;
   /** The reader of a pipe has gone away. */
   #isBroken = false;
 
@@ -67,6 +69,10 @@ export class LogSink {
       this.#droppedBefore++;
     });
     this.#countErrors();
+    // pino would flush at exit in a loop that never ends when the disk is full: a worker that died
+    // would stay, with its share of the connections. What is left is written once, by us.
+    this.#stream.flushSync = () => {};
+    process.on('exit', this.#onExit);
   }
 
   /** `line` ends in a line feed and is ASCII. Never throws, never waits. */
@@ -92,10 +98,15 @@ export class LogSink {
   /** After a rotation: goes on in a file of the same name. A failure leaves the old one in use. */
   reopen(): void {
     this.#handOn();
-    if (this.#options.target.kind !== 'file' || this.#isClosed) return;
+    if (this.#options.target.kind !== 'file' || this.#isClosed || this.#isReopening) return;
+    this.#isReopening = true;
+    this.#stream.once('ready', () => {
+      this.#isReopening = false;
+    });
     try {
       this.#stream.reopen();
     } catch {
+      this.#isReopening = false;
       this.#errors++;
     }
   }
@@ -105,6 +116,8 @@ export class LogSink {
     if (this.#isClosed) return Promise.resolve();
     this.#handOn();
     this.#isClosed = true;
+    process.off('exit', this.#onExit);
+    if (this.#isBroken) return Promise.resolve();
     return new Promise((resolve) => {
       const stop = this.#options.timers.after(CLOSE_MS, () => {
         this.#stream.destroy();
@@ -115,12 +128,18 @@ export class LogSink {
         resolve();
       };
       this.#stream.once('close', done);
-      try {
-        this.#stream.end();
-      } catch {
-        done();
-      }
+      // The stream forgets an end that is asked for while it waits to open the new file.
+      if (this.#isReopening) this.#stream.once('ready', () => this.#end(done));
+      else this.#end(done);
     });
+  }
+
+  #end(onFailure: () => void): void {
+    try {
+      this.#stream.end();
+    } catch {
+      onFailure();
+    }
   }
 
   #handOn(): void {
@@ -152,9 +171,23 @@ export class LogSink {
     this.#stream.removeAllListeners('error');
     this.#stream.on('error', (error: NodeJS.ErrnoException) => {
       this.#errors++;
-      if (error.code === 'EPIPE') this.#isBroken = true;
+      this.#isReopening = false;
+      if (error.code !== 'EPIPE' || this.#isBroken) return;
+      this.#isBroken = true;
+      this.#stream.destroy();
     });
   }
+
+  /** A worker that dies of an exception leaves the lines that were still being gathered. */
+  readonly #onExit = (): void => {
+    const { target } = this.#options;
+    try {
+      if (target.kind === 'file') appendFileSync(target.path, this.#batch);
+      else writeSync(target.kind === 'stdout' ? STDOUT_FD : target.fd, this.#batch);
+    } catch {
+      // Nobody is left to tell.
+    }
+  };
 }
 
 function destinationOf(target: LogTarget): string | number {

@@ -25,6 +25,7 @@ import {
   type Observer,
   type ObserverOptions,
 } from '../../src/observe/observer.ts';
+import { nodePlatform } from '../../src/platform/node_platform.ts';
 import { allow, denied, deny, ManualPlatform, POLICY, record } from './records.ts';
 
 const cleanups: (() => void)[] = [];
@@ -68,10 +69,56 @@ describe('the access log', () => {
     expect(readFileSync(`${log.path}.1`, 'utf8')).toContain('"bytes_in":1,');
   });
 
+  it('has the last lines of a worker that dies of an exception', () => {
+    const log = logFile();
+    const sink = new URL('../../src/observe/log_sink.ts', import.meta.url);
+    const script = `
+      import { LogSink } from ${JSON.stringify(sink.href)};
+      const timers = { after: () => () => {}, every: () => () => {} };
+      const target = { kind: 'file', path: ${JSON.stringify(log.path)} };
+      const sink = new LogSink({ target, bufferBytesMax: 65536, timers });
+      sink.write('{"last":"line"}\\n');
+      throw new Error('broken');`;
+    const node = ['--input-type=module', '-e', script];
+    expect(() => execFileSync(process.execPath, node, { stdio: 'ignore' })).toThrow();
+    expect(log.lines()).toEqual([{ last: 'line' }]);
+  });
+
   it('is not for everybody to read', async () => {
     const log = logFile();
     await observing({ to: log.target }).close();
     expect(statSync(log.path).mode & 0o007).toBe(0);
+  });
+
+  it('has every line, in one file or the other, when it ends in the middle of a rotation', async () => {
+    for (let round = 0; round < 20; round++) {
+      const log = logFile();
+      const observer = observing({ to: log.target }, { platform: nodePlatform() });
+      for (let i = 0; i < 100; i++) observer.record(record());
+      renameSync(log.path, `${log.path}.1`);
+      observer.reopen();
+      observer.reopen();
+      for (let i = 0; i < 100; i++) observer.record(record());
+      await observer.close();
+      const lineCount = (path: string) => readFileSync(path, 'utf8').split('\n').length - 1;
+      expect(lineCount(log.path) + lineCount(`${log.path}.1`)).toBe(200);
+    }
+  });
+
+  it('keeps the old file when the new one cannot be opened', async () => {
+    const log = logFile();
+    const observer = observing({ to: log.target }, { platform: nodePlatform() });
+    observer.record(record());
+    const folder = join(log.path, '..');
+    await until(() => log.lines().length === 1);
+    renameSync(folder, `${folder}.moved`);
+    cleanups.push(() => rmSync(`${folder}.moved`, { recursive: true, force: true }));
+    observer.reopen();
+    await until(async () => (await metricValue(observer, 'sallyport_access_log_errors_total')) > 0);
+    observer.record(record());
+    await observer.close();
+    const text = readFileSync(join(`${folder}.moved`, 'access.log'), 'utf8');
+    expect(text.split('\n')).toHaveLength(3);
   });
 
   it('that cannot be opened is an error at the start', () => {
@@ -151,7 +198,7 @@ describe('a sink that does not keep up', () => {
     await until(async () => (await metricValue(observer, 'sallyport_access_log_errors_total')) > 0);
     for (let i = 0; i < 100; i++) observer.record(record());
     expect(await metricValue(observer, 'sallyport_access_log_dropped_total')).toBe(100);
-    await closing(observer, platform);
+    await observer.close();
   });
 
   it('records after the end are counted, not logged', async () => {

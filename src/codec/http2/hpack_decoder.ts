@@ -7,8 +7,15 @@
  * so that the dynamic table stays in step and the stream alone can be refused.
  */
 import { latin1 } from '../http1/syntax.ts';
-import { KIND_NEVER_INDEXED, nameCode, STATIC_KINDS, valueFlag } from './field_kind.ts';
+import {
+  KIND_CODE_MASK,
+  KIND_NEVER_INDEXED,
+  nameCode,
+  STATIC_KINDS,
+  valueFlag,
+} from './field_kind.ts';
 import { decodedLengthMax, decodeHuffman } from './huffman.ts';
+import { LiteralCache, NO_SLOT } from './literal_cache.ts';
 import { STATIC_COUNT, STATIC_FIELDS } from './static_table.ts';
 
 export const HPACK_OK = 0;
@@ -59,6 +66,9 @@ export class HpackDecoder {
   #nameKind = 0;
   #value = '';
   #valueFlag = 0;
+  /** Where it is in the cache. */
+  #slot = NO_SLOT;
+  #cache: LiteralCache | null = null;
 
   /** `tableBytesMax` is the SETTINGS_HEADER_TABLE_SIZE that is in force. */
   constructor(tableBytesMax: number) {
@@ -91,14 +101,14 @@ export class HpackDecoder {
       if (first >= 0x80) {
         if (!this.#readIndexed()) return HPACK_MALFORMED;
       } else if (first >= 0x40) {
-        if (!this.#readLiteral(0x3f)) return HPACK_MALFORMED;
+        if (!this.#readLiteral(0x3f, false)) return HPACK_MALFORMED;
         const kind = this.#nameKind | this.#valueFlag;
         this.#table.insert(this.#name, this.#value, kind);
         this.#emit(this.#name, this.#value, kind);
       } else if (first >= 0x20) {
         return HPACK_MALFORMED;
       } else {
-        if (!this.#readLiteral(0x0f)) return HPACK_MALFORMED;
+        if (!this.#readLiteral(0x0f, first >= 0x10)) return HPACK_MALFORMED;
         const flags = this.#valueFlag | (first >= 0x10 ? KIND_NEVER_INDEXED : 0);
         this.#emit(this.#name, this.#value, this.#nameKind | flags);
       }
@@ -139,13 +149,13 @@ export class HpackDecoder {
     return true;
   }
 
-  #readLiteral(prefixMask: number): boolean {
+  #readLiteral(prefixMask: number, isSecret: boolean): boolean {
     const nameIndex = this.#readInteger(prefixMask);
     if (nameIndex < 0) return false;
     if (nameIndex === 0) {
-      if (!this.#readString()) return false;
+      if (!this.#readString(isSecret)) return false;
       this.#name = this.#value;
-      this.#nameKind = nameCode(this.#name);
+      this.#nameKind = this.#nameKindOf(this.#name);
     } else if (nameIndex <= STATIC_COUNT) {
       this.#name = STATIC_FIELDS[2 * (nameIndex - 1)] as string;
       this.#nameKind = STATIC_KINDS[nameIndex] as number;
@@ -154,31 +164,69 @@ export class HpackDecoder {
       if (slot < 0) return false;
       this.isSelfContained = false;
       this.#name = this.#table.names[slot] as string;
-      this.#nameKind = nameCode(this.#name);
+      this.#nameKind = (this.#table.kinds[slot] as number) & KIND_CODE_MASK;
     }
-    return this.#readString();
+    return this.#readString(isSecret);
   }
 
-  /** Into `#value` and `#valueFlag`. */
-  #readString(): boolean {
+  /** Into `#value`, `#valueFlag` and `#slot`. */
+  #readString(isSecret: boolean): boolean {
     if (this.#at >= this.#end) return false;
     const isHuffman = (this.#bytes[this.#at] as number) >= 0x80;
     const length = this.#readInteger(0x7f);
     if (length < 0 || length > this.#end - this.#at) return false;
     const start = this.#at;
-    this.#at += length;
-    if (!isHuffman) {
-      this.#valueFlag = valueFlag(this.#bytes, start, this.#at);
-      this.#value = latin1(this.#bytes, start, this.#at);
+    const end = start + length;
+    this.#at = end;
+    this.#slot = NO_SLOT;
+    if (isSecret) return this.#decodeString(start, end, isHuffman);
+    this.#cache ??= new LiteralCache();
+    const cache = this.#cache;
+    const slot = cache.find(this.#bytes, start, end, isHuffman);
+    this.#slot = slot;
+    if (cache.isHit) {
+      this.#value = cache.texts[slot] as string;
+      this.#valueFlag = cache.valueFlags[slot] as number;
       return true;
     }
-    const lengthMax = decodedLengthMax(length);
+    if (!this.#decodeString(start, end, isHuffman)) return false;
+    if (slot !== NO_SLOT) {
+      const text = this.#value;
+      cache.put(slot, {
+        bytes: this.#bytes,
+        start,
+        end,
+        isHuffman,
+        text,
+        valueFlag: this.#valueFlag,
+      });
+    }
+    return true;
+  }
+
+  #decodeString(start: number, end: number, isHuffman: boolean): boolean {
+    if (!isHuffman) {
+      this.#valueFlag = valueFlag(this.#bytes, start, end);
+      this.#value = latin1(this.#bytes, start, end);
+      return true;
+    }
+    const lengthMax = decodedLengthMax(end - start);
     if (scratch.length < lengthMax) scratch = Buffer.allocUnsafeSlow(lengthMax);
-    const decoded = decodeHuffman(this.#bytes, start, this.#at, scratch);
+    const decoded = decodeHuffman(this.#bytes, start, end, scratch);
     if (decoded < 0) return false;
     this.#valueFlag = valueFlag(scratch, 0, decoded);
     this.#value = latin1(scratch, 0, decoded);
     return true;
+  }
+
+  /** Of the string that was read last. */
+  #nameKindOf(name: string): number {
+    if (this.#cache === null || this.#slot === NO_SLOT) return nameCode(name);
+    const known = this.#cache.nameKinds[this.#slot] as number;
+    if (known >= 0) return known;
+    const code = nameCode(name);
+    this.#cache.nameKinds[this.#slot] = code;
+    return code;
   }
 
   /** RFC 7541 5.1; -1 when it is cut off, too long or too large. */

@@ -364,6 +364,25 @@ describe('round trips', () => {
   });
 });
 
+describe('literals that come again', () => {
+  it('are read as if they were the first, whatever came between', () => {
+    const decoder = new HpackDecoder(0);
+    const literal = fc.oneof(fc.constantFrom('a', 'ab', 'x-token', 'v'.repeat(48)), latin1Text(60));
+    const field = fc.tuple(literal, literal, fc.integer({ min: 0, max: 7 }));
+    fc.assert(
+      fc.property(fc.array(field, { maxLength: 30 }), (list) => {
+        const bytes = new IndexingEncoder(0).encode(list);
+        expect(decoder.decode(bytes, 0, bytes.length, WIDE)).toBe(HPACK_OK);
+        const fresh = new HpackDecoder(0);
+        fresh.decode(bytes, 0, bytes.length, WIDE);
+        expect(decoder.fields).toEqual(list.flatMap((one) => one.slice(0, 2)));
+        expect(decoder.kinds).toEqual(fresh.kinds);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
 describe('kinds', () => {
   it('every byte in a name and in a value is judged by the grammar', () => {
     for (let byte = 0; byte < 256; byte++) {

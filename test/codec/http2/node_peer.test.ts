@@ -54,6 +54,7 @@ function serve(socket: net.Socket): void {
     isPathNormalised: true,
   });
   socket.on('error', () => {});
+  socket.setNoDelay(true);
   const write = (): void => {
     for (const chunk of connection.take()) socket.write(chunk);
     connection.flushed();

@@ -1,0 +1,78 @@
+/**
+ * The short literals that a connection's header blocks brought last, by their bytes on the wire: a
+ * peer that indexes nothing (an upstream, told to; gRPC and h2load for some fields) sends the same
+ * names and values again and again, and need not have each decoded, checked and made into a string again.
+ * Two ways a set and small; made when first needed. Never-indexed literals are not kept.
+ */
+const SLOT_COUNT = 64;
+/** The top bits of a hash, which all bytes have reached, tell the slot. */
+const SLOT_SHIFT = 32 - 6;
+const LENGTH_MAX = 48;
+const HUFFMAN_FLAG = 0x80;
+
+export const NO_SLOT = -1;
+
+export class LiteralCache {
+  readonly texts: string[] = new Array<string>(SLOT_COUNT).fill('');
+  /** What `valueFlag` says of the text. */
+  readonly valueFlags: number[] = new Array<number>(SLOT_COUNT).fill(0);
+  /** What `nameCode` says of the text, or -1 when it was never asked. */
+  readonly nameKinds: number[] = new Array<number>(SLOT_COUNT).fill(-1);
+  isHit = false;
+  #way = 0;
+  readonly #bytes = new Uint8Array(SLOT_COUNT * LENGTH_MAX);
+  /** Length and coding of what is in the slot; 0xff for nothing. */
+  readonly #lengths = new Uint8Array(SLOT_COUNT).fill(0xff);
+
+  /** The slot of these bytes; `isHit` tells whether they are in it. NO_SLOT: too long to keep. */
+  find(bytes: Uint8Array, start: number, end: number, isHuffman: boolean): number {
+    const length = end - start;
+    this.isHit = false;
+    if (length > LENGTH_MAX) return NO_SLOT;
+    let hash = isHuffman ? 0x55 : 0;
+    for (let at = start; at < end; at++) hash = (Math.imul(hash, 31) + (bytes[at] as number)) | 0;
+    const slot = Math.imul(hash, 0x9e3779b1) >>> SLOT_SHIFT;
+    const coded = isHuffman ? length | HUFFMAN_FLAG : length;
+    if (this.#holds(slot, coded, bytes, start)) return this.#hit(slot);
+    if (this.#holds(slot ^ 1, coded, bytes, start)) return this.#hit(slot ^ 1);
+    // The two ways of a set are overwritten in turn.
+    this.#way ^= 1;
+    return slot ^ this.#way;
+  }
+
+  /** Into the slot that `find` gave for the same bytes. */
+  put(
+    slot: number,
+    literal: {
+      readonly bytes: Uint8Array;
+      readonly start: number;
+      readonly end: number;
+      readonly isHuffman: boolean;
+      readonly text: string;
+      readonly valueFlag: number;
+    },
+  ): void {
+    const { bytes, start, end } = literal;
+    this.#lengths[slot] = literal.isHuffman ? (end - start) | HUFFMAN_FLAG : end - start;
+    const base = slot * LENGTH_MAX - start;
+    for (let at = start; at < end; at++) this.#bytes[base + at] = bytes[at] as number;
+    this.texts[slot] = literal.text;
+    this.valueFlags[slot] = literal.valueFlag;
+    this.nameKinds[slot] = -1;
+  }
+
+  #holds(slot: number, coded: number, bytes: Uint8Array, start: number): boolean {
+    if (this.#lengths[slot] !== coded) return false;
+    const end = start + (coded & ~HUFFMAN_FLAG);
+    const base = slot * LENGTH_MAX - start;
+    for (let at = start; at < end; at++) {
+      if (this.#bytes[base + at] !== bytes[at]) return false;
+    }
+    return true;
+  }
+
+  #hit(slot: number): number {
+    this.isHit = true;
+    return slot;
+  }
+}

@@ -54,6 +54,12 @@ const FILE_LIMITS: readonly {
   },
 ];
 
+/** Built and tested, and used by nothing yet; an entry goes when its folder is reached. */
+const NOT_YET_REACHED: readonly { folder: string; reason: string }[] = [
+  { folder: 'codec/http2/', reason: 'the HTTP/2 relay comes next' },
+  { folder: 'codec/grpc/', reason: 'the HTTP/2 relay comes next' },
+];
+
 /** Layers without any effect: no Node module at all. */
 const PURE_LAYERS = ['model', 'policy'];
 
@@ -163,7 +169,13 @@ describe('import table', () => {
       reached.add(file);
       pending.push(...internalImports(file));
     }
-    expect(files.filter((file) => !reached.has(file) && !isGenerator(file))).toEqual([]);
+    const unreached = files.filter((file) => !reached.has(file) && !isGenerator(file));
+    const isWaiting = (file: string): boolean =>
+      NOT_YET_REACHED.some(({ folder }) => file.startsWith(folder));
+    expect(unreached.filter((file) => !isWaiting(file))).toEqual([]);
+    for (const { folder } of NOT_YET_REACHED) {
+      expect(unreached.some((file) => file.startsWith(folder))).toBe(true);
+    }
   });
 });
 

@@ -18,7 +18,7 @@ export interface AdminServerOptions {
   readonly address: AdminAddress;
   /** Lets it bind an address that other machines reach. */
   readonly allowRemote: boolean;
-  readonly limits: Pick<Limits, 'adminBodyBytesMax' | 'adminConnectionCountMax' | 'adminTimeoutMs'>;
+  readonly limits: Limits;
   readonly backend: AdminBackend;
 }
 
@@ -27,29 +27,25 @@ export type AdminStart =
   | { readonly kind: 'listening'; readonly address: string }
   | { readonly kind: 'failed'; readonly message: string };
 
-/** Bytes of a request's head; Node answers 431 above. */
-const HEAD_BYTES_MAX = 16 * 1024;
-const FIELD_COUNT_MAX = 100;
-
 export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #server: Server;
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
-    const { adminTimeoutMs, adminConnectionCountMax } = options.limits;
+    const { adminTimeoutMs, adminConnectionCountMax, sweepIntervalMs } = options.limits;
     this.#server = createServer(
       {
-        maxHeaderSize: HEAD_BYTES_MAX,
+        maxHeaderSize: options.limits.headBytesMax,
         headersTimeout: adminTimeoutMs,
         requestTimeout: adminTimeoutMs,
         keepAliveTimeout: adminTimeoutMs,
-        connectionsCheckingInterval: Math.min(adminTimeoutMs, 1000),
+        connectionsCheckingInterval: Math.max(sweepIntervalMs, 100),
       },
       (request, response) => void this.#answer(request, response),
     );
     this.#server.maxConnections = adminConnectionCountMax;
-    this.#server.maxHeadersCount = FIELD_COUNT_MAX;
+    this.#server.maxHeadersCount = options.limits.headFieldCountMax;
     // A client that does not read its reply is let go, too.
     this.#server.setTimeout(adminTimeoutMs, (socket) => socket.destroy());
   }

@@ -281,6 +281,24 @@ export const LIMITS = {
     1024 * MIB,
     'access log bytes waiting for a slow sink; above: records are dropped and counted',
   ),
+  accessLogDelayMs: spec(
+    50,
+    1,
+    10 * SECOND,
+    'how long an access log line waits for others to be written with it',
+  ),
+  accessLogCloseTimeoutMs: spec(
+    2 * SECOND,
+    10,
+    60 * SECOND,
+    'waiting for the sink of the access log to take the last lines',
+  ),
+  internalErrorLogIntervalMs: spec(
+    1 * SECOND,
+    0,
+    1 * HOUR,
+    'least time between two log lines on internal errors; those between are counted',
+  ),
   metricPolicyLabelCountMax: spec(
     10_000,
     10,

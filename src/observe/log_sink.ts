@@ -1,10 +1,11 @@
 /**
  * Where access log lines go: a file descriptor or a file, by pino's destination, never blocking.
  * Lines are gathered and written in batches of whole lines; when the sink does not keep up, more
- * than `bufferBytesMax` waiting bytes are dropped, and counted.
+ * than `accessLogBufferBytesMax` waiting bytes are dropped, and counted.
  */
 import { appendFileSync, closeSync, openSync, writeSync } from 'node:fs';
 import { destination } from 'pino';
+import type { Limits } from '../model/limits.ts';
 import type { Timers } from '../platform/platform.ts';
 
 export type LogTarget =
@@ -15,7 +16,10 @@ export type LogTarget =
 
 export interface LogSinkOptions {
   readonly target: LogTarget;
-  readonly bufferBytesMax: number;
+  readonly limits: Pick<
+    Limits,
+    'accessLogBufferBytesMax' | 'accessLogDelayMs' | 'accessLogCloseTimeoutMs'
+  >;
   readonly timers: Timers;
 }
 
@@ -27,9 +31,6 @@ export interface LogSinkCounts {
 
 /** Batches above this are handed on at once (below the 16 KiB that pino's sink writes at a time). */
 const BATCH_BYTES = 8 * 1024;
-/** How long a line may wait for others. */
-const BATCH_MS = 50;
-const CLOSE_MS = 2000;
 const STDOUT_FD = 1;
 /** Lines name clients and paths: not for everybody on the machine. */
 const FILE_MODE = 0o640;
@@ -54,7 +55,8 @@ export class LogSink {
   /** Throws when the file cannot be opened for appending: better at the start than never. */
   constructor(options: LogSinkOptions) {
     this.#options = options;
-    const { target, bufferBytesMax } = options;
+    const { target } = options;
+    const bufferBytesMax = options.limits.accessLogBufferBytesMax;
     if (target.kind === 'file') closeSync(openSync(target.path, 'a', FILE_MODE));
     this.#batchBytesMax = Math.min(BATCH_BYTES, bufferBytesMax >> 1);
     this.#stream = destination({
@@ -84,7 +86,7 @@ export class LogSink {
     this.#batch += line;
     this.#batchLines++;
     if (this.#batch.length >= this.#batchBytesMax) this.#handOn();
-    else this.#stopTimer ??= this.#options.timers.after(BATCH_MS, () => this.#handOn());
+    else this.#stopTimer ??= this.#handOnLater();
   }
 
   counts(): LogSinkCounts {
@@ -119,7 +121,8 @@ export class LogSink {
     process.off('exit', this.#onExit);
     if (this.#isBroken) return Promise.resolve();
     return new Promise((resolve) => {
-      const stop = this.#options.timers.after(CLOSE_MS, () => {
+      const { limits, timers } = this.#options;
+      const stop = timers.after(limits.accessLogCloseTimeoutMs, () => {
         this.#stream.destroy();
         resolve();
       });
@@ -140,6 +143,11 @@ export class LogSink {
     } catch {
       onFailure();
     }
+  }
+
+  #handOnLater(): () => void {
+    const { limits, timers } = this.#options;
+    return timers.after(limits.accessLogDelayMs, () => this.#handOn());
   }
 
   #handOn(): void {

@@ -31,10 +31,7 @@ export interface ObserverOptions {
   readonly listeners: readonly string[];
   readonly accessLog: AccessLogOptions;
   readonly logLevel: LogLevel;
-  readonly limits: Pick<
-    Limits,
-    'accessLogBufferBytesMax' | 'metricPolicyLabelCountMax' | 'sweepIntervalMs'
-  >;
+  readonly limits: Limits;
   readonly platform: Platform;
   /** The policy in force. Looked at for each record; give the same object until it changes. */
   readonly currentPolicy: () => ObservedPolicy;
@@ -100,7 +97,7 @@ class WorkerObserver implements Observer {
         ? null
         : new LogSink({
             target: accessLog.to,
-            bufferBytesMax: limits.accessLogBufferBytesMax,
+            limits,
             timers: platform.timers,
           });
     this.#logger = options.logger ?? this.#makeLogger();
@@ -139,8 +136,10 @@ class WorkerObserver implements Observer {
 
   internalError(where: string, error: unknown): void {
     this.#counters.internalError();
-    const nowMs = this.#options.platform.clock.nowMs();
-    if (nowMs - this.#lastErrorAtMs < ERROR_LOG_INTERVAL_MS) {
+    // An error that comes with every request must not fill the log.
+    const { limits, platform } = this.#options;
+    const nowMs = platform.clock.nowMs();
+    if (nowMs - this.#lastErrorAtMs < limits.internalErrorLogIntervalMs) {
       this.#suppressedErrors++;
       return;
     }
@@ -241,9 +240,6 @@ class WorkerObserver implements Observer {
 
 const WHOLE_LINE = 1_000_000;
 const NO_SINK = { writtenLines: 0, droppedLines: 0, errors: 0 };
-
-/** An error that comes with every request must not fill the log: the rest are counted. */
-const ERROR_LOG_INTERVAL_MS = 1000;
 
 function isInfoLogged(level: LogLevel): boolean {
   return level === 'trace' || level === 'debug' || level === 'info';

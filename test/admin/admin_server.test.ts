@@ -193,7 +193,7 @@ describe('what is refused', () => {
     ],
     [
       'a head too large',
-      `GET / HTTP/1.1\r\nHost: localhost\r\nx: ${'a'.repeat(20_000)}\r\n\r\n`,
+      `GET / HTTP/1.1\r\nHost: localhost\r\nx: ${'a'.repeat(100_000)}\r\n\r\n`,
       /^HTTP\/1\.1 431 /,
     ],
     ['CONNECT', 'CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n', /^$/],

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import type { Recorder } from '../../src/model/record.ts';
 import { createLogger, type LogLevel } from '../../src/observe/logger.ts';
 import type { MetricName } from '../../src/observe/metric_table.ts';
@@ -76,7 +77,8 @@ describe('the access log', () => {
       import { LogSink } from ${JSON.stringify(sink.href)};
       const timers = { after: () => () => {}, every: () => () => {} };
       const target = { kind: 'file', path: ${JSON.stringify(log.path)} };
-      const sink = new LogSink({ target, bufferBytesMax: 65536, timers });
+      const limits = { accessLogBufferBytesMax: 65536, accessLogDelayMs: 50, accessLogCloseTimeoutMs: 1 };
+      const sink = new LogSink({ target, limits, timers });
       sink.write('{"last":"line"}\\n');
       throw new Error('broken');`;
     const node = ['--input-type=module', '-e', script];
@@ -315,11 +317,7 @@ it('an observer is a Recorder whose methods can be passed on', () => {
   recorder.upstreamRetried('api');
 });
 
-const LIMITS = {
-  accessLogBufferBytesMax: 4 * 1024 * 1024,
-  metricPolicyLabelCountMax: 1000,
-  sweepIntervalMs: 100,
-};
+const LIMITS = DEFAULT_LIMITS;
 
 function observing(
   accessLog: Partial<AccessLogOptions>,

@@ -16,9 +16,10 @@ export function decodeCidrGroup(
   const spec = document.get('spec');
   if (spec === undefined) return reader.fail(options.root, 'spec is required');
   const list = reader.object(spec, ['externalCIDRs']).get('externalCIDRs');
-  const prefixes = (list === undefined ? [] : reader.list(list)).flatMap(
-    (item) => decodePrefix(context, item, { allowBare: true }) ?? [],
-  );
+  if (list === undefined) return reader.fail(spec, 'externalCIDRs is required');
+  const prefixes = reader
+    .list(list)
+    .flatMap((item) => decodePrefix(context, item, { allowBare: true }) ?? []);
   const labels = options.labels.flatMap(
     ([key, value]) => canonicalLabel(`cidrgroup:${key}=${value}`) ?? [],
   );

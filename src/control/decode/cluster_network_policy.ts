@@ -21,6 +21,8 @@ import { decodePrefix } from './peers.ts';
 import type { Field } from './yaml_fields.ts';
 
 const PRIORITY_MAX = 1000;
+const DOMAIN_MAX = 253;
+const DOMAIN = /^(\*\.)?([a-z0-9]([-a-z0-9_]*[a-z0-9])?\.)*[a-z0-9]([-a-z0-9_]*[a-z0-9])?\.?$/i;
 const ACTIONS = { Accept: 'allow', Deny: 'deny', Pass: 'pass' } as const;
 const TIERS = { Admin: 'admin', Baseline: 'baseline' } as const;
 
@@ -129,12 +131,16 @@ function decodeRule(
   const actionField = fields.get('action');
   if (actionField === undefined) return reader.fail(field, 'action is required');
   const action = reader.oneOf(actionField, ['Accept', 'Deny', 'Pass']);
+  const name = fields.get('name');
+  if (name !== undefined) reader.text(name);
   const peersField = fields.get(peerName);
   if (peersField === undefined) return reader.fail(field, `${peerName} is required`);
-  const peers = reader.list(peersField).flatMap((item) => decodePeer(context, item, direction));
+  if (action === null) return null;
+  const peers = someItems(context, peersField).flatMap((item) =>
+    decodePeer(context, item, { direction, action }),
+  );
   const protocols = fields.get('protocols');
   const ports = protocols === undefined ? null : decodeProtocols(context, protocols);
-  if (action === null) return null;
   return {
     origin: originOf(context, field),
     direction,
@@ -145,8 +151,20 @@ function decodeRule(
   };
 }
 
-function decodePeer(context: DocumentContext, field: Field, direction: Direction): Peer[] {
+/** The API asks for at least one item; an empty list would read as all or as none. */
+function someItems(context: DocumentContext, field: Field): readonly Field[] {
+  const items = context.reader.list(field);
+  if (items.length === 0) context.reader.fail(field, 'must have at least one item');
+  return items;
+}
+
+function decodePeer(
+  context: DocumentContext,
+  field: Field,
+  rule: { readonly direction: Direction; readonly action: string },
+): Peer[] {
   const { reader } = context;
+  const { direction, action } = rule;
   const known =
     direction === 'ingress'
       ? ['namespaces', 'pods']
@@ -158,13 +176,17 @@ function decodePeer(context: DocumentContext, field: Field, direction: Direction
   }
   const networks = fields.get('networks');
   if (networks !== undefined) {
-    return reader.list(networks).flatMap((item) => {
+    return someItems(context, networks).flatMap((item) => {
       const prefix = decodePrefix(context, item, { allowBare: false });
       return prefix === null ? [] : [{ kind: 'cidr' as const, prefix, except: [] }];
     });
   }
   const names = fields.get('domainNames');
-  if (names !== undefined) return reader.texts(names).map(domainPeer);
+  if (names !== undefined) {
+    if (action !== 'Accept')
+      reader.fail(names, 'names can be accepted only (allowed: action Accept)');
+    return someItems(context, names).flatMap((item) => domainPeer(context, item) ?? []);
+  }
   const nodes = fields.get('nodes');
   if (nodes !== undefined) return [{ kind: 'nodes', selector: decodeSelector(context, nodes) }];
   const selector = decodePodsOrNamespaces(context, field, fields);
@@ -172,14 +194,22 @@ function decodePeer(context: DocumentContext, field: Field, direction: Direction
 }
 
 /** "*.example.com" stands for one or more labels in the Kubernetes API, as "**." does in Cilium. */
-function domainPeer(name: string): Peer {
+function domainPeer(context: DocumentContext, field: Field): Peer | null {
+  const name = context.reader.text(field);
+  if (name === null) return null;
+  if (name.length > DOMAIN_MAX || !DOMAIN.test(name)) {
+    return context.reader.fail(
+      field,
+      `is no domain name (found ${field.shown}; allowed: such as example.com or *.example.com)`,
+    );
+  }
   if (!name.includes('*')) return { kind: 'fqdn', matchName: name, matchPattern: null };
   return { kind: 'fqdn', matchName: null, matchPattern: name.replace(/^\*\./, '**.') };
 }
 
 function decodeProtocols(context: DocumentContext, field: Field): readonly PortsRule[] {
   const { reader } = context;
-  return reader.list(field).map((item) => {
+  return someItems(context, field).map((item) => {
     const fields = reader.object(item, ['tcp', 'udp', 'sctp', 'destinationNamedPort']);
     if (fields.size !== 1) {
       reader.fail(item, 'exactly one of tcp, udp, sctp and destinationNamedPort must be given');
@@ -201,6 +231,7 @@ function decodeProtocol(context: DocumentContext, name: string, field: Field): P
   const { reader } = context;
   if (name === 'destinationNamedPort') {
     const text = reader.text(field);
+    if (text === '') return reader.fail(field, 'must not be empty') ?? [];
     return text === null
       ? []
       : [{ port: 0, endPort: 0, name: text.toLowerCase(), protocols: ['TCP', 'UDP', 'SCTP'] }];
@@ -210,6 +241,7 @@ function decodeProtocol(context: DocumentContext, name: string, field: Field): P
   if (destination === undefined) return [{ port: 0, endPort: 0, name: null, protocols }];
   const fields = reader.object(destination, ['number', 'range']);
   const number = fields.get('number');
+  if (fields.size > 1) reader.fail(destination, 'number and range exclude each other');
   if (number !== undefined) {
     const port = reader.integer(number, 1, 65_535);
     return port === null ? [] : [{ port, endPort: port, name: null, protocols }];

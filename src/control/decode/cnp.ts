@@ -6,7 +6,7 @@ import type { Direction } from '../../model/identity.ts';
 import type { DirectionRule, PolicySpec, Subject } from '../../policy/rule.ts';
 import { type DocumentContext, originOf } from './context.ts';
 import { checkIcmps } from './icmp.ts';
-import { decodeSelector, scopeSubject } from './label_selector.ts';
+import { decodeSelector, decodeSubjectSelector } from './label_selector.ts';
 import type { Fields } from './object_reader.ts';
 import { decodePeers, PEER_FIELDS } from './peers.ts';
 import { decodePortsRule } from './ports.ts';
@@ -99,8 +99,7 @@ function decodeSubject(context: DocumentContext, field: Field, fields: Fields): 
     }
     return { kind: 'nodes', selector };
   }
-  const selector = decodeSelector(context, endpoints as Field);
-  return { kind: 'endpoints', selector: scopeSubject(context, endpoints as Field, selector) };
+  return { kind: 'endpoints', selector: decodeSubjectSelector(context, endpoints as Field) };
 }
 
 interface RuleOptions {
@@ -117,20 +116,21 @@ function decodeRule(context: DocumentContext, field: Field, options: RuleOptions
   const fields = reader.object(field, known);
   const peers = decodePeers(context, fields, options);
   const portsField = fields.get('toPorts');
+  const ports = portsField === undefined ? [] : reader.list(portsField);
   const icmps = fields.get('icmps');
-  if (icmps !== undefined) {
+  const hasIcmps = icmps !== undefined && reader.list(icmps).length > 0;
+  if (hasIcmps) {
     checkIcmps(context, icmps);
-    if (portsField !== undefined) reader.fail(icmps, 'toPorts and icmps cannot stand together');
+    if (ports.length > 0) reader.fail(icmps, 'toPorts and icmps cannot stand together');
   }
   checkAuthentication(context, fields.get('authentication'));
-  const ports = portsField === undefined ? [] : reader.list(portsField);
   return {
     origin: originOf(context, field),
     direction: options.direction,
     action: options.isDeny ? 'deny' : 'allow',
     peers,
     ports: ports.length === 0 ? null : ports.map((item) => decodePortsRule(context, item, options)),
-    hasIcmps: icmps !== undefined && reader.list(icmps).length > 0,
+    hasIcmps,
   };
 }
 
@@ -182,7 +182,7 @@ function checkTexts(context: DocumentContext, fields: Fields): void {
   if (
     value !== undefined &&
     text !== null &&
-    (text.length > LOG_VALUE_MAX || !/^[\x20-\x7e]*$/.test(text))
+    ([...text].length > LOG_VALUE_MAX || !/^\P{C}*$/u.test(text))
   ) {
     reader.fail(
       value,

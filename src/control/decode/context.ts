@@ -28,6 +28,8 @@ export interface DocumentContext {
   readonly reader: ObjectReader;
   readonly options: DecodeOptions;
   readonly path: string;
+  /** Where the object stands in its document: "" or such as "items[0]". */
+  readonly rootPath: string;
   /** "namespace/name" or "name". */
   readonly policy: string;
   /** Null for clusterwide kinds. */
@@ -35,9 +37,11 @@ export interface DocumentContext {
   readonly positions: Positions;
 }
 
-/** The origin of the rule at `field`, its place noted. Field paths lose a leading "spec.". */
+/** The origin of the rule at `field`, its place noted. Paths are within the object, without "spec.". */
 export function originOf(context: DocumentContext, field: Field): RuleOrigin {
-  const rule = field.path.replace(/^spec\.|^spec$/, '');
+  const { rootPath } = context;
+  const own = rootPath === '' ? field.path : field.path.slice(rootPath.length + 1);
+  const rule = own.replace(/^spec\.|^spec$/, '');
   const origin = { policy: context.policy, rule };
   context.positions.set(positionKey(origin), {
     path: context.path,

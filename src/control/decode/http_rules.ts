@@ -11,6 +11,7 @@ import type {
   ValueMatcher,
 } from '../../policy/ast.ts';
 import { type DocumentContext, originOf } from './context.ts';
+import { byteText, checkedHeaderMatch, matcherName } from './header_values.ts';
 import type { Field } from './yaml_fields.ts';
 
 const PATTERN_FIELDS = [
@@ -39,8 +40,9 @@ export function decodeHttpRule(context: DocumentContext, field: Field): HttpRule
       matchers.push(matcher(pseudoField, { kind: 'regex', pattern: text }));
   }
   const headers = fields.get('headers');
-  for (const text of headers === undefined ? [] : reader.texts(headers)) {
-    matchers.push(headerString(text));
+  for (const item of headers === undefined ? [] : reader.list(headers)) {
+    const decoded = decodeHeaderString(context, item);
+    if (decoded !== null) matchers.push(decoded);
   }
   const matches = fields.get('headerMatches');
   for (const item of matches === undefined ? [] : reader.list(matches)) {
@@ -71,11 +73,16 @@ export function decodePattern(context: DocumentContext, field: Field): string | 
 }
 
 /** "X-A: v" → exact value; "X-A" → presence, and then a colon stays in the name (strings.SplitN). */
-function headerString(text: string): HeaderMatcher {
+function decodeHeaderString(context: DocumentContext, field: Field): HeaderMatcher | null {
+  const text = context.reader.text(field);
+  if (text === null) return null;
   const space = text.indexOf(' ');
-  if (space === -1) return matcher(text, { kind: 'present', isPresent: true });
-  const name = text.slice(0, space).replace(/:+$/, '');
-  return matcher(name, { kind: 'exact', text: text.slice(space + 1), ignoreCase: false });
+  if (space === -1) {
+    const name = matcherName(context, field, text);
+    return name === null ? null : matcher(name, { kind: 'present', isPresent: true });
+  }
+  const name = matcherName(context, field, text.slice(0, space).replace(/:+$/, ''));
+  return name === null ? null : matcher(name, exact(text.slice(space + 1)));
 }
 
 function decodeHeaderMatch(
@@ -86,8 +93,8 @@ function decodeHeaderMatch(
   const fields = reader.object(field, ['name', 'value', 'secret', 'mismatch']);
   const nameField = fields.get('name');
   if (nameField === undefined) return reader.fail(field, 'name is required');
-  const name = reader.text(nameField)?.toLowerCase() ?? '';
-  if (name === '') return reader.fail(nameField, 'must not be empty');
+  const nameText = reader.text(nameField);
+  const name = nameText === null ? null : matcherName(context, nameField, nameText);
   const valueField = fields.get('value');
   const value = (valueField === undefined ? '' : reader.text(valueField)) ?? '';
   const secretField = fields.get('secret');
@@ -97,18 +104,17 @@ function decodeHeaderMatch(
     mismatchField === undefined || mismatchField.value === ''
       ? null
       : reader.oneOf(mismatchField, ['LOG', 'ADD', 'DELETE', 'REPLACE']);
+  if (name === null) return null;
   if (mismatch === null && secret === null) {
-    return value === ''
-      ? matcher(name, { kind: 'present', isPresent: true })
-      : matcher(name, { kind: 'exact', text: value, ignoreCase: false });
+    return matcher(name, value === '' ? { kind: 'present', isPresent: true } : exact(value));
   }
-  return {
+  return checkedHeaderMatch(context, nameField, {
     name,
-    value,
+    value: byteText(value),
     secret,
     matchAction: 'continue',
     mismatchAction: mismatch === null ? 'fail' : MISMATCH_ACTIONS[mismatch],
-  };
+  });
 }
 
 /** "namespace/name", the name under which the secrets file has it. */
@@ -126,5 +132,9 @@ function decodeSecret(context: DocumentContext, field: Field): string | null {
 }
 
 function matcher(name: string, value: ValueMatcher): HeaderMatcher {
-  return { name: name.toLowerCase(), value, isInverted: false, treatMissingAsEmpty: false };
+  return { name, value, isInverted: false, treatMissingAsEmpty: false };
+}
+
+function exact(text: string): ValueMatcher {
+  return { kind: 'exact', text: byteText(text), ignoreCase: false };
 }

@@ -8,6 +8,7 @@ import {
   LABEL_SOURCE_RESERVED,
   NAMESPACE_KEY,
   NAMESPACE_LABELS_PREFIX,
+  parseLabel,
 } from '../../policy/labels.ts';
 import type { LabelRequirement, LabelSelector } from '../../policy/rule.ts';
 import type { DocumentContext } from './context.ts';
@@ -23,48 +24,60 @@ const OPERATORS = new Map<string, LabelRequirement['operator']>([
 ]);
 
 const VALUE_MAX = 63;
+/** Source, DNS name and name together. */
+const KEY_MAX = 400;
 const K8S_NAMESPACE_KEY = `${LABEL_SOURCE_K8S}:${NAMESPACE_KEY}`;
 
 /** As written, unscoped. */
 export function decodeSelector(context: DocumentContext, field: Field): LabelSelector {
-  const { reader } = context;
-  const fields = reader.object(field, ['matchLabels', 'matchExpressions']);
-  const requirements: LabelRequirement[] = [];
-  const labels = fields.get('matchLabels');
-  if (labels !== undefined) {
-    for (const [key, value] of reader.map(labels)) {
-      const text = labelValue(context, value);
-      if (text !== null)
-        requirements.push({ key: selectorKey(key), operator: 'in', values: [text] });
-    }
-  }
-  const expressions = fields.get('matchExpressions');
-  if (expressions !== undefined) {
-    for (const item of reader.list(expressions)) {
-      const requirement = decodeExpression(context, item);
-      if (requirement !== null) requirements.push(requirement);
-    }
-  }
-  return { requirements };
+  const { labels, expressions } = decodeParts(context, field);
+  return { requirements: [...labels, ...expressions] };
 }
 
-/** The subject of a CNP is always of its own namespace, also when the selector names another one. */
-export function scopeSubject(
-  context: DocumentContext,
-  field: Field,
-  selector: LabelSelector,
-): LabelSelector {
+/**
+ * The subject of a CNP is always of its own namespace: matchLabels that name another one give way,
+ * with a warning (EndpointSelector.AddMatch); matchExpressions hold beside it.
+ */
+export function decodeSubjectSelector(context: DocumentContext, field: Field): LabelSelector {
   const { namespace } = context;
-  if (namespace === null) return selector;
-  const own = selector.requirements.filter(({ key }) => !isNamespaceKey(key));
-  const named = selector.requirements.filter(({ key }) => isNamespaceKey(key));
-  if (named.some(({ operator, values }) => operator !== 'in' || values.join() !== namespace)) {
+  const { labels, expressions } = decodeParts(context, field);
+  if (namespace === null) return { requirements: [...labels, ...expressions] };
+  if (labels.some(({ key, values }) => isNamespaceKey(key) && values.join() !== namespace)) {
     context.reader.warn(
       field,
       `the namespace in the selector is not that of the policy and is ignored: a CiliumNetworkPolicy selects endpoints of its own namespace, ${namespace}`,
     );
   }
-  return { requirements: [...own, inNamespace(namespace)] };
+  const own = labels.filter(({ key }) => !isNamespaceKey(key));
+  return { requirements: [...own, ...expressions, inNamespace(namespace)] };
+}
+
+interface SelectorParts {
+  readonly labels: readonly LabelRequirement[];
+  readonly expressions: readonly LabelRequirement[];
+}
+
+function decodeParts(context: DocumentContext, field: Field): SelectorParts {
+  const { reader } = context;
+  const fields = reader.object(field, ['matchLabels', 'matchExpressions']);
+  const labelsField = fields.get('matchLabels');
+  const labels = labelsField === undefined ? [] : [...reader.map(labelsField)];
+  const expressionsField = fields.get('matchExpressions');
+  const expressions = expressionsField === undefined ? [] : reader.list(expressionsField);
+  return {
+    labels: labels.flatMap(([key, value]) => decodeMatchLabel(context, key, value) ?? []),
+    expressions: expressions.flatMap((item) => decodeExpression(context, item) ?? []),
+  };
+}
+
+function decodeMatchLabel(
+  context: DocumentContext,
+  key: string,
+  value: Field,
+): LabelRequirement | null {
+  const text = labelValue(context, value);
+  if (!isKeyValid(context, key, value) || text === null) return null;
+  return { key: selectorKey(key), operator: 'in', values: [text] };
 }
 
 /**
@@ -112,11 +125,41 @@ function decodeExpression(context: DocumentContext, field: Field): LabelRequirem
     valuesField === undefined
       ? []
       : reader.list(valuesField).flatMap((item) => labelValue(context, item) ?? []);
-  if (key === null || name === null) return null;
-  if (key === '') return reader.fail(keyField, 'must not be empty');
+  if (key === null || name === null || !isKeyValid(context, key, keyField)) return null;
   const problem = valuesProblem(name, values.length);
   if (problem !== null) return reader.fail(valuesField ?? field, problem);
   return { key: selectorKey(key), operator: OPERATORS.get(name) ?? 'in', values };
+}
+
+/**
+ * A qualified name (ValidateLabelName) after an optional source. A source that no label can have is
+ * only worth a warning: Cilium takes it and selects nothing.
+ */
+function isKeyValid(context: DocumentContext, key: string, place: Field): boolean {
+  const { reader } = context;
+  if (!reader.isName(key, place)) return false;
+  const colon = key.indexOf(':');
+  const [name = '', ...prefix] = key
+    .slice(colon + 1)
+    .split('/')
+    .reverse();
+  const isName =
+    name.length <= VALUE_MAX && /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/.test(name);
+  const isPrefix =
+    prefix.length === 0 ||
+    (prefix.length === 1 && /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(prefix[0] ?? ''));
+  const isSource = colon === -1 || /^[A-Za-z0-9][-A-Za-z0-9_.]*$/.test(key.slice(0, colon));
+  if (!isName || !isPrefix || !isSource || key.length > KEY_MAX) {
+    reader.fail(
+      place,
+      `"${key}" is no label key (allowed: an optional source such as k8s:, an optional DNS name and "/", and at most ${VALUE_MAX} letters, digits, "-", "_" and ".", with a letter or digit at both ends)`,
+    );
+    return false;
+  }
+  if (colon !== -1 && parseLabel(key) === null) {
+    reader.warn(place, `no label has the source "${key.slice(0, colon)}"`);
+  }
+  return true;
 }
 
 function valuesProblem(operator: string, count: number): string | null {

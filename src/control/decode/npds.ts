@@ -27,16 +27,16 @@ import {
 import { decodeWireHeaderMatch, decodeWireMatcher } from './wire_matchers.ts';
 import type { Field } from './yaml_fields.ts';
 
+/** What older agents still send; it says nothing about verdicts. */
+const IGNORED_FIELDS = ['policy', 'conntrack_map_name', 'name'] as const;
+
 const POLICY_FIELDS = [
   '@type',
   'endpoint_ips',
   'endpoint_id',
   'ingress_per_port_policies',
   'egress_per_port_policies',
-  // Reserved: what older agents still send says nothing about verdicts.
-  'policy',
-  'conntrack_map_name',
-  'name',
+  ...IGNORED_FIELDS,
 ] as const;
 
 const UINT32_MAX = 0xffff_ffff;
@@ -56,14 +56,26 @@ const WIRE_PROTOCOLS = [
   ['UDP', 'UDP'],
 ] as const satisfies readonly (readonly [string, Protocol])[];
 
-export function isWirePolicy(names: readonly string[]): boolean {
-  return names.includes('endpoint_ips') || names.includes('endpointIps');
+const TYPE_URL = 'type.googleapis.com/cilium.NetworkPolicy';
+
+export function isWirePolicy(fields: Fields): boolean {
+  return (
+    fields.has('endpoint_ips') ||
+    fields.has('endpointIps') ||
+    fields.get('@type')?.value === TYPE_URL
+  );
 }
 
 /** `context.policy` is replaced by "npds/<endpoint id>". */
 export function decodeWirePolicy(context: DocumentContext, field: Field): EndpointPolicy | null {
   const { reader } = context;
   const fields = wireObject(context, field, POLICY_FIELDS);
+  const type = fields.get('@type');
+  if (type !== undefined) reader.oneOf(type, [TYPE_URL]);
+  for (const name of IGNORED_FIELDS) {
+    const ignored = fields.get(name);
+    if (ignored !== undefined) reader.warn(ignored, 'left npds.proto: it is ignored');
+  }
   const endpointId = wireInteger(context, fields.get('endpoint_id'), Number.MAX_SAFE_INTEGER);
   const own = { ...context, policy: `npds/${endpointId}` };
   if (endpointId === 0)
@@ -144,7 +156,7 @@ function decodeRule(context: DocumentContext, field: Field): PortRule {
   const fields = wireObject(context, field, RULE_FIELDS);
   for (const name of ['downstream_tls_context', 'upstream_tls_context']) {
     const tls = fields.get(name);
-    if (tls !== undefined) wireObject(context, tls, TLS_FIELDS);
+    if (tls !== undefined) checkTls(context, tls);
   }
   const name = wireText(context, fields.get('name'));
   const origin = originOf(context, field);
@@ -157,6 +169,14 @@ function decodeRule(context: DocumentContext, field: Field): PortRule {
     serverNames: decodeServerNames(context, fields.get('server_names')),
     l7: decodeL7(context, field, fields),
   };
+}
+
+/** TLS is not terminated here; a context still has to be one. */
+function checkTls(context: DocumentContext, field: Field): void {
+  for (const [name, value] of wireObject(context, field, TLS_FIELDS)) {
+    if (name === 'server_names' || name === 'alpn_protocols') context.reader.texts(value);
+    else context.reader.text(value);
+  }
 }
 
 /** `deny` and `pass_precedence` are one oneof; false and 0 mean allow. */

@@ -15,6 +15,9 @@ export interface ReadOptions {
   readonly refused?: ReadonlyMap<string, string>;
 }
 
+/** What YAML 1.1 (go-yaml, and so kubectl) takes for a boolean and YAML 1.2 for a text. */
+const YAML_1_1_BOOLEAN = /^(y|Y|yes|Yes|YES|n|N|no|No|NO|on|On|ON|off|Off|OFF)$/;
+
 export class ObjectReader {
   readonly warnings: Problem[] = [];
   readonly #yaml: YamlReader;
@@ -65,17 +68,28 @@ export class ObjectReader {
     return new Map(this.#yaml.entries(field));
   }
 
+  /** False, with a problem, for a name that YAML 1.1 (kubectl) reads as true or false. */
+  isName(name: string, field: Field): boolean {
+    if (!YAML_1_1_BOOLEAN.test(name)) return true;
+    this.fail(field, `the key ${name} is true or false to kubectl; another name is needed`);
+    return false;
+  }
+
   list(field: Field): readonly Field[] {
     return this.#yaml.items(field);
   }
 
   text(field: Field): string | null {
-    if (typeof field.value === 'string') return field.value;
+    if (typeof field.value === 'string') {
+      if (field.plain === null || !YAML_1_1_BOOLEAN.test(field.plain)) return field.value;
+      return this.fail(
+        field,
+        `must be a string, and ${field.plain} without quotes is true or false to kubectl; write it in quotes: "${field.plain}"`,
+      );
+    }
     const hint =
-      field.value === null || field.value === undefined
-        ? ''
-        : `; write it in quotes: "${field.value}"`;
-    return this.fail(field, `must be a string (found ${field.shown}${hint})`);
+      field.plain === null || field.isEmpty ? '' : `; write it in quotes: "${field.plain}"`;
+    return this.fail(field, `must be a string (found ${field.plain ?? field.shown}${hint})`);
   }
 
   texts(field: Field): readonly string[] {
@@ -89,16 +103,24 @@ export class ObjectReader {
 
   integer(field: Field, min: number, max: number): number | null {
     const { value } = field;
+    // YAML 1.1 reads 010 as 8, YAML 1.2 as 10: neither is taken.
+    const isOctal = field.plain !== null && /^[-+]?0[0-9oOxXbB]/.test(field.plain);
     if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) {
-      return value;
+      if (!isOctal) return value;
     }
-    return this.fail(field, `must be a whole number from ${min} to ${max} (found ${field.shown})`);
+    return this.fail(
+      field,
+      `must be a whole number from ${min} to ${max} (found ${field.plain ?? field.shown})`,
+    );
   }
 
   oneOf<const T extends string>(field: Field, allowed: readonly T[]): T | null {
     const found = allowed.find((value) => value === field.value);
     if (found !== undefined) return found;
-    return this.fail(field, `must be one of ${allowed.join(', ')} (found ${field.shown})`);
+    const isUnquoted =
+      typeof field.value === 'boolean' && allowed.some((one) => one === field.plain);
+    const hint = isUnquoted ? '; write it in quotes' : '';
+    return this.fail(field, `must be one of ${allowed.join(', ')} (found ${field.shown}${hint})`);
   }
 
   #unknown(name: string, known: readonly string[], options: ReadOptions): string {

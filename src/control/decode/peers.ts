@@ -48,31 +48,28 @@ export function decodePeers(
   fields: Fields,
   options: PeerOptions,
 ): readonly Peer[] | null {
-  const present = PEER_FIELDS[options.direction].filter((name) => fields.has(name));
-  if (present.length === 0) return null;
-  const peers: Peer[] = [];
-  const speaking: string[] = [];
-  for (const name of present) {
-    const field = fields.get(name) as Field;
+  const given = PEER_FIELDS[options.direction].flatMap((name) => {
+    const field = fields.get(name);
+    if (field === undefined) return [];
     const items = context.reader.list(field);
-    if (items.length > 0) speaking.push(name);
-    if (name.endsWith('Requires') && items.length > 0) {
-      context.reader.fail(
-        field,
-        `${name} was removed from Cilium in 1.19; add its requirements to the selectors instead`,
-      );
+    // 1.19 keeps the field, which must be empty, and then it says nothing.
+    return name.endsWith('Requires') && items.length === 0 ? [] : [{ name, field, items }];
+  });
+  if (given.length === 0) return null;
+  const peers: Peer[] = [];
+  for (const { name, field, items } of given) {
+    const refused = refusedField(name, options);
+    if (refused !== null) {
+      context.reader.fail(field, refused);
       continue;
     }
-    if (name === 'toFQDNs' && options.isDeny) {
-      context.reader.fail(field, 'toFQDNs cannot be denied (allowed only in egress)');
-      continue;
-    }
+    const itemOptions = { ...options, kind: name.replace(/^(from|to)/, '') };
     for (const item of items) {
-      const peer = decodePeer(context, item, { ...options, kind: name.replace(/^(from|to)/, '') });
+      const peer = decodePeer(context, item, itemOptions);
       if (peer !== null) peers.push(peer);
     }
   }
-  const [first, second] = speaking;
+  const [first, second] = given.filter(({ items }) => items.length > 0).map(({ name }) => name);
   if (first !== undefined && second !== undefined) {
     context.reader.fail(
       fields.get(second) as Field,
@@ -80,6 +77,15 @@ export function decodePeers(
     );
   }
   return peers;
+}
+
+function refusedField(name: string, options: PeerOptions): string | null {
+  if (name.endsWith('Requires')) {
+    return `${name} is deprecated and was removed from Cilium in 1.19; add its requirements to the selectors instead`;
+  }
+  if (name === 'toFQDNs' && options.isDeny)
+    return 'names cannot be denied (allowed: toFQDNs in egress)';
+  return null;
 }
 
 /** One prefix of `except` or a CIDR list. A bare address was accepted until 1.19. */
@@ -94,7 +100,7 @@ export function decodePrefix(
   if (prefix === null) {
     return context.reader.fail(
       field,
-      `is no CIDR (found ${field.shown}; allowed: such as 10.0.0.0/8 or fd00::/64)`,
+      `is no CIDR (found ${field.shown}; allowed: an address and a length, such as 10.0.0.0/8 or fd00::/64)`,
     );
   }
   if (!text.includes('/')) {
@@ -145,7 +151,10 @@ function decodeEntity(context: DocumentContext, field: Field): Peer | null {
 function decodeCidrSet(context: DocumentContext, field: Field): Peer | null {
   const { reader } = context;
   const fields = reader.object(field, ['cidr', 'cidrGroupRef', 'cidrGroupSelector', 'except']);
-  const named = ['cidr', 'cidrGroupRef', 'cidrGroupSelector'].filter((name) => fields.has(name));
+  // An empty text is as good as none (Sanitize of CIDRRule).
+  const named = ['cidr', 'cidrGroupRef', 'cidrGroupSelector'].filter(
+    (name) => fields.has(name) && fields.get(name)?.value !== '',
+  );
   if (named.length !== 1) {
     return reader.fail(
       field,
@@ -159,7 +168,7 @@ function decodeCidrSet(context: DocumentContext, field: Field): Peer | null {
   });
   const prefixes = except.map(({ prefix }) => prefix);
   const cidr = fields.get('cidr');
-  if (cidr !== undefined) {
+  if (cidr !== undefined && named[0] === 'cidr') {
     const prefix = decodePrefix(context, cidr, { allowBare: false });
     if (prefix === null) return null;
     for (const { item, prefix: inner } of except) {
@@ -169,7 +178,7 @@ function decodeCidrSet(context: DocumentContext, field: Field): Peer | null {
     return { kind: 'cidr', prefix, except: prefixes };
   }
   const ref = fields.get('cidrGroupRef');
-  if (ref !== undefined) {
+  if (ref !== undefined && named[0] === 'cidrGroupRef') {
     const name = reader.text(ref);
     return name === null ? null : { kind: 'cidr-group', name, except: prefixes };
   }
@@ -207,15 +216,17 @@ function decodeService(context: DocumentContext, field: Field): Peer | null {
 
 function decodeFqdn(context: DocumentContext, field: Field): Peer | null {
   const { reader } = context;
-  const fields = reader.object(field, ['matchName', 'matchPattern']);
-  if (fields.size !== 1) {
+  const { matchName, matchPattern } = decodeNames(
+    context,
+    reader.object(field, ['matchName', 'matchPattern']),
+  );
+  if ((matchName === null) === (matchPattern === null)) {
     return reader.fail(field, 'exactly one of matchName and matchPattern must be given');
   }
-  const { matchName, matchPattern } = decodeNames(context, fields);
   return { kind: 'fqdn', matchName, matchPattern };
 }
 
-/** matchName and matchPattern, each checked; shared with rules.dns. */
+/** matchName and matchPattern, each checked, empty ones as absent; shared with rules.dns. */
 export function decodeNames(
   context: DocumentContext,
   fields: Fields,
@@ -223,7 +234,7 @@ export function decodeNames(
   const read = (name: string, problemOf: (text: string) => string | null): string | null => {
     const field = fields.get(name);
     const text = field === undefined ? null : context.reader.text(field);
-    if (field === undefined || text === null) return null;
+    if (field === undefined || text === null || text === '') return null;
     const problem = problemOf(text);
     return problem === null
       ? text
@@ -242,10 +253,20 @@ function decodeGroup(context: DocumentContext, field: Field): Peer {
   if (aws === undefined) {
     reader.fail(field, 'aws is required');
   } else {
-    reader.object(aws, ['labels', 'securityGroupsIds', 'securityGroupsNames', 'region']);
+    checkAws(context, aws);
   }
   reader.warn(field, 'cloud groups cannot be looked up here: they select nobody');
   return { kind: 'group', about: 'aws' };
+}
+
+function checkAws(context: DocumentContext, field: Field): void {
+  const { reader } = context;
+  const known = ['labels', 'securityGroupsIds', 'securityGroupsNames', 'region'];
+  for (const [name, value] of reader.object(field, known)) {
+    if (name === 'region') reader.text(value);
+    else if (name === 'labels') for (const label of reader.map(value).values()) reader.text(label);
+    else reader.texts(value);
+  }
 }
 
 /** Node selectors select nodes only (`reserved:remote-node Exists` is added). */

@@ -45,21 +45,41 @@ const KINDS = new Map<string, { readonly group: string; readonly versions: reado
 const OBJECT_FIELDS = ['apiVersion', 'kind', 'metadata', 'spec', 'specs', 'status'] as const;
 const DRY_RUN_ANNOTATION = 'sallyport.dev/dry-run';
 const DEFAULT_NAMESPACE = 'default';
+const KUBERNETES_LIST = { items: 'items', fields: ['apiVersion', 'kind', 'metadata', 'items'] };
+
+/** Of discovery responses and Envoy's config dump, as files and tools have them. */
+const WIRE_LIST_FIELDS = ['@type', 'version_info', 'versionInfo', 'type_url', 'typeUrl', 'nonce'];
 
 export function decodePolicyFile(
   source: { readonly path: string; readonly text: string },
   options: DecodeOptions,
 ): DecodedPolicies {
   const file = new FileDecoder(source.path, options);
-  const readers = readYamlDocuments(source, options.limits);
-  for (const yaml of readers) {
+  for (const yaml of readYamlDocuments(source, options.limits)) {
     const reader = new ObjectReader(yaml, source.path);
     const root = yaml.root();
     if (root !== null) file.decode(reader, root);
-    file.problems.push(...reader.problems);
-    file.warnings.push(...reader.warnings);
+    for (const problem of reader.problems) file.problems.push(problem);
+    for (const warning of reader.warnings) file.warnings.push(warning);
   }
+  if (file.problems.length > 0) file.problems.push(...templateProblem(source));
   return file;
+}
+
+/** The usual reason when nothing in a file makes sense. */
+function templateProblem(source: { readonly path: string; readonly text: string }): Problem[] {
+  const before = source.text.split('{{', 1)[0] ?? '';
+  if (before.length === source.text.length) return [];
+  const lines = before.split('\n');
+  return [
+    {
+      path: source.path,
+      line: lines.length,
+      column: (lines.at(-1)?.length ?? 0) + 1,
+      field: '',
+      message: 'has "{{": a template is no policy, it must be rendered first',
+    },
+  ];
 }
 
 class FileDecoder implements DecodedPolicies {
@@ -80,39 +100,49 @@ class FileDecoder implements DecodedPolicies {
 
   /** One object, a list of objects, or a wire policy. */
   decode(reader: ObjectReader, field: Field): void {
+    if (field.isMap) {
+      const all = reader.map(field);
+      const items = ['resources', 'networkpolicies'].find((name) => all.has(name));
+      if (items !== undefined) {
+        this.#decodeItems(reader, field, { items, fields: [items, ...WIRE_LIST_FIELDS] });
+      } else if (isList(all)) {
+        this.#decodeItems(reader, field, KUBERNETES_LIST);
+      } else {
+        this.#decodeOne(reader, field);
+      }
+    } else if (field.shown === 'a list') {
+      for (const item of reader.list(field)) this.#decodeOne(reader, item);
+    } else {
+      this.#decodeOne(reader, field);
+    }
+  }
+
+  #decodeItems(
+    reader: ObjectReader,
+    field: Field,
+    form: { readonly items: string; readonly fields: readonly string[] },
+  ): void {
+    const items = reader.object(field, form.fields).get(form.items);
+    for (const item of items === undefined ? [] : reader.list(items)) {
+      this.#decodeOne(reader, item);
+    }
+  }
+
+  #decodeOne(reader: ObjectReader, field: Field): void {
     if (!field.isMap) {
-      if (field.shown === 'a list')
-        for (const item of reader.list(field)) this.decode(reader, item);
-      else
-        reader.fail(
-          field,
-          `is no policy (found ${field.shown}; allowed: an object with kind, or a wire policy with endpoint_ips)`,
-        );
+      reader.fail(
+        field,
+        `is no policy (found ${field.shown}; allowed: an object with kind, or a wire policy with endpoint_ips)`,
+      );
       return;
     }
     const all = reader.map(field);
-    const names = [...all.keys()];
-    if (isWirePolicy(names)) this.#decodeWire(reader, field);
-    else if (all.has('resources')) this.#decodeItems(reader, field, 'resources');
-    else if (all.has('networkpolicies')) this.#decodeItems(reader, field, 'networkpolicies');
-    else if (isList(all)) this.#decodeList(reader, all);
+    if (isWirePolicy(all)) this.#decodeWire(reader, field);
     else this.#decodeObject(reader, field, all);
   }
 
-  #decodeItems(reader: ObjectReader, field: Field, name: string): void {
-    const known = [name, '@type', 'version_info', 'versionInfo', 'type_url', 'typeUrl', 'nonce'];
-    const items = reader.object(field, known).get(name);
-    for (const item of items === undefined ? [] : reader.list(items)) this.decode(reader, item);
-  }
-
-  #decodeList(reader: ObjectReader, all: Fields): void {
-    const items = all.get('items');
-    if (items === undefined || items.isEmpty) return;
-    for (const item of reader.list(items)) this.decode(reader, item);
-  }
-
   #decodeWire(reader: ObjectReader, field: Field): void {
-    const policy = decodeWirePolicy(this.#context(reader, '', null), field);
+    const policy = decodeWirePolicy(this.#context(reader, field, null), field);
     if (policy === null) return;
     this.wirePolicies.push(policy);
     this.#addName(reader, field, { kind: 'NetworkPolicy', name: policy.name });
@@ -160,7 +190,7 @@ class FileDecoder implements DecodedPolicies {
     }
     const namespace = isNamespaced ? (metadata.namespace ?? DEFAULT_NAMESPACE) : null;
     const name = namespace === null ? metadata.name : `${namespace}/${metadata.name}`;
-    const context = this.#context(reader, name, namespace);
+    const context = { ...this.#context(reader, field, namespace), policy: name };
     this.#addName(reader, field, { kind, name });
     const options = { root: field, isDryRun: metadata.isDryRun };
     if (kind === 'CiliumCIDRGroup') {
@@ -174,12 +204,13 @@ class FileDecoder implements DecodedPolicies {
     }
   }
 
-  #context(reader: ObjectReader, policy: string, namespace: string | null): DocumentContext {
+  #context(reader: ObjectReader, root: Field, namespace: string | null): DocumentContext {
     return {
       reader,
       options: this.#options,
       path: this.#path,
-      policy,
+      rootPath: root.path,
+      policy: '',
       namespace,
       positions: this.positions,
     };
@@ -190,9 +221,11 @@ class FileDecoder implements DecodedPolicies {
   }
 }
 
+/** `kubectl get -o yaml` of several objects. */
 function isList(all: Fields): boolean {
   const kind = all.get('kind')?.value;
-  return typeof kind === 'string' && kind.endsWith('List');
+  if (typeof kind !== 'string' || !kind.endsWith('List')) return false;
+  return kind === 'List' || KINDS.has(kind.slice(0, -'List'.length));
 }
 
 interface VersionCheck {
@@ -228,20 +261,30 @@ function readMetadata(reader: ObjectReader, root: Field, document: Fields): Meta
   if (field === undefined) reader.fail(root, 'metadata.name is required');
   const all = field === undefined ? new Map<string, Field>() : reader.map(field);
   const nameField = all.get('name');
-  const name = nameField === undefined || nameField.isEmpty ? null : reader.text(nameField);
-  if (field !== undefined && (nameField === undefined || name === '')) {
+  if (field !== undefined && (nameField === undefined || nameField.isEmpty)) {
     reader.fail(field, 'name is required');
   }
   const namespaceField = all.get('namespace');
-  const namespace =
-    namespaceField === undefined || namespaceField.isEmpty ? null : reader.text(namespaceField);
+  const hasNamespace = namespaceField?.isEmpty === false && namespaceField.value !== '';
   return {
-    name: name ?? '',
-    namespace: namespace === '' ? null : namespace,
+    name: nameField === undefined || nameField.isEmpty ? '' : objectName(reader, nameField, 253),
+    namespace: hasNamespace ? objectName(reader, namespaceField, 63) : null,
     namespaceField,
     labels: textEntries(reader, all.get('labels')),
     isDryRun: readDryRun(reader, all.get('annotations')),
   };
+}
+
+/** RFC 1123 names, as Kubernetes has them: they go into logs and metrics as they are. */
+function objectName(reader: ObjectReader, field: Field, max: number): string {
+  const name = reader.text(field);
+  if (name === null) return '';
+  if (name.length <= max && /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(name)) return name;
+  reader.fail(
+    field,
+    `is no name (found ${field.shown}; allowed: at most ${max} lower-case letters, digits, "-" and ".", with a letter or digit at both ends)`,
+  );
+  return '';
 }
 
 function textEntries(

@@ -87,12 +87,16 @@ function decodePort(context: DocumentContext, field: Field): PortSelector | null
   const protocols = decodeProtocols(context, fields.get('protocol'));
   const portField = fields.get('port');
   if (protocols === null) return null;
-  if (portField === undefined) {
-    if (protocols.length === 0) return { port: 0, endPort: 0, name: null, protocols };
-    return reader.fail(field, 'port is required');
-  }
-  const text = reader.text(portField);
+  const text = portField === undefined ? '' : portText(context, portField);
   if (text === null) return null;
+  if (protocols.length === 0) {
+    if (text === '' || text === '0') return { port: 0, endPort: 0, name: null, protocols };
+    return reader.fail(
+      portField ?? field,
+      `the protocol has no ports (found ${portField?.shown}; allowed: "0" or none)`,
+    );
+  }
+  if (portField === undefined) return reader.fail(field, 'port is required');
   const parsed = parsePortText(text);
   if (parsed === null) {
     return reader.fail(
@@ -113,16 +117,35 @@ function decodePort(context: DocumentContext, field: Field): PortSelector | null
   return { ...parsed, endPort: endPort === 0 ? parsed.port : endPort, protocols };
 }
 
+function portText(context: DocumentContext, field: Field): string | null {
+  if (typeof field.value !== 'number') return context.reader.text(field);
+  return context.reader.fail(
+    field,
+    `must be a string, Kubernetes refuses a number here (found ${field.plain}; write it in quotes: "${field.plain}")`,
+  );
+}
+
 /** A service name is a named port, also "0x10"; else strconv.ParseUint with base 0. */
 function parsePortText(
   text: string,
 ): { readonly port: number; readonly name: string | null } | null {
   if (isServiceName(text)) return { port: 0, name: text.toLowerCase() };
-  let number: number;
-  if (/^0[0-7]+$/.test(text)) number = Number.parseInt(text, 8);
-  else if (/^(0|[1-9][0-9]*)$/.test(text)) number = Number(text);
-  else return null;
-  return number <= 65_535 ? { port: number, name: null } : null;
+  const number = parseUint(text);
+  return number !== null && number <= 65_535 ? { port: number, name: null } : null;
+}
+
+/** Go's integer literals: 80, 0120, 0o120, 0x50, 0b101_0000 (the shorter ones are names by then). */
+function parseUint(text: string): number | null {
+  const parts = /^(0[xX]_?|0[oO]_?|0[bB]_?|0_?)?([0-9a-fA-F]+(?:_[0-9a-fA-F]+)*)$/.exec(text);
+  if (text === '0') return 0;
+  if (parts === null) return null;
+  const [, prefix = '', written = ''] = parts;
+  const digits = written.replaceAll('_', '');
+  const letter = prefix.charAt(1).toLowerCase();
+  if (letter === 'x') return Number.parseInt(digits, 16);
+  if (letter === 'b') return /^[01]+$/.test(digits) ? Number.parseInt(digits, 2) : null;
+  if (prefix !== '') return /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : null;
+  return /^[0-9]+$/.test(digits) ? Number(digits) : null;
 }
 
 /** RFC 6335 5.1: at most 15 letters, digits and single hyphens inside, at least one letter. */
@@ -192,9 +215,13 @@ function decodeListener(
     reader.fail(configField, 'a clusterwide policy can only name a CiliumClusterwideEnvoyConfig');
   }
   const configName = config.get('name');
+  const envoyConfigName = configName === undefined ? null : reader.text(configName);
+  if (envoyConfigName === null || envoyConfigName === '') {
+    return reader.fail(configField, 'name is required');
+  }
   return {
     envoyConfigKind,
-    envoyConfigName: configName === undefined ? null : reader.text(configName),
+    envoyConfigName,
     name,
     priority: priority ?? 0,
   };
@@ -205,9 +232,18 @@ function decodeTls(context: DocumentContext, field: Field | undefined): boolean 
   if (field === undefined) return false;
   const { reader } = context;
   const fields = reader.object(field, ['secret', 'trustedCA', 'certificate', 'privateKey']);
+  for (const name of ['trustedCA', 'certificate', 'privateKey']) {
+    const key = fields.get(name);
+    if (key !== undefined) reader.text(key);
+  }
   const secret = fields.get('secret');
-  if (secret === undefined) reader.fail(field, 'secret is required');
-  else if (!reader.object(secret, ['namespace', 'name']).has('name'))
+  if (secret === undefined) {
+    reader.fail(field, 'secret is required');
+    return true;
+  }
+  const parts = reader.object(secret, ['namespace', 'name']);
+  for (const part of parts.values()) reader.text(part);
+  if (!parts.has('name') || parts.get('name')?.value === '')
     reader.fail(secret, 'name is required');
   return true;
 }
@@ -219,8 +255,10 @@ function decodeL7(context: DocumentContext, field: Field | undefined): PortsRule
   const fields = reader.object(field, ['http', 'HTTP', 'dns'], { refused: REFUSED_L7 });
   const upper = fields.get('HTTP');
   if (upper !== undefined)
-    reader.warn(upper, 'the field is called http; HTTP is read as that, as Cilium’s agent does');
-  const http = fields.get('http') ?? upper;
+    reader.warn(upper, "the field is called http; HTTP is read as that, as Cilium's agent does");
+  const lower = fields.get('http');
+  if (upper !== undefined && lower !== undefined) reader.fail(upper, 'http is given twice');
+  const http = lower ?? upper;
   const dns = fields.get('dns');
   const httpItems = http === undefined ? [] : reader.list(http);
   const dnsItems = dns === undefined ? [] : reader.list(dns);
@@ -238,8 +276,11 @@ function decodeL7(context: DocumentContext, field: Field | undefined): PortsRule
 
 function decodeDnsRule(context: DocumentContext, field: Field): DnsRule {
   const fields = context.reader.object(field, ['matchName', 'matchPattern']);
-  if (fields.size === 0) context.reader.fail(field, 'matchName or matchPattern is required');
-  return { origin: originOf(context, field), ...decodeNames(context, fields) };
+  const names = decodeNames(context, fields);
+  if (names.matchName === null && names.matchPattern === null) {
+    context.reader.warn(field, 'has neither matchName nor matchPattern and so matches no question');
+  }
+  return { origin: originOf(context, field), ...names };
 }
 
 interface Combination {

@@ -1,4 +1,6 @@
-/** The secrets file: name -> value, for header matches. Values never appear in a message. */
+/** The secrets file: name -> value, for header matches. Values never appear in a message; they
+ * are kept one char a byte, as requests are judged. */
+import { byteText, hasControls } from './header_values.ts';
 import type { Problem } from './problem.ts';
 import { readYaml } from './yaml_fields.ts';
 
@@ -16,9 +18,16 @@ export function decodeSecrets(
   const secrets = new Map<string, string>();
   if (root !== null && !root.isEmpty) {
     for (const [name, field] of reader.entries(root)) {
-      if (typeof field.value === 'string') secrets.set(name, field.value);
-      else
-        reader.fail({ ...field, shown: '' }, 'the value of a secret must be a string (quote it)');
+      if (typeof field.value !== 'string') {
+        reader.fail(field, 'the value of a secret must be a string (quote it)');
+      } else if (hasControls(field.value)) {
+        reader.fail(
+          field,
+          'the value of a secret has control characters, such as a line end at its end: no header could be equal to it',
+        );
+      } else {
+        secrets.set(name, byteText(field.value));
+      }
     }
   }
   if (reader.problems.length > 0) return { kind: 'rejected', problems: reader.problems };

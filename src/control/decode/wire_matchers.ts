@@ -10,6 +10,7 @@ import type {
   ValueMatcher,
 } from '../../policy/ast.ts';
 import type { DocumentContext } from './context.ts';
+import { byteText, checkedHeaderMatch, matcherName } from './header_values.ts';
 import { decodePattern } from './http_rules.ts';
 import { wireEnum, wireObject, wireText } from './wire_fields.ts';
 import type { Field } from './yaml_fields.ts';
@@ -47,14 +48,15 @@ export function decodeWireMatcher(context: DocumentContext, field: Field): Heade
     'invert_match',
     'treat_missing_header_as_empty',
   ]);
-  const name = wireText(context, fields.get('name')).toLowerCase();
-  if (name === '') return reader.fail(field, 'name is required');
+  const nameField = fields.get('name');
+  if (nameField === undefined) return reader.fail(field, 'name is required');
+  const name = matcherName(context, nameField, wireText(context, nameField));
   const given = SPECIFIERS.filter((specifier) => fields.has(specifier));
   if (given.length > 1) return reader.fail(field, `${given.join(' and ')} exclude each other`);
   const invert = fields.get('invert_match');
   const treat = fields.get('treat_missing_header_as_empty');
   const value = decodeValue(context, given[0] ?? null, fields.get(given[0] ?? '') ?? field);
-  if (value === null) return null;
+  if (value === null || name === null) return null;
   return {
     name,
     value,
@@ -70,7 +72,7 @@ function decodeValue(
   field: Field,
 ): ValueMatcher | null {
   const { reader } = context;
-  const text = (): string => reader.text(field) ?? '';
+  const text = (): string => byteText(reader.text(field) ?? '');
   switch (specifier) {
     case null:
       return { kind: 'present', isPresent: true };
@@ -108,9 +110,15 @@ function decodeRange(context: DocumentContext, field: Field): ValueMatcher | nul
   const bound = (name: string): bigint | null => {
     const value = fields.get(name);
     if (value === undefined) return 0n;
-    const text = String(value.value);
-    if (/^-?[0-9]{1,19}$/.test(text)) return BigInt(text);
-    return context.reader.fail(value, `must be a 64-bit integer (found ${value.shown})`);
+    // As written: a number of YAML has 53 bits.
+    const text = typeof value.value === 'string' ? value.value : (value.plain ?? '');
+    if (/^-?(0|[1-9][0-9]{0,18})$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text)) {
+      return BigInt(text);
+    }
+    return context.reader.fail(
+      value,
+      `must be a 64-bit integer (found ${value.plain ?? value.shown})`,
+    );
   };
   const start = bound('start');
   const end = bound('end');
@@ -130,7 +138,7 @@ function decodeStringMatch(context: DocumentContext, field: Field): ValueMatcher
   const ignoreCase = ignore !== undefined && reader.boolean(ignore) === true;
   const value = fields.get(kind) as Field;
   if (kind === 'safe_regex') return decodeRegex(context, value);
-  return { kind, text: reader.text(value) ?? '', ignoreCase };
+  return { kind, text: byteText(reader.text(value) ?? ''), ignoreCase };
 }
 
 export function decodeWireHeaderMatch(context: DocumentContext, field: Field): HeaderMatch | null {
@@ -141,14 +149,16 @@ export function decodeWireHeaderMatch(context: DocumentContext, field: Field): H
     'mismatch_action',
     'value_sds_secret',
   ]);
-  const name = wireText(context, fields.get('name')).toLowerCase();
-  if (name === '') return context.reader.fail(field, 'name is required');
+  const nameField = fields.get('name');
+  if (nameField === undefined) return context.reader.fail(field, 'name is required');
+  const name = matcherName(context, nameField, wireText(context, nameField));
+  if (name === null) return null;
   const secret = wireText(context, fields.get('value_sds_secret'));
-  return {
+  return checkedHeaderMatch(context, nameField, {
     name,
-    value: wireText(context, fields.get('value')),
+    value: byteText(wireText(context, fields.get('value'))),
     secret: secret === '' ? null : secret,
     matchAction: wireEnum(context, fields.get('match_action'), MATCH_ACTIONS),
     mismatchAction: wireEnum(context, fields.get('mismatch_action'), MISMATCH_ACTIONS),
-  };
+  });
 }

@@ -26,6 +26,8 @@ export interface Field {
   readonly isEmpty: boolean;
   /** What was found, in few words. */
   readonly shown: string;
+  /** The text of a scalar without quotes, as it was written; null for all else. */
+  readonly plain: string | null;
   readonly node: Node | null;
   readonly offset: number;
 }
@@ -62,8 +64,7 @@ export function readYamlDocuments(
     lineCounter: lines,
     ...PARSE_OPTIONS,
   });
-  if (!Array.isArray(documents)) return [];
-  return documents
+  return [...documents]
     .filter((document) => document.errors.length > 0 || !isNothing(document.contents))
     .map((document) => new Reader(source.path, { document, lines }, limits));
 }
@@ -83,6 +84,7 @@ function isNothing(node: Node | null): boolean {
 
 class Reader implements YamlReader {
   readonly problems: Problem[] = [];
+  readonly #told = new Set<string>();
   readonly #path: string;
   readonly #lines: LineCounter;
   readonly #document: ParsedDocument;
@@ -110,7 +112,9 @@ class Reader implements YamlReader {
     return field.node.items.flatMap((pair) => {
       const key = pair.key as Node | null;
       if (!isScalar(key) || typeof key.value !== 'string') {
-        this.fail(this.#field(field.path, key, field.offset), 'a key must be a text');
+        const found = this.#field(field.path, key, field.offset);
+        const hint = found.plain === '<<' ? '; merge keys are not supported, write them out' : '';
+        this.fail(found, `a key must be a text (found ${found.plain ?? found.shown}${hint})`);
         return [];
       }
       const path = field.path === '' ? key.value : `${field.path}.${key.value}`;
@@ -150,6 +154,7 @@ class Reader implements YamlReader {
       isMap: isMap(node),
       isEmpty: value === null,
       shown: shown(node, value),
+      plain: isScalar(node) && node.type === 'PLAIN' ? (node.source ?? null) : null,
     };
   }
 
@@ -161,11 +166,19 @@ class Reader implements YamlReader {
       }
       return null;
     }
-    return isAlias(written) ? (written.resolve(this.#document) ?? null) : written;
+    const node = isAlias(written) ? written.resolve(this.#document) : written;
+    if (node !== undefined) return node;
+    // Nothing would count as absent, and a condition that is absent allows more.
+    this.#add(offset, path, `the alias *${isAlias(written) ? written.source : ''} has no anchor`);
+    return null;
   }
 
   #add(offset: number, field: string, message: string): void {
     const { line, col } = this.#lines.linePos(offset);
+    // A field may be read more than once; what is wrong with it is told once.
+    const key = `${offset} ${field} ${message}`;
+    if (this.#told.has(key)) return;
+    this.#told.add(key);
     this.problems.push({
       path: this.#path,
       line: Math.max(1, line),

@@ -19,6 +19,7 @@ import {
 } from './control_frames.ts';
 import { FAULT, type Http2Event, NEED_MORE, SENT } from './event.ts';
 import type { EventFacts } from './event_facts.ts';
+import { areSendable } from './field_kind.ts';
 import {
   CLIENT_PREFACE,
   ERROR_CODES,
@@ -127,6 +128,16 @@ export class Http2Connection<Context> {
     return this.#state.areSettingsAcknowledged;
   }
 
+  /** The client's preface and SETTINGS, or the upstream's SETTINGS, have come. */
+  get isGreeted(): boolean {
+    return this.#state.areSettingsReceived;
+  }
+
+  /** A header block, or a frame other than DATA, has begun and is not whole: headTimeoutMs applies. */
+  get isInHead(): boolean {
+    return this.#state.block.openStreamId !== 0 || this.#state.reader.isCollecting;
+  }
+
   /** Of all streams that are open, in the order in which they were opened. */
   streams(): Iterable<Http2Stream<Context>> {
     return this.#state.streams.values();
@@ -167,7 +178,10 @@ export class Http2Connection<Context> {
     this.#state.closeIfEnded(stream);
   }
 
-  /** A response head of our own. `fields` are flat and valid, names in lower case. */
+  /**
+   * A response head of our own. `fields` are flat, names in lower case. Throws on a field that no response
+   * may have: that is a bug of ours, and nothing of it may reach the wire.
+   */
   respond(
     stream: Http2Stream<Context>,
     response: {
@@ -176,6 +190,7 @@ export class Http2Connection<Context> {
       readonly isEndStream: boolean;
     },
   ): void {
+    if (!areSendable(response.fields)) throw new Error('a reply with a field that none may have');
     const fields = [':status', String(response.status), ...response.fields];
     this.sendHeaders(stream, { fields, kinds: null, from: 0 }, response.isEndStream);
   }

@@ -170,6 +170,7 @@ export class ConnectionState<Context> {
     if (!isCounted) return this.abuse('malformed requests');
     this.facts.stream = stream;
     this.facts.fault = fault;
+    this.facts.detail = '';
     // What has a status of its own was understood, and is refused rather than malformed.
     this.facts.errorCode = UNDERSTOOD.has(fault)
       ? ERROR_CODES.NO_ERROR

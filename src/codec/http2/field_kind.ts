@@ -3,7 +3,7 @@
  * table, and kept there, so that validating a repeated field costs nothing. The low bits name the
  * field: its first index in HPACK's static table, or one of the codes below; flags are above.
  */
-import { COLON, FIELD_VALUE, isBlank, TOKEN } from '../http1/syntax.ts';
+import { COLON, FIELD_VALUE, isBlank, isFieldValue, TOKEN } from '../http1/syntax.ts';
 import { STATIC_COUNT, STATIC_FIELDS, STATIC_NAME_INDEX } from './static_table.ts';
 
 export const KIND_AUTHORITY = 1;
@@ -82,10 +82,19 @@ export function valueFlag(bytes: Uint8Array, start: number, end: number): number
 
 /** True for a name that a header action or a local reply may set: no framing, routing or hop field. */
 export function isSettableName(name: string): boolean {
-  for (let i = 0; i < name.length; i++) if (name.charCodeAt(i) > 0xff) return false;
   const code = nameCode(name);
   if (code === KIND_CONTENT_LENGTH || code === KIND_HOST) return false;
   return code > KIND_PSEUDO_MAX && code <= KIND_OTHER;
+}
+
+/** True when a message of our own may have these (flat): well formed, and not of one connection. */
+export function areSendable(fields: readonly string[]): boolean {
+  for (let i = 0; i < fields.length; i += 2) {
+    const code = nameCode(fields[i] as string);
+    const isName = code > KIND_PSEUDO_MAX && code < KIND_TE;
+    if (!isName || !isFieldValue(fields[i + 1] as string)) return false;
+  }
+  return true;
 }
 
 function nameCodes(): Map<string, number> {

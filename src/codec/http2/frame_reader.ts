@@ -74,6 +74,11 @@ export class FrameReader {
     this.#offset = 0;
   }
 
+  /** A frame header, or the payload of a frame that is told whole, has begun and is not complete. */
+  get isCollecting(): boolean {
+    return this.#headerLength > 0 || this.#state === STATE_PAYLOAD;
+  }
+
   next(): ReadOutcome {
     for (;;) {
       let outcome: ReadOutcome | -1;

@@ -65,6 +65,7 @@ export class RequestRules {
   #cookieCount = 0;
   #expectCount = 0;
   #isGrpc = false;
+  #contentTypeCount = 0;
 
   constructor(options: RequestRuleOptions) {
     this.#options = options;
@@ -81,6 +82,7 @@ export class RequestRules {
     this.#cookieCount = 0;
     this.#expectCount = 0;
     this.#isGrpc = false;
+    this.#contentTypeCount = 0;
     const { fields, kinds } = decoder;
     let pseudoCount = 0;
     for (let i = 0; i < kinds.length; i++) {
@@ -138,7 +140,9 @@ export class RequestRules {
         this.#contentLength = parseContentLength(value);
         return this.#contentLength === LENGTH_MALFORMED ? 'malformed-content-length' : null;
       case KIND_CONTENT_TYPE:
-        this.#isGrpc = isGrpcType(value);
+        // As for HTTP/1.1, the first one tells.
+        this.#isGrpc = this.#contentTypeCount === 0 ? isGrpcType(value) : this.#isGrpc;
+        this.#contentTypeCount++;
         return null;
       case KIND_COOKIE:
         this.#cookieCount++;

@@ -471,6 +471,41 @@ describe('any cut of the bytes', () => {
   });
 });
 
+describe('a reply of our own', () => {
+  it.each([
+    [['X', 'y']],
+    [['connection', 'close']],
+    [[':path', '/']],
+    [['x', 'a\r\nb']],
+    [['x', '\u010a']],
+    [['\u0161', 'x']],
+  ])('never goes out with %j', (fields) => {
+    const connection = greetedServer();
+    drive(connection, headers(1, GET));
+    const reply = { status: 403, fields, isEndStream: true };
+    expect(() => connection.respond(connection.facts.stream, reply)).toThrow();
+    expect(connection.take()).toEqual([]);
+  });
+});
+
+describe('isGreeted and isInHead', () => {
+  it('tell what a client still owes', () => {
+    const connection = server();
+    expect(connection.isGreeted).toBe(false);
+    drive(connection, Buffer.concat([CLIENT_PREFACE, settings()]));
+    expect([connection.isGreeted, connection.isInHead]).toEqual([true, false]);
+    const part = frame(1, 1, 1, block(GET));
+    drive(connection, part.subarray(0, 5));
+    expect(connection.isInHead).toBe(true);
+    drive(connection, part.subarray(5, 15));
+    expect(connection.isInHead).toBe(true);
+    drive(connection, part.subarray(15));
+    expect(connection.isInHead).toBe(true);
+    drive(connection, frame(9, 4, 1));
+    expect(connection.isInHead).toBe(false);
+  });
+});
+
 describe('random bytes', () => {
   it('never throw, in either role, with or without a greeting', () => {
     const anyFrame = fc

@@ -1,7 +1,9 @@
 /**
  * Where access log lines go: a file descriptor or a file, by pino's destination, never blocking.
- * Lines are gathered and written in batches of whole lines; when the sink does not keep up, more
- * than `accessLogBufferBytesMax` waiting bytes are dropped, and counted.
+ * While one write is under way the lines that come are gathered, and go together in the next; above
+ * `accessLogBufferBytesMax` they are dropped, and counted.
+ *
+ *     write(line) ──► #batch (gathered) ──► #pending (given to the stream) ──► descriptor
  */
 import { appendFileSync, closeSync, openSync, writeSync } from 'node:fs';
 import { destination } from 'pino';
@@ -29,7 +31,7 @@ export interface LogSinkCounts {
   readonly errors: number;
 }
 
-/** Batches above this are handed on at once (below the 16 KiB that pino's sink writes at a time). */
+/** Gathered lines above this are written without waiting for more. */
 const BATCH_BYTES = 8 * 1024;
 const STDOUT_FD = 1;
 /** Lines name clients and paths: not for everybody on the machine. */
@@ -38,39 +40,37 @@ const FILE_MODE = 0o640;
 export class LogSink {
   readonly #options: LogSinkOptions;
   readonly #stream: ReturnType<typeof destination>;
-  readonly #batchBytesMax: number;
   #batch = '';
   #batchLines = 0;
+  #pendingBytes = 0;
+  #pendingLines = 0;
+  /** The stream has something to write and has not failed at it. */
+  #isBusy = false;
   #stopTimer: (() => void) | null = null;
-  #droppedBefore = 0;
   #writtenLines = 0;
   #droppedLines = 0;
   #errors = 0;
   #isClosed = false;
   /** A new file is wanted and not open yet. */
   #isReopening = false;
-  /** The reader of a pipe has gone away. */
-  #isBroken = false;
 
   /** Throws when the file cannot be opened for appending: better at the start than never. */
   constructor(options: LogSinkOptions) {
     this.#options = options;
     const { target } = options;
-    const bufferBytesMax = options.limits.accessLogBufferBytesMax;
     if (target.kind === 'file') closeSync(openSync(target.path, 'a', FILE_MODE));
-    this.#batchBytesMax = Math.min(BATCH_BYTES, bufferBytesMax >> 1);
     this.#stream = destination({
       dest: destinationOf(target),
       sync: false,
       minLength: 0,
-      maxLength: bufferBytesMax,
       append: true,
       mode: FILE_MODE,
     });
-    this.#stream.on('drop', () => {
-      this.#droppedBefore++;
-    });
-    this.#countErrors();
+    // In place of pino's own listener, which silently swallows all later lines after EPIPE and lets
+    // any other error loose.
+    this.#stream.removeAllListeners('error');
+    this.#stream.on('error', (error: NodeJS.ErrnoException) => this.#onError(error));
+    this.#stream.on('drain', () => this.#onDrain());
     // pino would flush at exit in a loop that never ends when the disk is full: a worker that died
     // would stay, with its share of the connections. What is left is written once, by us.
     this.#stream.flushSync = () => {};
@@ -79,14 +79,14 @@ export class LogSink {
 
   /** `line` ends in a line feed and is ASCII. Never throws, never waits. */
   write(line: string): void {
-    if (this.#isClosed || this.#isBroken) {
+    const bytes = this.#pendingBytes + this.#batch.length + line.length;
+    if (this.#isClosed || bytes > this.#options.limits.accessLogBufferBytesMax) {
       this.#droppedLines++;
       return;
     }
     this.#batch += line;
     this.#batchLines++;
-    if (this.#batch.length >= this.#batchBytesMax) this.#handOn();
-    else this.#stopTimer ??= this.#handOnLater();
+    this.#writeIfDue();
   }
 
   counts(): LogSinkCounts {
@@ -99,8 +99,9 @@ export class LogSink {
 
   /** After a rotation: goes on in a file of the same name. A failure leaves the old one in use. */
   reopen(): void {
+    if (this.#isClosed) return;
     this.#handOn();
-    if (this.#options.target.kind !== 'file' || this.#isClosed || this.#isReopening) return;
+    if (this.#options.target.kind !== 'file' || this.#isReopening) return;
     this.#isReopening = true;
     this.#stream.once('ready', () => {
       this.#isReopening = false;
@@ -119,15 +120,15 @@ export class LogSink {
     this.#handOn();
     this.#isClosed = true;
     process.off('exit', this.#onExit);
-    if (this.#isBroken) return Promise.resolve();
     return new Promise((resolve) => {
       const { limits, timers } = this.#options;
       const stop = timers.after(limits.accessLogCloseTimeoutMs, () => {
-        this.#stream.destroy();
+        this.#giveUp();
         resolve();
       });
       const done = (): void => {
         stop();
+        this.#settle();
         resolve();
       };
       this.#stream.once('close', done);
@@ -137,53 +138,71 @@ export class LogSink {
     });
   }
 
+  #writeIfDue(): void {
+    if (this.#isBusy || this.#batchLines === 0) return;
+    if (this.#batch.length >= BATCH_BYTES) {
+      this.#handOn();
+    } else {
+      const { limits, timers } = this.#options;
+      this.#stopTimer ??= timers.after(limits.accessLogDelayMs, () => this.#handOn());
+    }
+  }
+
+  #handOn(): void {
+    this.#stopTimer?.();
+    this.#stopTimer = null;
+    if (this.#batchLines === 0) return;
+    const batch = this.#batch;
+    this.#pendingBytes += batch.length;
+    this.#pendingLines += this.#batchLines;
+    this.#batch = '';
+    this.#batchLines = 0;
+    this.#isBusy = true;
+    try {
+      this.#stream.write(batch);
+    } catch {
+      this.#errors++;
+      this.#giveUp();
+    }
+  }
+
+  #onDrain(): void {
+    this.#settle();
+    this.#writeIfDue();
+  }
+
+  #settle(): void {
+    this.#writtenLines += this.#pendingLines;
+    this.#pendingLines = 0;
+    this.#pendingBytes = 0;
+    this.#isBusy = false;
+  }
+
+  /** What waits is tried again with the next write: a disk that was full. */
+  #onError(error: NodeJS.ErrnoException): void {
+    this.#errors++;
+    this.#isBusy = false;
+    this.#isReopening = false;
+    // The reader of a pipe has gone away, for good.
+    if (error.code === 'EPIPE') this.#giveUp();
+  }
+
+  #giveUp(): void {
+    this.#isClosed = true;
+    this.#droppedLines += this.#pendingLines + this.#batchLines;
+    this.#pendingLines = 0;
+    this.#batchLines = 0;
+    this.#batch = '';
+    process.off('exit', this.#onExit);
+    this.#stream.destroy();
+  }
+
   #end(onFailure: () => void): void {
     try {
       this.#stream.end();
     } catch {
       onFailure();
     }
-  }
-
-  #handOnLater(): () => void {
-    const { limits, timers } = this.#options;
-    return timers.after(limits.accessLogDelayMs, () => this.#handOn());
-  }
-
-  #handOn(): void {
-    this.#stopTimer?.();
-    this.#stopTimer = null;
-    const lines = this.#batchLines;
-    if (lines === 0) return;
-    const batch = this.#batch;
-    this.#batch = '';
-    this.#batchLines = 0;
-    const droppedBefore = this.#droppedBefore;
-    try {
-      this.#stream.write(batch);
-    } catch {
-      this.#errors++;
-      this.#droppedLines += lines;
-      return;
-    }
-    // The stream drops a batch whole, and says so before `write` returns.
-    if (this.#droppedBefore > droppedBefore) this.#droppedLines += lines;
-    else this.#writtenLines += lines;
-  }
-
-  /**
-   * In place of pino's own listener, which silently swallows all later lines after EPIPE and lets any
-   * other error loose. What waits is tried again with the next write (a disk that was full).
-   */
-  #countErrors(): void {
-    this.#stream.removeAllListeners('error');
-    this.#stream.on('error', (error: NodeJS.ErrnoException) => {
-      this.#errors++;
-      this.#isReopening = false;
-      if (error.code !== 'EPIPE' || this.#isBroken) return;
-      this.#isBroken = true;
-      this.#stream.destroy();
-    });
   }
 
   /** A worker that dies of an exception leaves the lines that were still being gathered. */

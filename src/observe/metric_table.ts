@@ -116,7 +116,7 @@ export const METRICS = {
   ),
 
   // the program itself
-  sallyport_access_log_records_total: counter('Access log lines handed to the sink.', []),
+  sallyport_access_log_records_total: counter('Access log lines written.', []),
   sallyport_access_log_dropped_total: counter(
     'Access log lines lost: the sink was too slow or failed.',
     [],

@@ -184,23 +184,23 @@ export class WorkerCounters {
 
 const OTHER = 'other';
 const NO_METHOD = '';
-const DIRECTIONS: readonly Direction[] = ['ingress', 'egress'];
 const VERDICTS = ['allow', 'deny'] as const;
-const LAYERS: readonly Layer[] = ['network', 'http', 'dns'];
-const SOURCES: readonly ResponseSource[] = ['upstream', 'local', 'none'];
-const FLOW_VERDICTS: readonly FlowVerdict[] = ['forwarded', 'denied', 'error'];
-const OUTCOMES: readonly UpstreamConnectOutcome[] = ['connected', 'failed', 'timeout'];
-const CAUSES: readonly CloseCause[] = [
-  'finished',
-  'downstream-closed',
-  'upstream-closed',
-  'fault',
-  'denied',
-  'timeout',
-  'policy-changed',
-  'overloaded',
-  'drained',
-];
+const DIRECTIONS = wordsOf<Direction>({ ingress: true, egress: true });
+const LAYERS = wordsOf<Layer>({ network: true, http: true, dns: true });
+const SOURCES = wordsOf<ResponseSource>({ upstream: true, local: true, none: true });
+const FLOW_VERDICTS = wordsOf<FlowVerdict>({ forwarded: true, denied: true, error: true });
+const OUTCOMES = wordsOf<UpstreamConnectOutcome>({ connected: true, failed: true, timeout: true });
+const CAUSES = wordsOf<CloseCause>({
+  finished: true,
+  'downstream-closed': true,
+  'upstream-closed': true,
+  fault: true,
+  denied: true,
+  timeout: true,
+  'policy-changed': true,
+  overloaded: true,
+  drained: true,
+});
 /** Index 0: the decision was an allow, which has no reason. */
 const REASONS = ['none', ...(Object.keys(DENY_REASONS) as DenyReason[])];
 const REASON_INDEXES: ReadonlyMap<string, number> = indexesOf(REASONS);
@@ -225,6 +225,11 @@ const METHOD_INDEXES: ReadonlyMap<string, number> = indexesOf(METHODS.slice(0, -
 /** No response; registered codes; classes of the others. */
 const STATUSES = ['none', ...Object.keys(STATUS_CODES), '1xx', '2xx', '3xx', '4xx', '5xx', OTHER];
 const STATUS_INDEXES = statusIndexes();
+
+/** Every word of a type: one that is forgotten here would be counted in another's cell. */
+function wordsOf<Word extends string>(words: Readonly<Record<Word, true>>): readonly Word[] {
+  return Object.keys(words) as Word[];
+}
 
 function methodIndex(method: string): number {
   if (method === NO_METHOD) return METHODS.length - 1;

@@ -1,5 +1,5 @@
 /** The observer as the data plane meets it: what is logged and when, slow sinks, errors of its own. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   closeSync,
   constants,
@@ -72,17 +72,7 @@ describe('the access log', () => {
 
   it('has the last lines of a worker that dies of an exception', () => {
     const log = logFile();
-    const sink = new URL('../../src/observe/log_sink.ts', import.meta.url);
-    const script = `
-      import { LogSink } from ${JSON.stringify(sink.href)};
-      const timers = { after: () => () => {}, every: () => () => {} };
-      const target = { kind: 'file', path: ${JSON.stringify(log.path)} };
-      const limits = { accessLogBufferBytesMax: 65536, accessLogDelayMs: 50, accessLogCloseTimeoutMs: 1 };
-      const sink = new LogSink({ target, limits, timers });
-      sink.write('{"last":"line"}\\n');
-      throw new Error('broken');`;
-    const node = ['--input-type=module', '-e', script];
-    expect(() => execFileSync(process.execPath, node, { stdio: 'ignore' })).toThrow();
+    dyingWorker({ path: log.path, lineCount: 1 });
     expect(log.lines()).toEqual([{ last: 'line' }]);
   });
 
@@ -201,6 +191,25 @@ describe('a sink that does not keep up', () => {
     for (let i = 0; i < 100; i++) observer.record(record());
     expect(await metricValue(observer, 'sallyport_access_log_dropped_total')).toBe(101);
     await observer.close();
+  });
+
+  it('that is full costs lines, and does not hold up the end', async () => {
+    const limits = { ...LIMITS, accessLogBufferBytesMax: 32 * 1024, accessLogCloseTimeoutMs: 10 };
+    const target = { kind: 'file', path: '/dev/full' } as const;
+    const observer = observing({ to: target }, { limits, platform: nodePlatform() });
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < 50; i++) observer.record(record());
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await observer.close();
+    expect(await metricValue(observer, 'sallyport_access_log_errors_total')).toBeGreaterThan(0);
+    expect(await metricValue(observer, 'sallyport_access_log_dropped_total')).toBe(1000);
+    expect(await metricValue(observer, 'sallyport_access_log_records_total')).toBe(0);
+  });
+
+  it('that is full does not keep a dying worker alive', () => {
+    const stdout = dyingWorker({ path: '/dev/full', lineCount: 2000 });
+    expect(stdout).toBe('dying\n');
   });
 
   it('records after the end are counted, not logged', async () => {
@@ -363,6 +372,24 @@ function logFile() {
         .slice(0, -1)
         .map((line) => JSON.parse(line)),
   };
+}
+
+/** A process that writes lines, then throws; what it said before. */
+function dyingWorker(options: { readonly path: string; readonly lineCount: number }): string {
+  const sink = new URL('../../src/observe/log_sink.ts', import.meta.url);
+  const script = `
+    import { LogSink } from ${JSON.stringify(sink.href)};
+    const timers = { after: () => () => {}, every: () => () => {} };
+    const limits = { accessLogBufferBytesMax: 65536, accessLogDelayMs: 50, accessLogCloseTimeoutMs: 1 };
+    const target = { kind: 'file', path: ${JSON.stringify(options.path)} };
+    const sink = new LogSink({ target, limits, timers });
+    for (let i = 0; i < ${options.lineCount}; i++) sink.write('{"last":"line"}\\n');
+    console.log('dying');
+    throw new Error('broken');`;
+  const node = ['--input-type=module', '-e', script];
+  const result = spawnSync(process.execPath, node, { encoding: 'utf8', timeout: 20_000 });
+  expect(result.status).toBe(1);
+  return result.stdout;
 }
 
 /** Nobody reads it until `readLines`; writes to it do not block once it is full. */

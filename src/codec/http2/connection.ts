@@ -63,7 +63,6 @@ export class Http2Connection<Context> {
     const increment = limits.h2ConnectionWindowBytes - WINDOW_BYTES_DEFAULT;
     if (increment > 0) writer.writeWindowUpdate(0, increment);
     window.resize(Math.max(limits.h2ConnectionWindowBytes, WINDOW_BYTES_DEFAULT));
-    writer.resetCounts();
   }
 
   /** Only after `next` said NEED_MORE. `nowMs` never goes back. */
@@ -102,11 +101,17 @@ export class Http2Connection<Context> {
   }
 
   /**
-   * The socket has nothing left to write. To be called whenever that is so: frames that wait for a
-   * peer that does not read are counted, and too many are abuse.
+   * What the oldest `take` gave (of those not told yet) is written: to be called once for each `take` that
+   * gave something, such as by the callback of its last write. Frames that wait for a peer that does not
+   * read are counted, and too many are abuse.
    */
+  written(): void {
+    this.#state.writer.written();
+  }
+
+  /** The same for all that was taken: the socket has nothing left to write. */
   flushed(): void {
-    this.#state.writer.resetCounts();
+    this.#state.writer.allWritten();
   }
 
   /** Half of the frames that may wait for a peer that does not read are waiting: send it no more. */

@@ -38,7 +38,7 @@ const NOTHING: readonly Buffer[] = Object.freeze([]);
 export class FrameWriter {
   /** Bytes not taken yet. */
   byteLength = 0;
-  /** Frames since `resetCounts`: what a peer makes us queue by not reading. */
+  /** Frames not known to be written: what a peer makes us queue by not reading. */
   frameCount = 0;
   /** Of these, answers that cost the peer next to nothing to ask for. */
   controlFrameCount = 0;
@@ -49,6 +49,12 @@ export class FrameWriter {
   #regionStart = 0;
   #chunks: Buffer[] = [];
   #isSizeUpdatePending = false;
+  /** By `take` that is not written yet, oldest first: frames and control frames in turn. */
+  readonly #batches: number[] = [];
+  #batchHead = 0;
+  #batchTail = 0;
+  #takenFrameCount = 0;
+  #takenControlFrameCount = 0;
 
   constructor(pool: SlabPool) {
     this.#pool = pool;
@@ -58,6 +64,11 @@ export class FrameWriter {
   take(): readonly Buffer[] {
     if (this.byteLength === 0) return NOTHING;
     this.#closeRegion();
+    if (this.#batchHead === this.#batchTail) this.#batchHead = this.#batchTail = 0;
+    this.#batches[this.#batchTail++] = this.frameCount - this.#takenFrameCount;
+    this.#batches[this.#batchTail++] = this.controlFrameCount - this.#takenControlFrameCount;
+    this.#takenFrameCount = this.frameCount;
+    this.#takenControlFrameCount = this.controlFrameCount;
     const taken = this.#chunks;
     this.#chunks = [];
     this.byteLength = 0;
@@ -67,10 +78,25 @@ export class FrameWriter {
     return taken;
   }
 
-  /** The peer has read what was written. */
-  resetCounts(): void {
-    this.frameCount = 0;
-    this.controlFrameCount = 0;
+  /** What the oldest `take` gave, of those not told yet, is written. */
+  written(): void {
+    if (this.#batchHead === this.#batchTail) return;
+    const frames = this.#batches[this.#batchHead] as number;
+    const controlFrames = this.#batches[this.#batchHead + 1] as number;
+    this.#batchHead += 2;
+    this.frameCount -= frames;
+    this.#takenFrameCount -= frames;
+    this.controlFrameCount -= controlFrames;
+    this.#takenControlFrameCount -= controlFrames;
+  }
+
+  /** All that was taken is written. */
+  allWritten(): void {
+    this.#batchHead = this.#batchTail;
+    this.frameCount -= this.#takenFrameCount;
+    this.controlFrameCount -= this.#takenControlFrameCount;
+    this.#takenFrameCount = 0;
+    this.#takenControlFrameCount = 0;
   }
 
   /** RFC 7541 4.2: the next header block must begin with a size update. */

@@ -5,8 +5,6 @@
  * Two ways a set and small; made when first needed. Never-indexed literals are not kept.
  */
 const SLOT_COUNT = 64;
-/** The top bits of a hash, which all bytes have reached, tell the slot. */
-const SLOT_SHIFT = 32 - 6;
 const LENGTH_MAX = 48;
 const HUFFMAN_FLAG = 0x80;
 
@@ -19,7 +17,8 @@ export class LiteralCache {
   /** What `nameCode` says of the text, or -1 when it was never asked. */
   readonly nameKinds: number[] = new Array<number>(SLOT_COUNT).fill(-1);
   isHit = false;
-  #way = 0;
+  /** By set: the slot that was used last; the other one is overwritten next. */
+  readonly #recent = Uint8Array.from({ length: SLOT_COUNT / 2 }, (_, set) => 2 * set);
   readonly #bytes = new Uint8Array(SLOT_COUNT * LENGTH_MAX);
   /** Length and coding of what is in the slot; 0xff for nothing. */
   readonly #lengths = new Uint8Array(SLOT_COUNT).fill(0xff);
@@ -29,15 +28,14 @@ export class LiteralCache {
     const length = end - start;
     this.isHit = false;
     if (length > LENGTH_MAX) return NO_SLOT;
-    let hash = isHuffman ? 0x55 : 0;
-    for (let at = start; at < end; at++) hash = (Math.imul(hash, 31) + (bytes[at] as number)) | 0;
-    const slot = Math.imul(hash, 0x9e3779b1) >>> SLOT_SHIFT;
+    let hash = isHuffman ? 0x55 : 0x811c9dc5;
+    for (let at = start; at < end; at++) hash = Math.imul(hash ^ (bytes[at] as number), 0x01000193);
+    hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
+    const slot = (hash ^ (hash >>> 13)) & (SLOT_COUNT - 1);
     const coded = isHuffman ? length | HUFFMAN_FLAG : length;
     if (this.#holds(slot, coded, bytes, start)) return this.#hit(slot);
     if (this.#holds(slot ^ 1, coded, bytes, start)) return this.#hit(slot ^ 1);
-    // The two ways of a set are overwritten in turn.
-    this.#way ^= 1;
-    return slot ^ this.#way;
+    return (this.#recent[slot >> 1] as number) ^ 1;
   }
 
   /** Into the slot that `find` gave for the same bytes. */
@@ -53,6 +51,7 @@ export class LiteralCache {
     },
   ): void {
     const { bytes, start, end } = literal;
+    this.#recent[slot >> 1] = slot;
     this.#lengths[slot] = literal.isHuffman ? (end - start) | HUFFMAN_FLAG : end - start;
     const base = slot * LENGTH_MAX - start;
     for (let at = start; at < end; at++) this.#bytes[base + at] = bytes[at] as number;
@@ -72,6 +71,7 @@ export class LiteralCache {
   }
 
   #hit(slot: number): number {
+    this.#recent[slot >> 1] = slot;
     this.isHit = true;
     return slot;
   }

@@ -100,6 +100,7 @@ describe('budget', () => {
     const connection = greetedServer();
     for (let i = 0; i < 1000; i++) {
       expect(drive(connection, ping, i * 100)).toEqual([]);
+      connection.take();
       connection.flushed();
     }
     const busy = greetedServer();
@@ -163,6 +164,30 @@ describe('budget', () => {
       return headers(id(i), GET);
     };
     check({ send, allowed: 2001, isStalled: true });
+  });
+
+  it('a client that is always a little behind is no attacker', () => {
+    const connection = greetedServer();
+    drive(connection, Buffer.concat([settings([4, 1 << 30]), headers(1, GET)]));
+    drive(connection, windowUpdate(0, 1 << 30));
+    const { stream } = connection.facts;
+    connection.respond(stream, { status: 200, fields: [], isEndStream: false });
+    const content = Buffer.alloc(100);
+    connection.take();
+    for (let i = 0; i < 5000; i++) {
+      connection.sendData(stream, content, { start: 0, end: 100, isEndStream: false });
+      connection.take();
+      connection.written();
+      expect(connection.isCongested).toBe(false);
+      expect(drive(connection, windowUpdate(1, 100))).toEqual([]);
+    }
+    for (let i = 0; i < 1000; i++) {
+      connection.sendData(stream, content, { start: 0, end: 100, isEndStream: false });
+      connection.take();
+    }
+    expect(connection.isCongested).toBe(true);
+    connection.flushed();
+    expect(connection.isCongested).toBe(false);
   });
 
   it('an HPACK bomb of cookie crumbs is refused, not kept', () => {

@@ -13,7 +13,7 @@ import type { CloseCause } from '../model/record.ts';
 import { DENY_NOT_JUDGEABLE } from '../policy/decide.ts';
 import { DRY_RUN_PERMIT } from '../policy/permit.ts';
 import { Http1Relay } from './http1_relay.ts';
-import { faultReply } from './local_reply.ts';
+import { faultReply, http1Bytes, NOTHING_READ } from './local_reply.ts';
 import type { ListenerOptions } from './options.ts';
 import { PolicySubject } from './policy_subject.ts';
 import type { RegisteredConnection, Registry } from './registry.ts';
@@ -47,6 +47,8 @@ export interface Relay {
   onDownstreamEnd(): void;
   onDownstreamGone(isReset: boolean): void;
   expire(nowMs: number): void;
+  /** What the policy in force says of that which is open. */
+  judgeOpen(): Decision;
   /** Closed by a changed policy; true when that made a record. */
   reject(decision: Decision): boolean;
   drain(): void;
@@ -64,15 +66,17 @@ export class Connection implements RegisteredConnection {
   #subject: PolicySubject;
   #relay: Relay | null = null;
   #lingerUntilMs = 0;
+  #unsentBytes = 0;
+  #isFlushed = false;
   #wasReset = false;
 
   constructor(context: ConnectionContext) {
-    const { listener, shared, socket } = context;
+    const { listener, socket } = context;
     this.#context = context;
     this.#socket = socket;
     this.#acceptedMs = this.#nowMs();
     this.#meta = this.#resolve(context.ends);
-    this.#subject = new PolicySubject(this.#meta, shared.options.currentSnapshot);
+    this.#subject = this.#newSubject();
     this.#stage =
       listener.destination.kind === 'proxy-protocol' ? STAGE_PROXY_HEADER : STAGE_DETECT;
   }
@@ -83,23 +87,40 @@ export class Connection implements RegisteredConnection {
     registry.add(this);
     shared.options.recorder.connectionOpened(listener.name);
     this.#listen();
-    if (this.#stage === STAGE_DETECT) this.#refuseEarly();
+    this.#guard(() => {
+      if (this.#stage === STAGE_DETECT) this.#refuseEarly();
+    });
   }
 
-  /** Answers 503 without looking at the connection: the process comes first. */
-  refuseOverloaded(): void {
+  /**
+   * Ends it without looking at what it wants: the process comes first. With 503, or with a reset when
+   * even those that wait for their 503 to be read are too many.
+   */
+  refuseOverloaded(how: 'reply' | 'reset'): void {
     this.#context.registry.add(this);
     this.#context.shared.options.recorder.connectionOpened(this.#meta.listener);
     this.#listen();
-    this.#replyAndClose('overloaded', 'overloaded');
+    if (how === 'reply') {
+      this.#replyAndClose('overloaded', 'overloaded');
+    } else {
+      this.#newLife(null).finish('overloaded');
+      this.#finish('overloaded', 'reset');
+    }
   }
 
   // --- stages
 
   #listen(): void {
     const socket = this.#socket;
-    socket.on('data', (chunk: Buffer) => this.#guard(() => this.#onData(chunk)));
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        this.#onData(chunk);
+      } catch (error) {
+        this.#onInternalError(error);
+      }
+    });
     socket.on('drain', () => this.#guard(() => this.#relay?.onDownstreamDrain()));
+    socket.on('finish', () => this.#guard(() => this.#onFlushed()));
     socket.on('end', () => this.#guard(() => this.#onEnd()));
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.#wasReset = error.code === 'ECONNRESET' || error.code === 'EPIPE';
@@ -128,7 +149,7 @@ export class Connection implements RegisteredConnection {
     this.#first = this.#first.subarray(header.byteLength);
     if (header.kind === 'proxied') {
       this.#meta = this.#resolve({ source: header.source, destination: header.destination });
-      this.#subject = new PolicySubject(this.#meta, this.#context.shared.options.currentSnapshot);
+      this.#subject = this.#newSubject();
     } else if (this.#context.listener.upstream.kind === 'original-destination') {
       // LOCAL names no original destination, so there is nowhere to go.
       this.#refuse('no-destination', null);
@@ -144,20 +165,29 @@ export class Connection implements RegisteredConnection {
     if (decision.verdict === 'allow' || this.#isDryRun()) return;
     const { reason } = decision;
     const isCertain =
-      reason === 'no-policy' || reason === 'no-port-rule' || reason === 'remote-not-allowed';
+      reason === 'no-policy' ||
+      reason === 'no-port-rule' ||
+      reason === 'remote-not-allowed' ||
+      reason === 'internal-error';
     if (isCertain) this.#refuse(null, decision);
   }
 
   #detect(): void {
     const protocol = detectProtocol(this.#first);
+    if (protocol === 'need-more') return;
+    if (protocol === 'tls') {
+      this.#readClientHello();
+      return;
+    }
+    // Without TLS there is no server name to wait for. Who is refused is told nothing, not even 400.
+    const decision = this.#subject.judgeConnection();
+    if (decision.verdict === 'deny' && !this.#isDryRun()) {
+      this.#refuse(null, decision);
+      return;
+    }
     switch (protocol) {
-      case 'need-more':
-        return;
       case 'http1':
         this.#startHttp1();
-        return;
-      case 'tls':
-        this.#readClientHello();
         return;
       case 'http2':
         this.#refuse('http2-not-supported', null);
@@ -168,11 +198,6 @@ export class Connection implements RegisteredConnection {
   }
 
   #startHttp1(): void {
-    const decision = this.#subject.judgeConnection();
-    if (decision.verdict === 'deny' && !this.#isDryRun()) {
-      this.#refuse(null, decision);
-      return;
-    }
     const first = this.#takeFirst();
     this.#relay = new Http1Relay({
       ...this.#lifeContext(),
@@ -198,11 +223,17 @@ export class Connection implements RegisteredConnection {
       return;
     }
     this.#subject.serverName = hello.serverName;
+    const decision = this.#judgeOpaque();
+    if (decision.verdict === 'allow') this.#startTls(decision.permit, decision);
+    else if (this.#isDryRun()) this.#startTls(DRY_RUN_PERMIT, decision);
+    else this.#refuse(null, decision);
+  }
+
+  /** HTTP rules cannot be judged inside of TLS: on a port that has any, nothing passes. */
+  #judgeOpaque(): Decision {
     const decision = this.#subject.judgeConnection();
-    if (decision.verdict === 'deny' && !this.#isDryRun()) this.#refuse(null, decision);
-    // HTTP rules cannot be judged inside of TLS: nothing passes, dry-run or not.
-    else if (this.#subject.hasHttpRules) this.#refuse(null, DENY_NOT_JUDGEABLE);
-    else this.#startTls(decision.permit ?? DRY_RUN_PERMIT, decision);
+    if (decision.verdict === 'deny' || !this.#subject.hasHttpRules) return decision;
+    return DENY_NOT_JUDGEABLE;
   }
 
   #startTls(permit: Permit, decision: Decision): void {
@@ -213,6 +244,7 @@ export class Connection implements RegisteredConnection {
       permit,
       life,
       meta: this.#meta,
+      subject: this.#subject,
       shared: this.#context.shared,
       downstream: this.#socket,
       onClose: (cause, how) => this.#finish(cause, how),
@@ -237,21 +269,19 @@ export class Connection implements RegisteredConnection {
 
   #replyAndClose(fault: Fault, cause: CloseCause): void {
     const life = this.#newLife(null);
-    const reply = faultReply(fault, {
-      isGrpc: false,
-      isHeadMethod: false,
-      isClosing: true,
-      location: '',
-    });
-    this.#socket.write(reply.bytes);
-    life.status = reply.status;
-    life.responseSource = 'local';
-    life.bytesOut = reply.bytes.length;
+    const reply = faultReply(fault, NOTHING_READ);
+    const bytes = http1Bytes(reply, NOTHING_READ);
+    this.#socket.write(bytes);
+    life.answered(reply, bytes.length);
     life.finish(fault);
     this.#finish(cause, 'linger');
   }
 
-  /** linger: our FIN is sent, and what the client still sends is read and dropped for a while. */
+  /**
+   * linger: our FIN follows the last byte, and what the client still sends is read and dropped, so that
+   * no reset overtakes our reply. It may take its time for reading the reply (streamIdleTimeoutMs without
+   * progress), not for closing after that (delayedCloseTimeoutMs).
+   */
   #finish(cause: CloseCause, how: 'linger' | 'reset' | 'destroy'): void {
     if (this.#stage >= STAGE_LINGER) return;
     this.#relay = null;
@@ -260,10 +290,10 @@ export class Connection implements RegisteredConnection {
     recorder.connectionClosed(this.#meta.listener, cause);
     if (how === 'linger' && !this.#socket.destroyed) {
       this.#stage = STAGE_LINGER;
-      this.#lingerUntilMs = this.#nowMs() + this.#limits().delayedCloseTimeoutMs;
+      this.#isFlushed = this.#socket.writableFinished;
+      this.#extendLinger();
       this.#socket.end();
       this.#socket.resume();
-      if (this.#socket.readableEnded) this.#endLinger();
       return;
     }
     this.#stage = STAGE_CLOSED;
@@ -272,21 +302,39 @@ export class Connection implements RegisteredConnection {
     else this.#socket.destroy();
   }
 
-  #endLinger(): void {
-    // Not destroyed before our own bytes are out: destroy drops what is not yet written.
-    if (this.#socket.writableFinished) this.#socket.destroy();
-    else this.#socket.once('finish', () => this.#socket.destroy());
+  #extendLinger(): void {
+    const { delayedCloseTimeoutMs, streamIdleTimeoutMs, idleTimeoutMs } = this.#limits();
+    const unreadTimeoutMs = streamIdleTimeoutMs === 0 ? idleTimeoutMs : streamIdleTimeoutMs;
+    this.#unsentBytes = this.#socket.writableLength;
+    this.#lingerUntilMs =
+      this.#nowMs() + (this.#isFlushed ? delayedCloseTimeoutMs : unreadTimeoutMs);
+  }
+
+  #expireLinger(nowMs: number): void {
+    if (!this.#isFlushed && this.#socket.writableLength < this.#unsentBytes) this.#extendLinger();
+    else if (nowMs >= this.#lingerUntilMs) this.#socket.destroy();
+  }
+
+  /** All our bytes are out, our FIN too. Once both sides have ended, the socket closes by itself. */
+  #onFlushed(): void {
+    if (this.#stage !== STAGE_LINGER) return;
+    this.#isFlushed = true;
+    this.#extendLinger();
   }
 
   #onEnd(): void {
     if (this.#stage === STAGE_RELAY) this.#relay?.onDownstreamEnd();
-    else if (this.#stage === STAGE_LINGER) this.#endLinger();
     else if (this.#stage < STAGE_RELAY) this.#endBeforeRelay();
   }
 
   #onClose(): void {
-    if (this.#stage === STAGE_RELAY) this.#relay?.onDownstreamGone(this.#wasReset);
-    else if (this.#stage < STAGE_RELAY) this.#endBeforeRelay();
+    if (this.#stage === STAGE_RELAY) {
+      this.#relay?.onDownstreamGone(this.#wasReset);
+      // A tunnel may have bytes to send to the upstream yet: it is looked after until they are out.
+      if (this.#relay !== null) return;
+    } else if (this.#stage < STAGE_RELAY) {
+      this.#endBeforeRelay();
+    }
     this.#stage = STAGE_CLOSED;
     this.#context.registry.delete(this);
   }
@@ -302,9 +350,8 @@ export class Connection implements RegisteredConnection {
   expire(nowMs: number): void {
     this.#guard(() => {
       if (this.#stage === STAGE_RELAY) this.#relay?.expire(nowMs);
-      else if (this.#stage === STAGE_LINGER) {
-        if (nowMs >= this.#lingerUntilMs) this.#socket.destroy();
-      } else if (this.#stage < STAGE_RELAY) this.#expireBeforeRelay(nowMs);
+      else if (this.#stage === STAGE_LINGER) this.#expireLinger(nowMs);
+      else if (this.#stage < STAGE_RELAY) this.#expireBeforeRelay(nowMs);
     });
   }
 
@@ -318,13 +365,12 @@ export class Connection implements RegisteredConnection {
 
   policyChanged(): void {
     this.#guard(() => {
-      // Before the protocol is known nothing was let through, and the decision is still to come.
-      if (this.#stage !== STAGE_RELAY || this.#isDryRun()) return;
-      const decision = this.#subject.judgeConnection();
-      const isJudgeable = this.#subject.serverName === '' || !this.#subject.hasHttpRules;
-      if (decision.verdict === 'allow' && isJudgeable) return;
-      const denial = decision.verdict === 'deny' ? decision : DENY_NOT_JUDGEABLE;
-      const isRecorded = this.#relay?.reject(denial) ?? false;
+      if (this.#isDryRun()) return;
+      if (this.#stage === STAGE_DETECT) this.#refuseEarly();
+      if (this.#relay === null) return;
+      const denial = this.#relay.judgeOpen();
+      if (denial.verdict === 'allow') return;
+      const isRecorded = this.#relay.reject(denial);
       if (!isRecorded) this.#newLife(denial).finish('policy-changed');
     });
   }
@@ -351,12 +397,16 @@ export class Connection implements RegisteredConnection {
     try {
       task();
     } catch (error) {
-      if (this.#relay === null) {
-        this.#context.shared.options.recorder.internalError('connection', error);
-        this.#finish('fault', 'reset');
-      } else {
-        this.#relay.internalError(error);
-      }
+      this.#onInternalError(error);
+    }
+  }
+
+  #onInternalError(error: unknown): void {
+    if (this.#relay === null) {
+      this.#context.shared.options.recorder.internalError('connection', error);
+      this.#finish('fault', 'reset');
+    } else {
+      this.#relay.internalError(error);
     }
   }
 
@@ -365,12 +415,16 @@ export class Connection implements RegisteredConnection {
     return resolveMeta(id, ends, { options: listener, snapshot: shared.options.currentSnapshot() });
   }
 
+  #newSubject(): PolicySubject {
+    const { listener, shared } = this.#context;
+    const { currentSnapshot } = shared.options;
+    return new PolicySubject(this.#meta, { currentSnapshot, identity: listener.identity });
+  }
+
   #newLife(decision: Decision | null): RequestLife {
     const life = new RequestLife(this.#lifeContext(), this.#acceptedMs);
-    life.decision = decision;
+    life.judgedBy(this.#subject, decision);
     life.shadowDecision = decision === null ? null : this.#subject.shadowConnection();
-    life.policyRevision = this.#subject.revision;
-    life.serverName = this.#subject.serverName;
     return life;
   }
 

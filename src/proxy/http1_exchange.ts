@@ -4,20 +4,18 @@
  * flow.
  */
 import type { Http1RequestHead } from '../codec/http1/request_head.ts';
+import type { Limits } from '../model/limits.ts';
+import type { ReplyContext } from './local_reply.ts';
 import type { RequestLife } from './request_life.ts';
 
 export class Http1Exchange {
   readonly head: Http1RequestHead;
   readonly life: RequestLife;
-  /** The head as it was sent upstream, for the one retry; empty when none is allowed. */
-  sentHead: Buffer | null = null;
   retryCount = 0;
   isRequestComplete = false;
   /** The final response head has been sent downstream. */
   isResponseStarted = false;
   isResponseComplete = false;
-  /** Anything of the response was read, an informational head included. */
-  hasResponseBytes = false;
   /** After this exchange both connections are closed. */
   isClosing = false;
   /** Answered here: what is left of the request is read and dropped. */
@@ -28,6 +26,23 @@ export class Http1Exchange {
     this.head = head;
     this.life = life;
     this.isClosing = !head.isPersistent;
+  }
+
+  /**
+   * For a local reply. After it the connection is kept when the rest of the request is short and sure
+   * to come.
+   */
+  replyContext({ discardedContentBytesMax }: Limits): ReplyContext {
+    const { head } = this;
+    this.isClosing ||= head.expectsContinue && head.framing !== 'none';
+    this.isClosing ||= head.upgrade !== '';
+    this.isClosing ||= head.contentLength > discardedContentBytesMax;
+    return {
+      isGrpc: head.isGrpc,
+      isHeadMethod: head.method === 'HEAD',
+      isClosing: this.isClosing,
+      location: head.redirectTo,
+    };
   }
 
   /** RFC 9110 9.2.2, and without content, so that nothing has to be kept to send it again. */

@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'node:net';
 import { CONTENT, FAULT, HEAD, MESSAGE_END } from '../codec/http1/events.ts';
+import { HeldBytes } from '../codec/http1/held_bytes.ts';
 import type { Http1RequestHead } from '../codec/http1/request_head.ts';
 import { RequestParser, type RequestParserOptions } from '../codec/http1/request_parser.ts';
 import type { Fault } from '../model/fault.ts';
@@ -21,17 +22,19 @@ export interface IntakeEvents {
   isOver(): boolean;
   /** Bytes that wait are more than may wait: true when the relay took care of it. */
   onHeld(byteLength: number): boolean;
+  /** All that was held has been read. */
+  onHeldRead(): void;
   onIntakeError(error: unknown): void;
 }
-
-const NOTHING = Buffer.alloc(0);
 
 export class Http1Intake {
   readonly #parser: RequestParser;
   readonly #downstream: Socket;
   readonly #events: IntakeEvents;
   readonly #heldBytesMax: number;
-  #held: Buffer = NOTHING;
+  readonly #held = new HeldBytes();
+  /** Of the chunk that is being read. */
+  #unreadBytes = 0;
   /** When the first byte of a head that is not complete came; 0 when there is none. */
   headStartedMs = 0;
 
@@ -55,6 +58,16 @@ export class Http1Intake {
     return this.#parser.isIdle && this.#held.length === 0;
   }
 
+  /** Bytes that were received and not looked at. */
+  get hasMore(): boolean {
+    return this.#held.length > 0 || this.#unreadBytes > 0;
+  }
+
+  /** More waits than may: the client is paused. */
+  get isFull(): boolean {
+    return this.#held.length > this.#heldBytesMax;
+  }
+
   /** Bytes of the client, in order. */
   take(chunk: Buffer, nowMs: number): void {
     // What is held comes first, also when its turn is only a microtask away.
@@ -70,28 +83,33 @@ export class Http1Intake {
 
   /** Everything that waits, for a tunnel. */
   takeHeld(): Buffer {
-    const held = this.#held;
-    this.#held = NOTHING;
+    const held = this.#takeHeld();
     this.#downstream.resume();
     return held;
   }
 
   #readHeld(nowMs: number): void {
-    if (this.#events.isOver() || this.#events.isBusy()) return;
-    const held = this.#held;
-    this.#held = NOTHING;
+    if (this.#events.isOver() || this.#events.isBusy() || this.#held.length === 0) return;
+    const held = this.#takeHeld();
     try {
       this.#downstream.resume();
       this.#read(held, nowMs);
+      if (!this.hasMore && !this.#events.isOver()) this.#events.onHeldRead();
     } catch (error) {
       this.#events.onIntakeError(error);
     }
   }
 
+  #takeHeld(): Buffer {
+    const held = this.#held.buffer.subarray(0, this.#held.length);
+    this.#held.release();
+    return held;
+  }
+
   #hold(chunk: Buffer): void {
-    this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    this.#held.append(chunk, 0, chunk.length);
     if (this.#events.onHeld(this.#held.length)) return;
-    if (this.#held.length > this.#heldBytesMax) this.#downstream.pause();
+    if (this.isFull) this.#downstream.pause();
   }
 
   #read(chunk: Buffer, nowMs: number): void {
@@ -100,6 +118,7 @@ export class Http1Intake {
     for (;;) {
       const event = parser.next(chunk, offset);
       offset = parser.offset;
+      this.#unreadBytes = chunk.length - offset;
       if (event === HEAD) this.#events.onRequestHead(parser.head);
       else if (event === CONTENT) this.#events.onRequestContent(parser.content);
       else if (event === MESSAGE_END) this.#events.onRequestEnd();
@@ -113,6 +132,7 @@ export class Http1Intake {
         break;
       }
     }
+    this.#unreadBytes = 0;
     if (this.headStartedMs === 0 && parser.isInHead) this.headStartedMs = nowMs;
   }
 }

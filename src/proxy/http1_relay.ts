@@ -10,40 +10,41 @@
  *      └──────────────────────────── both sides keep the connection ◄────────────────┤
  *                                                          101 ──► tunnel             └─► closed
  */
-import type { Socket } from 'node:net';
-import { CONTENT, FAULT, HEAD, MESSAGE_END } from '../codec/http1/events.ts';
 import type { Http1RequestHead } from '../codec/http1/request_head.ts';
 import type { Http1ResponseHead } from '../codec/http1/response_head.ts';
-import { ResponseParser } from '../codec/http1/response_parser.ts';
-import { serialiseRequestHead, serialiseResponseHead } from '../codec/http1/serialise.ts';
-import type { Decision, Permit } from '../model/decision.ts';
+import { serialiseResponseHead } from '../codec/http1/serialise.ts';
+import type { Decision } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
-import { DRY_RUN_PERMIT } from '../policy/permit.ts';
+import type { Relay } from './connection.ts';
+import { deadlineAfter } from './deadlines.ts';
 import { Http1Exchange } from './http1_exchange.ts';
 import { Http1Intake, type IntakeEvents } from './http1_intake.ts';
 import { expiredFault } from './http1_timeouts.ts';
-import { denialReply, faultReply, type LocalReply, type ReplyContext } from './local_reply.ts';
+import { Http1Upstream, type ResponseEvents, type UpstreamContext } from './http1_upstream.ts';
+import {
+  denialReply,
+  faultReply,
+  http1Bytes,
+  type LocalReply,
+  NOTHING_READ,
+  type ReplyContext,
+} from './local_reply.ts';
 import type { PolicySubject } from './policy_subject.ts';
-import { type LifeContext, RequestLife } from './request_life.ts';
-import type { Shared } from './shared.ts';
-import { Tunnel } from './tunnel.ts';
-import { type UpstreamEvents, UpstreamLink } from './upstream_link.ts';
+import { RequestLife } from './request_life.ts';
+import type { Tunnel } from './tunnel.ts';
 
-export interface RelayContext extends LifeContext {
-  readonly shared: Shared;
-  readonly downstream: Socket;
+export interface RelayContext extends UpstreamContext {
   readonly subject: PolicySubject;
   /** The relay is over. `isLingering`: what was written may still be unread. */
   readonly onClose: (cause: CloseCause, how: 'linger' | 'reset' | 'destroy') => void;
 }
 
-export class Http1Relay implements UpstreamEvents, IntakeEvents {
+export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   readonly #context: RelayContext;
   readonly #intake: Http1Intake;
-  #responses: ResponseParser;
+  readonly #upstream: Http1Upstream;
   #exchange: Http1Exchange | null = null;
-  #upstream: UpstreamLink | null = null;
   #tunnel: Tunnel | null = null;
   #isDownstreamEnded = false;
   #isOver = false;
@@ -60,7 +61,7 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
       heldBytesMax,
       ...behaviour,
     });
-    this.#responses = this.#newResponses();
+    this.#upstream = new Http1Upstream(context, this);
     this.#lastMoveMs = context.clock.nowMs();
     this.#lastRequestByteMs = this.#lastMoveMs;
   }
@@ -76,14 +77,14 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
       return;
     }
     // One write for a head and the content that came with it.
-    const socket = this.#upstream?.socket;
-    socket?.cork();
-    this.#intake.take(chunk, this.#lastMoveMs);
-    socket?.uncork();
+    this.#upstream.corked(() => this.#intake.take(chunk, this.#lastMoveMs));
   }
 
   onDownstreamDrain(): void {
-    if (this.#tunnel === null) this.#upstream?.socket.resume();
+    if (this.#isOver || this.#tunnel !== null) return;
+    this.#upstream.resume();
+    // Requests that waited until the client has read what it asked for before.
+    if (this.#exchange === null) this.#intake.proceed(this.#context.clock.nowMs());
   }
 
   /** The client has sent its FIN: it reads on, and asks nothing more. */
@@ -92,13 +93,8 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
     this.#isDownstreamEnded = true;
     if (this.#tunnel !== null) {
       this.#tunnel.downstreamEnded();
-    } else if (this.#exchange === null) {
-      if (this.#intake.isInHead) this.#faultBeforeHead('downstream-closed');
-      else this.#close('finished', 'linger');
-    } else if (!this.#exchange.isRequestComplete && !this.#exchange.isDiscarding) {
-      this.#abort('downstream-closed', 'downstream-closed');
     } else {
-      this.#exchange.isClosing = true;
+      this.#endOfRequests();
     }
   }
 
@@ -115,8 +111,14 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
     return this.#isOver;
   }
 
+  /** Also while the client does not read: else replies to it would pile up without a bound. */
   isBusy(): boolean {
-    return this.#exchange?.isRequestComplete ?? false;
+    return this.#exchange?.isRequestComplete ?? this.#context.downstream.writableNeedDrain;
+  }
+
+  /** All that was held is read. */
+  onHeldRead(): void {
+    if (this.#isDownstreamEnded) this.#endOfRequests();
   }
 
   onHeld(byteLength: number): boolean {
@@ -154,53 +156,24 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
   }
 
   #judge(exchange: Http1Exchange): void {
-    const { shared, subject, clock } = this.#context;
-    const { life, head } = exchange;
-    const beforeMs = clock.nowMs();
-    const decision = subject.judgeRequest(head);
-    life.decision = decision;
-    life.policyRevision = subject.revision;
-    life.shadowDecision = subject.shadowRequest(head);
-    life.overheadMs = clock.nowMs() - beforeMs;
-    if (decision.verdict === 'allow') {
-      this.#forward(exchange, decision.permit, decision);
-    } else if (shared.options.behaviour.isDryRun) {
-      life.isDryRun = true;
-      this.#forward(exchange, DRY_RUN_PERMIT, decision);
+    const { behaviour } = this.#context.shared.options;
+    const decision = exchange.life.judge(this.#context.subject, exchange.head);
+    if (decision.verdict === 'allow' || behaviour.isDryRun) {
+      this.#forward(exchange, decision);
     } else {
-      const reply = denialReply(
-        decision,
-        shared.options.behaviour.denial,
-        this.#replyContext(exchange),
-      );
-      this.#reply(exchange, reply, null);
+      const { denial } = behaviour;
+      this.#reply(exchange, (context) => denialReply(decision, denial, context), null);
     }
   }
 
-  /** What was judged is what is sent: the bytes that were read when they say just that. */
-  #forward(exchange: Http1Exchange, permit: Permit, decision: Decision): void {
-    const { head } = exchange;
-    const mutations = decision.verdict === 'allow' ? decision.mutations : [];
-    let bytes: Buffer;
+  #forward(exchange: Http1Exchange, decision: Decision): void {
+    exchange.life.isDryRun = decision.verdict === 'deny';
     try {
-      bytes =
-        head.isCanonical && mutations.length === 0
-          ? head.raw
-          : serialiseRequestHead(head, mutations);
+      this.#upstream.send(exchange.head, decision);
     } catch (error) {
       this.#context.recorder.internalError('serialise', error);
       this.#fault('internal-error');
-      return;
     }
-    if (exchange.isRetryable) exchange.sentHead = bytes;
-    this.#send(exchange, permit, bytes);
-  }
-
-  #send(exchange: Http1Exchange, permit: Permit, bytes: Buffer): void {
-    this.#upstream ??= this.#connect(permit);
-    this.#upstream.requestCount += 1;
-    this.#responses.begin(exchange.head.method, exchange.head.upgrade !== '');
-    this.#upstream.socket.write(bytes);
   }
 
   onRequestContent(content: Buffer): void {
@@ -214,10 +187,7 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
       }
       return;
     }
-    const socket = this.#upstream?.socket;
-    if (socket === undefined) return;
-    const hasRoom = socket.write(content);
-    if (!hasRoom) this.#context.downstream.pause();
+    if (!this.#upstream.write(content)) this.#context.downstream.pause();
   }
 
   onRequestEnd(): void {
@@ -229,83 +199,37 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
 
   // --- upstream
 
-  onUpstreamConnected(): void {
-    const link = this.#upstream;
-    if (link === null) return;
-    const { meta, recorder, clock } = this.#context;
-    recorder.upstreamConnected(meta.listener, 'connected', clock.nowMs() - link.startedMs);
-  }
-
-  onUpstreamDrain(): void {
-    if (this.#tunnel === null && !this.isBusy()) this.#context.downstream.resume();
-  }
-
-  onUpstreamData(chunk: Buffer): void {
-    if (this.#isOver) return;
+  onUpstreamBytes(): void {
     this.#lastMoveMs = this.#context.clock.nowMs();
-    if (this.#tunnel !== null) {
-      this.#tunnel.fromUpstream(chunk);
-      return;
-    }
-    const { downstream } = this.#context;
-    const responses = this.#responses;
-    downstream.cork();
-    try {
-      let offset = 0;
-      for (;;) {
-        const event = responses.next(chunk, offset);
-        offset = responses.offset;
-        if (event === HEAD) this.#onResponseHead(responses.head, chunk, offset);
-        else if (event === CONTENT) this.#onResponseContent(responses.content);
-        else if (event === MESSAGE_END) this.#onResponseEnd();
-        else if (event === FAULT) this.#onResponseFault(responses.fault);
-        else break;
-        if (this.#isOver || this.#tunnel !== null) return;
-      }
-    } finally {
-      downstream.uncork();
-    }
   }
 
-  onUpstreamEnd(): void {
-    if (this.#isOver) return;
-    if (this.#tunnel !== null) {
-      this.#tunnel.upstreamEnded();
-      return;
-    }
-    const event = this.#responses.finish();
-    if (event === MESSAGE_END) this.#onResponseEnd();
-    else if (event === FAULT) this.#onUpstreamLost(this.#responses.fault);
-    else this.#close('upstream-closed', 'linger');
+  onUpstreamRoom(): void {
+    // Read on even when a response is awaited, so that a client that leaves is seen.
+    if (!this.#intake.isFull) this.#context.downstream.resume();
   }
 
-  onUpstreamFailed(): void {
-    if (this.#isOver) return;
-    if (this.#tunnel !== null) {
-      this.#tunnel.fail();
-      return;
-    }
-    const link = this.#upstream;
-    if (link !== null && !link.isConnected) {
-      const { meta, recorder, clock } = this.#context;
-      recorder.upstreamConnected(meta.listener, 'failed', clock.nowMs() - link.startedMs);
-      this.#upstream = null;
-      this.#fault('connect-failed');
-      return;
-    }
-    this.#onUpstreamLost('upstream-reset');
+  /** As a direct server's would be, unless the client has already begun to ask more. */
+  onIdleUpstreamClosed(): void {
+    if (this.#exchange === null && this.#intake.isIdle) this.#close('upstream-closed', 'linger');
+    else this.#upstream.drop('close');
+  }
+
+  onUpstreamError(error: unknown): void {
+    this.internalError(error);
   }
 
   // --- responses
 
-  #onResponseHead(head: Http1ResponseHead, chunk: Buffer, offset: number): void {
+  onResponseHead(head: Http1ResponseHead): void {
     const exchange = this.#exchange;
     if (exchange === null) return;
-    exchange.hasResponseBytes = true;
-    exchange.sentHead = null;
     if (head.isInformational) {
       // A client of HTTP/1.0 knows no informational responses (RFC 9110 15.2).
       if (exchange.head.version !== 'HTTP/1.0') this.#sendHead(exchange, head, false);
+      return;
+    }
+    if (!isAnswerTo(exchange.head, head)) {
+      this.#upstreamFault(head.status === 101 ? 'unexpected-upgrade' : 'malformed-response');
       return;
     }
     exchange.isResponseStarted = true;
@@ -313,7 +237,7 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
     exchange.life.responseSource = 'upstream';
     if (head.status === 101) {
       this.#sendHead(exchange, head, false);
-      this.#openTunnel(exchange, chunk.subarray(offset));
+      this.#openTunnel(exchange);
       return;
     }
     // A response before the end of its request leaves the connections in a state that no later
@@ -333,16 +257,16 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
     this.#write(exchange, isAsRead ? head.raw : serialiseResponseHead(head, { isClosing }));
   }
 
-  #onResponseContent(content: Buffer): void {
+  onResponseContent(content: Buffer): void {
     if (this.#exchange !== null) this.#write(this.#exchange, content);
   }
 
   #write(exchange: Http1Exchange, bytes: Buffer): void {
     exchange.life.bytesOut += bytes.length;
-    if (!this.#context.downstream.write(bytes)) this.#upstream?.socket.pause();
+    if (!this.#context.downstream.write(bytes)) this.#upstream.pause();
   }
 
-  #onResponseEnd(): void {
+  onResponseEnd(): void {
     const exchange = this.#exchange;
     if (exchange === null) return;
     exchange.isResponseComplete = true;
@@ -351,13 +275,12 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
     this.#endExchange();
   }
 
-  #onResponseFault(fault: Fault): void {
+  onResponseFault(fault: Fault): void {
     if (this.#exchange === null) this.#close('upstream-closed', 'linger');
     else this.#upstreamFault(fault);
   }
 
-  /** The upstream went away in the middle of something, or before anything. */
-  #onUpstreamLost(fault: Fault): void {
+  onUpstreamLost(fault: Fault): void {
     const exchange = this.#exchange;
     if (exchange === null) {
       this.#close('upstream-closed', 'linger');
@@ -369,42 +292,28 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
   }
 
   #upstreamFault(fault: Fault): void {
-    this.#upstream?.destroy();
-    this.#upstream = null;
+    this.#upstream.drop('reset');
     this.#fault(fault);
   }
 
   /** Only a connection that had worked before, and only when not one byte came back on it. */
   #mayRetry(exchange: Http1Exchange): boolean {
     const { upstreamRetryCountMax } = this.#context.shared.options.limits;
-    const isReused = this.#upstream !== null && this.#upstream.requestCount > 1;
     return (
-      isReused &&
-      exchange.sentHead !== null &&
-      !exchange.hasResponseBytes &&
-      !this.#isDownstreamEnded &&
+      this.#upstream.isStale &&
+      exchange.isRetryable &&
+      !exchange.life.isFinished &&
       exchange.retryCount < upstreamRetryCountMax
     );
   }
 
   /** Judged again: the policy may have changed since. */
   #retry(exchange: Http1Exchange): void {
-    const { subject, recorder, meta, shared } = this.#context;
-    const bytes = exchange.sentHead;
-    const decision = subject.judgeRequest(exchange.head);
-    const permit = shared.options.behaviour.isDryRun ? DRY_RUN_PERMIT : decision.permit;
-    if (bytes === null || permit === null) {
-      this.#upstreamFault('upstream-closed');
-      return;
-    }
+    const { recorder, meta } = this.#context;
     exchange.retryCount += 1;
     recorder.upstreamRetried(meta.listener);
-    this.#upstream?.destroy();
-    this.#upstream = this.#connect(permit);
-    this.#upstream.requestCount = 1;
-    this.#responses = this.#newResponses();
-    this.#responses.begin(exchange.head.method, false);
-    this.#upstream.socket.write(bytes);
+    this.#upstream.drop('close');
+    this.#judge(exchange);
   }
 
   // --- endings
@@ -413,7 +322,7 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
     const exchange = this.#exchange;
     if (exchange === null) return;
     this.#exchange = null;
-    if (exchange.isClosing || this.#isDownstreamEnded) {
+    if (exchange.isClosing || (this.#isDownstreamEnded && !this.#intake.hasMore)) {
       this.#close('finished', 'linger');
       return;
     }
@@ -421,39 +330,23 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
     this.#intake.proceed(this.#lastMoveMs);
   }
 
-  #replyContext(exchange: Http1Exchange | null): ReplyContext {
-    return {
-      isGrpc: exchange?.head.isGrpc ?? false,
-      isHeadMethod: exchange?.head.method === 'HEAD',
-      isClosing: exchange === null || this.#mustCloseAfterReply(exchange),
-      location: exchange?.head.redirectTo ?? '',
-    };
-  }
-
-  /** After a local reply the connection is kept when the rest of the request is short and sure to come. */
-  #mustCloseAfterReply(exchange: Http1Exchange): boolean {
-    const { head } = exchange;
-    const { discardedContentBytesMax } = this.#context.shared.options.limits;
-    exchange.isClosing ||= head.expectsContinue && head.framing !== 'none';
-    exchange.isClosing ||= head.upgrade !== '';
-    exchange.isClosing ||= head.contentLength > discardedContentBytesMax;
-    return exchange.isClosing;
-  }
-
   /** Answers here; what is left of the request is read and dropped, the upstream sees none of it. */
-  #reply(exchange: Http1Exchange, reply: LocalReply, fault: Fault | null): void {
-    this.#writeReply(exchange.life, reply);
+  #reply(
+    exchange: Http1Exchange,
+    answer: (context: ReplyContext) => LocalReply,
+    fault: Fault | null,
+  ): void {
+    const context = exchange.replyContext(this.#context.shared.options.limits);
+    this.#sendReply(exchange.life, answer(context), context);
     exchange.life.finish(fault);
     exchange.isDiscarding = true;
     if (exchange.isRequestComplete || exchange.isClosing) this.#endExchange();
   }
 
-  #writeReply(life: RequestLife, reply: LocalReply): void {
-    life.status = reply.status;
-    life.grpcStatus = reply.grpcStatus;
-    life.responseSource = 'local';
-    life.bytesOut += reply.bytes.length;
-    this.#context.downstream.write(reply.bytes);
+  #sendReply(life: RequestLife, reply: LocalReply, context: ReplyContext): void {
+    const bytes = http1Bytes(reply, context);
+    life.answered(reply, bytes.length);
+    this.#context.downstream.write(bytes);
   }
 
   /** A fault ends the exchange with a reply if none was begun, and the connection unless it is sound. */
@@ -468,7 +361,7 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
       exchange.life.finish(fault);
       this.#close('fault', 'reset');
     } else {
-      this.#reply(exchange, faultReply(fault, this.#replyContext(exchange)), fault);
+      this.#reply(exchange, (context) => faultReply(fault, context), fault);
     }
   }
 
@@ -481,10 +374,26 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
     }
     const life = this.#newLife();
     if (FAULTS[fault].status !== 0) {
-      this.#writeReply(life, faultReply(fault, this.#replyContext(null)));
+      this.#sendReply(life, faultReply(fault, NOTHING_READ), NOTHING_READ);
     }
     life.finish(fault);
     this.#close(fault.endsWith('timeout') ? 'timeout' : 'fault', 'linger');
+  }
+
+  /** The client sends nothing more: what it sent before is still answered. */
+  #endOfRequests(): void {
+    const exchange = this.#exchange;
+    if (this.#intake.hasMore) return;
+    if (exchange === null) {
+      if (this.#intake.isInHead) this.#faultBeforeHead('downstream-closed');
+      else this.#close('finished', 'linger');
+    } else if (exchange.isRequestComplete) {
+      exchange.isClosing = true;
+    } else if (exchange.isDiscarding) {
+      this.#close('finished', 'linger');
+    } else {
+      this.#abort('downstream-closed', 'downstream-closed');
+    }
   }
 
   /** Ends everything now; the request in hand is recorded with the fault. */
@@ -498,9 +407,7 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
     if (this.#isOver) return;
     this.#isOver = true;
     const isClean = this.#exchange === null || this.#exchange.isResponseComplete;
-    if (isClean && this.#intake.isIdle) this.#upstream?.destroy();
-    else this.#upstream?.reset();
-    this.#upstream = null;
+    this.#upstream.drop(isClean && this.#intake.isIdle ? 'close' : 'reset');
     this.#exchange = null;
     this.#context.onClose(cause, how);
   }
@@ -509,33 +416,15 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
   #newLife(): RequestLife {
     const { subject } = this.#context;
     const life = new RequestLife(this.#context, this.#intake.headStartedMs || this.#lastMoveMs);
-    life.policyRevision = subject.revision;
-    life.serverName = subject.serverName;
+    life.judgedBy(subject, null);
     return life;
-  }
-
-  #connect(permit: Permit): UpstreamLink {
-    const { meta, clock, shared } = this.#context;
-    const { bufferBytesMax } = shared.options.limits;
-    return new UpstreamLink(permit, meta.upstream, {
-      events: this,
-      nowMs: clock.nowMs(),
-      bufferBytesMax,
-    });
-  }
-
-  #newResponses(): ResponseParser {
-    const { limits, behaviour } = this.#context.shared.options;
-    return new ResponseParser({ limits, areTrailersForwarded: behaviour.areTrailersForwarded });
   }
 
   // --- tunnel
 
-  #openTunnel(exchange: Http1Exchange, early: Buffer): void {
-    const link = this.#upstream;
-    if (link === null) return;
+  #openTunnel(exchange: Http1Exchange): void {
     const { life } = exchange;
-    this.#tunnel = new Tunnel(this.#context.downstream, link.socket, {
+    const tunnel = this.#upstream.openTunnel({
       onBytes: (fromDownstream, fromUpstream) => {
         life.bytesIn += fromDownstream;
         life.bytesOut += fromUpstream;
@@ -546,10 +435,11 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
         this.#close('finished', isFailure ? 'destroy' : 'linger');
       },
     });
+    if (tunnel === null) return;
+    this.#tunnel = tunnel;
     const held = this.#intake.takeHeld();
-    if (early.length > 0) this.#tunnel.fromUpstream(early);
-    if (held.length > 0) this.#tunnel.fromDownstream(held);
-    if (this.#isDownstreamEnded) this.#tunnel.downstreamEnded();
+    if (held.length > 0) tunnel.fromDownstream(held);
+    if (this.#isDownstreamEnded) tunnel.downstreamEnded();
   }
 
   // --- from the registry
@@ -560,18 +450,20 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
     const exchange = this.#exchange;
     if (exchange === null) {
       const { headStartedMs } = this.#intake;
-      if (headStartedMs === 0) {
+      if (this.#context.downstream.writableNeedDrain) {
+        const deadlineMs = deadlineAfter(this.#lastMoveMs, limits.streamIdleTimeoutMs);
+        if (nowMs >= deadlineMs) this.#close('timeout', 'destroy');
+      } else if (headStartedMs === 0) {
         if (nowMs >= this.#lastMoveMs + limits.idleTimeoutMs) this.#close('timeout', 'linger');
       } else if (nowMs >= headStartedMs + limits.headTimeoutMs) {
         this.#faultBeforeHead('head-timeout');
       }
       return;
     }
-    const link = this.#upstream;
     const isTunnel = this.#tunnel !== null;
     const times = {
       startedMs: exchange.life.startedMs,
-      connectingSinceMs: link === null || link.isConnected ? null : link.startedMs,
+      connectingSinceMs: this.#upstream.connectingSinceMs,
       isWaitingForClient:
         !exchange.isRequestComplete && !isTunnel && !this.#context.downstream.isPaused(),
       lastRequestByteMs: this.#lastRequestByteMs,
@@ -584,23 +476,29 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
   }
 
   #expireExchange(exchange: Http1Exchange, fault: Fault): void {
-    const link = this.#upstream;
-    if (fault === 'connect-timeout' && link !== null) {
-      const { meta, recorder, clock } = this.#context;
-      recorder.upstreamConnected(meta.listener, 'timeout', clock.nowMs() - link.startedMs);
-    }
+    if (fault === 'connect-timeout') this.#upstream.countConnect('timeout');
     if (exchange.life.isFinished) this.#close('timeout', 'linger');
     else if (fault === 'body-timeout') this.#fault(fault);
     else this.#upstreamFault(fault);
   }
 
-  /** No longer allowed at L3/L4: over at once. The connection records it when nothing is in hand. */
+  /** A tunnel has no later request at which a changed policy could be met: its own one is judged again. */
+  judgeOpen(): Decision {
+    const { subject } = this.#context;
+    const connection = subject.judgeConnection();
+    if (connection.verdict === 'deny' || this.#tunnel === null || this.#exchange === null) {
+      return connection;
+    }
+    return subject.judgeRequest(this.#exchange.head);
+  }
+
+  /** No longer allowed: over at once. The connection records it when nothing is in hand. */
   reject(decision: Decision): boolean {
     if (this.#isOver) return false;
     const exchange = this.#exchange;
     const hasRecord = exchange !== null && !exchange.life.isFinished;
     if (exchange !== null && hasRecord) {
-      exchange.life.decision = decision;
+      exchange.life.judgedBy(this.#context.subject, decision);
       exchange.life.finish('policy-changed');
     }
     this.#close('policy-changed', 'reset');
@@ -622,4 +520,12 @@ export class Http1Relay implements UpstreamEvents, IntakeEvents {
     this.#context.recorder.internalError('relay', error);
     this.#abort('internal-error', 'fault');
   }
+}
+
+/** What the parser of responses cannot know of the request. */
+function isAnswerTo(request: Http1RequestHead, response: Http1ResponseHead): boolean {
+  // RFC 9110 7.8: only to the protocol that was asked for.
+  if (response.status === 101) return response.upgrade === request.upgrade;
+  // RFC 9112 6.1: a client of HTTP/1.0 cannot read it.
+  return request.version !== 'HTTP/1.0' || response.framing !== 'chunked';
 }

@@ -40,7 +40,16 @@ export class Listener {
         keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
         highWaterMark: context.shared.options.limits.bufferBytesMax,
       },
-      (socket) => this.#accept(socket),
+      (socket) => {
+        // An exception before the connection can look after itself ends this one only.
+        try {
+          this.#accept(socket);
+        } catch (error) {
+          context.shared.options.recorder.internalError('accept', error);
+          socket.on('error', () => {});
+          socket.resetAndDestroy();
+        }
+      },
     );
   }
 
@@ -84,8 +93,10 @@ export class Listener {
       registry,
     });
     const { connectionCountMax } = shared.options.limits;
-    if (registry.size >= connectionCountMax || shared.isOverloaded) connection.refuseOverloaded();
-    else connection.start();
+    if (registry.size >= 2 * connectionCountMax) connection.refuseOverloaded('reset');
+    else if (registry.size >= connectionCountMax || shared.isOverloaded) {
+      connection.refuseOverloaded('reply');
+    } else connection.start();
   }
 
   #boundAddress(): SocketAddress {

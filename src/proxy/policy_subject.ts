@@ -9,9 +9,17 @@ import type { Decision } from '../model/decision.ts';
 import type { RequestHead } from '../model/request_head.ts';
 import { decideConnection, decideRequest } from '../policy/decide.ts';
 import type { PolicySnapshot, RemoteView } from '../policy/snapshot.ts';
+import type { IdentityOption } from './options.ts';
+import { withCurrentIdentity } from './resolve.ts';
+
+export interface SubjectContext {
+  readonly currentSnapshot: () => PolicySnapshot;
+  readonly identity: IdentityOption;
+}
 
 export class PolicySubject {
-  readonly #meta: ConnectionMeta;
+  readonly #identity: IdentityOption;
+  #meta: ConnectionMeta;
   readonly #currentSnapshot: () => PolicySnapshot;
   #snapshot: PolicySnapshot;
   #view: RemoteView;
@@ -19,12 +27,18 @@ export class PolicySubject {
   /** Of a TLS connection; "" for others. */
   serverName = '';
 
-  constructor(meta: ConnectionMeta, currentSnapshot: () => PolicySnapshot) {
-    this.#meta = meta;
-    this.#currentSnapshot = currentSnapshot;
-    this.#snapshot = currentSnapshot();
-    this.#view = viewIn(this.#snapshot, meta);
-    this.#shadowView = shadowIn(this.#snapshot, meta);
+  constructor(meta: ConnectionMeta, context: SubjectContext) {
+    this.#currentSnapshot = context.currentSnapshot;
+    this.#identity = context.identity;
+    this.#snapshot = context.currentSnapshot();
+    this.#meta = withCurrentIdentity(meta, this.#identity, this.#snapshot);
+    this.#view = viewIn(this.#snapshot, this.#meta);
+    this.#shadowView = shadowIn(this.#snapshot, this.#meta);
+  }
+
+  /** With the identity that the last decision was made for. */
+  get meta(): ConnectionMeta {
+    return this.#meta;
   }
 
   get revision(): number {
@@ -62,6 +76,9 @@ export class PolicySubject {
     const snapshot = this.#currentSnapshot();
     if (snapshot === this.#snapshot) return;
     this.#snapshot = snapshot;
+    // A policy that names a new CIDR gives its addresses a new identity: rules for it must be met
+    // by connections that are already open.
+    this.#meta = withCurrentIdentity(this.#meta, this.#identity, snapshot);
     this.#view = viewIn(snapshot, this.#meta);
     this.#shadowView = shadowIn(snapshot, this.#meta);
   }

@@ -8,6 +8,8 @@ import type { Fault } from '../model/fault.ts';
 import type { FlowVerdict, Recorder, RequestRecord, ResponseSource } from '../model/record.ts';
 import type { RequestHead } from '../model/request_head.ts';
 import type { Clock } from '../platform/platform.ts';
+import type { LocalReply } from './local_reply.ts';
+import type { PolicySubject } from './policy_subject.ts';
 
 export interface LifeContext {
   readonly meta: ConnectionMeta;
@@ -17,6 +19,7 @@ export interface LifeContext {
 
 export class RequestLife {
   readonly #context: LifeContext;
+  #meta: ConnectionMeta;
   readonly #startedAtMs: number;
   /** Of the monotonic clock. */
   readonly startedMs: number;
@@ -36,12 +39,39 @@ export class RequestLife {
 
   constructor(context: LifeContext, startedMs: number) {
     this.#context = context;
+    this.#meta = context.meta;
     this.startedMs = startedMs;
     this.#startedAtMs = context.clock.wallMs() - (context.clock.nowMs() - startedMs);
   }
 
   get isFinished(): boolean {
     return this.#isFinished;
+  }
+
+  /** The policy and the identity of the moment; `decision` null when nothing was decided yet. */
+  judgedBy(subject: PolicySubject, decision: Decision | null): void {
+    this.decision = decision;
+    this.#meta = subject.meta;
+    this.policyRevision = subject.revision;
+    this.serverName = subject.serverName;
+  }
+
+  judge(subject: PolicySubject, head: RequestHead): Decision {
+    const { clock } = this.#context;
+    const beforeMs = clock.nowMs();
+    const decision = subject.judgeRequest(head);
+    this.judgedBy(subject, decision);
+    this.shadowDecision = subject.shadowRequest(head);
+    this.overheadMs += clock.nowMs() - beforeMs;
+    return decision;
+  }
+
+  /** By us, with so many bytes. */
+  answered(reply: LocalReply, byteLength: number): void {
+    this.status = reply.status;
+    this.grpcStatus = reply.grpcStatus;
+    this.responseSource = 'local';
+    this.bytesOut += byteLength;
   }
 
   /** `fault` null: it went as decided. */
@@ -53,7 +83,7 @@ export class RequestLife {
 
   #record(fault: Fault | null): RequestRecord {
     return {
-      meta: this.#context.meta,
+      meta: this.#meta,
       verdict: this.#verdict(fault),
       decision: this.decision,
       shadowDecision: this.shadowDecision,

@@ -57,6 +57,19 @@ export function resolveMeta(
   });
 }
 
+/** `meta` with the identity that its remote has in `snapshot`; the same object when it has not changed. */
+export function withCurrentIdentity(
+  meta: ConnectionMeta,
+  option: IdentityOption,
+  snapshot: PolicySnapshot,
+): ConnectionMeta {
+  if (option.kind === 'fixed') return meta;
+  const remoteIp = meta.direction === 'ingress' ? meta.source.ip : meta.destination.ip;
+  const { identity, identitySource } = remoteIdentity(option, remoteIp, snapshot);
+  if (identity === meta.remoteIdentity && identitySource === meta.identitySource) return meta;
+  return Object.freeze({ ...meta, remoteIdentity: identity, identitySource });
+}
+
 /** 0 (unknown) is judged as world; so is an address that no source knows. */
 function remoteIdentity(
   option: IdentityOption,

@@ -7,8 +7,10 @@ import type { ConnectionMeta } from '../model/connection_meta.ts';
 import type { Decision, Permit } from '../model/decision.ts';
 import type { Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
+import { DENY_NOT_JUDGEABLE } from '../policy/decide.ts';
 import type { Relay } from './connection.ts';
 import { expiredFault } from './http1_timeouts.ts';
+import type { PolicySubject } from './policy_subject.ts';
 import type { RequestLife } from './request_life.ts';
 import type { Shared } from './shared.ts';
 import { Tunnel } from './tunnel.ts';
@@ -18,6 +20,7 @@ export interface TlsRelayOptions {
   readonly permit: Permit;
   readonly life: RequestLife;
   readonly meta: ConnectionMeta;
+  readonly subject: PolicySubject;
   readonly shared: Shared;
   readonly downstream: Socket;
   readonly onClose: (cause: CloseCause, how: 'linger' | 'reset' | 'destroy') => void;
@@ -44,9 +47,8 @@ export class TlsRelay implements Relay, UpstreamEvents {
         life.bytesIn += fromDownstream;
         life.bytesOut += fromUpstream;
       },
-      onEnd: (isFailure) => this.#finish(null, 'finished', isFailure ? 'destroy' : 'linger'),
+      onEnd: (isFailure) => this.#finish(null, 'finished', isFailure ? 'reset' : 'linger'),
     });
-    life.responseSource = 'upstream';
   }
 
   onDownstreamData(chunk: Buffer): void {
@@ -65,6 +67,7 @@ export class TlsRelay implements Relay, UpstreamEvents {
   }
 
   onUpstreamConnected(): void {
+    this.#options.life.responseSource = 'upstream';
     this.#countConnect('connected');
   }
 
@@ -103,8 +106,19 @@ export class TlsRelay implements Relay, UpstreamEvents {
     this.#finish(fault, 'timeout', 'reset');
   }
 
+  onUpstreamError(error: unknown): void {
+    this.internalError(error);
+  }
+
+  /** HTTP rules that a port gets cannot be judged inside of TLS, whatever the server name is. */
+  judgeOpen(): Decision {
+    const { subject } = this.#options;
+    const decision = subject.judgeConnection();
+    return decision.verdict === 'allow' && subject.hasHttpRules ? DENY_NOT_JUDGEABLE : decision;
+  }
+
   reject(decision: Decision): boolean {
-    this.#options.life.decision = decision;
+    this.#options.life.judgedBy(this.#options.subject, decision);
     this.#finish('policy-changed', 'policy-changed', 'reset');
     return true;
   }

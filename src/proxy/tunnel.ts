@@ -14,7 +14,8 @@ export class Tunnel {
   readonly #downstream: Socket;
   readonly #upstream: Socket;
   readonly #events: TunnelEvents;
-  #openSides = 2;
+  #hasDownstreamEnded = false;
+  #hasUpstreamEnded = false;
   #isOver = false;
 
   constructor(downstream: Socket, upstream: Socket, events: TunnelEvents) {
@@ -23,6 +24,8 @@ export class Tunnel {
     this.#events = events;
     upstream.on('drain', () => downstream.resume());
     downstream.on('drain', () => upstream.resume());
+    upstream.on('finish', () => this.#look());
+    downstream.on('finish', () => this.#look());
   }
 
   fromDownstream(chunk: Buffer): void {
@@ -39,24 +42,37 @@ export class Tunnel {
 
   downstreamEnded(): void {
     if (this.#isOver) return;
+    this.#hasDownstreamEnded = true;
     this.#upstream.end();
-    this.#sideEnded();
+    this.#look();
   }
 
   upstreamEnded(): void {
     if (this.#isOver) return;
+    this.#hasUpstreamEnded = true;
     this.#downstream.end();
-    this.#sideEnded();
+    this.#look();
   }
 
-  /** An error or an early close of one side ends both. */
+  /** A socket has closed: with both FINs exchanged that is how a side ends, else it is a failure. */
   fail(): void {
-    this.#finish(true);
+    const isDownstreamLost = this.#downstream.destroyed && !this.#isDownstreamDone();
+    const isUpstreamLost = this.#upstream.destroyed && !this.#isUpstreamDone();
+    if (isDownstreamLost || isUpstreamLost) this.#finish(true);
+    else this.#look();
   }
 
-  #sideEnded(): void {
-    this.#openSides -= 1;
-    if (this.#openSides === 0) this.#finish(false);
+  /** Over only when the last byte of both directions is out: closing earlier would drop it. */
+  #look(): void {
+    if (this.#isDownstreamDone() && this.#isUpstreamDone()) this.#finish(false);
+  }
+
+  #isDownstreamDone(): boolean {
+    return this.#hasDownstreamEnded && this.#downstream.writableFinished;
+  }
+
+  #isUpstreamDone(): boolean {
+    return this.#hasUpstreamEnded && this.#upstream.writableFinished;
   }
 
   #finish(isFailure: boolean): void {

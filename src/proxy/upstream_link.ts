@@ -15,6 +15,8 @@ export interface UpstreamEvents {
   onUpstreamEnd(): void;
   /** Gone without a FIN: refused, reset, unreachable. Not told after `destroy`. */
   onUpstreamFailed(): void;
+  /** One of the others threw. */
+  onUpstreamError(error: unknown): void;
 }
 
 export class UpstreamLink {
@@ -37,25 +39,29 @@ export class UpstreamLink {
     const { events } = options;
     this.startedMs = options.nowMs;
     this.socket = connect(permit, target, options);
+    // An exception at this edge ends this connection, not the process.
+    const tell = (task: () => void): void => {
+      if (this.#isGone) return;
+      try {
+        task();
+      } catch (error) {
+        events.onUpstreamError(error);
+      }
+    };
     this.socket.on('connect', () => {
       this.isConnected = true;
-      events.onUpstreamConnected();
+      tell(() => events.onUpstreamConnected());
     });
-    this.socket.on('data', (chunk: Buffer) => {
-      if (!this.#isGone) events.onUpstreamData(chunk);
-    });
-    this.socket.on('drain', () => {
-      if (!this.#isGone) events.onUpstreamDrain();
-    });
-    this.socket.on('end', () => {
-      if (!this.#isGone) events.onUpstreamEnd();
-    });
+    this.socket.on('data', (chunk: Buffer) => tell(() => events.onUpstreamData(chunk)));
+    this.socket.on('drain', () => tell(() => events.onUpstreamDrain()));
+    this.socket.on('end', () => tell(() => events.onUpstreamEnd()));
     // 'close' follows every error; acting on it alone tells the failure once.
     this.socket.on('error', () => {});
     this.socket.on('close', () => {
-      if (this.#isGone) return;
-      this.#isGone = true;
-      events.onUpstreamFailed();
+      tell(() => {
+        this.#isGone = true;
+        events.onUpstreamFailed();
+      });
     });
   }
 

@@ -49,9 +49,13 @@ export class RawClient {
 
   static async open(port: number, options: RawClientOptions = {}): Promise<RawClient> {
     const client = new RawClient(port, options);
-    await new Promise<void>((resolve, reject) => {
+    await new Promise<unknown>((resolve, reject) => {
       client.socket.once('connect', resolve);
-      client.socket.once('error', reject);
+      // Refused by a reset while it was still connecting: that is an end, not a failure.
+      client.socket.once('close', resolve);
+      client.socket.once('error', (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ECONNRESET') reject(error);
+      });
     });
     return client;
   }

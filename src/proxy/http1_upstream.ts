@@ -1,0 +1,232 @@
+/**
+ * hot path
+ *
+ * The upstream-facing half of the HTTP/1.1 relay: one connection at a time, the requests that are sent
+ * on it and the responses that are read from it. It tells what comes; what to do about it, retrying
+ * among the rest, is the relay's to say.
+ */
+import type { Socket } from 'node:net';
+import { CONTENT, FAULT, HEAD, MESSAGE_END } from '../codec/http1/events.ts';
+import type { Http1RequestHead } from '../codec/http1/request_head.ts';
+import type { Http1ResponseHead } from '../codec/http1/response_head.ts';
+import { ResponseParser } from '../codec/http1/response_parser.ts';
+import { serialiseRequestHead } from '../codec/http1/serialise.ts';
+import type { ConnectionMeta } from '../model/connection_meta.ts';
+import { type Decision, NO_MUTATIONS, type Permit } from '../model/decision.ts';
+import type { Fault } from '../model/fault.ts';
+import type { Recorder, UpstreamConnectOutcome } from '../model/record.ts';
+import type { Clock } from '../platform/platform.ts';
+import { DRY_RUN_PERMIT } from '../policy/permit.ts';
+import type { Shared } from './shared.ts';
+import { Tunnel, type TunnelEvents } from './tunnel.ts';
+import { type UpstreamEvents, UpstreamLink } from './upstream_link.ts';
+
+export interface ResponseEvents {
+  /** Before whatever the bytes turn out to be. */
+  onUpstreamBytes(): void;
+  /** May call `openTunnel` when it is a 101. */
+  onResponseHead(head: Http1ResponseHead): void;
+  onResponseContent(content: Buffer): void;
+  onResponseEnd(): void;
+  /** Bytes that are no response, or that nobody asked for. */
+  onResponseFault(fault: Fault): void;
+  /** Gone in the middle of something, or before anything; also when it never was. */
+  onUpstreamLost(fault: Fault): void;
+  /** Gone when no response was awaited. */
+  onIdleUpstreamClosed(): void;
+  /** There is room for content again. */
+  onUpstreamRoom(): void;
+  /** A fault of ours while its bytes were handled. */
+  onUpstreamError(error: unknown): void;
+}
+
+export interface UpstreamContext {
+  readonly shared: Shared;
+  readonly meta: ConnectionMeta;
+  readonly recorder: Recorder;
+  readonly clock: Clock;
+  readonly downstream: Socket;
+}
+
+export class Http1Upstream implements UpstreamEvents {
+  readonly #context: UpstreamContext;
+  readonly #events: ResponseEvents;
+  #responses: ResponseParser;
+  #link: UpstreamLink | null = null;
+  #tunnel: Tunnel | null = null;
+  #hasResponseBytes = false;
+
+  constructor(context: UpstreamContext, events: ResponseEvents) {
+    this.#context = context;
+    this.#events = events;
+    this.#responses = this.#newResponses();
+  }
+
+  /** When the attempt to connect that is still going on began; null when there is none. */
+  get connectingSinceMs(): number | null {
+    return this.#link === null || this.#link.isConnected ? null : this.#link.startedMs;
+  }
+
+  /**
+   * The request in hand is not the first one on its connection, and not one byte has come back: the
+   * connection may have been closed before the request was read (RFC 9112 9.3.1).
+   */
+  get isStale(): boolean {
+    return this.#link !== null && this.#link.requestCount > 1 && !this.#hasResponseBytes;
+  }
+
+  // --- to the upstream
+
+  /**
+   * What was judged is what is sent: the bytes that were read when they say just that. Connects when
+   * there is no connection. Throws, and sends nothing, when a rule's change cannot be made.
+   */
+  send(head: Http1RequestHead, decision: Decision): void {
+    const mutations = decision.verdict === 'allow' ? decision.mutations : NO_MUTATIONS;
+    const isAsRead = head.isCanonical && mutations.length === 0;
+    const bytes = isAsRead ? head.raw : serialiseRequestHead(head, mutations);
+    this.#link ??= this.#connect(decision.permit ?? DRY_RUN_PERMIT);
+    this.#link.requestCount += 1;
+    this.#hasResponseBytes = false;
+    this.#responses.begin(head.method, head.upgrade !== '');
+    this.#link.socket.write(bytes);
+  }
+
+  /** False when the client has to wait. */
+  write(content: Buffer): boolean {
+    return this.#link === null || this.#link.socket.write(content);
+  }
+
+  /** One write for all that `task` sends on the connection that there is. */
+  corked(task: () => void): void {
+    const socket = this.#link?.socket;
+    socket?.cork();
+    try {
+      task();
+    } finally {
+      socket?.uncork();
+    }
+  }
+
+  pause(): void {
+    this.#link?.socket.pause();
+  }
+
+  resume(): void {
+    if (this.#tunnel === null) this.#link?.socket.resume();
+  }
+
+  /** After a 101; bytes that came with it go first. Null when the connection is gone. */
+  openTunnel(events: TunnelEvents): Tunnel | null {
+    if (this.#link === null) return null;
+    this.#tunnel = new Tunnel(this.#context.downstream, this.#link.socket, events);
+    return this.#tunnel;
+  }
+
+  /** Ends the connection; the next request gets another one. With a reset when something was cut short. */
+  drop(how: 'close' | 'reset'): void {
+    const link = this.#link;
+    if (link === null) return;
+    this.#link = null;
+    this.#responses = this.#newResponses();
+    if (how === 'close') link.destroy();
+    else link.reset();
+  }
+
+  countConnect(outcome: UpstreamConnectOutcome): void {
+    const { meta, recorder, clock } = this.#context;
+    const startedMs = this.#link?.startedMs ?? clock.nowMs();
+    recorder.upstreamConnected(meta.listener, outcome, clock.nowMs() - startedMs);
+  }
+
+  // --- from the upstream
+
+  onUpstreamConnected(): void {
+    this.countConnect('connected');
+  }
+
+  onUpstreamDrain(): void {
+    if (this.#tunnel === null) this.#events.onUpstreamRoom();
+  }
+
+  onUpstreamData(chunk: Buffer): void {
+    this.#events.onUpstreamBytes();
+    if (this.#tunnel !== null) {
+      this.#tunnel.fromUpstream(chunk);
+      return;
+    }
+    this.#hasResponseBytes = true;
+    const { downstream } = this.#context;
+    downstream.cork();
+    try {
+      this.#read(chunk);
+    } finally {
+      downstream.uncork();
+    }
+  }
+
+  #read(chunk: Buffer): void {
+    const responses = this.#responses;
+    const link = this.#link;
+    let offset = 0;
+    // Each event may drop the connection: then the rest of the chunk is nobody's.
+    while (this.#link === link) {
+      const event = responses.next(chunk, offset);
+      offset = responses.offset;
+      if (event === HEAD) this.#events.onResponseHead(responses.head);
+      else if (event === CONTENT) this.#events.onResponseContent(responses.content);
+      else if (event === MESSAGE_END) this.#events.onResponseEnd();
+      else {
+        if (event === FAULT) this.#events.onResponseFault(responses.fault);
+        return;
+      }
+      if (this.#tunnel !== null) {
+        if (offset < chunk.length) this.#tunnel.fromUpstream(chunk.subarray(offset));
+        return;
+      }
+    }
+  }
+
+  onUpstreamEnd(): void {
+    if (this.#tunnel !== null) {
+      this.#tunnel.upstreamEnded();
+      return;
+    }
+    const event = this.#responses.finish();
+    if (event === MESSAGE_END) this.#events.onResponseEnd();
+    else if (event === FAULT) this.#events.onUpstreamLost(this.#responses.fault);
+    else this.#events.onIdleUpstreamClosed();
+  }
+
+  onUpstreamFailed(): void {
+    if (this.#tunnel !== null) {
+      this.#tunnel.fail();
+    } else if (this.connectingSinceMs !== null) {
+      this.countConnect('failed');
+      this.#events.onUpstreamLost('connect-failed');
+    } else if (this.#responses.isIdle) {
+      this.#events.onIdleUpstreamClosed();
+    } else {
+      this.#events.onUpstreamLost('upstream-reset');
+    }
+  }
+
+  onUpstreamError(error: unknown): void {
+    this.#events.onUpstreamError(error);
+  }
+
+  #connect(permit: Permit): UpstreamLink {
+    const { meta, clock, shared } = this.#context;
+    const { bufferBytesMax } = shared.options.limits;
+    return new UpstreamLink(permit, meta.upstream, {
+      events: this,
+      nowMs: clock.nowMs(),
+      bufferBytesMax,
+    });
+  }
+
+  #newResponses(): ResponseParser {
+    const { limits, behaviour } = this.#context.shared.options;
+    return new ResponseParser({ limits, areTrailersForwarded: behaviour.areTrailersForwarded });
+  }
+}

@@ -40,7 +40,7 @@ export function checkedHeaderMatch(
   if (name.startsWith(':')) {
     return reader.fail(
       field,
-      `the pseudo-field ${name} cannot be changed, so no header match is possible on it: use method, path, host or headers`,
+      `no header match can be run on the pseudo-field ${name} (allowed: method, path, host or headers instead)`,
     );
   }
   const isChange =

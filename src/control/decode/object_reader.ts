@@ -15,8 +15,11 @@ export interface ReadOptions {
   readonly refused?: ReadonlyMap<string, string>;
 }
 
-/** What YAML 1.1 (go-yaml, and so kubectl) takes for a boolean and YAML 1.2 for a text. */
-const YAML_1_1_BOOLEAN = /^(y|Y|yes|Yes|YES|n|N|no|No|NO|on|On|ON|off|Off|OFF)$/;
+/**
+ * What YAML 1.1 (go-yaml, and so kubectl) takes for a boolean and YAML 1.2 for a text. Not y and n,
+ * on which its readers do not agree.
+ */
+const YAML_1_1_BOOLEAN = /^(yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$/;
 
 export class ObjectReader {
   readonly warnings: Problem[] = [];

@@ -216,13 +216,16 @@ function decodeService(context: DocumentContext, field: Field): Peer | null {
 
 function decodeFqdn(context: DocumentContext, field: Field): Peer | null {
   const { reader } = context;
-  const { matchName, matchPattern } = decodeNames(
-    context,
-    reader.object(field, ['matchName', 'matchPattern']),
-  );
-  if ((matchName === null) === (matchPattern === null)) {
-    return reader.fail(field, 'exactly one of matchName and matchPattern must be given');
+  const fields = reader.object(field, ['matchName', 'matchPattern']);
+  const given = [...fields].filter(([, { value }]) => value !== '').map(([name]) => name);
+  if (given.length !== 1) {
+    return reader.fail(
+      field,
+      `exactly one of matchName and matchPattern must be given (found ${given.join(' and ') || 'none'})`,
+    );
   }
+  const { matchName, matchPattern } = decodeNames(context, fields);
+  if (matchName === null && matchPattern === null) return null;
   return { kind: 'fqdn', matchName, matchPattern };
 }
 

@@ -309,7 +309,11 @@ function checkCombination(context: DocumentContext, field: Field, combination: C
 function checkHttp(context: DocumentContext, place: Field, rule: PortsRule): void {
   for (const port of rule.ports ?? []) {
     if (port.protocols.join() !== 'TCP') {
-      context.reader.fail(place, 'HTTP rules need protocol: TCP on every port');
+      const found = port.protocols.length === PROTOCOLS.length ? 'ANY' : port.protocols.join();
+      context.reader.fail(
+        place,
+        `HTTP rules need protocol: TCP on every port (found ${found || 'a protocol without ports'})`,
+      );
     }
     if (port.port === 0 && port.name === null)
       context.reader.fail(place, 'L7 rules cannot be on port 0');

@@ -73,6 +73,11 @@ export function ruleOf(text: string): DirectionRule {
   return rule;
 }
 
+/** A ClusterNetworkPolicy t with this spec. */
+export function tiers(spec: string): string {
+  return `apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: { name: t }\nspec: ${spec}\n`;
+}
+
 /** A wire policy of endpoint 42 with these further fields. */
 export function wire(fields: string): string {
   return `{ endpoint_ips: ["10.1.2.3"], endpoint_id: 42, ${fields} }`;

@@ -1,0 +1,47 @@
+/**
+ * One HTTP/2 exchange while it lasts: the stream on our downstream side, the one on the upstream side
+ * once it is open, and what waits in between. Plain state; `http2_relay.ts` owns the control flow.
+ *
+ *     judged ──allow──► held (in order) ──► open upstream ──► response ──► over
+ *        └─ deny ──► answered here, over
+ */
+
+import type { FieldSource } from '../codec/http2/frame_writer.ts';
+import type { Http2RequestHead } from '../codec/http2/request_head.ts';
+import type { Http2Stream } from '../codec/http2/stream.ts';
+import type { Permit } from '../model/decision.ts';
+import type { Http2Upstream } from './http2_upstream.ts';
+import type { RequestLife } from './request_life.ts';
+
+export class Http2Exchange {
+  readonly head: Http2RequestHead;
+  readonly life: RequestLife;
+  readonly downstream: Http2Stream<Http2Exchange>;
+  /** Null until the stream is opened there. */
+  upstream: Http2Stream<Http2Exchange> | null = null;
+  link: Http2Upstream | null = null;
+  permit: Permit | null = null;
+  source: FieldSource | null = null;
+  /** Content that came before the upstream stream was open: bounded by the window that we gave. */
+  held: Buffer[] = [];
+  heldTrailers: readonly string[] | null = null;
+  isRequestEnded: boolean;
+  isResponseStarted = false;
+  lastMoveMs: number;
+
+  constructor(
+    head: Http2RequestHead,
+    life: RequestLife,
+    options: {
+      readonly stream: Http2Stream<Http2Exchange>;
+      readonly isEndStream: boolean;
+      readonly nowMs: number;
+    },
+  ) {
+    this.head = head;
+    this.life = life;
+    this.downstream = options.stream;
+    this.isRequestEnded = options.isEndStream;
+    this.lastMoveMs = options.nowMs;
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * Where allowed HTTP/2 streams go: one upstream connection that takes new streams, those before it that
+ * still finish theirs, and the queue of streams that wait to be opened. In order: a stream that must
+ * wait holds those after it, as their numbers must rise upstream.
+ */
+import type { SlabPool } from '../codec/http2/slab_pool.ts';
+import type { ConnectionMeta } from '../model/connection_meta.ts';
+import type { Permit } from '../model/decision.ts';
+import type { Http2Exchange } from './http2_exchange.ts';
+import { Http2Upstream, type Http2UpstreamEvents } from './http2_upstream.ts';
+import type { Shared } from './shared.ts';
+
+export interface Http2OutletOptions {
+  readonly shared: Shared;
+  readonly meta: ConnectionMeta;
+  readonly pool: SlabPool;
+  readonly events: Http2UpstreamEvents;
+  /** Content that was held has left: `byteCount` of it may be credited downstream. */
+  readonly onHeldSent: (exchange: Http2Exchange, byteCount: number) => void;
+}
+
+export class Http2Outlet {
+  readonly #options: Http2OutletOptions;
+  readonly #upstreams = new Set<Http2Upstream>();
+  /** Null until the first stream is allowed, and after it was lost or is leaving. */
+  #current: Http2Upstream | null = null;
+  #waiting: Http2Exchange[] = [];
+
+  constructor(options: Http2OutletOptions) {
+    this.#options = options;
+  }
+
+  /** Only for an exchange with its permit and its source. */
+  admit(exchange: Http2Exchange): void {
+    this.#waiting.push(exchange);
+    this.openWaiting();
+  }
+
+  openWaiting(): void {
+    while (this.#waiting.length > 0) {
+      const exchange = this.#waiting[0] as Http2Exchange;
+      if (exchange.life.isFinished || exchange.permit === null) {
+        this.#waiting.shift();
+        continue;
+      }
+      const upstream = this.#upstreamFor(exchange.permit);
+      if (!upstream.canOpen(exchange.downstream.id)) return;
+      this.#waiting.shift();
+      this.#open(exchange, upstream);
+    }
+  }
+
+  /** Takes no new streams any more. */
+  leave(upstream: Http2Upstream): void {
+    if (this.#current === upstream) this.#current = null;
+  }
+
+  /**
+   * It is gone. Gives the exchanges that waited for it when it never took a stream: they would wait
+   * for the same again. Others go to a fresh connection.
+   */
+  lost(upstream: Http2Upstream): readonly Http2Exchange[] {
+    const isHopeless = this.#current === upstream && upstream.connection.lastStreamId === 0;
+    this.#forget(upstream);
+    return isHopeless ? this.#waiting.splice(0) : [];
+  }
+
+  flush(): void {
+    for (const upstream of this.#upstreams) {
+      upstream.flush();
+      if (upstream.isLeaving && upstream.streamCount === 0) this.#forget(upstream);
+    }
+  }
+
+  /** The client does not read: not only windows, the sockets stop, too. */
+  pause(): void {
+    for (const upstream of this.#upstreams) upstream.link.socket.pause();
+  }
+
+  resume(): void {
+    for (const upstream of this.#upstreams) upstream.link.socket.resume();
+  }
+
+  expire(nowMs: number): void {
+    for (const upstream of [...this.#upstreams]) upstream.expire(nowMs);
+  }
+
+  close(): void {
+    for (const upstream of this.#upstreams) upstream.close();
+    this.#upstreams.clear();
+    this.#current = null;
+    this.#waiting = [];
+  }
+
+  #upstreamFor(permit: Permit): Http2Upstream {
+    if (this.#current === null || this.#current.isLeaving) {
+      const { shared, meta, pool, events } = this.#options;
+      const nowMs = shared.options.platform.clock.nowMs();
+      this.#current = new Http2Upstream({ permit, meta, shared, pool, events, nowMs });
+      this.#upstreams.add(this.#current);
+    }
+    return this.#current;
+  }
+
+  #open(exchange: Http2Exchange, upstream: Http2Upstream): void {
+    const { source, held, heldTrailers } = exchange;
+    if (source === null) return;
+    const { connection } = upstream;
+    const stream = connection.openStream(exchange.downstream.id, exchange.head.method === 'HEAD');
+    stream.context = exchange;
+    exchange.upstream = stream;
+    exchange.link = upstream;
+    exchange.held = [];
+    exchange.heldTrailers = null;
+    const hasMore = held.length > 0 || heldTrailers !== null;
+    connection.sendHeaders(stream, source, exchange.isRequestEnded && !hasMore);
+    held.forEach((content, i) => {
+      const isLast = i === held.length - 1 && heldTrailers === null;
+      const isEndStream = isLast && exchange.isRequestEnded;
+      const left = connection.sendData(stream, content, {
+        start: 0,
+        end: content.length,
+        isEndStream,
+      });
+      this.#options.onHeldSent(exchange, left);
+    });
+    if (heldTrailers === null) return;
+    connection.sendHeaders(stream, { fields: heldTrailers, kinds: null, from: 0 }, true);
+  }
+
+  #forget(upstream: Http2Upstream): void {
+    upstream.close();
+    this.#upstreams.delete(upstream);
+    this.leave(upstream);
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * hot path
+ *
+ * The upstream half of the HTTP/2 relay: one connection, its streams numbered as downstream numbers
+ * them. Tells its owner what happens on each stream; knows nothing of policy.
+ */
+import { Http2Connection } from '../codec/http2/connection.ts';
+import {
+  DATA,
+  FAULT,
+  GOAWAY,
+  HEAD,
+  MALFORMED,
+  NEED_MORE,
+  RESET,
+  SENT,
+  SETTINGS,
+  STREAM_ERROR,
+  TRAILERS,
+} from '../codec/http2/event.ts';
+import type { EventFacts } from '../codec/http2/event_facts.ts';
+import type { SlabPool } from '../codec/http2/slab_pool.ts';
+import type { ConnectionMeta } from '../model/connection_meta.ts';
+import type { Permit } from '../model/decision.ts';
+import type { Fault } from '../model/fault.ts';
+import type { Http2Exchange } from './http2_exchange.ts';
+import type { Shared } from './shared.ts';
+import { UpstreamLink } from './upstream_link.ts';
+
+export interface Http2UpstreamEvents {
+  onResponseHead(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void;
+  onResponseData(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void;
+  onResponseTrailers(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void;
+  /** The upstream reset the stream. */
+  onResponseReset(exchange: Http2Exchange, errorCode: number): void;
+  /** The response cannot be used; the stream is reset. */
+  onResponseFault(exchange: Http2Exchange, fault: Fault): void;
+  /** Content of the request has left. */
+  onRequestSent(exchange: Http2Exchange, byteCount: number): void;
+  /** More streams may be opened than before. */
+  onRoom(): void;
+  /** No new streams here; those above `lastStreamId` were not looked at. */
+  onGoAway(upstream: Http2Upstream, lastStreamId: number): void;
+  /** The connection is gone; told once. */
+  onLost(upstream: Http2Upstream, fault: Fault): void;
+  /** A bug of ours, met while something was told. */
+  onUpstreamError(error: unknown): void;
+  /** After everything that one read brought: write what there is to write. */
+  onTurnEnd(): void;
+}
+
+export interface Http2UpstreamOptions {
+  readonly permit: Permit;
+  readonly meta: ConnectionMeta;
+  readonly shared: Shared;
+  readonly pool: SlabPool;
+  readonly events: Http2UpstreamEvents;
+  readonly nowMs: number;
+}
+
+export class Http2Upstream {
+  readonly connection: Http2Connection<Http2Exchange>;
+  readonly link: UpstreamLink;
+  readonly #options: Http2UpstreamOptions;
+  /** After GOAWAY it takes no new streams. */
+  isLeaving = false;
+  #isGone = false;
+
+  constructor(options: Http2UpstreamOptions) {
+    const { limits, behaviour } = options.shared.options;
+    this.#options = options;
+    this.connection = new Http2Connection<Http2Exchange>({
+      role: 'client',
+      limits,
+      pool: options.pool,
+      isPathNormalised: behaviour.isPathNormalised,
+    });
+    this.link = new UpstreamLink(options.permit, options.meta.upstream, {
+      events: {
+        onUpstreamConnected: () => this.#countConnect('connected'),
+        onUpstreamData: (chunk) => this.#receive(chunk),
+        onUpstreamDrain: () => this.connection.flushed(),
+        onUpstreamEnd: () => this.#lose('upstream-closed'),
+        onUpstreamFailed: () => this.#onFailed(),
+        onUpstreamError: (error) => options.events.onUpstreamError(error),
+      },
+      nowMs: options.nowMs,
+      bufferBytesMax: limits.bufferBytesMax,
+    });
+    this.flush();
+  }
+
+  /** Its SETTINGS are here, so its limits are known, and it takes one more stream. */
+  canOpen(streamId: number): boolean {
+    return (
+      !this.#isGone &&
+      !this.isLeaving &&
+      this.connection.isGreeted &&
+      this.connection.canOpenStream(streamId)
+    );
+  }
+
+  get streamCount(): number {
+    return this.connection.streamCount;
+  }
+
+  /** One write for all frames of a turn. */
+  flush(): void {
+    if (this.#isGone) return;
+    const { socket } = this.link;
+    const buffers = this.connection.take();
+    if (buffers.length > 0) {
+      socket.cork();
+      for (const buffer of buffers) socket.write(buffer);
+      socket.uncork();
+    }
+    if (socket.writableLength === 0) this.connection.flushed();
+  }
+
+  close(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.link.destroy();
+  }
+
+  /** Acts on the time-outs of the connection itself. */
+  expire(nowMs: number): void {
+    const { limits } = this.#options.shared.options;
+    const age = nowMs - this.link.startedMs;
+    if (!this.link.isConnected && age >= limits.connectTimeoutMs) {
+      this.#countConnect('timeout');
+      this.#lose('connect-timeout');
+    } else if (
+      this.link.isConnected &&
+      !this.connection.isGreeted &&
+      age >= limits.h2SettingsTimeoutMs
+    ) {
+      this.#lose('upstream-http2-error');
+    }
+  }
+
+  #receive(chunk: Buffer): void {
+    const { clock } = this.#options.shared.options.platform;
+    const { connection } = this;
+    connection.receive(chunk, clock.nowMs());
+    while (!this.#isGone) {
+      const event = connection.next();
+      if (event === NEED_MORE) break;
+      if (event === FAULT) {
+        this.flush();
+        this.#lose(connection.facts.fault);
+        break;
+      }
+      this.#tell(event);
+    }
+    this.#options.events.onTurnEnd();
+  }
+
+  #tell(event: number): void {
+    const { events } = this.#options;
+    const { facts } = this.connection;
+    if (event === SETTINGS) {
+      events.onRoom();
+      return;
+    }
+    if (event === GOAWAY) {
+      this.isLeaving = true;
+      events.onGoAway(this, facts.lastStreamId);
+      return;
+    }
+    const exchange = facts.stream.context;
+    if (exchange === null) return;
+    if (event === HEAD) events.onResponseHead(exchange, facts);
+    else if (event === DATA) events.onResponseData(exchange, facts);
+    else if (event === TRAILERS) events.onResponseTrailers(exchange, facts);
+    else if (event === SENT) events.onRequestSent(exchange, facts.byteCount);
+    else if (event === RESET) events.onResponseReset(exchange, facts.errorCode);
+    else if (event === STREAM_ERROR) events.onResponseFault(exchange, 'malformed-response');
+    else if (event === MALFORMED) {
+      this.connection.resetStream(facts.stream, facts.errorCode);
+      events.onResponseFault(exchange, facts.fault);
+    }
+    if (facts.stream.isClosed) events.onRoom();
+  }
+
+  #onFailed(): void {
+    if (this.link.isConnected) {
+      this.#lose('upstream-reset');
+    } else {
+      this.#countConnect('failed');
+      this.#lose('connect-failed');
+    }
+  }
+
+  #lose(fault: Fault): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.link.destroy();
+    this.#options.events.onLost(this, fault);
+    this.#options.events.onTurnEnd();
+  }
+
+  #countConnect(outcome: 'connected' | 'failed' | 'timeout'): void {
+    const { meta, shared } = this.#options;
+    const { recorder, platform } = shared.options;
+    recorder.upstreamConnected(
+      meta.listener,
+      outcome,
+      platform.clock.nowMs() - this.link.startedMs,
+    );
+  }
+}

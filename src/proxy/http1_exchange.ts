@@ -4,6 +4,7 @@
  * flow.
  */
 import type { Http1RequestHead } from '../codec/http1/request_head.ts';
+import type { Http1ResponseHead } from '../codec/http1/response_head.ts';
 import type { Limits } from '../model/limits.ts';
 import type { ReplyContext } from './local_reply.ts';
 import type { RequestLife } from './request_life.ts';
@@ -25,6 +26,8 @@ export class Http1Exchange {
   constructor(head: Http1RequestHead, life: RequestLife) {
     this.head = head;
     this.life = life;
+    life.head = head;
+    life.bytesIn = head.byteLength;
     this.isClosing = !head.isPersistent;
   }
 
@@ -43,6 +46,31 @@ export class Http1Exchange {
       isClosing: this.isClosing,
       location: head.redirectTo,
     };
+  }
+
+  /** What the parser of responses cannot know of the request. */
+  isAnsweredBy(response: Http1ResponseHead): boolean {
+    // RFC 9110 7.8: only to the protocol that was asked for.
+    if (response.status === 101) return response.upgrade === this.head.upgrade;
+    // RFC 9112 6.1: a client of HTTP/1.0 cannot read it.
+    return this.head.version !== 'HTTP/1.0' || response.framing !== 'chunked';
+  }
+
+  /** `response` is final; from here on the client has seen it. */
+  beginResponse(response: Http1ResponseHead, isDraining: boolean): void {
+    const { head, life } = this;
+    this.isResponseStarted = true;
+    life.status = response.status;
+    life.responseSource = 'upstream';
+    if (response.status === 101) return;
+    // A response before the end of its request leaves the connections in a state that no later
+    // request may meet.
+    this.isClosing ||= !this.isRequestComplete || !response.isPersistent || isDraining;
+    this.isClosing ||= head.upgrade !== '' || response.framing === 'close';
+    const grpcStatus = head.isGrpc ? response.field('grpc-status') : null;
+    if (grpcStatus !== null && /^[0-9]{1,3}$/.test(grpcStatus)) {
+      life.grpcStatus = Number(grpcStatus);
+    }
   }
 
   /** RFC 9110 9.2.2, and without content, so that nothing has to be kept to send it again. */

@@ -24,7 +24,7 @@ export interface IntakeEvents {
   onHeld(byteLength: number): boolean;
   /** All that was held has been read. */
   onHeldRead(): void;
-  onIntakeError(error: unknown): void;
+  internalError(error: unknown): void;
 }
 
 export class Http1Intake {
@@ -96,7 +96,7 @@ export class Http1Intake {
       this.#read(held, nowMs);
       if (!this.hasMore && !this.#events.isOver()) this.#events.onHeldRead();
     } catch (error) {
-      this.#events.onIntakeError(error);
+      this.#events.internalError(error);
     }
   }
 

@@ -17,10 +17,9 @@ import type { Decision } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
 import type { Relay } from './connection.ts';
-import { deadlineAfter } from './deadlines.ts';
 import { Http1Exchange } from './http1_exchange.ts';
 import { Http1Intake, type IntakeEvents } from './http1_intake.ts';
-import { expiredFault } from './http1_timeouts.ts';
+import { expiredBetween, expiredFault, type IdleTimes } from './http1_timeouts.ts';
 import { Http1Upstream, type ResponseEvents, type UpstreamContext } from './http1_upstream.ts';
 import {
   denialReply,
@@ -129,10 +128,6 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     return true;
   }
 
-  onIntakeError(error: unknown): void {
-    this.internalError(error);
-  }
-
   onRequestFault(fault: Fault): void {
     this.#fault(fault);
   }
@@ -140,16 +135,11 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   onRequestHead(head: Http1RequestHead): void {
     const { shared } = this.#context;
     this.#requestCount += 1;
-    const life = this.#newLife();
-    const exchange = new Http1Exchange(head, life);
+    const exchange = new Http1Exchange(head, this.#newLife());
     this.#exchange = exchange;
-    life.head = head;
-    life.bytesIn = head.byteLength;
-    const { requestsPerConnectionMax } = shared.options.limits;
-    if (requestsPerConnectionMax !== 0 && this.#requestCount >= requestsPerConnectionMax) {
-      exchange.isClosing = true;
-    }
-    if (shared.isDraining) exchange.isClosing = true;
+    const countMax = shared.options.limits.requestsPerConnectionMax;
+    exchange.isClosing ||= countMax !== 0 && this.#requestCount >= countMax;
+    exchange.isClosing ||= shared.isDraining;
     if (head.redirectTo !== '') this.#fault('escaped-slash');
     else if (shared.isOverloaded) this.#fault('overloaded');
     else this.#judge(exchange);
@@ -214,10 +204,6 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     else this.#upstream.drop('close');
   }
 
-  onUpstreamError(error: unknown): void {
-    this.internalError(error);
-  }
-
   // --- responses
 
   onResponseHead(head: Http1ResponseHead): void {
@@ -228,28 +214,17 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       if (exchange.head.version !== 'HTTP/1.0') this.#sendHead(exchange, head, false);
       return;
     }
-    if (!isAnswerTo(exchange.head, head)) {
+    if (!exchange.isAnsweredBy(head)) {
       this.#upstreamFault(head.status === 101 ? 'unexpected-upgrade' : 'malformed-response');
       return;
     }
-    exchange.isResponseStarted = true;
-    exchange.life.status = head.status;
-    exchange.life.responseSource = 'upstream';
+    exchange.beginResponse(head, this.#context.shared.isDraining);
     if (head.status === 101) {
       this.#sendHead(exchange, head, false);
       this.#openTunnel(exchange);
-      return;
+    } else {
+      this.#sendHead(exchange, head, exchange.isClosing);
     }
-    // A response before the end of its request leaves the connections in a state that no later
-    // request may meet.
-    const isEarly = !exchange.isRequestComplete;
-    exchange.isClosing ||= isEarly || !head.isPersistent || this.#context.shared.isDraining;
-    exchange.isClosing ||= exchange.head.upgrade !== '' || head.framing === 'close';
-    const grpcStatus = exchange.head.isGrpc ? head.field('grpc-status') : null;
-    if (grpcStatus !== null && /^[0-9]{1,3}$/.test(grpcStatus)) {
-      exchange.life.grpcStatus = Number(grpcStatus);
-    }
-    this.#sendHead(exchange, head, exchange.isClosing);
   }
 
   #sendHead(exchange: Http1Exchange, head: Http1ResponseHead, isClosing: boolean): void {
@@ -449,15 +424,9 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     const { limits } = this.#context.shared.options;
     const exchange = this.#exchange;
     if (exchange === null) {
-      const { headStartedMs } = this.#intake;
-      if (this.#context.downstream.writableNeedDrain) {
-        const deadlineMs = deadlineAfter(this.#lastMoveMs, limits.streamIdleTimeoutMs);
-        if (nowMs >= deadlineMs) this.#close('timeout', 'destroy');
-      } else if (headStartedMs === 0) {
-        if (nowMs >= this.#lastMoveMs + limits.idleTimeoutMs) this.#close('timeout', 'linger');
-      } else if (nowMs >= headStartedMs + limits.headTimeoutMs) {
-        this.#faultBeforeHead('head-timeout');
-      }
+      const passed = expiredBetween(this.#idleTimes(), nowMs, limits);
+      if (passed === 'head-timeout') this.#faultBeforeHead(passed);
+      else if (passed !== null) this.#close('timeout', passed === 'unread' ? 'destroy' : 'linger');
       return;
     }
     const isTunnel = this.#tunnel !== null;
@@ -473,6 +442,12 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     if (fault === null) return;
     if (isTunnel) this.#abort(fault, 'timeout');
     else this.#expireExchange(exchange, fault);
+  }
+
+  #idleTimes(): IdleTimes {
+    const isReplyUnread = this.#context.downstream.writableNeedDrain;
+    const { headStartedMs } = this.#intake;
+    return { headStartedMs, lastMoveMs: this.#lastMoveMs, isReplyUnread };
   }
 
   #expireExchange(exchange: Http1Exchange, fault: Fault): void {
@@ -520,12 +495,4 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     this.#context.recorder.internalError('relay', error);
     this.#abort('internal-error', 'fault');
   }
-}
-
-/** What the parser of responses cannot know of the request. */
-function isAnswerTo(request: Http1RequestHead, response: Http1ResponseHead): boolean {
-  // RFC 9110 7.8: only to the protocol that was asked for.
-  if (response.status === 101) return response.upgrade === request.upgrade;
-  // RFC 9112 6.1: a client of HTTP/1.0 cannot read it.
-  return request.version !== 'HTTP/1.0' || response.framing !== 'chunked';
 }

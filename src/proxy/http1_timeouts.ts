@@ -1,4 +1,4 @@
-/** Which time-out of an exchange has passed. Pure: the relay acts on it. */
+/** Which time-out has passed, during an exchange or between two. Pure: the relay acts on it. */
 import type { Fault } from '../model/fault.ts';
 import type { Limits } from '../model/limits.ts';
 import { deadlineAfter } from './deadlines.ts';
@@ -28,4 +28,27 @@ export function expiredFault(times: ExchangeTimes, nowMs: number, limits: Limits
     return 'stream-idle-timeout';
   }
   return null;
+}
+
+export interface IdleTimes {
+  /** When the first byte of a head that is not complete came; 0 when there is none. */
+  readonly headStartedMs: number;
+  readonly lastMoveMs: number;
+  /** Replies are waiting for the client to read them, and its next requests with them. */
+  readonly isReplyUnread: boolean;
+}
+
+export function expiredBetween(
+  times: IdleTimes,
+  nowMs: number,
+  limits: Limits,
+): 'unread' | 'head-timeout' | 'idle' | null {
+  const { headStartedMs, lastMoveMs } = times;
+  if (times.isReplyUnread) {
+    return nowMs >= deadlineAfter(lastMoveMs, limits.streamIdleTimeoutMs) ? 'unread' : null;
+  }
+  if (headStartedMs !== 0) {
+    return nowMs >= headStartedMs + limits.headTimeoutMs ? 'head-timeout' : null;
+  }
+  return nowMs >= lastMoveMs + limits.idleTimeoutMs ? 'idle' : null;
 }

@@ -37,7 +37,7 @@ export interface ResponseEvents {
   /** There is room for content again. */
   onUpstreamRoom(): void;
   /** A fault of ours while its bytes were handled. */
-  onUpstreamError(error: unknown): void;
+  internalError(error: unknown): void;
 }
 
 export interface UpstreamContext {
@@ -212,7 +212,7 @@ export class Http1Upstream implements UpstreamEvents {
   }
 
   onUpstreamError(error: unknown): void {
-    this.#events.onUpstreamError(error);
+    this.#events.internalError(error);
   }
 
   #connect(permit: Permit): UpstreamLink {

@@ -12,7 +12,8 @@ import type { Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
 import { DENY_NOT_JUDGEABLE } from '../policy/decide.ts';
 import { DRY_RUN_PERMIT } from '../policy/permit.ts';
-import { Http1Relay } from './http1_relay.ts';
+import { Http1Relay, type RelayContext } from './http1_relay.ts';
+import { Http2Relay } from './http2_relay.ts';
 import { faultReply, http1Bytes, NOTHING_READ } from './local_reply.ts';
 import type { ListenerOptions } from './options.ts';
 import { PolicySubject } from './policy_subject.ts';
@@ -187,27 +188,31 @@ export class Connection implements RegisteredConnection {
     }
     switch (protocol) {
       case 'http1':
-        this.#startHttp1();
+        this.#startHttp(new Http1Relay(this.#relayContext()));
         return;
       case 'http2':
-        this.#refuse('http2-not-supported', null);
+        this.#startHttp(new Http2Relay(this.#relayContext()));
         return;
       default:
         this.#replyAndClose('unknown-protocol', 'fault');
     }
   }
 
-  #startHttp1(): void {
+  #startHttp(relay: Relay): void {
     const first = this.#takeFirst();
-    this.#relay = new Http1Relay({
+    this.#relay = relay;
+    this.#stage = STAGE_RELAY;
+    relay.onDownstreamData(first);
+  }
+
+  #relayContext(): RelayContext {
+    return {
       ...this.#lifeContext(),
       shared: this.#context.shared,
       downstream: this.#socket,
       subject: this.#subject,
       onClose: (cause, how) => this.#finish(cause, how),
-    });
-    this.#stage = STAGE_RELAY;
-    this.#relay.onDownstreamData(first);
+    };
   }
 
   #readClientHello(): void {

@@ -131,13 +131,13 @@ describe('a TLS connection that passes', () => {
   });
 
   it('the last bytes arrive although both sides have ended', async () => {
-    const { client, upstream } = await open();
-    const big = Buffer.alloc(4 * 1024 * 1024, 'x');
+    const big = Buffer.alloc(12 * 1024 * 1024, 'x');
+    const { client, upstream } = await open({ limits: { bufferBytesMax: 16 * 1024 * 1024 } });
     upstream.socket.pause();
     upstream.end();
     client.socket.write(big);
     client.end();
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, 100));
     upstream.socket.resume();
     await upstream.untilBytes(HELLO.length + big.length);
     expect(await upstream.over()).toBe('fin');

@@ -3,9 +3,9 @@
  * Returns results as data; `cli/test.ts` prints them.
  */
 import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { parseDocument, stringify } from 'yaml';
+import { parseDocument } from 'yaml';
 import { formatProblem } from '../control/decode/problem.ts';
 import { createJudge, type Judge, type VerdictLine } from '../control/judge.ts';
 import type { SourceBundle, SourceText } from '../control/policy_set.ts';
@@ -16,6 +16,7 @@ import {
   parsePolicyTestFile,
   type TestSource,
 } from '../control/policy_test_file.ts';
+import { inlineText } from './inline_text.ts';
 import type { Io } from './io.ts';
 import { judgeOptions } from './judge_options.ts';
 import { readPolicies, readText } from './sources.ts';
@@ -33,7 +34,8 @@ export type FileResult =
 
 /** `path` is absolute, `shown` is how the user named it. Throws when a file cannot be read. */
 export async function runTestFile(path: string, shown: string, io: Io): Promise<FileResult> {
-  const document = parseDocument(await readFile(path, 'utf8'), { prettyErrors: true });
+  const text = await readFile(path, 'utf8');
+  const document = parseDocument(text, { prettyErrors: true });
   const syntaxError = document.errors[0];
   if (syntaxError !== undefined) {
     return { kind: 'unreadable', message: `${shown}: ${firstLine(syntaxError.message)}` };
@@ -41,7 +43,11 @@ export async function runTestFile(path: string, shown: string, io: Io): Promise<
   const parsed = parsePolicyTestFile(document.toJS());
   if (parsed.kind === 'error')
     return { kind: 'unreadable', message: `${shown}: ${parsed.message}` };
-  const bundle = await bundleOf(parsed.file, path, { ...io, cwd: dirname(path) });
+  const sources = new TestSources(
+    { path: shown, inline: (place, value) => inlineText({ document, text }, place, value) },
+    { ...io, cwd: dirname(path) },
+  );
+  const bundle = await sources.bundleOf(parsed.file);
   return {
     kind: 'results',
     about: parsed.file.about,
@@ -86,31 +92,45 @@ function failureOf(judge: Judge, testCase: PolicyTestCase): string | null {
   return `${differences.join('\n')}\nthe answer was ${JSON.stringify(answer.line)}`;
 }
 
-async function bundleOf(file: PolicyTestFile, path: string, io: Io): Promise<SourceBundle> {
-  const policies: SourceText[] = [];
-  for (const [index, source] of file.policies.entries()) {
-    policies.push(...(await textsOf(source, `${path}#policies[${index}]`, io)));
+interface InlineTexts {
+  /** Of the test file, as the user named it. */
+  readonly path: string;
+  inline(place: readonly (string | number)[], value: unknown): string;
+}
+
+/** What a test file names or holds, as texts; problems in the latter have the file's own lines. */
+class TestSources {
+  readonly #file: InlineTexts;
+  /** Its `cwd` is the folder of the test file. */
+  readonly #io: Io;
+
+  constructor(file: InlineTexts, io: Io) {
+    this.#file = file;
+    this.#io = io;
   }
-  return {
-    policies,
-    endpoints: await optionalText(file.endpoints, `${path}#endpoints`, io),
-    secrets: await optionalText(file.secrets, `${path}#secrets`, io),
-  };
-}
 
-async function textsOf(source: TestSource, name: string, io: Io): Promise<SourceText[]> {
-  if (source.kind === 'inline') return [{ path: name, text: stringify(source.document) }];
-  return readPolicies([resolve(io.cwd, source.path)], io);
-}
+  async bundleOf(file: PolicyTestFile): Promise<SourceBundle> {
+    const policies: SourceText[] = [];
+    for (const [index, source] of file.policies.entries()) {
+      if (source.kind === 'path') policies.push(...(await readPolicies([source.path], this.#io)));
+      else policies.push(this.#inline(source.document, ['policies', index]));
+    }
+    return {
+      policies,
+      endpoints: await this.#optional(file.endpoints, 'endpoints'),
+      secrets: await this.#optional(file.secrets, 'secrets'),
+    };
+  }
 
-async function optionalText(
-  source: TestSource | null,
-  name: string,
-  io: Io,
-): Promise<SourceText | null> {
-  if (source === null) return null;
-  if (source.kind === 'inline') return { path: name, text: stringify(source.document) };
-  return readText(source.path, io);
+  async #optional(source: TestSource | null, key: string): Promise<SourceText | null> {
+    if (source === null) return null;
+    if (source.kind === 'path') return readText(source.path, this.#io);
+    return this.#inline(source.document, [key]);
+  }
+
+  #inline(value: unknown, place: readonly (string | number)[]): SourceText {
+    return { path: this.#file.path, text: this.#file.inline(place, value) };
+  }
 }
 
 function firstLine(text: string): string {

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { formatProblem } from '../../../src/control/decode/problem.ts';
+import { decodeSecrets } from '../../../src/control/decode/secrets.ts';
+
+function decoded(text: string): ReadonlyMap<string, string> | readonly string[] {
+  const result = decodeSecrets({ path: 's.yaml', text }, { yamlAliasCountMax: 10 });
+  return result.kind === 'ok' ? result.secrets : result.problems.map(formatProblem);
+}
+
+describe('a secrets file', () => {
+  it('gives a value for each name, as the bytes of a request', () => {
+    expect(decoded('shop/token: abc\n"x": ""\nutf: "\\u00e9"\n')).toEqual(
+      new Map([
+        ['shop/token', 'abc'],
+        ['x', ''],
+        ['utf', '\u00c3\u00a9'],
+      ]),
+    );
+  });
+
+  it.each(['', '# none\n', '{}'])('may be empty: %j', (text) => {
+    expect(decoded(text)).toEqual(new Map());
+  });
+
+  it.each([
+    ['a: 12345\n', 's.yaml:1:4: a: the value of a secret must be a string (quote it)'],
+    ['a: [b]\n', 's.yaml:1:4: a: the value of a secret must be a string (quote it)'],
+    ['a: *b\n', 's.yaml:1:4: a: the alias *b has no anchor'],
+    ['- a\n', 's.yaml:1:1: must be a map (found a list)'],
+    ['a: 1\na: 2\n', 's.yaml:2:1: Map keys must be unique'],
+  ])('%j is refused', (text, problem) => expect(decoded(text)).toContain(problem));
+
+  it('a value that would end a line is refused, and no value is ever told', () => {
+    const problems = decoded('a: "hunter2\\r\\nx: y"\nb: |\n  hunter2\nc: 12345\nd: [hunter2]\n');
+    expect(problems).toHaveLength(4);
+    expect(JSON.stringify(problems)).not.toMatch(/hunter2|12345/);
+  });
+});

@@ -23,6 +23,7 @@ const YAML_1_1_BOOLEAN = /^(yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$/;
 
 export class ObjectReader {
   readonly warnings: Problem[] = [];
+  readonly #warned = new Set<string>();
   readonly #yaml: YamlReader;
   readonly #path: string;
 
@@ -41,6 +42,9 @@ export class ObjectReader {
   }
 
   warn(field: Field, message: string): void {
+    const key = `${field.offset} ${field.path} ${message}`;
+    if (this.#warned.has(key)) return;
+    this.#warned.add(key);
     this.warnings.push({
       path: this.#path,
       ...this.#yaml.place(field),
@@ -59,6 +63,8 @@ export class ObjectReader {
     for (const [name, value] of this.#yaml.entries(field)) {
       if (known.includes(name)) {
         if (!value.isEmpty) fields.set(name, value);
+        // A condition left blank allows more than its author may think.
+        else this.warn(value, 'has no value and so counts as absent');
       } else {
         this.fail(value, this.#unknown(name, known, options));
       }

@@ -287,6 +287,7 @@ describe('warnings', () => {
   it.each([
     [ingress('{ fromCIDR: [10.1.2.3] }'), 'refused from Cilium 1.20 on: write 10.1.2.3/32'],
     [ingress('{ fromGroups: [{ aws: {} }] }'), 'cloud groups cannot be looked up here'],
+    [ingress('{ fromEndpoints: }'), 'fromEndpoints: has no value and so counts as absent'],
     [ingress('{ toPorts: [{}] }'), 'names no port and so allows or denies nothing'],
     [ingress('{ fromEndpoints: [{ matchLabels: { "K8s:app": a } }] }'), 'has the source "K8s"'],
     [

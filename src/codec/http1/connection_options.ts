@@ -93,11 +93,11 @@ export function isProtocol(text: string): boolean {
 }
 
 /**
- * Whether a tunnel of `protocol` (lower case) may be asked for. Another HTTP, or TLS, would carry
- * requests that nobody judges.
+ * Whether a tunnel of `protocol` (lower case) may be asked for: WebSocket only, as Cilium configures
+ * Envoy. Any other tunnel would carry what nobody judges.
  */
 export function isUpgradeOffered(protocol: string): boolean {
-  return !/^(?:h2c?|(?:http|tls)(?:\/.*)?)$/.test(protocol);
+  return protocol === 'websocket';
 }
 
 /** The usual values, without making a string; null when it is none of them. */

@@ -80,8 +80,8 @@ export function readRequestHead(
  * reading. An Upgrade line without `Connection: upgrade`, or from HTTP/1.0, asks for nothing (RFC
  * 9110 7.8) and is taken out. With it, what follows the head may be anything, so a request that is
  * not exactly one protocol, without content and on a connection that stays, is refused rather than
- * served: its tunnel bytes would be read as requests. Another HTTP or TLS inside would carry requests
- * past the policy, so those are never offered: the line goes, the request is served plainly.
+ * served: its tunnel bytes would be read as requests. Protocols other than WebSocket are never
+ * offered: the line goes, the request is served plainly.
  */
 function upgradeOf(
   raw: Buffer,

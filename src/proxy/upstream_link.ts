@@ -71,9 +71,14 @@ export class UpstreamLink {
     this.socket.destroy();
   }
 
-  /** Closes it with a reset, so that the upstream knows that the exchange was not complete. */
+  /**
+   * Closes it with a reset, so that the upstream knows that the exchange was not complete. What was
+   * written before it is connected is never sent: resetAndDestroy would wait for the connection,
+   * which may never come, and send it first.
+   */
   reset(): void {
     this.#isGone = true;
-    this.socket.resetAndDestroy();
+    if (this.socket.connecting) this.socket.destroy();
+    else this.socket.resetAndDestroy();
   }
 }

@@ -1,7 +1,12 @@
 /** `sallyport explain`: the verdict on one request and, rule by rule, why. */
 import { stringify } from 'yaml';
 import { formatProblem } from '../control/decode/problem.ts';
-import { createJudge, type ExplainedAnswer, type Judge } from '../control/judge.ts';
+import {
+  createJudge,
+  type ExplainedAnswer,
+  type Judge,
+  type JudgeResult,
+} from '../control/judge.ts';
 import type { SourceBundle, SourceText } from '../control/policy_set.ts';
 import { parseQuestion } from '../control/question.ts';
 import { addEndpoint, adHocEndpoint } from './ad_hoc_endpoint.ts';
@@ -19,8 +24,7 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   if (sources.kind === 'error') return usageError(io, `explain: ${sources.message}`);
   const asked = questionValue(args);
   if (asked.kind === 'error') return usageError(io, `explain: ${asked.message}`);
-  const bundle = withEndpoint(args, sources.bundle);
-  const created = createJudge(bundle, judgeOptions());
+  const created = judgeFor(args, sources.bundle);
   if (created.kind === 'rejected') {
     return usageError(
       io,
@@ -34,6 +38,13 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   if (answer.kind === 'error') return usageError(io, `explain: ${answer.message}`);
   print(args, io, answer);
   return answer.line.verdict === 'allow' ? EXIT_OK : EXIT_NEGATIVE;
+}
+
+/** The set as it is written is judged first: with an endpoint added, lines are other lines. */
+function judgeFor(args: Args, bundle: SourceBundle): JudgeResult {
+  const created = createJudge(bundle, judgeOptions());
+  if (created.kind === 'rejected' || !args.has('endpoint-label')) return created;
+  return createJudge(withEndpoint(args, bundle), judgeOptions());
 }
 
 /** `--endpoint-label` puts an endpoint with these labels beside those of the file. */

@@ -32,11 +32,16 @@ export function questionValue(args: Args): FlagQuestion {
   const value: Record<string, unknown> = {};
   const request = args.value('request');
   if (request !== null) {
+    let parsed: unknown;
     try {
-      Object.assign(value, JSON.parse(request));
+      parsed = JSON.parse(request);
     } catch (error) {
       return { kind: 'error', message: `--request is not JSON: ${messageOf(error)}` };
     }
+    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+      return { kind: 'error', message: '--request must be an object' };
+    }
+    Object.assign(value, parsed);
   }
   for (const [flag, key] of TEXT_KEYS) {
     const text = args.value(flag);
@@ -93,14 +98,16 @@ interface Target {
 function targetOf(args: Args): Target | string {
   const url = args.value('url');
   if (url === null) return { authority: '', path: '/', port: null };
-  const match = /^(?:(https?):\/\/)?([^/?#]+)([/?][^#]*)?/.exec(url);
-  if (match === null) return `--url "${url}" is no URL`;
+  const match = /^(?:(https?):\/\/)?([^/?#]+)([/?][^#]*)?/i.exec(url);
+  const isOther = /^[a-z][-+.a-z0-9]*:\/\//i.test(url) && match?.[1] === undefined;
+  if (match === null || isOther) return `--url "${url}" is no URL`;
   const [, scheme, authority = '', rest = '/'] = match;
   const port = /:([0-9]{1,5})$/.exec(authority)?.[1];
   return {
     authority,
     path: rest.startsWith('?') ? `/${rest}` : rest,
-    port: port === undefined ? (scheme === 'https' ? 443 : DEFAULT_PORT) : Number(port),
+    port:
+      port === undefined ? (scheme?.toLowerCase() === 'https' ? 443 : DEFAULT_PORT) : Number(port),
   };
 }
 

@@ -10,6 +10,9 @@ import { DEFAULT_LIMITS } from '../model/limits.ts';
 import type { Args } from './args.ts';
 import { type Io, readStdin } from './io.ts';
 
+/** As a path: standard input. */
+export const STDIN = '-';
+
 export type SourcesResult =
   | { readonly kind: 'bundle'; readonly bundle: SourceBundle }
   | { readonly kind: 'error'; readonly message: string };
@@ -31,22 +34,23 @@ export async function readSources(args: Args, io: Io): Promise<SourcesResult> {
   }
 }
 
-/** Texts of files, directories and "-", in the order of `paths`. Throws what the system says. */
+/**
+ * Texts of files, directories and "-", in the order of `paths`; a file that is named twice is one.
+ * Throws what the system says.
+ */
 export async function readPolicies(paths: readonly string[], io: Io): Promise<SourceText[]> {
-  const texts: SourceText[] = [];
+  const texts = new Map<string, SourceText>();
   for (const path of paths) {
-    if (path === '-') {
-      texts.push({ path: '<stdin>', text: await readStdin(io, DEFAULT_LIMITS.policyBytesMax) });
-    } else {
-      texts.push(
-        ...(await readPolicyPaths([resolve(io.cwd, path)], DEFAULT_LIMITS)).map((source) => ({
-          path: shortened(source.path, io.cwd),
-          text: source.text,
-        })),
-      );
+    if (path === STDIN) {
+      const text = await readStdin(io, DEFAULT_LIMITS.policyBytesMax);
+      if (!texts.has(path)) texts.set(path, { path: '<stdin>', text });
+      continue;
+    }
+    for (const source of await readPolicyPaths([resolve(io.cwd, path)], DEFAULT_LIMITS)) {
+      texts.set(source.path, { path: shortened(source.path, io.cwd), text: source.text });
     }
   }
-  return texts;
+  return [...texts.values()];
 }
 
 export async function readText(path: string | null, io: Io): Promise<SourceText | null> {

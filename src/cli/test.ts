@@ -23,10 +23,16 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
       results.push(...result.results);
       printFile(io, shown, result.about, result.results, args.has('quiet'));
     }
-    const junit = args.value('junit');
-    if (junit !== null) await writeFile(resolve(io.cwd, junit), junitXml(results));
   } catch (error) {
     return usageError(io, readErrorText(error));
+  }
+  const junit = args.value('junit');
+  if (junit !== null) {
+    try {
+      await writeFile(resolve(io.cwd, junit), junitXml(results));
+    } catch (error) {
+      return usageError(io, `test: cannot write ${junit}: ${errorText(error)}`);
+    }
   }
   const failed = results.filter(({ failure }) => failure !== null).length;
   io.stdout.write(`${results.length - failed} passed, ${failed} failed\n`);
@@ -78,6 +84,10 @@ function printFile(
       io.stdout.write(`  ${paint(io, 31, 'FAIL')}  ${name}\n${indented(failure, '        ')}\n`);
     }
   }
+}
+
+function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function paint(io: Io, colour: number, text: string): string {

@@ -11,18 +11,21 @@ import { DEFAULT_LIMITS } from '../model/limits.ts';
 import type { Args } from './args.ts';
 import { EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from './io.ts';
 import { judgeOptions } from './judge_options.ts';
-import { readErrorText, readPolicies, readSources } from './sources.ts';
+import { readErrorText, readPolicies, readSources, STDIN } from './sources.ts';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
   const sources = await readSources(args, io);
   if (sources.kind === 'error') return usageError(io, `verdict: ${sources.message}`);
+  if ([...args.values('policy'), ...args.arguments].includes(STDIN)) {
+    return usageError(io, 'verdict: standard input has the questions, so policies cannot be there');
+  }
   const session = new VerdictSession(sources.bundle, io);
   const problem = session.start();
   if (problem !== null) return usageError(io, `verdict: the policy set is rejected: ${problem}`);
   let hasErrors = false;
   for await (const line of linesOf(io)) {
-    if (line.trim() === '') continue;
-    const answer = await session.answer(line);
+    if (line?.trim() === '') continue;
+    const answer = line === null ? { error: LINE_TOO_LONG } : await session.answer(line);
     hasErrors ||= 'error' in answer;
     io.stdout.write(`${JSON.stringify(answer)}\n`);
   }
@@ -67,6 +70,7 @@ class VerdictSession {
     if (typeof policyFile !== 'string' || Object.keys(value).length !== 1) {
       return { error: 'policyFile must be a path, alone on its line' };
     }
+    if (policyFile === STDIN) return { error: 'policyFile cannot be standard input' };
     try {
       const policies = await readPolicies([policyFile], this.#io);
       const reason = this.#swap({ ...this.#bundle, policies });
@@ -85,8 +89,10 @@ class VerdictSession {
   }
 }
 
-/** Lines of stdin, bounded. */
-async function* linesOf(io: Io): AsyncGenerator<string> {
+const LINE_TOO_LONG = `the line has more than ${DEFAULT_LIMITS.adminBodyBytesMax} characters; no further line is read`;
+
+/** Lines of stdin; null, and no more, for one that is longer than its bound. */
+async function* linesOf(io: Io): AsyncGenerator<string | null> {
   const decoder = new TextDecoder();
   let rest = '';
   for await (const chunk of io.stdin) {
@@ -94,8 +100,10 @@ async function* linesOf(io: Io): AsyncGenerator<string> {
     const lines = rest.split('\n');
     rest = lines.pop() ?? '';
     yield* lines;
-    if (rest.length > DEFAULT_LIMITS.adminBodyBytesMax)
-      throw new Error('a line of input is too long');
+    if (rest.length > DEFAULT_LIMITS.adminBodyBytesMax) {
+      yield null;
+      return;
+    }
   }
   if (rest !== '') yield rest;
 }

@@ -14,6 +14,8 @@ export class Http1Exchange {
   readonly life: RequestLife;
   retryCount = 0;
   isRequestComplete = false;
+  /** The client may be waiting for 100 (Continue) before its content: it is not late yet. */
+  isContinueAwaited: boolean;
   /** The final response head has been sent downstream. */
   isResponseStarted = false;
   isResponseComplete = false;
@@ -29,6 +31,7 @@ export class Http1Exchange {
     life.head = head;
     life.bytesIn = head.byteLength;
     this.isClosing = !head.isPersistent;
+    this.isContinueAwaited = head.expectsContinue;
   }
 
   /**
@@ -46,6 +49,10 @@ export class Http1Exchange {
       isClosing: this.isClosing,
       location: head.redirectTo,
     };
+  }
+
+  get isClientsTurn(): boolean {
+    return !this.isRequestComplete && !this.isContinueAwaited;
   }
 
   /** What the parser of responses cannot know of the request. */

@@ -76,7 +76,9 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       return;
     }
     // One write for a head and the content that came with it.
-    this.#upstream.corked(() => this.#intake.take(chunk, this.#lastMoveMs));
+    const corked = this.#upstream.cork();
+    this.#intake.take(chunk, this.#lastMoveMs);
+    corked?.uncork();
   }
 
   onDownstreamDrain(): void {
@@ -122,8 +124,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   onHeld(byteLength: number): boolean {
     const { earlyTunnelBytesMax } = this.#context.shared.options.limits;
-    const isUpgrade = this.#exchange !== null && this.#exchange.head.upgrade !== '';
-    if (!isUpgrade || byteLength <= earlyTunnelBytesMax) return false;
+    if (!this.#exchange?.head.upgrade || byteLength <= earlyTunnelBytesMax) return false;
     this.#fault('early-tunnel-bytes');
     return true;
   }
@@ -146,12 +147,11 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   }
 
   #judge(exchange: Http1Exchange): void {
-    const { behaviour } = this.#context.shared.options;
+    const { isDryRun, denial } = this.#context.shared.options.behaviour;
     const decision = exchange.life.judge(this.#context.subject, exchange.head);
-    if (decision.verdict === 'allow' || behaviour.isDryRun) {
+    if (decision.verdict === 'allow' || isDryRun) {
       this.#forward(exchange, decision);
     } else {
-      const { denial } = behaviour;
       this.#reply(exchange, (context) => denialReply(decision, denial, context), null);
     }
   }
@@ -170,6 +170,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     const exchange = this.#exchange;
     if (exchange === null) return;
     exchange.life.bytesIn += content.length;
+    exchange.isContinueAwaited = false;
     if (exchange.isDiscarding) {
       exchange.discardedBytes += content.length;
       if (exchange.discardedBytes > this.#context.shared.options.limits.discardedContentBytesMax) {
@@ -196,6 +197,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   onUpstreamRoom(): void {
     // Read on even when a response is awaited, so that a client that leaves is seen.
     if (!this.#intake.isFull) this.#context.downstream.resume();
+    this.#lastRequestByteMs = this.#context.clock.nowMs();
   }
 
   /** As a direct server's would be, unless the client has already begun to ask more. */
@@ -210,6 +212,8 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     const exchange = this.#exchange;
     if (exchange === null) return;
     if (head.isInformational) {
+      if (head.status === 100) exchange.isContinueAwaited = false;
+      this.#lastRequestByteMs = this.#lastMoveMs;
       // A client of HTTP/1.0 knows no informational responses (RFC 9110 15.2).
       if (exchange.head.version !== 'HTTP/1.0') this.#sendHead(exchange, head, false);
       return;
@@ -433,8 +437,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     const times = {
       startedMs: exchange.life.startedMs,
       connectingSinceMs: this.#upstream.connectingSinceMs,
-      isWaitingForClient:
-        !exchange.isRequestComplete && !isTunnel && !this.#context.downstream.isPaused(),
+      isWaitingForClient: exchange.isClientsTurn && !this.#context.downstream.isPaused(),
       lastRequestByteMs: this.#lastRequestByteMs,
       lastMoveMs: this.#lastMoveMs,
     };
@@ -470,12 +473,10 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   /** No longer allowed: over at once. The connection records it when nothing is in hand. */
   reject(decision: Decision): boolean {
     if (this.#isOver) return false;
-    const exchange = this.#exchange;
-    const hasRecord = exchange !== null && !exchange.life.isFinished;
-    if (exchange !== null && hasRecord) {
-      exchange.life.judgedBy(this.#context.subject, decision);
-      exchange.life.finish('policy-changed');
-    }
+    const life = this.#exchange?.life;
+    const hasRecord = life?.isFinished === false;
+    life?.judgedBy(this.#context.subject, decision);
+    life?.finish('policy-changed');
     this.#close('policy-changed', 'reset');
     return hasRecord;
   }

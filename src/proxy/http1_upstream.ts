@@ -97,15 +97,11 @@ export class Http1Upstream implements UpstreamEvents {
     return this.#link === null || this.#link.socket.write(content);
   }
 
-  /** One write for all that `task` sends on the connection that there is. */
-  corked(task: () => void): void {
-    const socket = this.#link?.socket;
+  /** To be uncorked by the caller: one write for all that is sent meanwhile. Null when not connected. */
+  cork(): Socket | null {
+    const socket = this.#link?.socket ?? null;
     socket?.cork();
-    try {
-      task();
-    } finally {
-      socket?.uncork();
-    }
+    return socket;
   }
 
   pause(): void {

@@ -4,6 +4,7 @@ import { nodePlatform } from '../../src/platform/node_platform.ts';
 import { allowHttp, closeRigs, startRig } from '../support/plane_rig.ts';
 import type { RawClient } from '../support/raw_client.ts';
 import { answerHeads, type OriginConnection } from '../support/raw_origin.ts';
+import { stalledAt } from '../support/stalled_at.ts';
 
 afterEach(closeRigs);
 
@@ -159,31 +160,4 @@ async function pump(side: RawClient | OriginConnection, bytes: number): Promise<
     growth = Math.max(growth, process.memoryUsage.rss() - before);
   }
   return growth;
-}
-
-/** How many bytes are taken before nothing moves for a while. */
-async function stalledAt(
-  side: RawClient | OriginConnection,
-  bytes: number,
-  block: Buffer = Buffer.alloc(64 * 1024, 'x'),
-): Promise<number> {
-  let sent = 0;
-  while (sent < bytes) {
-    const isDrained = side.socket.write(block) || (await drains(side));
-    sent += block.length;
-    if (!isDrained) return sent;
-  }
-  return sent;
-}
-
-/** False once nothing was taken during several looks in a row, each after the loop has had its turn. */
-async function drains(side: RawClient | OriginConnection): Promise<boolean> {
-  for (let quiet = 0; quiet < 5; quiet++) {
-    const before = side.socket.bytesWritten - side.socket.writableLength;
-    await new Promise((resolve) => setTimeout(resolve, 60));
-    await new Promise((resolve) => setImmediate(resolve));
-    if (!side.socket.writableNeedDrain) return true;
-    if (side.socket.bytesWritten - side.socket.writableLength > before) quiet = 0;
-  }
-  return false;
 }

@@ -4,6 +4,7 @@ import type { Limits } from '../../src/model/limits.ts';
 import { allowHttp, closeRigs, type Rig, startRig } from '../support/plane_rig.ts';
 import type { RawClient } from '../support/raw_client.ts';
 import { answerHeads, OK, type OriginConnection } from '../support/raw_origin.ts';
+import { stalledAt } from '../support/stalled_at.ts';
 
 afterEach(closeRigs);
 
@@ -523,6 +524,44 @@ describe('time-outs', () => {
     expect(rig.recorder.summaries).toEqual(['error connect-timeout 504 /a']);
     expect(rig.recorder.connects).toEqual(['timeout']);
     expect(rig.origin.received).toBe('');
+  });
+
+  it('content is not late while the client waits for 100 (Continue)', async () => {
+    const rig = await startRig({ limits });
+    const client = await rig.client();
+    client.send('POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\nexpect: 100-continue\r\n\r\n');
+    const origin = await rig.origin.connection();
+    await origin.until('\r\n\r\n');
+    rig.time.advance(2500);
+    origin.send('HTTP/1.1 100 Continue\r\n\r\n');
+    await client.until('100 Continue\r\n\r\n');
+    rig.time.advance(1900);
+    expect(rig.recorder.records).toHaveLength(0);
+    rig.time.advance(201);
+    expect((await client.over()).text).toMatch(/Continue\r\n\r\nHTTP\/1\.1 408 /);
+    expect(rig.recorder.summaries).toEqual(['error body-timeout 408 /a']);
+  });
+
+  it('content is not late while it is the upstream that does not read', async () => {
+    const rig = await startRig({
+      limits: { ...limits, streamIdleTimeoutMs: 0, requestTimeoutMs: 0 },
+    });
+    const client = await rig.client();
+    const length = 24 * 1024 * 1024;
+    client.send(`POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: ${length}\r\n\r\n`);
+    const origin = await rig.origin.connection();
+    await origin.until('\r\n\r\n');
+    origin.socket.pause();
+    const sent = await stalledAt(client, length);
+    expect(sent).toBeLessThan(length);
+    rig.time.advance(60_000);
+    expect(rig.recorder.records).toHaveLength(0);
+    origin.socket.resume();
+    client.send(Buffer.alloc(length - sent, 'x'));
+    await origin.untilBytes(length);
+    origin.send(OK);
+    await client.until('ok');
+    expect(rig.recorder.summaries).toEqual(['forwarded allowed 200 /a']);
   });
 
   it('trickling a head does not move its deadline', async () => {

@@ -409,6 +409,7 @@ export class Connection implements RegisteredConnection {
   #onInternalError(error: unknown): void {
     if (this.#relay === null) {
       this.#context.shared.options.recorder.internalError('connection', error);
+      if (this.#stage < STAGE_RELAY) this.#newLife(null).finish('internal-error');
       this.#finish('fault', 'reset');
     } else {
       this.#relay.internalError(error);

@@ -255,11 +255,33 @@ interface Metadata {
   readonly isDryRun: boolean;
 }
 
-/** Other fields of metadata are Kubernetes' own and say nothing here. */
+/**
+ * ObjectMeta of Kubernetes. All but these four say nothing here, but a misspelt namespace would put
+ * the policy, and what it closes, into another one.
+ */
+const METADATA_FIELDS = [
+  'name',
+  'namespace',
+  'labels',
+  'annotations',
+  'generateName',
+  'selfLink',
+  'uid',
+  'resourceVersion',
+  'generation',
+  'creationTimestamp',
+  'deletionTimestamp',
+  'deletionGracePeriodSeconds',
+  'ownerReferences',
+  'finalizers',
+  'clusterName',
+  'managedFields',
+] as const;
+
 function readMetadata(reader: ObjectReader, root: Field, document: Fields): Metadata {
   const field = document.get('metadata');
   if (field === undefined) reader.fail(root, 'metadata.name is required');
-  const all = field === undefined ? new Map<string, Field>() : reader.map(field);
+  const all: Fields = field === undefined ? new Map() : reader.object(field, METADATA_FIELDS);
   const nameField = all.get('name');
   if (field !== undefined && (nameField === undefined || nameField.isEmpty)) {
     reader.fail(field, 'name is required');

@@ -39,6 +39,11 @@ describe('the object', () => {
       'metadata: name is required',
     ],
     [
+      'a misspelt namespace, which would put the policy into another one',
+      'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: { name: p, namespce: ▸shop }\nspec: { endpointSelector: {}, ingress: [{}] }',
+      'metadata.namespce: unknown field "namespce"; did you mean namespace?',
+    ],
+    [
       'a name that is a number to YAML',
       'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: { name: ▸12 }\nspec: { endpointSelector: {}, ingress: [{}] }',
       'metadata.name: must be a string (found 12; write it in quotes: "12")',

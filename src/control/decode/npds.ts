@@ -21,8 +21,10 @@ import {
   wireEnum,
   wireInteger,
   wireList,
+  wireNumber,
   wireObject,
   wireText,
+  written,
 } from './wire_fields.ts';
 import { decodeWireHeaderMatch, decodeWireMatcher } from './wire_matchers.ts';
 import type { Field } from './yaml_fields.ts';
@@ -198,15 +200,11 @@ function decodeRemotes(
   if (items.length === 0) return null;
   return new Set(
     items.flatMap((item) => {
-      const identity = parseIdentity(
-        typeof item.value === 'string' && /^[0-9]{1,10}$/.test(item.value)
-          ? Number(item.value)
-          : item.value,
-      );
+      const identity = parseIdentity(wireNumber(item));
       if (identity !== null) return [identity];
       context.reader.fail(
         item,
-        `is no identity (found ${item.shown}; allowed: 0 to ${UINT32_MAX})`,
+        `is no identity (found ${written(item)}; allowed: 0 to ${UINT32_MAX})`,
       );
       return [];
     }),

@@ -45,13 +45,26 @@ export function wireInteger(
   max: number,
 ): number {
   if (field === undefined) return 0;
-  const { value } = field;
-  const number = typeof value === 'string' && /^[0-9]{1,16}$/.test(value) ? Number(value) : value;
-  if (typeof number === 'number' && Number.isInteger(number) && number >= 0 && number <= max) {
-    return number;
-  }
-  context.reader.fail(field, `must be a whole number from 0 to ${max} (found ${field.shown})`);
+  const number = wireNumber(field);
+  if (number !== null && number <= max) return number;
+  context.reader.fail(field, `must be a whole number from 0 to ${max} (found ${written(field)})`);
   return 0;
+}
+
+/**
+ * A whole number as it is written, in plain digits; null for all else. 010 is 8 to YAML 1.1 and 10
+ * to YAML 1.2, so neither is taken.
+ */
+export function wireNumber(field: Field): number | null {
+  const text = typeof field.value === 'string' ? field.value : (field.plain ?? '');
+  if (!/^(0|[1-9][0-9]{0,15})$/.test(text)) return null;
+  const number = Number(text);
+  return number <= Number.MAX_SAFE_INTEGER ? number : null;
+}
+
+/** As it stands in the text: 010 is not shown as 10. */
+export function written(field: Field): string {
+  return typeof field.value === 'number' ? (field.plain ?? field.shown) : field.shown;
 }
 
 /** The first value when absent; `values` are in the order of their numbers. */
@@ -65,12 +78,12 @@ export function wireEnum<T>(
   if (field === undefined) return first[1];
   const found =
     typeof field.value === 'number'
-      ? values[field.value]
+      ? values[wireNumber(field) ?? -1]
       : values.find(([name]) => name === field.value);
   if (found !== undefined) return found[1];
   context.reader.fail(
     field,
-    `must be one of ${values.map(([name]) => name).join(', ')} (found ${field.shown})`,
+    `must be one of ${values.map(([name]) => name).join(', ')} (found ${written(field)})`,
   );
   return first[1];
 }

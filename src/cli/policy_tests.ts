@@ -5,8 +5,9 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { parseDocument } from 'yaml';
+import { LineCounter, parseDocument, type YAMLParseError } from 'yaml';
 import { formatProblem } from '../control/decode/problem.ts';
+import { faultText } from '../control/decode/yaml_fields.ts';
 import { createJudge, type Judge, type VerdictLine } from '../control/judge.ts';
 import type { SourceBundle, SourceText } from '../control/policy_set.ts';
 import {
@@ -35,10 +36,11 @@ export type FileResult =
 /** `path` is absolute, `shown` is how the user named it. Throws when a file cannot be read. */
 export async function runTestFile(path: string, shown: string, io: Io): Promise<FileResult> {
   const text = await readFile(path, 'utf8');
-  const document = parseDocument(text, { prettyErrors: true });
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { prettyErrors: false, lineCounter });
   const syntaxError = document.errors[0];
   if (syntaxError !== undefined) {
-    return { kind: 'unreadable', message: `${shown}: ${firstLine(syntaxError.message)}` };
+    return { kind: 'unreadable', message: `${shown}:${syntaxText(syntaxError, lineCounter)}` };
   }
   const parsed = parsePolicyTestFile(document.toJS());
   if (parsed.kind === 'error')
@@ -133,6 +135,7 @@ class TestSources {
   }
 }
 
-function firstLine(text: string): string {
-  return text.split('\n')[0] ?? text;
+function syntaxText(error: YAMLParseError, lines: LineCounter): string {
+  const { line, col } = lines.linePos(error.pos[0]);
+  return `${line}:${col}: ${faultText(error)}`;
 }

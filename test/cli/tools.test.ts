@@ -175,6 +175,14 @@ describe('check', () => {
       },
     ));
 
+  it('endpoints in two documents', async () => {
+    file('two.yaml', 'endpoints: []\n---\nendpoints: []\n');
+    await check(['check', 'api.yaml', '--endpoints', 'two.yaml'], {
+      code: 1,
+      stdout: 'error: two.yaml:2:1: multiple documents are not allowed here',
+    });
+  });
+
   const unreadable: readonly (readonly [string, readonly string[], string])[] = [
     ['no policies', [], 'no policies: name them with -p PATH'],
     ['a file that is not there', ['nope.yaml'], 'nope.yaml: there is no such file or directory'],
@@ -612,7 +620,12 @@ rejected: TEXT
 
   const errors: readonly (readonly [string, string | null, string])[] = [
     ['no such file', null, 'there is no such file'],
-    ['no YAML', '{', 'case.yaml'],
+    ['no YAML', 'cases: [', 'sallyport: case.yaml:1:9: '],
+    [
+      'two documents',
+      'about: a\n---\nabout: b',
+      'case.yaml:2:1: multiple documents are not allowed here',
+    ],
     ['no policies', 'cases: [{}]', 'policies must be a list'],
     ['neither cases nor rejected', 'policies: [api.yaml]', 'exactly one of cases and rejected'],
     ['no cases', 'policies: [api.yaml]\ncases: []', 'cases must be a list of at least one case'],

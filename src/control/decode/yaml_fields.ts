@@ -78,6 +78,13 @@ interface Parsed {
   readonly lines: LineCounter;
 }
 
+/** The library's words, but where they speak to its user and not to ours. */
+export function faultText(fault: { readonly code: string; readonly message: string }): string {
+  return fault.code === 'MULTIPLE_DOCS' ? MULTIPLE_DOCUMENTS : fault.message;
+}
+
+const MULTIPLE_DOCUMENTS = 'multiple documents are not allowed here (another one begins)';
+
 function isNothing(node: Node | null): boolean {
   return node === null || (isScalar(node) && node.value === null);
 }
@@ -100,7 +107,7 @@ class Reader implements YamlReader {
 
   root(): Field | null {
     const faults = [...this.#document.errors, ...this.#document.warnings];
-    for (const fault of faults) this.#add(fault.pos[0], '', fault.message);
+    for (const fault of faults) this.#add(fault.pos[0], '', faultText(fault));
     return faults.length > 0 ? null : this.#field('', this.#document.contents, 0);
   }
 

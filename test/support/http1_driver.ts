@@ -127,7 +127,7 @@ function drive<Head>(
         break;
       }
       take(parser, event, sink);
-      if (isTunnel(parser.head)) return '';
+      if (event === HEAD && isTunnel(parser.head)) return '';
     }
   }
   return '';

@@ -52,7 +52,8 @@ export class ContentReader {
   content: Buffer = NOTHING;
   fault: Fault = 'malformed-chunk';
   readonly #options: ContentOptions;
-  readonly #trailers: SectionReader;
+  /** Made for the first trailer section: most connections never see one. */
+  #trailers: SectionReader | null = null;
   #state = ENDED;
   #remaining = 0;
   #digits = 0;
@@ -62,16 +63,6 @@ export class ContentReader {
 
   constructor(options: ContentOptions) {
     this.#options = options;
-    this.#trailers = new SectionReader(
-      {
-        section: 'trailers',
-        fieldCountMax: options.limits.trailerFieldCountMax,
-        targetBytesMax: 0,
-        isHttp10Enabled: false,
-      },
-      // The CRLF that ends the section is no trailer.
-      options.limits.trailerBytesMax + 2,
-    );
   }
 
   beginLength(length: number): void {
@@ -82,7 +73,7 @@ export class ContentReader {
   beginChunked(): void {
     this.#state = SIZE_START;
     this.#extensionTotalBytes = 0;
-    this.#trailers.reset();
+    this.#trailers?.reset();
   }
 
   beginUntilClose(): void {
@@ -259,17 +250,19 @@ export class ContentReader {
   }
 
   #readTrailers(chunk: Buffer, at: number): ParserEvent {
-    const outcome = this.#trailers.read(chunk, at);
-    this.offset = this.#trailers.offset;
+    this.#trailers ??= trailerReader(this.#options);
+    const trailers = this.#trailers;
+    const outcome = trailers.read(chunk, at);
+    this.offset = trailers.offset;
     if (outcome === SCAN_MORE) return NEED_MORE;
     if (outcome === SCAN_DONE) {
-      const last = lastChunk(this.#trailers.raw, this.#options.areTrailersForwarded);
-      this.#trailers.reset();
+      const last = lastChunk(trailers.raw, this.#options.areTrailersForwarded);
+      trailers.reset();
       this.#state = ENDED;
       if (last !== null) return this.#give(last, this.offset);
       this.fault = 'malformed-field';
     } else {
-      this.fault = this.#trailers.fault;
+      this.fault = trailers.fault;
     }
     this.#state = FAULTED;
     return FAULT;
@@ -286,6 +279,19 @@ export class ContentReader {
     this.#state = FAULTED;
     return i;
   }
+}
+
+function trailerReader({ limits }: ContentOptions): SectionReader {
+  return new SectionReader(
+    {
+      section: 'trailers',
+      fieldCountMax: limits.trailerFieldCountMax,
+      targetBytesMax: 0,
+      isHttp10Enabled: false,
+    },
+    // The CRLF that ends the section is no trailer.
+    limits.trailerBytesMax + 2,
+  );
 }
 
 function sliceOf(chunk: Buffer, start: number, end: number): Buffer {

@@ -62,7 +62,7 @@ export class RequestParser {
     this.#reader = new ContentReader(options);
   }
 
-  /** The last head that was read; only to be asked for after HEAD. */
+  /** The head of the message that is being read; only to be asked for from HEAD to before MESSAGE_END. */
   get head(): Http1RequestHead {
     if (this.#head === null) throw new Error('no head has been read');
     return this.#head;
@@ -143,9 +143,17 @@ export class RequestParser {
     const event = this.#reader.next(chunk, offset);
     this.offset = this.#reader.offset;
     if (event === CONTENT) this.content = this.#reader.content;
-    else if (event === MESSAGE_END) this.#phase = this.head.isPersistent ? IDLE : CLOSED;
+    else if (event === MESSAGE_END) this.#endMessage();
     else if (event === FAULT) return this.#fail(this.#reader.fault);
     return event;
+  }
+
+  /** Lets go of the chunks: an idle connection must not hold what has passed through it. */
+  #endMessage(): void {
+    this.#phase = this.head.isPersistent ? IDLE : CLOSED;
+    this.#head = null;
+    this.content = NOTHING;
+    this.#reader.content = NOTHING;
   }
 
   #fail(fault: Fault): ParserEvent {

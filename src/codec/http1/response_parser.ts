@@ -55,7 +55,7 @@ export class ResponseParser {
     this.#reader = new ContentReader(options);
   }
 
-  /** The last head that was read; only to be asked for after HEAD. */
+  /** The head of the message that is being read; only to be asked for from HEAD to before MESSAGE_END. */
   get head(): Http1ResponseHead {
     if (this.#head === null) throw new Error('no head has been read');
     return this.#head;
@@ -104,7 +104,7 @@ export class ResponseParser {
         if (!this.#reader.isUntilClose && !this.#reader.isEnded) {
           return this.#fail('upstream-truncated');
         }
-        this.#phase = IDLE;
+        this.#endMessage();
         return MESSAGE_END;
       default:
         return FAULT;
@@ -151,9 +151,17 @@ export class ResponseParser {
     const event = this.#reader.next(chunk, offset);
     this.offset = this.#reader.offset;
     if (event === CONTENT) this.content = this.#reader.content;
-    else if (event === MESSAGE_END) this.#phase = IDLE;
+    else if (event === MESSAGE_END) this.#endMessage();
     else if (event === FAULT) return this.#fail(blameUpstream(this.#reader.fault));
     return event;
+  }
+
+  /** Lets go of the chunks: an idle connection must not hold what has passed through it. */
+  #endMessage(): void {
+    this.#phase = IDLE;
+    this.#head = null;
+    this.content = NOTHING;
+    this.#reader.content = NOTHING;
   }
 
   #fail(fault: Fault): ParserEvent {

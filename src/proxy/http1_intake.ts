@@ -12,6 +12,8 @@ import type { Http1RequestHead } from '../codec/http1/request_head.ts';
 import { RequestParser, type RequestParserOptions } from '../codec/http1/request_parser.ts';
 import type { Fault } from '../model/fault.ts';
 
+const NOTHING = Buffer.alloc(0);
+
 export interface IntakeEvents {
   onRequestHead(head: Http1RequestHead): void;
   onRequestContent(content: Buffer): void;
@@ -32,7 +34,9 @@ export class Http1Intake {
   readonly #downstream: Socket;
   readonly #events: IntakeEvents;
   readonly #heldBytesMax: number;
-  readonly #held = new HeldBytes();
+  /** What waits: a slice of what was read, and after it what came since, copied. */
+  #held: Buffer = NOTHING;
+  readonly #heldMore = new HeldBytes();
   /** Of the chunk that is being read. */
   #unreadBytes = 0;
   /** When the first byte of a head that is not complete came; 0 when there is none. */
@@ -65,7 +69,7 @@ export class Http1Intake {
 
   /** More waits than may: the client is paused. */
   get isFull(): boolean {
-    return this.#held.length > this.#heldBytesMax;
+    return this.#heldBytes() > this.#heldBytesMax;
   }
 
   /** Bytes of the client, in order. */
@@ -101,15 +105,26 @@ export class Http1Intake {
   }
 
   #takeHeld(): Buffer {
-    const held = this.#held.buffer.subarray(0, this.#held.length);
-    this.#held.release();
+    const more = this.#heldMore;
+    const held =
+      more.length === 0
+        ? this.#held
+        : Buffer.concat([this.#held, more.buffer.subarray(0, more.length)]);
+    this.#held = NOTHING;
+    more.release();
     return held;
   }
 
+  /** A copy of the first slice for each of many short requests in it would be quadratic. */
   #hold(chunk: Buffer): void {
-    this.#held.append(chunk, 0, chunk.length);
-    if (this.#events.onHeld(this.#held.length)) return;
+    if (this.#held.length === 0) this.#held = chunk;
+    else this.#heldMore.append(chunk, 0, chunk.length);
+    if (this.#events.onHeld(this.#heldBytes())) return;
     if (this.isFull) this.#downstream.pause();
+  }
+
+  #heldBytes(): number {
+    return this.#held.length + this.#heldMore.length;
   }
 
   #read(chunk: Buffer, nowMs: number): void {

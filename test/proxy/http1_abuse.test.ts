@@ -1,5 +1,6 @@
 /** Clients and upstreams that take what they can get: memory stays bounded, others are unharmed. */
 import { afterEach, describe, expect, it } from 'vitest';
+import { Http1RequestHead } from '../../src/codec/http1/request_head.ts';
 import { nodePlatform } from '../../src/platform/node_platform.ts';
 import { allowHttp, closeRigs, startRig } from '../support/plane_rig.ts';
 import type { RawClient } from '../support/raw_client.ts';
@@ -81,8 +82,10 @@ describe('requests without an end', () => {
       limits: { bufferBytesMax: 4096 },
     });
     const client = await rig.client({ isReading: false });
-    const batch = request.repeat(2000);
-    const sentBytes = await stalledAt(client, 64 * MIB, Buffer.from(batch));
+    const sentBytes = await stalledAt(client, 64 * MIB, {
+      block: Buffer.from(request.repeat(2000)),
+      progress: () => rig.recorder.records.length,
+    });
     expect(sentBytes).toBeLessThan(32 * MIB);
     const judged = rig.recorder.records.length;
     const repliedBytes = rig.recorder.records.reduce((sum, { bytesOut }) => sum + bytesOut, 0);
@@ -96,11 +99,28 @@ describe('requests without an end', () => {
   it('of which no reply is read and nothing moves: closed after streamIdleTimeoutMs', async () => {
     const rig = await startRig({ policy: allowHttp('GET /a'), limits: { bufferBytesMax: 4096 } });
     const client = await rig.client({ isReading: false });
-    await stalledAt(client, 64 * MIB, Buffer.from(DENIED.repeat(2000)));
+    await stalledAt(client, 64 * MIB, {
+      block: Buffer.from(DENIED.repeat(2000)),
+      progress: () => rig.recorder.records.length,
+    });
     rig.time.advance(299_000);
     expect(rig.recorder.closed).toEqual([]);
     rig.time.advance(2_000);
     expect(rig.recorder.closed).toEqual(['timeout']);
+  });
+});
+
+describe('many short requests in one read', () => {
+  it('share the memory that they were read into: no copy of the rest for each', async () => {
+    const rig = await startRig({ script: answerHeads });
+    const client = await rig.client();
+    client.send(GET.repeat(1000));
+    await client.until('ok', 1000);
+    const memories = rig.recorder.records.map(({ head }) =>
+      head instanceof Http1RequestHead ? head.raw.buffer : null,
+    );
+    expect(memories).toHaveLength(1000);
+    expect(new Set(memories).size).toBeLessThan(50);
   });
 });
 

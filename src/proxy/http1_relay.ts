@@ -17,6 +17,7 @@ import type { Decision } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
 import type { Relay } from './connection.ts';
+import { NO_DEADLINE } from './deadlines.ts';
 import { Http1Exchange } from './http1_exchange.ts';
 import { Http1Intake, type IntakeEvents } from './http1_intake.ts';
 import { expiredBetween, expiredFault, type IdleTimes } from './http1_timeouts.ts';
@@ -435,7 +436,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     }
     const isTunnel = this.#tunnel !== null;
     const times = {
-      startedMs: exchange.life.startedMs,
+      startedMs: isTunnel ? NO_DEADLINE : exchange.life.startedMs,
       connectingSinceMs: this.#upstream.connectingSinceMs,
       isWaitingForClient: exchange.isClientsTurn && !this.#context.downstream.isPaused(),
       lastRequestByteMs: this.#lastRequestByteMs,

@@ -187,6 +187,14 @@ describe('a tunnel', () => {
     });
   });
 
+  it('is not cut by requestTimeoutMs: its response was complete with the 101', async () => {
+    const { rig, client, origin } = await tunnelled({ limits: { requestTimeoutMs: 1_000 } });
+    rig.time.advance(5_000);
+    client.send('more');
+    await origin.until('more');
+    expect(rig.recorder.records).toHaveLength(0);
+  });
+
   it('goes on under a policy that still allows it', async () => {
     const { rig, client, origin } = await tunnelled();
     rig.update(allowHttp('GET /ws'));

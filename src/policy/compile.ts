@@ -46,7 +46,7 @@ export function compilePolicies(
   options: CompileOptions,
 ): CompileResult {
   const compiler = new RuleCompiler(options.regexEngine, options.secrets);
-  const tables = new Map<readonly PortPolicy[], DirectionTables>();
+  const tables = { ingress: new Map(), egress: new Map() } satisfies Context['tables'];
   const endpoints = policies.map((policy) =>
     compileEndpoint(policy, { compiler, tables, options }),
   );
@@ -74,7 +74,7 @@ type DirectionTables = ReadonlyMap<Protocol, PortTable>;
 interface Context {
   readonly compiler: RuleCompiler;
   /** Endpoints with the same labels share their port policies, and so their tables. */
-  readonly tables: Map<readonly PortPolicy[], DirectionTables>;
+  readonly tables: Readonly<Record<Direction, Map<readonly PortPolicy[], DirectionTables>>>;
   readonly options: CompileOptions;
 }
 
@@ -91,14 +91,14 @@ function compileDirection(
   context: Context,
 ): DirectionTables {
   const entries = portPolicies(policy, direction);
-  const known = context.tables.get(entries);
+  const known = context.tables[direction].get(entries);
   if (known !== undefined) return known;
   const tables = new Map<Protocol, PortTable>();
   for (const protocol of PROTOCOLS) {
     const own = entries.filter((entry) => entry.protocol === protocol);
     tables.set(protocol, compileTable(own, { policy, direction, protocol, context }));
   }
-  context.tables.set(entries, tables);
+  context.tables[direction].set(entries, tables);
   return tables;
 }
 

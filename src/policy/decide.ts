@@ -26,7 +26,7 @@ import { NO_POLICY_PORT } from './port_table.ts';
 import { MATCH_FAILED, MATCH_YES } from './regex.ts';
 import type { RemoteView } from './snapshot.ts';
 import { evaluateMatcher, type HeadView } from './value_match.ts';
-import { View } from './view.ts';
+import { type ApplicableRules, View } from './view.ts';
 
 export const DENY_NO_POLICY = denyDecision('network', 'no-policy', null);
 export const DENY_NO_PORT_RULE = denyDecision('network', 'no-port-rule', null);
@@ -54,7 +54,7 @@ export function decideRequest(view: RemoteView, serverName: string, head: Reques
     const own = viewOf(view);
     const network = networkVerdict(own, serverName);
     if (network.verdict === 'deny') return network;
-    if (!own.hasHttpRules) return httpAllowOf(own, network);
+    if (!own.hasL7Rules) return httpAllowOf(own, network);
     return httpVerdict(own, head);
   } catch {
     return DENY_INTERNAL;
@@ -72,7 +72,7 @@ export function decideDns(view: RemoteView, name: string): Decision {
 
 /** The walk of PortNetworkPolicyRules::forEachRule, network form: HTTP rules are not looked at. */
 export function networkVerdict(view: View, serverName: string): AllowDecision | DenyDecision {
-  const { rules } = view;
+  const { rules, passTargets } = view.applicable;
   for (let i = 0; i < rules.length; ) {
     const rule = rules[i] as CompiledRule;
     if (!acceptsServerName(rule, serverName)) {
@@ -82,7 +82,7 @@ export function networkVerdict(view: View, serverName: string): AllowDecision | 
     } else if (rule.kind === VERDICT_ALLOW) {
       return rule.networkAllow;
     } else {
-      i = view.passTargets[i] as number;
+      i = passTargets[i] as number;
     }
   }
   return networkDenial(view);
@@ -102,14 +102,14 @@ export function acceptsServerName(rule: CompiledRule, serverName: string): boole
 function networkDenial(view: View): DenyDecision {
   if (view.port === NO_POLICY_PORT[view.port.direction]) return DENY_NO_POLICY;
   if (view.port.rules.length === 0) return DENY_NO_PORT_RULE;
-  if (view.rules.length === 0) return DENY_REMOTE;
-  return view.hasServerNames ? DENY_SNI : DENY_REMOTE;
+  return view.applicable.hasServerNames ? DENY_SNI : DENY_REMOTE;
 }
 
-/** The port has no HTTP rules: what the network check allowed, said of the request. */
+/** The port has no L7 rules: what the network check allowed, said of the request. */
 function httpAllowOf(view: View, network: AllowDecision): AllowDecision {
-  for (let i = 0; i < view.rules.length; i++) {
-    const rule = view.rules[i] as CompiledRule;
+  const { rules } = view.applicable;
+  for (let i = 0; i < rules.length; i++) {
+    const rule = rules[i] as CompiledRule;
     if (rule.networkAllow === network) return rule.httpAllow;
   }
   return ALLOW_HTTP_UNCONDITIONAL;
@@ -117,9 +117,10 @@ function httpAllowOf(view: View, network: AllowDecision): AllowDecision {
 
 /** The HTTP form of the walk. It does not look at server names: copied from Cilium. */
 export function httpVerdict(view: View, head: RequestHead): Decision {
-  if (!view.index.candidates(head, candidates)) return DENY_OUT_OF_MEMORY;
-  if (view.hasPasses || view.port.hasHeaderMatches) return walk(view, head);
-  return shortVerdict(view, head);
+  const { applicable, port } = view;
+  if (!applicable.index.candidates(head, candidates)) return DENY_OUT_OF_MEMORY;
+  if (applicable.hasPasses || port.hasHeaderMatches) return walk(view, head);
+  return shortVerdict(applicable, head);
 }
 
 /** One verdict is computed at a time and nothing in it waits, so one scratch list serves all. */
@@ -129,8 +130,8 @@ const candidates = new CandidateLists();
  * No passes and no header matches in the range: the first rule that allows or denies settles it. So
  * the lowest-numbered HTTP rule that matches wins, unless a rule without conditions stands before.
  */
-function shortVerdict(view: View, head: RequestHead): Decision {
-  const limit = view.httpStarts[view.firstUnconditional] as number;
+function shortVerdict(applicable: ApplicableRules, head: RequestHead): Decision {
+  const limit = applicable.httpStarts[applicable.firstUnconditional] as number;
   let best = limit;
   plainView.head = head;
   for (let i = 0; i < candidates.count; i++) {
@@ -138,7 +139,7 @@ function shortVerdict(view: View, head: RequestHead): Decision {
     for (let j = 0; j < list.length; j++) {
       const number = list[j] as number;
       if (number >= best) break;
-      const outcome = matchOthers(view.httpRules[number] as CompiledHttpRule, plainView);
+      const outcome = matchOthers(applicable.httpRules[number] as CompiledHttpRule, plainView);
       if (outcome === MATCH_FAILED) return DENY_OUT_OF_MEMORY;
       if (outcome === MATCH_YES) {
         best = number;
@@ -146,8 +147,8 @@ function shortVerdict(view: View, head: RequestHead): Decision {
       }
     }
   }
-  if (best < limit) return (view.httpRules[best] as CompiledHttpRule).allow;
-  const last = view.rules[view.firstUnconditional];
+  if (best < limit) return (applicable.httpRules[best] as CompiledHttpRule).allow;
+  const last = applicable.rules[applicable.firstUnconditional];
   if (last === undefined) return DENY_NO_HTTP_RULE;
   return last.kind === VERDICT_DENY ? last.httpDeny : last.httpAllow;
 }
@@ -166,13 +167,14 @@ const plainView = new PlainView();
 function walk(view: View, head: RequestHead): Decision {
   const edits = new HeaderEdits(head);
   const numbers = candidates.sorted();
-  const { rules } = view;
+  const { applicable, port } = view;
+  const { rules } = applicable;
   let allowed: AllowDecision | null = null;
   let allowedPrecedence = 0;
   for (let i = 0; i < rules.length; ) {
     const rule = rules[i] as CompiledRule;
     if (allowed !== null && rule.precedence < allowedPrecedence) break;
-    const found = ruleVerdict(view, i, { numbers, edits });
+    const found = ruleVerdict(applicable, i, { numbers, edits });
     if (found === 'failed') return DENY_OUT_OF_MEMORY;
     if (found === null) {
       i++;
@@ -180,12 +182,12 @@ function walk(view: View, head: RequestHead): Decision {
       return withEdits(rule.httpDeny, edits);
     } else if (rule.kind === VERDICT_PASS) {
       if (allowed === null || allowedPrecedence < rule.precedence)
-        i = view.passTargets[i] as number;
+        i = applicable.passTargets[i] as number;
       else i++;
     } else {
       allowed ??= found;
       allowedPrecedence = rule.precedence;
-      if (!view.port.hasHeaderMatches) break;
+      if (!port.hasHeaderMatches) break;
       i++;
     }
   }
@@ -200,21 +202,23 @@ interface Evaluation {
 
 /** Null when the rule yields nothing; else the decision that it would make as an allow rule. */
 function ruleVerdict(
-  view: View,
+  applicable: ApplicableRules,
   index: number,
   evaluation: Evaluation,
 ): AllowDecision | 'failed' | null {
-  const rule = view.rules[index] as CompiledRule;
+  const rule = applicable.rules[index] as CompiledRule;
   // A deny rule denies without looking at its HTTP rules: copied from Cilium.
-  if (rule.http === null || rule.kind === VERDICT_DENY) return rule.httpAllow;
-  const first = view.httpStarts[index] as number;
-  const end = view.httpStarts[index + 1] as number;
+  if (rule.kind === VERDICT_DENY) return rule.httpAllow;
+  // DNS rules say nothing of HTTP, so such a rule lets none of it through.
+  if (rule.http === null) return rule.dns === null ? rule.httpAllow : null;
+  const first = applicable.httpStarts[index] as number;
+  const end = applicable.httpStarts[index + 1] as number;
   let matched: AllowDecision | null = null;
   const { numbers } = evaluation;
   for (let i = lowerBound(numbers, first); i < numbers.length; i++) {
     const number = numbers[i] as number;
     if (number >= end) break;
-    const httpRule = view.httpRules[number] as CompiledHttpRule;
+    const httpRule = applicable.httpRules[number] as CompiledHttpRule;
     const outcome = matchOthers(httpRule, evaluation.edits);
     if (outcome === MATCH_FAILED) return 'failed';
     if (outcome !== MATCH_YES) continue;
@@ -266,23 +270,27 @@ function withEdits(decision: AllowDecision | DenyDecision, edits: HeaderEdits): 
     : { ...decision, mutations, missing, rejected };
 }
 
-/** The first verdict wins; a rule without DNS rules allows every name. */
+/** The first verdict wins; a rule without L7 rules allows every name. */
 function dnsVerdict(view: View, name: string): Decision {
-  const { rules } = view;
+  const { rules, passTargets } = view.applicable;
   let isAllowedSomewhere = false;
   for (let i = 0; i < rules.length; ) {
     const rule = rules[i] as CompiledRule;
-    if (rule.kind === VERDICT_DENY) return rule.dnsDeny;
-    const decision = dnsMatch(rule, name);
-    isAllowedSomewhere ||= rule.kind === VERDICT_ALLOW;
+    // A question comes without a server name: a rule that asks for one does not apply.
+    const isAsked = rule.serverNames.length === 0;
+    if (isAsked && rule.kind === VERDICT_DENY) return rule.dnsDeny;
+    const decision = isAsked ? dnsMatch(rule, name) : null;
+    isAllowedSomewhere ||= isAsked && rule.kind === VERDICT_ALLOW;
     if (decision === null) i++;
     else if (rule.kind === VERDICT_ALLOW) return decision;
-    else i = view.passTargets[i] as number;
+    else i = passTargets[i] as number;
   }
   return isAllowedSomewhere ? DENY_NO_DNS_RULE : networkDenial(view);
 }
 
+/** Null: the rule does not match. HTTP rules say nothing of DNS, so such a rule matches no name. */
 export function dnsMatch(rule: CompiledRule, name: string): AllowDecision | null {
+  if (rule.http !== null) return null;
   if (rule.dns === null) return rule.dnsAllow;
   for (const { source, allow } of rule.dns) {
     if (source.matchName !== null && matchFqdnName(source.matchName, name)) return allow;

@@ -93,8 +93,8 @@ export function explainRequest(
   head: RequestHead,
 ): Explanation {
   const decision = decideRequest(view, serverName, head);
-  // Without HTTP rules on the port the connection's check has the last word, server name included.
-  const isHttpAsked = decision.layer === 'http' && view.hasHttpRules;
+  // Without L7 rules on the port the connection's check has the last word, server name included.
+  const isHttpAsked = decision.layer === 'http' && view.hasL7Rules;
   return explain(view, { serverName, head: isHttpAsked ? head : null, dnsName: null }, decision);
 }
 
@@ -154,7 +154,7 @@ class Walk {
     if (this.#isFinal || rule.precedence < this.#settledPrecedence) return 'not-reached';
     if (this.#passedTo !== -1 && rule.precedence >= this.#passedTo) return 'passed-over';
     // The request's check does not look at server names, as in Cilium.
-    const looksAtNames = this.#asked.head === null && this.#asked.dnsName === null;
+    const looksAtNames = this.#asked.head === null;
     if (looksAtNames && !acceptsServerName(rule, this.#asked.serverName)) return 'server-name';
     return null;
   }
@@ -173,7 +173,8 @@ class Walk {
   #isL7Match(rule: CompiledRule, http: readonly HttpStep[]): boolean {
     if (rule.kind === VERDICT_DENY) return true;
     if (this.#asked.dnsName !== null) return dnsMatch(rule, this.#asked.dnsName) !== null;
-    return this.#edits === null || rule.http === null || http.some(({ isMatch }) => isMatch);
+    if (this.#edits === null) return true;
+    return rule.http === null ? rule.dns === null : http.some(({ isMatch }) => isMatch);
   }
 
   #httpSteps(rule: CompiledRule): readonly HttpStep[] {

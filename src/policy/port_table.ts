@@ -6,7 +6,7 @@ import type { Direction, Identity, Port, Protocol, ProxyId } from '../model/iden
 import type { CompiledRule } from './compiled_rule.ts';
 import type { RegexEngine } from './regex.ts';
 import type { CompiledPort } from './snapshot.ts';
-import { View } from './view.ts';
+import { ApplicableRules, canApply, selectionKey, View, type ViewKey } from './view.ts';
 
 export interface PortTableOptions {
   readonly direction: Direction;
@@ -70,6 +70,7 @@ export class PortRules implements CompiledPort {
   readonly hasHeaderMatches: boolean;
   readonly #options: PortTableOptions;
   readonly #views = new Map<number, View>();
+  readonly #selections = new Map<string, ApplicableRules>();
 
   constructor(
     range: {
@@ -92,18 +93,37 @@ export class PortRules implements CompiledPort {
 
   view(proxyId: ProxyId, remote: Identity): View {
     // Identity (32 bits) and proxy id (16 bits) together fit a safe integer.
-    const key = remote * 0x1_0000 + proxyId;
-    let view = this.#views.get(key);
+    const number = remote * 0x1_0000 + proxyId;
+    let view = this.#views.get(number);
     if (view === undefined) {
-      view = new View(this, { proxyId, remote, regexEngine: this.#options.regexEngine });
-      // Views are cheap to make again: at the bound the oldest one goes.
-      if (this.#views.size >= this.#options.viewCountMax) {
-        this.#views.delete(this.#views.keys().next().value as number);
-      }
-      this.#views.set(key, view);
+      const key = { proxyId, remote };
+      view = new View(this, key, this.#applicableTo(key));
+      setBounded(this.#views, { key: number, value: view }, this.#options.viewCountMax);
     }
     return view;
   }
+
+  #applicableTo(key: ViewKey): ApplicableRules {
+    const selection = selectionKey(this.rules, key);
+    let applicable = this.#selections.get(selection);
+    if (applicable === undefined) {
+      const rules = this.rules.filter((rule) => canApply(rule, key));
+      applicable = new ApplicableRules(rules, this.#options.regexEngine);
+      const entry = { key: selection, value: applicable };
+      setBounded(this.#selections, entry, this.#options.viewCountMax);
+    }
+    return applicable;
+  }
+}
+
+/** What is cached can be made again: at the bound the oldest one goes. */
+function setBounded<Key, Value>(
+  cache: Map<Key, Value>,
+  entry: { readonly key: Key; readonly value: Value },
+  countMax: number,
+): void {
+  if (cache.size >= countMax) cache.delete(cache.keys().next().value as Key);
+  cache.set(entry.key, entry.value);
 }
 
 const DENY_OPTIONS = { protocol: 'TCP', viewCountMax: 1, regexEngine: noEngine() } as const;

@@ -64,4 +64,6 @@ export interface CompiledPort {
 export interface RemoteView {
   readonly port: CompiledPort;
   readonly hasHttpRules: boolean;
+  /** True when any rule of the port has L7 rules: then bytes that nothing here parses are denied. */
+  readonly hasL7Rules: boolean;
 }

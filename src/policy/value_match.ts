@@ -55,7 +55,8 @@ function evaluateField(matcher: CompiledMatcher, view: HeadView): MatchOutcome {
   const { source } = matcher;
   const value = source.name === ':scheme' ? view.head.scheme : view.field(source.name);
   if (source.value.kind === 'present') {
-    return (value !== null) === source.value.isPresent ? MATCH_YES : MATCH_NO;
+    const isThere = value !== null || source.treatMissingAsEmpty;
+    return isThere === source.value.isPresent ? MATCH_YES : MATCH_NO;
   }
   // Missing is a mismatch either way: the caller turns an inverted outcome around.
   if (value === null && !source.treatMissingAsEmpty)
@@ -99,12 +100,13 @@ export function asciiLower(text: string): string {
 }
 
 const INT64_MAX = 2n ** 63n - 1n;
+const INTEGER = /^[ \t\n\v\f\r]*([-+]?)0*([0-9]{1,19})[ \t\n\v\f\r]*$/;
 
-/** A base-10 64-bit integer, as absl::SimpleAtoi reads one. */
+/** A base-10 64-bit integer, as absl::SimpleAtoi reads one: ASCII spaces around it are skipped. */
 function isInRange(start: bigint, end: bigint, text: string): boolean {
-  const trimmed = text.trim();
-  if (!/^[-+]?[0-9]{1,20}$/.test(trimmed)) return false;
-  const number = BigInt(trimmed.startsWith('+') ? trimmed.slice(1) : trimmed);
+  const [, sign, digits = ''] = INTEGER.exec(text) ?? [];
+  if (digits === '') return false;
+  const number = sign === '-' ? -BigInt(digits) : BigInt(digits);
   if (number > INT64_MAX || number < -INT64_MAX - 1n) return false;
   return number >= start && number < end;
 }

@@ -2,24 +2,30 @@
  * hot path
  *
  * The rules of one port range that can apply to one remote on one listener: what a connection holds
- * until the snapshot changes. Made once, then asked for every request.
+ * until the snapshot changes. Made once, then asked for every request. Remotes to which the same
+ * rules can apply share them, index and pattern set included: a new remote costs one pass over the
+ * rules of the port, not one index.
  *
- *     PortRules.rules   [deny b] [allow a,http] [allow c] [allow a,b http]      (all remotes)
- *     View(a).rules              [allow a,http]           [allow a,b http]      (what can apply to a)
- *     View(a).index     path "/x" → HTTP rules 0, 4;  RE2 set over the other paths;  no path → 2
+ *     PortRules.rules     [deny b] [allow a,c http] [allow d] [allow http]     (all remotes)
+ *     View(a), View(c) →           [allow a,c http]           [allow http]     (one ApplicableRules)
+ *       its index         path "/x" → HTTP rules 0, 4;  RE2 set over the other paths;  no path → 2
  */
 import type { Identity, ProxyId } from '../model/identity.ts';
-import { type CompiledHttpRule, type CompiledRule, VERDICT_PASS } from './compiled_rule.ts';
+import {
+  type CompiledHttpRule,
+  type CompiledRule,
+  VERDICT_DENY,
+  VERDICT_PASS,
+} from './compiled_rule.ts';
 import { HttpIndex } from './http_index.ts';
 import type { PortRules } from './port_table.ts';
 import type { RegexEngine } from './regex.ts';
 import { passTargets } from './rule_order.ts';
 import type { RemoteView } from './snapshot.ts';
 
-export interface ViewOptions {
+export interface ViewKey {
   readonly proxyId: ProxyId;
   readonly remote: Identity;
-  readonly regexEngine: RegexEngine;
 }
 
 export class View implements RemoteView {
@@ -27,57 +33,73 @@ export class View implements RemoteView {
   readonly proxyId: ProxyId;
   readonly remote: Identity;
   readonly hasHttpRules: boolean;
+  readonly hasL7Rules: boolean;
+  readonly applicable: ApplicableRules;
+
+  constructor(port: PortRules, key: ViewKey, applicable: ApplicableRules) {
+    this.port = port;
+    this.proxyId = key.proxyId;
+    this.remote = key.remote;
+    this.hasHttpRules = port.hasHttpRules;
+    this.hasL7Rules = port.hasHttpRules || port.hasDnsRules;
+    this.applicable = applicable;
+  }
+}
+
+export class ApplicableRules {
   readonly rules: readonly CompiledRule[];
   readonly passTargets: readonly number[];
   readonly hasPasses: boolean;
   readonly hasServerNames: boolean;
-  /** Index of the first rule that settles every request: a deny, or an allow without HTTP rules. */
+  /** Index of the first rule that settles every request: a deny, or an allow without L7 rules. */
   readonly firstUnconditional: number;
   /** HTTP rules of `rules[i]` are numbered from `httpStarts[i]` to before `httpStarts[i + 1]`. */
   readonly httpStarts: readonly number[];
-  /** Index into `rules` of the rule that the HTTP rule of that number stands in. */
-  readonly httpOwners: readonly number[];
   readonly httpRules: readonly CompiledHttpRule[];
   readonly index: HttpIndex;
 
-  constructor(port: PortRules, options: ViewOptions) {
-    this.port = port;
-    this.proxyId = options.proxyId;
-    this.remote = options.remote;
-    this.hasHttpRules = port.hasHttpRules;
-    this.rules = port.rules.filter((rule) => canApply(rule, options));
-    this.passTargets = passTargets(this.rules);
-    this.hasPasses = this.rules.some(({ kind }) => kind === VERDICT_PASS);
-    this.hasServerNames = this.rules.some(({ serverNames }) => serverNames.length > 0);
-    this.firstUnconditional = firstUnconditional(this.rules);
+  constructor(rules: readonly CompiledRule[], engine: RegexEngine) {
+    this.rules = rules;
+    this.passTargets = passTargets(rules);
+    this.hasPasses = rules.some(({ kind }) => kind === VERDICT_PASS);
+    this.hasServerNames = rules.some(({ serverNames }) => serverNames.length > 0);
+    this.firstUnconditional = firstUnconditional(rules);
     const httpStarts: number[] = [];
-    const httpOwners: number[] = [];
     const httpRules: CompiledHttpRule[] = [];
-    this.rules.forEach((rule, owner) => {
+    for (const rule of rules) {
       httpStarts.push(httpRules.length);
-      for (const httpRule of rule.http ?? []) {
-        httpRules.push(httpRule);
-        httpOwners.push(owner);
-      }
-    });
+      for (const httpRule of rule.http ?? []) httpRules.push(httpRule);
+    }
     httpStarts.push(httpRules.length);
     this.httpStarts = httpStarts;
-    this.httpOwners = httpOwners;
     this.httpRules = httpRules;
-    this.index = new HttpIndex(httpRules, options.regexEngine);
+    this.index = new HttpIndex(httpRules, engine);
   }
 }
 
+/** Which of `rules` can apply, as a string of 16 rules a char: equal for equal selections. */
+export function selectionKey(rules: readonly CompiledRule[], key: ViewKey): string {
+  let text = '';
+  for (let from = 0; from < rules.length; from += 16) {
+    let bits = 0;
+    const end = Math.min(from + 16, rules.length);
+    for (let i = from; i < end; i++) {
+      if (canApply(rules[i] as CompiledRule, key)) bits |= 1 << (i - from);
+    }
+    text += String.fromCharCode(bits);
+  }
+  return text;
+}
+
 /** An empty set of remotes selects nobody; no set selects everybody. */
-export function canApply(
-  rule: CompiledRule,
-  options: { readonly proxyId: ProxyId; readonly remote: Identity },
-): boolean {
-  if (rule.proxyId !== 0 && rule.proxyId !== options.proxyId) return false;
-  return rule.remotes === null || rule.remotes.has(options.remote);
+export function canApply(rule: CompiledRule, key: ViewKey): boolean {
+  if (rule.proxyId !== 0 && rule.proxyId !== key.proxyId) return false;
+  return rule.remotes === null || rule.remotes.has(key.remote);
 }
 
 function firstUnconditional(rules: readonly CompiledRule[]): number {
-  const index = rules.findIndex(({ kind, http }) => kind === 0 || http === null);
+  const index = rules.findIndex(
+    ({ kind, http, dns }) => kind === VERDICT_DENY || (http === null && dns === null),
+  );
   return index === -1 ? rules.length : index;
 }

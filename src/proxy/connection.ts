@@ -237,7 +237,7 @@ export class Connection implements RegisteredConnection {
   /** HTTP rules cannot be judged inside of TLS: on a port that has any, nothing passes. */
   #judgeOpaque(): Decision {
     const decision = this.#subject.judgeConnection();
-    if (decision.verdict === 'deny' || !this.#subject.hasHttpRules) return decision;
+    if (decision.verdict === 'deny' || !this.#subject.hasL7Rules) return decision;
     return DENY_NOT_JUDGEABLE;
   }
 

@@ -45,10 +45,10 @@ export class PolicySubject {
     return this.#snapshot.revision;
   }
 
-  /** True when any rule of the port has HTTP rules: then only HTTP can be judged there. */
-  get hasHttpRules(): boolean {
+  /** True when any rule of the port has L7 rules: then only what is parsed can be judged there. */
+  get hasL7Rules(): boolean {
     this.#refresh();
-    return this.#view.hasHttpRules;
+    return this.#view.hasL7Rules;
   }
 
   judgeConnection(): Decision {

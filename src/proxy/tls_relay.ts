@@ -114,7 +114,7 @@ export class TlsRelay implements Relay, UpstreamEvents {
   judgeOpen(): Decision {
     const { subject } = this.#options;
     const decision = subject.judgeConnection();
-    return decision.verdict === 'allow' && subject.hasHttpRules ? DENY_NOT_JUDGEABLE : decision;
+    return decision.verdict === 'allow' && subject.hasL7Rules ? DENY_NOT_JUDGEABLE : decision;
   }
 
   reject(decision: Decision): boolean {

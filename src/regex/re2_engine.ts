@@ -15,6 +15,7 @@ import {
   type RegexResult,
   type RegexSet,
 } from '../policy/regex.ts';
+import { re2Source } from './re2_source.ts';
 
 type RegexLimits = Pick<
   Limits,
@@ -57,9 +58,9 @@ class Re2Engine implements RegexEngine {
     try {
       // Alone: "a)(b" is no pattern although "^(?:a)(b)$" would be one.
       new RE2(source, 'u');
-      // Only repetition makes a program larger than its text; a set of one bounds it, which a
-      // single RE2 does not.
-      if (source.includes('{')) this.#setOf([source], this.#limits.regexMemoryBytesMax);
+      // Only repetition and Unicode classes make a program much larger than its text; a set of one
+      // bounds it, which a single RE2 does not.
+      if (/[{]|\\p/i.test(source)) this.#setOf([source], this.#limits.regexMemoryBytesMax);
       return { kind: 'ok', regex: new SingleRegex(pattern, source) };
     } catch (error) {
       return failed(messageOf(error));
@@ -118,34 +119,6 @@ class Re2Set implements RegexSet {
       return null;
     }
   }
-}
-
-/**
- * The pattern in the part of RE2's syntax that the binding passes on unchanged: `\Q...\E` is written
- * out (an open quote would swallow what is put around the pattern), and the escapes `\u` and `\c`,
- * which the binding would take over from JavaScript, are refused as RE2 refuses them: null.
- */
-function re2Source(pattern: string): string | null {
-  let source = '';
-  for (let i = 0; i < pattern.length; i++) {
-    const char = pattern.charAt(i);
-    if (char !== '\\') {
-      source += char;
-      continue;
-    }
-    const next = pattern.charAt(i + 1);
-    if (next === 'u' || next === 'c') return null;
-    if (next !== 'Q') {
-      source += char + next;
-      i++;
-      continue;
-    }
-    const end = pattern.indexOf('\\E', i + 2);
-    const quoted = pattern.slice(i + 2, end === -1 ? pattern.length : end);
-    source += quoted.replace(/[!-/:-@[-^`{-~]/g, '\\$&');
-    i = end === -1 ? pattern.length : end + 1;
-  }
-  return source;
 }
 
 function failed(message: string): { readonly kind: 'error'; readonly message: string } {

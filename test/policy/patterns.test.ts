@@ -170,20 +170,80 @@ describe('patterns', () => {
     ['[[:alpha:]]+', 'ab', true],
     ['\\x{61}', 'a', true],
     ['/[^/]+/x', '/a/x', true],
+    ['/[(?<x]', '/P', false],
+    ['/[(?<x]', '/<', true],
+    ['[](?<a]', ']', true],
+    ['[](?<a]', 'P', false],
+    ['[^](?<a]', 'P', true],
+    ['[[:alpha:](?<]', '<', true],
+    ['[[:digit:](?<]', 'P', false],
+    ['(?<name>a)[(?]', 'a?', true],
+    ['(?P<name>a)', 'a', true],
+    ['\\pL', 'a', true],
+    ['\\p{L}', 'a', true],
+    ['\\P{L}', 'a', false],
+    ['\\p{^L}', 'a', false],
+    ['\\P{^L}', 'a', true],
+    ['\\p{Latin}\\p{Greek}', 'aa', false],
+    ['[\\p{Greek}a]', 'a', true],
+    ['a\\C', 'a\xff', true],
+    ['\\Q\\E', '', true],
+    ['\\Qa\\Eb\\Qc', 'abc', true],
+    ['\\\\Qa', '\\Qa', true],
   ])('%s on %j: %s', (pattern, subject, expected) => {
     expect(test(pattern, subject)).toBe(expected ? MATCH_YES : MATCH_NO);
   });
 
-  it.each(['a)(b', '(a', '(?=a)', '(a)\\1', 'a{1001}', '\\u0061', '\\cA', 'a\0b', '*'])(
-    '%j is refused',
-    (pattern) => {
-      expect(engine.compile(pattern).kind).toBe('error');
-    },
-  );
+  it.each([
+    'a)(b',
+    '(a',
+    '(?=a)',
+    '(a)\\1',
+    'a{1001}',
+    '\\u0061',
+    '\\cA',
+    'a\0b',
+    '*',
+    '\\p{Letter}',
+    '\\p{Emoji}',
+    '\\p{Script=Greek}',
+    '[\\Qa\\E]',
+    'a\\E',
+    '(?<=a)b',
+    '[[:letters:]]',
+    'a\\',
+  ])('%j is refused', (pattern) => {
+    expect(engine.compile(pattern).kind).toBe('error');
+  });
+
+  it('a class holds exactly the characters that it lists', () => {
+    const chars = fc.constantFrom(...'()?<>P:=!/abQ^]-[&~');
+    fc.assert(
+      fc.property(
+        fc.array(chars, { minLength: 1, maxLength: 8 }),
+        fc.boolean(),
+        (list, isNegated) => {
+          // "]" must be the first; "-" and "^" mean something in places, so they are escaped.
+          const items = list.toSorted((a, b) => Number(b === ']') - Number(a === ']'));
+          const body = items.map((char, i) => {
+            const isPlain = char === ']' ? i === 0 : !'-^['.includes(char);
+            return isPlain ? char : `\\${char}`;
+          });
+          const pattern = `x[${isNegated ? '^' : ''}${body.join('')}]`;
+          for (const char of '()?<>P:=!/abQ^]-[&~\\zE') {
+            const expected = list.includes(char) !== isNegated ? MATCH_YES : MATCH_NO;
+            expect(test(pattern, `x${char}`), `${pattern} on x${char}`).toBe(expected);
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
 
   it('that are too long or too large are refused', () => {
     expect(engine.compile('a'.repeat(DEFAULT_LIMITS.regexBytesMax + 1)).kind).toBe('error');
     expect(engine.compile('((a{100}){10}){10}').kind).toBe('error');
+    expect(engine.compile('\\pL'.repeat(600)).kind).toBe('error');
   });
 
   it('no byte that is not UTF-8 is any character', () => {

@@ -207,7 +207,10 @@ class Log {
 function matches(matcher: HeaderMatcher, log: Log): boolean {
   const found = log.field(matcher.name);
   const { value, isInverted } = matcher;
-  if (value.kind === 'present') return ((found !== null) === value.isPresent) !== isInverted;
+  if (value.kind === 'present') {
+    const isThere = found !== null || matcher.treatMissingAsEmpty;
+    return (isThere === value.isPresent) !== isInverted;
+  }
   if (found === null && !matcher.treatMissingAsEmpty) return false;
   const text = found ?? '';
   switch (value.kind) {

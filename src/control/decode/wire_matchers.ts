@@ -65,7 +65,10 @@ export function decodeWireMatcher(context: DocumentContext, field: Field): Heade
   };
 }
 
-/** No specifier = presence; an exact_match of "" accepts any present value (header_utility.cc). */
+/**
+ * No specifier = presence; an exact_match of "" accepts any present value (header_utility.cc), which
+ * is no presence match: inverted it accepts nothing, a missing field included.
+ */
 function decodeValue(
   context: DocumentContext,
   specifier: (typeof SPECIFIERS)[number] | null,
@@ -80,7 +83,7 @@ function decodeValue(
       return { kind: 'present', isPresent: reader.boolean(field) !== false };
     case 'exact_match':
       return text() === ''
-        ? { kind: 'present', isPresent: true }
+        ? { kind: 'prefix', text: '', ignoreCase: false }
         : { kind: 'exact', text: text(), ignoreCase: false };
     case 'prefix_match':
       return { kind: 'prefix', text: text(), ignoreCase: false };

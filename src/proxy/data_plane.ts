@@ -79,8 +79,13 @@ export class DataPlane {
     this.#registry.stop();
   }
 
+  /** When it cannot be told (no file descriptor is left to ask with), the process is at a bound, too. */
   #sampleMemory(): void {
-    const bytes = process.memoryUsage.rss();
-    this.#shared.isOverloaded = bytes >= this.#options.limits.memoryBytesMax;
+    try {
+      const bytes = process.memoryUsage.rss();
+      this.#shared.isOverloaded = bytes >= this.#options.limits.memoryBytesMax;
+    } catch {
+      this.#shared.isOverloaded = true;
+    }
   }
 }

@@ -55,7 +55,8 @@ function printRule(rule: CompiledRule): string[] {
   const lines = [`      ${parts.join(', ')}  [${rule.ref.policy} ${rule.ref.rule}]`];
   if (rule.http !== null) lines.push(...rule.http.map(printHttpRule));
   for (const { source } of rule.dns ?? []) {
-    lines.push(`        dns ${source.matchName ?? source.matchPattern ?? ''}`);
+    const names = [source.matchName, source.matchPattern].filter((name) => name !== null);
+    lines.push(`        dns ${names.join(' or ')}`);
   }
   return lines;
 }
@@ -64,7 +65,10 @@ function printHttpRule(rule: CompiledHttpRule): string {
   const matchers = rule.path === null ? rule.others : [rule.path, ...rule.others];
   const parts = matchers.map(({ source }) => printMatcher(source));
   for (const { source } of rule.headerMatches) {
-    const value = source.secret === null ? JSON.stringify(source.value) : `secret ${source.secret}`;
+    // What stands in for a secret may be one itself.
+    const fallback = source.value === '' ? '' : ' or its own value';
+    const value =
+      source.secret === null ? JSON.stringify(source.value) : `secret ${source.secret}${fallback}`;
     parts.push(
       `${source.name} ${value} match:${source.matchAction} mismatch:${source.mismatchAction}`,
     );
@@ -72,19 +76,23 @@ function printHttpRule(rule: CompiledHttpRule): string {
   return `        http ${parts.length === 0 ? 'any request' : parts.join(', ')}`;
 }
 
-function printMatcher({ name, value, isInverted }: HeaderMatcher): string {
-  const not = isInverted ? 'not ' : '';
+function printMatcher(matcher: HeaderMatcher): string {
+  const missing = matcher.treatMissingAsEmpty ? ' (missing is empty)' : '';
+  return `${matcher.isInverted ? 'not ' : ''}${printCondition(matcher)}${missing}`;
+}
+
+function printCondition({ name, value }: HeaderMatcher): string {
   switch (value.kind) {
     case 'present':
-      return `${not}${name} ${value.isPresent ? 'present' : 'absent'}`;
+      return `${name} ${value.isPresent ? 'present' : 'absent'}`;
     case 'regex':
-      return `${not}${name} ~ ${value.pattern}`;
+      return `${name} ~ ${value.pattern}`;
     case 'range':
-      return `${not}${name} in [${value.start}, ${value.end})`;
+      return `${name} in [${value.start}, ${value.end})`;
     case 'never':
       return `${name} never`;
     default:
-      return `${not}${name} ${value.kind}${value.ignoreCase ? ' (any case)' : ''} ${JSON.stringify(value.text)}`;
+      return `${name} ${value.kind}${value.ignoreCase ? ' (any case)' : ''} ${JSON.stringify(value.text)}`;
   }
 }
 

@@ -51,7 +51,9 @@ export interface CompiledHttpRule {
   readonly ref: RuleRef;
   /** The condition on the path that `HttpIndex` finds the rule by; null when it has none. */
   readonly path: CompiledMatcher | null;
-  /** The conditions beside it. All must match; none of either = any request. */
+  /** One of `others`, on the host, that `HttpIndex` can find the rule by; null when none can. */
+  readonly host: CompiledMatcher | null;
+  /** The conditions beside the path. All must match; none of either = any request. */
   readonly others: readonly CompiledMatcher[];
   readonly headerMatches: readonly CompiledHeaderMatch[];
   readonly allow: AllowDecision;

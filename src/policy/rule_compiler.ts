@@ -111,10 +111,11 @@ export class RuleCompiler {
     }
     const ref = this.#refOf(rule.origin);
     const matchers = rule.matchers.map((matcher) => this.#compileMatcher(matcher, rule.origin));
-    const path = matchers.find(isIndexed) ?? null;
+    const path = matchers.find((matcher) => isIndexed(matcher, ':path')) ?? null;
     return {
       ref,
       path,
+      host: matchers.find((matcher) => isIndexed(matcher, ':authority')) ?? null,
       others: matchers.filter((matcher) => matcher !== path),
       headerMatches: rule.headerMatches.map((match) => compileHeaderMatch(match, this.#secrets)),
       allow: allowDecision('http', ref),
@@ -179,7 +180,7 @@ export class RuleCompiler {
   }
 }
 
-/** A plain text or a pattern that the path must match. */
-function isIndexed({ source, regex, literal }: CompiledMatcher): boolean {
-  return source.name === ':path' && !source.isInverted && (regex !== null || literal !== null);
+/** A plain text or a pattern that the field must match. */
+function isIndexed({ source, regex, literal }: CompiledMatcher, name: string): boolean {
+  return source.name === name && !source.isInverted && (regex !== null || literal !== null);
 }

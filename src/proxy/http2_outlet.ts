@@ -81,6 +81,15 @@ export class Http2Outlet {
     for (const upstream of this.#upstreams) upstream.link.socket.resume();
   }
 
+  /** An upstream does not read what it is sent. */
+  get isCongested(): boolean {
+    for (const { link, connection } of this.#upstreams) {
+      if (link.isConnected && (link.socket.writableNeedDrain || connection.isCongested))
+        return true;
+    }
+    return false;
+  }
+
   expire(nowMs: number): void {
     for (const upstream of [...this.#upstreams]) upstream.expire(nowMs);
   }

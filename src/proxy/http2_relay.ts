@@ -30,11 +30,12 @@ import { FAULTS, type Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
 import { DRY_RUN_PERMIT } from '../policy/permit.ts';
 import type { Relay } from './connection.ts';
-import { deadlineAfter } from './deadlines.ts';
+import { NO_DEADLINE } from './deadlines.ts';
 import type { RelayContext } from './http1_relay.ts';
 import { Http2Exchange } from './http2_exchange.ts';
 import { Http2Outlet } from './http2_outlet.ts';
-import type { Http2Upstream, Http2UpstreamEvents } from './http2_upstream.ts';
+import { connectionTimeout, exchangeTimeout } from './http2_timeouts.ts';
+import { type Http2Upstream, type Http2UpstreamEvents, writeFrames } from './http2_upstream.ts';
 import { denialReply, faultReply, type LocalReply } from './local_reply.ts';
 import { RequestLife } from './request_life.ts';
 
@@ -45,8 +46,11 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   readonly #context: RelayContext;
   readonly #connection: Http2Connection<Http2Exchange>;
   readonly #outlet: Http2Outlet;
+  readonly #onWritten = (): void => this.#connection.written();
   readonly #startedMs: number;
   #lastMoveMs: number;
+  /** Since when a head is unfinished, however many pieces of it came: `NO_DEADLINE` when none is. */
+  #headSinceMs = NO_DEADLINE;
   #isDraining = false;
   #isOver = false;
 
@@ -80,18 +84,24 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     while (!this.#isOver) {
       const event = connection.next();
       if (event === NEED_MORE) break;
+      this.#headSinceMs = NO_DEADLINE;
       if (event === FAULT) {
         this.#fail(connection.facts.fault);
         return;
       }
       this.#take(event, connection.facts);
     }
+    if (!connection.isInHead) this.#headSinceMs = NO_DEADLINE;
+    else if (this.#headSinceMs === NO_DEADLINE) this.#headSinceMs = this.#lastMoveMs;
     this.onTurnEnd();
   }
 
   onDownstreamDrain(): void {
-    this.#connection.flushed();
     this.#outlet.resume();
+  }
+
+  onUpstreamDrain(): void {
+    if (!this.#outlet.isCongested) this.#context.downstream.resume();
   }
 
   onDownstreamEnd(): void {
@@ -129,7 +139,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     exchange.lastMoveMs = this.#lastMoveMs;
     if (event === DATA) this.#onRequestData(exchange, facts);
     else if (event === TRAILERS) this.#onRequestTrailers(exchange, facts);
-    else if (event === SENT) this.#onResponseSent(exchange, facts.byteCount);
+    else if (event === SENT) this.#creditUpstream(exchange, facts.byteCount);
     else if (event === RESET) this.#cancel(exchange, 'downstream-reset', facts.errorCode);
     else if (event === STREAM_ERROR) {
       this.#cancel(exchange, 'http2-error', ERROR_CODES.CANCEL);
@@ -245,7 +255,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     exchange.life.responseSource = 'upstream';
     if (!facts.isEndStream) return;
     if (exchange.head.isGrpc) exchange.life.grpcStatus = grpcStatusIn(facts.fields);
-    this.#complete(exchange);
+    exchange.life.finish(null);
   }
 
   onResponseData(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
@@ -253,18 +263,15 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     this.#moved(exchange);
     exchange.life.bytesOut += end - start;
     const left = this.#connection.sendData(exchange.downstream, bytes, { start, end, isEndStream });
-    const upstream = exchange.upstream;
-    if (upstream !== null) {
-      exchange.link?.connection.credit(upstream, exchange.downstream.isClosed ? end - start : left);
-    }
-    if (isEndStream) this.#complete(exchange);
+    this.#creditUpstream(exchange, exchange.downstream.isClosed ? end - start : left);
+    if (isEndStream) exchange.life.finish(null);
   }
 
   onResponseTrailers(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
     this.#moved(exchange);
     if (exchange.head.isGrpc) exchange.life.grpcStatus = grpcStatusIn(facts.fields);
     this.#connection.relayHeaders(exchange.downstream, facts);
-    this.#complete(exchange);
+    exchange.life.finish(null);
   }
 
   /** Passed on as it is: REFUSED_STREAM, CANCEL and NO_ERROR mean something to the client. */
@@ -304,17 +311,13 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     for (const exchange of this.#outlet.lost(upstream)) this.#giveUp(exchange, fault);
   }
 
-  #onResponseSent(exchange: Http2Exchange, byteCount: number): void {
+  #creditUpstream(exchange: Http2Exchange, byteCount: number): void {
     if (exchange.upstream !== null) {
       exchange.link?.connection.credit(exchange.upstream, byteCount);
     }
   }
 
   // --- endings of one exchange
-
-  #complete(exchange: Http2Exchange): void {
-    exchange.life.finish(null);
-  }
 
   /** The client ended it: the upstream stream goes, too. */
   #cancel(exchange: Http2Exchange, fault: Fault, errorCode: number): void {
@@ -416,52 +419,41 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   /** A client that does not read stops the upstreams, not only the windows. */
   #flush(): void {
     const { downstream } = this.#context;
-    const buffers = this.#connection.take();
-    if (buffers.length > 0) {
-      downstream.cork();
-      for (const buffer of buffers) downstream.write(buffer);
-      downstream.uncork();
-    }
-    if (downstream.writableLength === 0) this.#connection.flushed();
-    else if (downstream.writableNeedDrain) this.#outlet.pause();
+    writeFrames(downstream, this.#connection.take(), this.#onWritten);
+    if (downstream.writableNeedDrain || this.#connection.isCongested) this.#outlet.pause();
+    // The other way round: an upstream that does not read stops the client.
+    if (this.#outlet.isCongested) downstream.pause();
   }
 
   // --- from the registry
 
   expire(nowMs: number): void {
     if (this.#isOver) return;
-    const { limits } = this.#context.shared.options;
     const connection = this.#connection;
+    const timeout = connectionTimeout(connection, this.#context.shared.options.limits, {
+      nowMs,
+      startedMs: this.#startedMs,
+      lastMoveMs: this.#lastMoveMs,
+      headSinceMs: this.#headSinceMs,
+    });
     this.#outlet.expire(nowMs);
-    if (connection.isInHead && nowMs >= this.#lastMoveMs + limits.headTimeoutMs) {
-      connection.goAway(ERROR_CODES.PROTOCOL_ERROR, 'a head did not come in time');
-      this.#fail('head-timeout');
+    if (timeout === null) {
+      this.#expireStreams(nowMs);
+      this.onTurnEnd();
       return;
     }
-    if (!connection.isGreeted && nowMs >= this.#startedMs + limits.h2SettingsTimeoutMs) {
-      connection.goAway(ERROR_CODES.SETTINGS_TIMEOUT, 'no SETTINGS');
-      this.#fail('head-timeout');
-      return;
-    }
-    if (connection.streamCount === 0 && nowMs >= this.#lastMoveMs + limits.idleTimeoutMs) {
-      connection.goAway(ERROR_CODES.NO_ERROR, 'idle');
-      this.#flush();
-      this.#close('timeout', 'linger');
-      return;
-    }
-    this.#expireStreams(nowMs);
-    this.onTurnEnd();
+    connection.goAway(timeout.errorCode, timeout.detail);
+    this.#flush();
+    if (timeout.fault === null) this.#close('timeout', 'linger');
+    else this.#fail(timeout.fault);
   }
 
   #expireStreams(nowMs: number): void {
     const { limits } = this.#context.shared.options;
     for (const stream of [...this.#connection.streams()]) {
       const exchange = stream.context;
-      if (exchange === null || exchange.life.isFinished) continue;
-      const isTooLong = nowMs >= deadlineAfter(exchange.life.startedMs, limits.requestTimeoutMs);
-      const isIdle = nowMs >= deadlineAfter(exchange.lastMoveMs, limits.streamIdleTimeoutMs);
-      if (isTooLong) this.#giveUp(exchange, 'request-timeout');
-      else if (isIdle) this.#giveUp(exchange, 'stream-idle-timeout');
+      const fault = exchange === null ? null : exchangeTimeout(exchange, limits, nowMs);
+      if (exchange !== null && fault !== null) this.#giveUp(exchange, fault);
     }
   }
 

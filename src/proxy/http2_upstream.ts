@@ -4,6 +4,7 @@
  * The upstream half of the HTTP/2 relay: one connection, its streams numbered as downstream numbers
  * them. Tells its owner what happens on each stream; knows nothing of policy.
  */
+import type { Socket } from 'node:net';
 import { Http2Connection } from '../codec/http2/connection.ts';
 import {
   DATA,
@@ -43,6 +44,8 @@ export interface Http2UpstreamEvents {
   onGoAway(upstream: Http2Upstream, lastStreamId: number): void;
   /** The connection is gone; told once. */
   onLost(upstream: Http2Upstream, fault: Fault): void;
+  /** The upstream reads again. */
+  onUpstreamDrain(): void;
   /** A bug of ours, met while something was told. */
   onUpstreamError(error: unknown): void;
   /** After everything that one read brought: write what there is to write. */
@@ -62,6 +65,7 @@ export class Http2Upstream {
   readonly connection: Http2Connection<Http2Exchange>;
   readonly link: UpstreamLink;
   readonly #options: Http2UpstreamOptions;
+  readonly #onWritten = (): void => this.connection.written();
   /** After GOAWAY it takes no new streams. */
   isLeaving = false;
   #isGone = false;
@@ -79,7 +83,7 @@ export class Http2Upstream {
       events: {
         onUpstreamConnected: () => this.#countConnect('connected'),
         onUpstreamData: (chunk) => this.#receive(chunk),
-        onUpstreamDrain: () => this.connection.flushed(),
+        onUpstreamDrain: () => options.events.onUpstreamDrain(),
         onUpstreamEnd: () => this.#lose('upstream-closed'),
         onUpstreamFailed: () => this.#onFailed(),
         onUpstreamError: (error) => options.events.onUpstreamError(error),
@@ -107,14 +111,7 @@ export class Http2Upstream {
   /** One write for all frames of a turn. */
   flush(): void {
     if (this.#isGone) return;
-    const { socket } = this.link;
-    const buffers = this.connection.take();
-    if (buffers.length > 0) {
-      socket.cork();
-      for (const buffer of buffers) socket.write(buffer);
-      socket.uncork();
-    }
-    if (socket.writableLength === 0) this.connection.flushed();
+    writeFrames(this.link.socket, this.connection.take(), this.#onWritten);
   }
 
   close(): void {
@@ -209,4 +206,18 @@ export class Http2Upstream {
       platform.clock.nowMs() - this.link.startedMs,
     );
   }
+}
+
+/** One write for all frames; `onWritten` when they have left, so that what a peer leaves unread counts. */
+export function writeFrames(
+  socket: Socket,
+  buffers: readonly Buffer[],
+  onWritten: () => void,
+): void {
+  const last = buffers.length - 1;
+  if (last < 0) return;
+  socket.cork();
+  for (let i = 0; i < last; i++) socket.write(buffers[i] as Buffer);
+  socket.write(buffers[last] as Buffer, onWritten);
+  socket.uncork();
 }

@@ -1,22 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeGrpcMessage, encodeGrpcMessage } from '../../../src/codec/grpc/message.ts';
-import { grpcMethodOf } from '../../../src/codec/grpc/method.ts';
 import { grpcStatusIn, grpcStatusOf, parseGrpcStatus } from '../../../src/codec/grpc/status.ts';
 import { trailersOnlyFields } from '../../../src/codec/grpc/trailers_only.ts';
 import { isFieldValue } from '../../../src/codec/http1/syntax.ts';
-
-describe('grpcMethodOf', () => {
-  it.each([
-    ['/pkg.Service/Method', 'pkg.Service', 'Method'],
-    ['/S/m?x=y/z', 'S', 'm'],
-  ])('%s', (path, service, method) => expect(grpcMethodOf(path)).toEqual({ service, method }));
-
-  it.each(['', '/', '/a', '//b', '/a/', '/a/b/c', 'a/b', '/a?b/c', '*'])(
-    '%s is no method',
-    (path) => expect(grpcMethodOf(path)).toBeNull(),
-  );
-});
 
 describe('grpcStatusOf', () => {
   it.each([

@@ -1,0 +1,62 @@
+/** Which time-out of the HTTP/2 relay has run out: of the connection as a whole, and of one exchange. */
+import type { Http2Connection } from '../codec/http2/connection.ts';
+import { ERROR_CODES } from '../codec/http2/frame.ts';
+import type { Fault } from '../model/fault.ts';
+import type { Limits } from '../model/limits.ts';
+import { deadlineAfter } from './deadlines.ts';
+import type { Http2Exchange } from './http2_exchange.ts';
+
+export interface ConnectionTimeout {
+  /** Null: it was idle, which is nobody's fault. */
+  readonly fault: Fault | null;
+  readonly errorCode: number;
+  readonly detail: string;
+}
+
+const HEAD_TIMEOUT: ConnectionTimeout = {
+  fault: 'head-timeout',
+  errorCode: ERROR_CODES.PROTOCOL_ERROR,
+  detail: 'a head did not come in time',
+};
+const SETTINGS_TIMEOUT: ConnectionTimeout = {
+  fault: 'head-timeout',
+  errorCode: ERROR_CODES.SETTINGS_TIMEOUT,
+  detail: 'no SETTINGS',
+};
+const IDLE: ConnectionTimeout = {
+  fault: null,
+  errorCode: ERROR_CODES.NO_ERROR,
+  detail: 'idle',
+};
+
+export interface ConnectionTimes {
+  readonly nowMs: number;
+  readonly startedMs: number;
+  readonly lastMoveMs: number;
+  /** Counted from the first piece of a head: pieces that drip in do not put it off. */
+  readonly headSinceMs: number;
+}
+
+export function connectionTimeout(
+  connection: Http2Connection<Http2Exchange>,
+  limits: Limits,
+  { nowMs, startedMs, lastMoveMs, headSinceMs }: ConnectionTimes,
+): ConnectionTimeout | null {
+  if (nowMs >= deadlineAfter(headSinceMs, limits.headTimeoutMs)) return HEAD_TIMEOUT;
+  if (!connection.isGreeted && nowMs - startedMs >= limits.h2SettingsTimeoutMs) {
+    return SETTINGS_TIMEOUT;
+  }
+  const isIdle = nowMs >= deadlineAfter(lastMoveMs, limits.idleTimeoutMs);
+  return connection.streamCount === 0 && isIdle ? IDLE : null;
+}
+
+export function exchangeTimeout(
+  { life, lastMoveMs }: Http2Exchange,
+  limits: Limits,
+  nowMs: number,
+): Fault | null {
+  if (life.isFinished) return null;
+  if (nowMs >= deadlineAfter(life.startedMs, limits.requestTimeoutMs)) return 'request-timeout';
+  const isIdle = nowMs >= deadlineAfter(lastMoveMs, limits.streamIdleTimeoutMs);
+  return isIdle ? 'stream-idle-timeout' : null;
+}

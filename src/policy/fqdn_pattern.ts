@@ -5,6 +5,7 @@
  * one label; only stars is any name, the root included.
  */
 import { matchLabelPattern, parseLabelPattern } from './label_pattern.ts';
+import { asciiLower } from './value_match.ts';
 
 const NAME_MAX = 255;
 
@@ -36,6 +37,6 @@ export function matchFqdnPattern(pattern: string, name: string): boolean {
 }
 
 function canonical(name: string): string {
-  const lower = name.toLowerCase();
+  const lower = asciiLower(name);
   return lower.endsWith('.') ? lower : `${lower}.`;
 }

@@ -9,6 +9,7 @@ import {
   matchLabelPattern,
   parseLabelPattern,
 } from './label_pattern.ts';
+import { asciiLower } from './value_match.ts';
 
 export interface SniPattern {
   readonly text: string;
@@ -19,14 +20,14 @@ const LABEL = /^(\*{1,2}|\*?[-a-z0-9_]+(\*[-a-z0-9_]+)*\*?)$/;
 
 /** npds.proto's validity pattern. Null = "SniPattern: Unsupported match pattern". */
 export function parseSniPattern(text: string): SniPattern | null {
-  const lower = text.toLowerCase();
+  const lower = asciiLower(text);
   if (!lower.split('.').every((label) => LABEL.test(label))) return null;
-  if (!lower.includes('*')) return { text, matches: (name) => name.toLowerCase() === lower };
+  if (!lower.includes('*')) return { text, matches: (name) => asciiLower(name) === lower };
   if (lower === '*') return { text, matches: isAnyName };
   const pattern: LabelPattern = parseLabelPattern(lower);
-  return { text, matches: (name) => name !== '' && matchLabelPattern(pattern, name.toLowerCase()) };
+  return { text, matches: (name) => name !== '' && matchLabelPattern(pattern, asciiLower(name)) };
 }
 
 function isAnyName(serverName: string): boolean {
-  return serverName.toLowerCase().split('.').every(isName);
+  return asciiLower(serverName).split('.').every(isName);
 }

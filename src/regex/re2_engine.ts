@@ -29,6 +29,8 @@ export function createRe2Engine(limits: RegexLimits): RegexEngine {
 class Re2Engine implements RegexEngine {
   readonly #limits: RegexLimits;
   readonly #compiled = new Map<string, RegexResult<Regex>>();
+  /** Sets that a snapshot still holds, by their patterns. */
+  readonly #sets = new Map<string, WeakRef<RegexSet>>();
 
   constructor(limits: RegexLimits) {
     this.#limits = limits;
@@ -67,7 +69,32 @@ class Re2Engine implements RegexEngine {
     }
   }
 
+  /** A set that is still in use is given again: a reload builds only the sets that changed. */
   compileSet(patterns: readonly string[]): RegexResult<RegexSet> {
+    const key = patterns.join('\0');
+    const known = this.#sets.get(key)?.deref();
+    if (known !== undefined) return { kind: 'ok', regex: known };
+    const result = this.#compileSet(patterns);
+    if (result.kind === 'ok') {
+      this.#forgetUnusedSets();
+      this.#sets.set(key, new WeakRef(result.regex));
+    }
+    return result;
+  }
+
+  /** Looks at two of the oldest for each new one, so that the unused ones never gather. */
+  #forgetUnusedSets(): void {
+    let count = 2;
+    for (const [key, reference] of this.#sets) {
+      if (count-- === 0) break;
+      this.#sets.delete(key);
+      // One that is in use goes to the young end, unless there are too many to keep them all.
+      const isKept = this.#sets.size < this.#limits.regexCacheCountMax;
+      if (reference.deref() !== undefined && isKept) this.#sets.set(key, reference);
+    }
+  }
+
+  #compileSet(patterns: readonly string[]): RegexResult<RegexSet> {
     try {
       const sources = patterns.map((pattern) => re2Source(pattern) ?? '');
       const set = this.#setOf(sources, this.#limits.regexSetMemoryBytesMax);

@@ -34,6 +34,12 @@ describe('server name patterns', () => {
     ['a.**', 'a.b.c', true],
     ['**.a.**', 'x.a.y.z', true],
     ['**', 'a', true],
+    ['k.test', '\u212a.test', false],
+    ['*.test', '\u212a.test', false],
+    ['*', '\u212a', false],
+    ['*', 'a..b', false],
+    ['*', 'a.', false],
+    ['a*', 'a', true],
   ];
   it.each(cases)('%s and %s: %s', (pattern, name, expected) => {
     expect(parseSniPattern(pattern)?.matches(name)).toBe(expected);
@@ -95,6 +101,8 @@ describe('FQDN patterns', () => {
   it('names are compared without case and with a trailing dot', () => {
     expect(matchFqdnName('a.test', 'A.TEST.')).toBe(true);
     expect(matchFqdnName('a.test', 'b.a.test')).toBe(false);
+    expect(matchFqdnName('k.test', '\u212a.test')).toBe(false);
+    expect(matchFqdnPattern('*.test', '\u212a.test')).toBe(false);
   });
 
   it('what holds other characters is none', () => {
@@ -250,6 +258,30 @@ describe('patterns', () => {
     const compiled = engine.compile('/.*');
     if (compiled.kind === 'error') throw new Error(compiled.message);
     expect(compiled.regex.test(Buffer.from([0x2f, 0xff]))).toBe(MATCH_NO);
+  });
+
+  it('a set that is in use is not built again', () => {
+    const patterns = ['/a', '/b.*'];
+    const first = engine.compileSet(patterns);
+    const second = engine.compileSet([...patterns]);
+    const other = engine.compileSet(patterns.toReversed());
+    if (first.kind === 'error' || second.kind === 'error' || other.kind === 'error') {
+      throw new Error('the sets compile');
+    }
+    expect(second.regex).toBe(first.regex);
+    expect(other.regex).not.toBe(first.regex);
+    expect(other.regex.match(Buffer.from('/a'))).toEqual([1]);
+  });
+
+  it('sets that are kept are bounded, and right when they are not', () => {
+    const small = createRe2Engine({ ...DEFAULT_LIMITS, regexCacheCountMax: 3 });
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 20; i++) {
+        const made = small.compileSet([`/${i}`, '/x.*']);
+        if (made.kind === 'error') throw new Error(made.message);
+        expect(made.regex.match(Buffer.from(`/${i}`))).toEqual([0]);
+      }
+    }
   });
 
   it('a set says which patterns match, each over the whole subject', () => {

@@ -60,6 +60,12 @@ export const LIMITS = {
     1 * MIB,
     'bytes of later requests held while one is in flight; then the client is paused',
   ),
+  readMemoryBytesMax: spec(
+    8 * MIB,
+    1 * MIB,
+    1024 * MIB,
+    'bytes read from sockets after which the memory of reads that are over is taken back',
+  ),
   earlyTunnelBytesMax: spec(
     16 * KIB,
     0,

@@ -1,7 +1,11 @@
-/** The platform that a running proxy has: Node's clocks and timers. */
+/** The platform that a running proxy has: Node's clocks and timers, and its garbage collector if it is exposed. */
 import type { Platform } from './platform.ts';
 
+/** With `--expose-gc` only, as a worker process is started. */
+const collect = globalThis.gc;
+
 const PLATFORM: Platform = {
+  ...(collect === undefined ? {} : { memory: { releaseYoung: () => collect({ type: 'minor' }) } }),
   clock: {
     nowMs: () => performance.now(),
     wallMs: () => Date.now(),

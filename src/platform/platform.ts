@@ -5,6 +5,13 @@
 export interface Platform {
   readonly clock: Clock;
   readonly timers: Timers;
+  /** Absent where the runtime was not started in a way that allows it. */
+  readonly memory?: Memory;
+}
+
+export interface Memory {
+  /** Takes back what was used for a short time only. Takes about a millisecond. */
+  releaseYoung(): void;
 }
 
 export interface Clock {

@@ -119,6 +119,7 @@ export class Connection implements RegisteredConnection {
       } catch (error) {
         this.#onInternalError(error);
       }
+      this.#context.shared.readMemory.used(chunk.length);
     });
     socket.on('drain', () => this.#guard(() => this.#relay?.onDownstreamDrain()));
     socket.on('finish', () => this.#guard(() => this.#onFlushed()));

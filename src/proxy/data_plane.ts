@@ -6,6 +6,7 @@
 import type { BoundListener } from './listener.ts';
 import { Listener } from './listener.ts';
 import type { DataPlaneOptions } from './options.ts';
+import { ReadMemory } from './read_memory.ts';
 import { Registry } from './registry.ts';
 import type { Shared } from './shared.ts';
 
@@ -19,7 +20,9 @@ export class DataPlane {
   constructor(options: DataPlaneOptions) {
     const { platform, limits } = options;
     this.#options = options;
-    this.#shared = { options, isDraining: false, isOverloaded: false };
+    const release = platform.memory?.releaseYoung ?? null;
+    const readMemory = new ReadMemory(limits.readMemoryBytesMax, release);
+    this.#shared = { options, readMemory, isDraining: false, isOverloaded: false };
     this.#registry = new Registry({
       timers: platform.timers,
       nowMs: () => platform.clock.nowMs(),

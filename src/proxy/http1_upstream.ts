@@ -218,6 +218,7 @@ export class Http1Upstream implements UpstreamEvents {
       events: this,
       nowMs: clock.nowMs(),
       bufferBytesMax,
+      readMemory: shared.readMemory,
     });
   }
 

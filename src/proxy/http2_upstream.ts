@@ -90,6 +90,7 @@ export class Http2Upstream {
       },
       nowMs: options.nowMs,
       bufferBytesMax: limits.bufferBytesMax,
+      readMemory: options.shared.readMemory,
     });
     this.flush();
   }

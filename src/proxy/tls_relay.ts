@@ -41,6 +41,7 @@ export class TlsRelay implements Relay, UpstreamEvents {
       events: this,
       nowMs: this.#lastMoveMs,
       bufferBytesMax: options.shared.options.limits.bufferBytesMax,
+      readMemory: options.shared.readMemory,
     });
     this.#tunnel = new Tunnel(options.downstream, this.#upstream.socket, {
       onBytes: (fromDownstream, fromUpstream) => {

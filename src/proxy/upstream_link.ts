@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import type { SocketAddress } from '../model/address.ts';
 import type { Permit } from '../model/decision.ts';
 import { connect } from '../upstream/connect.ts';
+import type { ReadMemory } from './read_memory.ts';
 
 export interface UpstreamEvents {
   onUpstreamConnected(): void;
@@ -34,9 +35,10 @@ export class UpstreamLink {
       readonly events: UpstreamEvents;
       readonly nowMs: number;
       readonly bufferBytesMax: number;
+      readonly readMemory: ReadMemory;
     },
   ) {
-    const { events } = options;
+    const { events, readMemory } = options;
     this.startedMs = options.nowMs;
     this.socket = connect(permit, target, options);
     // An exception at this edge ends this connection, not the process.
@@ -52,7 +54,10 @@ export class UpstreamLink {
       this.isConnected = true;
       tell(() => events.onUpstreamConnected());
     });
-    this.socket.on('data', (chunk: Buffer) => tell(() => events.onUpstreamData(chunk)));
+    this.socket.on('data', (chunk: Buffer) => {
+      tell(() => events.onUpstreamData(chunk));
+      readMemory.used(chunk.length);
+    });
     this.socket.on('drain', () => tell(() => events.onUpstreamDrain()));
     this.socket.on('end', () => tell(() => events.onUpstreamEnd()));
     // 'close' follows every error; acting on it alone tells the failure once.

@@ -1,6 +1,7 @@
 /** The end of an upstream connection, whatever state it is in. */
 import { describe, expect, it } from 'vitest';
 import { ALLOW_PERMIT } from '../../src/policy/permit.ts';
+import { ReadMemory } from '../../src/proxy/read_memory.ts';
 import { UpstreamLink } from '../../src/proxy/upstream_link.ts';
 import { address } from '../support/plane_rig.ts';
 import { RawOrigin } from '../support/raw_origin.ts';
@@ -61,6 +62,7 @@ function open(port: number, told: unknown[], onData: () => void = () => {}): Ups
   return new UpstreamLink(ALLOW_PERMIT, address(`127.0.0.1:${port}`), {
     nowMs: 0,
     bufferBytesMax: 65_536,
+    readMemory: new ReadMemory(65_536, null),
     events: {
       onUpstreamConnected: () => told.push('connected'),
       onUpstreamData: onData,

@@ -24,7 +24,8 @@ export class Http2Outlet {
   readonly #upstreams = new Set<Http2Upstream>();
   /** Null until the first stream is allowed, and after it was lost or is leaving. */
   #current: Http2Upstream | null = null;
-  #waiting: Http2Exchange[] = [];
+  readonly #waiting: Http2Exchange[] = [];
+  #isPaused = false;
 
   constructor(options: Http2OutletOptions) {
     this.#options = options;
@@ -50,43 +51,52 @@ export class Http2Outlet {
     }
   }
 
-  /** Takes no new streams any more. */
-  leave(upstream: Http2Upstream): void {
-    if (this.#current === upstream) this.#current = null;
+  /** It is over before it was opened: what was held of it is let go at once. */
+  withdraw(exchange: Http2Exchange): void {
+    const at = this.#waiting.indexOf(exchange);
+    if (at >= 0) this.#waiting.splice(at, 1);
   }
 
   /**
-   * It is gone. Gives the exchanges that waited for it when it never took a stream: they would wait
-   * for the same again. Others go to a fresh connection.
+   * Takes no new streams any more. Gives the exchanges that waited for it when it never took a stream:
+   * they would wait for the same again. Others go to a fresh connection.
    */
+  leave(upstream: Http2Upstream): readonly Http2Exchange[] {
+    if (this.#current !== upstream) return [];
+    this.#current = null;
+    return upstream.connection.lastStreamId === 0 ? this.#waiting.splice(0) : [];
+  }
+
+  /** It is gone; gives what `leave` gives. */
   lost(upstream: Http2Upstream): readonly Http2Exchange[] {
-    const isHopeless = this.#current === upstream && upstream.connection.lastStreamId === 0;
-    this.#forget(upstream);
-    return isHopeless ? this.#waiting.splice(0) : [];
+    upstream.close();
+    this.#upstreams.delete(upstream);
+    return this.leave(upstream);
   }
 
   flush(): void {
     for (const upstream of this.#upstreams) {
       upstream.flush();
-      if (upstream.isLeaving && upstream.streamCount === 0) this.#forget(upstream);
+      if (upstream.isLeaving && upstream.streamCount === 0) this.lost(upstream);
     }
   }
 
-  /** The client does not read: not only windows, the sockets stop, too. */
-  pause(): void {
-    for (const upstream of this.#upstreams) upstream.link.socket.pause();
+  get isPaused(): boolean {
+    return this.#isPaused;
   }
 
-  resume(): void {
-    for (const upstream of this.#upstreams) upstream.link.socket.resume();
+  /** Nothing is read from the upstreams while the client does not read. */
+  setPaused(isPaused: boolean): void {
+    if (isPaused === this.#isPaused) return;
+    this.#isPaused = isPaused;
+    for (const { link } of this.#upstreams) {
+      if (isPaused) link.socket.pause();
+      else link.socket.resume();
+    }
   }
 
-  /** An upstream does not read what it is sent. */
   get isCongested(): boolean {
-    for (const { link, connection } of this.#upstreams) {
-      if (link.isConnected && (link.socket.writableNeedDrain || connection.isCongested))
-        return true;
-    }
+    for (const upstream of this.#upstreams) if (upstream.isCongested) return true;
     return false;
   }
 
@@ -98,7 +108,7 @@ export class Http2Outlet {
     for (const upstream of this.#upstreams) upstream.close();
     this.#upstreams.clear();
     this.#current = null;
-    this.#waiting = [];
+    this.#waiting.length = 0;
   }
 
   #upstreamFor(permit: Permit): Http2Upstream {
@@ -107,6 +117,7 @@ export class Http2Outlet {
       const nowMs = shared.options.platform.clock.nowMs();
       this.#current = new Http2Upstream({ permit, meta, shared, pool, events, nowMs });
       this.#upstreams.add(this.#current);
+      if (this.#isPaused) this.#current.link.socket.pause();
     }
     return this.#current;
   }
@@ -135,11 +146,5 @@ export class Http2Outlet {
     });
     if (heldTrailers === null) return;
     connection.sendHeaders(stream, { fields: heldTrailers, kinds: null, from: 0 }, true);
-  }
-
-  #forget(upstream: Http2Upstream): void {
-    upstream.close();
-    this.#upstreams.delete(upstream);
-    this.leave(upstream);
   }
 }

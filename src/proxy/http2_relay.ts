@@ -32,11 +32,12 @@ import { DRY_RUN_PERMIT } from '../policy/permit.ts';
 import type { Relay } from './connection.ts';
 import { NO_DEADLINE } from './deadlines.ts';
 import type { RelayContext } from './http1_relay.ts';
+import { Http2Endings, replyContext } from './http2_endings.ts';
 import { Http2Exchange } from './http2_exchange.ts';
 import { Http2Outlet } from './http2_outlet.ts';
 import { connectionTimeout, exchangeTimeout } from './http2_timeouts.ts';
 import { type Http2Upstream, type Http2UpstreamEvents, writeFrames } from './http2_upstream.ts';
-import { denialReply, faultReply, type LocalReply } from './local_reply.ts';
+import { denialReply, faultReply } from './local_reply.ts';
 import { RequestLife } from './request_life.ts';
 
 /** One for the process: slabs move between connections. */
@@ -46,12 +47,20 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   readonly #context: RelayContext;
   readonly #connection: Http2Connection<Http2Exchange>;
   readonly #outlet: Http2Outlet;
-  readonly #onWritten = (): void => this.#connection.written();
+  readonly #endings: Http2Endings;
+  readonly #onWritten = (): void => {
+    this.#connection.written();
+    if (this.#outlet.isPaused) this.#balance();
+  };
   readonly #startedMs: number;
   #lastMoveMs: number;
   /** Since when a head is unfinished, however many pieces of it came: `NO_DEADLINE` when none is. */
   #headSinceMs = NO_DEADLINE;
   #isDraining = false;
+  /** Both GOAWAYs are sent: a stream on its way was served, a later one is refused. */
+  #isDrainAnnounced = false;
+  /** Nothing is read from the client, as an upstream does not read. */
+  #isPaused = false;
   #isOver = false;
 
   constructor(context: RelayContext) {
@@ -72,6 +81,9 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
       events: this,
       onHeldSent: ({ downstream }, byteCount) => this.#connection.credit(downstream, byteCount),
     });
+    this.#endings = new Http2Endings(this.#connection, (exchange) =>
+      this.#outlet.withdraw(exchange),
+    );
   }
 
   // --- downstream
@@ -84,7 +96,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     while (!this.#isOver) {
       const event = connection.next();
       if (event === NEED_MORE) break;
-      this.#headSinceMs = NO_DEADLINE;
+      if (event !== SENT) this.#headSinceMs = NO_DEADLINE;
       if (event === FAULT) {
         this.#fail(connection.facts.fault);
         return;
@@ -97,11 +109,11 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   }
 
   onDownstreamDrain(): void {
-    this.#outlet.resume();
+    this.#balance();
   }
 
   onUpstreamDrain(): void {
-    if (!this.#outlet.isCongested) this.#context.downstream.resume();
+    this.#balance();
   }
 
   onDownstreamEnd(): void {
@@ -119,7 +131,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     this.#outlet.openWaiting();
     this.#outlet.flush();
     this.#flush();
-    if (this.#isDraining && this.#connection.streamCount === 0) this.#close('drained', 'linger');
+    if (this.#isDrainAnnounced && this.#connection.streamCount === 0)
+      this.#close('drained', 'linger');
   }
 
   #take(event: number, facts: EventFacts<Http2Exchange>): void {
@@ -129,6 +142,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     } else if (event === MALFORMED) {
       this.#onMalformed(stream, facts);
     } else if (event === PING_ACKED) {
+      this.#isDrainAnnounced = true;
       this.#connection.endDrain();
     } else if (stream.context !== null) {
       this.#takeOf(event, stream.context, facts);
@@ -136,13 +150,14 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   }
 
   #takeOf(event: number, exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
-    exchange.lastMoveMs = this.#lastMoveMs;
+    // Content that nobody wants is no reason to wait longer for an answer to be read.
+    if (!exchange.isResponseEnded || event === SENT) exchange.lastMoveMs = this.#lastMoveMs;
     if (event === DATA) this.#onRequestData(exchange, facts);
     else if (event === TRAILERS) this.#onRequestTrailers(exchange, facts);
-    else if (event === SENT) this.#creditUpstream(exchange, facts.byteCount);
-    else if (event === RESET) this.#cancel(exchange, 'downstream-reset', facts.errorCode);
+    else if (event === SENT) this.#onResponseSent(exchange, facts.byteCount);
+    else if (event === RESET) this.#endings.cancel(exchange, 'downstream-reset', facts.errorCode);
     else if (event === STREAM_ERROR) {
-      this.#cancel(exchange, 'http2-error', ERROR_CODES.CANCEL);
+      this.#endings.cancel(exchange, 'http2-error', ERROR_CODES.CANCEL);
     }
   }
 
@@ -158,20 +173,15 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     stream.context = exchange;
     life.head = head;
     life.bytesIn = head.byteLength;
-    if (head.redirectTo !== '') this.#answerFault(exchange, 'escaped-slash');
-    else if (shared.isOverloaded) this.#answerFault(exchange, 'overloaded');
+    if (head.redirectTo !== '') this.#endings.answerFault(exchange, 'escaped-slash');
+    else if (shared.isOverloaded) this.#endings.answerFault(exchange, 'overloaded');
     else this.#judge(exchange);
   }
 
   #judge(exchange: Http2Exchange): void {
-    const { shared, subject, clock } = this.#context;
+    const { shared, subject } = this.#context;
     const { life, head } = exchange;
-    const beforeMs = clock.nowMs();
-    const decision = subject.judgeRequest(head);
-    life.decision = decision;
-    life.policyRevision = subject.revision;
-    life.shadowDecision = subject.shadowRequest(head);
-    life.overheadMs = clock.nowMs() - beforeMs;
+    const decision = life.judge(subject, head);
     if (decision.verdict === 'allow') {
       this.#admit(exchange, decision.permit, decision);
     } else if (shared.options.behaviour.isDryRun) {
@@ -179,7 +189,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
       this.#admit(exchange, DRY_RUN_PERMIT, decision);
     } else {
       const { denial } = shared.options.behaviour;
-      this.#answer(exchange, denialReply(decision, denial, this.#replyContext(exchange)), null);
+      this.#endings.answer(exchange, denialReply(decision, denial, replyContext(exchange)), null);
     }
   }
 
@@ -188,7 +198,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     const mutations = decision.verdict === 'allow' ? decision.mutations : [];
     const source = exchange.head.source(mutations);
     if (source === null) {
-      this.#answerFault(exchange, 'internal-error');
+      this.#endings.answerFault(exchange, 'internal-error');
       return;
     }
     exchange.permit = permit;
@@ -200,9 +210,9 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     const { bytes, start, end, isEndStream } = facts;
     exchange.life.bytesIn += end - start;
     if (isEndStream) exchange.isRequestEnded = true;
-    if (exchange.life.isFinished && exchange.upstream === null) {
-      this.#connection.credit(exchange.downstream, end - start);
-    } else if (exchange.upstream === null || exchange.link === null) {
+    // The answer waits for the client's window: nothing more of the request is asked for.
+    if (exchange.isResponseEnded) return;
+    if (exchange.upstream === null || exchange.link === null) {
       // Copied, as it outlives the read; the window that we gave is its bound.
       exchange.held.push(Buffer.from(bytes.subarray(start, end)));
     } else {
@@ -215,6 +225,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
 
   #onRequestTrailers(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
     exchange.isRequestEnded = true;
+    if (exchange.isResponseEnded) return;
     if (exchange.upstream === null || exchange.link === null) {
       exchange.heldTrailers = facts.fields;
       return;
@@ -228,12 +239,13 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     const { fault, errorCode } = facts;
     const exchange = stream.context;
     if (exchange !== null) {
-      this.#cancel(exchange, fault, ERROR_CODES.CANCEL);
+      this.#endings.cancel(exchange, fault, ERROR_CODES.CANCEL);
     } else if (errorCode === ERROR_CODES.NO_ERROR && FAULTS[fault].status !== 0) {
       // Understood and refused; what is malformed gets a reset only (RFC 9113 8.1.1).
       const life = this.#newLife();
       const context = { isGrpc: false, isHeadMethod: false, isClosing: false, location: '' };
-      this.#respond(stream, life, faultReply(fault, context));
+      const reply = faultReply(fault, context);
+      this.#endings.respond(stream, life, { reply, isHeadMethod: false });
       life.finish(fault);
     } else {
       this.#newLife().finish(fault);
@@ -255,7 +267,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     exchange.life.responseSource = 'upstream';
     if (!facts.isEndStream) return;
     if (exchange.head.isGrpc) exchange.life.grpcStatus = grpcStatusIn(facts.fields);
-    exchange.life.finish(null);
+    this.#endings.complete(exchange);
   }
 
   onResponseData(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
@@ -264,24 +276,22 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     exchange.life.bytesOut += end - start;
     const left = this.#connection.sendData(exchange.downstream, bytes, { start, end, isEndStream });
     this.#creditUpstream(exchange, exchange.downstream.isClosed ? end - start : left);
-    if (isEndStream) exchange.life.finish(null);
+    if (isEndStream) this.#endings.complete(exchange);
   }
 
   onResponseTrailers(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
     this.#moved(exchange);
     if (exchange.head.isGrpc) exchange.life.grpcStatus = grpcStatusIn(facts.fields);
     this.#connection.relayHeaders(exchange.downstream, facts);
-    exchange.life.finish(null);
+    this.#endings.complete(exchange);
   }
 
-  /** Passed on as it is: REFUSED_STREAM, CANCEL and NO_ERROR mean something to the client. */
   onResponseReset(exchange: Http2Exchange, errorCode: number): void {
-    this.#connection.resetStream(exchange.downstream, errorCode);
-    exchange.life.finish(exchange.life.isFinished ? null : 'upstream-reset');
+    this.#endings.reset(exchange, errorCode, 'upstream-reset');
   }
 
   onResponseFault(exchange: Http2Exchange, fault: Fault): void {
-    this.#giveUp(exchange, fault);
+    this.#endings.giveUp(exchange, fault);
   }
 
   onRequestSent(exchange: Http2Exchange, byteCount: number): void {
@@ -295,90 +305,31 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
 
   /** Streams that the upstream did not look at can be sent again: the client is told so. */
   onGoAway(upstream: Http2Upstream, lastStreamId: number): void {
-    this.#outlet.leave(upstream);
+    const hopeless = this.#outlet.leave(upstream);
+    for (const exchange of hopeless) this.#endings.giveUp(exchange, 'upstream-closed');
     for (const stream of [...upstream.connection.streams()]) {
       const exchange = stream.context;
       if (stream.id <= lastStreamId || exchange === null) continue;
       upstream.connection.resetStream(stream, ERROR_CODES.CANCEL);
-      this.#connection.resetStream(exchange.downstream, ERROR_CODES.REFUSED_STREAM);
-      exchange.life.finish('upstream-closed');
+      this.#endings.reset(exchange, ERROR_CODES.REFUSED_STREAM, 'upstream-closed');
     }
   }
 
   onLost(upstream: Http2Upstream, fault: Fault): void {
     const exchanges = [...upstream.connection.streams()].map((stream) => stream.context);
-    for (const exchange of exchanges) if (exchange !== null) this.#giveUp(exchange, fault);
-    for (const exchange of this.#outlet.lost(upstream)) this.#giveUp(exchange, fault);
+    for (const exchange of exchanges) if (exchange !== null) this.#endings.giveUp(exchange, fault);
+    for (const exchange of this.#outlet.lost(upstream)) this.#endings.giveUp(exchange, fault);
+  }
+
+  #onResponseSent(exchange: Http2Exchange, byteCount: number): void {
+    this.#creditUpstream(exchange, byteCount);
+    this.#endings.responseLeft(exchange);
   }
 
   #creditUpstream(exchange: Http2Exchange, byteCount: number): void {
     if (exchange.upstream !== null) {
       exchange.link?.connection.credit(exchange.upstream, byteCount);
     }
-  }
-
-  // --- endings of one exchange
-
-  /** The client ended it: the upstream stream goes, too. */
-  #cancel(exchange: Http2Exchange, fault: Fault, errorCode: number): void {
-    if (exchange.upstream !== null && exchange.link !== null) {
-      exchange.link.connection.resetStream(exchange.upstream, errorCode);
-    }
-    exchange.life.finish(fault);
-  }
-
-  /** The upstream ended it: a clear end for the client, an answer if none was begun. */
-  #giveUp(exchange: Http2Exchange, fault: Fault): void {
-    if (exchange.life.isFinished) return;
-    if (exchange.isResponseStarted || FAULTS[fault].status === 0) {
-      this.#connection.resetStream(exchange.downstream, ERROR_CODES.INTERNAL_ERROR);
-      exchange.life.finish(fault);
-    } else {
-      this.#answerFault(exchange, fault);
-    }
-  }
-
-  #answerFault(exchange: Http2Exchange, fault: Fault): void {
-    this.#answer(exchange, faultReply(fault, this.#replyContext(exchange)), fault);
-  }
-
-  /** RFC 9113 8.1: after a complete answer the rest of the request is not wanted. */
-  #answer(exchange: Http2Exchange, reply: LocalReply, fault: Fault | null): void {
-    if (exchange.upstream !== null && exchange.link !== null) {
-      exchange.link.connection.resetStream(exchange.upstream, ERROR_CODES.CANCEL);
-    }
-    this.#respond(exchange.downstream, exchange.life, reply, exchange.head.method === 'HEAD');
-    exchange.life.finish(fault);
-    exchange.held = [];
-    if (!exchange.isRequestEnded) {
-      this.#connection.resetStream(exchange.downstream, ERROR_CODES.NO_ERROR);
-    }
-  }
-
-  #respond(
-    stream: Http2Stream<Http2Exchange>,
-    life: RequestLife,
-    reply: LocalReply,
-    isHeadMethod = false,
-  ): void {
-    const { status, fields, body } = reply;
-    const hasBody = body.length > 0 && !isHeadMethod;
-    life.status = status;
-    life.grpcStatus = reply.grpcStatus;
-    life.responseSource = 'local';
-    life.bytesOut += body.length;
-    this.#connection.respond(stream, { status, fields, isEndStream: !hasBody });
-    if (!hasBody) return;
-    this.#connection.sendData(stream, body, { start: 0, end: body.length, isEndStream: true });
-  }
-
-  #replyContext(exchange: Http2Exchange) {
-    return {
-      isGrpc: exchange.head.isGrpc,
-      isHeadMethod: exchange.head.method === 'HEAD',
-      isClosing: false,
-      location: exchange.head.redirectTo,
-    };
   }
 
   #moved(exchange: Http2Exchange): void {
@@ -398,9 +349,15 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
 
   #fail(fault: Fault): void {
     this.#flush();
-    const hasOpen = this.#connection.streamCount > 0;
-    if (!hasOpen) this.#newLife().finish(fault);
+    if (!this.#hasUnfinished()) this.#newLife().finish(fault);
     this.#end(fault, 'fault', 'linger');
+  }
+
+  #hasUnfinished(): boolean {
+    for (const { context } of this.#connection.streams()) {
+      if (context !== null && !context.life.isFinished) return true;
+    }
+    return false;
   }
 
   /** Every exchange in hand ends with `fault`. */
@@ -416,13 +373,22 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     this.#context.onClose(cause, how);
   }
 
-  /** A client that does not read stops the upstreams, not only the windows. */
   #flush(): void {
     const { downstream } = this.#context;
     writeFrames(downstream, this.#connection.take(), this.#onWritten);
-    if (downstream.writableNeedDrain || this.#connection.isCongested) this.#outlet.pause();
-    // The other way round: an upstream that does not read stops the client.
-    if (this.#outlet.isCongested) downstream.pause();
+    this.#balance();
+  }
+
+  /** Who does not read stops the other side: not only by windows, which a peer may open at will. */
+  #balance(): void {
+    if (this.#isOver) return;
+    const { downstream } = this.#context;
+    this.#outlet.setPaused(downstream.writableNeedDrain || this.#connection.isCongested);
+    const { isCongested } = this.#outlet;
+    if (isCongested === this.#isPaused) return;
+    this.#isPaused = isCongested;
+    if (isCongested) downstream.pause();
+    else downstream.resume();
   }
 
   // --- from the registry
@@ -435,6 +401,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
       startedMs: this.#startedMs,
       lastMoveMs: this.#lastMoveMs,
       headSinceMs: this.#headSinceMs,
+      isPaused: this.#isPaused,
     });
     this.#outlet.expire(nowMs);
     if (timeout === null) {
@@ -453,7 +420,10 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     for (const stream of [...this.#connection.streams()]) {
       const exchange = stream.context;
       const fault = exchange === null ? null : exchangeTimeout(exchange, limits, nowMs);
-      if (exchange !== null && fault !== null) this.#giveUp(exchange, fault);
+      if (exchange === null || fault === null) continue;
+      // A whole response that the client does not take cannot be answered again.
+      if (exchange.isResponseEnded) this.#endings.abort(exchange, fault);
+      else this.#endings.giveUp(exchange, fault);
     }
   }
 

@@ -23,6 +23,12 @@ const SETTINGS_TIMEOUT: ConnectionTimeout = {
   errorCode: ERROR_CODES.SETTINGS_TIMEOUT,
   detail: 'no SETTINGS',
 };
+/** RFC 9113 6.5.3. */
+const ACKNOWLEDGEMENT_TIMEOUT: ConnectionTimeout = {
+  fault: 'http2-error',
+  errorCode: ERROR_CODES.SETTINGS_TIMEOUT,
+  detail: 'SETTINGS are not acknowledged',
+};
 const IDLE: ConnectionTimeout = {
   fault: null,
   errorCode: ERROR_CODES.NO_ERROR,
@@ -35,16 +41,21 @@ export interface ConnectionTimes {
   readonly lastMoveMs: number;
   /** Counted from the first piece of a head: pieces that drip in do not put it off. */
   readonly headSinceMs: number;
+  /** We do not read: what is late may be there. */
+  readonly isPaused: boolean;
 }
 
 export function connectionTimeout(
   connection: Http2Connection<Http2Exchange>,
   limits: Limits,
-  { nowMs, startedMs, lastMoveMs, headSinceMs }: ConnectionTimes,
+  times: ConnectionTimes,
 ): ConnectionTimeout | null {
+  const { nowMs, startedMs, lastMoveMs, headSinceMs, isPaused } = times;
+  if (isPaused) return null;
   if (nowMs >= deadlineAfter(headSinceMs, limits.headTimeoutMs)) return HEAD_TIMEOUT;
-  if (!connection.isGreeted && nowMs - startedMs >= limits.h2SettingsTimeoutMs) {
-    return SETTINGS_TIMEOUT;
+  if (nowMs - startedMs >= limits.h2SettingsTimeoutMs) {
+    if (!connection.isGreeted) return SETTINGS_TIMEOUT;
+    if (!connection.areSettingsAcknowledged) return ACKNOWLEDGEMENT_TIMEOUT;
   }
   const isIdle = nowMs >= deadlineAfter(lastMoveMs, limits.idleTimeoutMs);
   return connection.streamCount === 0 && isIdle ? IDLE : null;
@@ -55,7 +66,6 @@ export function exchangeTimeout(
   limits: Limits,
   nowMs: number,
 ): Fault | null {
-  if (life.isFinished) return null;
   if (nowMs >= deadlineAfter(life.startedMs, limits.requestTimeoutMs)) return 'request-timeout';
   const isIdle = nowMs >= deadlineAfter(lastMoveMs, limits.streamIdleTimeoutMs);
   return isIdle ? 'stream-idle-timeout' : null;

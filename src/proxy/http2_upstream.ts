@@ -20,6 +20,7 @@ import {
   TRAILERS,
 } from '../codec/http2/event.ts';
 import type { EventFacts } from '../codec/http2/event_facts.ts';
+import { ERROR_CODES } from '../codec/http2/frame.ts';
 import type { SlabPool } from '../codec/http2/slab_pool.ts';
 import type { ConnectionMeta } from '../model/connection_meta.ts';
 import type { Permit } from '../model/decision.ts';
@@ -65,7 +66,10 @@ export class Http2Upstream {
   readonly connection: Http2Connection<Http2Exchange>;
   readonly link: UpstreamLink;
   readonly #options: Http2UpstreamOptions;
-  readonly #onWritten = (): void => this.connection.written();
+  readonly #onWritten = (): void => {
+    this.connection.written();
+    if (!this.#isGone && !this.isCongested) this.#options.events.onUpstreamDrain();
+  };
   /** After GOAWAY it takes no new streams. */
   isLeaving = false;
   #isGone = false;
@@ -105,6 +109,12 @@ export class Http2Upstream {
     );
   }
 
+  /** It does not read what it is sent. What waits for the connection is bounded by what was held. */
+  get isCongested(): boolean {
+    const { link, connection } = this;
+    return link.isConnected && (link.socket.writableNeedDrain || connection.isCongested);
+  }
+
   get streamCount(): number {
     return this.connection.streamCount;
   }
@@ -130,9 +140,12 @@ export class Http2Upstream {
       this.#lose('connect-timeout');
     } else if (
       this.link.isConnected &&
-      !this.connection.isGreeted &&
+      !this.link.socket.isPaused() &&
+      !(this.connection.isGreeted && this.connection.areSettingsAcknowledged) &&
       age >= limits.h2SettingsTimeoutMs
     ) {
+      this.connection.goAway(ERROR_CODES.SETTINGS_TIMEOUT, 'SETTINGS or their acknowledgement');
+      this.flush();
       this.#lose('upstream-http2-error');
     }
   }

@@ -52,8 +52,11 @@ export type AppStart =
 
 export interface App {
   start(): Promise<AppStart>;
-  /** Reads sources and configuration again, as on SIGHUP. */
-  reload(): void;
+  /**
+   * Reads the configuration again, as on SIGHUP, and the sources once they are settled; resolves then.
+   * One that is asked for while another waits is answered by the same reading.
+   */
+  reload(): Promise<void>;
   reopenAccessLog(): void;
   /** Resolves when everything has ended; what is open at the deadline is cut. */
   drain(): Promise<void>;
@@ -81,6 +84,8 @@ class SallyportApp implements App {
   #logLevel: LogLevel;
   #ending: Promise<void> | null = null;
   #resolveEnded: () => void = () => {};
+  #reloading: Promise<void> | null = null;
+  #endReload: () => void = () => {};
 
   constructor(config: Config, options: AppOptions) {
     this.#config = config;
@@ -135,10 +140,22 @@ class SallyportApp implements App {
     return { kind: 'started', listeners: started.listeners, admin: adminAddress };
   }
 
-  reload(): void {
-    if (this.#ending !== null) return;
+  reload(): Promise<void> {
+    if (this.#ending !== null) return Promise.resolve();
     this.#reloadConfig();
-    if (!this.#readSources()) this.#log.info({}, 'sources read; nothing changed');
+    this.#reloading ??= new Promise((resolve) => {
+      this.#endReload = resolve;
+      this.#source.whenSettled(() => {
+        this.#finishReload();
+        if (!this.#readSources()) this.#log.info({}, 'sources read; nothing changed');
+      });
+    });
+    return this.#reloading;
+  }
+
+  #finishReload(): void {
+    this.#reloading = null;
+    this.#endReload();
   }
 
   reopenAccessLog(): void {
@@ -163,6 +180,7 @@ class SallyportApp implements App {
 
   async #end(endWorkers: () => Promise<void>): Promise<void> {
     this.#source.stop();
+    this.#finishReload();
     await endWorkers();
     await this.#admin?.stop();
     this.#log.info({}, 'ended');

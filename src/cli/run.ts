@@ -115,7 +115,7 @@ function onSignals(app: App): () => void {
     else void app.drain();
     hasAsked = true;
   };
-  const reload = (): void => app.reload();
+  const reload = (): void => void app.reload();
   const reopen = (): void => app.reopenAccessLog();
   const handlers: readonly (readonly [NodeJS.Signals, () => void])[] = [
     ['SIGTERM', end],

@@ -19,6 +19,8 @@ export interface FileSourceOptions {
     'policyBytesMax' | 'policyFileCountMax' | 'reloadDelayMs' | 'reloadPollIntervalMs'
   >;
   readonly timers: Timers;
+  /** Stands before the file system's: for tests. */
+  readonly readBytes?: (path: string) => Buffer;
 }
 
 export type ReadResult =
@@ -28,6 +30,8 @@ export type ReadResult =
 /** What a directory contributes; anything else in it is not policy (editors' files, READMEs). */
 const POLICY_FILE = /\.(ya?ml|json)$/;
 const STDIN = '-';
+const CHANGED = 'a file changed while it was read';
+
 export class FileSource {
   readonly #options: FileSourceOptions;
   readonly #watchers = new Map<string, FSWatcher>();
@@ -35,17 +39,24 @@ export class FileSource {
   /** Of what was read last, taken before it was read: a change in between is seen later. */
   #fingerprint: string | null = null;
   #stops: (() => void)[] = [];
-  #cancelReload: (() => void) | null = null;
+  readonly #waiting = new Set<() => void>();
+  #cancelLook: (() => void) | null = null;
 
   constructor(options: FileSourceOptions) {
     this.#options = options;
   }
 
-  /** Reads everything anew. An unreadable file or a bound that is exceeded is an error, not less. */
+  /**
+   * Reads everything anew. An unreadable file or a bound that is exceeded is an error, not less; so
+   * are files that change while they are read, which together are a set that nobody has written.
+   */
   read(): ReadResult {
-    this.#fingerprint = this.#look();
+    const before = this.#look();
+    this.#fingerprint = before;
     try {
-      return { kind: 'ok', bundle: this.#readBundle() };
+      const bundle = this.#readBundle();
+      if (this.#look() !== before) throw new ReadError(this.#firstPath(), CHANGED);
+      return { kind: 'ok', bundle };
     } catch (error) {
       if (error instanceof ReadError) {
         return { kind: 'error', path: error.path, message: error.message };
@@ -61,33 +72,55 @@ export class FileSource {
    */
   watch(onChange: () => void): void {
     this.#fingerprint ??= this.#look();
-    const { reloadDelayMs, reloadPollIntervalMs } = this.#options.limits;
-    const changed = (): void => {
-      this.#cancelReload?.();
-      this.#cancelReload = this.#options.timers.after(reloadDelayMs, () => {
-        this.#cancelReload = null;
-        this.#watchAll(changed);
-        const now = this.#look();
-        if (now === this.#fingerprint) return;
-        this.#fingerprint = now;
-        onChange();
-      });
+    const tell = (): void => {
+      const now = this.#look();
+      if (now === this.#fingerprint) return;
+      this.#fingerprint = now;
+      onChange();
     };
+    const changed = (): void => this.whenSettled(tell);
     this.#watchAll(changed);
     const poll = (): void => {
       this.#watchAll(changed);
-      if (this.#cancelReload === null && this.#look() !== this.#fingerprint) changed();
+      if (this.#look() !== this.#fingerprint) changed();
     };
-    this.#stops.push(this.#options.timers.every(reloadPollIntervalMs, poll));
+    this.#stops.push(this.#options.timers.every(this.#options.limits.reloadPollIntervalMs, poll));
+  }
+
+  /**
+   * Calls `task` when two looks, `reloadDelayMs` apart, saw the same files: a file that is written in
+   * place, or is gone for a moment between two versions, is not taken at its word. A task that waits
+   * already is not added again. Notifications do not put it off: they also come for files that are no
+   * policies, such as a log in the same directory. Never called after `stop`.
+   */
+  whenSettled(task: () => void): void {
+    this.#waiting.add(task);
+    if (this.#cancelLook === null) this.#lookAgain(this.#look());
   }
 
   stop(): void {
     for (const stop of this.#stops) stop();
     this.#stops = [];
-    this.#cancelReload?.();
-    this.#cancelReload = null;
+    this.#cancelLook?.();
+    this.#cancelLook = null;
+    this.#waiting.clear();
     for (const watcher of this.#watchers.values()) watcher.close();
     this.#watchers.clear();
+  }
+
+  #lookAgain(before: string): void {
+    const { limits, timers } = this.#options;
+    this.#cancelLook = timers.after(limits.reloadDelayMs, () => {
+      this.#cancelLook = null;
+      const now = this.#look();
+      if (now !== before) {
+        this.#lookAgain(now);
+        return;
+      }
+      const tasks = [...this.#waiting];
+      this.#waiting.clear();
+      for (const task of tasks) task();
+    });
   }
 
   #readBundle(): SourceBundle {
@@ -109,7 +142,11 @@ export class FileSource {
       budget.take(path, Buffer.byteLength(this.#stdin));
       return { path, text: this.#stdin };
     }
-    return readText(path, budget);
+    return readText(path, budget, this.#options.readBytes);
+  }
+
+  #firstPath(): string {
+    return this.#paths()[0] ?? STDIN;
   }
 
   /** Watches the directory of each path: files that are replaced by a rename keep being seen. */
@@ -196,16 +233,20 @@ function policyFiles(path: string): readonly string[] {
     .sort();
 }
 
-function readText(path: string, budget: Budget): SourceText {
+function readText(path: string, budget: Budget, readBytes = readFile): SourceText {
   // Asked before it is read, so that a huge file costs nothing; counted again for what was read.
   budget.check(path, reading(path, () => statSync(path)).size);
-  const bytes = reading(path, () => readFileSync(path));
+  const bytes = reading(path, () => readBytes(path));
   budget.take(path, bytes.length);
   try {
     return { path, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
   } catch {
     throw new ReadError(path, 'it is not UTF-8 text');
   }
+}
+
+function readFile(path: string): Buffer {
+  return readFileSync(path);
 }
 
 type BudgetLimits = Pick<Limits, 'policyBytesMax' | 'policyFileCountMax'>;

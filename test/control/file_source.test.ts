@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -154,11 +162,105 @@ describe('watching', () => {
   });
 });
 
+describe('files that are still being written', () => {
+  it('are not told of until a whole delay has passed in which nothing moved', () => {
+    write('p.yaml', '1');
+    const { timers, changeCount, stop } = watching([root]);
+    write('p.yaml', '12');
+    timers.poll();
+    for (const text of ['123', '1234', '12345']) {
+      write('p.yaml', text);
+      timers.pass();
+      expect(changeCount()).toBe(0);
+    }
+    timers.pass();
+    expect(changeCount()).toBe(1);
+    expect(timers.isWaiting).toBe(false);
+    stop();
+  });
+
+  const absences: readonly [about: string, leave: () => void, comeBack: () => void][] = [
+    ['a file', () => rmSync(join(root, 'p.yaml')), () => write('p.yaml', '2')],
+    [
+      'a directory',
+      () => rmSync(root, { recursive: true }),
+      () => {
+        mkdirSync(root);
+        write('p.yaml', '2');
+      },
+    ],
+  ];
+  it.each(absences)('%s that is gone for a moment is not believed to be gone', (_, leave, back) => {
+    write('p.yaml', '1');
+    const read: string[] = [];
+    const timers = new HandTimers();
+    const source = sourceOf([root], { timers });
+    source.read();
+    source.watch(() => read.push(describeRead(source.read())));
+    leave();
+    timers.poll();
+    back();
+    timers.settle();
+    source.stop();
+    expect(read).toEqual(['2']);
+  });
+
+  it('that change under the reading are no bundle', () => {
+    write('a.yaml', '1');
+    write('b.yaml', '1');
+    let isFirst = true;
+    const source = sourceOf([root], {
+      readBytes: (path) => {
+        if (isFirst) write('a.yaml', '22');
+        isFirst = false;
+        return readFileSync(path);
+      },
+    });
+    expect(describeRead(source.read())).toContain('changed while it was read');
+    expect(describeRead(source.read())).toBe('22 1');
+  });
+
+  it('are not waited for longer because other files never rest', () => {
+    write('p.yaml', '1');
+    const { timers, changeCount, stop } = watching([root]);
+    write('p.yaml', '22');
+    timers.poll();
+    write('access.log', '1');
+    timers.poll();
+    expect(timers.startCount).toBe(1);
+    timers.pass();
+    expect(changeCount()).toBe(1);
+    stop();
+  });
+
+  it('are waited for by whoever asks for a reading, together', () => {
+    write('p.yaml', '1');
+    const timers = new HandTimers();
+    const source = sourceOf([root], { timers });
+    source.read();
+    const settled: string[] = [];
+    source.whenSettled(() => settled.push('first'));
+    write('p.yaml', '22');
+    source.whenSettled(() => settled.push('second'));
+    timers.pass();
+    expect(settled).toEqual([]);
+    timers.settle();
+    expect(settled).toEqual(['first', 'second']);
+    source.stop();
+  });
+});
+
+function describeRead(result: ReturnType<FileSource['read']>): string {
+  return result.kind === 'ok' ? textsOf(result).join(' ') : result.message;
+}
+
 /** Timers that run when the test says so. */
 class HandTimers implements Timers {
   #repeated: (() => void)[] = [];
   #pending: (() => void) | null = null;
   #onAfter: (() => void) | null = null;
+  /** How often a delay began. */
+  startCount = 0;
 
   every(_intervalMs: number, task: () => void): () => void {
     this.#repeated.push(task);
@@ -168,6 +270,7 @@ class HandTimers implements Timers {
   }
 
   after(_delayMs: number, task: () => void): () => void {
+    this.startCount += 1;
     this.#pending = task;
     this.#onAfter?.();
     return () => {
@@ -179,10 +282,20 @@ class HandTimers implements Timers {
     for (const task of this.#repeated) task();
   }
 
-  settle(): void {
+  /** The delay passes once. */
+  pass(): void {
     const task = this.#pending;
     this.#pending = null;
     task?.();
+  }
+
+  get isWaiting(): boolean {
+    return this.#pending !== null;
+  }
+
+  /** Delays pass until nothing waits. */
+  settle(): void {
+    while (this.isWaiting) this.pass();
   }
 
   nextAfter(): Promise<void> {

@@ -49,19 +49,19 @@ describe('app', () => {
     const path = `/explain?request=${encodeURIComponent(question)}`;
     expect(JSON.parse((await ask(path)).text)).toMatchObject({ decision: { verdict: 'deny' } });
     scratch.write('policies/api.yaml', policyOf('/new'));
-    app?.reload();
+    await app?.reload();
     expect(JSON.parse((await ask(path)).text)).toMatchObject({ decision: { verdict: 'allow' } });
   });
 
   it('a set that is rejected is counted, told, and changes nothing', async () => {
     const { port, ask } = await started();
     scratch.write('policies/api.yaml', policyOf('/new').replace('toPorts', 'toPort'));
-    app?.reload();
+    await app?.reload();
     expect(lines.join('')).toMatch(/policy rejected; the last good set stays in force/);
     expect((await get(port, '/ok')).status).toBe(200);
     expect((await ask('/metrics')).text).toMatch(/policy_updates_total\{result="rejected"\} 1/);
     scratch.write('policies/api.yaml', policyOf('/new'));
-    app?.reload();
+    await app?.reload();
     expect((await get(port, '/ok')).status).toBe(403);
   });
 
@@ -70,7 +70,7 @@ describe('app', () => {
     expect((await get(port, '/no')).status).toBe(403);
     for (const name of ['policies/api.yaml', 'endpoints.yaml']) {
       scratch.write(name, '\n');
-      app?.reload();
+      await app?.reload();
       expect((await get(port, '/no')).status).toBe(403);
       expect((await get(port, '/ok')).status).toBe(200);
     }

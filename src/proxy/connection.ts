@@ -163,6 +163,12 @@ export class Connection implements RegisteredConnection {
 
   /** What no server name could change is refused without waiting for a byte. */
   #refuseEarly(): void {
+    const { listener, shared } = this.#context;
+    const isForwarded = listener.upstream.kind === 'original-destination';
+    if (isForwarded && shared.ownAddresses.has(this.#meta.upstream)) {
+      this.#refuse('no-destination', null);
+      return;
+    }
     const decision = this.#subject.judgeConnection();
     if (decision.verdict === 'allow' || this.#isDryRun()) return;
     const { reason } = decision;

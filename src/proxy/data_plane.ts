@@ -6,6 +6,7 @@
 import type { BoundListener } from './listener.ts';
 import { Listener } from './listener.ts';
 import type { DataPlaneOptions } from './options.ts';
+import { OwnAddresses } from './own_addresses.ts';
 import { ReadMemory } from './read_memory.ts';
 import { Registry } from './registry.ts';
 import type { Shared } from './shared.ts';
@@ -22,7 +23,13 @@ export class DataPlane {
     this.#options = options;
     const release = platform.memory?.releaseYoung ?? null;
     const readMemory = new ReadMemory(limits.readMemoryBytesMax, release);
-    this.#shared = { options, readMemory, isDraining: false, isOverloaded: false };
+    this.#shared = {
+      options,
+      readMemory,
+      ownAddresses: new OwnAddresses(),
+      isDraining: false,
+      isOverloaded: false,
+    };
     this.#registry = new Registry({
       timers: platform.timers,
       nowMs: () => platform.clock.nowMs(),

@@ -66,7 +66,9 @@ export class Listener {
           this.#server.on('error', (error) =>
             this.#context.shared.options.recorder.internalError('accept', error),
           );
-          resolve({ name, address: this.#boundAddress() });
+          const bound = { name, address: this.#boundAddress() };
+          this.#context.shared.ownAddresses.add(bound);
+          resolve(bound);
         },
       );
     });

@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Identity } from '../../src/model/identity.ts';
+import { OwnAddresses } from '../../src/proxy/own_addresses.ts';
 import { endOf } from '../support/end_of.ts';
 import {
   address,
@@ -98,6 +99,63 @@ describe('the original destination', () => {
     expect(origin.received).toBe(GET);
     expect(rig.origin.connections).toEqual([]);
     origin.stop();
+  });
+});
+
+describe('a connection to the proxy itself', () => {
+  const WILDCARD = { name: 'front', address: address('0.0.0.0:0') };
+  const cases: readonly [about: string, bound: string, target: string][] = [
+    ['by the address that is bound', '127.0.0.1:0', '127.0.0.1'],
+    ['by the address that means this machine', '127.0.0.1:0', '0.0.0.0'],
+    ['by an address of an interface, when all are bound', '0.0.0.0:0', '127.0.0.1'],
+    ['by another loopback address, when all are bound', '0.0.0.0:0', '127.9.9.9'],
+  ];
+  it.each(cases)('%s goes nowhere', async (_, bound, target) => {
+    const rig = await startRig({
+      ...proxied(),
+      endpoints: ENDPOINTS.replace('10.0.0.7', target),
+      policy: ON_ANY_PORT,
+      listener: {
+        ...proxied().listener,
+        address: address(bound),
+        upstream: { kind: 'original-destination' },
+      },
+    });
+    const header = `PROXY TCP4 10.0.0.8 ${target} 5000 ${rig.port}\r\n`;
+    expect(await rig.exchange(header + GET)).toMatchObject({ how: 'reset', text: '' });
+    expect(rig.recorder.records.map(({ fault }) => fault)).toEqual(['no-destination']);
+  });
+
+  it('directly, with local-address, goes nowhere', async () => {
+    const rig = await startRig({
+      endpoints: ENDPOINTS.replace('10.0.0.7', '127.0.0.1'),
+      policy: ON_ANY_PORT,
+      listener: {
+        ...WILDCARD,
+        destination: { kind: 'local-address' },
+        upstream: { kind: 'original-destination' },
+      },
+    });
+    expect(await rig.exchange(GET)).toMatchObject({ how: 'reset', text: '' });
+    expect(rig.recorder.records.map(({ fault }) => fault)).toEqual(['no-destination']);
+  });
+
+  it('is none when only the port is the same', async () => {
+    const own = new OwnAddresses();
+    own.add({ name: 'front', address: address('127.0.0.1:15006') });
+    own.add({ name: 'all', address: address('0.0.0.0:15007') });
+    own.add({ name: 'six', address: address('[::]:15008') });
+    const isOwn = (text: string): boolean => own.has(address(text));
+    expect(['10.0.0.7:15006', '10.255.255.7:15007', '127.0.0.1:15008'].map(isOwn)).toEqual([
+      false,
+      false,
+      false,
+    ]);
+    expect(['127.0.0.1:15006', '127.0.0.2:15007', '[::1]:15008'].map(isOwn)).toEqual([
+      true,
+      true,
+      true,
+    ]);
   });
 });
 

@@ -30,6 +30,7 @@ export type ReadResult =
 /** What a directory contributes; anything else in it is not policy (editors' files, READMEs). */
 const POLICY_FILE = /\.(ya?ml|json)$/;
 const STDIN = '-';
+const NOT_REGULAR = 'it is not a regular file';
 const CHANGED = 'a file changed while it was read';
 
 export class FileSource {
@@ -142,6 +143,9 @@ export class FileSource {
       budget.take(path, Buffer.byteLength(this.#stdin));
       return { path, text: this.#stdin };
     }
+    // Tools may wait for a pipe (`-p <(...)`); what runs and reads again may not.
+    const stats = reading(path, () => statSync(path));
+    if (!stats.isFile() && !stats.isDirectory()) throw new ReadError(path, NOT_REGULAR);
     return readText(path, budget, this.#options.readBytes);
   }
 

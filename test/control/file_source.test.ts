@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   mkdirSync,
   mkdtempSync,
@@ -37,6 +38,14 @@ describe('reading', () => {
     write('policy.txt', 'x');
     const path = join(root, 'policy.txt');
     expect(textsOf(read([path, path]))).toEqual(['x']);
+  });
+
+  it('does not wait for a pipe that nobody writes', () => {
+    execFileSync('mkfifo', [join(root, 'p.yaml')]);
+    const pipe = join(root, 'p.yaml');
+    expect(describeRead(read([root]))).toContain('it is not a regular file');
+    expect(describeRead(sourceOf([], { endpoints: pipe }).read())).toContain('not a regular file');
+    expect(describeRead(sourceOf([], { secrets: pipe }).read())).toContain('not a regular file');
   });
 
   it('follows the links of a ConfigMap mount and names files as they are mounted', () => {

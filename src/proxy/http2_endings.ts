@@ -42,13 +42,13 @@ export class Http2Endings {
     const { downstream, life } = exchange;
     if (!exchange.isResponseEnded || !downstream.isLocalEnded) return;
     if (!downstream.isClosed) this.#connection.resetStream(downstream, ERROR_CODES.NO_ERROR);
-    life.finish(exchange.endFault);
+    life.finish(null);
   }
 
   /** The client ended it: the upstream stream goes, too. */
   cancel(exchange: Http2Exchange, fault: Fault, errorCode: number): void {
     this.#dropUpstream(exchange, errorCode);
-    exchange.life.finish(exchange.endFault ?? fault);
+    exchange.life.finish(fault);
   }
 
   /** The upstream reset it. Passed on: REFUSED_STREAM, CANCEL and NO_ERROR mean something to the client. */
@@ -77,7 +77,7 @@ export class Http2Endings {
     this.#dropUpstream(exchange, ERROR_CODES.CANCEL);
     this.#connection.resetStream(exchange.downstream, ERROR_CODES.INTERNAL_ERROR);
     this.#connection.discard(exchange.downstream);
-    exchange.life.finish(exchange.endFault ?? fault);
+    exchange.life.finish(fault);
   }
 
   answerFault(exchange: Http2Exchange, fault: Fault): void {
@@ -88,11 +88,12 @@ export class Http2Endings {
   answer(exchange: Http2Exchange, reply: LocalReply, fault: Fault | null): void {
     this.#dropUpstream(exchange, ERROR_CODES.CANCEL);
     this.#connection.discard(exchange.downstream);
-    exchange.endFault = fault;
     exchange.isResponseStarted = true;
     exchange.isResponseEnded = true;
     const { downstream, life, head } = exchange;
     this.respond(downstream, life, { reply, isHeadMethod: head.method === 'HEAD' });
+    // On record whether the client reads it or not.
+    life.finish(fault);
     this.responseLeft(exchange);
   }
 

@@ -10,7 +10,6 @@ import type { FieldSource } from '../codec/http2/frame_writer.ts';
 import type { Http2RequestHead } from '../codec/http2/request_head.ts';
 import type { Http2Stream } from '../codec/http2/stream.ts';
 import type { Permit } from '../model/decision.ts';
-import type { Fault } from '../model/fault.ts';
 import type { Http2Upstream } from './http2_upstream.ts';
 import type { RequestLife } from './request_life.ts';
 
@@ -30,8 +29,6 @@ export class Http2Exchange {
   isResponseStarted = false;
   /** All of it is here, though some may wait for the client's window. */
   isResponseEnded = false;
-  /** Of an answer of ours, for the record that is made when it has left. */
-  endFault: Fault | null = null;
   lastMoveMs: number;
 
   constructor(

@@ -147,6 +147,9 @@ export class Http2Upstream {
       this.connection.goAway(ERROR_CODES.SETTINGS_TIMEOUT, 'SETTINGS or their acknowledgement');
       this.flush();
       this.#lose('upstream-http2-error');
+    } else if (this.isCongested && this.streamCount === 0) {
+      // It reads nothing and owes nothing, and while it is there nothing is read from the client.
+      this.#lose('upstream-closed');
     }
   }
 

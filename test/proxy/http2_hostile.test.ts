@@ -229,6 +229,31 @@ describe('who opens its windows and does not read', () => {
   });
 });
 
+describe('an upstream that never reads again', () => {
+  it('holds its streams until they are late, and then not the connection', async () => {
+    const rig = await start({
+      limits: {
+        h2StreamWindowBytes: 512 * MEBIBYTE,
+        h2ConnectionWindowBytes: 512 * MEBIBYTE,
+        streamIdleTimeoutMs: 5000,
+      },
+    });
+    const client = await wireClient(rig);
+    client.send(headers(1, POST, END_HEADERS));
+    const upstream = await rig.origin.connection();
+    upstream.send(Buffer.concat([settings(...WIDE), WIDE_CONNECTION, frame(4, 1, 0)]));
+    await untilEach(upstream, 'HEADERS 1');
+    upstream.socket.pause();
+    await stalledAt(client, 64 * MEBIBYTE, { block: data(1, Buffer.alloc(16_384)) });
+    for (let i = 0; i < 8; i++) rig.time.advance(1000);
+    await untilEach(client, 'RST_STREAM 1 NO_ERROR');
+    client.send(headers(3, GET, END | END_HEADERS));
+    const second = await wireUpstream(rig, { index: 1 });
+    await untilEach(second, 'HEADERS 3 end');
+    expect(await summary(rig)).toBe('error stream-idle-timeout 504 /');
+  });
+});
+
 describe('windows', () => {
   it('that are never opened hold no more than those that we gave', async () => {
     const rig = await start({ limits: { streamIdleTimeoutMs: 5000 } });

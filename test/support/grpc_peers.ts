@@ -2,6 +2,7 @@
 import {
   type CallOptions,
   Client,
+  type ClientDuplexStream,
   type ClientReadableStream,
   compressionAlgorithms,
   credentials,
@@ -53,8 +54,13 @@ function definition(name: string, kind: Kind): MethodDefinition<Bytes, Bytes> {
   };
 }
 
-/** Unary echoes; Fail gives a status; Sleep never answers; Count sums; Split sends its bytes apart. */
-export async function startGrpcServer(): Promise<{ readonly port: number; stop(): void }> {
+/**
+ * Unary echoes; Fail gives a status and a message; Sleep never answers; Count sums; Split sends its
+ * bytes apart.
+ */
+export async function startGrpcServer(
+  atPort = 0,
+): Promise<{ readonly port: number; stop(): void }> {
   const server = new Server({ 'grpc.max_receive_message_length': -1 });
   server.addService(
     {
@@ -69,7 +75,7 @@ export async function startGrpcServer(): Promise<{ readonly port: number; stop()
   );
   const port = await new Promise<number>((resolve, reject) => {
     const ready = (error: Error | null, bound: number) => (error ? reject(error) : resolve(bound));
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), ready);
+    server.bindAsync(`127.0.0.1:${atPort}`, ServerCredentials.createInsecure(), ready);
   });
   return { port, stop: () => server.forceShutdown() };
 }
@@ -84,7 +90,9 @@ function echo(call: ServerUnaryCall<Bytes, Bytes>, done: sendUnaryData<Bytes>): 
 }
 
 function fail(call: ServerUnaryCall<Bytes, Bytes>, done: sendUnaryData<Bytes>): void {
-  done({ code: call.request[0] ?? 2, details: 'test status, 100 % — \t\nwith whitespace' });
+  const own = call.request.subarray(1).toString();
+  const details = own === '' ? 'test status, 100 % — \t\nwith whitespace' : own;
+  done({ code: call.request[0] ?? 2, details });
 }
 
 function count(call: ServerReadableStream<Bytes, Bytes>, done: sendUnaryData<Bytes>): void {
@@ -140,6 +148,45 @@ export class GrpcClient {
     // What is cancelled from outside must still be open then.
     if (cancelAfter === undefined) stream.end();
     return result;
+  }
+
+  /** A stream both ways that stays open between messages. */
+  open(method: string): OpenCall {
+    return new OpenCall(
+      this.#client.makeBidiStreamRequest<Bytes, Bytes>(
+        `/test.Bytes/${method}`,
+        identity,
+        identity,
+        new Metadata(),
+        {},
+      ),
+    );
+  }
+}
+
+export class OpenCall {
+  readonly status: Promise<number>;
+  readonly #stream: ClientDuplexStream<Bytes, Bytes>;
+
+  constructor(stream: ClientDuplexStream<Bytes, Bytes>) {
+    this.#stream = stream;
+    stream.on('error', () => {});
+    this.status = new Promise((resolve) => {
+      stream.on('status', ({ code }: StatusObject) => resolve(code));
+    });
+  }
+
+  /** Sends a message and waits for the next one. */
+  exchange(message: Buffer): Promise<Bytes> {
+    const answer = new Promise<Bytes>((resolve) => this.#stream.once('data', resolve));
+    this.#stream.write(message);
+    return answer;
+  }
+
+  end(): Promise<number> {
+    this.#stream.on('data', () => {});
+    this.#stream.end();
+    return this.status;
   }
 }
 

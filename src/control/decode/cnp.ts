@@ -124,6 +124,8 @@ function decodeRule(context: DocumentContext, field: Field, options: RuleOptions
     if (ports.length > 0) reader.fail(icmps, 'toPorts and icmps cannot stand together');
   }
   checkAuthentication(context, fields.get('authentication'));
+  const isForNobody = peers === null ? ports.length === 0 && !hasIcmps : peers.length === 0;
+  if (options.isDeny && isForNobody) reader.warn(field, 'selects nobody and so denies nothing');
   return {
     origin: originOf(context, field),
     direction: options.direction,

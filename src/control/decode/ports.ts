@@ -46,7 +46,8 @@ export function decodePortsRule(
   const fields = reader.object(field, known, { refused: deniedFields(options) });
   const portsField = fields.get('ports');
   // The agent walks the ports of each element, so one without ports says nothing at all.
-  if (portsField === undefined) reader.warn(field, 'names no port and so allows or denies nothing');
+  const hasPorts = portsField !== undefined && reader.list(portsField).length > 0;
+  if (!hasPorts) reader.warn(field, 'names no port and so allows or denies nothing');
   const ports = portsField === undefined ? [] : decodePorts(context, portsField);
   const rule: PortsRule = {
     origin: originOf(context, field),
@@ -175,7 +176,9 @@ function decodeProtocols(
 function decodeServerNames(context: DocumentContext, field: Field | undefined): readonly string[] {
   if (field === undefined) return [];
   const { reader } = context;
-  return reader.list(field).flatMap((item) => {
+  const items = reader.list(field);
+  if (items.length === 0) reader.warn(field, 'is empty and so restricts nothing');
+  return items.flatMap((item) => {
     const text = reader.text(item);
     if (text === null) return [];
     if (text !== '' && text.length <= SERVER_NAME_MAX && parseSniPattern(text) !== null)
@@ -271,6 +274,8 @@ function decodeL7(context: DocumentContext, field: Field | undefined): PortsRule
   if (dnsItems.length > 0) {
     return { kind: 'dns', rules: dnsItems.map((item) => decodeDnsRule(context, item)) };
   }
+  // It looks like a list that allows nothing; to the agent it is a port without L7 rules.
+  reader.warn(field, 'has no L7 rule and so restricts nothing');
   return { kind: 'none' };
 }
 

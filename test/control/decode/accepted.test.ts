@@ -289,6 +289,16 @@ describe('warnings', () => {
     [ingress('{ fromGroups: [{ aws: {} }] }'), 'cloud groups cannot be looked up here'],
     [ingress('{ fromEndpoints: }'), 'fromEndpoints: has no value and so counts as absent'],
     [ingress('{ toPorts: [{}] }'), 'names no port and so allows or denies nothing'],
+    [ingress('{ toPorts: [{ ports: [] }] }'), 'names no port and so allows or denies nothing'],
+    [ingress(onPort80('rules: { http: [] }')), 'rules: has no L7 rule and so restricts nothing'],
+    [ingress(onPort80('rules: {}')), 'rules: has no L7 rule and so restricts nothing'],
+    [ingress(onPort80('serverNames: []')), 'serverNames: is empty and so restricts nothing'],
+    [ingressDeny('{}'), 'ingressDeny[0]: selects nobody and so denies nothing'],
+    [ingressDeny('{ fromEndpoints: [] }'), 'selects nobody and so denies nothing'],
+    [
+      ingressDeny('{ fromEntities: [], toPorts: [{ ports: [{ port: "80" }] }] }'),
+      'selects nobody and so denies nothing',
+    ],
     [ingress('{ fromEndpoints: [{ matchLabels: { "K8s:app": a } }] }'), 'has the source "K8s"'],
     [
       ingress('{ toPorts: [{ ports: [{ port: "80", protocol: TCP }], rules: { HTTP: [{}] } }] }'),
@@ -401,4 +411,12 @@ function peerText(peer: Peer): string {
 function portText({ port, endPort, name, protocols }: PortSelector): string {
   const range = endPort === port ? `${port}` : `${port}-${endPort}`;
   return `${name ?? range}/${protocols.join()}`;
+}
+
+function onPort80(more: string): string {
+  return `{ toPorts: [{ ports: [{ port: "80", protocol: TCP }], ${more} }] }`;
+}
+
+function ingressDeny(rule: string): string {
+  return cnp(`{ endpointSelector: {}, ingressDeny: [${rule}] }`);
 }

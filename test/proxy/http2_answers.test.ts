@@ -1,7 +1,17 @@
 /** What a client of the HTTP/2 relay is told, by us or by the upstream, and what is put on record. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
-import { data, frame, GET, headers, OK, POST, reset, windowUpdate } from '../codec/http2/wire.ts';
+import {
+  block,
+  data,
+  frame,
+  GET,
+  headers,
+  OK,
+  POST,
+  reset,
+  windowUpdate,
+} from '../codec/http2/wire.ts';
 import {
   framesOf,
   untilEach,
@@ -191,6 +201,16 @@ describe('the response of the upstream', () => {
       'the head alone for HEAD, whatever its length says',
       HEAD,
       headers(1, [...OK, 'content-length', '1000'], END | END_HEADERS),
+      ['HEADERS 1 end'],
+    ],
+    [
+      'a head in several frames',
+      GET,
+      Buffer.concat([
+        frame(1, END, 1, block(OK)),
+        frame(9, 0, 1, block(['x', 'y'])),
+        frame(9, END_HEADERS, 1, block(['x', 'z'])),
+      ]),
       ['HEADERS 1 end'],
     ],
     ['204', GET, headers(1, [':status', '204'], END | END_HEADERS), ['HEADERS 1 end']],

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the programs share with user space: keys and values of the maps. `redirect/layout.ts` is its twin,
+ * and `test/redirect/layout.test.ts` compares sizes and offsets with the BTF of the compiled object.
+ * A change here is a change of LAYOUT_VERSION: pins of another version are never re-used.
+ *
+ * Everything that the policy decides is keyed by a generation. A new policy is written whole under the
+ * next generation, then `settings.generation` is changed in one write: no packet is judged by half of it,
+ * and none by nothing.
+ *
+ *     packet ─► interfaces[gen, ifindex] ──► which endpoint, or an uplink
+ *               addresses[gen, ip]  (LPM) ─► identity and endpoint of either side
+ *               endpoints[gen, id]        ─► its egress and its ingress policy
+ *               ports[gen, policy, protocol, port] (LPM) ─► slot, verdict for remotes not listed
+ *               verdicts[gen, slot, identity]            ─► deny | allow | redirect
+ *
+ *     records[tuple]   what a redirected connection was at its SYN: read by the proxy at accept
+ *     flows[tuple]     connections that pass without the proxy, in the orientation of who began them
+ *     listeners[slot]  sockets of the proxy: 0..31 IPv4, 32..63 IPv6; empties itself when a worker dies
+ */
+#ifndef SALLYPORT_LAYOUT_H
+#define SALLYPORT_LAYOUT_H
+
+#define LAYOUT_VERSION 1
+
+#define FAMILY_IP4 4
+#define FAMILY_IP6 6
+
+/* Slots of the sockmap for one family. Worker i of n holds every slot s with s % n == i. */
+#define LISTENER_SLOTS 32
+
+enum verdict {
+	VERDICT_DENY = 0,
+	VERDICT_ALLOW = 1,
+	VERDICT_REDIRECT = 2,
+};
+
+enum interface_kind {
+	INTERFACE_ENDPOINT = 1,
+	INTERFACE_UPLINK = 2,
+};
+
+/* Halves of a redirected connection: whose policies the proxy has to ask. */
+#define HALF_EGRESS 1
+#define HALF_INGRESS 2
+
+/* settings.flags */
+#define SETTING_HOST_JUDGED 1 /* what the host itself sends to an endpoint is judged, too */
+
+/* Marks, as Cilium lays them out: identity 15..0 in bits 31..16, identity 23..16 in bits 7..0. */
+#define MARK_MAGIC_MASK 0x0F00
+#define MARK_TO_PROXY 0x0200
+#define MARK_PROXY_INGRESS 0x0A00
+#define MARK_PROXY_EGRESS 0x0B00
+#define MARK_JUDGED 0x0F00
+
+/* IPv4 in the first four bytes, the others zero. */
+struct ip {
+	__u8 bytes[16];
+};
+
+struct tuple {
+	struct ip source;
+	struct ip destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 family;
+	__u8 protocol;
+	__u16 pad;
+};
+
+struct settings {
+	__u32 generation; /* 0: nothing is in force yet, everything is refused */
+	__u32 flags;
+};
+
+struct interface_key {
+	__u32 generation;
+	__u32 ifindex;
+};
+
+struct interface_value {
+	__u32 kind;
+	__u32 endpoint; /* 0 for an uplink */
+};
+
+struct address_key {
+	__u32 prefix_length; /* of what follows: 64 + bits of the address */
+	__u32 generation;
+	__u32 family;
+	struct ip address;
+};
+
+struct address_value {
+	__u32 identity;
+	__u32 check; /* hash of the identity's labels: that the number means the same to both sides */
+	__u32 endpoint; /* the local endpoint that owns the address; 0: none */
+};
+
+struct endpoint_key {
+	__u32 generation;
+	__u32 endpoint;
+};
+
+struct endpoint_value {
+	__u32 identity;
+	__u32 check;
+	__u32 egress_policy;
+	__u32 ingress_policy;
+};
+
+/* protocol 0: every protocol that has no entries of its own. For ICMP the "port" is type << 8 | code. */
+struct port_key {
+	__u32 prefix_length; /* 80 + leading bits of the port */
+	__u32 generation;
+	__u32 policy;
+	__be16 protocol;
+	__be16 port;
+};
+
+struct port_value {
+	__u32 slot;
+	__u32 verdict; /* for a remote without an entry in `verdicts` */
+};
+
+struct verdict_key {
+	__u32 generation;
+	__u32 slot;
+	__u32 identity;
+};
+
+struct verdict_value {
+	__u32 verdict;
+};
+
+struct record {
+	__u64 time_ns; /* bpf_ktime_get_ns at the SYN */
+	__u32 source_identity;
+	__u32 source_check;
+	__u32 source_endpoint;
+	__u32 destination_identity;
+	__u32 destination_check;
+	__u32 destination_endpoint;
+	__u32 generation;
+	__u32 halves;
+	__u32 ifindex; /* by which the SYN came */
+	__u32 pad;
+};
+
+struct flow {
+	__u64 time_ns;
+	__u32 generation; /* whose verdict this is; judged again when it is not the one in force */
+	__u32 source_endpoint;
+};
+
+/* Indexes of `counters` (per CPU, __u64 each). */
+enum counter {
+	COUNTER_PASSED = 0,
+	COUNTER_REDIRECTED,
+	COUNTER_OWNED, /* packets of connections that the proxy has */
+	COUNTER_FROM_PROXY,
+	COUNTER_FROM_HOST,
+	COUNTER_DENIED_EGRESS,
+	COUNTER_DENIED_INGRESS,
+	COUNTER_NO_GENERATION, /* nothing in force */
+	COUNTER_UNKNOWN_INTERFACE,
+	COUNTER_FOREIGN_SOURCE, /* a source address that is not the endpoint's own */
+	COUNTER_MALFORMED,
+	COUNTER_FRAGMENT,
+	COUNTER_VLAN,
+	COUNTER_NOT_IP,
+	COUNTER_STALE, /* a connection older than its rule */
+	COUNTER_NO_LISTENER,
+	COUNTER_RATE_LIMITED, /* connections of one interface in a second */
+	COUNTER_UNREDIRECTABLE, /* L7 rules, but on a way that cannot be redirected */
+	COUNTER_RECORD_LOST, /* sk_lookup: marked for the proxy, without a record */
+	COUNTER_ASSIGNED, /* sk_lookup: given to a listener */
+	COUNTER_RESETS_SENT,
+	COUNTER_COUNT,
+};
+
+/* The last refusals, for `redirect status`: an LRU of what was refused, not of each packet. */
+struct refusal_key {
+	struct ip source;
+	struct ip destination;
+	__u32 counter; /* which of the above */
+	__be16 destination_port;
+	__u8 family;
+	__u8 protocol;
+};
+
+struct refusal_value {
+	__u64 time_ns;
+	__u64 count;
+	__u32 source_identity;
+	__u32 destination_identity;
+};
+
+#endif

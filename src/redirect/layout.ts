@@ -1,0 +1,216 @@
+/**
+ * Keys and values of the maps that the kernel programs share with us: the twin of `bpf/layout.h`, which
+ * draws how they hang together. Numbers are in the machine's order (little-endian on all that we run on),
+ * ports and addresses in network order.
+ */
+import { type IpAddress, type IpPrefix, parseIp, type SocketAddress } from '../model/address.ts';
+import type { Identity } from '../model/identity.ts';
+
+export const LAYOUT_VERSION = 1;
+
+/** Slots of the sockmap for one family; IPv6 begins where IPv4 ends. */
+export const LISTENER_SLOTS = 32;
+
+export const VERDICT_DENY = 0;
+export const VERDICT_ALLOW = 1;
+export const VERDICT_REDIRECT = 2;
+
+export type KernelVerdict = typeof VERDICT_DENY | typeof VERDICT_ALLOW | typeof VERDICT_REDIRECT;
+
+export const INTERFACE_ENDPOINT = 1;
+export const INTERFACE_UPLINK = 2;
+
+export const HALF_EGRESS = 1;
+export const HALF_INGRESS = 2;
+
+export const SETTING_HOST_JUDGED = 1;
+
+export const MARK_MAGIC_MASK = 0x0f00;
+export const MARK_TO_PROXY = 0x0200;
+export const MARK_PROXY_INGRESS = 0x0a00;
+export const MARK_PROXY_EGRESS = 0x0b00;
+
+/** IP protocol numbers; 0 stands for every protocol that has no entries of its own. */
+export const IP_PROTOCOLS = { any: 0, ICMP: 1, TCP: 6, UDP: 17, ICMPv6: 58, SCTP: 132 } as const;
+
+/** In the order of `enum counter`. */
+export const COUNTERS = [
+  'passed',
+  'redirected',
+  'owned',
+  'from-proxy',
+  'from-host',
+  'denied-egress',
+  'denied-ingress',
+  'no-generation',
+  'unknown-interface',
+  'foreign-source',
+  'malformed',
+  'fragment',
+  'vlan',
+  'not-ip',
+  'stale',
+  'no-listener',
+  'rate-limited',
+  'unredirectable',
+  'record-lost',
+  'assigned',
+  'resets-sent',
+] as const;
+
+export type CounterName = (typeof COUNTERS)[number];
+
+/** Cilium's layout of SO_MARK; the scope byte of the identity (bits 31..24) has no place in it. */
+export function identityMark(magic: number, identity: Identity): number {
+  return (((identity & 0xffff) << 16) | ((identity >>> 16) & 0xff) | magic) >>> 0;
+}
+
+/** The connection as its SYN had it. */
+export function encodeTuple(
+  source: SocketAddress,
+  destination: SocketAddress,
+  protocol: number = IP_PROTOCOLS.TCP,
+): Buffer {
+  const key = Buffer.alloc(40);
+  key.set(bytesOf(source.ip), 0);
+  key.set(bytesOf(destination.ip), 16);
+  key.writeUInt16BE(source.port, 32);
+  key.writeUInt16BE(destination.port, 34);
+  key[36] = source.family;
+  key[37] = protocol;
+  return key;
+}
+
+/** What the kernel knew when it saw the SYN. */
+export interface RedirectRecord {
+  readonly timeNs: bigint;
+  readonly source: RecordedSide;
+  readonly destination: RecordedSide;
+  readonly generation: number;
+  readonly isEgressJudged: boolean;
+  readonly isIngressJudged: boolean;
+  readonly ifindex: number;
+}
+
+export interface RecordedSide {
+  readonly identity: Identity;
+  /** See `identityCheck`. */
+  readonly check: number;
+  /** 0: no endpoint of this node. */
+  readonly endpoint: number;
+}
+
+export const RECORD_BYTES = 48;
+
+export function decodeRecord(value: Buffer): RedirectRecord {
+  const halves = value.readUInt32LE(36);
+  return {
+    timeNs: value.readBigUInt64LE(0),
+    source: sideAt(value, 8),
+    destination: sideAt(value, 20),
+    generation: value.readUInt32LE(32),
+    isEgressJudged: (halves & HALF_EGRESS) !== 0,
+    isIngressJudged: (halves & HALF_INGRESS) !== 0,
+    ifindex: value.readUInt32LE(40),
+  };
+}
+
+function sideAt(value: Buffer, offset: number): RecordedSide {
+  return {
+    identity: value.readUInt32LE(offset) as Identity,
+    check: value.readUInt32LE(offset + 4),
+    endpoint: value.readUInt32LE(offset + 8),
+  };
+}
+
+export function encodeSettings(settings: {
+  readonly generation: number;
+  readonly isHostJudged: boolean;
+}): Buffer {
+  return words(settings.generation, settings.isHostJudged ? SETTING_HOST_JUDGED : 0);
+}
+
+export function encodeInterfaceKey(generation: number, ifindex: number): Buffer {
+  return words(generation, ifindex);
+}
+
+/** `endpoint` null: an uplink. */
+export function encodeInterface(endpoint: number | null): Buffer {
+  return endpoint === null ? words(INTERFACE_UPLINK, 0) : words(INTERFACE_ENDPOINT, endpoint);
+}
+
+export function encodeAddressKey(generation: number, prefix: IpPrefix): Buffer {
+  const key = Buffer.alloc(28);
+  key.writeUInt32LE(64 + prefix.length, 0);
+  key.writeUInt32LE(generation, 4);
+  key.writeUInt32LE(prefix.address.family, 8);
+  key.set(prefix.address.bytes, 12);
+  return key;
+}
+
+export function encodeAddress(side: RecordedSide): Buffer {
+  return words(side.identity, side.check, side.endpoint);
+}
+
+export function encodeEndpointKey(generation: number, endpoint: number): Buffer {
+  return words(generation, endpoint);
+}
+
+export function encodeEndpoint(value: {
+  readonly identity: Identity;
+  readonly check: number;
+  readonly egressPolicy: number;
+  readonly ingressPolicy: number;
+}): Buffer {
+  return words(value.identity, value.check, value.egressPolicy, value.ingressPolicy);
+}
+
+/** `bits`: how many leading bits of `port` count, 16 for one port, 0 for all. */
+export function encodePortKey(
+  generation: number,
+  policy: number,
+  range: { readonly protocol: number; readonly port: number; readonly bits: number },
+): Buffer {
+  const key = Buffer.alloc(16);
+  key.writeUInt32LE(80 + range.bits, 0);
+  key.writeUInt32LE(generation, 4);
+  key.writeUInt32LE(policy, 8);
+  key.writeUInt16BE(range.protocol, 12);
+  key.writeUInt16BE(range.port, 14);
+  return key;
+}
+
+export function encodePort(slot: number, verdict: KernelVerdict): Buffer {
+  return words(slot, verdict);
+}
+
+export function encodeVerdictKey(generation: number, slot: number, identity: Identity): Buffer {
+  return words(generation, slot, identity);
+}
+
+export function encodeVerdict(verdict: KernelVerdict): Buffer {
+  return words(verdict);
+}
+
+/**
+ * A hash of canonical labels (FNV-1a, 32 bits). The number of an identity and this together say whom a
+ * record means: numbers are allocated by each process for itself, and should two ever differ, the
+ * connection is refused instead of judged as somebody else.
+ */
+export function identityCheck(labels: readonly string[]): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(labels.join('\n'))) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}
+
+function words(...values: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(4 * values.length);
+  for (const [index, value] of values.entries()) bytes.writeUInt32LE(value >>> 0, 4 * index);
+  return bytes;
+}
+
+function bytesOf(ip: string): Uint8Array {
+  const address: IpAddress | null = parseIp(ip);
+  if (address === null) throw new TypeError(`"${ip}" is no IP address`);
+  return address.bytes;
+}

@@ -66,6 +66,8 @@ export interface Ask {
   readonly path?: string;
   readonly authority?: string;
   readonly headers?: readonly (readonly [string, string])[];
+  /** How long it may take until it counts as silent. */
+  readonly patienceMs?: number;
 }
 
 /** One request on a connection of its own. */
@@ -136,7 +138,7 @@ function clientOf({ from, fromIp, fromPort, to }: Ask): Socket {
 
 async function roundTrip(
   socket: Socket,
-  { to, port }: Ask,
+  { to, port, patienceMs = SILENCE_MS }: Ask,
   bytes: string,
   isComplete: (received: string) => boolean = () => false,
 ): Promise<string | { readonly kind: 'reset' } | { readonly kind: 'silent' }> {
@@ -155,7 +157,7 @@ async function roundTrip(
   });
   socket.connect({ host: to, port });
   socket.write(bytes);
-  const how = await Promise.race([closed.then(() => 'closed'), sleep(SILENCE_MS, 'silent')]);
+  const how = await Promise.race([closed.then(() => 'closed'), sleep(patienceMs, 'silent')]);
   socket.destroy();
   if (received !== '') return received;
   if (how === 'silent') return { kind: 'silent' };

@@ -45,6 +45,8 @@ export interface RigOptions {
     /** Further fields of the endpoints file. */
     readonly more?: Readonly<Record<string, unknown>>;
   }[];
+  /** Endpoints of other nodes: in the endpoints file only. */
+  readonly others?: readonly unknown[];
   /** Addresses that the outside host answers at. */
   readonly outside?: readonly string[];
   /** Texts of policy documents (YAML or JSON). */
@@ -129,7 +131,8 @@ export class RedirectRig {
       labels: pod.labels,
       interface: pod.interface,
     }));
-    const text = JSON.stringify({ ...this.#options.inventory, endpoints }, null, 1);
+    const all = [...endpoints, ...(this.#options.others ?? [])];
+    const text = JSON.stringify({ ...this.#options.inventory, endpoints: all }, null, 1);
     writeFileSync(join(this.dir, 'endpoints.json'), text);
   }
 

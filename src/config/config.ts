@@ -29,8 +29,22 @@ export interface Config {
   readonly endpointsPath: string | null;
   readonly secretsPath: string | null;
   readonly behaviour: Behaviour;
+  /** For `sallyport redirect`; the proxy takes nothing from it but the place of the pins. */
+  readonly redirect: RedirectConfig;
   readonly limits: Limits;
   readonly listeners: readonly ListenerConfig[];
+}
+
+export interface RedirectConfig {
+  /** Absolute. */
+  readonly root: string;
+  readonly uplinks: readonly string[];
+  readonly isHostJudged: boolean;
+  readonly isDnsAllowed: boolean;
+  readonly settleMs: number;
+  readonly routeTable: number;
+  readonly rulePriority: number;
+  readonly group: number;
 }
 
 /** Whether the port is shared is the supervisor's business. */
@@ -85,6 +99,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
         isReasonShown: behaviour.denial.showReason,
       },
     },
+    redirect: redirectOf(values.redirect),
     limits: values.limits,
     listeners: values.listeners.map(listenerOf),
   };
@@ -141,6 +156,11 @@ function checkAdmin(
     `${addressText(admin.address)} can be reached from other machines and the admin server has no authentication; ` +
       'use a loopback address or unix:/path, or set adminAllowRemote: true',
   );
+}
+
+function redirectOf(values: ConfigValues['redirect']): RedirectConfig {
+  const { host, dns, ...rest } = values;
+  return { ...rest, isHostJudged: host === 'policy', isDnsAllowed: dns === 'allow' };
 }
 
 function listenerOf(values: ConfigValues['listeners'][number]): ListenerConfig {

@@ -16,6 +16,7 @@ import {
   required,
 } from './field.ts';
 import type { Located } from './located.ts';
+import { redirectFields } from './redirect_fields.ts';
 import {
   choiceField,
   eitherField,
@@ -169,6 +170,7 @@ export const CONFIG_FIELD = mapping({
     'Secrets file (name to value) for header matches with secrets; watched.',
   ),
   behaviour: optional(behaviour, 'What is done with requests, apart from policy.', {}),
+  redirect: optional(redirectFields, 'What `sallyport redirect` sets up in the kernel.', {}),
   limits: optional(mapping(limitMembers()), 'Every bound and every time-out.', {}),
   listeners: required(
     list(listener, { countMin: 1 }),

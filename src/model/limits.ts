@@ -368,6 +368,25 @@ export const LIMITS = {
     16 * MIB,
     'bytes of one line that a worker prints; the rest of a longer one is dropped',
   ),
+  redirectGraceMs: spec(
+    1 * SECOND,
+    10,
+    60 * SECOND,
+    'from putting new kernel tables in force to removing those before',
+  ),
+  redirectPollIntervalMs: spec(
+    1 * SECOND,
+    100,
+    60 * SECOND,
+    'between looks at the interfaces and addresses of the node',
+  ),
+  redirectRetryMs: spec(
+    2 * SECOND,
+    100,
+    60 * SECOND,
+    'before kernel tables that could not be written are tried again',
+  ),
+  commandTimeoutMs: spec(10 * SECOND, 100, 10 * 60 * SECOND, 'waiting for iproute2 or mount'),
 } as const satisfies Record<string, LimitSpec>;
 
 export type LimitName = keyof typeof LIMITS;

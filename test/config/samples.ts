@@ -37,6 +37,16 @@ export const ACCEPTED: Readonly<Record<string, unknown>> = {
         showReason: true,
       },
     },
+    redirect: {
+      root: '/sys/fs/bpf/other',
+      uplinks: ['eth0', 'eth1.7'],
+      host: 'policy',
+      dns: 'allow',
+      settleMs: '2s',
+      routeTable: 100,
+      rulePriority: 10,
+      group: 0,
+    },
     limits: {
       headBytesMax: 8192,
       idleTimeoutMs: '10s',
@@ -114,5 +124,11 @@ export const REJECTED: Readonly<Record<string, unknown>> = {
   'a proxy id above 16 bits': withListener({ proxyId: 65536 }),
   'an admin path that is relative': { ...MINIMAL, admin: 'unix:sallyport.sock' },
   'an admin port alone': { ...MINIMAL, admin: 9901 },
+  'an uplink with a name that Linux does not take': {
+    ...MINIMAL,
+    redirect: { uplinks: ['sixteen-letters-'] },
+  },
+  'a rule priority without room before it': { ...MINIMAL, redirect: { rulePriority: 1 } },
+  'an unknown word for the host': { ...MINIMAL, redirect: { host: 'never' } },
   'a list for the whole': [MINIMAL],
 };

@@ -1,0 +1,55 @@
+/** The part `redirect` of the configuration: what `sallyport redirect` sets up on this node. */
+import { list, mapping, optional } from './field.ts';
+import { choiceField, integerField, pathField, quantityField, textField } from './scalar_fields.ts';
+
+/** Names of Linux network interfaces: IFNAMSIZ leaves 15 characters. */
+const INTERFACE_NAME = /^[^\s/:\u0000]{1,15}$/;
+
+const GROUP_MAX = 0xffff_fffe;
+/** The kernel's own rules stand at 0 and 32766. */
+const RULE_PRIORITY_MAX = 32_764;
+const ROUTE_TABLE_MAX = 0xffff_ffff;
+const SETTLE_MS_MAX = 60_000;
+
+export const redirectFields = mapping({
+  root: optional(
+    pathField(),
+    'Folder on a bpffs where programs, links and maps are pinned; ours alone.',
+    '/sys/fs/bpf/sallyport',
+  ),
+  uplinks: optional(
+    list(textField(INTERFACE_NAME, 'an interface name of at most 15 characters'), { countMin: 0 }),
+    'Interfaces by which traffic comes from other nodes and from outside.',
+    [],
+  ),
+  host: optional(
+    choiceField(['always', 'policy']),
+    'What the host itself sends to its endpoints: always allowed (as Cilium’s allow-localhost) or judged by policy.',
+    'always',
+  ),
+  dns: optional(
+    choiceField(['refuse', 'allow']),
+    'UDP of DNS rules, which nothing here proxies yet: refused, or allowed without a look at the names.',
+    'refuse',
+  ),
+  settleMs: optional(
+    quantityField({ min: 0, max: SETTLE_MS_MAX }, 'milliseconds'),
+    'How long a change waits before the kernel gets it, so that proxies have compiled it first.',
+    500,
+  ),
+  routeTable: optional(
+    integerField({ min: 1, max: ROUTE_TABLE_MAX }),
+    'Routing table that delivers marked packets to this node; ours alone.',
+    2005,
+  ),
+  rulePriority: optional(
+    integerField({ min: 2, max: RULE_PRIORITY_MAX }),
+    'Priority of the routing rule for marked packets; the one before it is taken, too.',
+    90,
+  ),
+  group: optional(
+    integerField({ min: 0, max: GROUP_MAX }),
+    'Numeric group of the proxy: it may read the records of redirected connections and register listeners.',
+    1337,
+  ),
+});

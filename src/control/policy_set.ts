@@ -12,7 +12,7 @@ import { EMPTY_INVENTORY, type Inventory } from '../policy/resolve/inventory.ts'
 import { namedPrefixes } from '../policy/resolve/prefixes.ts';
 import { resolvePolicies } from '../policy/resolve/resolve.ts';
 import type { CidrGroup, PolicySpec } from '../policy/rule.ts';
-import type { PolicySnapshot } from '../policy/snapshot.ts';
+import type { PolicySnapshot, Workload } from '../policy/snapshot.ts';
 import { type DecodeOptions, type Position, positionKey } from './decode/context.ts';
 import { decodeEndpoints } from './decode/endpoints.ts';
 import { type DocumentName, decodePolicyFile } from './decode/policy_documents.ts';
@@ -196,6 +196,7 @@ function buildOne(
     labels: table,
     shadow,
     policyNames: policyNames(specs, wirePolicies),
+    node: { prefixes: table.ipcache.entries, workloads: workloadsOf(inventory, table) },
   });
   if (compiled.kind === 'error') {
     return rejected(
@@ -207,6 +208,14 @@ function buildOne(
   const { snapshot } = compiled;
   const warnings = resolved.warnings.map(({ origin, message }) => problemOf(set, origin, message));
   return { kind: 'ok', snapshot, table, selecting: resolved.selecting, warnings };
+}
+
+function workloadsOf(inventory: Inventory, table: IdentityTable): readonly Workload[] {
+  return inventory.endpoints.flatMap(({ name, ips, interface: host }) => {
+    const identity = table.identityOfEndpoint(name);
+    if (host === null || identity === null) return [];
+    return { name, interface: host, ips: ips.map(({ text }) => text), identity };
+  });
 }
 
 type JoinResult =

@@ -19,6 +19,26 @@ export type Protocol = 'TCP' | 'UDP' | 'SCTP';
 
 export const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const satisfies readonly Protocol[];
 
+/**
+ * Protocols that the kernel alone judges, as no proxy ever sees them. `other` is every IP protocol that
+ * has no rules of its own.
+ */
+export type KernelProtocol = 'ICMP' | 'ICMPv6' | 'other';
+
+export const KERNEL_PROTOCOLS = [
+  'ICMP',
+  'ICMPv6',
+  'other',
+] as const satisfies readonly KernelProtocol[];
+
+export type PolicyProtocol = Protocol | KernelProtocol;
+
+export const POLICY_PROTOCOLS: readonly PolicyProtocol[] = [...PROTOCOLS, ...KERNEL_PROTOCOLS];
+
+export function isKernelProtocol(protocol: PolicyProtocol): protocol is KernelProtocol {
+  return KERNEL_PROTOCOLS.some((one) => one === protocol);
+}
+
 export const LOCAL_IDENTITY_FLAG = 1 << 24;
 
 /** First identity that is allocated for labels (1-255 are reserved or well known). */

@@ -10,7 +10,7 @@
  * policy without rules = allow all on that port; `remotes` null = any remote (an empty set selects
  * nobody); no server names = any.
  */
-import type { Direction, Identity, Protocol } from '../model/identity.ts';
+import type { Direction, Identity, KernelProtocol, Protocol } from '../model/identity.ts';
 
 export interface EndpointPolicy {
   /** "namespace/name" of the endpoint, or the wire policy's resource name. */
@@ -20,14 +20,17 @@ export interface EndpointPolicy {
   readonly endpointId: number;
   readonly ingress: readonly PortPolicy[];
   readonly egress: readonly PortPolicy[];
+  /** What the wire form has no words for; absent when the policy came in that form. */
+  readonly kernelOnly?: Readonly<Record<Direction, readonly PortPolicy<KernelProtocol>[]>>;
 }
 
-export interface PortPolicy {
+/** The "port" of an ICMP message is its type + 1, so that 0 means any here, too. */
+export interface PortPolicy<P = Protocol> {
   /** 0 = any port. */
   readonly port: number;
   /** Inclusive; equal to `port` when it is no range. */
   readonly endPort: number;
-  readonly protocol: Protocol;
+  readonly protocol: P;
   readonly rules: readonly PortRule[];
 }
 

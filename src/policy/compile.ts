@@ -4,8 +4,8 @@
  * force.
  */
 import type { RuleRef } from '../model/decision.ts';
-import type { Direction, Port, Protocol } from '../model/identity.ts';
-import { PROTOCOLS } from '../model/identity.ts';
+import type { Direction, PolicyProtocol, Port, Protocol } from '../model/identity.ts';
+import { KERNEL_PROTOCOLS, PROTOCOLS } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
 import { type EndpointPolicy, NO_L7, type PortPolicy, type PortRule, portPolicies } from './ast.ts';
 import type { CompiledRule } from './compiled_rule.ts';
@@ -14,12 +14,14 @@ import { DENY_PORT, NO_POLICY_PORT, PortTable, type PortTableOptions } from './p
 import type { RegexEngine } from './regex.ts';
 import { type CompileProblem, RuleCompiler } from './rule_compiler.ts';
 import { orderRules, passProblem } from './rule_order.ts';
-import type {
-  CompiledEndpoint,
-  CompiledPort,
-  IdentityLookup,
-  LabelLookup,
-  PolicySnapshot,
+import {
+  type CompiledEndpoint,
+  type CompiledPort,
+  type IdentityLookup,
+  type LabelLookup,
+  NO_NODE_CONTENTS,
+  type NodeContents,
+  type PolicySnapshot,
 } from './snapshot.ts';
 
 export type { CompileProblem } from './rule_compiler.ts';
@@ -34,6 +36,8 @@ export interface CompileOptions {
   readonly shadow: PolicySnapshot | null;
   /** Names of the policies in force; default: those that rules come from. */
   readonly policyNames?: readonly string[];
+  /** For who tells a kernel; default: nothing. */
+  readonly node?: NodeContents;
 }
 
 export type CompileResult =
@@ -69,7 +73,7 @@ export function denyAllSnapshot(lookups: {
   return new Snapshot({ options, rules: [], policyNames: [], endpoints: [], byIp: new Map() });
 }
 
-type DirectionTables = ReadonlyMap<Protocol, PortTable>;
+type DirectionTables = ReadonlyMap<PolicyProtocol, PortTable>;
 
 interface Context {
   readonly compiler: RuleCompiler;
@@ -93,9 +97,15 @@ function compileDirection(
   const entries = portPolicies(policy, direction);
   const known = context.tables[direction].get(entries);
   if (known !== undefined) return known;
-  const tables = new Map<Protocol, PortTable>();
+  const tables = new Map<PolicyProtocol, PortTable>();
   for (const protocol of PROTOCOLS) {
     const own = entries.filter((entry) => entry.protocol === protocol);
+    tables.set(protocol, compileTable(own, { policy, direction, protocol, context }));
+  }
+  const kernelOnly = policy.kernelOnly?.[direction] ?? [];
+  // None at all of a policy in wire form: it cannot speak of them.
+  for (const protocol of policy.kernelOnly === undefined ? [] : KERNEL_PROTOCOLS) {
+    const own = kernelOnly.filter((entry) => entry.protocol === protocol);
     tables.set(protocol, compileTable(own, { policy, direction, protocol, context }));
   }
   context.tables[direction].set(entries, tables);
@@ -105,11 +115,14 @@ function compileDirection(
 interface TablePlace {
   readonly policy: EndpointPolicy;
   readonly direction: Direction;
-  readonly protocol: Protocol;
+  readonly protocol: PolicyProtocol;
   readonly context: Context;
 }
 
-function compileTable(entries: readonly PortPolicy[], place: TablePlace): PortTable {
+function compileTable(
+  entries: readonly PortPolicy<PolicyProtocol>[],
+  place: TablePlace,
+): PortTable {
   const { policy, direction, protocol, context } = place;
   const { compiler, options } = context;
   const validEntries = entries.filter((entry) => isValidRange(entry, place));
@@ -139,7 +152,7 @@ function compileTable(entries: readonly PortPolicy[], place: TablePlace): PortTa
   );
 }
 
-function isValidRange(entry: PortPolicy, place: TablePlace): boolean {
+function isValidRange(entry: PortPolicy<PolicyProtocol>, place: TablePlace): boolean {
   const { port, endPort } = entry;
   const fail = (message: string): false => {
     place.context.compiler.fail(place.policy.name, entry.rules[0]?.origin ?? null, message);
@@ -228,7 +241,7 @@ class Endpoint implements CompiledEndpoint {
 const UNKNOWN_ENDPOINT = new Endpoint({ name: '', endpointId: 0, endpointIps: [] }, null);
 
 interface SnapshotParts {
-  readonly options: Pick<CompileOptions, 'revision' | 'ipcache' | 'labels' | 'shadow'>;
+  readonly options: Pick<CompileOptions, 'revision' | 'ipcache' | 'labels' | 'shadow' | 'node'>;
   readonly rules: readonly RuleRef[];
   readonly policyNames: readonly string[];
   readonly endpoints: readonly Endpoint[];
@@ -242,6 +255,7 @@ class Snapshot implements PolicySnapshot {
   readonly ipcache: IdentityLookup;
   readonly labels: LabelLookup;
   readonly shadow: PolicySnapshot | null;
+  readonly node: NodeContents;
   readonly #endpoints: readonly Endpoint[];
   readonly #byIp: ReadonlyMap<string, Endpoint>;
   readonly #byName: ReadonlyMap<string, Endpoint>;
@@ -253,6 +267,7 @@ class Snapshot implements PolicySnapshot {
     this.ipcache = parts.options.ipcache;
     this.labels = parts.options.labels;
     this.shadow = parts.options.shadow;
+    this.node = parts.options.node ?? NO_NODE_CONTENTS;
     this.#endpoints = parts.endpoints;
     this.#byIp = parts.byIp;
     this.#byName = new Map(parts.endpoints.map((endpoint) => [endpoint.name, endpoint]));

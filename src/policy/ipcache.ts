@@ -13,12 +13,16 @@ export interface IpcacheEntry {
 }
 
 export class Ipcache implements IdentityLookup {
+  /** Of each prefix the entry that counts. */
+  readonly entries: readonly IpcacheEntry[];
   readonly #families: { readonly 4: Family; readonly 6: Family };
 
   /** Of two entries for one prefix the first one counts. */
   constructor(entries: Iterable<IpcacheEntry>) {
     const maps = { 4: new Map<number, Level>(), 6: new Map<number, Level>() };
-    for (const { prefix, identity } of entries) {
+    const counting: IpcacheEntry[] = [];
+    for (const entry of entries) {
+      const { prefix, identity } = entry;
       const levels = maps[prefix.address.family];
       let level = levels.get(prefix.length);
       if (level === undefined) {
@@ -26,8 +30,11 @@ export class Ipcache implements IdentityLookup {
         levels.set(prefix.length, level);
       }
       const key = keyOf(prefix.address.bytes, prefix.length);
-      if (!level.identities.has(key)) level.identities.set(key, identity);
+      if (level.identities.has(key)) continue;
+      level.identities.set(key, identity);
+      counting.push(entry);
     }
+    this.entries = counting;
     this.#families = { 4: longestFirst(maps[4]), 6: longestFirst(maps[6]) };
   }
 

@@ -7,7 +7,10 @@
  *     443  C            8081-9999  B          443 is split off 80-4039 with C in front
  *     0    W            every one gets W at its end, and 0 keeps W for the ports in no range
  */
-import type { PortPolicy } from './ast.ts';
+import type { PolicyProtocol } from '../model/identity.ts';
+import type { PortPolicy as PortPolicyOf } from './ast.ts';
+
+type PortPolicy = PortPolicyOf<PolicyProtocol>;
 
 export interface PortRange<Rule> {
   readonly first: number;

@@ -2,7 +2,7 @@
  * The port policies of one direction and protocol: disjoint ranges, looked up by port. Exact range,
  * else port 0, else deny (PortPolicy in network_policy.cc).
  */
-import type { Direction, Identity, Port, Protocol, ProxyId } from '../model/identity.ts';
+import type { Direction, Identity, PolicyProtocol, Port, ProxyId } from '../model/identity.ts';
 import type { CompiledRule } from './compiled_rule.ts';
 import type { RegexEngine } from './regex.ts';
 import type { CompiledPort } from './snapshot.ts';
@@ -10,7 +10,7 @@ import { ApplicableRules, canApply, selectionKey, View, type ViewKey } from './v
 
 export interface PortTableOptions {
   readonly direction: Direction;
-  readonly protocol: Protocol;
+  readonly protocol: PolicyProtocol;
   readonly regexEngine: RegexEngine;
   readonly viewCountMax: number;
 }
@@ -60,7 +60,7 @@ export class PortTable {
 /** One range and its rules in asking order. */
 export class PortRules implements CompiledPort {
   readonly direction: Direction;
-  readonly protocol: Protocol;
+  readonly protocol: PolicyProtocol;
   readonly first: number;
   readonly last: number;
   readonly rules: readonly CompiledRule[];

@@ -2,7 +2,7 @@
  * A compiled snapshot as canonical text: equal policies print equally, so that golden tests and the
  * admin server show what is really in force. No secret's value is printed.
  */
-import type { Identity, Protocol } from '../model/identity.ts';
+import type { Identity, PolicyProtocol } from '../model/identity.ts';
 import { PROTOCOLS } from '../model/identity.ts';
 import type { HeaderMatcher } from './ast.ts';
 import type { CompiledHttpRule, CompiledRule } from './compiled_rule.ts';
@@ -18,7 +18,7 @@ export function printSnapshot(snapshot: PolicySnapshot): string {
 }
 
 interface TableOwner extends CompiledEndpoint {
-  tables(direction: 'ingress' | 'egress'): ReadonlyMap<Protocol, PortTable>;
+  tables(direction: 'ingress' | 'egress'): ReadonlyMap<PolicyProtocol, PortTable>;
 }
 
 function printEndpoint(endpoint: CompiledEndpoint): string[] {

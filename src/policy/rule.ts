@@ -42,6 +42,15 @@ export interface DirectionRule {
   readonly ports: readonly PortsRule[] | null;
   /** True when the element has `icmps`: then it says nothing about TCP, UDP or SCTP. */
   readonly hasIcmps: boolean;
+  /** For the kernel, no proxy sees ICMP. Absent when there is none. */
+  readonly icmps?: readonly IcmpSelector[];
+}
+
+/** One element of `icmps[].fields`: messages of one type, of every code. */
+export interface IcmpSelector {
+  readonly protocol: 'ICMP' | 'ICMPv6';
+  /** 0 to 255. */
+  readonly type: number;
 }
 
 /** Entries of one peer field; a remote is selected when any entry selects it. */

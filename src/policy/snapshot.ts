@@ -3,8 +3,16 @@
  * replacing one reference; nothing in it changes afterwards (caches aside, which are bounded and
  * invisible). Asking for what it does not know gives DENY_ALL, never undefined.
  */
+import type { IpPrefix } from '../model/address.ts';
 import type { RuleRef } from '../model/decision.ts';
-import type { Direction, Identity, Port, Protocol, ProxyId } from '../model/identity.ts';
+import type {
+  Direction,
+  Identity,
+  PolicyProtocol,
+  Port,
+  Protocol,
+  ProxyId,
+} from '../model/identity.ts';
 
 export interface PolicySnapshot {
   readonly revision: number;
@@ -25,7 +33,26 @@ export interface PolicySnapshot {
    * snapshot is what is enforced, `shadow` is only judged, logged and counted.
    */
   readonly shadow: PolicySnapshot | null;
+  /** What a kernel that enforces the same policy has to be told besides the rules. */
+  readonly node: NodeContents;
 }
+
+export interface NodeContents {
+  /** What `ipcache` answers from. */
+  readonly prefixes: readonly { readonly prefix: IpPrefix; readonly identity: Identity }[];
+  /** Endpoints of the inventory that have an interface on this node. */
+  readonly workloads: readonly Workload[];
+}
+
+export interface Workload {
+  readonly name: string;
+  /** The host's side of it. */
+  readonly interface: string;
+  readonly ips: readonly string[];
+  readonly identity: Identity;
+}
+
+export const NO_NODE_CONTENTS: NodeContents = Object.freeze({ prefixes: [], workloads: [] });
 
 export interface IdentityLookup {
   /** Null when no prefix covers the address. */
@@ -49,7 +76,7 @@ export interface CompiledEndpoint {
 /** The rules of one disjoint port range, in the order in which they are asked. */
 export interface CompiledPort {
   readonly direction: Direction;
-  readonly protocol: Protocol;
+  readonly protocol: PolicyProtocol;
   /** True when any rule of the range has HTTP rules. */
   readonly hasHttpRules: boolean;
   readonly hasDnsRules: boolean;

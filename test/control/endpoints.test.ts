@@ -19,6 +19,7 @@ endpoints:
     identity: 1234
     endpointId: 7
     namedPorts: { HTTP: 8080, dns: { port: 53, protocol: UDP } }
+    interface: lxc_api.7
     namespaceLabels: { team: a }
     serviceAccount: robot
 identities: [{ id: 1300, labels: ["k8s:app=x"] }]
@@ -30,6 +31,7 @@ listeners: { front: 15 }
       name: 'shop/api',
       identity: 1234,
       endpointId: 7,
+      interface: 'lxc_api.7',
       labels: [
         'cni:zone=z',
         'k8s:app=api',
@@ -106,6 +108,18 @@ describe('a wrong endpoints file is rejected', () => {
       '2:27',
       'endpoints[0].labels[0]',
       'must be a label',
+    ],
+    [
+      'endpoints:\n  - { name: a/b, interface: sixteen-letters- }',
+      '2:29',
+      'endpoints[0].interface',
+      'at most 15 characters',
+    ],
+    [
+      'endpoints: [{ name: a/b, interface: lxc1 }, { name: a/c, interface: lxc1 }]',
+      '1:69',
+      'endpoints[1].interface',
+      'lxc1 is also the interface of a/b',
     ],
     [
       'endpoints:\n  - { name: a/b, identity: -1 }',

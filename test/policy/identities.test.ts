@@ -141,7 +141,7 @@ function allocate(
 }
 
 function endpointOf(name: string, labels: readonly string[]): Inventory['endpoints'][number] {
-  return { name, ips: [], labels, identity: null, endpointId: 0, namedPorts: [] };
+  return { name, ips: [], labels, identity: null, endpointId: 0, namedPorts: [], interface: null };
 }
 
 function tableOf(

@@ -5,7 +5,7 @@
 import type { Direction } from '../../model/identity.ts';
 import type { DirectionRule, PolicySpec, Subject } from '../../policy/rule.ts';
 import { type DocumentContext, originOf } from './context.ts';
-import { checkIcmps } from './icmp.ts';
+import { decodeIcmps } from './icmp.ts';
 import { decodeSelector, decodeSubjectSelector } from './label_selector.ts';
 import type { Fields } from './object_reader.ts';
 import { decodePeers, PEER_FIELDS } from './peers.ts';
@@ -119,9 +119,9 @@ function decodeRule(context: DocumentContext, field: Field, options: RuleOptions
   const ports = portsField === undefined ? [] : reader.list(portsField);
   const icmps = fields.get('icmps');
   const hasIcmps = icmps !== undefined && reader.list(icmps).length > 0;
-  if (hasIcmps) {
-    checkIcmps(context, icmps);
-    if (ports.length > 0) reader.fail(icmps, 'toPorts and icmps cannot stand together');
+  const messages = hasIcmps ? decodeIcmps(context, icmps) : [];
+  if (hasIcmps && ports.length > 0) {
+    reader.fail(icmps, 'toPorts and icmps cannot stand together');
   }
   checkAuthentication(context, fields.get('authentication'));
   const isForNobody = peers === null ? ports.length === 0 && !hasIcmps : peers.length === 0;
@@ -133,6 +133,7 @@ function decodeRule(context: DocumentContext, field: Field, options: RuleOptions
     peers,
     ports: ports.length === 0 ? null : ports.map((item) => decodePortsRule(context, item, options)),
     hasIcmps,
+    ...(hasIcmps ? { icmps: messages } : {}),
   };
 }
 

@@ -70,6 +70,7 @@ class EndpointsDecoder {
   readonly #names = new Set<string>();
   readonly #ips = new Map<string, string>();
   readonly #endpointIds = new Map<number, string>();
+  readonly #interfaces = new Map<string, string>();
   readonly #prefixes = new Set<string>();
   readonly #serviceNames = new Set<string>();
   #cluster = 'default';
@@ -106,6 +107,7 @@ class EndpointsDecoder {
       identity: this.#number(fields.get('identity'), IDENTITY_NUMBER),
       endpointId: this.#endpointId(fields.get('endpointId'), name),
       namedPorts: this.#namedPorts(fields.get('namedPorts')),
+      interface: this.#interface(fields.get('interface'), name),
     };
   }
 
@@ -144,6 +146,19 @@ class EndpointsDecoder {
     if (other !== undefined) this.#fail(field, `endpointId ${endpointId} is also of ${other}`);
     this.#endpointIds.set(endpointId, name);
     return endpointId;
+  }
+
+  #interface(field: Field | undefined, name: string): string | null {
+    const text = field === undefined ? null : this.#text(field);
+    if (field === undefined || text === null) return null;
+    if (!INTERFACE_NAME.test(text)) {
+      this.#fail(field, `must be an interface name, at most 15 characters (found ${field.shown})`);
+      return null;
+    }
+    const other = this.#interfaces.get(text);
+    if (other !== undefined) this.#fail(field, `${text} is also the interface of ${other}`);
+    this.#interfaces.set(text, name);
+    return text;
   }
 
   #namedPorts(field: Field | undefined): readonly NamedPort[] {
@@ -368,6 +383,9 @@ interface NumberKind<T> {
   readonly max: number;
   readonly parse: (value: unknown) => T | null;
 }
+
+/** What Linux takes as a name (dev_valid_name): no slash, colon or space, IFNAMSIZ with its zero. */
+const INTERFACE_NAME = /^(?!\.{1,2}$)[^\s/:\u0000]{1,15}$/;
 
 const IDENTITY_NUMBER: NumberKind<Identity> = { max: 0xffff_ffff, parse: parseIdentity };
 const PORT_NUMBER: NumberKind<number> = { max: 0xffff, parse: parsePort };

@@ -71,6 +71,12 @@ export const ENDPOINT_SCHEMA = {
       additionalProperties: { type: 'string' },
     },
     serviceAccount: TEXT,
+    interface: {
+      ...TEXT,
+      description: 'Host-side interface of an endpoint on this node, for `sallyport redirect`.',
+      maxLength: 15,
+      pattern: '^[^\\s/:]+$',
+    },
   },
 } as const;
 

@@ -1,7 +1,8 @@
 /**
- * icmps (pkg/policy/api icmp.go): checked and then forgotten, as no ICMP message ever comes to the
- * proxy. A wrong one still rejects the policy, so that what is in force is what was written.
+ * icmps (pkg/policy/api icmp.go): message types by family, as number or name. No ICMP message ever comes
+ * to the proxy; the kernel enforces them where `sallyport redirect` is up.
  */
+import type { IcmpSelector } from '../../policy/rule.ts';
 import type { DocumentContext } from './context.ts';
 import type { Field } from './yaml_fields.ts';
 
@@ -59,8 +60,9 @@ const TYPES = {
   ),
 } as const;
 
-export function checkIcmps(context: DocumentContext, field: Field): void {
+export function decodeIcmps(context: DocumentContext, field: Field): readonly IcmpSelector[] {
   const { reader } = context;
+  const selectors: IcmpSelector[] = [];
   for (const item of reader.list(field)) {
     const fields = reader.object(item, ['fields']).get('fields');
     if (fields === undefined) continue;
@@ -68,26 +70,41 @@ export function checkIcmps(context: DocumentContext, field: Field): void {
     if (entries.length > FIELD_COUNT_MAX) {
       reader.fail(fields, `has more than ${FIELD_COUNT_MAX} fields (found ${entries.length})`);
     }
-    for (const entry of entries) checkField(context, entry);
+    for (const entry of entries) {
+      const selector = decodeField(context, entry);
+      if (selector !== null) selectors.push(selector);
+    }
   }
+  return selectors;
 }
 
-function checkField(context: DocumentContext, field: Field): void {
+function decodeField(context: DocumentContext, field: Field): IcmpSelector | null {
   const { reader } = context;
   const fields = reader.object(field, ['family', 'type']);
   const familyField = fields.get('family');
   const family = familyField === undefined ? 'IPv4' : reader.oneOf(familyField, ['IPv4', 'IPv6']);
-  const type = fields.get('type');
-  if (type === undefined) {
-    reader.fail(field, 'type is required');
-  } else if (typeof type.value === 'string' && !/^[0-9]+$/.test(type.value)) {
-    if (family !== null && !TYPES[family].has(type.value)) {
-      reader.fail(
-        type,
-        `is no ${family} message type (found ${type.shown}; allowed: 0 to 255 or a name such as EchoRequest)`,
-      );
-    }
-  } else if (typeof type.value === 'string' ? Number(type.value) > 255 : true) {
-    reader.integer(type, 0, 255);
+  const typeField = fields.get('type');
+  if (typeField === undefined) return reader.fail(field, 'type is required');
+  if (family === null) return null;
+  const type = decodeType(context, typeField, family);
+  return type === null ? null : { protocol: family === 'IPv4' ? 'ICMP' : 'ICMPv6', type };
+}
+
+function decodeType(
+  context: DocumentContext,
+  field: Field,
+  family: keyof typeof TYPES,
+): number | null {
+  const { reader } = context;
+  if (typeof field.value !== 'string') return reader.integer(field, 0, 255);
+  if (/^[0-9]+$/.test(field.value)) {
+    const number = Number(field.value);
+    return number <= 255 ? number : reader.integer(field, 0, 255);
   }
+  const named = TYPES[family].get(field.value);
+  if (named !== undefined) return named;
+  return reader.fail(
+    field,
+    `is no ${family} message type (found ${field.shown}; allowed: 0 to 255 or a name such as EchoRequest)`,
+  );
 }

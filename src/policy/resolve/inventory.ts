@@ -28,6 +28,8 @@ export interface InventoryEndpoint {
   /** 0: numbered when the policies are resolved. */
   readonly endpointId: number;
   readonly namedPorts: readonly NamedPort[];
+  /** Host-side interface, of one endpoint only; null: not on this node, as far as is known. */
+  readonly interface: string | null;
 }
 
 export interface NamedPort {

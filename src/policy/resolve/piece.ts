@@ -2,10 +2,10 @@
  * One rule element taken apart: one piece for each (port, protocol, selector). Pieces that agree in
  * `mergeKey` are about the same traffic and the same selector, and become one wire rule.
  */
-import type { Identity, Protocol } from '../../model/identity.ts';
-import { PROTOCOLS } from '../../model/identity.ts';
+import type { Identity, PolicyProtocol } from '../../model/identity.ts';
+import { POLICY_PROTOCOLS, PROTOCOLS } from '../../model/identity.ts';
 import { type L7Rules, NO_L7, type RuleOrigin } from '../ast.ts';
-import type { DirectionRule, ListenerRef, Peer, PortSelector, PortsRule } from '../rule.ts';
+import type { DirectionRule, IcmpSelector, ListenerRef, Peer, PortsRule } from '../rule.ts';
 import type { RedirectKind } from './precedence.ts';
 import { ANY_REMOTE, type Selection, type Selections } from './selection.ts';
 
@@ -31,7 +31,7 @@ export interface PiecePort {
   readonly endPort: number;
   /** Not resolved yet when set; `port` is 0 then. */
   readonly name: string | null;
-  readonly protocol: Protocol;
+  readonly protocol: PolicyProtocol;
 }
 
 export interface PieceContext {
@@ -41,20 +41,25 @@ export interface PieceContext {
 }
 
 /**
- * No pieces for an element that says nothing about TCP, UDP or SCTP (`icmps`) and for one without
- * peers and ports: `ingress: [{}]` only switches default deny on (A.6).
+ * No pieces for an element without peers and ports: `ingress: [{}]` only switches default deny on (A.6).
+ * One with peers alone is about every protocol there is, one with ports about TCP, UDP and SCTP.
  */
 export function piecesOf(rule: DirectionRule, context: PieceContext): Piece[] {
   // An empty toPorts is as good as none: Cilium asks for its length (rule.go mergeIngress).
   const ports = rule.ports !== null && rule.ports.length > 0 ? rule.ports : null;
-  if (ports === null && (rule.hasIcmps || rule.peers === null)) return [];
+  if (ports === null && !rule.hasIcmps && rule.peers === null) return [];
   const selections = selectionsOf(rule, context.selections);
-  const elements = ports ?? [null];
-  return elements.flatMap((element) =>
-    portsOf(element).flatMap((port) =>
+  const pieces = (element: PortsRule | null, places: readonly PiecePort[]): Piece[] =>
+    places.flatMap((port) =>
       selections.map((selection) => pieceOf(rule, element, { port, selection, context })),
-    ),
-  );
+    );
+  if (ports !== null) return ports.flatMap((element) => pieces(element, portsOf(element)));
+  return pieces(null, rule.hasIcmps ? (rule.icmps ?? []).map(icmpPlace) : EVERY_PORT);
+}
+
+/** Shifted by one, as 0 stands for any. */
+function icmpPlace({ protocol, type }: IcmpSelector): PiecePort {
+  return { port: type + 1, endPort: type + 1, name: null, protocol };
 }
 
 /** Peers that are absent select anybody; those that are present and empty select nobody. */
@@ -68,9 +73,9 @@ function selectionsOf(rule: DirectionRule, selections: Selections): readonly Sel
   return [...byKey.values()];
 }
 
-function portsOf(element: PortsRule | null): readonly PiecePort[] {
+function portsOf(element: PortsRule): readonly PiecePort[] {
   // An element that names no port says nothing: the agent walks the ports of each element.
-  const selectors = element?.ports ?? ANY_PORT;
+  const selectors = element.ports ?? [{ port: 0, endPort: 0, name: null, protocols: PROTOCOLS }];
   return selectors.flatMap(({ port, endPort, name, protocols }) =>
     protocols.map((protocol) => ({
       port: name === null ? port : 0,
@@ -128,6 +133,9 @@ export function unresolvablePeers(rule: DirectionRule): readonly Peer[] {
   return (rule.peers ?? []).filter((peer) => peer.kind === 'group');
 }
 
-const ANY_PORT: readonly PortSelector[] = [
-  { port: 0, endPort: 0, name: null, protocols: PROTOCOLS },
-];
+const EVERY_PORT: readonly PiecePort[] = POLICY_PROTOCOLS.map((protocol) => ({
+  port: 0,
+  endPort: 0,
+  name: null,
+  protocol,
+}));

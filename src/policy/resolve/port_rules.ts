@@ -3,8 +3,8 @@
  * precedences are set. A rule that selects nobody is left out, and a port without rules is, too: an
  * empty list would mean "allow all" on the wire (the class of CVE-2025-64715).
  */
-import type { Direction, Identity, Protocol } from '../../model/identity.ts';
-import { PROTOCOLS } from '../../model/identity.ts';
+import type { Direction, Identity, PolicyProtocol } from '../../model/identity.ts';
+import { POLICY_PROTOCOLS } from '../../model/identity.ts';
 import type { L7Rules, PortPolicy, PortRule, RuleOrigin, RuleVerdict } from '../ast.ts';
 import { compareText } from '../labels.ts';
 import type { IdentityTable } from './identity_table.ts';
@@ -37,7 +37,7 @@ export interface ResolveWarning {
 }
 
 export interface PortRulesResult {
-  readonly ports: readonly PortPolicy[];
+  readonly ports: readonly PortPolicy<PolicyProtocol>[];
   readonly warnings: readonly ResolveWarning[];
 }
 
@@ -48,7 +48,8 @@ export function portPoliciesOf(
   const builder = new PortPoliciesBuilder(context);
   for (const piece of pieces) builder.add(piece);
   for (const rule of context.extra) {
-    for (const protocol of PROTOCOLS) builder.addRule({ port: 0, endPort: 0, protocol }, rule);
+    for (const protocol of POLICY_PROTOCOLS)
+      builder.addRule({ port: 0, endPort: 0, protocol }, rule);
   }
   return { ports: builder.ports(), warnings: builder.warnings };
 }
@@ -56,7 +57,7 @@ export function portPoliciesOf(
 interface PortPlace {
   readonly port: number;
   readonly endPort: number;
-  readonly protocol: Protocol;
+  readonly protocol: PolicyProtocol;
 }
 
 /** One number that a named port stands for, and the remotes for which it does. */
@@ -97,12 +98,12 @@ class PortPoliciesBuilder {
     else this.#places.set(key, { place: { port, endPort, protocol }, rules: [rule] });
   }
 
-  ports(): readonly PortPolicy[] {
+  ports(): readonly PortPolicy<PolicyProtocol>[] {
     return [...this.#places.values()]
       .map(({ place, rules }) => ({ ...place, rules: rules.sort(compareRules) }))
       .sort(
         (a, b) =>
-          PROTOCOLS.indexOf(a.protocol) - PROTOCOLS.indexOf(b.protocol) ||
+          POLICY_PROTOCOLS.indexOf(a.protocol) - POLICY_PROTOCOLS.indexOf(b.protocol) ||
           a.port - b.port ||
           a.endPort - b.endPort,
       );

@@ -3,8 +3,8 @@
  * agent's Envoy translation, in one step). Pure: equal inputs, equal policies; the order of
  * documents and of rules does not show.
  */
-import type { Direction, Identity } from '../../model/identity.ts';
-import { PROTOCOLS, RESERVED_IDENTITIES } from '../../model/identity.ts';
+import type { Direction, Identity, KernelProtocol, PolicyProtocol } from '../../model/identity.ts';
+import { isKernelProtocol, POLICY_PROTOCOLS, RESERVED_IDENTITIES } from '../../model/identity.ts';
 import { type EndpointPolicy, NO_L7, type PortPolicy, type PortRule } from '../ast.ts';
 import { compareText, labelSetKey } from '../labels.ts';
 import type { CidrGroup, PolicySpec, Tier } from '../rule.ts';
@@ -47,8 +47,9 @@ export function resolvePolicies(input: ResolveInput): ResolveResult {
         name: endpoint.name,
         endpointIps: endpoint.ips.map(({ text }) => text),
         endpointId: endpointIds.get(endpoint.name) ?? endpoint.endpointId,
-        ingress,
-        egress,
+        ingress: ingress.wire,
+        egress: egress.wire,
+        kernelOnly: { ingress: ingress.kernel, egress: egress.kernel },
       });
     } catch (error) {
       if (!(error instanceof MergeError)) throw error;
@@ -58,7 +59,13 @@ export function resolvePolicies(input: ResolveInput): ResolveResult {
   return { kind: 'ok', policies, warnings: resolver.warnings(), selecting: resolver.selecting };
 }
 
-type Directions = Readonly<Record<Direction, readonly PortPolicy[]>>;
+interface DirectionPolicy {
+  /** What the wire form can say, and a proxy can ask for. */
+  readonly wire: readonly PortPolicy[];
+  readonly kernel: readonly PortPolicy<KernelProtocol>[];
+}
+
+type Directions = Readonly<Record<Direction, DirectionPolicy>>;
 
 class Resolver {
   readonly selecting = new Map<string, readonly string[]>();
@@ -104,7 +111,7 @@ class Resolver {
     return directions;
   }
 
-  #direction(subject: SubjectContext, direction: Direction): readonly PortPolicy[] {
+  #direction(subject: SubjectContext, direction: Direction): DirectionPolicy {
     // Default deny that is asked for by name counts without rules, too; Cilium would ignore it.
     const specs = subject.specs.filter(
       (spec) => rulesOf(spec, direction).length > 0 || spec.enableDefaultDeny[direction],
@@ -112,7 +119,7 @@ class Resolver {
     const isInit = subject.set.valuesOf('reserved:init').length > 0;
     // policy-enforcement "default": nobody's rule selects it, so nothing is enforced. An endpoint
     // whose labels are not known yet is always enforced (repository.go).
-    if (specs.length === 0) return isInit ? [] : ALLOW_ALL;
+    if (specs.length === 0) return isInit ? DENY_ALL : ALLOW_ALL;
     const deniedFrom = isInit ? 'normal' : defaultDenyTier(specs, direction);
     const pieces = specs
       .filter((spec) => isReached(spec.tier, deniedFrom))
@@ -126,7 +133,7 @@ class Resolver {
       extra: this.#syntheticRules(subject, { direction, isDefaultAllowed: deniedFrom === null }),
     });
     for (const warning of warnings) this.#warn(warning);
-    return ports;
+    return splitByUse(ports);
   }
 
   #piecesOfSpec(spec: PolicySpec, direction: Direction): Piece[] {
@@ -209,10 +216,23 @@ function syntheticAllow(
 
 const HOST_ONLY: ReadonlySet<Identity> = new Set([RESERVED_IDENTITIES.host as Identity]);
 
+function splitByUse(ports: readonly PortPolicy<PolicyProtocol>[]): DirectionPolicy {
+  const wire: PortPolicy[] = [];
+  const kernel: PortPolicy<KernelProtocol>[] = [];
+  for (const port of ports) {
+    const { protocol } = port;
+    if (isKernelProtocol(protocol)) kernel.push({ ...port, protocol });
+    else wire.push({ ...port, protocol });
+  }
+  return { wire, kernel };
+}
+
 /** A port policy without rules allows everything on its port (npds.proto). */
-const ALLOW_ALL: readonly PortPolicy[] = Object.freeze(
-  PROTOCOLS.map((protocol) => ({ port: 0, endPort: 0, protocol, rules: [] })),
+const ALLOW_ALL = splitByUse(
+  POLICY_PROTOCOLS.map((protocol) => ({ port: 0, endPort: 0, protocol, rules: [] })),
 );
+
+const DENY_ALL: DirectionPolicy = { wire: [], kernel: [] };
 
 /** Ids for endpoints that have none: the lowest free numbers, by name. */
 function numberedEndpoints(endpoints: readonly InventoryEndpoint[]): ReadonlyMap<string, number> {

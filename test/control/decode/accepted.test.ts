@@ -182,7 +182,7 @@ describe('ports', () => {
     expect(ruleOf(ingress('{ icmps: [{ fields: [{ type: EchoRequest }] }] }')).hasIcmps).toBe(true);
     expect(
       ruleOf(ingress('{ icmps: [{ fields: [{ family: IPv6, type: "128" }] }] }')),
-    ).toMatchObject({ hasIcmps: true, ports: null });
+    ).toMatchObject({ hasIcmps: true, ports: null, icmps: [{ protocol: 'ICMPv6', type: 128 }] });
     expect(ruleOf(ingress('{ icmps: [], toPorts: [{ ports: [{ port: "80" }] }] }')).hasIcmps).toBe(
       false,
     );

@@ -1,46 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The maps. Their keys and values, and how they hang together, are in layout.h. */
+/* The maps and their bounds. What is in force hangs on a generation: see layout.h. */
 #ifndef SALLYPORT_MAPS_H
 #define SALLYPORT_MAPS_H
 
-/* Bounds. What a map cannot hold is not in force: the loader refuses the policy and says which. */
-#define INTERFACES_MAX 16384
+/* Two generations lie in the tables while one is changed for the other: half of each bound is usable. */
+#define INTERFACES_MAX 32768
 #define ADDRESSES_MAX 524288
 #define ENDPOINTS_MAX 16384
 #define PORTS_MAX 262144
 #define VERDICTS_MAX 1048576
+
 #define RECORDS_MAX 262144
 #define FLOWS_MAX 262144
-#define FRAGMENTS_MAX 8192
-#define REFUSALS_MAX 1024
+#define FRAGMENTS_MAX 16384
 #define RATES_MAX 16384
+#define REFUSALS_MAX 4096
 
-#define TABLE(name, key_type, value_type, max)                                                     \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
-		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
-		__uint(max_entries, max);                                                          \
-		__type(key, key_type);                                                             \
-		__type(value, value_type);                                                         \
-	} name SEC(".maps")
+#define SECOND_NS 1000000000ULL
 
-#define PREFIX_TABLE(name, key_type, value_type, max)                                              \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                               \
-		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
-		__uint(max_entries, max);                                                          \
-		__type(key, key_type);                                                             \
-		__type(value, value_type);                                                         \
-	} name SEC(".maps")
+/* Connections that one interface may open to the proxy: in a second, and at once after silence. */
+#define CONNECTIONS_PER_SECOND 10000ULL
+#define CONNECTIONS_BURST 10000ULL
 
-/* What the traffic itself fills: the oldest makes room. */
-#define RECENT_TABLE(name, key_type, value_type, max)                                              \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_LRU_HASH);                                               \
-		__uint(max_entries, max);                                                          \
-		__type(key, key_type);                                                             \
-		__type(value, value_type);                                                         \
-	} name SEC(".maps")
+/* How long a flow without packets is remembered. TCP: longer than two hours of keep-alive silence. */
+#define FLOW_IDLE_TCP_NS (8000ULL * SECOND_NS)
+#define FLOW_IDLE_OTHER_NS (120ULL * SECOND_NS)
+/* A flow's time is written no more often: each write takes the cache line from the other CPUs. */
+#define FLOW_TOUCH_NS SECOND_NS
+/* Fragments of one packet come within this time (RFC 791, 8200: a reassembly ends after 15..60 s). */
+#define FRAGMENT_NS (30ULL * SECOND_NS)
+
+struct fragment_key {
+	struct ip source;
+	struct ip destination;
+	__be32 id;
+	__u32 ifindex;
+	__u8 family;
+	__u8 protocol; /* 0 for IPv6, where the number alone names the packet */
+	__u16 pad;
+};
+
+/* What only the first fragment says. */
+struct fragment_value {
+	__u64 time_ns;
+	__be16 source_port;
+	__be16 destination_port;
+	__be16 port;
+	__u8 protocol;
+	__u8 pad;
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -49,39 +57,60 @@ struct {
 	__type(value, struct settings);
 } settings SEC(".maps");
 
-TABLE(interfaces, struct interface_key, struct interface_value, INTERFACES_MAX);
-PREFIX_TABLE(addresses, struct address_key, struct address_value, ADDRESSES_MAX);
-TABLE(endpoints, struct endpoint_key, struct endpoint_value, ENDPOINTS_MAX);
-PREFIX_TABLE(ports, struct port_key, struct port_value, PORTS_MAX);
-TABLE(verdicts, struct verdict_key, struct verdict_value, VERDICTS_MAX);
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, INTERFACES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct interface_key);
+	__type(value, struct interface_value);
+} interfaces SEC(".maps");
 
-RECENT_TABLE(records, struct tuple, struct record, RECORDS_MAX);
-RECENT_TABLE(flows, struct tuple, struct flow, FLOWS_MAX);
-RECENT_TABLE(refusals, struct refusal_key, struct refusal_value, REFUSALS_MAX);
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, ADDRESSES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address_key);
+	__type(value, struct address_value);
+} addresses SEC(".maps");
 
-/* Ports of a datagram's first fragment, for those that follow. */
-struct fragment_key {
-	struct ip source;
-	struct ip destination;
-	__u32 id;
-	__u8 protocol;
-	__u8 pad[3];
-};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ENDPOINTS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct endpoint_key);
+	__type(value, struct endpoint_value);
+} endpoints SEC(".maps");
 
-struct fragment_value {
-	__be16 source_port;
-	__be16 destination_port;
-};
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, PORTS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct port_key);
+	__type(value, struct port_value);
+} ports SEC(".maps");
 
-RECENT_TABLE(fragments, struct fragment_key, struct fragment_value, FRAGMENTS_MAX);
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, VERDICTS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct verdict_key);
+	__type(value, struct verdict_value);
+} verdicts SEC(".maps");
 
-/* New redirected connections of one interface: a token bucket. */
-struct rate {
-	__u64 refilled_ns;
-	__u64 tokens;
-};
+/* LRU: what is looked up stays, what nobody asks for goes first. An evicted record fails closed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, RECORDS_MAX);
+	__type(key, struct tuple);
+	__type(value, struct record);
+} records SEC(".maps");
 
-RECENT_TABLE(rates, __u32, struct rate, RATES_MAX);
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FLOWS_MAX);
+	__type(key, struct tuple);
+	__type(value, struct flow);
+} flows SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
@@ -96,5 +125,27 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, REFUSALS_MAX);
+	__type(key, struct refusal_key);
+	__type(value, struct refusal_value);
+} refusals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FRAGMENTS_MAX);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment_value);
+} fragments SEC(".maps");
+
+/* By ifindex: until when the interface has used up its share of new connections. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, RATES_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} rates SEC(".maps");
 
 #endif

@@ -1,372 +1,377 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A packet read into the fields that are judged. What has two readings, or hides its ports, is refused:
- * a packet that we read differently from the stack that takes it would pass by another's rule.
+ * From bytes to what can be judged. Only what has one reading gets through: what we take for the port must
+ * be what the receiver takes for it.
  */
 #ifndef SALLYPORT_PACKET_H
 #define SALLYPORT_PACKET_H
 
-#define ETHERNET_BYTES 14
-#define ETHERTYPE_IP4 0x0800
-#define ETHERTYPE_ARP 0x0806
-#define ETHERTYPE_IP6 0x86dd
-#define ETHERTYPE_VLAN 0x8100
-#define ETHERTYPE_QINQ 0x88a8
+#define IPV6_HEADERS_MAX 6
 
-#define PROTOCOL_HOP_BY_HOP 0
+#define IP4_BYTES 20
+#define IP6_BYTES 40
+#define TCP_BYTES 20
+
+#define IP4_FRAGMENT_MORE 0x2000
+#define IP4_FRAGMENT_OFFSET 0x1fff
+#define IP4_OPTION_END 0
+#define IP4_OPTION_NOP 1
+#define IP4_OPTION_LOOSE_ROUTE 131
+#define IP4_OPTION_STRICT_ROUTE 137
+
+#define IP6_HOP_BY_HOP 0
+#define IP6_ROUTING 43
+#define IP6_FRAGMENT 44
+#define IP6_DESTINATION_OPTIONS 60
+#define IP6_FRAGMENT_MORE 0x0001
+#define IP6_FRAGMENT_OFFSET 0xfff8
+
 #define PROTOCOL_ICMP 1
 #define PROTOCOL_TCP 6
 #define PROTOCOL_UDP 17
-#define PROTOCOL_ROUTING 43
-#define PROTOCOL_FRAGMENT 44
 #define PROTOCOL_ICMP6 58
-#define PROTOCOL_DESTINATION 60
 #define PROTOCOL_SCTP 132
 
-/* Extension headers that are walked over; a packet with more is refused. */
-#define EXTENSIONS_MAX 4
-
-#define NDP_FIRST 133
-#define NDP_LAST 137
+#define ICMP4_ECHO_REPLY 0
+#define ICMP4_ECHO_REQUEST 8
+#define ICMP6_ECHO_REQUEST 128
+#define ICMP6_ECHO_REPLY 129
+#define ICMP6_ROUTER_SOLICITATION 133
+#define ICMP6_ROUTER_ADVERTISEMENT 134
+#define ICMP6_NEIGHBOUR_SOLICITATION 135
+#define ICMP6_NEIGHBOUR_ADVERTISEMENT 136
+#define ICMP6_REDIRECT 137
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 
-enum packet_kind {
-	PACKET_JUDGED, /* `tuple` and what follows it are set */
-	PACKET_PASSED, /* ARP and neighbour discovery: no policy speaks of them */
-	PACKET_REFUSED, /* `counter` says why */
+/* Results of the parser besides COUNTER_*, which are all positive here and mean a refusal. */
+#define PARSED 0
+#define PARSED_ARP (-1)
+#define PARSED_NEIGHBOUR (-2)
+
+/* Where a packet stands in what its sender fragmented. */
+enum fragment_place {
+	FRAGMENT_NONE = 0,
+	FRAGMENT_FIRST,
+	FRAGMENT_LATER,
+};
+
+enum icmp_kind {
+	ICMP_NONE = 0, /* not ICMP, or a type that is judged packet by packet */
+	ICMP_ECHO_ASKS,
+	ICMP_ECHO_ANSWERS,
+	ICMP_ERROR,
 };
 
 struct packet {
 	struct tuple tuple;
-	struct ip sender; /* the source address on the packet itself, also of an ICMP error */
-	__u32 kind;
-	__u32 counter;
-	__u16 l4_offset;
+	struct address_value source;
+	struct address_value destination;
+	__u32 generation;
+	__u32 setting_flags;
+	__u32 transport; /* offset of the transport header */
+	__u32 end;	 /* offset behind the last byte of the IP packet */
+	__u32 refusal;	 /* why a side said no: COUNTER_DENIED_* */
+	__be32 fragment_id;
+	__be16 port;	 /* what policies name: destination port, or ICMP type << 8 | code */
 	__u8 tcp_flags;
-	__u8 icmp_error; /* the tuple is that of the packet that it complains about, turned round */
-	__u8 icmp_reply; /* an echo reply: an answer, never a beginning */
-	__u8 is_later_fragment;
-	__u8 pad[2];
+	__u8 fragment;
+	__u8 icmp;
+	__u8 hop_limit;
+	__u8 is_plain; /* no IP options, no extension headers */
+	__u8 pad;
 };
 
-/* SYN without ACK: who sends it begins the connection. */
-static __always_inline int is_first(const struct packet *packet)
+static __always_inline int load(struct __sk_buff *skb, __u32 offset, void *to, __u32 bytes)
 {
-	return (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+	return bpf_skb_load_bytes(skb, offset, to, bytes);
 }
 
-static __always_inline void refuse_packet(struct packet *packet, __u32 counter)
+static __always_inline bool has_ports(__u8 protocol)
 {
-	packet->kind = PACKET_REFUSED;
-	packet->counter = counter;
+	return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == PROTOCOL_SCTP;
 }
 
-/* Bytes at `offset` of `header`; read by helper, so that no packet must be linear. */
-static __always_inline int read(struct __sk_buff *skb, __u32 offset, void *to, __u32 size)
+static __always_inline void reverse(const struct tuple *tuple, struct tuple *to)
 {
-	return bpf_skb_load_bytes(skb, offset, to, size);
+	to->source = tuple->destination;
+	to->destination = tuple->source;
+	to->source_port = tuple->destination_port;
+	to->destination_port = tuple->source_port;
+	to->family = tuple->family;
+	to->protocol = tuple->protocol;
+	to->pad = 0;
+	/* An echo has one identifier, and it is the same on both ways. */
+	if (tuple->protocol == PROTOCOL_ICMP || tuple->protocol == PROTOCOL_ICMP6) {
+		to->source_port = tuple->source_port;
+		to->destination_port = 0;
+	}
 }
 
-static __always_inline void reverse(const struct tuple *tuple, struct tuple *reversed)
+/* 0, or a counter. A source route would take the packet elsewhere than to what was judged. */
+static __noinline int check_ip4_options(struct __sk_buff *skb, __u32 options_end)
 {
-	reversed->source = tuple->destination;
-	reversed->destination = tuple->source;
-	reversed->source_port = tuple->destination_port;
-	reversed->destination_port = tuple->source_port;
-	reversed->family = tuple->family;
-	reversed->protocol = tuple->protocol;
-	reversed->pad = 0;
+	__u32 offset = ETH_HLEN + IP4_BYTES;
+	__u8 option[2];
+
+	for (int i = 0; i < 40; i++) {
+		if (offset >= options_end) return 0;
+		if (load(skb, offset, option, 1)) return COUNTER_MALFORMED;
+		if (option[0] == IP4_OPTION_END) return 0;
+		if (option[0] == IP4_OPTION_NOP) {
+			offset++;
+			continue;
+		}
+		if (option[0] == IP4_OPTION_LOOSE_ROUTE || option[0] == IP4_OPTION_STRICT_ROUTE)
+			return COUNTER_MALFORMED;
+		if (load(skb, offset, option, 2) || option[1] < 2) return COUNTER_MALFORMED;
+		offset += option[1];
+	}
+	return 0;
 }
 
-struct ports4 {
-	__be16 source;
-	__be16 destination;
-};
-
-static __always_inline int is_icmp_error(__u8 protocol, __u8 type)
+static __always_inline int parse_ip4(struct __sk_buff *skb, struct packet *p)
 {
-	if (protocol == PROTOCOL_ICMP)
-		return type == 3 || type == 11 || type == 12;
-	return type >= 1 && type <= 4;
+	struct iphdr ip;
+	__u32 header, total;
+	__u16 fragment;
+
+	if (load(skb, ETH_HLEN, &ip, sizeof(ip))) return COUNTER_MALFORMED;
+	header = ip.ihl * 4;
+	total = bpf_ntohs(ip.tot_len);
+	/* A packet that the receiver's offload made larger than 64 kB has no length of its own. */
+	if (total == 0 && skb->gso_size > 0) total = skb->len - ETH_HLEN;
+	if (ip.version != 4 || header < IP4_BYTES || total < header || ETH_HLEN + total > skb->len)
+		return COUNTER_MALFORMED;
+
+	p->tuple.family = FAMILY_IP4;
+	p->tuple.protocol = ip.protocol;
+	__builtin_memcpy(p->tuple.source.bytes, &ip.saddr, 4);
+	__builtin_memcpy(p->tuple.destination.bytes, &ip.daddr, 4);
+	p->transport = ETH_HLEN + header;
+	p->end = ETH_HLEN + total;
+	p->hop_limit = ip.ttl;
+	p->is_plain = header == IP4_BYTES;
+	p->fragment_id = ip.id;
+	fragment = bpf_ntohs(ip.frag_off);
+	if (fragment & IP4_FRAGMENT_OFFSET) p->fragment = FRAGMENT_LATER;
+	else if (fragment & IP4_FRAGMENT_MORE) p->fragment = FRAGMENT_FIRST;
+	if (header > IP4_BYTES) return check_ip4_options(skb, p->transport);
+	return PARSED;
+}
+
+/* Its address would be another in each family's reading. */
+static __always_inline bool is_mapped(const struct ip *ip)
+{
+	const __u32 *words = (const __u32 *)ip->bytes;
+
+	return words[0] == 0 && words[1] == 0 && words[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline int parse_ip6(struct __sk_buff *skb, struct packet *p)
+{
+	struct ipv6hdr ip;
+	__u32 payload;
+
+	if (load(skb, ETH_HLEN, &ip, sizeof(ip))) return COUNTER_MALFORMED;
+	payload = bpf_ntohs(ip.payload_len);
+	if (payload == 0 && skb->gso_size > 0) payload = skb->len - ETH_HLEN - IP6_BYTES;
+	if (ip.version != 6 || ETH_HLEN + IP6_BYTES + payload > skb->len) return COUNTER_MALFORMED;
+
+	p->tuple.family = FAMILY_IP6;
+	p->tuple.protocol = ip.nexthdr;
+	__builtin_memcpy(p->tuple.source.bytes, &ip.saddr, 16);
+	__builtin_memcpy(p->tuple.destination.bytes, &ip.daddr, 16);
+	if (is_mapped(&p->tuple.source) || is_mapped(&p->tuple.destination)) return COUNTER_MALFORMED;
+	p->transport = ETH_HLEN + IP6_BYTES;
+	p->end = p->transport + payload;
+	p->hop_limit = ip.hop_limit;
+	p->is_plain = 1;
+	return PARSED;
 }
 
 /*
- * The addresses and ports of the packet that an ICMP error quotes, turned round: the error goes back to
- * who sent that packet, so it belongs to the flow in which its own source is the quoted destination.
+ * Bounded: who needs more headers than IPV6_HEADERS_MAX hides something. Routing headers are refused for
+ * the reason for which source routes are.
  */
-static __noinline int read_quoted(struct __sk_buff *skb, struct packet *packet)
+static __noinline int walk_ip6_headers(struct __sk_buff *skb, struct packet *p)
 {
-	struct tuple quoted = {};
-	struct ports4 ports;
-	__u32 offset;
+	__u8 next = p->tuple.protocol;
+	__u32 offset = p->transport;
+	__u8 header[8];
 
-	if (!packet)
-		return -1;
-	offset = packet->l4_offset + 8;
-	if (packet->tuple.family == FAMILY_IP4) {
-		struct iphdr ip;
+	for (int i = 0; i < IPV6_HEADERS_MAX; i++) {
+		if (next != IP6_HOP_BY_HOP && next != IP6_DESTINATION_OPTIONS && next != IP6_ROUTING &&
+		    next != IP6_FRAGMENT) {
+			p->tuple.protocol = next;
+			p->transport = offset;
+			return PARSED;
+		}
+		p->is_plain = 0;
+		if (next == IP6_ROUTING || (next == IP6_HOP_BY_HOP && i > 0)) return COUNTER_MALFORMED;
+		if (offset + sizeof(header) > p->end || load(skb, offset, header, sizeof(header)))
+			return COUNTER_MALFORMED;
+		if (next == IP6_FRAGMENT) {
+			__u16 place = header[2] << 8 | header[3];
 
-		if (read(skb, offset, &ip, sizeof(ip)) < 0 || ip.ihl < 5)
-			return -1;
-		__builtin_memcpy(quoted.source.bytes, &ip.saddr, 4);
-		__builtin_memcpy(quoted.destination.bytes, &ip.daddr, 4);
-		quoted.protocol = ip.protocol;
-		offset += ip.ihl * 4;
-	} else {
-		struct ipv6hdr ip;
-
-		if (read(skb, offset, &ip, sizeof(ip)) < 0)
-			return -1;
-		__builtin_memcpy(quoted.source.bytes, &ip.saddr, 16);
-		__builtin_memcpy(quoted.destination.bytes, &ip.daddr, 16);
-		quoted.protocol = ip.nexthdr;
-		offset += sizeof(ip);
+			if (p->fragment != FRAGMENT_NONE) return COUNTER_MALFORMED;
+			p->fragment = place & IP6_FRAGMENT_OFFSET ? FRAGMENT_LATER : FRAGMENT_FIRST;
+			__builtin_memcpy(&p->fragment_id, header + 4, 4);
+			next = header[0];
+			offset += sizeof(header);
+			if (p->fragment == FRAGMENT_LATER) {
+				p->tuple.protocol = next;
+				p->transport = offset;
+				return PARSED;
+			}
+			continue;
+		}
+		next = header[0];
+		offset += (header[1] + 1) * 8;
 	}
-	quoted.family = packet->tuple.family;
-	if (quoted.protocol == PROTOCOL_TCP || quoted.protocol == PROTOCOL_UDP ||
-	    quoted.protocol == PROTOCOL_SCTP) {
-		if (read(skb, offset, &ports, sizeof(ports)) < 0)
-			return -1;
-		quoted.source_port = ports.source;
-		quoted.destination_port = ports.destination;
-	}
-	reverse(&quoted, &packet->tuple);
-	packet->icmp_error = 1;
-	return 0;
+	return COUNTER_MALFORMED;
 }
 
-static __always_inline void read_icmp(struct __sk_buff *skb, struct packet *packet)
+static __always_inline void parse_icmp(struct packet *p, const __u8 *header)
 {
-	struct {
-		__u8 type;
-		__u8 code;
-		__be16 checksum;
-		__be16 id;
-	} icmp;
-	__u8 protocol = packet->tuple.protocol;
+	__u8 type = header[0];
+	bool is_ip4 = p->tuple.family == FAMILY_IP4;
 
-	if (read(skb, packet->l4_offset, &icmp, sizeof(icmp)) < 0) {
-		refuse_packet(packet, COUNTER_MALFORMED);
-		return;
-	}
-	if (protocol == PROTOCOL_ICMP6 && icmp.type >= NDP_FIRST && icmp.type <= NDP_LAST) {
-		packet->kind = PACKET_PASSED;
-		return;
-	}
-	if (is_icmp_error(protocol, icmp.type)) {
-		if (read_quoted(skb, packet) < 0)
-			refuse_packet(packet, COUNTER_MALFORMED);
-		return;
-	}
-	/* The "ports" of an echo are its id: a reply is found by the request that began it. */
-	if (protocol == PROTOCOL_ICMP && (icmp.type == 0 || icmp.type == 8)) {
-		packet->tuple.source_port = icmp.id;
-		packet->tuple.destination_port = bpf_htons(8 << 8);
-		if (icmp.type == 0) {
-			packet->icmp_reply = 1;
-			packet->tuple.source_port = bpf_htons(8 << 8);
-			packet->tuple.destination_port = icmp.id;
-		}
-	} else if (protocol == PROTOCOL_ICMP6 && (icmp.type == 128 || icmp.type == 129)) {
-		packet->tuple.source_port = icmp.id;
-		packet->tuple.destination_port = bpf_htons(128 << 8);
-		if (icmp.type == 129) {
-			packet->icmp_reply = 1;
-			packet->tuple.source_port = bpf_htons(128 << 8);
-			packet->tuple.destination_port = icmp.id;
-		}
-	} else {
-		packet->tuple.destination_port = bpf_htons(icmp.type << 8 | icmp.code);
-	}
+	p->port = bpf_htons(type << 8 | header[1]);
+	if (type == (is_ip4 ? ICMP4_ECHO_REQUEST : ICMP6_ECHO_REQUEST)) p->icmp = ICMP_ECHO_ASKS;
+	else if (type == (is_ip4 ? ICMP4_ECHO_REPLY : ICMP6_ECHO_REPLY)) p->icmp = ICMP_ECHO_ANSWERS;
+	else if (is_ip4 ? type == 3 || type == 4 || type == 11 || type == 12 : type >= 1 && type <= 4)
+		p->icmp = ICMP_ERROR;
+	if (p->icmp == ICMP_ECHO_ASKS || p->icmp == ICMP_ECHO_ANSWERS)
+		__builtin_memcpy(&p->tuple.source_port, header + 4, 2);
 }
 
-static __always_inline void read_tcp(struct __sk_buff *skb, struct packet *packet)
+static __always_inline bool is_icmp(const struct packet *p)
 {
-	struct tcphdr tcp;
-
-	if (read(skb, packet->l4_offset, &tcp, sizeof(tcp)) < 0 || tcp.doff < 5) {
-		refuse_packet(packet, COUNTER_MALFORMED);
-		return;
-	}
-	packet->tuple.source_port = tcp.source;
-	packet->tuple.destination_port = tcp.dest;
-	packet->tcp_flags = ((__u8 *)&tcp)[13];
-	/* No stack sends SYN together with FIN or RST, and filters have been passed by it. */
-	if ((packet->tcp_flags & TCP_SYN) && (packet->tcp_flags & (TCP_FIN | TCP_RST)))
-		refuse_packet(packet, COUNTER_MALFORMED);
+	return p->tuple.protocol == (p->tuple.family == FAMILY_IP4 ? PROTOCOL_ICMP : PROTOCOL_ICMP6);
 }
 
-/* A later fragment has no ports of its own; they are those of the first. */
-static __always_inline void read_ports(struct __sk_buff *skb, struct packet *packet,
-				       const struct fragment_key *fragment, int is_fragment)
+static __always_inline int parse_transport(struct __sk_buff *skb, struct packet *p)
 {
-	__u8 protocol = packet->tuple.protocol;
-	struct ports4 ports;
+	__u8 header[TCP_BYTES];
+	__u8 protocol = p->tuple.protocol;
+	__u32 needed = protocol == PROTOCOL_TCP ? TCP_BYTES : 8;
 
-	if (is_fragment && protocol == PROTOCOL_TCP) {
-		refuse_packet(packet, COUNTER_FRAGMENT);
-		return;
-	}
-	if (packet->is_later_fragment) {
-		struct fragment_value *first = bpf_map_lookup_elem(&fragments, fragment);
-
-		if (!first) {
-			refuse_packet(packet, COUNTER_FRAGMENT);
-			return;
-		}
-		packet->tuple.source_port = first->source_port;
-		packet->tuple.destination_port = first->destination_port;
-		return;
-	}
+	if (!has_ports(protocol) && !is_icmp(p)) return PARSED;
+	/* What lies behind the packet's own length is padding to the receiver, and must be to us. */
+	if (p->transport + needed > p->end) return COUNTER_MALFORMED;
 	if (protocol == PROTOCOL_TCP) {
-		read_tcp(skb, packet);
-	} else if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMP6) {
-		/* ICMP of one family inside of the other has no reading. */
-		if ((protocol == PROTOCOL_ICMP) != (packet->tuple.family == FAMILY_IP4))
-			refuse_packet(packet, COUNTER_MALFORMED);
-		else
-			read_icmp(skb, packet);
-	} else if (protocol == PROTOCOL_UDP || protocol == PROTOCOL_SCTP) {
-		if (read(skb, packet->l4_offset, &ports, sizeof(ports)) < 0) {
-			refuse_packet(packet, COUNTER_MALFORMED);
-			return;
-		}
-		packet->tuple.source_port = ports.source;
-		packet->tuple.destination_port = ports.destination;
+		if (load(skb, p->transport, header, TCP_BYTES)) return COUNTER_MALFORMED;
+		p->tcp_flags = header[13];
+		/* No stack sends these together; each reads them in its own way. */
+		if ((p->tcp_flags & TCP_SYN) && (p->tcp_flags & (TCP_FIN | TCP_RST)))
+			return COUNTER_MALFORMED;
+		if ((header[12] >> 4) * 4 < TCP_BYTES) return COUNTER_MALFORMED;
+	} else if (load(skb, p->transport, header, 8)) {
+		return COUNTER_MALFORMED;
 	}
-	if (is_fragment && packet->kind == PACKET_JUDGED) {
-		struct fragment_value first = {
-			.source_port = packet->tuple.source_port,
-			.destination_port = packet->tuple.destination_port,
-		};
-
-		bpf_map_update_elem(&fragments, fragment, &first, BPF_ANY);
+	if (is_icmp(p)) {
+		parse_icmp(p, header);
+		return PARSED;
 	}
+	__builtin_memcpy(&p->tuple.source_port, header, 2);
+	__builtin_memcpy(&p->tuple.destination_port, header + 2, 2);
+	p->port = p->tuple.destination_port;
+	return PARSED;
 }
 
-static __always_inline void read_ip4(struct __sk_buff *skb, struct packet *packet)
+static __noinline void name_fragment(const struct packet *p, __u32 ifindex, struct fragment_key *key)
 {
-	struct fragment_key fragment = {};
-	struct iphdr ip;
-	__u16 offset_field;
-
-	/* Options may choose the way of a packet (source routing), and nothing honest sends any. */
-	if (read(skb, ETHERNET_BYTES, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl != 5) {
-		refuse_packet(packet, COUNTER_MALFORMED);
-		return;
-	}
-	packet->tuple.family = FAMILY_IP4;
-	packet->tuple.protocol = ip.protocol;
-	__builtin_memcpy(packet->tuple.source.bytes, &ip.saddr, 4);
-	__builtin_memcpy(packet->tuple.destination.bytes, &ip.daddr, 4);
-	packet->sender = packet->tuple.source;
-	packet->l4_offset = ETHERNET_BYTES + ip.ihl * 4;
-	offset_field = bpf_ntohs(ip.frag_off);
-	packet->is_later_fragment = (offset_field & 0x1fff) != 0;
-	fragment.source = packet->tuple.source;
-	fragment.destination = packet->tuple.destination;
-	fragment.id = ip.id;
-	fragment.protocol = ip.protocol;
-	/* 0x2000: more fragments follow. */
-	read_ports(skb, packet, &fragment, (offset_field & 0x3fff) != 0);
+	__builtin_memset(key, 0, sizeof(*key));
+	key->source = p->tuple.source;
+	key->destination = p->tuple.destination;
+	key->id = p->fragment_id;
+	key->ifindex = ifindex;
+	key->family = p->tuple.family;
+	key->protocol = p->tuple.family == FAMILY_IP4 ? p->tuple.protocol : 0;
 }
 
-static __always_inline void read_ip6(struct __sk_buff *skb, struct packet *packet)
+/* The first fragment is kept whatever becomes of it: those after it are judged by the same ports. */
+static __noinline int keep_fragment(struct __sk_buff *skb, struct packet *p)
 {
-	struct fragment_key fragment = {};
-	struct ipv6hdr ip;
-	__u32 offset = ETHERNET_BYTES + sizeof(ip);
-	int is_fragment = 0;
-	__u8 next;
+	struct fragment_key key;
+	struct fragment_value value = {};
 
-	if (read(skb, ETHERNET_BYTES, &ip, sizeof(ip)) < 0 || ip.version != 6) {
-		refuse_packet(packet, COUNTER_MALFORMED);
-		return;
-	}
-	packet->tuple.family = FAMILY_IP6;
-	__builtin_memcpy(packet->tuple.source.bytes, &ip.saddr, 16);
-	__builtin_memcpy(packet->tuple.destination.bytes, &ip.daddr, 16);
-	packet->sender = packet->tuple.source;
-	next = ip.nexthdr;
-	for (int i = 0; i < EXTENSIONS_MAX; i++) {
-		struct {
-			__u8 next;
-			__u8 length;
-			__be16 fragment_offset;
-			__be32 id;
-		} extension;
-
-		if (next == PROTOCOL_ROUTING) {
-			refuse_packet(packet, COUNTER_MALFORMED);
-			return;
-		}
-		if (next != PROTOCOL_HOP_BY_HOP && next != PROTOCOL_DESTINATION &&
-		    next != PROTOCOL_FRAGMENT)
-			break;
-		if (read(skb, offset, &extension, sizeof(extension)) < 0) {
-			refuse_packet(packet, COUNTER_MALFORMED);
-			return;
-		}
-		if (next == PROTOCOL_FRAGMENT) {
-			is_fragment = 1;
-			fragment.id = extension.id;
-			packet->is_later_fragment =
-				(bpf_ntohs(extension.fragment_offset) & 0xfff8) != 0;
-			offset += 8;
-		} else {
-			offset += (extension.length + 1) * 8;
-		}
-		next = extension.next;
-		/* What stands behind a later fragment's header is in the middle of something. */
-		if (packet->is_later_fragment)
-			break;
-	}
-	if (!packet->is_later_fragment &&
-	    (next == PROTOCOL_HOP_BY_HOP || next == PROTOCOL_DESTINATION ||
-	     next == PROTOCOL_FRAGMENT || next == PROTOCOL_ROUTING)) {
-		refuse_packet(packet, COUNTER_MALFORMED);
-		return;
-	}
-	packet->tuple.protocol = next;
-	packet->l4_offset = offset;
-	fragment.source = packet->tuple.source;
-	fragment.destination = packet->tuple.destination;
-	fragment.protocol = next;
-	read_ports(skb, packet, &fragment, is_fragment);
+	name_fragment(p, skb->ifindex, &key);
+	value.time_ns = bpf_ktime_get_ns();
+	value.source_port = p->tuple.source_port;
+	value.destination_port = p->tuple.destination_port;
+	value.port = p->port;
+	value.protocol = p->tuple.protocol;
+	return bpf_map_update_elem(&fragments, &key, &value, BPF_ANY) ? COUNTER_FRAGMENT : PARSED;
 }
 
-static __noinline int read_packet(struct __sk_buff *skb, struct packet *packet)
+static __noinline int recall_fragment(struct __sk_buff *skb, struct packet *p)
 {
-	if (!packet)
-		return -1;
-	__builtin_memset(packet, 0, sizeof(*packet));
-	packet->kind = PACKET_JUDGED;
-	if (skb->vlan_present) {
-		refuse_packet(packet, COUNTER_VLAN);
-		return 0;
+	struct fragment_key key;
+	struct fragment_value *value;
+
+	name_fragment(p, skb->ifindex, &key);
+	value = bpf_map_lookup_elem(&fragments, &key);
+	if (!value || bpf_ktime_get_ns() - value->time_ns > FRAGMENT_NS) return COUNTER_FRAGMENT;
+	p->tuple.source_port = value->source_port;
+	p->tuple.destination_port = value->destination_port;
+	p->tuple.protocol = value->protocol;
+	p->port = value->port;
+	/* Errors are known by what they quote, which only the first fragment has. */
+	if (is_icmp(p) && value->source_port != 0) {
+		__u8 type = bpf_ntohs(value->port) >> 8;
+
+		p->icmp = type == ICMP4_ECHO_REQUEST || type == ICMP6_ECHO_REQUEST ? ICMP_ECHO_ASKS
+										    : ICMP_ECHO_ANSWERS;
 	}
-	switch (bpf_ntohs(skb->protocol)) {
-	case ETHERTYPE_ARP:
-		packet->kind = PACKET_PASSED;
-		break;
-	case ETHERTYPE_IP4:
-		read_ip4(skb, packet);
-		break;
-	case ETHERTYPE_IP6:
-		read_ip6(skb, packet);
-		break;
-	case ETHERTYPE_VLAN:
-	case ETHERTYPE_QINQ:
-		refuse_packet(packet, COUNTER_VLAN);
-		break;
+	return PARSED;
+}
+
+/* The addresses: enough to tell whether the packet is any of our business. */
+static __always_inline int parse_network(struct __sk_buff *skb, struct packet *p)
+{
+	if (skb->vlan_present) return COUNTER_VLAN;
+	switch (skb->protocol) {
+	case bpf_htons(ETH_P_8021Q):
+	case bpf_htons(ETH_P_8021AD):
+		return COUNTER_VLAN;
+	case bpf_htons(ETH_P_ARP):
+		return PARSED_ARP;
+	case bpf_htons(ETH_P_IP):
+		return parse_ip4(skb, p);
+	case bpf_htons(ETH_P_IPV6):
+		return parse_ip6(skb, p);
 	default:
-		refuse_packet(packet, COUNTER_NOT_IP);
+		return COUNTER_NOT_IP;
 	}
-	return 0;
+}
+
+/* RFC 4861: 255 hops prove that no router has passed the message on. */
+static __always_inline bool is_neighbour_message(const struct packet *p)
+{
+	__u8 type = bpf_ntohs(p->port) >> 8;
+
+	return p->tuple.family == FAMILY_IP6 && p->tuple.protocol == PROTOCOL_ICMP6 && p->is_plain &&
+	       p->hop_limit == 255 && type >= ICMP6_ROUTER_SOLICITATION && type <= ICMP6_REDIRECT;
+}
+
+/* The rest, as far as a policy can name it. */
+static __noinline int parse_rest(struct __sk_buff *skb, struct packet *p)
+{
+	int result = PARSED;
+
+	if (p->tuple.family == FAMILY_IP6) result = walk_ip6_headers(skb, p);
+	if (result != PARSED) return result;
+	if (p->fragment != FRAGMENT_NONE && p->tuple.protocol == PROTOCOL_TCP) return COUNTER_FRAGMENT;
+	if (p->fragment == FRAGMENT_LATER) return recall_fragment(skb, p);
+	result = parse_transport(skb, p);
+	if (result != PARSED) return result;
+	if (p->fragment == FRAGMENT_FIRST) return keep_fragment(skb, p);
+	return is_neighbour_message(p) ? PARSED_NEIGHBOUR : PARSED;
 }
 
 #endif

@@ -1,590 +1,343 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The redirect. Three programs see every packet between an endpoint and anybody else:
+ * The kernel's part of the redirect. The way of a packet:
  *
- *     endpoint ──► from_interface ──► routing ─────────────────► to_endpoint ──► other endpoint
- *     uplink   ──►   │  judged: allowed → marked, passes            │ not marked: from the host, or by a
- *                    │         denied  → RST                        │ way that we do not watch: judged here
- *                    │  L7 rules: recorded, marked for the proxy
- *                    ▼
- *                  local delivery (ip rule on the mark) ──► proxy_lookup ──► listener of a worker
+ *     endpoint's veth or uplink                         forwarded, or from the node itself
+ *       │ from_interface (tcx ingress)                    │ to_endpoint (tcx egress)
+ *       ▼                                                 ▼
+ *     parse ── VLAN, not IP, source route, ... ─► drop   marked by us or by the proxy ─► pass
+ *       ▼                                                 ▼
+ *     whose interface? is the source its own? ─► drop    parse, judge (no way to the proxy from here)
+ *       ▼                                                 ▼
+ *     a flow that passes without the proxy ─► pass       pass and remember the flow, or drop
+ *       ▼
+ *     a socket of the proxy has it ─► mark TO_PROXY
+ *       ▼
+ *     judge: sender's egress, receiver's ingress
+ *       ├─ deny ─────► refuse (TCP: RST)
+ *       ├─ allow ────► remember the flow, mark JUDGED, pass
+ *       └─ redirect ─► SYN: record[tuple], mark TO_PROXY; else refuse (older than its rule)
+ *                             │ ip rule: local delivery
+ *                             ▼
+ *                      proxy_lookup (sk_lookup): record → a live listener of the sockmap
  *
- * Which endpoint a packet is from is told by the interface, never by the packet. What was decided at the
- * SYN is in `records` (for the proxy) or in `flows` (for what passes without it). Nothing here is looked
- * up by a name that a packet brings along, and what is not found is refused.
+ * Everything that is not understood, not found or not in force is refused.
  */
+#include <stdbool.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
-#include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
-
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "layout.h"
 #include "maps.h"
-
 #include "packet.h"
+#include "judge.h"
+#include "flow.h"
+#include "refuse.h"
+#include "proxy.h"
+#include "neighbour.h"
 
-#include "policy.h"
-
-#include "reset.h"
-
-#define TCP_STATE_LISTEN 10
-#define TCP_STATE_TIME_WAIT 6
-
-/* New redirected connections of one interface: so many at once, and as many a second. */
-#define RATE_TOKENS 20000ULL
-#define SECOND_NS 1000000000ULL
-
-static __always_inline int refused(struct __sk_buff *skb, const struct packet *packet,
-				   const struct sides *sides, __u32 counter)
+static __always_inline int pass_judged(struct __sk_buff *skb, const struct packet *p)
 {
-	count(counter);
-	note_refusal(&packet->tuple, sides, counter);
-	return reset(skb, packet, 0);
-}
-
-static __always_inline int passed(struct __sk_buff *skb, const struct sides *sides)
-{
-	skb->mark = identity_mark(MARK_JUDGED, sides->source.identity);
 	count(COUNTER_PASSED);
+	skb->mark = mark_of(MARK_JUDGED, p->source.identity);
 	return TC_ACT_OK;
 }
 
-static __always_inline int to_proxy(struct __sk_buff *skb, const struct sides *sides, __u32 counter)
+static __always_inline int pass_unmarked(struct __sk_buff *skb)
 {
-	skb->mark = identity_mark(MARK_TO_PROXY, sides->source.identity);
-	count(counter);
+	skb->mark = 0;
 	return TC_ACT_OK;
 }
 
-/* --- connections that the proxy has */
-
-/*
- * True when a socket of this node has the packet's connection. A listener does not count, and neither
- * does what is left of a connection (TIME_WAIT) when a new one begins.
- */
-static __noinline int has_owner(struct __sk_buff *skb, const struct packet *packet)
+static __noinline struct interface_value *find_interface(struct __sk_buff *skb, const struct packet *p)
 {
-	struct bpf_sock_tuple key = {};
-	const struct tuple *tuple;
-	struct bpf_sock *sk;
-	__u32 size;
-	__u32 state;
+	struct interface_key key = {.generation = p->generation, .ifindex = skb->ifindex};
 
-	if (!packet)
-		return 0;
-	tuple = &packet->tuple;
-	if (tuple->family == FAMILY_IP4) {
-		__builtin_memcpy(&key.ipv4.saddr, tuple->source.bytes, 4);
-		__builtin_memcpy(&key.ipv4.daddr, tuple->destination.bytes, 4);
-		key.ipv4.sport = tuple->source_port;
-		key.ipv4.dport = tuple->destination_port;
-		size = sizeof(key.ipv4);
-	} else {
-		__builtin_memcpy(key.ipv6.saddr, tuple->source.bytes, 16);
-		__builtin_memcpy(key.ipv6.daddr, tuple->destination.bytes, 16);
-		key.ipv6.sport = tuple->source_port;
-		key.ipv6.dport = tuple->destination_port;
-		size = sizeof(key.ipv6);
-	}
-	sk = bpf_skc_lookup_tcp(skb, &key, size, BPF_F_CURRENT_NETNS, 0);
-	if (!sk)
-		return 0;
-	state = sk->state;
-	bpf_sk_release(sk);
-	if (state == TCP_STATE_LISTEN)
-		return 0;
-	return !(state == TCP_STATE_TIME_WAIT && is_first(packet));
+	return bpf_map_lookup_elem(&interfaces, &key);
 }
 
-static __always_inline int has_listener(__u8 family)
+static __always_inline void read_settings(struct packet *p)
 {
-	__u32 first = family == FAMILY_IP4 ? 0 : LISTENER_SLOTS;
+	__u32 zero = 0;
+	struct settings *in_force = bpf_map_lookup_elem(&settings, &zero);
 
-	for (__u32 i = 0; i < LISTENER_SLOTS; i++) {
-		__u32 slot = first + i;
-		struct bpf_sock *sk = bpf_map_lookup_elem(&listeners, &slot);
-
-		if (sk) {
-			bpf_sk_release(sk);
-			return 1;
-		}
-	}
-	return 0;
+	if (!in_force) return;
+	/* Once for each packet: all of it is judged by one generation. */
+	p->generation = *(volatile __u32 *)&in_force->generation;
+	p->setting_flags = in_force->flags;
 }
 
-/* A flood of one endpoint must not push the records of others out. */
-static __always_inline int is_within_rate(__u32 ifindex)
+/* False: the source is not one that this interface may send from. */
+static __noinline bool find_source(struct packet *p, const struct interface_value *interface)
 {
-	struct rate *rate = bpf_map_lookup_elem(&rates, &ifindex);
-	__u64 now = bpf_ktime_get_ns();
-	__u64 elapsed;
+	struct endpoint_value *endpoint;
 
-	if (!rate) {
-		struct rate full = { .refilled_ns = now, .tokens = RATE_TOKENS - 1 };
-
-		bpf_map_update_elem(&rates, &ifindex, &full, BPF_ANY);
-		return 1;
-	}
-	elapsed = now - rate->refilled_ns;
-	if (elapsed > SECOND_NS / 100) {
-		__u64 tokens = rate->tokens +
-			       (elapsed > SECOND_NS ? SECOND_NS : elapsed) * RATE_TOKENS / SECOND_NS;
-
-		rate->tokens = tokens > RATE_TOKENS ? RATE_TOKENS : tokens;
-		rate->refilled_ns = now;
-	}
-	if (rate->tokens == 0)
-		return 0;
-	/* Two processors may take one token together: the bound is a bound on the order. */
-	rate->tokens -= 1;
-	return 1;
+	find_side(p, &p->tuple.source, &p->source);
+	if (interface->kind == INTERFACE_UPLINK)
+		/* Ours come from our own interfaces, and the node does not talk to itself over a wire. */
+		return p->source.endpoint == 0 && p->source.identity != IDENTITY_HOST;
+	if (interface->endpoint == 0 || p->source.endpoint != interface->endpoint) return false;
+	endpoint = find_endpoint(p, interface->endpoint);
+	if (!endpoint) return false;
+	p->source.identity = endpoint->identity;
+	p->source.check = endpoint->check;
+	return true;
 }
 
-/* A redirected connection begins: what it is, is written down before anybody answers it. */
-static __noinline int begin_redirect(struct __sk_buff *skb, const struct packet *packet,
-				     const struct sides *sides, __u32 halves)
+/* An error about a packet of a connection that we know belongs to that connection. */
+static __noinline int pass_error(struct __sk_buff *skb, struct packet *p, bool from_interface)
 {
-	struct settings *force = in_force();
-	struct record record = {};
+	struct tuple quoted, turned;
 
-	if (!packet || !sides || !force)
-		return TC_ACT_SHOT;
-	if (!has_listener(packet->tuple.family))
-		return refused(skb, packet, sides, COUNTER_NO_LISTENER);
-	if (!is_within_rate(skb->ifindex)) {
-		count(COUNTER_RATE_LIMITED);
-		note_refusal(&packet->tuple, sides, COUNTER_RATE_LIMITED);
-		return TC_ACT_SHOT;
-	}
-	record.time_ns = bpf_ktime_get_ns();
-	record.source_identity = sides->source.identity;
-	record.source_check = sides->source.check;
-	record.source_endpoint = sides->source.endpoint;
-	record.destination_identity = sides->destination.identity;
-	record.destination_check = sides->destination.check;
-	record.destination_endpoint = sides->destination.endpoint;
-	record.generation = force->generation;
-	record.halves = halves;
-	record.ifindex = skb->ifindex;
-	if (bpf_map_update_elem(&records, &packet->tuple, &record, BPF_ANY) < 0)
-		return TC_ACT_SHOT;
-	return to_proxy(skb, sides, COUNTER_REDIRECTED);
+	if (load_quoted(skb, p, &quoted) || !is_honest_quote(p, &quoted)) return TC_ACT_UNSPEC;
+	reverse(&quoted, &turned);
+	if (is_living_flow(&quoted) || is_living_flow(&turned)) return pass_judged(skb, p);
+	if (!from_interface || quoted.protocol != PROTOCOL_TCP) return TC_ACT_UNSPEC;
+	if (find_owner(skb, &turned, false) == OWNER_NONE) return TC_ACT_UNSPEC;
+	return pass_to_proxy(skb, p, COUNTER_OWNED);
 }
 
-/* --- connections that pass without it */
-
-/* Begun by the node itself: the rules do not ask about it unless SETTING_HOST_JUDGED says so. */
-#define FLOW_OF_HOST 0xffffffff
-
-static __always_inline int is_host_free(void)
+/* TCP of a connection that has a socket here. TC_ACT_UNSPEC: the proxy has nothing to do with it. */
+static __noinline int pass_owned(struct __sk_buff *skb, struct packet *p, int owner)
 {
-	struct settings *force = in_force();
+	struct record *record;
 
-	return force && !(force->flags & SETTING_HOST_JUDGED);
+	if (owner == OWNER_UPSTREAM) return pass_to_proxy(skb, p, COUNTER_OWNED);
+	record = bpf_map_lookup_elem(&records, &p->tuple);
+	if (!record) {
+		/* Evicted: whose connection this was cannot be told any more. */
+		if (owner == OWNER_DOWNSTREAM) return refuse(skb, p, COUNTER_RECORD_LOST);
+		return owner == OWNER_CLOSED ? pass_to_proxy(skb, p, COUNTER_OWNED) : TC_ACT_UNSPEC;
+	}
+	/* The address is another endpoint's now, and its connections are not inherited. */
+	if (!is_same_source(skb, p, record)) return refuse(skb, p, COUNTER_FOREIGN_SOURCE);
+	return pass_to_proxy(skb, p, COUNTER_OWNED);
 }
 
-/*
- * `tuple` in the orientation of who began. Judged again when another policy is in force than the one
- * that let it in, or when the address has another owner.
- */
-static __always_inline int judge_flow(__u32 generation, const struct tuple *tuple,
-				      struct sides *sides, struct flow *flow)
+/* Without a socket: a SYN cookie's answer has none yet, and the record of its SYN speaks for it. */
+static __noinline int pass_recorded(struct __sk_buff *skb, struct packet *p)
 {
-	struct judgement judgement;
+	struct record *record = bpf_map_lookup_elem(&records, &p->tuple);
 
-	if (flow->generation == generation) {
-		flow->time_ns = bpf_ktime_get_ns();
-		return VERDICT_ALLOW;
-	}
-	if (flow->source_endpoint == FLOW_OF_HOST && is_host_free()) {
-		flow->generation = generation;
-		flow->time_ns = bpf_ktime_get_ns();
-		return VERDICT_ALLOW;
-	}
-	if (judge(generation, tuple, sides, &judgement) < 0)
-		return VERDICT_DENY;
-	if (judgement.verdict == VERDICT_ALLOW &&
-	    (flow->source_endpoint == sides->source.endpoint ||
-	     flow->source_endpoint == FLOW_OF_HOST)) {
-		flow->generation = generation;
-		flow->time_ns = bpf_ktime_get_ns();
-		return VERDICT_ALLOW;
-	}
-	bpf_map_delete_elem(&flows, tuple);
-	return VERDICT_DENY;
+	if (!record) return TC_ACT_UNSPEC;
+	if (!is_same_source(skb, p, record)) return refuse(skb, p, COUNTER_FOREIGN_SOURCE);
+	/* Nobody listens: the stack would be silent. */
+	if (!has_listener(p)) return refuse(skb, p, COUNTER_NO_LISTENER);
+	return pass_to_proxy(skb, p, COUNTER_OWNED);
 }
 
-static __always_inline void begin_flow(__u32 generation, const struct tuple *tuple,
-				       __u32 source_endpoint)
+static __noinline int decide_tcp(struct __sk_buff *skb, struct packet *p)
 {
-	struct flow flow = {
-		.time_ns = bpf_ktime_get_ns(),
-		.generation = generation,
-		.source_endpoint = source_endpoint,
-	};
+	bool opens = opens_connection(p);
+	int known = opens ? FLOW_UNKNOWN : ask_flows(p);
+	__u32 refusal = p->refusal;
+	int owner, action, verdict;
 
-	bpf_map_update_elem(&flows, tuple, &flow, BPF_ANY);
-}
-
-static __always_inline void turn(const struct sides *sides, struct sides *turned)
-{
-	turned->source = sides->destination;
-	turned->destination = sides->source;
-}
-
-enum known {
-	KNOWN_NOT,
-	KNOWN_ALLOWED,
-	KNOWN_DENIED,
-};
-
-/* What a flow that we know, in either orientation, says of the packet. */
-static __noinline int known_flow(__u32 generation, const struct tuple *tuple,
-				 const struct sides *sides)
-{
-	struct sides own;
-	struct tuple reversed;
-	struct flow *flow;
-
-	if (!tuple || !sides)
-		return KNOWN_DENIED;
-	flow = bpf_map_lookup_elem(&flows, tuple);
-	if (flow) {
-		own = *sides;
-		return judge_flow(generation, tuple, &own, flow) == VERDICT_ALLOW ? KNOWN_ALLOWED :
-										    KNOWN_DENIED;
+	if (known == FLOW_PASSES) return pass_judged(skb, p);
+	owner = find_owner(skb, &p->tuple, opens);
+	if (owner != OWNER_NONE) {
+		action = pass_owned(skb, p, owner);
+		if (action != TC_ACT_UNSPEC) return action;
 	}
-	reverse(tuple, &reversed);
-	flow = bpf_map_lookup_elem(&flows, &reversed);
-	if (!flow)
-		return KNOWN_NOT;
-	turn(sides, &own);
-	return judge_flow(generation, &reversed, &own, flow) == VERDICT_ALLOW ? KNOWN_ALLOWED :
-										KNOWN_DENIED;
+	if (known == FLOW_REFUSED) return refuse(skb, p, refusal);
+	if (!opens && owner == OWNER_NONE) {
+		action = pass_recorded(skb, p);
+		if (action != TC_ACT_UNSPEC) return action;
+	}
+	verdict = judge_new(p);
+	if (verdict == VERDICT_ALLOW) {
+		/* A record that stayed would take this connection to the proxy. */
+		if (opens) bpf_map_delete_elem(&records, &p->tuple);
+		return pass_judged(skb, p);
+	}
+	if (verdict == VERDICT_DENY) return refuse(skb, p, p->refusal);
+	return opens ? redirect(skb, p) : refuse(skb, p, COUNTER_STALE);
 }
 
-/*
- * A TCP connection in the middle, of which we know nothing: it is older than we are, or its flow was
- * pushed out. It goes on if either side may have begun it without the proxy.
- */
-static __noinline int pick_up(__u32 generation, const struct tuple *tuple, const struct sides *sides)
+static __noinline int decide_other(struct __sk_buff *skb, struct packet *p)
 {
-	struct judgement judgement;
-	struct sides own;
-	struct tuple reversed;
+	int known = ask_flows(p);
+	int verdict, action;
 
-	if (!tuple || !sides)
-		return VERDICT_DENY;
-	if (judge(generation, tuple, sides, &judgement) < 0)
-		return VERDICT_DENY;
-	if (judgement.verdict == VERDICT_ALLOW) {
-		begin_flow(generation, tuple, sides->source.endpoint);
-		return VERDICT_ALLOW;
+	if (known == FLOW_PASSES) return pass_judged(skb, p);
+	if (known == FLOW_REFUSED) return drop(p, p->refusal);
+	if (p->icmp == ICMP_ERROR) {
+		action = pass_error(skb, p, true);
+		if (action != TC_ACT_UNSPEC) return action;
 	}
-	reverse(tuple, &reversed);
-	turn(sides, &own);
-	if (own.source.identity == IDENTITY_HOST && is_host_free()) {
-		begin_flow(generation, &reversed, FLOW_OF_HOST);
-		return VERDICT_ALLOW;
-	}
-	if (judge(generation, &reversed, &own, &judgement) < 0)
-		return VERDICT_DENY;
-	if (judgement.verdict != VERDICT_ALLOW)
-		return VERDICT_DENY;
-	begin_flow(generation, &reversed, own.source.endpoint);
-	return VERDICT_ALLOW;
+	verdict = judge_new(p);
+	if (verdict == VERDICT_ALLOW) return pass_judged(skb, p);
+	return drop(p, verdict == VERDICT_DENY ? p->refusal : COUNTER_UNREDIRECTABLE);
 }
 
-/* --- packets of endpoints and of uplinks */
-
-/* 0: the packet may be from this interface; else the counter that says why not. */
-static __always_inline __u32 wrong_source(const struct packet *packet, __u32 generation,
-					  const struct interface_value *interface,
-					  const struct sides *sides)
+static __always_inline int from_known_interface(struct __sk_buff *skb, struct packet *p,
+					   const struct interface_value *interface)
 {
-	struct address_value sender;
+	bool is_own = find_source(p, interface);
+	int parsed;
 
 	if (interface->kind == INTERFACE_UPLINK) {
-		/* An address of ours cannot come from outside. */
-		side_of(generation, packet->tuple.family, &packet->sender, &sender);
-		return sender.endpoint || sides->source.endpoint ? COUNTER_FOREIGN_SOURCE : 0;
+		if (!is_own) return drop(p, COUNTER_FOREIGN_SOURCE);
+		find_side(p, &p->tuple.destination, &p->destination);
+		/* For the node, or only passing: `to_endpoint` is there should a router turn it to one. */
+		if (p->destination.endpoint == 0) return pass_unmarked(skb);
 	}
-	if (sides->source.endpoint != interface->endpoint)
-		return COUNTER_FOREIGN_SOURCE;
-	if (packet->icmp_error) {
-		side_of(generation, packet->tuple.family, &packet->sender, &sender);
-		if (sender.endpoint != interface->endpoint)
-			return COUNTER_FOREIGN_SOURCE;
+	parsed = parse_rest(skb, p);
+	if (parsed > 0) return drop(p, parsed);
+	if (parsed == PARSED_NEIGHBOUR) {
+		if (is_neighbour(p, is_own, interface->kind)) return pass_neighbour(skb, p);
+		return drop(p, COUNTER_FOREIGN_SOURCE);
 	}
-	return 0;
+	if (!is_own) return drop(p, COUNTER_FOREIGN_SOURCE);
+	if (interface->kind == INTERFACE_ENDPOINT)
+		find_side(p, &p->tuple.destination, &p->destination);
+	if (p->tuple.protocol == PROTOCOL_TCP) return decide_tcp(skb, p);
+	return decide_other(skb, p);
 }
 
-static __always_inline int judge_tcp(struct __sk_buff *skb, const struct packet *packet,
-				     const struct sides *sides, __u32 generation)
+static __always_inline int before_the_first_generation(struct __sk_buff *skb, struct packet *p)
 {
-	struct record *record = bpf_map_lookup_elem(&records, &packet->tuple);
-	int is_ours = !record || record->ifindex == skb->ifindex;
-	struct judgement judgement;
-	int known;
-
-	if (has_owner(skb, packet)) {
-		/* Whoever now has the address is not who began the connection. */
-		if (!is_ours)
-			return refused(skb, packet, sides, COUNTER_STALE);
-		return to_proxy(skb, sides, COUNTER_OWNED);
-	}
-	if (packet->icmp_error) {
-		if (known_flow(generation, &packet->tuple, sides) == KNOWN_ALLOWED)
-			return passed(skb, sides);
-		return refused(skb, packet, sides, COUNTER_STALE);
-	}
-	if (is_first(packet)) {
-		if (judge(generation, &packet->tuple, sides, &judgement) < 0)
-			return TC_ACT_SHOT;
-		if (judgement.verdict == VERDICT_REDIRECT)
-			return begin_redirect(skb, packet, sides, judgement.halves);
-		if (record)
-			bpf_map_delete_elem(&records, &packet->tuple);
-		if (judgement.verdict != VERDICT_ALLOW)
-			return refused(skb, packet, sides, judgement.denier);
-		begin_flow(generation, &packet->tuple, sides->source.endpoint);
-		return passed(skb, sides);
-	}
-	/* The ACK that answers a SYN cookie: no socket has it yet, and the record is all there is. */
-	if (record && is_ours)
-		return to_proxy(skb, sides, COUNTER_OWNED);
-	known = known_flow(generation, &packet->tuple, sides);
-	if (known == KNOWN_NOT && pick_up(generation, &packet->tuple, sides) == VERDICT_ALLOW)
-		known = KNOWN_ALLOWED;
-	if (known != KNOWN_ALLOWED)
-		return refused(skb, packet, sides, COUNTER_STALE);
-	return passed(skb, sides);
-}
-
-static __always_inline int judge_other(struct __sk_buff *skb, const struct packet *packet,
-				       const struct sides *sides, __u32 generation)
-{
-	int known = known_flow(generation, &packet->tuple, sides);
-	struct judgement judgement;
-
-	if (known == KNOWN_ALLOWED)
-		return passed(skb, sides);
-	/* An answer to nothing, or a complaint about nothing. */
-	if (packet->icmp_error || packet->icmp_reply)
-		return refused(skb, packet, sides, COUNTER_STALE);
-	if (judge(generation, &packet->tuple, sides, &judgement) < 0)
-		return TC_ACT_SHOT;
-	if (judgement.verdict == VERDICT_REDIRECT)
-		return refused(skb, packet, sides, COUNTER_UNREDIRECTABLE);
-	if (judgement.verdict != VERDICT_ALLOW)
-		return refused(skb, packet, sides, judgement.denier);
-	begin_flow(generation, &packet->tuple, sides->source.endpoint);
-	return passed(skb, sides);
+	if (parse_rest(skb, p) == PARSED_NEIGHBOUR && is_neighbour(p, false, INTERFACE_ENDPOINT))
+		return pass_neighbour(skb, p);
+	return drop(p, COUNTER_NO_GENERATION);
 }
 
 SEC("tc")
 int from_interface(struct __sk_buff *skb)
 {
-	struct settings *force = in_force();
-	struct interface_key key = { .ifindex = skb->ifindex };
+	struct packet p = {};
 	struct interface_value *interface;
-	struct sides sides = {};
-	struct packet packet;
-	__u32 wrong;
+	int parsed = parse_network(skb, &p);
 
-	/* Whatever it was marked with elsewhere, here it is nobody's. */
-	skb->mark = 0;
-	if (read_packet(skb, &packet) < 0)
-		return TC_ACT_SHOT;
-	if (packet.kind == PACKET_PASSED)
-		return TC_ACT_OK;
-	if (!force) {
-		count(COUNTER_NO_GENERATION);
-		return TC_ACT_SHOT;
-	}
-	if (packet.kind == PACKET_REFUSED) {
-		count(packet.counter);
-		note_refusal(&packet.tuple, &sides, packet.counter);
-		return TC_ACT_SHOT;
-	}
-	key.generation = force->generation;
-	interface = bpf_map_lookup_elem(&interfaces, &key);
-	if (!interface) {
-		count(COUNTER_UNKNOWN_INTERFACE);
-		note_refusal(&packet.tuple, &sides, COUNTER_UNKNOWN_INTERFACE);
-		return TC_ACT_SHOT;
-	}
-	side_of(key.generation, packet.tuple.family, &packet.tuple.source, &sides.source);
-	side_of(key.generation, packet.tuple.family, &packet.tuple.destination, &sides.destination);
-	wrong = wrong_source(&packet, key.generation, interface, &sides);
-	if (wrong) {
-		count(wrong);
-		note_refusal(&packet.tuple, &sides, wrong);
-		return TC_ACT_SHOT;
-	}
-	if (packet.tuple.protocol == PROTOCOL_TCP)
-		return judge_tcp(skb, &packet, &sides, key.generation);
-	return judge_other(skb, &packet, &sides, key.generation);
+	if (parsed == PARSED_ARP) return pass_unmarked(skb);
+	if (parsed > 0) return drop(&p, parsed);
+	read_settings(&p);
+	if (p.generation == 0) return before_the_first_generation(skb, &p);
+	interface = find_interface(skb, &p);
+	if (!interface || (interface->kind != INTERFACE_ENDPOINT && interface->kind != INTERFACE_UPLINK))
+		return drop(&p, COUNTER_UNKNOWN_INTERFACE);
+	return from_known_interface(skb, &p, interface);
 }
 
-/* --- packets to endpoints */
-
-/* What the node itself sends to its pods: let in as Cilium does, or by the pod's ingress rules. */
-static __always_inline int from_host(struct __sk_buff *skb, const struct packet *packet,
-				     struct sides *sides, const struct settings *force)
+/* Who sends to an endpoint without having passed `from_interface`. False: who lies about it. */
+static __always_inline bool find_other_source(struct __sk_buff *skb, struct packet *p)
 {
-	struct judgement judgement;
-	int known = known_flow(force->generation, &packet->tuple, sides);
+	find_side(p, &p->tuple.source, &p->source);
+	if (skb->ingress_ifindex == 0) {
+		p->source.identity = IDENTITY_HOST;
+		p->source.endpoint = 0;
+		return true;
+	}
+	return p->source.endpoint == 0 && p->source.identity != IDENTITY_HOST;
+}
 
-	if (known == KNOWN_ALLOWED || !(force->flags & SETTING_HOST_JUDGED)) {
-		if (known == KNOWN_NOT)
-			begin_flow(force->generation, &packet->tuple, FLOW_OF_HOST);
-		count(COUNTER_FROM_HOST);
+/* As `find_source`: identity and policy of the receiver are the interface's. */
+static __noinline bool find_receiver(struct packet *p, const struct interface_value *interface)
+{
+	struct endpoint_value *endpoint = find_endpoint(p, interface->endpoint);
+
+	if (!endpoint || interface->endpoint == 0) return false;
+	p->destination.identity = endpoint->identity;
+	p->destination.check = endpoint->check;
+	p->destination.endpoint = interface->endpoint;
+	return true;
+}
+
+static __noinline int decide_unmarked(struct __sk_buff *skb, struct packet *p)
+{
+	__u32 counter = skb->ingress_ifindex == 0 ? COUNTER_FROM_HOST : COUNTER_PASSED;
+	int known = opens_connection(p) ? FLOW_UNKNOWN : ask_flows(p);
+	int verdict;
+
+	if (known == FLOW_REFUSED) return drop(p, p->refusal);
+	if (known == FLOW_UNKNOWN && p->icmp == ICMP_ERROR && pass_error(skb, p, false) == TC_ACT_OK)
 		return TC_ACT_OK;
+	if (known == FLOW_UNKNOWN) {
+		verdict = judge_new(p);
+		/* There is no way back to the listener from here. */
+		if (verdict != VERDICT_ALLOW)
+			return drop(p, verdict == VERDICT_DENY ? p->refusal : COUNTER_UNREDIRECTABLE);
 	}
-	if (judge(force->generation, &packet->tuple, sides, &judgement) < 0)
-		return TC_ACT_SHOT;
-	if (judgement.verdict == VERDICT_ALLOW) {
-		begin_flow(force->generation, &packet->tuple, FLOW_OF_HOST);
-		count(COUNTER_FROM_HOST);
-		return TC_ACT_OK;
-	}
-	if (judgement.verdict == VERDICT_REDIRECT)
-		judgement.denier = COUNTER_UNREDIRECTABLE;
-	count(judgement.denier);
-	note_refusal(&packet->tuple, sides, judgement.denier);
-	return reset(skb, packet, 1);
+	count(counter);
+	return TC_ACT_OK;
+}
+
+static __always_inline int to_known_endpoint(struct __sk_buff *skb, struct packet *p,
+					const struct interface_value *interface)
+{
+	int parsed = parse_rest(skb, p);
+
+	if (parsed > 0) return drop(p, parsed);
+	if (parsed == PARSED_NEIGHBOUR)
+		return skb->ingress_ifindex == 0 ? TC_ACT_OK : drop(p, COUNTER_FOREIGN_SOURCE);
+	if (!find_other_source(skb, p)) return drop(p, COUNTER_FOREIGN_SOURCE);
+	if (!find_receiver(p, interface)) return drop(p, COUNTER_DENIED_INGRESS);
+	return decide_unmarked(skb, p);
 }
 
 SEC("tc")
 int to_endpoint(struct __sk_buff *skb)
 {
+	struct packet p = {};
+	struct interface_value *interface;
 	__u32 magic = skb->mark & MARK_MAGIC_MASK;
-	struct settings *force;
-	struct judgement judgement;
-	struct sides sides = {};
-	struct packet packet;
-	int known;
+	int parsed;
 
-	if (magic == MARK_JUDGED)
-		return TC_ACT_OK;
+	/* Marks do not cross the border of a namespace: these are set by us, or by a program of the node. */
+	if (magic == MARK_JUDGED) return TC_ACT_OK;
 	if (magic == MARK_PROXY_INGRESS || magic == MARK_PROXY_EGRESS) {
 		count(COUNTER_FROM_PROXY);
 		return TC_ACT_OK;
 	}
-	if (read_packet(skb, &packet) < 0)
-		return TC_ACT_SHOT;
-	if (packet.kind == PACKET_PASSED)
-		return TC_ACT_OK;
-	force = in_force();
-	if (!force) {
-		count(COUNTER_NO_GENERATION);
-		return TC_ACT_SHOT;
-	}
-	if (packet.kind == PACKET_REFUSED) {
-		count(packet.counter);
-		note_refusal(&packet.tuple, &sides, packet.counter);
-		return TC_ACT_SHOT;
-	}
-	side_of(force->generation, packet.tuple.family, &packet.tuple.source, &sides.source);
-	side_of(force->generation, packet.tuple.family, &packet.tuple.destination,
-		&sides.destination);
-	if (skb->ingress_ifindex == 0) {
-		sides.source.identity = IDENTITY_HOST;
-		sides.source.endpoint = 0;
-		return from_host(skb, &packet, &sides, force);
-	}
-	/* Forwarded from an interface that we do not watch: no redirect from here. */
-	known = known_flow(force->generation, &packet.tuple, &sides);
-	if (known == KNOWN_ALLOWED)
-		return TC_ACT_OK;
-	if (judge(force->generation, &packet.tuple, &sides, &judgement) < 0)
-		return TC_ACT_SHOT;
-	if (judgement.verdict == VERDICT_ALLOW && known == KNOWN_NOT &&
-	    !(packet.icmp_error || packet.icmp_reply)) {
-		begin_flow(force->generation, &packet.tuple, sides.source.endpoint);
-		return TC_ACT_OK;
-	}
-	if (judgement.verdict == VERDICT_REDIRECT)
-		judgement.denier = COUNTER_UNREDIRECTABLE;
-	count(judgement.denier);
-	note_refusal(&packet.tuple, &sides, judgement.denier);
-	return TC_ACT_SHOT;
+	parsed = parse_network(skb, &p);
+	if (parsed == PARSED_ARP) return TC_ACT_OK;
+	/* It was for the proxy, and the node's `ip rule` is not there. */
+	if (magic == MARK_TO_PROXY) return drop(&p, COUNTER_UNREDIRECTABLE);
+	read_settings(&p);
+	if (p.generation == 0) return before_the_first_generation(skb, &p);
+	interface = find_interface(skb, &p);
+	if (!interface) return drop(&p, COUNTER_UNKNOWN_INTERFACE);
+	if (interface->kind == INTERFACE_UPLINK) return TC_ACT_OK;
+	if (parsed > 0) return drop(&p, parsed);
+	return to_known_endpoint(skb, &p, interface);
 }
 
-/* --- the listener of a redirected connection */
-
-static __always_inline __u32 spread(const struct tuple *tuple)
-{
-	const __u32 *words = (const __u32 *)tuple;
-	__u32 hash = 0x811c9dc5;
-
-	for (int i = 0; i < 9; i++)
-		hash = (hash ^ words[i]) * 0x01000193;
-	return hash ^ hash >> 15;
-}
-
+/*
+ * Runs where the node looks for a listener, also for packets that nobody marked: only what has a record is
+ * taken, and only by the interface that its SYN came by.
+ */
 SEC("sk_lookup")
 int proxy_lookup(struct bpf_sk_lookup *ctx)
 {
-	struct tuple tuple = {};
+	struct tuple tuple;
 	struct record *record;
-	__u32 first;
 	__u32 start;
 
-	if (ctx->protocol != PROTOCOL_TCP)
-		return SK_PASS;
-	if (ctx->family == 2) {
-		__be32 remote = ctx->remote_ip4;
-		__be32 local = ctx->local_ip4;
-
-		__builtin_memcpy(tuple.source.bytes, &remote, 4);
-		__builtin_memcpy(tuple.destination.bytes, &local, 4);
-		tuple.family = FAMILY_IP4;
-	} else {
-		__be32 *source = (__be32 *)tuple.source.bytes;
-		__be32 *destination = (__be32 *)tuple.destination.bytes;
-
-		source[0] = ctx->remote_ip6[0];
-		source[1] = ctx->remote_ip6[1];
-		source[2] = ctx->remote_ip6[2];
-		source[3] = ctx->remote_ip6[3];
-		destination[0] = ctx->local_ip6[0];
-		destination[1] = ctx->local_ip6[1];
-		destination[2] = ctx->local_ip6[2];
-		destination[3] = ctx->local_ip6[3];
-		tuple.family = FAMILY_IP6;
-	}
-	tuple.protocol = PROTOCOL_TCP;
-	tuple.source_port = ctx->remote_port;
-	tuple.destination_port = bpf_htons(ctx->local_port);
+	if (ctx->protocol != PROTOCOL_TCP || !name_lookup(ctx, &tuple)) return SK_PASS;
 	record = bpf_map_lookup_elem(&records, &tuple);
-	if (!record)
-		return SK_PASS;
-	first = tuple.family == FAMILY_IP4 ? 0 : LISTENER_SLOTS;
-	start = spread(&tuple);
-	for (__u32 i = 0; i < LISTENER_SLOTS; i++) {
-		__u32 slot = first + (start + i) % LISTENER_SLOTS;
-		struct bpf_sock *sk = bpf_map_lookup_elem(&listeners, &slot);
+	if (!record || record->ifindex != ctx->ingress_ifindex) return SK_PASS;
+	start = first_slot(&tuple);
+	for (__u32 step = 0; step < LISTENER_SLOTS; step++) {
+		__u32 slot = slot_at(&tuple, start, step);
+		struct bpf_sock *listener = bpf_map_lookup_elem(&listeners, &slot);
 		long failed;
 
-		if (!sk)
-			continue;
-		failed = bpf_sk_assign(ctx, sk, BPF_SK_LOOKUP_F_NO_REUSEPORT);
-		bpf_sk_release(sk);
-		if (!failed) {
-			count(COUNTER_ASSIGNED);
-			return SK_PASS;
-		}
+		if (!listener) continue;
+		failed = bpf_sk_assign(ctx, listener, BPF_SK_LOOKUP_F_NO_REUSEPORT);
+		bpf_sk_release(listener);
+		if (failed) continue;
+		count(COUNTER_ASSIGNED);
+		return SK_PASS;
 	}
-	count(COUNTER_RECORD_LOST);
+	count(COUNTER_NO_LISTENER);
 	return SK_DROP;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "Apache-2.0";

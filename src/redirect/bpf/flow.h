@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections that pass without the proxy. A flow lies in the table as its asker sent the first packet, and
+ * its answers find it turned round. A new policy asks again at the next packet, in the flow's own
+ * orientation: an answer is never judged as if it were a question.
+ *
+ * A TCP flow that is refused stays as a stone (time_ns 0): were it forgotten, the next packet without SYN
+ * could pass for the answer of a connection that the other side began.
+ */
+#ifndef SALLYPORT_FLOW_H
+#define SALLYPORT_FLOW_H
+
+enum flow_answer {
+	FLOW_UNKNOWN = 0,
+	FLOW_PASSES,
+	FLOW_REFUSED,
+};
+
+/* An echo's question never counts as its answer, nor the other way. Other ICMP has no flow. */
+static __always_inline bool may_ask(const struct packet *p)
+{
+	return !is_icmp(p) || p->icmp == ICMP_ECHO_ASKS;
+}
+
+static __always_inline bool may_answer(const struct packet *p)
+{
+	return !is_icmp(p) || p->icmp == ICMP_ECHO_ANSWERS;
+}
+
+static __always_inline bool is_expired(const struct packet *p, const struct flow *flow, __u64 now)
+{
+	__u64 idle = p->tuple.protocol == PROTOCOL_TCP ? FLOW_IDLE_TCP_NS : FLOW_IDLE_OTHER_NS;
+
+	return flow->time_ns != 0 && flow->time_ns < now && now - flow->time_ns > idle;
+}
+
+static __always_inline int judge_flow(struct packet *p, struct tuple *key, struct flow *flow, bool reversed)
+{
+	int verdict = judge(p, reversed);
+
+	if (verdict == VERDICT_ALLOW) {
+		flow->time_ns = bpf_ktime_get_ns();
+		flow->generation = p->generation;
+		return FLOW_PASSES;
+	}
+	/* A refusal for a side's own reason is counted there; a redirect came too late for this one. */
+	if (verdict == VERDICT_REDIRECT) p->refusal = COUNTER_STALE;
+	if (p->tuple.protocol == PROTOCOL_TCP) {
+		flow->time_ns = 0;
+		flow->generation = p->generation;
+	} else {
+		bpf_map_delete_elem(&flows, key);
+	}
+	return FLOW_REFUSED;
+}
+
+static __noinline int ask_flow(struct packet *p, struct tuple *key, bool reversed)
+{
+	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+	__u64 now;
+
+	if (!flow) return FLOW_UNKNOWN;
+	now = bpf_ktime_get_ns();
+	/* The address may be another endpoint's by now. */
+	if (flow->source_endpoint != (reversed ? p->destination.endpoint : p->source.endpoint) ||
+	    is_expired(p, flow, now)) {
+		bpf_map_delete_elem(&flows, key);
+		return FLOW_UNKNOWN;
+	}
+	if (flow->generation != p->generation) return judge_flow(p, key, flow, reversed);
+	if (flow->time_ns == 0) {
+		p->refusal = COUNTER_STALE;
+		return FLOW_REFUSED;
+	}
+	if (now - flow->time_ns > FLOW_TOUCH_NS) flow->time_ns = now;
+	return FLOW_PASSES;
+}
+
+static __noinline int ask_flows(struct packet *p)
+{
+	struct tuple turned;
+	int answer = FLOW_UNKNOWN;
+
+	if (may_ask(p)) answer = ask_flow(p, &p->tuple, false);
+	if (answer != FLOW_UNKNOWN || !may_answer(p)) return answer;
+	reverse(&p->tuple, &turned);
+	return ask_flow(p, &turned, true);
+}
+
+/* False: no room, which only a broken table has; the packet is refused then. */
+static __noinline bool keep_flow(struct packet *p, bool reversed)
+{
+	struct flow flow = {};
+	struct tuple turned;
+
+	if (is_icmp(p) && p->icmp != ICMP_ECHO_ASKS) return true;
+	flow.time_ns = bpf_ktime_get_ns();
+	flow.generation = p->generation;
+	flow.source_endpoint = reversed ? p->destination.endpoint : p->source.endpoint;
+	if (!reversed) return bpf_map_update_elem(&flows, &p->tuple, &flow, BPF_ANY) == 0;
+	reverse(&p->tuple, &turned);
+	return bpf_map_update_elem(&flows, &turned, &flow, BPF_ANY) == 0;
+}
+
+/* The tuple goes to the proxy now, and what it was before is over. */
+static __noinline void forget_flows(struct packet *p)
+{
+	struct tuple turned;
+
+	bpf_map_delete_elem(&flows, &p->tuple);
+	reverse(&p->tuple, &turned);
+	bpf_map_delete_elem(&flows, &turned);
+}
+
+static __always_inline bool opens_connection(const struct packet *p)
+{
+	return p->tuple.protocol == PROTOCOL_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/*
+ * A packet that no flow and no socket answers for. TCP in the middle of a connection is older than us, or
+ * its flow was evicted: it may pass if either side might have begun it, and if neither way is the proxy's.
+ */
+static __noinline int judge_new(struct packet *p)
+{
+	int verdict = judge(p, false);
+	__u32 refusal = p->refusal;
+	bool reversed = false;
+
+	if (p->tuple.protocol == PROTOCOL_TCP && !opens_connection(p) && verdict != VERDICT_REDIRECT) {
+		int answering = judge(p, true);
+
+		p->refusal = refusal;
+		if (answering == VERDICT_REDIRECT) return VERDICT_REDIRECT;
+		if (verdict == VERDICT_DENY) {
+			verdict = answering;
+			reversed = true;
+		}
+	}
+	if (verdict != VERDICT_ALLOW) return verdict;
+	if (keep_flow(p, reversed)) return VERDICT_ALLOW;
+	p->refusal = COUNTER_STALE;
+	return VERDICT_DENY;
+}
+
+/* What an ICMP error quotes: the head of the packet that it answers. */
+static __noinline int load_quoted(struct __sk_buff *skb, struct packet *p, struct tuple *quoted)
+{
+	__u32 offset = p->transport + 8;
+	__be16 ports_quoted[3];
+
+	__builtin_memset(quoted, 0, sizeof(*quoted));
+	quoted->family = p->tuple.family;
+	if (p->tuple.family == FAMILY_IP4) {
+		struct iphdr ip;
+
+		if (load(skb, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5) return -1;
+		if (bpf_ntohs(ip.frag_off) & IP4_FRAGMENT_OFFSET) return -1;
+		quoted->protocol = ip.protocol;
+		__builtin_memcpy(quoted->source.bytes, &ip.saddr, 4);
+		__builtin_memcpy(quoted->destination.bytes, &ip.daddr, 4);
+		offset += ip.ihl * 4;
+	} else {
+		struct ipv6hdr ip;
+
+		if (load(skb, offset, &ip, sizeof(ip)) || ip.version != 6) return -1;
+		quoted->protocol = ip.nexthdr;
+		__builtin_memcpy(quoted->source.bytes, &ip.saddr, 16);
+		__builtin_memcpy(quoted->destination.bytes, &ip.daddr, 16);
+		offset += IP6_BYTES;
+	}
+	if (load(skb, offset, ports_quoted, sizeof(ports_quoted))) return -1;
+	if (has_ports(quoted->protocol)) {
+		quoted->source_port = ports_quoted[0];
+		quoted->destination_port = ports_quoted[1];
+	} else if (quoted->protocol == PROTOCOL_ICMP || quoted->protocol == PROTOCOL_ICMP6) {
+		quoted->source_port = ports_quoted[2]; /* the identifier of an echo */
+	}
+	return 0;
+}
+
+static __always_inline bool is_same(const struct ip *one, const struct ip *other)
+{
+	const __u32 *a = (const __u32 *)one->bytes, *b = (const __u32 *)other->bytes;
+
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
+}
+
+/* An error goes to who sent the quoted packet; an endpoint speaks of packets that were sent to itself. */
+static __always_inline bool is_honest_quote(const struct packet *p, const struct tuple *quoted)
+{
+	return is_same(&quoted->source, &p->tuple.destination) &&
+	       (p->source.endpoint == 0 || is_same(&quoted->destination, &p->tuple.source));
+}
+
+static __noinline bool is_living_flow(const struct tuple *key)
+{
+	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	return flow && flow->time_ns != 0;
+}
+
+#endif

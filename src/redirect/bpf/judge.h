@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who the sides are, what the policies of both say, and the counting of what they refuse. */
+#ifndef SALLYPORT_JUDGE_H
+#define SALLYPORT_JUDGE_H
+
+#define IDENTITY_HOST 1
+#define IDENTITY_WORLD 2
+
+#define ADDRESS_PREFIX_BITS 64 /* generation and family come before the address */
+#define PORT_KEY_BITS 96
+
+static __always_inline void count(__u32 counter)
+{
+	__u64 *value = bpf_map_lookup_elem(&counters, &counter);
+
+	if (value) (*value)++;
+}
+
+static __always_inline __u32 mark_of(__u32 magic, __u32 identity)
+{
+	return (identity & 0xffff) << 16 | (identity >> 16 & 0xff) | magic;
+}
+
+/* What a refused packet was, for people. */
+static __noinline void note_refusal(const struct packet *p, __u32 counter)
+{
+	struct refusal_key key = {};
+	struct refusal_value *known, value = {};
+
+	key.source = p->tuple.source;
+	key.destination = p->tuple.destination;
+	key.counter = counter;
+	key.destination_port = p->port;
+	key.family = p->tuple.family;
+	key.protocol = p->tuple.protocol;
+	known = bpf_map_lookup_elem(&refusals, &key);
+	if (known) {
+		known->time_ns = bpf_ktime_get_ns();
+		__sync_fetch_and_add(&known->count, 1);
+		return;
+	}
+	value.time_ns = bpf_ktime_get_ns();
+	value.count = 1;
+	value.source_identity = p->source.identity;
+	value.destination_identity = p->destination.identity;
+	bpf_map_update_elem(&refusals, &key, &value, BPF_ANY);
+}
+
+/* Whom an address belongs to. Without an entry: the world, and never an endpoint. */
+static __noinline void find_side(const struct packet *p, const struct ip *address,
+				 struct address_value *side)
+{
+	struct address_key key;
+	struct address_value *found;
+
+	key.prefix_length = ADDRESS_PREFIX_BITS + (p->tuple.family == FAMILY_IP4 ? 32 : 128);
+	key.generation = p->generation;
+	key.family = p->tuple.family;
+	key.address = *address;
+	found = bpf_map_lookup_elem(&addresses, &key);
+	if (found) {
+		*side = *found;
+		return;
+	}
+	side->identity = IDENTITY_WORLD;
+	side->check = 0;
+	side->endpoint = 0;
+}
+
+/* What one policy says to one remote. Nothing found is a no. */
+static __noinline int ask_policy(const struct packet *p, __u32 policy, __be16 port, __u32 identity)
+{
+	struct port_key key = {};
+	struct verdict_key verdict_key;
+	struct verdict_value *verdict;
+	struct port_value *found;
+
+	key.prefix_length = PORT_KEY_BITS;
+	key.generation = p->generation;
+	key.policy = policy;
+	key.protocol = bpf_htons(p->tuple.protocol);
+	key.port = port;
+	found = bpf_map_lookup_elem(&ports, &key);
+	if (!found) {
+		key.protocol = 0;
+		found = bpf_map_lookup_elem(&ports, &key);
+	}
+	if (!found) return VERDICT_DENY;
+
+	verdict_key.generation = p->generation;
+	verdict_key.slot = found->slot;
+	verdict_key.identity = identity;
+	verdict = bpf_map_lookup_elem(&verdicts, &verdict_key);
+	return verdict ? verdict->verdict : found->verdict;
+}
+
+static __always_inline struct endpoint_value *find_endpoint(const struct packet *p, __u32 endpoint)
+{
+	struct endpoint_key key = {.generation = p->generation, .endpoint = endpoint};
+
+	return bpf_map_lookup_elem(&endpoints, &key);
+}
+
+/* The half of the sender: only a local endpoint has one. */
+static __always_inline int ask_egress(const struct packet *p, const struct address_value *source,
+				 __u32 destination_identity, __be16 port)
+{
+	struct endpoint_value *endpoint;
+
+	if (source->endpoint == 0) return VERDICT_ALLOW;
+	endpoint = find_endpoint(p, source->endpoint);
+	if (!endpoint) return VERDICT_DENY;
+	return ask_policy(p, endpoint->egress_policy, port, destination_identity);
+}
+
+/* The half of the receiver. The node itself may always talk to its endpoints, unless it is told otherwise. */
+static __always_inline int ask_ingress(const struct packet *p, const struct address_value *source,
+				  const struct address_value *destination, __be16 port)
+{
+	struct endpoint_value *endpoint;
+
+	if (destination->endpoint == 0) return VERDICT_ALLOW;
+	if (source->endpoint == 0 && source->identity == IDENTITY_HOST &&
+	    !(p->setting_flags & SETTING_HOST_JUDGED))
+		return VERDICT_ALLOW;
+	endpoint = find_endpoint(p, destination->endpoint);
+	if (!endpoint) return VERDICT_DENY;
+	return ask_policy(p, endpoint->ingress_policy, port, source->identity);
+}
+
+/* What the port of a policy is, seen from who answers: the port that the asker had named. */
+static __always_inline __be16 port_of_asker(const struct packet *p)
+{
+	if (has_ports(p->tuple.protocol)) return p->tuple.source_port;
+	if (p->icmp == ICMP_ECHO_ANSWERS)
+		return p->tuple.family == FAMILY_IP4 ? bpf_htons(ICMP4_ECHO_REQUEST << 8)
+						     : bpf_htons(ICMP6_ECHO_REQUEST << 8);
+	return p->port;
+}
+
+/* Both halves: a no wins, then the proxy, else yes. `reversed`: the packet answers, ask as for its asker. */
+static __noinline int judge(struct packet *p, bool reversed)
+{
+	struct address_value *source = reversed ? &p->destination : &p->source;
+	struct address_value *destination = reversed ? &p->source : &p->destination;
+	__be16 port = reversed ? port_of_asker(p) : p->port;
+	int egress, ingress;
+
+	egress = ask_egress(p, source, destination->identity, port);
+	if (egress != VERDICT_ALLOW && egress != VERDICT_REDIRECT) {
+		p->refusal = COUNTER_DENIED_EGRESS;
+		return VERDICT_DENY;
+	}
+	ingress = ask_ingress(p, source, destination, port);
+	if (ingress != VERDICT_ALLOW && ingress != VERDICT_REDIRECT) {
+		p->refusal = COUNTER_DENIED_INGRESS;
+		return VERDICT_DENY;
+	}
+	return egress == VERDICT_REDIRECT || ingress == VERDICT_REDIRECT ? VERDICT_REDIRECT
+									 : VERDICT_ALLOW;
+}
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What goes to the proxy: the mark that the node's `ip rule` delivers locally, the record of the SYN, and
+ * the choice of a listener.
+ */
+#ifndef SALLYPORT_PROXY_H
+#define SALLYPORT_PROXY_H
+
+#define FAMILY_INET 2
+#define FAMILY_INET6 10
+
+enum owner {
+	OWNER_NONE = 0, /* no socket, or one that waits for connections */
+	OWNER_DOWNSTREAM, /* a connection that the proxy has accepted */
+	OWNER_UPSTREAM, /* a connection that the proxy has made */
+	OWNER_HANDSHAKE, /* a SYN was answered: the proxy's or the node's own */
+	OWNER_CLOSED, /* TIME_WAIT: whoever had it sends nothing more */
+	OWNER_HOST, /* a program of the node */
+};
+
+static __always_inline __u32 first_slot(const struct tuple *tuple)
+{
+	const __u32 *words = (const __u32 *)tuple;
+	__u32 hash = 0x811c9dc5;
+
+	/* FNV-1a over words: source, destination, ports. */
+	for (int i = 0; i < 9; i++) hash = (hash ^ words[i]) * 0x01000193;
+	hash ^= hash >> 15;
+	return hash % LISTENER_SLOTS;
+}
+
+static __always_inline __u32 slot_at(const struct tuple *tuple, __u32 start, __u32 step)
+{
+	return (start + step) % LISTENER_SLOTS + (tuple->family == FAMILY_IP6 ? LISTENER_SLOTS : 0);
+}
+
+static __noinline bool has_listener(const struct packet *p)
+{
+	__u32 start = first_slot(&p->tuple);
+
+	for (__u32 step = 0; step < LISTENER_SLOTS; step++) {
+		__u32 slot = slot_at(&p->tuple, start, step);
+		struct bpf_sock *listener = bpf_map_lookup_elem(&listeners, &slot);
+		bool is_live;
+
+		if (!listener) continue;
+		is_live = listener->state == BPF_TCP_LISTEN;
+		bpf_sk_release(listener);
+		if (is_live) return true;
+	}
+	return false;
+}
+
+/* Note that this lookup runs `proxy_lookup`, too, when there is no connection. */
+static __noinline struct bpf_sock *find_socket(struct __sk_buff *skb, const struct tuple *tuple)
+{
+	struct bpf_sock_tuple key;
+
+	if (tuple->family == FAMILY_IP4) {
+		__builtin_memcpy(&key.ipv4.saddr, tuple->source.bytes, 4);
+		__builtin_memcpy(&key.ipv4.daddr, tuple->destination.bytes, 4);
+		key.ipv4.sport = tuple->source_port;
+		key.ipv4.dport = tuple->destination_port;
+		return bpf_skc_lookup_tcp(skb, &key, sizeof(key.ipv4), BPF_F_CURRENT_NETNS, 0);
+	}
+	__builtin_memcpy(&key.ipv6.saddr, tuple->source.bytes, 16);
+	__builtin_memcpy(&key.ipv6.daddr, tuple->destination.bytes, 16);
+	key.ipv6.sport = tuple->source_port;
+	key.ipv6.dport = tuple->destination_port;
+	return bpf_skc_lookup_tcp(skb, &key, sizeof(key.ipv6), BPF_F_CURRENT_NETNS, 0);
+}
+
+static __always_inline int owner_by_mark(__u32 mark)
+{
+	__u32 magic = mark & MARK_MAGIC_MASK;
+
+	/* Listeners have the bare magic and what they accept inherits it; upstream there is an identity. */
+	if (mark == MARK_PROXY_INGRESS) return OWNER_DOWNSTREAM;
+	return magic == MARK_PROXY_INGRESS || magic == MARK_PROXY_EGRESS ? OWNER_UPSTREAM : OWNER_HOST;
+}
+
+static __always_inline int find_owner(struct __sk_buff *skb, const struct tuple *tuple, bool opens)
+{
+	struct bpf_sock *socket, *full;
+	int owner = OWNER_HANDSHAKE;
+
+	socket = find_socket(skb, tuple);
+	if (!socket) return OWNER_NONE;
+	if (socket->state == BPF_TCP_LISTEN) owner = OWNER_NONE;
+	/* A SYN may take up a closed connection's tuple: it is a new connection then, judged as such. */
+	else if (socket->state == BPF_TCP_TIME_WAIT) owner = opens ? OWNER_NONE : OWNER_CLOSED;
+	else {
+		full = bpf_sk_fullsock(socket);
+		if (full) owner = owner_by_mark(full->mark);
+	}
+	bpf_sk_release(socket);
+	return owner;
+}
+
+/*
+ * GCRA: one number for an interface, the time until which its share is used up. Two CPUs that meet both
+ * try again once; who loses twice is over the rate in any case.
+ */
+static __noinline bool is_within_rate(__u32 ifindex)
+{
+	const __u64 cost = SECOND_NS / CONNECTIONS_PER_SECOND;
+	__u64 now = bpf_ktime_get_ns(), fresh = now + cost;
+	__u64 *until = bpf_map_lookup_elem(&rates, &ifindex);
+
+	if (!until) return bpf_map_update_elem(&rates, &ifindex, &fresh, BPF_NOEXIST) == 0 ||
+			   bpf_map_lookup_elem(&rates, &ifindex);
+	for (int i = 0; i < 8; i++) {
+		__u64 seen = *(volatile __u64 *)until;
+		__u64 next = (seen > now ? seen : now) + cost;
+
+		if (next > now + CONNECTIONS_BURST * cost) return false;
+		if (__sync_val_compare_and_swap(until, seen, next) == seen) return true;
+	}
+	return false;
+}
+
+static __noinline bool keep_record(struct __sk_buff *skb, struct packet *p)
+{
+	struct record record = {};
+
+	record.time_ns = bpf_ktime_get_ns();
+	record.source_identity = p->source.identity;
+	record.source_check = p->source.check;
+	record.source_endpoint = p->source.endpoint;
+	record.destination_identity = p->destination.identity;
+	record.destination_check = p->destination.check;
+	record.destination_endpoint = p->destination.endpoint;
+	record.generation = p->generation;
+	/* Each side that is ours is asked, whichever of them has the L7 rules: there is one pass. */
+	record.halves = (p->source.endpoint ? HALF_EGRESS : 0) | (p->destination.endpoint ? HALF_INGRESS : 0);
+	record.ifindex = skb->ifindex;
+	return bpf_map_update_elem(&records, &p->tuple, &record, BPF_ANY) == 0;
+}
+
+/*
+ * Without the node's `ip rule` a marked SYN would be forwarded past the proxy. It is told that this is its
+ * last hop: local delivery does not look at it, forwarding refuses it.
+ */
+static __noinline int make_last_hop(struct __sk_buff *skb, const struct packet *p)
+{
+	__u8 hop = 1;
+	__be16 before[1], after[1];
+
+	if (p->tuple.family == FAMILY_IP6)
+		return bpf_skb_store_bytes(skb, ETH_HLEN + 7, &hop, 1, BPF_F_RECOMPUTE_CSUM);
+	if (load(skb, ETH_HLEN + 8, before, 2)) return -1;
+	after[0] = (before[0] & bpf_htons(0x00ff)) | bpf_htons(1 << 8);
+	if (bpf_l3_csum_replace(skb, ETH_HLEN + 10, before[0], after[0], 2)) return -1;
+	return bpf_skb_store_bytes(skb, ETH_HLEN + 8, after, 2, 0);
+}
+
+static __always_inline int pass_to_proxy(struct __sk_buff *skb, const struct packet *p, __u32 counter)
+{
+	count(counter);
+	skb->mark = mark_of(MARK_TO_PROXY, p->source.identity);
+	return TC_ACT_OK;
+}
+
+/* Uplinks are one to a connection (its packets may come by any of them), an endpoint's veth is itself. */
+static __always_inline bool is_same_source(struct __sk_buff *skb, const struct packet *p,
+					   const struct record *record)
+{
+	return record->source_endpoint == p->source.endpoint &&
+	       (p->source.endpoint == 0 || record->ifindex == skb->ifindex);
+}
+
+static __noinline int redirect(struct __sk_buff *skb, struct packet *p)
+{
+	if (!is_within_rate(skb->ifindex)) return drop(p, COUNTER_RATE_LIMITED);
+	if (!has_listener(p)) return refuse(skb, p, COUNTER_NO_LISTENER);
+	if (!keep_record(skb, p)) return refuse(skb, p, COUNTER_RECORD_LOST);
+	forget_flows(p);
+	if (make_last_hop(skb, p)) return drop(p, COUNTER_UNREDIRECTABLE);
+	return pass_to_proxy(skb, p, COUNTER_REDIRECTED);
+}
+
+/* The verifier wants each word of the context read by itself, at an offset that it knows. */
+#define READ_WORD(to, field)                                                                           \
+	do {                                                                                           \
+		__u32 word = (field);                                                                  \
+		asm volatile("" : "+r"(word));                                                         \
+		(to) = word;                                                                           \
+	} while (0)
+
+/* The tuple of a lookup, as `from_interface` wrote it. */
+static __always_inline bool name_lookup(struct bpf_sk_lookup *ctx, struct tuple *tuple)
+{
+	__u32 *source = (__u32 *)tuple->source.bytes, *destination = (__u32 *)tuple->destination.bytes;
+
+	__builtin_memset(tuple, 0, sizeof(*tuple));
+	tuple->protocol = PROTOCOL_TCP;
+	tuple->source_port = ctx->remote_port;
+	tuple->destination_port = bpf_htons(ctx->local_port);
+	if (ctx->family == FAMILY_INET) {
+		tuple->family = FAMILY_IP4;
+		READ_WORD(source[0], ctx->remote_ip4);
+		READ_WORD(destination[0], ctx->local_ip4);
+		return true;
+	}
+	if (ctx->family != FAMILY_INET6) return false;
+	tuple->family = FAMILY_IP6;
+	READ_WORD(source[0], ctx->remote_ip6[0]);
+	READ_WORD(source[1], ctx->remote_ip6[1]);
+	READ_WORD(source[2], ctx->remote_ip6[2]);
+	READ_WORD(source[3], ctx->remote_ip6[3]);
+	READ_WORD(destination[0], ctx->local_ip6[0]);
+	READ_WORD(destination[1], ctx->local_ip6[1]);
+	READ_WORD(destination[2], ctx->local_ip6[2]);
+	READ_WORD(destination[3], ctx->local_ip6[3]);
+	return true;
+}
+
+#endif

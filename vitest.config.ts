@@ -4,7 +4,13 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/soak/**', 'node_modules/**'],
+    // What needs root has its own: vitest.root.config.ts.
+    exclude: [
+      'test/soak/**',
+      'test/redirect/root/**',
+      'test/redirect/kernel/**',
+      'node_modules/**',
+    ],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 30_000,

@@ -1,0 +1,225 @@
+/**
+ * Who is who and who may what, on this node, as entries of the kernel's maps: pure. A plan knows no
+ * generation; the same plan under another one differs in nothing else.
+ */
+import { createHash } from 'node:crypto';
+import { type IpAddress, type IpPrefix, parseIp } from '../model/address.ts';
+import { IDENTITY_WORLD, type Identity, RESERVED_IDENTITIES } from '../model/identity.ts';
+import type { MapEntry } from './kernel/api.ts';
+import {
+  encodeAddress,
+  encodeAddressKey,
+  encodeEndpoint,
+  encodeEndpointKey,
+  encodeInterface,
+  encodeInterfaceKey,
+  encodePort,
+  encodePortKey,
+  encodeSettings,
+  encodeVerdict,
+  encodeVerdictKey,
+  IP_PROTOCOLS,
+  identityCheck,
+  type KernelVerdict,
+  VERDICT_ALLOW,
+  VERDICT_DENY,
+  VERDICT_REDIRECT,
+} from './layout.ts';
+
+/** What the policy's compiler gives (policy/kernel_table.ts), and what the node knows of itself. */
+export interface PlanInput {
+  readonly endpoints: readonly PlannedEndpoint[];
+  readonly policies: readonly { readonly areas: readonly PlannedArea[] }[];
+  readonly slots: readonly ReadonlyMap<Identity, PlannedVerdict>[];
+  readonly prefixes: readonly { readonly prefix: IpPrefix; readonly identity: Identity }[];
+  readonly labelsOf: (identity: Identity) => readonly string[];
+  /** Interface name → index, of those that are there. */
+  readonly interfaces: ReadonlyMap<string, number>;
+  readonly uplinks: readonly string[];
+  /** The node's own addresses, all of them. */
+  readonly hostAddresses: readonly string[];
+  readonly isHostJudged: boolean;
+}
+
+export interface PlannedEndpoint {
+  readonly name: string;
+  readonly endpointId: number;
+  readonly interface: string;
+  readonly ips: readonly string[];
+  readonly identity: Identity;
+  readonly egressPolicy: number;
+  readonly ingressPolicy: number;
+}
+
+export interface PlannedArea {
+  readonly protocol: keyof typeof PROTOCOL_NUMBERS;
+  readonly prefixes: readonly { readonly port: number; readonly bits: number }[];
+  readonly slot: number;
+  readonly verdict: PlannedVerdict;
+}
+
+export type PlannedVerdict = 'deny' | 'allow' | 'redirect';
+
+/** Maps whose keys hold a generation, in the order in which they are written. */
+export const GENERATION_MAPS = [
+  'verdicts',
+  'ports',
+  'endpoints',
+  'addresses',
+  'interfaces',
+] as const;
+
+export type GenerationMap = (typeof GENERATION_MAPS)[number];
+
+export interface TablePlan {
+  readonly input: PlanInput;
+  /** Interface index → endpoint id; null: an uplink. */
+  readonly attached: ReadonlyMap<number, number | null>;
+  /** Endpoints and uplinks of the configuration whose interface is not there. */
+  readonly missingInterfaces: readonly string[];
+  /** Equal for plans that put the same in force. */
+  readonly digest: string;
+}
+
+const PROTOCOL_NUMBERS = {
+  TCP: IP_PROTOCOLS.TCP,
+  UDP: IP_PROTOCOLS.UDP,
+  SCTP: IP_PROTOCOLS.SCTP,
+  ICMP: IP_PROTOCOLS.ICMP,
+  ICMPv6: IP_PROTOCOLS.ICMPv6,
+  other: IP_PROTOCOLS.any,
+} as const;
+
+const VERDICTS: Readonly<Record<PlannedVerdict, KernelVerdict>> = {
+  deny: VERDICT_DENY,
+  allow: VERDICT_ALLOW,
+  redirect: VERDICT_REDIRECT,
+};
+
+export function planOf(input: PlanInput): TablePlan {
+  const attached = new Map<number, number | null>();
+  const missingInterfaces: string[] = [];
+  const wanted = [
+    ...input.uplinks.map((name) => ({ name, endpoint: null })),
+    ...input.endpoints.map((one) => ({ name: one.interface, endpoint: one.endpointId })),
+  ];
+  for (const { name, endpoint } of wanted) {
+    const ifindex = input.interfaces.get(name);
+    if (ifindex === undefined) missingInterfaces.push(name);
+    else attached.set(ifindex, endpoint);
+  }
+  const plan = { input, attached, missingInterfaces, digest: '' };
+  return { ...plan, digest: digestOf(plan) };
+}
+
+export function settingsOf(plan: TablePlan, generation: number): Buffer {
+  return encodeSettings({ generation, isHostJudged: plan.input.isHostJudged });
+}
+
+/** All entries of one map, under that generation; a generator, as there can be many. */
+export function entriesOf(
+  plan: TablePlan,
+  map: GenerationMap,
+  generation: number,
+): Generator<MapEntry> {
+  switch (map) {
+    case 'interfaces':
+      return interfaceEntries(plan, generation);
+    case 'addresses':
+      return addressEntries(plan, generation);
+    case 'endpoints':
+      return endpointEntries(plan, generation);
+    case 'ports':
+      return portEntries(plan, generation);
+    case 'verdicts':
+      return verdictEntries(plan, generation);
+  }
+}
+
+function* interfaceEntries(plan: TablePlan, generation: number): Generator<MapEntry> {
+  for (const [ifindex, endpoint] of plan.attached) {
+    yield [encodeInterfaceKey(generation, ifindex), encodeInterface(endpoint)];
+  }
+}
+
+function* addressEntries({ input }: TablePlan, generation: number): Generator<MapEntry> {
+  const sides = new Map<string, { readonly prefix: IpPrefix; readonly value: Buffer }>();
+  const add = (prefix: IpPrefix, identity: Identity, endpoint: number): void => {
+    const key = `${prefix.address.text}/${prefix.length}`;
+    if (sides.has(key)) return;
+    const value = encodeAddress({ identity, check: checkOf(input, identity), endpoint });
+    sides.set(key, { prefix, value });
+  };
+  // In the order of who has the last word on an address: the first one that names a prefix counts.
+  for (const { ips, endpointId, identity } of input.endpoints) {
+    for (const ip of ips) add(fullPrefix(ip), identity, endpointId);
+  }
+  for (const { prefix, identity } of input.prefixes) add(prefix, identity, 0);
+  for (const ip of input.hostAddresses)
+    add(fullPrefix(ip), RESERVED_IDENTITIES.host as Identity, 0);
+  // Written out, so that the check of the world's labels is there, too.
+  for (const whole of WHOLE_FAMILIES) add(whole, IDENTITY_WORLD, 0);
+  for (const { prefix, value } of sides.values()) {
+    yield [encodeAddressKey(generation, prefix), value];
+  }
+}
+
+function* endpointEntries({ input }: TablePlan, generation: number): Generator<MapEntry> {
+  for (const { endpointId, identity, egressPolicy, ingressPolicy } of input.endpoints) {
+    const check = checkOf(input, identity);
+    yield [
+      encodeEndpointKey(generation, endpointId),
+      encodeEndpoint({ identity, check, egressPolicy, ingressPolicy }),
+    ];
+  }
+}
+
+function* portEntries({ input }: TablePlan, generation: number): Generator<MapEntry> {
+  for (const [index, { areas }] of input.policies.entries()) {
+    for (const { protocol, prefixes, slot, verdict } of areas) {
+      const value = encodePort(slot, VERDICTS[verdict]);
+      for (const { port, bits } of prefixes) {
+        const range = { protocol: PROTOCOL_NUMBERS[protocol], port, bits };
+        yield [encodePortKey(generation, index + 1, range), value];
+      }
+    }
+  }
+}
+
+function* verdictEntries({ input }: TablePlan, generation: number): Generator<MapEntry> {
+  for (const [index, slot] of input.slots.entries()) {
+    for (const [identity, verdict] of slot) {
+      yield [encodeVerdictKey(generation, index + 1, identity), encodeVerdict(VERDICTS[verdict])];
+    }
+  }
+}
+
+function digestOf(plan: TablePlan): string {
+  const hash = createHash('sha256').update(settingsOf(plan, 0));
+  for (const map of GENERATION_MAPS) {
+    // Sorted: the order in which a file names things puts nothing else in force.
+    const texts: string[] = [];
+    for (const [key, value] of entriesOf(plan, map, 0)) {
+      texts.push(`${key.toString('latin1')}=${value.toString('latin1')}`);
+    }
+    hash.update(`${map} ${texts.length}\n`);
+    for (const text of texts.sort()) hash.update(text, 'latin1');
+  }
+  return hash.digest('hex');
+}
+
+function checkOf(input: PlanInput, identity: Identity): number {
+  return identityCheck(input.labelsOf(identity));
+}
+
+function fullPrefix(ip: string): IpPrefix {
+  const address = parseIp(ip);
+  if (address === null) throw new TypeError(`"${ip}" is no IP address`);
+  const length = address.bytes.length * 8;
+  return { address, length, text: `${address.text}/${length}` };
+}
+
+const WHOLE_FAMILIES: readonly IpPrefix[] = ['0.0.0.0', '::'].map((text) => {
+  const address = parseIp(text) as IpAddress;
+  return { address, length: 0, text: `${text}/0` };
+});

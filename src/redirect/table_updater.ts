@@ -1,0 +1,98 @@
+/**
+ * Puts a plan in force: the whole of it under the next generation, then one write of `settings`, then,
+ * after a grace in which packets that are under way are judged to the end, everything of other
+ * generations goes. A loader that is killed in between leaves either the old plan in force or the new
+ * one, and litter that the next one clears away first.
+ */
+import type { MapEntry, WritableMap } from './kernel/api.ts';
+import {
+  entriesOf,
+  GENERATION_MAPS,
+  type GenerationMap,
+  settingsOf,
+  type TablePlan,
+} from './plan.ts';
+
+export type GenerationMaps = Readonly<Record<GenerationMap | 'settings', WritableMap>>;
+
+export interface Update {
+  readonly generation: number;
+  /** Of all maps together. */
+  readonly entryCount: number;
+}
+
+const SETTINGS_KEY = Buffer.alloc(4);
+const GENERATION_MAX = 0xffff_ffff;
+
+/** Where a key holds its generation: behind the length of the prefix, if it is one. */
+const GENERATION_AT: Readonly<Record<GenerationMap, number>> = {
+  verdicts: 0,
+  ports: 4,
+  endpoints: 0,
+  addresses: 4,
+  interfaces: 0,
+};
+
+export class TableUpdater {
+  readonly #maps: GenerationMaps;
+
+  constructor(maps: GenerationMaps) {
+    this.#maps = maps;
+  }
+
+  /** 0: nothing is in force. */
+  get generation(): number {
+    return this.#maps.settings.lookup(SETTINGS_KEY)?.readUInt32LE(0) ?? 0;
+  }
+
+  /** Throws when it cannot be written; what was in force still is. `removeOthers` comes later. */
+  putInForce(plan: TablePlan): Update {
+    this.removeOthers();
+    const generation = this.generation === GENERATION_MAX ? 1 : this.generation + 1;
+    let entryCount = 0;
+    for (const map of GENERATION_MAPS) {
+      entryCount += this.#write(map, [...entriesOf(plan, map, generation)]);
+    }
+    this.#maps.settings.update(SETTINGS_KEY, settingsOf(plan, generation));
+    return { generation, entryCount };
+  }
+
+  /** Entries of every generation but the one in force; how many there were. */
+  removeOthers(): number {
+    const { generation } = this;
+    let count = 0;
+    for (const map of GENERATION_MAPS) {
+      for (const [key] of [...this.#maps[map].entries()]) {
+        if (key.readUInt32LE(GENERATION_AT[map]) === generation) continue;
+        if (this.#maps[map].delete(key)) count += 1;
+      }
+    }
+    return count;
+  }
+
+  #write(map: GenerationMap, entries: readonly MapEntry[]): number {
+    const target = this.#maps[map];
+    // Asked beforehand, as half a generation in a full map is of no use to anybody.
+    if (entries.length > target.maxEntries / 2) {
+      throw new Error(
+        `map ${map}: ${entries.length} entries, and two generations have room for ${target.maxEntries}`,
+      );
+    }
+    target.updateMany(entries);
+    return entries.length;
+  }
+}
+
+/** What a map holds of one generation, as text keys, for comparing it with a plan. */
+export function entriesInForce(
+  maps: Readonly<Record<GenerationMap, Pick<WritableMap, 'entries'>>>,
+  map: GenerationMap,
+  generation: number,
+): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  for (const [key, value] of maps[map].entries()) {
+    if (key.readUInt32LE(GENERATION_AT[map]) !== generation) continue;
+    found.set(key.toString('hex'), value.toString('hex'));
+  }
+  return found;
+}

@@ -1,0 +1,137 @@
+/** What the kernel's programs do with the maps: longest-prefix match and hash lookups over encoded entries. */
+import { parseIp } from '../../src/model/address.ts';
+import type { Identity } from '../../src/model/identity.ts';
+import { RESERVED_IDENTITIES } from '../../src/model/identity.ts';
+import { type KernelTableOptions, kernelTable } from '../../src/policy/kernel_table.ts';
+import type { PolicySnapshot } from '../../src/policy/snapshot.ts';
+import { IP_PROTOCOLS } from '../../src/redirect/layout.ts';
+import {
+  entriesOf,
+  GENERATION_MAPS,
+  type GenerationMap,
+  type PlanInput,
+  planOf,
+  type TablePlan,
+} from '../../src/redirect/plan.ts';
+
+const VERDICTS = ['deny', 'allow', 'redirect'] as const;
+
+export type ModelVerdict = (typeof VERDICTS)[number] | 'nothing found';
+
+export function planInputOf(
+  snapshot: PolicySnapshot,
+  options: KernelTableOptions = { isDnsAllowed: false },
+): PlanInput {
+  return {
+    ...kernelTable(snapshot, options),
+    prefixes: snapshot.node.prefixes,
+    labelsOf: (identity) => snapshot.labels.labelsOf(identity),
+    interfaces: new Map(
+      snapshot.node.workloads.map(({ interface: name }, index) => [name, 10 + index]),
+    ),
+    uplinks: [],
+    hostAddresses: [],
+    isHostJudged: false,
+  };
+}
+
+export class KernelModel {
+  readonly #maps: Readonly<Record<GenerationMap, readonly (readonly [Buffer, Buffer])[]>>;
+  readonly #generation: number;
+
+  constructor(plan: TablePlan, generation = 7) {
+    this.#generation = generation;
+    this.#maps = Object.fromEntries(
+      GENERATION_MAPS.map((map) => [map, [...entriesOf(plan, map, generation)]]),
+    ) as unknown as Readonly<Record<GenerationMap, readonly (readonly [Buffer, Buffer])[]>>;
+  }
+
+  /** The endpoint that an interface belongs to; null for an uplink. */
+  endpointAt(ifindex: number): number | null | undefined {
+    const value = this.#hash('interfaces', words(this.#generation, ifindex));
+    if (value === null) return undefined;
+    return value.readUInt32LE(0) === 2 ? null : value.readUInt32LE(4);
+  }
+
+  side(ip: string): {
+    readonly identity: number;
+    readonly check: number;
+    readonly endpoint: number;
+  } {
+    const address = parseIp(ip);
+    if (address === null) throw new Error(ip);
+    const bits = Buffer.alloc(16);
+    bits.set(address.bytes);
+    const data = Buffer.concat([words(this.#generation, address.family), bits]);
+    const value = this.#longest('addresses', data);
+    if (value === null) return { identity: RESERVED_IDENTITIES.world, check: 0, endpoint: 0 };
+    return {
+      identity: value.readUInt32LE(0),
+      check: value.readUInt32LE(4),
+      endpoint: value.readUInt32LE(8),
+    };
+  }
+
+  policyOf(endpoint: number, direction: 'egress' | 'ingress'): number {
+    const value = this.#hash('endpoints', words(this.#generation, endpoint));
+    return value?.readUInt32LE(direction === 'egress' ? 8 : 12) ?? 0;
+  }
+
+  /** `protocol` is an IP protocol number, `port` what stands in a packet. */
+  verdict(
+    policy: number,
+    packet: { readonly protocol: number; readonly port: number; readonly remote: Identity },
+  ): ModelVerdict {
+    const area = this.#area(policy, packet.protocol, packet.port) ?? this.#area(policy, 0, 0);
+    if (area === null) return 'nothing found';
+    const key = words(this.#generation, area.readUInt32LE(0), packet.remote);
+    const own = this.#hash('verdicts', key);
+    const verdict = own === null ? area.readUInt32LE(4) : own.readUInt32LE(0);
+    return VERDICTS[verdict] ?? 'nothing found';
+  }
+
+  #area(policy: number, protocol: number, port: number): Buffer | null {
+    const data = Buffer.alloc(12);
+    data.writeUInt32LE(this.#generation, 0);
+    data.writeUInt32LE(policy, 4);
+    data.writeUInt16BE(protocol, 8);
+    data.writeUInt16BE(port, 10);
+    return this.#longest('ports', data);
+  }
+
+  #hash(map: GenerationMap, key: Buffer): Buffer | null {
+    return this.#maps[map].find(([own]) => own.equals(key))?.[1] ?? null;
+  }
+
+  #longest(map: GenerationMap, data: Buffer): Buffer | null {
+    let best: Buffer | null = null;
+    let bestLength = -1;
+    for (const [key, value] of this.#maps[map]) {
+      const length = key.readUInt32LE(0);
+      if (length <= bestLength || !sharesBits(key.subarray(4), data, length)) continue;
+      best = value;
+      bestLength = length;
+    }
+    return best;
+  }
+}
+
+export function modelOf(snapshot: PolicySnapshot, options?: KernelTableOptions): KernelModel {
+  return new KernelModel(planOf(planInputOf(snapshot, options)));
+}
+
+export const TCP = IP_PROTOCOLS.TCP;
+
+function sharesBits(a: Buffer, b: Buffer, bits: number): boolean {
+  for (let bit = 0; bit < bits; bit++) {
+    const mask = 0x80 >> (bit & 7);
+    if (((a[bit >> 3] ?? 0) & mask) !== ((b[bit >> 3] ?? 0) & mask)) return false;
+  }
+  return true;
+}
+
+function words(...values: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(4 * values.length);
+  for (const [index, value] of values.entries()) bytes.writeUInt32LE(value >>> 0, 4 * index);
+  return bytes;
+}

@@ -13,8 +13,8 @@
  *     openPinnedMap(path).lookup(key)                pinned.ts: by file permission, no capability
  *     sockmapUpdate(path, slot, socketFd)
  *
- * Pins: <root>/v<LAYOUT_VERSION>/{maps,progs,links}/NAME; links are named tcx-ingress-<ifindex>,
- * tcx-egress-<ifindex> and lookup-<netns inode>.
+ * Pins: <root>/v<LAYOUT_VERSION>/{maps,progs,links}/NAME; links are named tcx_ingress_<ifindex>,
+ * tcx_egress_<ifindex> and lookup_<netns inode>. Interfaces are those of the calling process's namespace.
  */
 import type { CounterName } from '../layout.ts';
 
@@ -59,6 +59,8 @@ export interface WritableMap extends ReadableMap {
   updateMany(entries: Iterable<MapEntry>): void;
   /** False: there was no such key. */
   delete(key: Buffer): boolean;
+  deleteMany(keys: Iterable<Buffer>): void;
+  keys(): Generator<Buffer>;
 }
 
 export interface Refusal {
@@ -72,6 +74,14 @@ export interface Refusal {
   readonly count: bigint;
   readonly sourceIdentity: number;
   readonly destinationIdentity: number;
+}
+
+/** For `redirect status`. Times are counted while kernel.bpf_stats_enabled is on. */
+export interface ProgramStatus {
+  readonly name: ProgramName;
+  readonly id: number;
+  readonly runCount: bigint;
+  readonly runTimeNs: bigint;
 }
 
 export interface DatapathOptions {
@@ -98,6 +108,7 @@ export interface Datapath {
   attachLookup(netnsPath: string): void;
   counters(): Record<CounterName, bigint>;
   refusals(): Refusal[];
+  programs(): ProgramStatus[];
   /** Removes pins of other layouts. Call it after everything is attached to this one. */
   commit(): void;
   /** Closes our descriptors; what is pinned and attached works on. */

@@ -387,6 +387,13 @@ export const LIMITS = {
     'before kernel tables that could not be written are tried again',
   ),
   commandTimeoutMs: spec(10 * SECOND, 100, 10 * 60 * SECOND, 'waiting for iproute2 or mount'),
+  commandOutputBytesMax: spec(
+    64 * MIB,
+    64 * KIB,
+    1024 * MIB,
+    'bytes of what iproute2 tells of the interfaces of the node',
+  ),
+  refusalsShownCountMax: spec(20, 0, 10_000, 'last refusals that `redirect status` shows'),
 } as const satisfies Record<string, LimitSpec>;
 
 export type LimitName = keyof typeof LIMITS;

@@ -1,0 +1,49 @@
+/** The node's interfaces and addresses, of the network namespace that we are in (`ip -j addr`). */
+import { parseIp } from '../../model/address.ts';
+import { type RunCommand, saidBy } from './command.ts';
+
+export interface NodeLinks {
+  /** Name → index. */
+  readonly interfaces: ReadonlyMap<string, number>;
+  /** Canonical, sorted, without repetition. */
+  readonly addresses: readonly string[];
+  readonly isLoopbackUp: boolean;
+}
+
+export type LinksResult =
+  | { readonly kind: 'links'; readonly links: NodeLinks }
+  | { readonly kind: 'error'; readonly message: string };
+
+export async function readLinks(run: RunCommand): Promise<LinksResult> {
+  const result = await run('ip', ['-j', 'address', 'show']);
+  if (result.code !== 0) return { kind: 'error', message: `ip address: ${saidBy(result)}` };
+  const entries = parseJsonList(result.stdout);
+  if (entries === null) return { kind: 'error', message: 'ip address: its output is no JSON list' };
+  const interfaces = new Map<string, number>();
+  const addresses = new Set<string>();
+  let isLoopbackUp = false;
+  for (const { ifname, ifindex, flags, addr_info: own } of entries) {
+    if (typeof ifname !== 'string' || typeof ifindex !== 'number') continue;
+    interfaces.set(ifname, ifindex);
+    const has = (flag: string): boolean => Array.isArray(flags) && flags.includes(flag);
+    if (has('LOOPBACK') && has('UP')) isLoopbackUp = true;
+    for (const { local } of Array.isArray(own) ? (own as Entry[]) : []) {
+      const address = typeof local === 'string' ? parseIp(local) : null;
+      if (address !== null) addresses.add(address.text);
+    }
+  }
+  return { kind: 'links', links: { interfaces, addresses: [...addresses].sort(), isLoopbackUp } };
+}
+
+export type Entry = Readonly<Record<string, unknown>>;
+
+/** What iproute2 prints with `-j`; nothing at all is an empty list. Null: something else. */
+export function parseJsonList(text: string): readonly Entry[] | null {
+  if (text.trim() === '') return [];
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? (value as readonly Entry[]) : null;
+  } catch {
+    return null;
+  }
+}

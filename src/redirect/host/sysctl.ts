@@ -1,0 +1,31 @@
+/** Settings of the network namespace that the redirect depends on (/proc/sys). */
+import { readFileSync, writeFileSync } from 'node:fs';
+
+export interface Sysctl {
+  /** Null: this kernel has no such setting. */
+  read(name: string): string | null;
+  write(name: string, value: string): void;
+}
+
+/**
+ * A listener that closes hands connections that it has not accepted yet to another one of its group:
+ * without it a restart of the proxy resets those that arrive in the moment.
+ */
+export const TCP_MIGRATE_REQ = 'net.ipv4.tcp_migrate_req';
+
+export function procSysctl(): Sysctl {
+  return {
+    read: (name) => {
+      try {
+        return readFileSync(pathOf(name), 'utf8').trim();
+      } catch {
+        return null;
+      }
+    },
+    write: (name, value) => writeFileSync(pathOf(name), value),
+  };
+}
+
+function pathOf(name: string): string {
+  return `/proc/sys/${name.replaceAll('.', '/')}`;
+}

@@ -13,8 +13,8 @@ import type { Config, LogLevel } from './config/config.ts';
 import type { ConfigResult } from './config/load.ts';
 import { formatProblem, type Problem } from './control/decode/problem.ts';
 import { FileSource } from './control/file_source.ts';
-import type { SourceBundle } from './control/policy_set.ts';
 import { PolicyStore } from './control/policy_store.ts';
+import { unfinishedFiles } from './control/unfinished_files.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { createLogger, type Logger } from './observe/logger.ts';
 import { MetricsHub } from './observe/metrics_hub.ts';
@@ -238,6 +238,7 @@ class SallyportApp implements App {
       workerCount: config.workerCount,
       settings: {
         listeners: config.listeners.map((listener) => ({ ...listener, isPortShared: false })),
+        redirectRoot: config.redirect.root,
         behaviour: config.behaviour,
         limits: config.limits,
         accessLog: config.accessLog,
@@ -320,18 +321,6 @@ class SallyportApp implements App {
   }
 }
 
-/**
- * A file that is written in place is empty for a moment. Taken at its word it would be a set without
- * that file's policies, and an endpoint that no policy selects is open: so an empty file is never a
- * change. Whoever wants none of it deletes the file or leaves a comment in it.
- */
-function unfinishedFiles({ policies, endpoints, secrets }: SourceBundle): readonly string[] {
-  return [...policies, endpoints, secrets]
-    .filter((source) => source !== null)
-    .filter(({ text }) => text.trim() === '')
-    .map(({ path }) => `${path}: is empty, as a file that is being written is; nothing is changed`);
-}
-
 /** Names of the file's fields whose values differ and take a restart. */
 function changedFields(before: Config, after: Config): readonly string[] {
   const names = {
@@ -343,6 +332,7 @@ function changedFields(before: Config, after: Config): readonly string[] {
     endpointsPath: 'endpoints',
     secretsPath: 'secrets',
     behaviour: 'behaviour',
+    redirect: 'redirect',
     limits: 'limits',
     listeners: 'listeners',
   } as const satisfies Partial<Record<keyof Config, string>>;

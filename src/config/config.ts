@@ -130,10 +130,35 @@ export function crossProblems(values: ConfigValues): readonly CrossProblem[] {
       const field = upstream.kind === 'fixed' ? 'upstream' : 'destination';
       add(['listeners', index, field], `${text} is the listener itself`);
     }
+    checkRecords(listener, (field, message) => add(['listeners', index, field], message));
     names.add(listener.name);
     addresses.add(text);
   }
   return problems;
+}
+
+/** by-record takes everything from the record, and a record says nothing of any other listener's. */
+function checkRecords(
+  { direction, destination, upstream, identity, transparent }: ConfigValues['listeners'][number],
+  add: (field: string, message: string) => void,
+): void {
+  const isAsked = identity.kind === 'sources' && identity.sources.includes('redirect-record');
+  if (direction !== 'by-record') {
+    if (isAsked) add('identity', 'redirect-record needs direction: by-record');
+    if (transparent && destination.kind !== 'local-address') {
+      add('transparent', 'needs destination: local-address');
+    }
+    return;
+  }
+  if (!isAsked || identity.sources.length > 1) {
+    add('identity', 'with direction: by-record must be [redirect-record]');
+  }
+  if (destination.kind !== 'local-address') {
+    add('destination', 'with direction: by-record must be local-address');
+  }
+  if (upstream.kind !== 'original-destination') {
+    add('upstream', 'with direction: by-record must be original-destination');
+  }
 }
 
 export function isLoopback(address: SocketAddress): boolean {
@@ -170,6 +195,7 @@ function listenerOf(values: ConfigValues['listeners'][number]): ListenerConfig {
     name: values.name,
     address: values.address,
     direction: values.direction,
+    isTransparent: values.transparent || values.direction === 'by-record',
     proxyId,
     destination: values.destination,
     upstream: values.upstream,

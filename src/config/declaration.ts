@@ -114,8 +114,13 @@ const listener = mapping({
     'Address to listen on; with port 0 the port that was bound is in the log line "ready".',
   ),
   direction: required(
-    choiceField(['ingress', 'egress']),
-    'Relative to the endpoint whose policy applies: ingress judges who connects to it, egress whom it connects to.',
+    choiceField(['ingress', 'egress', 'by-record']),
+    'Relative to the endpoint whose policy applies: ingress judges who connects to it, egress whom it connects to, by-record what the kernel’s record of a redirected connection says (both, if both sides are endpoints of this node).',
+  ),
+  transparent: optional(
+    switchField(),
+    'Take connections to addresses that are not this machine’s (IP_TRANSPARENT) and connect from those of the clients; always on with by-record. Needs CAP_NET_RAW.',
+    false,
   ),
   proxyId: optional(
     integerField({ min: 0, max: PROXY_ID_MAX }),
@@ -256,7 +261,6 @@ function upstreamField(): Field<UpstreamOption> {
 function identityField(): Field<IdentityOption> {
   const source = choiceField(IDENTITY_SOURCE_NAMES, {
     'bpf-ipcache': 'bpf-ipcache needs the redirect, which is not built in this version',
-    'redirect-record': 'redirect-record needs the redirect, which is not built in this version',
   });
   return eitherField<IdentityOption>([
     {

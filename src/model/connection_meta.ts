@@ -12,6 +12,32 @@ import type { Direction, Identity, Port, ProxyId } from './identity.ts';
 /** Where the remote identity came from; "none" means nobody knew it, so it is world. */
 export type IdentitySource = 'fixed' | 'endpoints' | 'bpf-ipcache' | 'redirect-record' | 'none';
 
+/** As whom the upstream sees us: an address that is not ours, and SO_MARK in Cilium's layout. */
+export interface Sender {
+  readonly address: SocketAddress;
+  readonly mark: number;
+}
+
+/** What one policy is asked: the ingress of an endpoint about its client, or the egress about its server. */
+export interface Half {
+  readonly direction: Direction;
+  /** The address whose policy applies. */
+  readonly endpointIp: IpText;
+  readonly remoteIdentity: Identity;
+}
+
+/** Who the sides were when the connection began; they are never looked up again. */
+export interface RecordedIdentities {
+  readonly source: RecordedIdentity;
+  readonly destination: RecordedIdentity;
+}
+
+export interface RecordedIdentity {
+  readonly identity: Identity;
+  /** Hash of the labels that the number stood for; see `identityCheck` (redirect/layout.ts). */
+  readonly check: number;
+}
+
 export interface ConnectionMeta {
   /** Unique in the process. */
   readonly connectionId: number;
@@ -29,4 +55,8 @@ export interface ConnectionMeta {
   readonly port: Port;
   readonly remoteIdentity: Identity;
   readonly identitySource: IdentitySource;
+  /** The other side's policy, when that is an endpoint of this node, too: then both are asked. */
+  readonly second: Half | null;
+  readonly recorded: RecordedIdentities | null;
+  readonly sender: Sender | null;
 }

@@ -4,6 +4,7 @@
  * the policy is compiled, and shared.
  */
 import type { Brand } from './brand.ts';
+import type { Direction } from './identity.ts';
 
 /** Proof of an allow. Only `policy/` makes one; `upstream/connect` asks for one. */
 export type Permit = Brand<object, 'Permit'>;
@@ -21,6 +22,7 @@ export const DENY_REASONS = {
   'no-dns-rule-matched': 'no DNS rule matched the name',
   'not-judgeable': 'the port has L7 rules and the bytes are of another protocol',
   'regex-out-of-memory': 'a pattern set ran out of memory, so nothing could be judged',
+  'identity-changed': 'an address of the connection belongs to another identity than when it began',
   'internal-error': 'an internal error, so nothing could be judged',
 } as const satisfies Record<string, string>;
 
@@ -61,6 +63,8 @@ export interface AllowDecision {
   readonly mutations: readonly HeaderMutation[];
   readonly missing: readonly LoggedHeader[];
   readonly rejected: readonly LoggedHeader[];
+  /** Whose word it is, where both sides' policies were asked. */
+  readonly half?: Direction;
 }
 
 export interface DenyDecision {
@@ -74,6 +78,8 @@ export interface DenyDecision {
   readonly mutations: readonly HeaderMutation[];
   readonly missing: readonly LoggedHeader[];
   readonly rejected: readonly LoggedHeader[];
+  /** Whose word it is, where both sides' policies were asked. */
+  readonly half?: Direction;
 }
 
 export type Decision = AllowDecision | DenyDecision;

@@ -142,6 +142,11 @@ export const FAULTS = {
   overloaded: fault('internal', 503, 'the proxy is at its bound of connections or memory'),
   draining: fault('internal', 503, 'the proxy is shutting down'),
   'internal-error': fault('internal', 500, 'an error of the proxy itself'),
+  'no-redirect-record': fault(
+    'internal',
+    0,
+    'the kernel has no record of the connection: it came past the redirect, or was pushed out',
+  ),
   'no-destination': fault('internal', 0, 'the original destination is not known'),
   'policy-changed': fault(
     'control',

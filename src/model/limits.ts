@@ -240,6 +240,18 @@ export const LIMITS = {
     'from our SETTINGS to their acknowledgement; above: SETTINGS_TIMEOUT',
   ),
   drainTimeoutMs: spec(5 * SECOND, 0, 1 * HOUR, 'from SIGTERM to cutting what is still open'),
+  listenerLingerMs: spec(
+    300,
+    0,
+    60 * SECOND,
+    'from SIGTERM to closing a transparent listener: the kernel may have sent it connections before the next proxy took over',
+  ),
+  redirectCheckIntervalMs: spec(
+    1 * SECOND,
+    10,
+    60 * SECOND,
+    'how often the pins of the redirect are looked at: whether they were made anew',
+  ),
   delayedCloseTimeoutMs: spec(
     1 * SECOND,
     0,

@@ -128,9 +128,10 @@ export class LogLineWriter {
   }
 }
 
-function decisionText({ reason, layer, rule }: Decision): string {
+function decisionText({ reason, layer, rule, half }: Decision): string {
   let text = reason === null ? '' : `,"reason":"${reason}"`;
   text += `,"layer":"${layer}"`;
+  if (half !== undefined) text += `,"half":"${half}"`;
   if (rule !== null) text += `,"policy":${quote(rule.policy)},"rule":${quote(rule.rule)}`;
   return text;
 }

@@ -55,6 +55,8 @@ export interface Observer extends Recorder {
   policyChanged(): void;
   /** Below "info" forwarded requests are not logged; denials and errors always are. */
   setLogLevel(level: LogLevel): void;
+  /** A line for people, about something that they should look at. */
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
   /** Opens the access log file again, after a rotation. */
   reopen(): void;
   metrics(): Promise<MetricsSnapshot>;
@@ -157,6 +159,10 @@ class WorkerObserver implements Observer {
   policyChanged(): void {
     const policy = this.#options.currentPolicy();
     if (policy !== this.#policy) this.#takePolicy(policy);
+  }
+
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void {
+    this.#logger.warn(fields, message);
   }
 
   setLogLevel(level: LogLevel): void {

@@ -36,6 +36,7 @@ export const DENY_NO_HTTP_RULE = denyDecision('http', 'no-http-rule-matched', nu
 export const DENY_NO_DNS_RULE = denyDecision('dns', 'no-dns-rule-matched', null);
 export const DENY_NOT_JUDGEABLE = denyDecision('network', 'not-judgeable', null);
 export const DENY_OUT_OF_MEMORY = denyDecision('http', 'regex-out-of-memory', null);
+export const DENY_IDENTITY_CHANGED = denyDecision('network', 'identity-changed', null);
 export const DENY_INTERNAL = denyDecision('network', 'internal-error', null);
 const ALLOW_HTTP_UNCONDITIONAL = allowDecision('http', null);
 

@@ -150,7 +150,8 @@ export class Connection implements RegisteredConnection {
     }
     this.#first = this.#first.subarray(header.byteLength);
     if (header.kind === 'proxied') {
-      this.#meta = this.#resolve({ source: header.source, destination: header.destination });
+      const { source, destination } = header;
+      this.#meta = this.#resolve({ source, destination, record: null });
       this.#subject = this.#newSubject();
     } else if (this.#context.listener.upstream.kind === 'original-destination') {
       // LOCAL names no original destination, so there is nowhere to go.
@@ -165,6 +166,10 @@ export class Connection implements RegisteredConnection {
   #refuseEarly(): void {
     const { listener, shared } = this.#context;
     const isForwarded = listener.upstream.kind === 'original-destination';
+    if (listener.direction === 'by-record' && this.#meta.recorded === null) {
+      this.#refuse('no-redirect-record', null);
+      return;
+    }
     if (isForwarded && shared.ownAddresses.has(this.#meta.upstream)) {
       this.#refuse('no-destination', null);
       return;
@@ -176,6 +181,7 @@ export class Connection implements RegisteredConnection {
       reason === 'no-policy' ||
       reason === 'no-port-rule' ||
       reason === 'remote-not-allowed' ||
+      reason === 'identity-changed' ||
       reason === 'internal-error';
     if (isCertain) this.#refuse(null, decision);
   }

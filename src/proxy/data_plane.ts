@@ -71,14 +71,29 @@ export class DataPlane {
 
   /** Stops accepting, lets what is in flight finish, cuts the rest at `drainTimeoutMs`. */
   async drain(): Promise<void> {
+    const { timers } = this.#options.platform;
+    const { drainTimeoutMs } = this.#options.limits;
+    const cancel = timers.after(drainTimeoutMs, () => this.#registry.cut());
+    await this.#lingerAtListeners();
     this.#shared.isDraining = true;
     for (const listener of this.#listeners) listener.close();
     this.#registry.drain();
-    const { timers } = this.#options.platform;
-    const cancel = timers.after(this.#options.limits.drainTimeoutMs, () => this.#registry.cut());
     await this.#registry.empty();
     cancel();
     this.#registry.stop();
+  }
+
+  /**
+   * Connections that the kernel has handed us may still be on their way when the next proxy takes over:
+   * closing the listener at once would reset them.
+   */
+  #lingerAtListeners(): Promise<void> {
+    const { listeners, platform, limits } = this.#options;
+    if (!listeners.some(({ isTransparent }) => isTransparent)) return Promise.resolve();
+    const { drainTimeoutMs, listenerLingerMs } = limits;
+    return new Promise((resolve) => {
+      platform.timers.after(Math.min(listenerLingerMs, drainTimeoutMs), resolve);
+    });
   }
 
   /** Everything is closed now. */

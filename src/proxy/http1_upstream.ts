@@ -214,7 +214,8 @@ export class Http1Upstream implements UpstreamEvents {
   #connect(permit: Permit): UpstreamLink {
     const { meta, clock, shared } = this.#context;
     const { bufferBytesMax } = shared.options.limits;
-    return new UpstreamLink(permit, meta.upstream, {
+    return new UpstreamLink(permit, meta, {
+      sockets: shared.options.sockets,
       events: this,
       nowMs: clock.nowMs(),
       bufferBytesMax,

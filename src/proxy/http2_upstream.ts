@@ -83,7 +83,8 @@ export class Http2Upstream {
       pool: options.pool,
       isPathNormalised: behaviour.isPathNormalised,
     });
-    this.link = new UpstreamLink(options.permit, options.meta.upstream, {
+    this.link = new UpstreamLink(options.permit, options.meta, {
+      sockets: options.shared.options.sockets,
       events: {
         onUpstreamConnected: () => this.#countConnect('connected'),
         onUpstreamData: (chunk) => this.#receive(chunk),

@@ -5,14 +5,12 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { parseIp, type SocketAddress } from '../model/address.ts';
 import { parsePort } from '../model/identity.ts';
+import { KEEP_ALIVE_DELAY_MS } from '../platform/sockets.ts';
 import { Connection } from './connection.ts';
 import type { ListenerOptions } from './options.ts';
 import type { Registry } from './registry.ts';
-import { socketEnds } from './resolve.ts';
+import { type Ends, socketEnds } from './resolve.ts';
 import type { Shared } from './shared.ts';
-
-/** TCP_KEEPIDLE as cilium-envoy sets it on accepted sockets. */
-const KEEP_ALIVE_DELAY_MS = 300_000;
 
 export interface BoundListener {
   readonly name: string;
@@ -55,22 +53,19 @@ export class Listener {
 
   /** Rejects with the system's error when the address cannot be bound. */
   listen(): Promise<BoundListener> {
-    const { address, isPortShared, name } = this.#context.options;
+    const { name } = this.#context.options;
+    const { sockets, recorder } = this.#context.shared.options;
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(
-        { host: address.ip, port: address.port, reusePort: isPortShared, ipv6Only: true },
-        () => {
-          this.#server.off('error', reject);
-          // An accept that fails (no file descriptor left) must not end the process.
-          this.#server.on('error', (error) =>
-            this.#context.shared.options.recorder.internalError('accept', error),
-          );
-          const bound = { name, address: this.#boundAddress() };
-          this.#context.shared.ownAddresses.add(bound);
-          resolve(bound);
-        },
-      );
+      this.#server.once('listening', () => {
+        this.#server.off('error', reject);
+        // An accept that fails (no file descriptor left) must not end the process.
+        this.#server.on('error', (error) => recorder.internalError('accept', error));
+        const bound = { name, address: this.#boundAddress() };
+        this.#context.shared.ownAddresses.add(bound);
+        resolve(bound);
+      });
+      sockets.listen(this.#server, this.#context.options);
     });
   }
 
@@ -81,7 +76,7 @@ export class Listener {
 
   #accept(socket: Socket): void {
     const { shared, registry, options } = this.#context;
-    const ends = socketEnds(socket, options);
+    const ends = this.#endsOf(socket);
     if (ends === null) {
       socket.destroy();
       return;
@@ -99,6 +94,14 @@ export class Listener {
     else if (registry.size >= connectionCountMax || shared.isOverloaded) {
       connection.refuseOverloaded('reply');
     } else connection.start();
+  }
+
+  #endsOf(socket: Socket): Ends | null {
+    const { options, shared } = this.#context;
+    const ends = socketEnds(socket, options);
+    if (ends === null || options.direction !== 'by-record') return ends;
+    const record = shared.options.records?.lookup(ends.source, ends.destination) ?? null;
+    return { ...ends, record };
   }
 
   #boundAddress(): SocketAddress {

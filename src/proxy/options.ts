@@ -7,7 +7,9 @@ import type { Direction, Identity, ProxyId } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
 import type { Recorder } from '../model/record.ts';
 import type { Platform } from '../platform/platform.ts';
+import type { Sockets } from '../platform/sockets.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
+import type { RedirectRecords } from '../redirect/records.ts';
 
 export interface DataPlaneOptions {
   readonly listeners: readonly ListenerOptions[];
@@ -17,12 +19,17 @@ export interface DataPlaneOptions {
   readonly currentSnapshot: () => PolicySnapshot;
   readonly recorder: Recorder;
   readonly platform: Platform;
+  readonly sockets: Sockets;
+  /** What the kernel knows of the connections that it sends; null without listeners that ask. */
+  readonly records: RedirectRecords | null;
 }
 
 export interface ListenerOptions {
   readonly name: string;
   readonly address: SocketAddress;
-  readonly direction: Direction;
+  readonly direction: ListenerDirection;
+  /** Takes connections to addresses that are not this machine's, and connects from those of its clients. */
+  readonly isTransparent: boolean;
   readonly proxyId: ProxyId;
   readonly destination: DestinationOption;
   readonly upstream: UpstreamOption;
@@ -30,6 +37,12 @@ export interface ListenerOptions {
   /** SO_REUSEPORT, so that several workers share the port. */
   readonly isPortShared: boolean;
 }
+
+/**
+ * by-record: the kernel's record of the connection says whose policies apply, those of both sides if
+ * both are endpoints of this node.
+ */
+export type ListenerDirection = Direction | 'by-record';
 
 export type DestinationOption =
   | { readonly kind: 'fixed'; readonly address: SocketAddress }
@@ -47,7 +60,7 @@ export type IdentityOption =
   | { readonly kind: 'fixed'; readonly identity: Identity }
   | { readonly kind: 'sources'; readonly sources: readonly IdentitySourceName[] };
 
-export const IDENTITY_SOURCE_NAMES = ['endpoints'] as const;
+export const IDENTITY_SOURCE_NAMES = ['endpoints', 'redirect-record'] as const;
 
 export type IdentitySourceName = (typeof IDENTITY_SOURCE_NAMES)[number];
 

@@ -4,11 +4,14 @@
  * The policy as one connection sees it: keeps the view of the snapshot in force, and makes a new one
  * when the snapshot is another. So each decision is by the policy of its moment.
  */
-import type { ConnectionMeta } from '../model/connection_meta.ts';
+import type { ConnectionMeta, Half, RecordedIdentity } from '../model/connection_meta.ts';
 import type { Decision } from '../model/decision.ts';
+import { effectiveIdentity, IDENTITY_WORLD } from '../model/identity.ts';
 import type { RequestHead } from '../model/request_head.ts';
-import { decideConnection, decideRequest } from '../policy/decide.ts';
+import { DENY_IDENTITY_CHANGED, decideConnection, decideRequest } from '../policy/decide.ts';
 import type { PolicySnapshot, RemoteView } from '../policy/snapshot.ts';
+import { identityCheck } from '../redirect/layout.ts';
+import { bothAllow } from './both_halves.ts';
 import type { IdentityOption } from './options.ts';
 import { withCurrentIdentity } from './resolve.ts';
 
@@ -17,13 +20,20 @@ export interface SubjectContext {
   readonly identity: IdentityOption;
 }
 
+/** What one snapshot says of a connection: a view for each half that is asked. */
+interface Views {
+  readonly first: RemoteView;
+  readonly second: RemoteView | null;
+}
+
 export class PolicySubject {
   readonly #identity: IdentityOption;
   #meta: ConnectionMeta;
   readonly #currentSnapshot: () => PolicySnapshot;
   #snapshot: PolicySnapshot;
-  #view: RemoteView;
-  #shadowView: RemoteView | null;
+  /** Null: the sides are not who they were when the connection began; nothing is allowed any more. */
+  #views: Views | null;
+  #shadowViews: Views | null;
   /** Of a TLS connection; "" for others. */
   serverName = '';
 
@@ -32,8 +42,8 @@ export class PolicySubject {
     this.#identity = context.identity;
     this.#snapshot = context.currentSnapshot();
     this.#meta = withCurrentIdentity(meta, this.#identity, this.#snapshot);
-    this.#view = viewIn(this.#snapshot, this.#meta);
-    this.#shadowView = shadowIn(this.#snapshot, this.#meta);
+    this.#views = viewsIn(this.#snapshot, this.#meta);
+    this.#shadowViews = shadowIn(this.#snapshot, this.#meta);
   }
 
   /** With the identity that the last decision was made for. */
@@ -48,28 +58,45 @@ export class PolicySubject {
   /** True when any rule of the port has L7 rules: then only what is parsed can be judged there. */
   get hasL7Rules(): boolean {
     this.#refresh();
-    return this.#view.hasL7Rules;
+    const views = this.#views;
+    return views === null || views.first.hasL7Rules || views.second?.hasL7Rules === true;
   }
 
   judgeConnection(): Decision {
     this.#refresh();
-    return decideConnection(this.#view, this.serverName);
+    return this.#connectionBy(this.#views);
   }
 
   judgeRequest(head: RequestHead): Decision {
     this.#refresh();
-    return decideRequest(this.#view, this.serverName, head);
+    return this.#requestBy(this.#views, head);
   }
 
   /** What the policy with its dry-run parts says; null when there are none. */
   shadowRequest(head: RequestHead): Decision | null {
-    return this.#shadowView === null
-      ? null
-      : decideRequest(this.#shadowView, this.serverName, head);
+    return this.#shadowViews === null ? null : this.#requestBy(this.#shadowViews, head);
   }
 
   shadowConnection(): Decision | null {
-    return this.#shadowView === null ? null : decideConnection(this.#shadowView, this.serverName);
+    return this.#shadowViews === null ? null : this.#connectionBy(this.#shadowViews);
+  }
+
+  #connectionBy(views: Views | null): Decision {
+    if (views === null) return DENY_IDENTITY_CHANGED;
+    const { first, second } = views;
+    const decision = decideConnection(first, this.serverName);
+    if (second === null) return decision;
+    return bothAllow(decision, null, () => decideConnection(second, this.serverName));
+  }
+
+  #requestBy(views: Views | null, head: RequestHead): Decision {
+    if (views === null) return DENY_IDENTITY_CHANGED;
+    const { first, second } = views;
+    const decision = decideRequest(first, this.serverName, head);
+    if (second === null) return decision;
+    return bothAllow(decision, head, (after) =>
+      decideRequest(second, this.serverName, after ?? head),
+    );
   }
 
   #refresh(): void {
@@ -79,18 +106,49 @@ export class PolicySubject {
     // A policy that names a new CIDR gives its addresses a new identity: rules for it must be met
     // by connections that are already open.
     this.#meta = withCurrentIdentity(this.#meta, this.#identity, snapshot);
-    this.#view = viewIn(snapshot, this.#meta);
-    this.#shadowView = shadowIn(snapshot, this.#meta);
+    this.#views = viewsIn(snapshot, this.#meta);
+    this.#shadowViews = shadowIn(snapshot, this.#meta);
   }
 }
 
-function viewIn(snapshot: PolicySnapshot, meta: ConnectionMeta): RemoteView {
-  return snapshot
-    .endpoint(meta.endpointIp)
-    .port(meta.direction, 'TCP', meta.port)
-    .view(meta.proxyId, meta.remoteIdentity);
+function viewsIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views | null {
+  if (!isStillTrue(snapshot, meta)) return null;
+  return {
+    first: viewIn(snapshot, meta, meta),
+    second: meta.second === null ? null : viewIn(snapshot, meta, meta.second),
+  };
 }
 
-function shadowIn(snapshot: PolicySnapshot, meta: ConnectionMeta): RemoteView | null {
-  return snapshot.shadow === null ? null : viewIn(snapshot.shadow, meta);
+function viewIn(snapshot: PolicySnapshot, meta: ConnectionMeta, half: Half): RemoteView {
+  return snapshot
+    .endpoint(half.endpointIp)
+    .port(half.direction, 'TCP', meta.port)
+    .view(meta.proxyId, half.remoteIdentity);
+}
+
+function shadowIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views | null {
+  return snapshot.shadow === null ? null : viewsIn(snapshot.shadow, meta);
+}
+
+/**
+ * Recorded identities hold as long as their numbers mean the same labels to us as to the kernel's tables,
+ * and the judged endpoints still have their addresses: whoever gets an address next inherits nothing.
+ */
+function isStillTrue(snapshot: PolicySnapshot, meta: ConnectionMeta): boolean {
+  const { recorded, second } = meta;
+  if (recorded === null) return true;
+  if (!isSameLabels(snapshot, recorded.source)) return false;
+  if (!isSameLabels(snapshot, recorded.destination)) return false;
+  const isOwnerSame = ({ direction, endpointIp }: Half): boolean => {
+    const { identity } = direction === 'egress' ? recorded.source : recorded.destination;
+    return snapshot.ipcache.lookup(endpointIp) === effectiveIdentity(identity);
+  };
+  return isOwnerSame(meta) && (second === null || isOwnerSame(second));
+}
+
+function isSameLabels(snapshot: PolicySnapshot, { identity, check }: RecordedIdentity): boolean {
+  // An address that no prefix covers is the world, of which the tables have no entry.
+  if (identity === IDENTITY_WORLD && check === 0) return true;
+  const labels = snapshot.labels.labelsOf(effectiveIdentity(identity));
+  return labels.length > 0 && identityCheck(labels) === check;
 }

@@ -4,15 +4,29 @@
  * request changes it.
  */
 import { parseIp, type SocketAddress } from '../model/address.ts';
-import type { ConnectionMeta, IdentitySource } from '../model/connection_meta.ts';
-import { effectiveIdentity, IDENTITY_WORLD, type Identity, parsePort } from '../model/identity.ts';
+import type { ConnectionMeta, Half, IdentitySource, Sender } from '../model/connection_meta.ts';
+import {
+  type Direction,
+  effectiveIdentity,
+  IDENTITY_WORLD,
+  type Identity,
+  parsePort,
+} from '../model/identity.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
+import {
+  identityMark,
+  MARK_PROXY_EGRESS,
+  MARK_PROXY_INGRESS,
+  type RedirectRecord,
+} from '../redirect/layout.ts';
 import type { IdentityOption, ListenerOptions } from './options.ts';
 
 /** The two ends as the redirect tells them. */
 export interface Ends {
   readonly source: SocketAddress;
   readonly destination: SocketAddress;
+  /** What the kernel wrote down at the SYN; null for a listener that does not ask. */
+  readonly record: RedirectRecord | null;
 }
 
 /** Addresses of an accepted socket. Null when it is already gone. */
@@ -29,7 +43,11 @@ export function socketEnds(
   const local = socketAddress(socket.localAddress, socket.localPort);
   if (source === null || local === null) return null;
   const { destination } = options;
-  return { source, destination: destination.kind === 'fixed' ? destination.address : local };
+  return {
+    source,
+    destination: destination.kind === 'fixed' ? destination.address : local,
+    record: null,
+  };
 }
 
 export function resolveMeta(
@@ -37,24 +55,71 @@ export function resolveMeta(
   ends: Ends,
   context: { readonly options: ListenerOptions; readonly snapshot: PolicySnapshot },
 ): ConnectionMeta {
-  const { options, snapshot } = context;
+  const { options } = context;
   const { source, destination } = ends;
-  const isIngress = options.direction === 'ingress';
-  const remoteIp = isIngress ? source.ip : destination.ip;
-  const { identity, identitySource } = remoteIdentity(options.identity, remoteIp, snapshot);
+  const sides = options.direction === 'by-record' ? recordedSides(ends) : askedSides(ends, context);
   return Object.freeze({
     connectionId,
     listener: options.name,
     proxyId: options.proxyId,
-    direction: options.direction,
     source,
     destination,
     upstream: options.upstream.kind === 'fixed' ? options.upstream.address : destination,
-    endpointIp: isIngress ? destination.ip : source.ip,
     port: destination.port,
+    ...sides,
+    sender: options.isTransparent ? senderOf(source, sides) : null,
+  });
+}
+
+type Sides = Half & Pick<ConnectionMeta, 'identitySource' | 'second' | 'recorded'>;
+
+/** The remote by the listener's own sources. */
+function askedSides(
+  { source, destination }: Ends,
+  { options, snapshot }: { readonly options: ListenerOptions; readonly snapshot: PolicySnapshot },
+): Sides {
+  const isIngress = options.direction === 'ingress';
+  const remoteIp = isIngress ? source.ip : destination.ip;
+  const { identity, identitySource } = remoteIdentity(options.identity, remoteIp, snapshot);
+  return {
+    direction: isIngress ? 'ingress' : 'egress',
+    endpointIp: isIngress ? destination.ip : source.ip,
     remoteIdentity: identity,
     identitySource,
-  });
+    second: null,
+    recorded: null,
+  };
+}
+
+/**
+ * Both sides by the record of the SYN. Egress is asked before ingress, as it would be on two nodes.
+ * Without a record nothing is known, and the connection is refused before anything is asked.
+ */
+function recordedSides({ source, destination, record }: Ends): Sides {
+  const halfOf = (direction: Direction): Half =>
+    direction === 'egress'
+      ? { direction, endpointIp: source.ip, remoteIdentity: identityOf(record?.destination) }
+      : { direction, endpointIp: destination.ip, remoteIdentity: identityOf(record?.source) };
+  const first = halfOf(record?.isEgressJudged === true ? 'egress' : 'ingress');
+  const isBoth = record?.isEgressJudged === true && record.isIngressJudged;
+  return {
+    ...first,
+    identitySource: record === null ? 'none' : 'redirect-record',
+    second: isBoth ? halfOf('ingress') : null,
+    recorded: record === null ? null : { source: record.source, destination: record.destination },
+  };
+}
+
+function identityOf(side: { readonly identity: Identity } | undefined): Identity {
+  return side === undefined ? IDENTITY_WORLD : effectiveIdentity(side.identity);
+}
+
+/** The client's address and identity, as Cilium's proxies have it (cilium-proxy 2.12). */
+function senderOf(source: SocketAddress, sides: Sides): Sender {
+  const magic = sides.direction === 'ingress' ? MARK_PROXY_INGRESS : MARK_PROXY_EGRESS;
+  const known = sides.recorded?.source.identity;
+  const identity = known ?? (sides.direction === 'ingress' ? sides.remoteIdentity : IDENTITY_WORLD);
+  return { address: source, mark: identityMark(magic, identity) };
 }
 
 /** `meta` with the identity that its remote has in `snapshot`; the same object when it has not changed. */
@@ -63,7 +128,8 @@ export function withCurrentIdentity(
   option: IdentityOption,
   snapshot: PolicySnapshot,
 ): ConnectionMeta {
-  if (option.kind === 'fixed') return meta;
+  // What was recorded is true for as long as the connection lasts.
+  if (option.kind === 'fixed' || meta.recorded !== null) return meta;
   const remoteIp = meta.direction === 'ingress' ? meta.source.ip : meta.destination.ip;
   const { identity, identitySource } = remoteIdentity(option, remoteIp, snapshot);
   if (identity === meta.remoteIdentity && identitySource === meta.identitySource) return meta;

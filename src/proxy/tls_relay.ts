@@ -37,7 +37,8 @@ export class TlsRelay implements Relay, UpstreamEvents {
     const { life } = options;
     this.#options = options;
     this.#lastMoveMs = this.#nowMs();
-    this.#upstream = new UpstreamLink(options.permit, options.meta.upstream, {
+    this.#upstream = new UpstreamLink(options.permit, options.meta, {
+      sockets: options.shared.options.sockets,
       events: this,
       nowMs: this.#lastMoveMs,
       bufferBytesMax: options.shared.options.limits.bufferBytesMax,

@@ -3,8 +3,9 @@
  * owner what happens in order and exactly once; its socket never has an unhandled error.
  */
 import type { Socket } from 'node:net';
-import type { SocketAddress } from '../model/address.ts';
+import type { ConnectionMeta } from '../model/connection_meta.ts';
 import type { Permit } from '../model/decision.ts';
+import type { Sockets } from '../platform/sockets.ts';
 import { connect } from '../upstream/connect.ts';
 import type { ReadMemory } from './read_memory.ts';
 
@@ -30,17 +31,18 @@ export class UpstreamLink {
 
   constructor(
     permit: Permit,
-    target: SocketAddress,
+    meta: ConnectionMeta,
     options: {
       readonly events: UpstreamEvents;
       readonly nowMs: number;
       readonly bufferBytesMax: number;
+      readonly sockets: Sockets;
       readonly readMemory: ReadMemory;
     },
   ) {
     const { events, readMemory } = options;
     this.startedMs = options.nowMs;
-    this.socket = connect(permit, target, options);
+    this.socket = connect(permit, meta.upstream, { ...options, sender: meta.sender });
     // An exception at this edge ends this connection, not the process.
     const tell = (task: () => void): void => {
       if (this.#isGone) return;

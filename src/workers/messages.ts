@@ -13,7 +13,10 @@ import type { Behaviour, ListenerOptions } from '../proxy/options.ts';
 export interface WorkerSettings {
   /** 0 to workers - 1; a restarted worker keeps its number. */
   readonly index: number;
+  readonly workerCount: number;
   readonly listeners: readonly ListenerOptions[];
+  /** Where the redirect has pinned its maps. */
+  readonly redirectRoot: string;
   readonly behaviour: Behaviour;
   readonly limits: Limits;
   readonly accessLog: AccessLogConfig;

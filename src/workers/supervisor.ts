@@ -14,7 +14,7 @@ import { type SlotOwner, WorkerSlot, type WorkerStatus } from './slot.ts';
 export interface SupervisorOptions {
   readonly workerCount: number;
   /** `index` and the sharing of ports are the supervisor's. */
-  readonly settings: Omit<WorkerSettings, 'index'>;
+  readonly settings: Omit<WorkerSettings, 'index' | 'workerCount'>;
   readonly launch: WorkerLauncher;
   readonly events: SupervisorEvents;
 }
@@ -64,7 +64,9 @@ export class Supervisor implements SlotOwner {
   async start(policy: NumberedBundle): Promise<SupervisorStart> {
     this.#policy = policy;
     if (this.#isEnding) return ENDED;
-    const inUse = await probePorts(this.#options.settings.listeners);
+    // A transparent listener stands beside the one of the proxy that it replaces.
+    const { listeners } = this.#options.settings;
+    const inUse = await probePorts(listeners.filter(({ isTransparent }) => !isTransparent));
     if (inUse !== null) return { kind: 'failed', message: inUse };
     if (this.#isEnding) return ENDED;
     const [first, ...others] = this.#slots;
@@ -146,7 +148,7 @@ export class Supervisor implements SlotOwner {
       address: { ...listener.address, port: this.#portOf(listener) },
       isPortShared: workerCount > 1,
     }));
-    return { ...settings, index, listeners, logLevel: this.#logLevel };
+    return { ...settings, index, workerCount, listeners, logLevel: this.#logLevel };
   }
 
   policyInForce(): NumberedBundle {

@@ -14,6 +14,7 @@ import { DataPlane } from '../proxy/data_plane.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
 import type { FromWorker, NumberedBundle, ToWorker, WorkerSettings } from './messages.ts';
 import { bindErrorText } from './port_probe.ts';
+import { makeRedirectParts } from './redirect_parts.ts';
 
 export class Worker {
   readonly #post: (message: FromWorker) => void;
@@ -63,13 +64,14 @@ export class Worker {
     const parts = this.#parts;
     this.#parts = null;
     this.#isDrained = true;
+    parts?.stopRedirect();
     parts?.dataPlane.stop();
     void parts?.observer.close();
   }
 
   async #start(settings: WorkerSettings, policy: NumberedBundle): Promise<void> {
     try {
-      const parts = makeParts(settings);
+      const parts = await makeParts(settings);
       const result = parts.store.update(policy.bundle, policy.revision);
       if (result.kind === 'rejected') {
         const message = `the policy set was rejected: ${result.problems.map(formatProblem).join('; ')}`;
@@ -112,6 +114,7 @@ export class Worker {
   async #drain(): Promise<void> {
     const parts = this.#parts;
     this.#parts = null;
+    parts?.stopRedirect();
     await parts?.dataPlane.drain();
     await parts?.observer.close();
     this.#isDrained = true;
@@ -126,6 +129,7 @@ interface Parts {
   readonly observer: Observer;
   readonly store: PolicyStore;
   readonly dataPlane: DataPlane;
+  readonly stopRedirect: () => void;
 }
 
 class SecretValues {
@@ -146,7 +150,7 @@ class SecretValues {
   }
 }
 
-function makeParts(settings: WorkerSettings): Parts {
+async function makeParts(settings: WorkerSettings): Promise<Parts> {
   const { limits } = settings;
   const store = new PolicyStore({ regexEngine: createRe2Engine(limits), limits });
   const platform = nodePlatform();
@@ -161,6 +165,11 @@ function makeParts(settings: WorkerSettings): Parts {
     currentPolicy: () => store.current(),
     secretValues: () => secrets.values(),
   });
+  const redirect = await makeRedirectParts(settings, {
+    timers: platform.timers,
+    onReattached: () => observer.warn({}, 'redirect: the pins were made anew; attached to them'),
+    onError: (problem) => observer.warn({ problem }, 'redirect: the pins are gone'),
+  });
   const dataPlane = new DataPlane({
     listeners: settings.listeners,
     limits,
@@ -168,8 +177,10 @@ function makeParts(settings: WorkerSettings): Parts {
     currentSnapshot: () => store.current(),
     recorder: observer,
     platform,
+    sockets: redirect.sockets,
+    records: redirect.records,
   });
-  return { secrets, observer, store, dataPlane };
+  return { secrets, observer, store, dataPlane, stopRedirect: redirect.stop };
 }
 
 /** Opens the access log: a file that cannot be opened is the user's to mend. */

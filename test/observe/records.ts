@@ -51,6 +51,9 @@ export function meta(changes: Partial<ConnectionMeta> = {}): ConnectionMeta {
     port: destination.port,
     remoteIdentity: 43 as Identity,
     identitySource: 'endpoints',
+    second: null,
+    recorded: null,
+    sender: null,
     ...changes,
   };
 }

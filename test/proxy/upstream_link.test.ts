@@ -1,8 +1,11 @@
 /** The end of an upstream connection, whatever state it is in. */
+
 import { describe, expect, it } from 'vitest';
+import { PLAIN_SOCKETS } from '../../src/platform/sockets.ts';
 import { ALLOW_PERMIT } from '../../src/policy/permit.ts';
 import { ReadMemory } from '../../src/proxy/read_memory.ts';
 import { UpstreamLink } from '../../src/proxy/upstream_link.ts';
+import { meta } from '../observe/records.ts';
 import { address } from '../support/plane_rig.ts';
 import { RawOrigin } from '../support/raw_origin.ts';
 
@@ -59,7 +62,8 @@ describe('an upstream connection that is ended', () => {
 });
 
 function open(port: number, told: unknown[], onData: () => void = () => {}): UpstreamLink {
-  return new UpstreamLink(ALLOW_PERMIT, address(`127.0.0.1:${port}`), {
+  return new UpstreamLink(ALLOW_PERMIT, meta({ upstream: address(`127.0.0.1:${port}`) }), {
+    sockets: PLAIN_SOCKETS,
     nowMs: 0,
     bufferBytesMax: 65_536,
     readMemory: new ReadMemory(65_536, null),

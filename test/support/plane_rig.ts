@@ -2,12 +2,14 @@
  * A data plane on a free port with a real snapshot, in front of a recording origin. Time stands still
  * unless a test moves it. The endpoint is 10.0.0.7:8080, the remote is whoever the listener says.
  */
+
 import { formatProblem } from '../../src/control/decode/problem.ts';
 import { PolicyStore } from '../../src/control/policy_store.ts';
 import { parseSocketAddress, type SocketAddress } from '../../src/model/address.ts';
 import type { Identity, ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/model/limits.ts';
 import type { Platform } from '../../src/platform/platform.ts';
+import { PLAIN_SOCKETS, type Sockets } from '../../src/platform/sockets.ts';
 import type { PolicySnapshot } from '../../src/policy/snapshot.ts';
 import { DataPlane } from '../../src/proxy/data_plane.ts';
 import {
@@ -15,6 +17,7 @@ import {
   DEFAULT_BEHAVIOUR,
   type ListenerOptions,
 } from '../../src/proxy/options.ts';
+import type { RedirectRecords } from '../../src/redirect/records.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 import { CountingRecorder } from './counting_recorder.ts';
 import { ManualPlatform } from './manual_platform.ts';
@@ -60,6 +63,8 @@ export function allowHttp(...rules: string[]): string {
 }
 
 export interface RigOptions {
+  readonly sockets?: Sockets;
+  readonly records?: RedirectRecords;
   readonly policy?: string;
   readonly endpoints?: string;
   readonly limits?: Partial<Limits>;
@@ -115,6 +120,8 @@ export class Rig {
       currentSnapshot: () => options.currentSnapshot?.(real) ?? real(),
       recorder: this.recorder,
       platform: options.platform ?? this.time,
+      sockets: options.sockets ?? PLAIN_SOCKETS,
+      records: options.records ?? null,
     });
   }
 
@@ -171,6 +178,7 @@ function listenerOptions(options: RigOptions, originPort: number): ListenerOptio
     name: 'api',
     address: address('127.0.0.1:0'),
     direction: 'ingress',
+    isTransparent: false,
     proxyId: 0 as ProxyId,
     destination: { kind: 'fixed', address: address('10.0.0.7:8080') },
     upstream: {

@@ -67,6 +67,7 @@ class Scene {
       workerCount,
       settings: {
         listeners: [LISTENER],
+        redirectRoot: '/sys/fs/bpf/sallyport',
         behaviour: DEFAULT_BEHAVIOUR,
         limits: DEFAULT_LIMITS,
         accessLog: { to: { kind: 'none' }, headers: [], isQueryLogged: false, allowSampling: 1 },

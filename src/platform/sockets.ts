@@ -1,0 +1,64 @@
+/**
+ * How sockets are made, as an interface with two forms: the plain one below (standalone), and the
+ * transparent one of the redirect, which listens for other addresses than this machine's and connects
+ * from them (`redirect/transparent_sockets.ts`).
+ */
+import { connect, type Server, type Socket, type TcpNetConnectOpts } from 'node:net';
+import type { SocketAddress } from '../model/address.ts';
+import type { Sender } from '../model/connection_meta.ts';
+
+export interface Sockets {
+  /** Tells `server` to listen; it emits 'listening' or 'error'. May throw the system's error at once. */
+  listen(server: Server, options: ListenOptions): void;
+  /**
+   * A socket that is connecting. Writes are queued until it is connected; half-open is allowed, so a
+   * FIN from one side does not close the other. The caller handles 'error' and 'close'.
+   */
+  connect(target: SocketAddress, options: ConnectOptions): Socket;
+}
+
+export interface ListenOptions {
+  readonly address: SocketAddress;
+  /** SO_REUSEPORT, so that several workers share the port. */
+  readonly isPortShared: boolean;
+  /** Takes connections to addresses that are not this machine's. */
+  readonly isTransparent: boolean;
+}
+
+export interface ConnectOptions {
+  /** Null: from this machine, as it chooses. */
+  readonly sender: Sender | null;
+  readonly bufferBytesMax: number;
+}
+
+/** TCP_KEEPIDLE as cilium-envoy sets it. */
+export const KEEP_ALIVE_DELAY_MS = 300_000;
+
+export const PLAIN_SOCKETS: Sockets = {
+  listen(server, { address, isPortShared, isTransparent }) {
+    if (isTransparent) throw new Error('plain sockets cannot be transparent');
+    server.listen({
+      host: address.ip,
+      port: address.port,
+      reusePort: isPortShared,
+      ipv6Only: true,
+    });
+  },
+
+  connect(target, { sender, bufferBytesMax }) {
+    // To connect as ourselves would be to show the upstream another client than there is.
+    if (sender !== null) throw new Error('plain sockets connect from this machine only');
+    // Duplex's option, which net.connect passes on although its type does not name it.
+    const options: TcpNetConnectOpts & { readonly highWaterMark: number } = {
+      host: target.ip,
+      port: target.port,
+      family: target.family,
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
+      highWaterMark: bufferBytesMax,
+    };
+    return connect(options);
+  },
+};

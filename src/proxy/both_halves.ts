@@ -1,0 +1,33 @@
+/**
+ * Two verdicts as one: the egress of the source endpoint and the ingress of the destination endpoint,
+ * asked one after the other as two proxies on two nodes would. Pure.
+ */
+import { applyMutations, type Decision, type HeaderMutation } from '../model/decision.ts';
+import { plainHead, type RequestHead } from '../model/request_head.ts';
+
+/** `judgeSecond` is asked only if the first allows, about the request as the first leaves it. */
+export function bothAllow(
+  first: Decision,
+  head: RequestHead | null,
+  judgeSecond: (head: RequestHead | null) => Decision,
+): Decision {
+  if (first.verdict === 'deny') return { ...first, half: 'egress' };
+  const second = judgeSecond(head === null ? null : headAfter(head, first.mutations));
+  const both = {
+    mutations: [...first.mutations, ...second.mutations],
+    missing: [...first.missing, ...second.missing],
+    rejected: [...first.rejected, ...second.rejected],
+  };
+  if (second.verdict === 'deny') return { ...second, ...both, half: 'ingress' };
+  // One of the two has the L7 rules, and it is that one which people look for.
+  if (second.rule === null && first.rule !== null) return { ...first, ...both, half: 'egress' };
+  return { ...second, ...both, half: 'ingress' };
+}
+
+/** The request as it would have left the first proxy. */
+function headAfter(head: RequestHead, mutations: readonly HeaderMutation[]): RequestHead {
+  if (mutations.length === 0) return head;
+  const { version, method, scheme, authority, path } = head;
+  const fields = applyMutations(head.fields(), mutations);
+  return plainHead({ version, method, scheme, authority, path, fields });
+}

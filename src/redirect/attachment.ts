@@ -1,0 +1,96 @@
+/**
+ * A worker's hold on what `sallyport redirect up` has pinned: reads the records, keeps its listeners
+ * registered. Pins may be made anew while the proxy runs (`redirect down` and `up`, a new layout): then
+ * the maps that we hold are nobody's any more, and `refresh` opens the new ones.
+ */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { SocketAddress } from '../model/address.ts';
+import { openPinnedMap } from './kernel/pinned.ts';
+import {
+  decodeRecord,
+  encodeTuple,
+  LAYOUT_VERSION,
+  RECORD_BYTES,
+  type RedirectRecord,
+} from './layout.ts';
+import type { RedirectRecords } from './records.ts';
+import { type Place, registerListener } from './registration.ts';
+
+export interface AttachmentOptions extends Place {
+  /** `redirect.root` of the configuration. */
+  readonly root: string;
+}
+
+interface Registered {
+  readonly fd: number;
+  readonly address: SocketAddress;
+}
+
+export class Attachment implements RedirectRecords {
+  readonly #options: AttachmentOptions;
+  readonly #listeners: Registered[] = [];
+  #records: ReturnType<typeof openPinnedMap>;
+  /** Of the pin that `#records` was opened by. */
+  #pin: string;
+
+  /** Throws, in words for the user, when the pins are not there or may not be read. */
+  constructor(options: AttachmentOptions) {
+    this.#options = options;
+    this.#pin = this.#currentPin();
+    this.#records = this.#open();
+  }
+
+  lookup(source: SocketAddress, destination: SocketAddress): RedirectRecord | null {
+    const value = this.#records.lookup(encodeTuple(source, destination));
+    return value === null ? null : decodeRecord(value);
+  }
+
+  /** From now on redirected connections come to `fd`, which listens. */
+  register(fd: number, address: SocketAddress): void {
+    this.#listeners.push({ fd, address });
+    this.#registerOne({ fd, address });
+  }
+
+  /** True when the pins were others than before, and are ours again now. Throws while they are missing. */
+  refresh(): boolean {
+    const pin = this.#currentPin();
+    if (pin === this.#pin) return false;
+    const before = this.#records;
+    this.#records = this.#open();
+    before.close();
+    for (const listener of this.#listeners) this.#registerOne(listener);
+    this.#pin = pin;
+    return true;
+  }
+
+  #registerOne({ fd, address }: Registered): void {
+    registerListener(this.#mapsFolder, fd, { ...this.#options, address });
+  }
+
+  #open(): ReturnType<typeof openPinnedMap> {
+    const map = openPinnedMap(join(this.#mapsFolder, 'records'));
+    if (map.valueBytes !== RECORD_BYTES) {
+      map.close();
+      throw new Error(`${this.#mapsFolder}/records is of another layout than this version's`);
+    }
+    return map;
+  }
+
+  /** Of the file system: another pin is another inode. */
+  #currentPin(): string {
+    const path = join(this.#mapsFolder, 'records');
+    try {
+      const { dev, ino } = statSync(path);
+      return `${dev} ${ino}`;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      const why = code === 'ENOENT' ? 'is not there: run `sallyport redirect up` first' : code;
+      throw new Error(`redirect: ${path}: ${why}`, { cause: error });
+    }
+  }
+
+  get #mapsFolder(): string {
+    return join(this.#options.root, `v${LAYOUT_VERSION}`, 'maps');
+  }
+}

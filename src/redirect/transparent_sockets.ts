@@ -1,0 +1,117 @@
+/**
+ * Sockets that are invisible: a listener takes connections to addresses that are not this machine's, and
+ * a connection to an upstream has its client's address. Needs CAP_NET_RAW or CAP_NET_ADMIN, no more.
+ *
+ * The only file that uses members of Node's sockets which its documentation does not name:
+ * `manualStart`, without which Node reads a socket before it is connected. `test/redirect/
+ * transparent_sockets.test.ts` fails when it is gone.
+ */
+import { closeSync } from 'node:fs';
+import { type Server, Socket, type SocketConstructorOpts } from 'node:net';
+import type { SocketAddress } from '../model/address.ts';
+import type { Port } from '../model/identity.ts';
+import {
+  type ConnectOptions,
+  KEEP_ALIVE_DELAY_MS,
+  type ListenOptions,
+  PLAIN_SOCKETS,
+  type Sockets,
+} from '../platform/sockets.ts';
+import { MARK_PROXY_INGRESS } from './layout.ts';
+import { bindSocket, setSocketOption, withTcpSocket } from './socket_calls.ts';
+
+/** Told of each transparent listener once it takes connections; may throw. */
+export type OnListening = (fd: number, address: SocketAddress) => void;
+
+export class TransparentSockets implements Sockets {
+  readonly #onListening: OnListening;
+
+  constructor(onListening: OnListening) {
+    this.#onListening = onListening;
+  }
+
+  listen(server: Server, options: ListenOptions): void {
+    if (!options.isTransparent) {
+      PLAIN_SOCKETS.listen(server, options);
+      return;
+    }
+    const { address } = options;
+    const fd = transparently(() =>
+      withTcpSocket(address.family, (fd) => bindListener(fd, address)),
+    );
+    server.once('listening', () => {
+      try {
+        this.#onListening(fd, address);
+      } catch (error) {
+        server.close();
+        server.emit('error', error);
+      }
+    });
+    server.listen({ fd });
+  }
+
+  connect(target: SocketAddress, options: ConnectOptions): Socket {
+    const { sender, bufferBytesMax } = options;
+    if (sender === null) return PLAIN_SOCKETS.connect(target, options);
+    const fd = withTcpSocket(target.family, (fd) => {
+      setSocketOption(fd, target.family === 4 ? 'transparent4' : 'transparent6', 1);
+      setSocketOption(fd, 'mark', sender.mark);
+      setSocketOption(fd, 'bindWithoutPort', 1);
+      // Another port than the client's: with its own, conntrack would take both legs for one connection.
+      bindSocket(fd, { ...sender.address, port: 0 as Port });
+      return fd;
+    });
+    const socket = socketOf(fd, bufferBytesMax);
+    socket.connect({ host: target.ip, port: target.port, family: target.family });
+    return socket;
+  }
+}
+
+function bindListener(fd: number, address: SocketAddress): number {
+  setSocketOption(fd, 'reuseAddress', 1);
+  // The next proxy listens beside us before we go.
+  setSocketOption(fd, 'reusePort', 1);
+  if (address.family === 6) setSocketOption(fd, 'only6', 1);
+  setSocketOption(fd, address.family === 4 ? 'transparent4' : 'transparent6', 1);
+  // Accepted sockets inherit it: the kernel's programs know our own packets by it.
+  setSocketOption(fd, 'mark', MARK_PROXY_INGRESS);
+  bindSocket(fd, address);
+  return fd;
+}
+
+function socketOf(fd: number, bufferBytesMax: number): Socket {
+  const options: SocketConstructorOpts & {
+    readonly manualStart: boolean;
+    readonly highWaterMark: number;
+    readonly noDelay: boolean;
+    readonly keepAlive: boolean;
+    readonly keepAliveInitialDelay: number;
+  } = {
+    fd,
+    manualStart: true,
+    allowHalfOpen: true,
+    highWaterMark: bufferBytesMax,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
+  };
+  try {
+    return new Socket(options);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** The one error that the user has to mend by rights, in words that say which. */
+function transparently<T>(task: () => T): T {
+  try {
+    return task();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+    throw new Error(
+      'a transparent listener needs CAP_NET_RAW or CAP_NET_ADMIN (run as root, or give the process one of them)',
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * What a worker needs of the redirect, made only when a listener asks for it: a standalone proxy loads
+ * no code that calls the kernel by itself.
+ */
+import type { Timers } from '../platform/platform.ts';
+import { PLAIN_SOCKETS, type Sockets } from '../platform/sockets.ts';
+import type { RedirectRecords } from '../redirect/records.ts';
+import type { WorkerSettings } from './messages.ts';
+
+export interface RedirectParts {
+  readonly sockets: Sockets;
+  readonly records: RedirectRecords | null;
+  readonly stop: () => void;
+}
+
+export interface RedirectEvents {
+  readonly timers: Timers;
+  /** The pins were made anew, and are held again. */
+  readonly onReattached: () => void;
+  /** What went wrong with them, once for each thing; asked again at the next interval. */
+  readonly onError: (problem: string) => void;
+}
+
+export async function makeRedirectParts(
+  settings: WorkerSettings,
+  events: RedirectEvents,
+): Promise<RedirectParts> {
+  const { listeners, redirectRoot, index, workerCount, limits } = settings;
+  if (!listeners.some(({ isTransparent }) => isTransparent)) {
+    return { sockets: PLAIN_SOCKETS, records: null, stop: () => {} };
+  }
+  const { TransparentSockets } = await import('../redirect/transparent_sockets.ts');
+  const recorded = listeners.filter(({ direction }) => direction === 'by-record');
+  if (recorded.length === 0) {
+    return { sockets: new TransparentSockets(() => {}), records: null, stop: () => {} };
+  }
+  const { Attachment } = await import('../redirect/attachment.ts');
+  const attachment = new Attachment({ root: redirectRoot, workerIndex: index, workerCount });
+  const sockets = new TransparentSockets((fd, address) => {
+    const isRecorded = recorded.some(
+      (listener) => listener.address.ip === address.ip && listener.address.port === address.port,
+    );
+    if (isRecorded) attachment.register(fd, address);
+  });
+  let lastProblem = '';
+  const stop = events.timers.every(limits.redirectCheckIntervalMs, () => {
+    try {
+      if (attachment.refresh()) events.onReattached();
+      lastProblem = '';
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : String(error);
+      if (problem !== lastProblem) events.onError(problem);
+      lastProblem = problem;
+    }
+  });
+  return { sockets, records: attachment, stop };
+}

@@ -59,7 +59,8 @@ function fieldsOfFullLines(): Set<string> {
       ...['traceparent', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'],
     ],
   });
-  const decision = deny({ rule: GET_ORDERS, missing: [['a', 'b']], rejected: [['a', 'b']] });
+  const headers = [['a', 'b']] as const;
+  const decision = deny({ rule: GET_ORDERS, half: 'egress', missing: headers, rejected: headers });
   const full = denied({
     head,
     decision,

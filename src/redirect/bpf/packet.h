@@ -235,12 +235,20 @@ static __noinline int walk_ip6_headers(struct __sk_buff *skb, struct packet *p)
 	return COUNTER_MALFORMED;
 }
 
+static __always_inline bool is_echo(bool is_ip4, __u8 type)
+{
+	return is_ip4 ? type == ICMP4_ECHO_REQUEST || type == ICMP4_ECHO_REPLY
+		      : type == ICMP6_ECHO_REQUEST || type == ICMP6_ECHO_REPLY;
+}
+
 static __always_inline void parse_icmp(struct packet *p, const __u8 *header)
 {
 	__u8 type = header[0];
 	bool is_ip4 = p->tuple.family == FAMILY_IP4;
 
 	p->port = bpf_htons(type << 8 | header[1]);
+	/* An echo with a code is none: it must not pass by the flow of one without. */
+	if (header[1] != 0 && is_echo(is_ip4, type)) return;
 	if (type == (is_ip4 ? ICMP4_ECHO_REQUEST : ICMP6_ECHO_REQUEST)) p->icmp = ICMP_ECHO_ASKS;
 	else if (type == (is_ip4 ? ICMP4_ECHO_REPLY : ICMP6_ECHO_REPLY)) p->icmp = ICMP_ECHO_ANSWERS;
 	else if (is_ip4 ? type == 3 || type == 4 || type == 11 || type == 12 : type >= 1 && type <= 4)

@@ -1,0 +1,218 @@
+/**
+ * A node in a network namespace with the kernel programs loaded, and tables written by hand: what the
+ * programs do is asked of them packet by packet (BPF_PROG_TEST_RUN), or of real connections.
+ */
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import koffi from 'koffi';
+import { parsePrefix } from '../../../src/model/address.ts';
+import type { Identity } from '../../../src/model/identity.ts';
+import type { Datapath } from '../../../src/redirect/kernel/api.ts';
+import { openPin, runProgram } from '../../../src/redirect/kernel/bpf.ts';
+import { openDatapath, removeDatapath } from '../../../src/redirect/kernel/datapath.ts';
+import {
+  encodeAddress,
+  encodeAddressKey,
+  encodeEndpoint,
+  encodeEndpointKey,
+  encodeInterface,
+  encodeInterfaceKey,
+  encodePort,
+  encodePortKey,
+  encodeSettings,
+  encodeVerdict,
+  encodeVerdictKey,
+  type KernelVerdict,
+} from '../../../src/redirect/layout.ts';
+import { Netns } from '../root/netns.ts';
+
+export const OBJECT = fileURLToPath(
+  new URL('../../../src/redirect/bpf/build/sallyport.bpf.o', import.meta.url),
+);
+
+export const PASS = 0;
+export const DROP = 2;
+export const RESET = 7;
+
+const CLONE_NEWNET = 0x4000_0000;
+const SK_BUFF_BYTES = 192;
+const SETTINGS_KEY = Buffer.alloc(4);
+
+const setns = koffi.load(null).func('int setns(int fd, int type)');
+
+export interface Rule {
+  readonly protocol: number;
+  readonly port?: number;
+  readonly bits?: number;
+  readonly verdict: KernelVerdict;
+  readonly remotes?: Readonly<Record<number, KernelVerdict>>;
+}
+
+export interface Tables {
+  /** ifindex → endpoint, or null for an uplink. */
+  readonly interfaces: ReadonlyMap<number, number | null>;
+  readonly addresses: readonly (readonly [prefix: string, identity: number, endpoint: number])[];
+  /** endpoint → identity and rules of each direction. */
+  readonly endpoints: ReadonlyMap<
+    number,
+    {
+      readonly identity: number;
+      readonly egress: readonly Rule[];
+      readonly ingress: readonly Rule[];
+    }
+  >;
+}
+
+export interface Answer {
+  readonly result: number;
+  readonly mark: number;
+  readonly packet: Buffer;
+}
+
+export class Lab {
+  readonly node: Netns;
+  readonly datapath: Datapath;
+  readonly root: string;
+  readonly #folder: string;
+  readonly #programs = new Map<string, number>();
+  #generation = 0;
+  #slots = 0;
+
+  constructor(label: string) {
+    this.node = new Netns(`spA-${label}`);
+    this.#folder = mkdtempSync(join(tmpdir(), 'spA-'));
+    const mount = join(this.#folder, 'bpf');
+    mkdirSync(mount);
+    execFileSync('mount', ['-t', 'bpf', 'bpf', mount]);
+    execFileSync('chmod', ['755', this.#folder, mount]);
+    this.root = join(mount, 'sallyport');
+    this.datapath = this.inside(() => openDatapath({ root: this.root, objectPath: OBJECT }));
+  }
+
+  /** A veth pair whose other end is in `peer`; the ifindex of the node's end. */
+  addInterface(name: string, peer: Netns, peerName = 'eth0'): number {
+    this.node.ip(
+      `link add ${name} type veth peer name ${peerName} netns ${peer.name}`,
+      `link set ${name} up`,
+    );
+    peer.ip(`link set ${peerName} up`);
+    return this.ifindex(name);
+  }
+
+  ifindex(name: string): number {
+    return JSON.parse(this.node.run(['ip', '-j', 'link', 'show', name]))[0].ifindex;
+  }
+
+  inside<T>(task: () => T): T {
+    return insideOf(this.node.path, task);
+  }
+
+  /** Writes everything under the next generation and puts it in force. */
+  apply(tables: Tables, isHostJudged = false): number {
+    const generation = ++this.#generation;
+    const { maps } = this.datapath;
+    for (const [ifindex, endpoint] of tables.interfaces)
+      maps.interfaces.update(encodeInterfaceKey(generation, ifindex), encodeInterface(endpoint));
+    maps.addresses.updateMany(
+      tables.addresses.map(([text, identity, endpoint]) => [
+        encodeAddressKey(generation, prefixOf(text)),
+        encodeAddress({ identity: identity as Identity, check: identity + 7, endpoint }),
+      ]),
+    );
+    for (const [endpoint, { identity, egress, ingress }] of tables.endpoints) {
+      maps.endpoints.update(
+        encodeEndpointKey(generation, endpoint),
+        encodeEndpoint({
+          identity: identity as Identity,
+          check: identity + 7,
+          egressPolicy: 2 * endpoint,
+          ingressPolicy: 2 * endpoint + 1,
+        }),
+      );
+      this.#writePolicy(generation, 2 * endpoint, egress);
+      this.#writePolicy(generation, 2 * endpoint + 1, ingress);
+    }
+    maps.settings.update(SETTINGS_KEY, encodeSettings({ generation, isHostJudged }));
+    return generation;
+  }
+
+  setGeneration(generation: number): void {
+    const value = encodeSettings({ generation, isHostJudged: false });
+    this.datapath.maps.settings.update(SETTINGS_KEY, value);
+  }
+
+  /** What the program does with the packet, come by `ifindex`. */
+  send(
+    program: 'from_interface' | 'to_endpoint',
+    packet: Buffer,
+    skb: { readonly ifindex: number; readonly mark?: number; readonly ingressIfindex?: number },
+  ): Answer {
+    const context = Buffer.alloc(SK_BUFF_BYTES);
+    context.writeUInt32LE(skb.mark ?? 0, 8);
+    context.writeUInt32LE(skb.ingressIfindex ?? 0, 36);
+    context.writeUInt32LE(skb.ifindex, 40);
+    const answer = this.inside(() => runProgram(this.#programFd(program), { packet, context }));
+    return {
+      result: answer.result,
+      mark: answer.context.readUInt32LE(8),
+      packet: answer.packet,
+    };
+  }
+
+  dispose(): void {
+    for (const fd of this.#programs.values()) closeSync(fd);
+    this.datapath.close();
+    removeDatapath(this.root);
+    this.node.dispose();
+    execFileSync('umount', [join(this.#folder, 'bpf')]);
+    rmSync(this.#folder, { recursive: true });
+  }
+
+  #programFd(name: string): number {
+    const known = this.#programs.get(name);
+    if (known !== undefined) return known;
+    const fd = openPin(join(this.root, 'v1/progs', name));
+    this.#programs.set(name, fd);
+    return fd;
+  }
+
+  #writePolicy(generation: number, policy: number, rules: readonly Rule[]): void {
+    const { ports, verdicts } = this.datapath.maps;
+    for (const { protocol, port = 0, bits = 16, verdict, remotes = {} } of rules) {
+      const slot = ++this.#slots;
+      const range = { protocol, port, bits: port === 0 ? 0 : bits };
+      ports.update(encodePortKey(generation, policy, range), encodePort(slot, verdict));
+      for (const [identity, own] of Object.entries(remotes))
+        verdicts.update(
+          encodeVerdictKey(generation, slot, Number(identity) as Identity),
+          encodeVerdict(own),
+        );
+    }
+  }
+}
+
+export function insideOf<T>(netnsPath: string, task: () => T): T {
+  const own = openSync('/proc/thread-self/ns/net', 'r');
+  const other = openSync(netnsPath, 'r');
+  try {
+    if (setns(other, CLONE_NEWNET) !== 0) throw new Error(`setns: errno ${koffi.errno()}`);
+    try {
+      return task();
+    } finally {
+      // To go on in the wrong namespace would be worse than to end.
+      if (setns(own, CLONE_NEWNET) !== 0) process.abort();
+    }
+  } finally {
+    closeSync(other);
+    closeSync(own);
+  }
+}
+
+function prefixOf(text: string): NonNullable<ReturnType<typeof parsePrefix>> {
+  const prefix = parsePrefix(text, { allowBare: true, allowHostBits: false });
+  if (prefix === null) throw new Error(`"${text}" is no prefix`);
+  return prefix;
+}

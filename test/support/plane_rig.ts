@@ -17,6 +17,7 @@ import {
   DEFAULT_BEHAVIOUR,
   type ListenerOptions,
 } from '../../src/proxy/options.ts';
+import type { CiliumIdentities } from '../../src/redirect/cilium_maps.ts';
 import type { RedirectRecords } from '../../src/redirect/records.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 import { CountingRecorder } from './counting_recorder.ts';
@@ -65,6 +66,7 @@ export function allowHttp(...rules: string[]): string {
 export interface RigOptions {
   readonly sockets?: Sockets;
   readonly records?: RedirectRecords;
+  readonly cilium?: CiliumIdentities;
   readonly policy?: string;
   readonly endpoints?: string;
   readonly limits?: Partial<Limits>;
@@ -122,6 +124,7 @@ export class Rig {
       platform: options.platform ?? this.time,
       sockets: options.sockets ?? PLAIN_SOCKETS,
       records: options.records ?? null,
+      cilium: options.cilium ?? null,
     });
   }
 
@@ -132,9 +135,14 @@ export class Rig {
 
   /** Puts a policy in force, as a reload does; throws when it is rejected. */
   update(policy: string): void {
+    this.updateAll({ policy, endpoints: this.#endpoints });
+  }
+
+  /** The endpoints, too. */
+  updateAll({ policy, endpoints }: { readonly policy: string; readonly endpoints: string }): void {
     const result = this.store.update({
       policies: [{ path: 'policy.yaml', text: policy }],
-      endpoints: { path: 'endpoints.yaml', text: this.#endpoints },
+      endpoints: { path: 'endpoints.yaml', text: endpoints },
       secrets: null,
     });
     if (result.kind === 'rejected') throw new Error(result.problems.map(formatProblem).join('\n'));

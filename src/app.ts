@@ -239,6 +239,7 @@ class SallyportApp implements App {
       settings: {
         listeners: config.listeners.map((listener) => ({ ...listener, isPortShared: false })),
         redirectRoot: config.redirect.root,
+        cilium: config.cilium,
         behaviour: config.behaviour,
         limits: config.limits,
         accessLog: config.accessLog,
@@ -333,6 +334,7 @@ function changedFields(before: Config, after: Config): readonly string[] {
     secretsPath: 'secrets',
     behaviour: 'behaviour',
     redirect: 'redirect',
+    cilium: 'cilium',
     limits: 'limits',
     listeners: 'listeners',
   } as const satisfies Partial<Record<keyof Config, string>>;

@@ -31,8 +31,15 @@ export interface Config {
   readonly behaviour: Behaviour;
   /** For `sallyport redirect`; the proxy takes nothing from it but the place of the pins. */
   readonly redirect: RedirectConfig;
+  readonly cilium: CiliumConfig;
   readonly limits: Limits;
   readonly listeners: readonly ListenerConfig[];
+}
+
+export interface CiliumConfig {
+  /** Absolute. */
+  readonly root: string;
+  readonly ipcacheName: string;
 }
 
 export interface RedirectConfig {
@@ -100,6 +107,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
       },
     },
     redirect: redirectOf(values.redirect),
+    cilium: { root: values.cilium.root, ipcacheName: values.cilium.ipcache },
     limits: values.limits,
     listeners: values.listeners.map(listenerOf),
   };
@@ -143,6 +151,16 @@ function checkRecords(
   add: (field: string, message: string) => void,
 ): void {
   const isAsked = identity.kind === 'sources' && identity.sources.includes('redirect-record');
+  if (
+    direction === 'egress' &&
+    identity.kind === 'sources' &&
+    identity.sources.includes('bpf-conntrack')
+  ) {
+    add(
+      'identity',
+      'bpf-conntrack needs direction: ingress: it knows who began a connection, not whom it goes to',
+    );
+  }
   if (direction !== 'by-record') {
     if (isAsked) add('identity', 'redirect-record needs direction: by-record');
     if (transparent && destination.kind !== 'local-address') {

@@ -144,6 +144,19 @@ const listener = mapping({
   ),
 });
 
+const cilium = mapping({
+  root: optional(
+    pathField(),
+    'The bpffs on which Cilium’s agent pins its maps, in tc/globals.',
+    '/sys/fs/bpf',
+  ),
+  ipcache: optional(
+    textField(/^[A-Za-z0-9_]{1,64}$/, 'a name of letters, digits and "_"'),
+    'Name of the pin of its ipcache.',
+    'cilium_ipcache',
+  ),
+});
+
 export const CONFIG_FIELD = mapping({
   admin: optional(
     adminField(),
@@ -175,6 +188,11 @@ export const CONFIG_FIELD = mapping({
     'Secrets file (name to value) for header matches with secrets; watched.',
   ),
   behaviour: optional(behaviour, 'What is done with requests, apart from policy.', {}),
+  cilium: optional(
+    cilium,
+    'Cilium’s own maps, for listeners with the identity sources bpf-conntrack and bpf-ipcache.',
+    {},
+  ),
   redirect: optional(redirectFields, 'What `sallyport redirect` sets up in the kernel.', {}),
   limits: optional(mapping(limitMembers()), 'Every bound and every time-out.', {}),
   listeners: required(
@@ -259,9 +277,7 @@ function upstreamField(): Field<UpstreamOption> {
 }
 
 function identityField(): Field<IdentityOption> {
-  const source = choiceField(IDENTITY_SOURCE_NAMES, {
-    'bpf-ipcache': 'bpf-ipcache needs the redirect, which is not built in this version',
-  });
+  const source = choiceField(IDENTITY_SOURCE_NAMES);
   return eitherField<IdentityOption>([
     {
       isMeant: (located) => Array.isArray(located.value),

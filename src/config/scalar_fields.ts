@@ -98,17 +98,13 @@ export function textField(pattern: RegExp, form: string): Field<string> {
 
 export function choiceField<const Choice extends string>(
   choices: readonly Choice[],
-  refused: Readonly<Record<string, string>> = {},
 ): Field<Choice> {
   const form = choices.length === 1 ? `"${choices[0]}"` : `one of ${choices.join(', ')}`;
   return {
     ...scalar({ enum: choices }, form),
     decode: (located, context) => {
       const found = choices.find((choice) => choice === located.value);
-      if (found !== undefined) return found;
-      const reason = new Map(Object.entries(refused)).get(String(located.value));
-      if (reason !== undefined) return context.reject(located.origin, reason);
-      return wrongType(located, context, form);
+      return found ?? wrongType(located, context, form);
     },
   };
 }

@@ -10,7 +10,13 @@ import type { IpText, SocketAddress } from './address.ts';
 import type { Direction, Identity, Port, ProxyId } from './identity.ts';
 
 /** Where the remote identity came from; "none" means nobody knew it, so it is world. */
-export type IdentitySource = 'fixed' | 'endpoints' | 'bpf-ipcache' | 'redirect-record' | 'none';
+export type IdentitySource =
+  | 'fixed'
+  | 'endpoints'
+  | 'bpf-conntrack'
+  | 'bpf-ipcache'
+  | 'redirect-record'
+  | 'none';
 
 /** As whom the upstream sees us: an address that is not ours, and SO_MARK in Cilium's layout. */
 export interface Sender {

@@ -398,6 +398,19 @@ export const LIMITS = {
     60 * SECOND,
     'before kernel tables that could not be written are tried again',
   ),
+  ciliumCacheTtlMs: spec(
+    3,
+    0,
+    1 * SECOND,
+    'how long an answer of Cilium’s ipcache is used again; 0 asks each time',
+  ),
+  ciliumCacheCountMax: spec(4096, 1, 1_000_000, 'answers of Cilium’s ipcache that are kept'),
+  ciliumMapAgeMaxMs: spec(
+    1 * SECOND,
+    10,
+    60 * SECOND,
+    'before a map of Cilium’s is opened again: its agent may have pinned another one',
+  ),
   commandTimeoutMs: spec(10 * SECOND, 100, 10 * 60 * SECOND, 'waiting for iproute2 or mount'),
   commandOutputBytesMax: spec(
     64 * MIB,
@@ -405,7 +418,12 @@ export const LIMITS = {
     1024 * MIB,
     'bytes of what iproute2 tells of the interfaces of the node',
   ),
-  refusalsShownCountMax: spec(20, 0, 10_000, 'last refusals that `redirect status` shows'),
+  statusRowCountMax: spec(
+    50,
+    1,
+    1_000_000,
+    'rows of one table of `redirect status`; `-o json` has all of them',
+  ),
 } as const satisfies Record<string, LimitSpec>;
 
 export type LimitName = keyof typeof LIMITS;

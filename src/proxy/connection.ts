@@ -431,13 +431,14 @@ export class Connection implements RegisteredConnection {
 
   #resolve(ends: Ends): ConnectionMeta {
     const { id, listener, shared } = this.#context;
-    return resolveMeta(id, ends, { options: listener, snapshot: shared.options.currentSnapshot() });
+    const { currentSnapshot, cilium } = shared.options;
+    return resolveMeta(id, ends, { options: listener, snapshot: currentSnapshot(), cilium });
   }
 
   #newSubject(): PolicySubject {
     const { listener, shared } = this.#context;
-    const { currentSnapshot } = shared.options;
-    return new PolicySubject(this.#meta, { currentSnapshot, identity: listener.identity });
+    const { currentSnapshot, cilium } = shared.options;
+    return new PolicySubject(this.#meta, { currentSnapshot, identity: listener.identity, cilium });
   }
 
   #newLife(decision: Decision | null): RequestLife {

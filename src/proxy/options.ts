@@ -9,6 +9,7 @@ import type { Recorder } from '../model/record.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Sockets } from '../platform/sockets.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
+import type { CiliumIdentities } from '../redirect/cilium_maps.ts';
 import type { RedirectRecords } from '../redirect/records.ts';
 
 export interface DataPlaneOptions {
@@ -22,6 +23,8 @@ export interface DataPlaneOptions {
   readonly sockets: Sockets;
   /** What the kernel knows of the connections that it sends; null without listeners that ask. */
   readonly records: RedirectRecords | null;
+  /** What Cilium's datapath knows; null without listeners that ask. */
+  readonly cilium: CiliumIdentities | null;
 }
 
 export interface ListenerOptions {
@@ -60,7 +63,12 @@ export type IdentityOption =
   | { readonly kind: 'fixed'; readonly identity: Identity }
   | { readonly kind: 'sources'; readonly sources: readonly IdentitySourceName[] };
 
-export const IDENTITY_SOURCE_NAMES = ['endpoints', 'redirect-record'] as const;
+export const IDENTITY_SOURCE_NAMES = [
+  'endpoints',
+  'bpf-conntrack',
+  'bpf-ipcache',
+  'redirect-record',
+] as const;
 
 export type IdentitySourceName = (typeof IDENTITY_SOURCE_NAMES)[number];
 

@@ -10,14 +10,16 @@ import { effectiveIdentity, IDENTITY_WORLD } from '../model/identity.ts';
 import type { RequestHead } from '../model/request_head.ts';
 import { DENY_IDENTITY_CHANGED, decideConnection, decideRequest } from '../policy/decide.ts';
 import type { PolicySnapshot, RemoteView } from '../policy/snapshot.ts';
+import type { CiliumIdentities } from '../redirect/cilium_maps.ts';
 import { identityCheck } from '../redirect/layout.ts';
 import { bothAllow } from './both_halves.ts';
 import type { IdentityOption } from './options.ts';
-import { withCurrentIdentity } from './resolve.ts';
+import { type Known, withCurrentIdentity } from './resolve.ts';
 
 export interface SubjectContext {
   readonly currentSnapshot: () => PolicySnapshot;
   readonly identity: IdentityOption;
+  readonly cilium: CiliumIdentities | null;
 }
 
 /** What one snapshot says of a connection: a view for each half that is asked. */
@@ -28,6 +30,7 @@ interface Views {
 
 export class PolicySubject {
   readonly #identity: IdentityOption;
+  readonly #cilium: CiliumIdentities | null;
   #meta: ConnectionMeta;
   readonly #currentSnapshot: () => PolicySnapshot;
   #snapshot: PolicySnapshot;
@@ -40,8 +43,9 @@ export class PolicySubject {
   constructor(meta: ConnectionMeta, context: SubjectContext) {
     this.#currentSnapshot = context.currentSnapshot;
     this.#identity = context.identity;
+    this.#cilium = context.cilium;
     this.#snapshot = context.currentSnapshot();
-    this.#meta = withCurrentIdentity(meta, this.#identity, this.#snapshot);
+    this.#meta = withCurrentIdentity(meta, this.#identity, this.#known());
     this.#views = viewsIn(this.#snapshot, this.#meta);
     this.#shadowViews = shadowIn(this.#snapshot, this.#meta);
   }
@@ -105,9 +109,13 @@ export class PolicySubject {
     this.#snapshot = snapshot;
     // A policy that names a new CIDR gives its addresses a new identity: rules for it must be met
     // by connections that are already open.
-    this.#meta = withCurrentIdentity(this.#meta, this.#identity, snapshot);
+    this.#meta = withCurrentIdentity(this.#meta, this.#identity, this.#known());
     this.#views = viewsIn(snapshot, this.#meta);
     this.#shadowViews = shadowIn(snapshot, this.#meta);
+  }
+
+  #known(): Known {
+    return { snapshot: this.#snapshot, cilium: this.#cilium };
   }
 }
 

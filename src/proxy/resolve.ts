@@ -13,13 +13,14 @@ import {
   parsePort,
 } from '../model/identity.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
+import type { CiliumIdentities } from '../redirect/cilium_maps.ts';
 import {
   identityMark,
   MARK_PROXY_EGRESS,
   MARK_PROXY_INGRESS,
   type RedirectRecord,
 } from '../redirect/layout.ts';
-import type { IdentityOption, ListenerOptions } from './options.ts';
+import type { IdentityOption, IdentitySourceName, ListenerOptions } from './options.ts';
 
 /** The two ends as the redirect tells them. */
 export interface Ends {
@@ -53,7 +54,7 @@ export function socketEnds(
 export function resolveMeta(
   connectionId: number,
   ends: Ends,
-  context: { readonly options: ListenerOptions; readonly snapshot: PolicySnapshot },
+  context: { readonly options: ListenerOptions } & Known,
 ): ConnectionMeta {
   const { options } = context;
   const { source, destination } = ends;
@@ -71,18 +72,28 @@ export function resolveMeta(
   });
 }
 
+/** What identities are asked of; see `IDENTITY_SOURCE_NAMES`. */
+export interface Known {
+  readonly snapshot: PolicySnapshot;
+  readonly cilium: CiliumIdentities | null;
+}
+
 type Sides = Half & Pick<ConnectionMeta, 'identitySource' | 'second' | 'recorded'>;
 
 /** The remote by the listener's own sources. */
 function askedSides(
   { source, destination }: Ends,
-  { options, snapshot }: { readonly options: ListenerOptions; readonly snapshot: PolicySnapshot },
+  context: { readonly options: ListenerOptions } & Known,
 ): Sides {
-  const isIngress = options.direction === 'ingress';
-  const remoteIp = isIngress ? source.ip : destination.ip;
-  const { identity, identitySource } = remoteIdentity(options.identity, remoteIp, snapshot);
+  const isIngress = context.options.direction === 'ingress';
+  const direction = isIngress ? 'ingress' : 'egress';
+  const { identity, identitySource } = remoteIdentity(
+    context.options.identity,
+    { source, destination, direction },
+    context,
+  );
   return {
-    direction: isIngress ? 'ingress' : 'egress',
+    direction,
     endpointIp: isIngress ? destination.ip : source.ip,
     remoteIdentity: identity,
     identitySource,
@@ -126,12 +137,12 @@ function senderOf(source: SocketAddress, sides: Sides): Sender {
 export function withCurrentIdentity(
   meta: ConnectionMeta,
   option: IdentityOption,
-  snapshot: PolicySnapshot,
+  known: Known,
 ): ConnectionMeta {
   // What was recorded is true for as long as the connection lasts.
   if (option.kind === 'fixed' || meta.recorded !== null) return meta;
-  const remoteIp = meta.direction === 'ingress' ? meta.source.ip : meta.destination.ip;
-  const { identity, identitySource } = remoteIdentity(option, remoteIp, snapshot);
+  if (meta.identitySource === 'bpf-conntrack') return meta;
+  const { identity, identitySource } = remoteIdentity(option, meta, known);
   if (identity === meta.remoteIdentity && identitySource === meta.identitySource) return meta;
   return Object.freeze({ ...meta, remoteIdentity: identity, identitySource });
 }
@@ -139,17 +150,40 @@ export function withCurrentIdentity(
 /** 0 (unknown) is judged as world; so is an address that no source knows. */
 function remoteIdentity(
   option: IdentityOption,
-  remoteIp: string,
-  snapshot: PolicySnapshot,
+  connection: Asked,
+  known: Known,
 ): { readonly identity: Identity; readonly identitySource: IdentitySource } {
   if (option.kind === 'fixed') {
     return { identity: effectiveIdentity(option.identity), identitySource: 'fixed' };
   }
   for (const source of option.sources) {
-    const found = source === 'endpoints' ? snapshot.ipcache.lookup(remoteIp) : null;
+    const found = identityBy(source, connection, known);
     if (found !== null) return { identity: effectiveIdentity(found), identitySource: source };
   }
   return { identity: IDENTITY_WORLD, identitySource: 'none' };
+}
+
+type Asked = Pick<ConnectionMeta, 'source' | 'destination' | 'direction'>;
+
+function identityBy(
+  name: IdentitySourceName,
+  { source, destination, direction }: Asked,
+  { snapshot, cilium }: Known,
+): Identity | null {
+  const remoteIp = direction === 'ingress' ? source.ip : destination.ip;
+  switch (name) {
+    case 'endpoints':
+      return snapshot.ipcache.lookup(remoteIp);
+    case 'bpf-ipcache':
+      return cilium?.identityOf(remoteIp) ?? null;
+    case 'bpf-conntrack':
+      // It knows who began the connection: at egress that is the endpoint itself, not the remote.
+      return direction === 'ingress'
+        ? (cilium?.sourceOf({ source, destination }, direction) ?? null)
+        : null;
+    case 'redirect-record':
+      return null;
+  }
 }
 
 function socketAddress(text: string | undefined, port: number | undefined): SocketAddress | null {

@@ -3,7 +3,7 @@
  * by a call. A worker is told texts, never compiled things: each compiles for itself.
  */
 
-import type { AccessLogConfig, LogLevel } from '../config/config.ts';
+import type { AccessLogConfig, CiliumConfig, LogLevel } from '../config/config.ts';
 import type { SourceBundle } from '../control/policy_set.ts';
 import type { SocketAddress } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
@@ -17,6 +17,7 @@ export interface WorkerSettings {
   readonly listeners: readonly ListenerOptions[];
   /** Where the redirect has pinned its maps. */
   readonly redirectRoot: string;
+  readonly cilium: CiliumConfig;
   readonly behaviour: Behaviour;
   readonly limits: Limits;
   readonly accessLog: AccessLogConfig;

@@ -2,8 +2,9 @@
  * What a worker needs of the redirect, made only when a listener asks for it: a standalone proxy loads
  * no code that calls the kernel by itself.
  */
-import type { Timers } from '../platform/platform.ts';
+import type { Clock, Timers } from '../platform/platform.ts';
 import { PLAIN_SOCKETS, type Sockets } from '../platform/sockets.ts';
+import type { CiliumIdentities } from '../redirect/cilium_maps.ts';
 import type { RedirectRecords } from '../redirect/records.ts';
 import type { WorkerSettings } from './messages.ts';
 
@@ -54,4 +55,31 @@ export async function makeRedirectParts(
     }
   });
   return { sockets, records: attachment, stop };
+}
+
+/** Null when no listener asks Cilium's maps. */
+export async function makeCiliumIdentities(
+  { listeners, cilium, limits }: WorkerSettings,
+  events: {
+    readonly clock: Clock;
+    /** Once for each thing that goes wrong, not for each question. */
+    readonly onError: (problem: string) => void;
+  },
+): Promise<CiliumIdentities | null> {
+  const isAsked = listeners.some(
+    ({ identity }) =>
+      identity.kind === 'sources' && identity.sources.some((name) => name.startsWith('bpf-')),
+  );
+  if (!isAsked) return null;
+  const { openCiliumMaps } = await import('../redirect/cilium_maps.ts');
+  let lastProblem = '';
+  return openCiliumMaps({
+    ...cilium,
+    limits,
+    clock: events.clock,
+    onProblem: ({ message }) => {
+      if (message !== lastProblem) events.onError(message);
+      lastProblem = message;
+    },
+  });
 }

@@ -14,7 +14,7 @@ import { DataPlane } from '../proxy/data_plane.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
 import type { FromWorker, NumberedBundle, ToWorker, WorkerSettings } from './messages.ts';
 import { bindErrorText } from './port_probe.ts';
-import { makeRedirectParts } from './redirect_parts.ts';
+import { makeCiliumIdentities, makeRedirectParts } from './redirect_parts.ts';
 
 export class Worker {
   readonly #post: (message: FromWorker) => void;
@@ -170,6 +170,10 @@ async function makeParts(settings: WorkerSettings): Promise<Parts> {
     onReattached: () => observer.warn({}, 'redirect: the pins were made anew; attached to them'),
     onError: (problem) => observer.warn({ problem }, 'redirect: the pins are gone'),
   });
+  const cilium = await makeCiliumIdentities(settings, {
+    clock: platform.clock,
+    onError: (problem) => observer.warn({ problem }, 'cilium: a map cannot be read'),
+  });
   const dataPlane = new DataPlane({
     listeners: settings.listeners,
     limits,
@@ -179,6 +183,7 @@ async function makeParts(settings: WorkerSettings): Promise<Parts> {
     platform,
     sockets: redirect.sockets,
     records: redirect.records,
+    cilium,
   });
   return { secrets, observer, store, dataPlane, stopRedirect: redirect.stop };
 }

@@ -152,9 +152,9 @@ describe('a wrong configuration names file, line, column, field, what was found 
       'c.yaml:3:14: listeners[0].address: must be an address with a port',
     ],
     [
-      'an identity source of the redirect',
-      'listeners:\n  - { name: a, address: 127.0.0.1:0, direction: ingress, identity: [bpf-ipcache] }\n',
-      'c.yaml:2:69: listeners[0].identity[0]: bpf-ipcache needs the redirect, which is not built in this version',
+      'who began a connection, asked about whom it goes to',
+      'listeners:\n  - { name: a, address: 127.0.0.1:0, direction: egress, identity: [bpf-conntrack] }\n',
+      'c.yaml:2:67: listeners[0].identity: bpf-conntrack needs direction: ingress: it knows who began a connection, not whom it goes to',
     ],
     [
       'two listeners of one name',

@@ -120,7 +120,7 @@ export const REJECTED: Readonly<Record<string, unknown>> = {
   'an identity of 33 bits': withListener({ identity: 4294967296 }),
   'no identity source': withListener({ identity: [] }),
   'an unknown identity source': withListener({ identity: ['dns'] }),
-  'an identity source that is not built': withListener({ identity: ['bpf-ipcache'] }),
+  'an identity source twice removed': withListener({ identity: ['ipcache'] }),
   'a proxy id above 16 bits': withListener({ proxyId: 65536 }),
   'an admin path that is relative': { ...MINIMAL, admin: 'unix:sallyport.sock' },
   'an admin port alone': { ...MINIMAL, admin: 9901 },

@@ -68,6 +68,7 @@ class Scene {
       settings: {
         listeners: [LISTENER],
         redirectRoot: '/sys/fs/bpf/sallyport',
+        cilium: { root: '/sys/fs/bpf', ipcacheName: 'cilium_ipcache' },
         behaviour: DEFAULT_BEHAVIOUR,
         limits: DEFAULT_LIMITS,
         accessLog: { to: { kind: 'none' }, headers: [], isQueryLogged: false, allowSampling: 1 },

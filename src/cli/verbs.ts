@@ -5,6 +5,7 @@
  */
 import type { Args, VerbSpec } from './args.ts';
 import type { ExitCode, Io } from './io.ts';
+import { REDIRECT_SPEC } from './redirect_specs.ts';
 import { RUN_SPEC, VERSION_SPEC } from './specs.ts';
 import { STATUS_SPEC } from './status_specs.ts';
 import { CHECK_SPEC, DEMO_SPEC, EXPLAIN_SPEC, TEST_SPEC, VERDICT_SPEC } from './tool_specs.ts';
@@ -23,6 +24,7 @@ export interface VerbModule {
 export const VERBS: readonly Verb[] = [
   { spec: RUN_SPEC, load: () => import('./run.ts') },
   { spec: STATUS_SPEC, load: () => import('./status.ts') },
+  { spec: REDIRECT_SPEC, load: () => import('./redirect.ts') },
   { spec: CHECK_SPEC, load: () => import('./check.ts') },
   { spec: TEST_SPEC, load: () => import('./test.ts') },
   { spec: EXPLAIN_SPEC, load: () => import('./explain.ts') },

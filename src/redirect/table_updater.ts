@@ -4,7 +4,7 @@
  * generations goes. A loader that is killed in between leaves either the old plan in force or the new
  * one, and litter that the next one clears away first.
  */
-import type { MapEntry, WritableMap } from './kernel/api.ts';
+import type { MapEntry, ReadableMap, WritableMap } from './kernel/api.ts';
 import {
   entriesOf,
   GENERATION_MAPS,
@@ -87,12 +87,12 @@ export class TableUpdater {
 
 /** What a map holds of one generation, as text keys, for comparing it with a plan. */
 export function entriesInForce(
-  maps: Readonly<Record<GenerationMap, Pick<WritableMap, 'entries'>>>,
+  entries: Pick<ReadableMap, 'entries'>,
   map: GenerationMap,
   generation: number,
 ): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
-  for (const [key, value] of maps[map].entries()) {
+  for (const [key, value] of entries.entries()) {
     if (key.readUInt32LE(GENERATION_AT[map]) !== generation) continue;
     found.set(key.toString('hex'), value.toString('hex'));
   }

@@ -1,0 +1,131 @@
+/**
+ * `--follow`: a loop with one worker. It is woken by files that changed and by a periodic look at the
+ * interfaces, and does one thing at a time: read, wait until the proxies have compiled the same, write,
+ * wait out the grace. Whatever fails is logged and tried again; what is in force stays.
+ */
+import type { Config } from '../config/config.ts';
+import type { Logger } from '../observe/logger.ts';
+import type { NodeLinks } from '../redirect/host/links.ts';
+import { appliedTexts, missingTexts, type RedirectLoader } from './redirect_loader.ts';
+import { errorText, type RedirectNode, routingOf, sleep } from './redirect_node.ts';
+
+export interface FollowerOptions {
+  readonly config: Config;
+  readonly node: RedirectNode;
+  readonly loader: RedirectLoader;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+export class RedirectFollower {
+  readonly #options: FollowerOptions;
+  #hasNewFiles = true;
+  #wake: () => void = () => {};
+  /** Of the last links that were applied. */
+  #seen = '';
+  /** Told once, until it changes. */
+  #lastProblem = '';
+  #lastMissing = '';
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves after an abort, and never in the middle of an update. */
+  async run(): Promise<void> {
+    const { loader, log, signal } = this.#options;
+    const reread = (): void => {
+      this.#hasNewFiles = true;
+      this.#wake();
+    };
+    loader.policy.source.watch(reread);
+    process.on('SIGHUP', reread);
+    signal.addEventListener('abort', () => this.#wake(), { once: true });
+    const { revision } = loader.policy.snapshot;
+    log.info({ revision, policies: loader.policy.snapshot.policyNames.length }, 'following');
+    try {
+      while (!signal.aborted) await this.#round();
+    } finally {
+      process.off('SIGHUP', reread);
+    }
+    log.info({}, 'ended; what is set up stays in force');
+  }
+
+  async #round(): Promise<void> {
+    const { log, config } = this.#options;
+    try {
+      await this.#bringUpToDate();
+      this.#lastProblem = '';
+    } catch (error) {
+      const problem = errorText(error);
+      if (problem !== this.#lastProblem) {
+        log.error({ problem }, 'redirect not updated; what was in force stays');
+      }
+      this.#lastProblem = problem;
+      this.#seen = '';
+      await this.#pause(config.limits.redirectRetryMs);
+      return;
+    }
+    await this.#pause(config.limits.redirectPollIntervalMs);
+  }
+
+  async #bringUpToDate(): Promise<void> {
+    const isChanged = this.#readFiles();
+    // The proxies have seen the same files change: they compile while we wait.
+    if (isChanged) await sleep(this.#options.node.timers, this.#options.config.redirect.settleMs);
+    const links = await this.#options.loader.readLinks();
+    const seen = textOf(links);
+    if (!isChanged && seen === this.#seen) return;
+    await this.#apply(links);
+    this.#seen = seen;
+  }
+
+  /** True when there is another set to put in force. */
+  #readFiles(): boolean {
+    const { loader, log } = this.#options;
+    if (!this.#hasNewFiles) return false;
+    this.#hasNewFiles = false;
+    const read = loader.policy.read();
+    if (read.kind === 'rejected') {
+      log.error({ problems: read.problems }, 'policy rejected; the last good set stays in force');
+    }
+    if (read.kind !== 'changed') return false;
+    for (const problem of read.warnings) log.warn({ problem }, 'policy');
+    // Until it is in force, also when the first try fails.
+    this.#seen = '';
+    return true;
+  }
+
+  async #apply(links: NodeLinks): Promise<void> {
+    const { loader, log, config, node } = this.#options;
+    const routing = await routingOf(config, node.run).ensure();
+    for (const about of routing.done) log.warn({ about }, 'a rule or route was missing; added');
+    if (routing.problems.length > 0) throw new Error(routing.problems.join('; '));
+    const { applied, plan } = loader.apply(links);
+    const { revision } = loader.policy.snapshot;
+    for (const text of appliedTexts(applied, plan)) log.info({ revision }, text);
+    const missing = missingTexts(plan);
+    if (missing.join() !== this.#lastMissing) {
+      for (const problem of missing) log.warn({ problem }, 'redirect');
+    }
+    this.#lastMissing = missing.join();
+    if (applied.update !== null) await loader.settle();
+    if (applied.problems.length > 0) throw new Error(applied.problems.join('; '));
+  }
+
+  async #pause(delayMs: number): Promise<void> {
+    if (this.#options.signal.aborted || this.#hasNewFiles) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#options.node.timers.after(delayMs, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+    this.#wake = () => {};
+  }
+}
+
+function textOf({ interfaces, addresses }: NodeLinks): string {
+  return JSON.stringify([[...interfaces], addresses]);
+}

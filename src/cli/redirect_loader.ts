@@ -1,0 +1,157 @@
+/**
+ * The loader: brings the node to what policy, endpoints and interfaces say, once (`up`) or again and again
+ * (`--follow`). Its order is what leaves no packet unjudged, and nothing half-redirected:
+ *
+ *     rules and routes → lookup program → tables → programs on interfaces → older pins go → older tables go
+ */
+import type { Config } from '../config/config.ts';
+import { type NodeLinks, readLinks } from '../redirect/host/links.ts';
+import { TCP_MIGRATE_REQ } from '../redirect/host/sysctl.ts';
+import type { Datapath } from '../redirect/kernel/api.ts';
+import { type Applied, NodeRedirect } from '../redirect/node_redirect.ts';
+import type { TablePlan } from '../redirect/plan.ts';
+import { errorText, OWN_NETNS, type RedirectNode, routingOf, sleep } from './redirect_node.ts';
+import { NodePolicy } from './redirect_policy.ts';
+
+export interface LoaderReport {
+  /** What was done, one line each. */
+  readonly done: readonly string[];
+  /** What works otherwise than one may think. */
+  readonly warnings: readonly string[];
+}
+
+/** Something that keeps the node from being brought up; what was in force still is. */
+export class LoaderError extends Error {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('; '));
+    this.problems = problems;
+  }
+}
+
+export class RedirectLoader {
+  readonly policy: NodePolicy;
+  readonly #config: Config;
+  readonly #node: RedirectNode;
+  #datapath: Datapath | null = null;
+  #redirect: NodeRedirect | null = null;
+
+  constructor(config: Config, node: RedirectNode) {
+    this.#config = config;
+    this.#node = node;
+    this.policy = new NodePolicy(config);
+  }
+
+  /** Throws a LoaderError; then nothing is in force that was not before. */
+  async start(): Promise<LoaderReport> {
+    this.#checkNode();
+    const read = this.policy.read();
+    if (read.kind === 'rejected') throw new LoaderError(read.problems);
+    const links = await this.readLinks();
+    const done = [...(await this.#prepareNode(links))];
+    const datapath = this.#open();
+    this.#datapath = datapath;
+    this.#redirect = new NodeRedirect(datapath);
+    datapath.attachLookup(OWN_NETNS);
+    const plan = this.policy.plan(links);
+    const applied = this.#redirect.apply(plan);
+    datapath.commit();
+    this.#node.noteObject(datapath);
+    done.push(...appliedTexts(applied, plan), datapathText(datapath));
+    const warnings = [
+      ...(read.kind === 'changed' ? read.warnings : []),
+      ...missingTexts(plan),
+      ...applied.problems,
+    ];
+    await this.settle();
+    return { done, warnings };
+  }
+
+  /** Throws when the tables cannot be written; what was in force still is. */
+  apply(links: NodeLinks): { readonly applied: Applied; readonly plan: TablePlan } {
+    if (this.#redirect === null) throw new Error('the loader was not started');
+    const plan = this.policy.plan(links);
+    return { applied: this.#redirect.apply(plan), plan };
+  }
+
+  /** Waits for packets that are judged by the tables before, then removes those. */
+  async settle(): Promise<void> {
+    await sleep(this.#node.timers, this.#config.limits.redirectGraceMs);
+    this.#redirect?.removeOthers();
+  }
+
+  async readLinks(): Promise<NodeLinks> {
+    const result = await readLinks(this.#node.run);
+    if (result.kind === 'error') throw new LoaderError([result.message]);
+    return result.links;
+  }
+
+  /** What is pinned and attached stays so. */
+  close(): void {
+    this.policy.source.stop();
+    this.#datapath?.close();
+    this.#datapath = null;
+  }
+
+  #checkNode(): void {
+    const missing = this.#node.missingFeatures();
+    if (missing.length > 0) throw new LoaderError(missing);
+    const { root } = this.#config.redirect;
+    const bpffs = this.#node.ensureBpffs(root);
+    if (bpffs.kind === 'error') throw new LoaderError([bpffs.message]);
+  }
+
+  async #prepareNode(links: NodeLinks): Promise<readonly string[]> {
+    const { run, sysctl } = this.#node;
+    const done: string[] = [];
+    if (!links.isLoopbackUp) {
+      // Marked packets are delivered by it.
+      await run('ip', ['link', 'set', 'lo', 'up']);
+      done.push('interface lo was down and is up now');
+    }
+    const routing = await routingOf(this.#config, run).ensure();
+    if (routing.problems.length > 0) throw new LoaderError(routing.problems);
+    done.push(...routing.done.map((about) => `added ${about}`));
+    const before = sysctl.read(TCP_MIGRATE_REQ);
+    if (before !== null && before !== '1') {
+      sysctl.write(TCP_MIGRATE_REQ, '1');
+      done.push(`${TCP_MIGRATE_REQ} was ${before} and is 1 now`);
+    }
+    return done;
+  }
+
+  #open(): Datapath {
+    try {
+      return this.#node.openDatapath(this.#config);
+    } catch (error) {
+      throw new LoaderError([errorText(error)]);
+    }
+  }
+}
+
+export function appliedTexts(applied: Applied, plan: TablePlan): readonly string[] {
+  const texts: string[] = [];
+  const { update } = applied;
+  if (update !== null) {
+    const { endpoints, policies } = plan.input;
+    texts.push(
+      `generation ${update.generation} in force: ${endpoints.length} endpoints, ${policies.length} policies, ${update.entryCount} entries`,
+    );
+  }
+  if (applied.attached > 0) texts.push(`attached ${applied.attached} interfaces`);
+  if (applied.detached > 0) texts.push(`detached ${applied.detached} interfaces`);
+  return texts;
+}
+
+export function missingTexts(plan: TablePlan): readonly string[] {
+  const owners = new Map(plan.input.endpoints.map((one) => [one.interface, one.name]));
+  return plan.missingInterfaces.map((name) => {
+    const owner = owners.get(name);
+    return `interface ${name} of ${owner === undefined ? 'redirect.uplinks' : owner} is not there`;
+  });
+}
+
+function datapathText(datapath: Datapath): string {
+  return `${datapath.isReused ? 'kept' : 'made'} maps at ${datapath.mapsFolder}`;
+}

@@ -1,0 +1,68 @@
+/** The doors of `sallyport redirect` to the node, in one place, so that tests have their own. */
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Config } from '../config/config.ts';
+import { nodePlatform } from '../platform/node_platform.ts';
+import type { Timers } from '../platform/platform.ts';
+import { type BpffsResult, ensureBpffs } from '../redirect/host/bpffs.ts';
+import { nodeCommands, type RunCommand } from '../redirect/host/command.ts';
+import { type LockResult, takeLock } from '../redirect/host/lock.ts';
+import { Routing } from '../redirect/host/routing.ts';
+import { procSysctl, type Sysctl } from '../redirect/host/sysctl.ts';
+import { type Inspection, inspect, noteObject } from '../redirect/inspect.ts';
+import type { Datapath } from '../redirect/kernel/api.ts';
+import { openDatapath, removeDatapath } from '../redirect/kernel/datapath.ts';
+import { missingFeatures } from '../redirect/kernel/features.ts';
+import { checkObject } from '../redirect/kernel/manifest.ts';
+
+export interface RedirectNode {
+  readonly run: RunCommand;
+  readonly sysctl: Sysctl;
+  readonly timers: Timers;
+  /** In plain words; none: all is there. */
+  readonly missingFeatures: () => readonly string[];
+  readonly ensureBpffs: (root: string) => BpffsResult;
+  readonly takeLock: (root: string) => Promise<LockResult>;
+  readonly openDatapath: (config: Config) => Datapath;
+  readonly inspect: (root: string) => Inspection | null;
+  /** For `status`: which object the programs are from. */
+  readonly noteObject: (datapath: Datapath) => void;
+  readonly removeDatapath: (root: string) => void;
+}
+
+/** What `npm run build:bpf` makes; a package and an image bring it along. */
+export const OBJECT_PATH = fileURLToPath(
+  new URL('../redirect/bpf/build/sallyport.bpf.o', import.meta.url),
+);
+
+export const OWN_NETNS = '/proc/self/ns/net';
+
+export function thisNode(config: Config): RedirectNode {
+  return {
+    run: nodeCommands(config.limits),
+    sysctl: procSysctl(),
+    timers: nodePlatform().timers,
+    missingFeatures: () => missingFeatures(),
+    ensureBpffs,
+    takeLock,
+    openDatapath: ({ redirect }) =>
+      openDatapath({ root: redirect.root, objectPath: OBJECT_PATH, proxyGid: redirect.group }),
+    noteObject: ({ mapsFolder }) =>
+      noteObject(dirname(mapsFolder), checkObject(OBJECT_PATH).object),
+    removeDatapath,
+    inspect,
+  };
+}
+
+export function routingOf(config: Config, run: RunCommand): Routing {
+  const { routeTable, rulePriority } = config.redirect;
+  return new Routing(run, { table: routeTable, priority: rulePriority });
+}
+
+export function sleep(timers: Timers, delayMs: number): Promise<void> {
+  return new Promise((resolve) => timers.after(delayMs, resolve));
+}
+
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,174 @@
+/**
+ * What the kernel has of ours, read from the pins: loads nothing, changes nothing. For `redirect status`.
+ */
+import { existsSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import type { MapName, ProgramName, Refusal } from './kernel/api.ts';
+import { MAP_NAMES, PROGRAM_NAMES } from './kernel/api.ts';
+import { closeDescriptor, openPin, readInfo } from './kernel/bpf.ts';
+import { readCounters, readRefusals } from './kernel/counters.ts';
+import { openPinnedMap } from './kernel/pinned.ts';
+import { type CounterName, LAYOUT_VERSION, LISTENER_SLOTS } from './layout.ts';
+import { GENERATION_MAPS, type GenerationMap } from './plan.ts';
+import { entriesInForce } from './table_updater.ts';
+
+export interface Inspection {
+  /** Other layouts whose pins are still there. */
+  readonly otherLayouts: readonly string[];
+  /** SHA-256 of the object that was loaded; null: not noted. */
+  readonly object: string | null;
+  readonly programs: readonly InspectedProgram[];
+  readonly links: readonly InspectedLink[];
+  readonly maps: readonly InspectedMap[];
+  readonly generation: number;
+  readonly flags: number;
+  /** Of the generation in force, keys and values in hexadecimal. */
+  readonly inForce: Readonly<Record<GenerationMap, ReadonlyMap<string, string>>>;
+  readonly counters: Readonly<Record<CounterName, bigint>>;
+  /** The latest first. */
+  readonly refusals: readonly Refusal[];
+  /** Slots of `listeners` with a socket, by family. */
+  readonly listeners: { readonly ip4: number; readonly ip6: number };
+}
+
+export interface InspectedProgram {
+  readonly name: ProgramName;
+  readonly id: number;
+  readonly runCount: bigint;
+  readonly runTimeNs: bigint;
+}
+
+export interface InspectedLink {
+  /** Of the pin. */
+  readonly name: string;
+  readonly kind: 'tcx' | 'netns' | 'other';
+  /** tcx: 0 when the interface has gone, as has the link then. netns: its inode. */
+  readonly target: number;
+  readonly programId: number;
+}
+
+export interface InspectedMap {
+  readonly name: MapName;
+  readonly entryCount: number;
+  readonly maxEntries: number;
+}
+
+const LINK_NETNS = 5;
+const LINK_TCX = 11;
+const LINK_INFO_BYTES = 24;
+const PROGRAM_INFO_BYTES = 216;
+const OBJECT_NOTE = 'object';
+
+/** Null: nothing of this layout is there. Throws what the kernel says, EPERM most often. */
+export function inspect(root: string): Inspection | null {
+  const own = `v${LAYOUT_VERSION}`;
+  const folder = join(root, own);
+  if (!existsSync(join(folder, 'maps', 'settings'))) return null;
+  const open = new Map(
+    MAP_NAMES.map((name) => [name, openPinnedMap(join(folder, 'maps', name))] as const),
+  );
+  const map = (name: MapName) => open.get(name) as ReturnType<typeof openPinnedMap>;
+  try {
+    const settings = map('settings').lookup(Buffer.alloc(4));
+    const generation = settings?.readUInt32LE(0) ?? 0;
+    return {
+      otherLayouts: readdirSync(root).filter((name) => name !== own),
+      object: notedObject(folder),
+      programs: PROGRAM_NAMES.map((name) => readProgram(join(folder, 'progs', name), name)),
+      links: readdirSync(join(folder, 'links')).map((name) =>
+        readLink(join(folder, 'links'), name),
+      ),
+      maps: MAP_NAMES.map((name) => mapStatus(name, map(name))),
+      generation,
+      flags: settings?.readUInt32LE(4) ?? 0,
+      inForce: Object.fromEntries(
+        GENERATION_MAPS.map((name) => [
+          name,
+          entriesInForce({ entries: () => map(name).entries() }, name, generation),
+        ]),
+      ) as Record<GenerationMap, ReadonlyMap<string, string>>,
+      counters: readCounters(map('counters')),
+      refusals: readRefusals(map('refusals')),
+      listeners: {
+        ip4: liveSlots(map('listeners'), 0),
+        ip6: liveSlots(map('listeners'), LISTENER_SLOTS),
+      },
+    };
+  } finally {
+    for (const one of open.values()) one.close();
+  }
+}
+
+/** Which object the programs were loaded from: a symbolic link, as a bpffs holds no files. */
+export function noteObject(folder: string, digest: string): void {
+  const path = join(folder, OBJECT_NOTE);
+  if (notedObject(folder) === digest) return;
+  try {
+    rmSync(path, { force: true });
+    symlinkSync(digest, path);
+  } catch {
+    // Without the note `status` cannot tell whether the object is the same; nothing else needs it.
+  }
+}
+
+export function notedObject(folder: string): string | null {
+  try {
+    return readlinkSync(join(folder, OBJECT_NOTE));
+  } catch {
+    return null;
+  }
+}
+
+function mapStatus(name: MapName, map: ReturnType<typeof openPinnedMap>): InspectedMap {
+  const isCounted = name !== 'settings' && name !== 'counters' && name !== 'listeners';
+  const entryCount = isCounted ? countOf(map.entries()) : map.maxEntries;
+  return { name, entryCount, maxEntries: map.maxEntries };
+}
+
+function countOf(entries: Iterable<unknown>): number {
+  let count = 0;
+  for (const _ of entries) count += 1;
+  return count;
+}
+
+/** A lookup in a sockmap gives the socket's cookie, or that there is none. */
+function liveSlots(map: ReturnType<typeof openPinnedMap>, first: number): number {
+  let count = 0;
+  for (let slot = first; slot < first + LISTENER_SLOTS; slot++) {
+    const key = Buffer.alloc(4);
+    key.writeUInt32LE(slot);
+    if (map.lookup(key) !== null) count += 1;
+  }
+  return count;
+}
+
+function readProgram(path: string, name: ProgramName): InspectedProgram {
+  const info = readPinInfo(path, PROGRAM_INFO_BYTES);
+  return {
+    name,
+    id: info.readUInt32LE(4),
+    runTimeNs: info.readBigUInt64LE(192),
+    runCount: info.readBigUInt64LE(200),
+  };
+}
+
+/** struct bpf_link_info: type, id, prog_id, then what the type says; the target comes first there. */
+function readLink(folder: string, name: string): InspectedLink {
+  const info = readPinInfo(join(folder, name), LINK_INFO_BYTES);
+  const type = info.readUInt32LE(0);
+  return {
+    name,
+    kind: type === LINK_TCX ? 'tcx' : type === LINK_NETNS ? 'netns' : 'other',
+    target: info.readUInt32LE(16),
+    programId: info.readUInt32LE(8),
+  };
+}
+
+function readPinInfo(path: string, bytes: number): Buffer {
+  const fd = openPin(path);
+  try {
+    return readInfo(fd, bytes);
+  } finally {
+    closeDescriptor(fd);
+  }
+}

@@ -10,7 +10,6 @@ import {
   MARK_PROXY_INGRESS,
   MARK_TO_PROXY,
   VERDICT_ALLOW,
-  VERDICT_DENY,
 } from '../../../src/redirect/layout.ts';
 import { DROP, PASS, RESET } from './lab.ts';
 import { ACK, FIN, frame, icmp, RST, readTcp, SYN, tcp, udp } from './packets.ts';

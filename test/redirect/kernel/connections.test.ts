@@ -1,0 +1,278 @@
+/** Real connections over a node: what is redirected, what is not, and what happens when things go away. */
+import { once } from 'node:events';
+import type { Server, Socket } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Identity } from '../../../src/model/identity.ts';
+import {
+  decodeRecord,
+  encodeTuple,
+  IP_PROTOCOLS,
+  identityMark,
+  MARK_PROXY_EGRESS,
+  VERDICT_ALLOW,
+  VERDICT_REDIRECT,
+} from '../../../src/redirect/layout.ts';
+import { Netns } from '../root/netns.ts';
+import type { Rule } from './lab.ts';
+import { ask, askAgain, askBy, CLIENT, describeSocket, SERVER, Street, setMark } from './street.ts';
+
+const { TCP, UDP } = IP_PROTOCOLS;
+const [REDIRECTED, DIRECT, DENIED] = [80, 81, 82];
+const BURST = 2000;
+const AT_ONCE = 100;
+
+const INGRESS: readonly Rule[] = [
+  { protocol: TCP, port: REDIRECTED, verdict: VERDICT_REDIRECT },
+  { protocol: TCP, port: DIRECT, verdict: VERDICT_ALLOW },
+  { protocol: UDP, port: 5300, verdict: VERDICT_ALLOW },
+];
+const EGRESS: readonly Rule[] = [{ protocol: 0, verdict: VERDICT_ALLOW }];
+
+let street: Street;
+const listeners = new Map<4 | 6, Server>();
+const held = new Set<Socket>();
+let servedConnections = 0;
+
+/** Tells what it sees and closes first, so that TIME_WAIT is the proxy's; "hold" keeps the connection. */
+function answer(prefix: string, socket: Socket): void {
+  socket.once('data', (data) => {
+    if (data.toString().startsWith('hold')) {
+      held.add(socket);
+      socket.on('data', (more) => socket.write(`${prefix} ${more}`));
+      socket.write(`${prefix} held`);
+    } else socket.end(`${prefix} ${describeSocket(socket)}`);
+  });
+}
+
+beforeAll(async () => {
+  street = new Street('street');
+  for (const port of [REDIRECTED, DIRECT, DENIED])
+    await street.serve(port, (socket) => {
+      servedConnections++;
+      answer('server', socket);
+    });
+  street.lab.apply(street.tables(EGRESS, INGRESS));
+  street.attach();
+  await startProxy();
+});
+afterAll(() => {
+  for (const socket of held) socket.destroy();
+  street.dispose();
+});
+
+async function startProxy(): Promise<void> {
+  for (const family of [4, 6] as const) {
+    const server = await street.listen(family, 15_080, (socket) => answer('proxy', socket));
+    street.register(server, family);
+    listeners.set(family, server);
+  }
+}
+
+function stopProxy(): void {
+  for (const server of listeners.values()) server.close();
+}
+
+const to = (port: number, family: 4 | 6 = 4): { ip: string; port: number } => ({
+  ip: family === 4 ? SERVER.ip4 : SERVER.ip6,
+  port,
+});
+
+const counted = (name: 'redirected' | 'assigned' | 'passed'): number =>
+  Number(street.lab.datapath.counters()[name]);
+
+describe.each([4, 6] as const)('IPv%i', (family) => {
+  const own = family === 4 ? CLIENT.ip4 : CLIENT.ip6;
+
+  it('a redirected connection reaches the proxy as if it were the server', async () => {
+    const seen = await ask(
+      street.client,
+      to(REDIRECTED, family),
+      { ip: own, port: 41_000 },
+      'hello',
+    );
+    expect(seen).toBe(`proxy ${own} 41000 > ${to(REDIRECTED, family).ip} ${REDIRECTED}`);
+    const side = (ip: string, port: number): never => ({ ip, family, port }) as never;
+    const key = encodeTuple(side(own, 41_000), side(to(0, family).ip, REDIRECTED));
+    const record = street.lab.datapath.maps.records.lookup(key);
+    expect(decodeRecord(record as Buffer)).toMatchObject({
+      source: { identity: CLIENT.identity, endpoint: CLIENT.endpoint },
+      destination: { identity: SERVER.identity, endpoint: SERVER.endpoint },
+    });
+  });
+
+  it('another port goes to the server itself, from the client itself', async () => {
+    const seen = await ask(street.client, to(DIRECT, family), { ip: own, port: 41_001 }, 'hello');
+    expect(seen).toBe(`server ${own} 41001 > ${to(DIRECT, family).ip} ${DIRECT}`);
+  });
+
+  it('a denied one is told at once', async () => {
+    await expect(ask(street.client, to(DENIED, family))).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it('datagrams and their answers pass, also in fragments', async () => {
+    const echo = await street.server.udp({ ip: to(0, family).ip, port: 5300 });
+    echo.on('message', (text, sender) => echo.send(text, sender.port, sender.address));
+    const socket = await street.client.udp({ ip: own, port: 0 });
+    for (const bytes of [5, 4000]) {
+      socket.send(Buffer.alloc(bytes, 'x'), 5300, to(0, family).ip);
+      const [answered] = await once(socket, 'message');
+      expect((answered as Buffer).length).toBe(bytes);
+    }
+    echo.close();
+    socket.close();
+  });
+
+  it('the proxy reaches the server from the client’s address', async () => {
+    const mark = identityMark(MARK_PROXY_EGRESS, CLIENT.identity as Identity);
+    const seen = await askBy(street.upstream(own, mark), to(REDIRECTED, family), 'hello');
+    expect(seen).toMatch(`server ${own} `);
+  });
+
+  it('the same port again and again, over TIME_WAIT', async () => {
+    const before = counted('redirected');
+    for (let i = 0; i < 50; i++) {
+      const seen = await askAgain(street.client, to(REDIRECTED, family), { ip: own, port: 40_000 });
+      expect(seen).toMatch('proxy');
+    }
+    // One SYN each: none was lost and sent again.
+    expect(counted('redirected') - before).toBe(50);
+  });
+
+  it('SYN cookies', async () => {
+    street.lab.node.sysctl('net.ipv4.tcp_syncookies', 2);
+    for (let i = 0; i < 20; i++)
+      expect(await ask(street.client, to(REDIRECTED, family), null, 'hello')).toMatch('proxy');
+    street.lab.node.sysctl('net.ipv4.tcp_syncookies', 1);
+  });
+});
+
+it(`${BURST} connections at once are all served`, async () => {
+  const before = counted('redirected');
+  let started = 0;
+  const one = async (): Promise<void> => {
+    while (started++ < BURST)
+      expect(
+        await ask(street.client, to(REDIRECTED, started % 2 === 0 ? 4 : 6), null, 'x'),
+      ).toMatch('proxy');
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, one));
+  expect(counted('redirected') - before).toBe(BURST);
+});
+
+describe('when the proxy goes', () => {
+  it('what it has goes on, what comes is refused at once, and the next proxy is found', async () => {
+    const socket = street.client.client(4);
+    socket.setEncoding('utf8');
+    socket.connect({ host: SERVER.ip4, port: REDIRECTED }, () => socket.write('hold'));
+    expect((await once(socket, 'data'))[0]).toBe('proxy held');
+    const reached = servedConnections;
+    stopProxy();
+    await expect(ask(street.client, to(REDIRECTED, 4))).rejects.toThrow('ECONNREFUSED');
+    await expect(ask(street.client, to(REDIRECTED, 6))).rejects.toThrow('ECONNREFUSED');
+    socket.write('still');
+    expect((await once(socket, 'data'))[0]).toBe('proxy still');
+    expect(servedConnections).toBe(reached);
+    await startProxy();
+    expect(await ask(street.client, to(REDIRECTED, 4), null, 'x')).toMatch('proxy');
+    socket.write('again');
+    expect((await once(socket, 'data'))[0]).toBe('proxy again');
+    socket.destroy();
+  });
+
+  it('a socket that vanished is told to its client', async () => {
+    const socket = street.client.client(4);
+    socket.connect({ host: SERVER.ip4, port: REDIRECTED }, () => socket.write('hold'));
+    await once(socket, 'data');
+    const [last] = [...held].slice(-1);
+    last?.resetAndDestroy();
+    const [error] = await once(socket, 'error').catch((failure) => [failure]);
+    expect((error as NodeJS.ErrnoException).code).toBe('ECONNRESET');
+  });
+});
+
+describe('nothing passes by the proxy', () => {
+  it('not with a mark that a pod sets on its own packets', async () => {
+    const fd = street.client.socket('tcp', 4, null);
+    setMark(fd, MARK_PROXY_EGRESS | 0x0f00);
+    const { Socket: NodeSocket } = await import('node:net');
+    const options = { fd, allowHalfOpen: true, manualStart: true };
+    expect(await askBy(new NodeSocket(options), to(REDIRECTED), 'x')).toMatch('proxy');
+  });
+
+  it('not when the node’s rules are gone', async () => {
+    const reached = servedConnections;
+    street.removeRules();
+    try {
+      const socket = street.client.client(4);
+      const failed = once(socket, 'error').catch((error) => [error]);
+      socket.setTimeout(1500, () => socket.destroy(new Error('no answer')));
+      socket.connect({ host: SERVER.ip4, port: REDIRECTED });
+      await failed;
+      expect(servedConnections).toBe(reached);
+    } finally {
+      street.addRules();
+    }
+  });
+
+  it('not by a connection that is older than the rule', async () => {
+    const socket = street.client.client(4);
+    socket.connect({ host: SERVER.ip4, port: DIRECT }, () => socket.write('hold'));
+    await once(socket, 'data');
+    const redirected: Rule = { protocol: TCP, port: DIRECT, verdict: VERDICT_REDIRECT };
+    street.lab.apply(street.tables(EGRESS, [redirected]));
+    socket.write('more');
+    const [error] = await once(socket, 'error').catch((failure) => [failure]);
+    expect((error as NodeJS.ErrnoException).code).toBe('ECONNRESET');
+    expect(await ask(street.client, to(DIRECT), null, 'x')).toMatch('proxy');
+    street.lab.apply(street.tables(EGRESS, INGRESS));
+    expect(await ask(street.client, to(DIRECT), null, 'x')).toMatch('server');
+  });
+});
+
+describe('the node itself', () => {
+  it('reaches its endpoints, and they reach it only where they may', async () => {
+    expect(await ask(street.lab.node, to(DIRECT), null, 'x')).toMatch('server');
+    street.lab.apply(street.tables([{ protocol: UDP, verdict: VERDICT_ALLOW }], INGRESS));
+    await expect(ask(street.client, { ip: '10.77.1.1', port: 22 })).rejects.toThrow('ECONNREFUSED');
+    expect(street.lab.datapath.refusals()[0]).toMatchObject({
+      destinationPort: 22,
+      reason: 'denied-egress',
+    });
+    street.lab.apply(street.tables(EGRESS, INGRESS));
+  });
+});
+
+describe('an address that another pod has now', () => {
+  it('begins with its own identity, and inherits no connection', async () => {
+    const old = street.client.client(4, { ip: CLIENT.ip4, port: 42_000 });
+    old.connect({ host: SERVER.ip4, port: REDIRECTED }, () => old.write('hold'));
+    await once(old, 'data');
+
+    const heir = { ...CLIENT, endpoint: 29, identity: 5009 };
+    const pod = new Netns('spA-heir');
+    street.lab.node.ip('addr flush dev lxcC');
+    const ifindex = street.connect('lxcH', pod, 1);
+    street.lab.inside(() => street.lab.datapath.attachInterface(ifindex));
+    const tables = street.tables(EGRESS, INGRESS, heir);
+    street.lab.apply({
+      ...tables,
+      interfaces: new Map([
+        [street.serverIfindex, SERVER.endpoint],
+        [ifindex, heir.endpoint],
+      ]),
+    });
+
+    // Its port is the other's: a SYN on a connection that the proxy still has.
+    await expect(ask(pod, to(REDIRECTED), { ip: CLIENT.ip4, port: 42_000 })).rejects.toThrow(
+      'ECONNREFUSED',
+    );
+    expect(await ask(pod, to(REDIRECTED), { ip: CLIENT.ip4, port: 42_001 }, 'x')).toMatch('proxy');
+    const side = (ip: string, port: number): never => ({ ip, family: 4, port }) as never;
+    const key = encodeTuple(side(CLIENT.ip4, 42_001), side(SERVER.ip4, REDIRECTED));
+    expect(decodeRecord(street.lab.datapath.maps.records.lookup(key) as Buffer)).toMatchObject({
+      source: { identity: heir.identity, endpoint: heir.endpoint },
+    });
+    old.destroy();
+    pod.dispose();
+  });
+});

@@ -4,17 +4,16 @@
  * The policy as one connection sees it: keeps the view of the snapshot in force, and makes a new one
  * when the snapshot is another. So each decision is by the policy of its moment.
  */
-import type { ConnectionMeta, Half, RecordedIdentity } from '../model/connection_meta.ts';
+import type { ConnectionMeta, Half } from '../model/connection_meta.ts';
 import type { Decision } from '../model/decision.ts';
-import { effectiveIdentity, IDENTITY_WORLD } from '../model/identity.ts';
 import type { RequestHead } from '../model/request_head.ts';
 import { DENY_IDENTITY_CHANGED, decideConnection, decideRequest } from '../policy/decide.ts';
 import type { PolicySnapshot, RemoteView } from '../policy/snapshot.ts';
 import type { CiliumIdentities } from '../redirect/cilium_maps.ts';
-import { identityCheck } from '../redirect/layout.ts';
 import { bothAllow } from './both_halves.ts';
 import type { IdentityOption } from './options.ts';
-import { type Known, withCurrentIdentity } from './resolve.ts';
+import { confirmed } from './recorded.ts';
+import { withCurrentIdentity } from './resolve.ts';
 
 export interface SubjectContext {
   readonly currentSnapshot: () => PolicySnapshot;
@@ -34,9 +33,9 @@ export class PolicySubject {
   #meta: ConnectionMeta;
   readonly #currentSnapshot: () => PolicySnapshot;
   #snapshot: PolicySnapshot;
-  /** Null: the sides are not who they were when the connection began; nothing is allowed any more. */
-  #views: Views | null;
-  #shadowViews: Views | null;
+  /** Null: the sides are not who they were when the connection began; nothing is allowed ever again. */
+  #views: Views | null = null;
+  #shadowViews: Views | null = null;
   /** Of a TLS connection; "" for others. */
   serverName = '';
 
@@ -45,9 +44,8 @@ export class PolicySubject {
     this.#identity = context.identity;
     this.#cilium = context.cilium;
     this.#snapshot = context.currentSnapshot();
-    this.#meta = withCurrentIdentity(meta, this.#identity, this.#known());
-    this.#views = viewsIn(this.#snapshot, this.#meta);
-    this.#shadowViews = shadowIn(this.#snapshot, this.#meta);
+    this.#meta = meta;
+    this.#look();
   }
 
   /** With the identity that the last decision was made for. */
@@ -107,20 +105,25 @@ export class PolicySubject {
     const snapshot = this.#currentSnapshot();
     if (snapshot === this.#snapshot) return;
     this.#snapshot = snapshot;
-    // A policy that names a new CIDR gives its addresses a new identity: rules for it must be met
-    // by connections that are already open.
-    this.#meta = withCurrentIdentity(this.#meta, this.#identity, this.#known());
-    this.#views = viewsIn(snapshot, this.#meta);
-    this.#shadowViews = shadowIn(snapshot, this.#meta);
+    // Who had an address and has it again is still not who has it in between.
+    if (this.#views !== null) this.#look();
   }
 
-  #known(): Known {
-    return { snapshot: this.#snapshot, cilium: this.#cilium };
+  /**
+   * A policy that names a new CIDR gives its addresses a new identity: rules for it must be met by
+   * connections that are already open.
+   */
+  #look(): void {
+    const snapshot = this.#snapshot;
+    const known = { snapshot, cilium: this.#cilium };
+    const meta = confirmed(withCurrentIdentity(this.#meta, this.#identity, known), snapshot);
+    this.#meta = meta ?? this.#meta;
+    this.#views = meta === null ? null : viewsIn(snapshot, meta);
+    this.#shadowViews = meta === null ? null : shadowIn(snapshot, meta);
   }
 }
 
-function viewsIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views | null {
-  if (!isStillTrue(snapshot, meta)) return null;
+function viewsIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views {
   return {
     first: viewIn(snapshot, meta, meta),
     second: meta.second === null ? null : viewIn(snapshot, meta, meta.second),
@@ -136,27 +139,4 @@ function viewIn(snapshot: PolicySnapshot, meta: ConnectionMeta, half: Half): Rem
 
 function shadowIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views | null {
   return snapshot.shadow === null ? null : viewsIn(snapshot.shadow, meta);
-}
-
-/**
- * Recorded identities hold as long as their numbers mean the same labels to us as to the kernel's tables,
- * and the judged endpoints still have their addresses: whoever gets an address next inherits nothing.
- */
-function isStillTrue(snapshot: PolicySnapshot, meta: ConnectionMeta): boolean {
-  const { recorded, second } = meta;
-  if (recorded === null) return true;
-  if (!isSameLabels(snapshot, recorded.source)) return false;
-  if (!isSameLabels(snapshot, recorded.destination)) return false;
-  const isOwnerSame = ({ direction, endpointIp }: Half): boolean => {
-    const { identity } = direction === 'egress' ? recorded.source : recorded.destination;
-    return snapshot.ipcache.lookup(endpointIp) === effectiveIdentity(identity);
-  };
-  return isOwnerSame(meta) && (second === null || isOwnerSame(second));
-}
-
-function isSameLabels(snapshot: PolicySnapshot, { identity, check }: RecordedIdentity): boolean {
-  // An address that no prefix covers is the world, of which the tables have no entry.
-  if (identity === IDENTITY_WORLD && check === 0) return true;
-  const labels = snapshot.labels.labelsOf(effectiveIdentity(identity));
-  return labels.length > 0 && identityCheck(labels) === check;
 }

@@ -139,7 +139,7 @@ export function withCurrentIdentity(
   option: IdentityOption,
   known: Known,
 ): ConnectionMeta {
-  // What was recorded is true for as long as the connection lasts.
+  // What was recorded is only confirmed or not: proxy/recorded.ts.
   if (option.kind === 'fixed' || meta.recorded !== null) return meta;
   if (meta.identitySource === 'bpf-conntrack') return meta;
   const { identity, identitySource } = remoteIdentity(option, meta, known);

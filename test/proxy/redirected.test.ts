@@ -123,14 +123,20 @@ describe('a redirected connection', () => {
     expect(rig.origin.received).toBe('');
   });
 
-  it('has the identity of its record, whatever its address is known as', async () => {
-    const rig = await redirected(policies(http('/a'), '', 'other'), record({ source: side(44) }));
+  it('has the identity of its record', async () => {
+    const rig = await redirected(policies(http('/a'), ''), record());
     expect(await ask(rig, '/a')).toBe('200');
     expect(rig.recorder.records[0]?.meta).toMatchObject({
       direction: 'ingress',
-      remoteIdentity: 44,
+      remoteIdentity: WEB,
       identitySource: 'redirect-record',
     });
+  });
+
+  it('is refused when its client’s address is another endpoint’s to us', async () => {
+    const rig = await redirected(policies(http('/a'), '', 'other'), record({ source: side(44) }));
+    expect(await ask(rig, '/a')).toBe('reset');
+    expect(rig.recorder.summaries).toEqual(['denied identity-changed 0 -']);
   });
 
   it('is refused when a number means other labels to the kernel than to us', async () => {

@@ -32,6 +32,8 @@ export async function readLinks(run: RunCommand): Promise<LinksResult> {
       if (address !== null) addresses.add(address.text);
     }
   }
+  // Taken at its word, a list without any interface would detach every program there is.
+  if (interfaces.size === 0) return { kind: 'error', message: 'ip address: no interface at all' };
   return { kind: 'links', links: { interfaces, addresses: [...addresses].sort(), isLoopbackUp } };
 }
 
@@ -42,7 +44,8 @@ export function parseJsonList(text: string): readonly Entry[] | null {
   if (text.trim() === '') return [];
   try {
     const value: unknown = JSON.parse(text);
-    return Array.isArray(value) ? (value as readonly Entry[]) : null;
+    if (!Array.isArray(value)) return null;
+    return value.filter((entry): entry is Entry => typeof entry === 'object' && entry !== null);
   } catch {
     return null;
   }

@@ -1,0 +1,235 @@
+/** A node without a kernel: maps, links, iproute2 and sysctls in memory, and a list of what was done. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { RedirectNode } from '../../src/cli/redirect_node.ts';
+import type { RunCommand } from '../../src/redirect/host/command.ts';
+import type { Datapath, MapEntry, MapName, WritableMap } from '../../src/redirect/kernel/api.ts';
+import { MAP_NAMES } from '../../src/redirect/kernel/api.ts';
+
+export class FakeMap implements WritableMap {
+  readonly keyBytes = 0;
+  readonly valueBytes = 0;
+  readonly maxEntries: number;
+  readonly held = new Map<string, Buffer>();
+  readonly #beforeWrite: () => void;
+
+  /** `beforeWrite` is called for each entry, and may throw as a process that is killed there. */
+  constructor(maxEntries = 100_000, beforeWrite: () => void = () => {}) {
+    this.maxEntries = maxEntries;
+    this.#beforeWrite = beforeWrite;
+  }
+
+  lookup(key: Buffer): Buffer | null {
+    return this.held.get(key.toString('hex')) ?? null;
+  }
+
+  update(key: Buffer, value: Buffer): void {
+    this.#beforeWrite();
+    this.held.set(key.toString('hex'), Buffer.from(value));
+  }
+
+  updateMany(entries: Iterable<MapEntry>): void {
+    for (const [key, value] of entries) this.update(key, value);
+  }
+
+  delete(key: Buffer): boolean {
+    this.#beforeWrite();
+    return this.held.delete(key.toString('hex'));
+  }
+
+  deleteMany(keys: Iterable<Buffer>): void {
+    for (const key of keys) this.delete(key);
+  }
+
+  *keys(): Generator<Buffer> {
+    for (const key of this.held.keys()) yield Buffer.from(key, 'hex');
+  }
+
+  *entries(): Generator<MapEntry> {
+    for (const [key, value] of this.held) yield [Buffer.from(key, 'hex'), value];
+  }
+
+  close(): void {}
+}
+
+export type FakeMaps = Readonly<Record<MapName, FakeMap>>;
+
+export function fakeMaps(beforeWrite?: () => void): FakeMaps {
+  return Object.fromEntries(
+    MAP_NAMES.map((name) => [name, new FakeMap(100_000, beforeWrite)]),
+  ) as unknown as FakeMaps;
+}
+
+interface Rule {
+  readonly priority: number;
+  readonly [field: string]: unknown;
+}
+
+const KERNEL_RULES: readonly Rule[] = [
+  { priority: 0, src: 'all', table: 'local' },
+  { priority: 32766, src: 'all', table: 'main' },
+];
+
+/** As much of iproute2 as the redirect uses; anything else is an error. */
+export class FakeIp {
+  readonly rules = { 4: [...KERNEL_RULES], 6: [...KERNEL_RULES] };
+  readonly routes = { 4: new Set<string>(), 6: new Set<string>() };
+  readonly links = new Map<string, { index: number; ips: readonly string[]; isUp: boolean }>();
+  readonly calls: string[] = [];
+  hasIpv6 = true;
+
+  readonly run: RunCommand = async (program, args) => {
+    if (program !== 'ip') return { code: 127, stdout: '', stderr: `no ${program}` };
+    const words = args.filter((word) => word !== '-j');
+    if (!args.includes('-j')) this.calls.push(words.join(' '));
+    return this.#answer(words);
+  };
+
+  #answer(words: readonly string[]): { code: number; stdout: string; stderr: string } {
+    const ok = (value?: unknown) => ({
+      code: 0,
+      stdout: value === undefined ? '' : JSON.stringify(value),
+      stderr: '',
+    });
+    const fail = (stderr: string) => ({ code: 2, stdout: '', stderr });
+    if (words[0] === 'address') return ok(this.#addresses());
+    if (words.join(' ') === 'link set lo up') {
+      this.links.set('lo', { index: 1, ips: ['127.0.0.1'], isUp: true });
+      return ok();
+    }
+    const family = words[0] === '-6' ? 6 : 4;
+    if (family === 6 && !this.hasIpv6) {
+      return fail('RTNETLINK answers: Address family not supported by protocol');
+    }
+    const [object, verb, ...rest] = words.slice(1);
+    const text = rest.join(' ');
+    if (object === 'rule' && verb === 'show') return ok(this.rules[family]);
+    if (object === 'rule' && verb === 'add') return ok(void this.rules[family].push(ruleOf(rest)));
+    if (object === 'rule' && verb === 'del') {
+      const { priority } = ruleOf(rest);
+      this.rules[family] = this.rules[family].filter((rule) => rule.priority !== priority);
+      return ok();
+    }
+    if (object === 'route' && verb === 'show') {
+      if (this.routes[family].size === 0) return fail('Error: FIB table does not exist.');
+      return ok([{ type: 'local', dst: 'default', dev: 'lo' }]);
+    }
+    if (object === 'route' && verb === 'add') return ok(void this.routes[family].add(text));
+    if (object === 'route' && verb === 'del') return ok(void this.routes[family].delete(text));
+    return fail(`unknown: ${words.join(' ')}`);
+  }
+
+  #addresses(): unknown {
+    return [...this.links].map(([ifname, { index, ips, isUp }]) => ({
+      ifname,
+      ifindex: index,
+      flags: [ifname === 'lo' ? 'LOOPBACK' : 'BROADCAST', ...(isUp ? ['UP'] : [])],
+      addr_info: ips.map((local) => ({ family: 'inet', local })),
+    }));
+  }
+}
+
+function ruleOf(words: readonly string[]): Rule {
+  const value = (name: string): string | undefined => words[words.indexOf(name) + 1];
+  const [fwmark, fwmask] = (value('fwmark') ?? '').split('/');
+  return {
+    priority: Number(value('priority')),
+    src: 'all',
+    fwmark,
+    fwmask,
+    ...(words.includes('iif') ? { iif: value('iif') } : {}),
+    ...(words.includes('goto') ? { goto: Number(value('goto')) } : {}),
+    ...(words.includes('lookup') ? { table: value('lookup') } : {}),
+  };
+}
+
+export class FakeNode {
+  readonly dir = mkdtempSync(join(tmpdir(), 'sallyport-redirect-unit-'));
+  readonly ip = new FakeIp();
+  readonly maps: FakeMaps = fakeMaps();
+  readonly attached = new Set<number>();
+  readonly events: string[] = [];
+  readonly sysctls = new Map([['net.ipv4.tcp_migrate_req', '0']]);
+  missing: readonly string[] = [];
+  isLocked = false;
+  isRemoved = false;
+
+  constructor() {
+    this.ip.links.set('lo', { index: 1, ips: ['127.0.0.1', '::1'], isUp: true });
+  }
+
+  write(path: string, text: string): void {
+    writeFileSync(join(this.dir, path), text);
+  }
+
+  dispose(): void {
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  get generation(): number {
+    return this.maps.settings.lookup(Buffer.alloc(4))?.readUInt32LE(0) ?? 0;
+  }
+
+  readonly node: RedirectNode = {
+    run: async (program, args) => {
+      const result = await this.ip.run(program, args);
+      if (!args.includes('-j')) this.events.push(`ip ${args.join(' ')}`);
+      return result;
+    },
+    sysctl: {
+      read: (name) => this.sysctls.get(name) ?? null,
+      write: (name, value) => void this.sysctls.set(name, value),
+    },
+    timers: {
+      every: () => () => {},
+      // Soon, but not at once: as time would pass.
+      after: (_delayMs, task) => {
+        const timer = setTimeout(task, 1);
+        return () => clearTimeout(timer);
+      },
+    },
+    missingFeatures: () => this.missing,
+    ensureBpffs: () => ({ kind: 'ready', isMountedNow: false }),
+    takeLock: async () =>
+      this.isLocked ? { kind: 'taken' } : { kind: 'held', release: async () => {} },
+    openDatapath: () => this.#datapath(),
+    noteObject: () => {},
+    removeDatapath: () => {
+      this.isRemoved = true;
+      this.attached.clear();
+      this.events.push('programs removed');
+    },
+    inspect: () => null,
+  };
+
+  #datapath(): Datapath {
+    const settings = this.maps.settings;
+    const flipped: WritableMap = Object.assign(Object.create(settings) as FakeMap, {
+      update: (key: Buffer, value: Buffer) => {
+        settings.update(key, value);
+        this.events.push(`generation ${value.readUInt32LE(0)}`);
+      },
+    });
+    return {
+      maps: { ...this.maps, settings: flipped },
+      mapsFolder: join(this.dir, 'maps'),
+      isReused: this.generation > 0,
+      attachInterface: (ifindex) => {
+        this.attached.add(ifindex);
+        this.events.push(`attach ${ifindex}`);
+      },
+      detachInterface: (ifindex) => {
+        this.events.push(`detach ${ifindex}`);
+        return this.attached.delete(ifindex);
+      },
+      attachedInterfaces: () => [...this.attached],
+      attachLookup: () => void this.events.push('attach lookup'),
+      counters: () => ({}) as ReturnType<Datapath['counters']>,
+      refusals: () => [],
+      programs: () => [],
+      commit: () => void this.events.push('commit'),
+      close: () => {},
+    };
+  }
+}

@@ -1,0 +1,106 @@
+/** Who is who on the node, in the kernel's tables. */
+import { describe, expect, it } from 'vitest';
+import { parsePrefix } from '../../src/model/address.ts';
+import type { Identity } from '../../src/model/identity.ts';
+import { identityCheck } from '../../src/redirect/layout.ts';
+import { type PlanInput, planOf } from '../../src/redirect/plan.ts';
+import { KernelModel } from '../support/kernel_model.ts';
+
+const API = endpoint('shop/api', 5, 'lxc_api', ['10.0.0.5', 'fd00::5'], 1005);
+const WEB = endpoint('shop/web', 6, 'lxc_web', ['10.0.0.6'], 1006);
+
+const INPUT: PlanInput = {
+  endpoints: [API, WEB],
+  policies: [{ areas: [] }],
+  slots: [],
+  prefixes: [
+    { prefix: prefix('10.0.0.0/8'), identity: 16777300 as Identity },
+    { prefix: prefix('10.0.0.6/32'), identity: 77 as Identity },
+    { prefix: prefix('10.1.0.9/32'), identity: 2000 as Identity },
+    { prefix: prefix('192.0.2.1/32'), identity: 6 as Identity },
+  ],
+  labelsOf: (identity) => [`k8s:number=${identity}`],
+  interfaces: new Map([
+    ['lxc_api', 10],
+    ['lxc_web', 11],
+    ['eth0', 2],
+  ]),
+  uplinks: ['eth0'],
+  hostAddresses: ['10.0.0.1', '192.0.2.1', '10.0.0.5'],
+  isHostJudged: false,
+};
+
+describe('a plan', () => {
+  const side = (ip: string) => {
+    const { identity, endpoint: id } = new KernelModel(planOf(INPUT)).side(ip);
+    return [identity, id];
+  };
+
+  it.each([
+    ['an endpoint here has its own identity and number', '10.0.0.5', [1005, 5]],
+    ['in both families', 'fd00::5', [1005, 5]],
+    ['also where a prefix says something else', '10.0.0.6', [1006, 6]],
+    ['an endpoint elsewhere has no number', '10.1.0.9', [2000, 0]],
+    ['a CIDR is the longest that covers the address', '10.200.0.1', [16777300, 0]],
+    ['an address of the node is the host', '10.0.0.1', [1, 0]],
+    ['unless the file says otherwise', '192.0.2.1', [6, 0]],
+    ['what nobody names is the world', '203.0.113.1', [2, 0]],
+    ['in IPv6, too', '2001:db8::1', [2, 0]],
+  ])('%s', (_about, ip, expected) => {
+    expect(side(ip)).toEqual(expected);
+  });
+
+  it('tells with each identity the check of its labels, as the proxy computes it', () => {
+    const model = new KernelModel(planOf(INPUT));
+    expect(model.side('10.0.0.5').check).toBe(identityCheck(['k8s:number=1005']));
+    expect(model.side('203.0.113.1').check).toBe(identityCheck(['k8s:number=2']));
+  });
+
+  it('knows interfaces by index, and tells which are not there', () => {
+    const interfaces = new Map([
+      ['lxc_api', 10],
+      ['eth0', 2],
+    ]);
+    const plan = planOf({ ...INPUT, interfaces });
+    const model = new KernelModel(plan);
+    expect([model.endpointAt(10), model.endpointAt(2), model.endpointAt(11)]).toEqual([
+      5,
+      null,
+      undefined,
+    ]);
+    expect(plan.missingInterfaces).toEqual(['lxc_web']);
+  });
+
+  it('is the same in any order, and another one when anything differs', () => {
+    const { digest } = planOf(INPUT);
+    expect(planOf({ ...INPUT, endpoints: [WEB, API] }).digest).toBe(digest);
+    expect(planOf({ ...INPUT, prefixes: INPUT.prefixes.toReversed() }).digest).toBe(digest);
+    for (const change of [
+      { isHostJudged: true },
+      { hostAddresses: [] },
+      { uplinks: [] },
+      { endpoints: [API] },
+      { labelsOf: () => [] },
+    ]) {
+      expect(planOf({ ...INPUT, ...change }).digest).not.toBe(digest);
+    }
+  });
+});
+
+function endpoint(name: string, id: number, host: string, ips: readonly string[], number: number) {
+  return {
+    name,
+    endpointId: id,
+    interface: host,
+    ips,
+    identity: number as Identity,
+    egressPolicy: 1,
+    ingressPolicy: 1,
+  };
+}
+
+function prefix(text: string) {
+  const parsed = parsePrefix(text, { allowBare: false, allowHostBits: false });
+  if (parsed === null) throw new Error(text);
+  return parsed;
+}

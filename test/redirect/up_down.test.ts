@@ -1,0 +1,214 @@
+/** `sallyport redirect up` and `down` on a node in memory: what is done, in which order, and what not. */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { redirectDown } from '../../src/cli/redirect_down.ts';
+import { RedirectFollower } from '../../src/cli/redirect_follow.ts';
+import { RedirectLoader } from '../../src/cli/redirect_loader.ts';
+import { redirectUp } from '../../src/cli/redirect_up.ts';
+import type { Config } from '../../src/config/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { createLogger } from '../../src/observe/logger.ts';
+import { testIo } from '../cli/test_io.ts';
+import { FakeNode } from './fake_node.ts';
+
+const ENDPOINTS = `endpoints:
+  - { name: shop/api, ip: 10.0.0.5, labels: { app: api }, interface: lxc_api }
+  - { name: shop/web, ip: 10.0.0.6, labels: { app: web }, interface: lxc_web }
+  - { name: shop/far, ip: 10.0.1.7, labels: { app: far } }
+`;
+const policy = (port: number) => `apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: { name: api, namespace: shop }
+spec:
+  endpointSelector: { matchLabels: { app: api } }
+  ingress: [{ toPorts: [{ ports: [{ port: "${port}", protocol: TCP }] }] }]
+`;
+const CONFIG = `policies: [policy.yaml]
+endpoints: endpoints.yaml
+redirect: { root: bpf/sallyport, uplinks: [eth0], settleMs: 1 }
+limits: { redirectGraceMs: 10, redirectPollIntervalMs: 100, redirectRetryMs: 100, reloadDelayMs: 1, reloadPollIntervalMs: 100 }
+listeners: [{ name: a, address: "127.0.0.1:0", direction: ingress }]
+`;
+
+let fake: FakeNode;
+let config: Config;
+
+beforeEach(() => {
+  fake = new FakeNode();
+  fake.ip.links.set('eth0', { index: 2, ips: ['192.0.2.7'], isUp: true });
+  fake.ip.links.set('lxc_api', { index: 10, ips: ['10.0.0.1'], isUp: true });
+  fake.ip.links.set('lxc_web', { index: 11, ips: ['10.0.0.1'], isUp: true });
+  fake.write('endpoints.yaml', ENDPOINTS);
+  fake.write('policy.yaml', policy(80));
+  fake.write('config.yaml', CONFIG);
+  const path = join(fake.dir, 'config.yaml');
+  const loaded = loadConfig({ path, flags: [], env: {}, cwd: fake.dir });
+  if (loaded.kind === 'rejected') throw new Error(loaded.problems.join('\n'));
+  config = loaded.config;
+});
+
+afterEach(() => fake.dispose());
+
+async function up() {
+  const io = testIo();
+  const code = await redirectUp(config, { io, isFollowing: false }, fake.node);
+  return { code, out: io.stdout.text, err: io.stderr.text };
+}
+
+const at = (text: string): number => fake.events.findIndex((event) => event.startsWith(text));
+
+describe('up', () => {
+  it('has rules and tables in force before the first packet meets a program', async () => {
+    const { code, out, err } = await up();
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toContain('generation 1 in force: 2 endpoints');
+    expect(fake.attached).toEqual(new Set([2, 10, 11]));
+    const attach = at('attach 2');
+    expect(at('ip -4 rule add priority 90')).toBeLessThan(attach);
+    expect(at('ip -6 rule add priority 90')).toBeLessThan(attach);
+    expect(at('attach lookup')).toBeLessThan(attach);
+    expect(at('generation 1')).toBeLessThan(attach);
+    expect(at('commit')).toBeGreaterThan(at('attach 11'));
+    expect(fake.sysctls.get('net.ipv4.tcp_migrate_req')).toBe('1');
+  });
+
+  it('again brings up to date what is there, under the next generation', async () => {
+    await up();
+    fake.events.length = 0;
+    fake.attached.add(99);
+    const { code, out } = await up();
+    expect(code).toBe(0);
+    expect(out).toContain('generation 2 in force');
+    expect(out).not.toContain('added');
+    expect(fake.events).toEqual([
+      'attach lookup',
+      'generation 2',
+      'attach 2',
+      'attach 10',
+      'attach 11',
+      'detach 99',
+      'commit',
+    ]);
+    for (const map of [fake.maps.ports, fake.maps.interfaces]) {
+      for (const key of map.keys()) expect([0, 4].map((i) => key.readUInt32LE(i))).toContain(2);
+    }
+  });
+
+  it('changes nothing when the policy is rejected', async () => {
+    await up();
+    fake.events.length = 0;
+    fake.write('policy.yaml', 'kind: Nonsense');
+    const { code, err } = await up();
+    expect([code, fake.events, fake.generation]).toEqual([1, [], 1]);
+    expect(err).toContain('policy.yaml:1');
+  });
+
+  it('changes nothing when the node cannot do it, and says why', async () => {
+    fake.missing = ['CAP_BPF is missing'];
+    expect(await up()).toEqual({ code: 1, out: '', err: 'sallyport: CAP_BPF is missing\n' });
+    expect(fake.events).toEqual([]);
+  });
+
+  it('attaches nothing when the rules cannot be set', async () => {
+    fake.ip.rules[4].push({ priority: 90, src: '10.0.0.0', table: '7' });
+    const { code, err } = await up();
+    expect([code, fake.attached.size]).toEqual([1, 0]);
+    expect(err).toContain('rulePriority');
+  });
+
+  it('is refused while another loader is at work', async () => {
+    fake.isLocked = true;
+    const { code, err } = await up();
+    expect([code, fake.events]).toEqual([1, []]);
+    expect(err).toContain('another');
+  });
+
+  it('tells which interfaces are not there', async () => {
+    fake.ip.links.delete('lxc_web');
+    const { code, err } = await up();
+    expect([code, fake.attached]).toEqual([0, new Set([2, 10])]);
+    expect(err).toContain('interface lxc_web of shop/web is not there');
+  });
+});
+
+describe('down', () => {
+  it('takes the programs away before the rules that deliver what they mark', async () => {
+    await up();
+    fake.write('bpf', '');
+    fake.events.length = 0;
+    const io = testIo();
+    expect(
+      await redirectDown(
+        { ...config, redirect: { ...config.redirect, root: fake.dir } },
+        io,
+        fake.node,
+      ),
+    ).toBe(0);
+    expect(fake.events[0]).toBe('programs removed');
+    expect(fake.events.slice(1).every((event) => /^ip -[46] (rule|route) del/.test(event))).toBe(
+      true,
+    );
+    expect(fake.ip.rules[4].some(({ priority }) => priority === 90)).toBe(false);
+  });
+
+  it('where nothing is up has nothing to do', async () => {
+    const io = testIo();
+    expect(await redirectDown(config, io, fake.node)).toBe(0);
+    expect([io.stdout.text, fake.events]).toEqual(['', []]);
+  });
+
+  it('is refused while a loader follows: it would set up again what goes', async () => {
+    fake.isLocked = true;
+    expect(await redirectDown(config, testIo(), fake.node)).toBe(1);
+    expect(fake.events).toEqual([]);
+  });
+});
+
+describe('--follow', () => {
+  it('takes over policies, interfaces and rules, and a rejected set changes nothing', async () => {
+    const end = new AbortController();
+    const loader = new RedirectLoader(config, fake.node);
+    await loader.start();
+    let lines = '';
+    const log = createLogger({
+      level: 'info',
+      write: (line) => {
+        lines += line;
+      },
+    });
+    const running = new RedirectFollower({
+      config,
+      node: fake.node,
+      loader,
+      log,
+      signal: end.signal,
+    }).run();
+    expect(lines).toContain('"msg":"following"');
+
+    fake.write('policy.yaml', policy(81));
+    await until(() => fake.generation === 2);
+
+    fake.write('policy.yaml', 'kind: [');
+    await until(() => lines.includes('policy rejected'));
+    expect(fake.generation).toBe(2);
+    fake.write('policy.yaml', policy(82));
+    await until(() => fake.generation === 3);
+
+    fake.ip.links.set('lxc_api', { index: 20, ips: [], isUp: true });
+    await until(() => fake.attached.has(20) && !fake.attached.has(10));
+    // The tables know the new interface before it is attached, and no longer the old one when it goes.
+    expect(at('generation 4')).toBeLessThan(at('attach 20'));
+    expect(at('generation 4')).toBeLessThan(at('detach 10'));
+
+    end.abort();
+    await running;
+    loader.close();
+    expect(fake.attached).toEqual(new Set([2, 11, 20]));
+    expect(fake.generation).toBe(4);
+  });
+});
+
+async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await sleep(5);
+}

@@ -12,11 +12,6 @@ static __always_inline bool is_link_local(const struct ip *ip)
 	return ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
 }
 
-static __always_inline bool is_link_multicast(const struct ip *ip)
-{
-	return ip->bytes[0] == 0xff && (ip->bytes[1] & 0x0f) == 2;
-}
-
 static __always_inline bool is_unspecified(const struct ip *ip)
 {
 	const __u32 *words = (const __u32 *)ip->bytes;
@@ -28,9 +23,9 @@ static __noinline bool is_neighbour(const struct packet *p, bool is_own, __u32 k
 {
 	__u8 type = bpf_ntohs(p->port) >> 8;
 
-	/* An endpoint is no router and has nobody to redirect. */
-	if (kind == INTERFACE_ENDPOINT &&
-	    (type == ICMP6_ROUTER_ADVERTISEMENT || type == ICMP6_REDIRECT))
+	/* An endpoint is no router: it has nobody to redirect, nor to ask what they listen to. */
+	if (kind == INTERFACE_ENDPOINT && (type == ICMP6_ROUTER_ADVERTISEMENT ||
+					   type == ICMP6_REDIRECT || type == ICMP6_LISTENER_QUERY))
 		return false;
 	if (!is_own && !is_link_local(&p->tuple.source) && !is_unspecified(&p->tuple.source)) return false;
 	return true;

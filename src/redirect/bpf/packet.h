@@ -36,11 +36,14 @@
 #define ICMP4_ECHO_REQUEST 8
 #define ICMP6_ECHO_REQUEST 128
 #define ICMP6_ECHO_REPLY 129
+#define ICMP6_LISTENER_QUERY 130
+#define ICMP6_LISTENER_DONE 132
 #define ICMP6_ROUTER_SOLICITATION 133
 #define ICMP6_ROUTER_ADVERTISEMENT 134
 #define ICMP6_NEIGHBOUR_SOLICITATION 135
 #define ICMP6_NEIGHBOUR_ADVERTISEMENT 136
 #define ICMP6_REDIRECT 137
+#define ICMP6_LISTENER_REPORT2 143
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
@@ -358,13 +361,24 @@ static __always_inline int parse_network(struct __sk_buff *skb, struct packet *p
 	}
 }
 
-/* RFC 4861: 255 hops prove that no router has passed the message on. */
+static __always_inline bool is_link_multicast(const struct ip *ip)
+{
+	return ip->bytes[0] == 0xff && (ip->bytes[1] & 0x0f) == 2;
+}
+
+/*
+ * RFC 4861: 255 hops prove that no router has passed the message on. RFC 3810: what hosts listen to, told
+ * to the link with one hop and a router alert; each pod does it when it starts.
+ */
 static __always_inline bool is_neighbour_message(const struct packet *p)
 {
 	__u8 type = bpf_ntohs(p->port) >> 8;
 
-	return p->tuple.family == FAMILY_IP6 && p->tuple.protocol == PROTOCOL_ICMP6 && p->is_plain &&
-	       p->hop_limit == 255 && type >= ICMP6_ROUTER_SOLICITATION && type <= ICMP6_REDIRECT;
+	if (p->tuple.family != FAMILY_IP6 || p->tuple.protocol != PROTOCOL_ICMP6) return false;
+	if ((type >= ICMP6_LISTENER_QUERY && type <= ICMP6_LISTENER_DONE) || type == ICMP6_LISTENER_REPORT2)
+		return p->hop_limit == 1 && is_link_multicast(&p->tuple.destination);
+	return p->is_plain && p->hop_limit == 255 && type >= ICMP6_ROUTER_SOLICITATION &&
+	       type <= ICMP6_REDIRECT;
 }
 
 /* The rest, as far as a policy can name it. */

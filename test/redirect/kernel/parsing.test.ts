@@ -273,6 +273,19 @@ describe('ARP and neighbour discovery', () => {
     });
   });
 
+  it('what a pod listens to is told to the link, and to no more', () => {
+    const alert = Buffer.from([ICMP6, 0, 5, 2, 0, 0, 1, 0]);
+    const report = (more: object): Buffer =>
+      frame({
+        ...{ from: 'fe80::5', to: 'ff02::16', protocol: 0, ttl: 1 },
+        payload: Buffer.concat([alert, icmp(143, 0, 0, solicitation)]),
+        ...more,
+      });
+    expect(world.fromA(report({}))).toMatchObject({ result: PASS, counted: [] });
+    expect(world.fromA(report({ ttl: 2 }))).toMatchObject({ result: DROP });
+    expect(world.fromA(report({ to: 'ff05::16' }))).toMatchObject({ result: DROP });
+  });
+
   it('behind extension headers they are ICMP like any other', () => {
     const hidden = frame({
       from: A.ip6,

@@ -1,0 +1,208 @@
+/** `redirect/layout.ts` writes and reads what `bpf/layout.h` lays out: the compiled object is the judge. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { parsePrefix, type SocketAddress } from '../../../src/model/address.ts';
+import type { Identity } from '../../../src/model/identity.ts';
+import * as layout from '../../../src/redirect/layout.ts';
+import { readStructs, type StructLayout } from './btf.ts';
+import { OBJECT } from './lab.ts';
+
+const HEADER = readFileSync(
+  fileURLToPath(new URL('../../../src/redirect/bpf/layout.h', import.meta.url)),
+  'utf8',
+);
+const structs = readStructs(OBJECT);
+const SIDE = { identity: 0x01020304 as Identity, check: 0x05060708, endpoint: 0x090a0b0c };
+const PREFIX6 = parsePrefix('2001:db8::/32', { allowBare: false, allowHostBits: false });
+
+function struct(name: string): StructLayout {
+  const found = structs.get(name);
+  if (found === undefined) throw new Error(`the object knows no struct ${name}`);
+  return found;
+}
+
+/** The bytes of each field, by its name in C. */
+function fieldsOf(name: string, bytes: Buffer): Record<string, string> {
+  const { size, fields } = struct(name);
+  expect(bytes.length).toBe(size);
+  return Object.fromEntries(
+    [...fields].map(([field, at]) => [
+      field,
+      bytes.subarray(at.offset, at.offset + at.size).toString('hex'),
+    ]),
+  );
+}
+
+const number = (value: number): string => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value >>> 0);
+  return bytes.toString('hex');
+};
+
+const socketAddress = (ip: string, port: number): SocketAddress =>
+  ({ ip, family: ip.includes(':') ? 6 : 4, port }) as SocketAddress;
+
+const cases: readonly (readonly [name: string, bytes: Buffer, fields: Record<string, string>])[] = [
+  [
+    'tuple',
+    layout.encodeTuple(socketAddress('10.1.2.3', 0x1234), socketAddress('10.4.5.6', 0x5678)),
+    {
+      source: `0a010203${'00'.repeat(12)}`,
+      destination: `0a040506${'00'.repeat(12)}`,
+      ...{
+        source_port: '1234',
+        destination_port: '5678',
+        family: '04',
+        protocol: '06',
+        pad: '0000',
+      },
+    },
+  ],
+  [
+    'settings',
+    layout.encodeSettings({ generation: 77, isHostJudged: true }),
+    { generation: number(77), flags: number(1) },
+  ],
+  [
+    'interface_key',
+    layout.encodeInterfaceKey(77, 88),
+    { generation: number(77), ifindex: number(88) },
+  ],
+  ['interface_value', layout.encodeInterface(99), { kind: number(1), endpoint: number(99) }],
+  [
+    'address_key',
+    layout.encodeAddressKey(77, PREFIX6 as NonNullable<typeof PREFIX6>),
+    {
+      ...{ prefix_length: number(64 + 32), generation: number(77), family: number(6) },
+      address: `20010db8${'00'.repeat(12)}`,
+    },
+  ],
+  [
+    'address_value',
+    layout.encodeAddress(SIDE),
+    { identity: number(SIDE.identity), check: number(SIDE.check), endpoint: number(SIDE.endpoint) },
+  ],
+  [
+    'endpoint_key',
+    layout.encodeEndpointKey(77, 99),
+    { generation: number(77), endpoint: number(99) },
+  ],
+  [
+    'endpoint_value',
+    layout.encodeEndpoint({ ...SIDE, egressPolicy: 5, ingressPolicy: 6 }),
+    {
+      ...{ identity: number(SIDE.identity), check: number(SIDE.check) },
+      ...{ egress_policy: number(5), ingress_policy: number(6) },
+    },
+  ],
+  [
+    'port_key',
+    layout.encodePortKey(77, 5, { protocol: 6, port: 0x1234, bits: 16 }),
+    {
+      ...{ prefix_length: number(96), generation: number(77), policy: number(5) },
+      ...{ protocol: '0006', port: '1234' },
+    },
+  ],
+  [
+    'port_value',
+    layout.encodePort(8, layout.VERDICT_REDIRECT),
+    { slot: number(8), verdict: number(2) },
+  ],
+  [
+    'verdict_key',
+    layout.encodeVerdictKey(77, 8, SIDE.identity),
+    { generation: number(77), slot: number(8), identity: number(SIDE.identity) },
+  ],
+  ['verdict_value', layout.encodeVerdict(layout.VERDICT_ALLOW), { verdict: number(1) }],
+];
+
+describe('what is written', () => {
+  it.each(cases)('struct %s', (name, bytes, fields) => {
+    expect(fieldsOf(name, bytes)).toEqual(fields);
+  });
+});
+
+describe('what is read', () => {
+  it('a record', () => {
+    const { size, fields } = struct('record');
+    expect(size).toBe(layout.RECORD_BYTES);
+    const bytes = Buffer.alloc(size);
+    let value = 1;
+    for (const { offset } of fields.values()) bytes.writeUInt32LE(value++, offset);
+    const at = (name: string): number => bytes.readUInt32LE(fields.get(name)?.offset ?? -1);
+    const record = layout.decodeRecord(bytes);
+    expect(record).toMatchObject({
+      timeNs: BigInt(at('time_ns')),
+      source: {
+        ...{ identity: at('source_identity'), check: at('source_check') },
+        endpoint: at('source_endpoint'),
+      },
+      destination: {
+        ...{ identity: at('destination_identity'), check: at('destination_check') },
+        endpoint: at('destination_endpoint'),
+      },
+      ...{ generation: at('generation'), ifindex: at('ifindex') },
+    });
+    bytes.writeUInt32LE(layout.HALF_INGRESS, fields.get('halves')?.offset ?? -1);
+    expect(layout.decodeRecord(bytes)).toMatchObject({
+      isEgressJudged: false,
+      isIngressJudged: true,
+    });
+  });
+
+  it('a refusal lies as it is decoded', () => {
+    const offsets = (name: string) =>
+      Object.fromEntries([...struct(name).fields].map(([field, { offset }]) => [field, offset]));
+    expect(offsets('refusal_key')).toEqual({
+      ...{
+        source: 0,
+        destination: 16,
+        counter: 32,
+        destination_port: 36,
+        family: 38,
+        protocol: 39,
+      },
+    });
+    expect(offsets('refusal_value')).toEqual({
+      ...{ time_ns: 0, count: 8, source_identity: 16, destination_identity: 20 },
+    });
+  });
+});
+
+describe('constants', () => {
+  const twins = new Map<string, unknown>(Object.entries(layout));
+  const defines = new Map(
+    [...HEADER.matchAll(/^#define (\w+) (0x[0-9A-Fa-f]+|\d+)/gm)].map(([, name, value]) => [
+      name as string,
+      Number(value),
+    ]),
+  );
+  const enumerators = new Map(
+    [...HEADER.matchAll(/^\t(VERDICT_\w+|INTERFACE_\w+) = (\d+),/gm)].map(([, name, value]) => [
+      name as string,
+      Number(value),
+    ]),
+  );
+
+  it.each([...defines.keys(), ...enumerators.keys()].filter((name) => twins.has(name)))(
+    '%s',
+    (name) => {
+      expect(twins.get(name)).toBe(defines.get(name) ?? enumerators.get(name));
+    },
+  );
+
+  it('are all known to both', () => {
+    const known = [...defines.keys(), ...enumerators.keys()].filter((name) => twins.has(name));
+    expect(known.length).toBeGreaterThanOrEqual(14);
+  });
+
+  it('counters have one order', () => {
+    const listed = /enum counter \{([\s\S]*?)\};/.exec(HEADER)?.[1] ?? '';
+    const names = [...listed.matchAll(/^\tCOUNTER_(\w+)/gm)].map(([, name]) => name as string);
+    expect(names.pop()).toBe('COUNT');
+    expect(names.map((name) => name.toLowerCase().replaceAll('_', '-'))).toEqual([
+      ...layout.COUNTERS,
+    ]);
+  });
+});

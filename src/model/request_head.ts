@@ -27,6 +27,18 @@ export interface RequestHead {
 
 export type HttpVersion = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
 
+/** Fields of the hop, lower case: they never come from, and never go, by a rule. */
+export const HOP_FIELDS: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'upgrade',
+  'http2-settings',
+  'expect',
+]);
+
 export interface PlainHead {
   readonly version?: HttpVersion;
   readonly method: string;

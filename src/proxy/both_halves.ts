@@ -3,7 +3,7 @@
  * asked one after the other as two proxies on two nodes would. Pure.
  */
 import { applyMutations, type Decision, type HeaderMutation } from '../model/decision.ts';
-import { plainHead, type RequestHead } from '../model/request_head.ts';
+import { HOP_FIELDS, plainHead, type RequestHead } from '../model/request_head.ts';
 
 /** `judgeSecond` is asked only if the first allows, about the request as the first leaves it. */
 export function bothAllow(
@@ -24,10 +24,11 @@ export function bothAllow(
   return { ...second, ...both, half: 'ingress' };
 }
 
-/** The request as it would have left the first proxy. */
+/** The request as it would have left the first proxy: rules do not change fields of the hop. */
 function headAfter(head: RequestHead, mutations: readonly HeaderMutation[]): RequestHead {
-  if (mutations.length === 0) return head;
+  const made = mutations.filter(({ name }) => !HOP_FIELDS.has(name));
+  if (made.length === 0) return head;
   const { version, method, scheme, authority, path } = head;
-  const fields = applyMutations(head.fields(), mutations);
+  const fields = applyMutations(head.fields(), made);
   return plainHead({ version, method, scheme, authority, path, fields });
 }

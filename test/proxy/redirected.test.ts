@@ -251,6 +251,27 @@ describe('two verdicts as one', () => {
         : { ...common, verdict: 'deny', reason: 'no-http-rule-matched', permit: null };
     });
 
+  it('the second sees no field of the hop from a rule: none is sent, either', () => {
+    const mutations = ['te', 'x-a', 'upgrade'].map((name) => ({
+      kind: 'add' as const,
+      name,
+      value: '1',
+    }));
+    const common = { layer: 'http' as const, reason: null, rule: null, permit: ALLOW_PERMIT };
+    const logged = { missing: [], rejected: [] };
+    const allow: Decision = { ...common, ...logged, verdict: 'allow', mutations };
+    const head = plainHead({
+      method: 'GET',
+      authority: 'a',
+      path: '/',
+      fields: ['te', 'trailers'],
+    });
+    bothAllow(allow, head, (after) => {
+      expect(after?.fields()).toEqual(['te', 'trailers', 'x-a', '1']);
+      return allow;
+    });
+  });
+
   it('allow only if both do, and change what first the one and then the other would', () => {
     fc.assert(
       fc.property(decision, decision, fc.array(header), (first, second, names) => {

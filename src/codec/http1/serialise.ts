@@ -4,24 +4,13 @@
  * slip through, whoever put it there.
  */
 import { applyMutations, type HeaderMutation } from '../../model/decision.ts';
+import { HOP_FIELDS } from '../../model/request_head.ts';
 import type { Http1RequestHead } from './request_head.ts';
 import type { Http1ResponseHead } from './response_head.ts';
 import { FIELD_VALUE, isFieldValue, isToken, TARGET } from './syntax.ts';
 
 /** Fields whose change would change what the message is or whom it goes to. */
 const FIXED_FIELDS = new Set(['host', 'content-length', 'transfer-encoding']);
-
-/** Fields of the hop: they never come from, and never go, by a rule. */
-const HOP_FIELDS = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'upgrade',
-  'http2-settings',
-  'expect',
-]);
 
 /**
  * The head as it goes upstream. Equal to `head.raw` when `head.isCanonical` and there are no

@@ -3,7 +3,12 @@
  * those of the HPACK table wherever a field was repeated, its bytes those of an earlier request.
  */
 import { applyMutations, type HeaderMutation, NO_MUTATIONS } from '../../model/decision.ts';
-import { type HttpVersion, joinField, type RequestHead } from '../../model/request_head.ts';
+import {
+  HOP_FIELDS,
+  type HttpVersion,
+  joinField,
+  type RequestHead,
+} from '../../model/request_head.ts';
 import { isFieldValue } from '../http1/syntax.ts';
 import { isSettableName, KIND_NEVER_INDEXED, nameCode } from './field_kind.ts';
 import type { FieldSource } from './frame_writer.ts';
@@ -31,18 +36,6 @@ export interface Http2RequestFacts {
 
 /** Elements of the pseudo-fields :method, :scheme, :authority and :path. */
 const PSEUDO_ELEMENTS = 8;
-
-/** Fields of the hop: they never come from, and never go, by a rule. */
-const HOP_FIELDS = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'upgrade',
-  'http2-settings',
-  'expect',
-]);
 
 export class Http2RequestHead implements RequestHead {
   readonly version: HttpVersion = 'HTTP/2';

@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { textTable } from '../../src/cli/text_table.ts';
 import {
   type Ask,
@@ -20,6 +21,8 @@ const ORDERS = '10.20.0.1';
 const WEB = '10.20.0.2';
 const OFFICE = '10.20.0.3';
 const RATES = '203.0.113.10';
+/** Lines of the access log come together. */
+const LOG_DELAY_MS = 300;
 
 interface Step {
   readonly who: string;
@@ -105,10 +108,10 @@ async function requests(rig: RedirectRig, proxy: Command): Promise<string> {
     const outcome = await ask({ ...step.ask, from });
     rows.push([
       step.who,
-      `${step.ask.method ?? 'GET'} ${step.what}${step.ask.path}`,
+      `${step.ask.method ?? 'GET'} ${step.ask.path} of ${step.what}`,
       outcomeText(outcome),
       seenText(outcome),
-      judgedText(proxy, before),
+      await judgedText(proxy, before),
     ]);
   }
   return textTable(['who', 'asks', 'gets', 'seen by the server as', 'decided by'], rows);
@@ -125,7 +128,8 @@ function seenText(outcome: Outcome): string {
 }
 
 /** What the access log says; what the kernel refused never came to the proxy. */
-function judgedText(proxy: Command, before: number): string {
+async function judgedText(proxy: Command, before: number): Promise<string> {
+  await sleep(LOG_DELAY_MS);
   const record = proxy
     .lines()
     .slice(before)

@@ -10,7 +10,7 @@ import type { Netns } from './netns.ts';
 
 /** Beyond this a connection counts as dropped in silence. */
 const SILENCE_MS = 1500;
-/** How long a connection must last to count as let in, and a datagram may take. */
+/** How long a datagram may take. */
 const STAY_MS = 300;
 
 /** What the origin saw of a request, as it tells in its answer. */
@@ -83,6 +83,8 @@ export async function ask(request: Ask): Promise<Outcome> {
   if (typeof text !== 'string') return text;
   const status = /^HTTP\/1\.1 (\d{3})/.exec(text)?.[1];
   if (status === undefined) return { kind: 'reset' };
+  // The form in which a gRPC client is told the same.
+  if (/^grpc-status: 7\r$/m.test(text)) return { kind: 'answered', status: 403, seen: null };
   const body = text.slice(text.indexOf('\r\n\r\n') + 4);
   const json = body.slice(body.indexOf('{'), body.lastIndexOf('}') + 1);
   const seen = status === '200' && json !== '' ? (JSON.parse(json) as Seen) : null;
@@ -97,23 +99,13 @@ export async function greet(request: Ask): Promise<'open' | 'reset' | 'silent'> 
   return text.kind === 'silent' ? 'silent' : 'reset';
 }
 
-/** Opens a connection and says nothing: "open" when it is still there a moment later. */
+/**
+ * Opens a connection to an HTTP origin and says what is no request: "open" when anything comes back. It
+ * has to say something, as a rule on server names waits for one.
+ */
 export async function reaches(request: Ask): Promise<'open' | 'reset' | 'silent'> {
-  const socket = clientOf(request);
-  let state: 'open' | 'reset' | 'silent' = 'silent';
-  const gone = new Promise<void>((resolve) => {
-    socket.on('error', () => {});
-    socket.once('close', () => resolve());
-  });
-  socket.once('connect', () => {
-    state = 'open';
-  });
-  socket.connect({ host: request.to, port: request.port });
-  // The end of a connection is only told to who reads.
-  socket.resume();
-  const how = await Promise.race([gone.then(() => 'gone'), sleep(STAY_MS, 'there')]);
-  socket.destroy();
-  return how === 'gone' ? 'reset' : state;
+  const answer = await roundTrip(clientOf(request), request, 'hello\r\n\r\n', () => true);
+  return typeof answer === 'string' ? 'open' : answer.kind;
 }
 
 /** One datagram, and whether it came back. */

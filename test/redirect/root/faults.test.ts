@@ -400,10 +400,14 @@ class KeptConnection {
     }
     const socket = this.#socket;
     socket.write('GET /ok HTTP/1.1\r\nhost: a\r\n\r\n');
-    const closed = once(socket, 'close').then(() => 'gone' as const);
-    const answered = once(socket, 'data').then(([bytes]) => Number(String(bytes).slice(9, 12)));
-    answered.catch(() => {});
-    return this.#isGone ? 'gone' : Promise.race([answered, closed]);
+    if (this.#isGone) return 'gone';
+    // A reset is an end, too: `once` would reject with it.
+    const answered = once(socket, 'data').then(
+      ([bytes]) => Number(String(bytes).slice(9, 12)),
+      () => 'gone' as const,
+    );
+    const closed = new Promise<'gone'>((resolve) => socket.once('close', () => resolve('gone')));
+    return Promise.race([answered, closed]);
   }
 
   close(): void {

@@ -411,7 +411,12 @@ export const LIMITS = {
     60 * SECOND,
     'before a map of Cilium’s is opened again: its agent may have pinned another one',
   ),
-  commandTimeoutMs: spec(10 * SECOND, 100, 10 * 60 * SECOND, 'waiting for iproute2 or mount'),
+  commandTimeoutMs: spec(
+    120 * SECOND,
+    100,
+    1 * HOUR,
+    'waiting for iproute2, which waits for the kernel while a thousand programs are detached',
+  ),
   commandOutputBytesMax: spec(
     64 * MIB,
     64 * KIB,

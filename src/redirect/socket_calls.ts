@@ -23,6 +23,11 @@ export const SOCKET_OPTIONS = {
   only6: [41, 26],
   /** Of both families: no port is taken before connect knows the destination. */
   bindWithoutPort: [0, 24],
+  keepAlive: [1, 9],
+  isListening: [1, 30],
+  noDelay: [6, 1],
+  /** Seconds. */
+  keepAliveIdle: [6, 4],
 } as const satisfies Record<string, readonly [number, number]>;
 
 export type SocketOption = keyof typeof SOCKET_OPTIONS;

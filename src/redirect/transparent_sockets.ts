@@ -2,13 +2,15 @@
  * Sockets that are invisible: a listener takes connections to addresses that are not this machine's, and
  * a connection to an upstream has its client's address. Needs CAP_NET_RAW or CAP_NET_ADMIN, no more.
  *
- * The only file that uses members of Node's sockets which its documentation does not name:
- * `manualStart`, without which Node reads a socket before it is connected. `test/redirect/
- * transparent_sockets.test.ts` fails when it is gone.
+ * The only file that leans on what Node's documentation of sockets does not say: that a socket made of a
+ * descriptor may be connected, that `manualStart` keeps Node from reading it before, and that such a
+ * socket takes the options of a connecting one. `test/redirect/transparent_sockets.test.ts` fails when one
+ * of them is gone.
  */
 import { closeSync } from 'node:fs';
 import { type Server, Socket, type SocketConstructorOpts } from 'node:net';
 import type { SocketAddress } from '../model/address.ts';
+import type { Sender } from '../model/connection_meta.ts';
 import type { Port } from '../model/identity.ts';
 import {
   type ConnectOptions,
@@ -53,18 +55,40 @@ export class TransparentSockets implements Sockets {
   connect(target: SocketAddress, options: ConnectOptions): Socket {
     const { sender, bufferBytesMax } = options;
     if (sender === null) return PLAIN_SOCKETS.connect(target, options);
-    const fd = withTcpSocket(target.family, (fd) => {
-      setSocketOption(fd, target.family === 4 ? 'transparent4' : 'transparent6', 1);
-      setSocketOption(fd, 'mark', sender.mark);
-      setSocketOption(fd, 'bindWithoutPort', 1);
-      // Another port than the client's: with its own, conntrack would take both legs for one connection.
-      bindSocket(fd, { ...sender.address, port: 0 as Port });
-      return fd;
-    });
-    const socket = socketOf(fd, bufferBytesMax);
-    socket.connect({ host: target.ip, port: target.port, family: target.family });
-    return socket;
+    try {
+      const fd = withTcpSocket(target.family, (fd) => bindAsSender(fd, target.family, sender));
+      return connectDescriptor(fd, target, bufferBytesMax);
+    } catch (error) {
+      return failedSocket(error);
+    }
   }
+}
+
+/** `fd`, which is not connected yet, on its way to `target`. Takes `fd` over, also when it throws. */
+export function connectDescriptor(
+  fd: number,
+  target: SocketAddress,
+  bufferBytesMax: number,
+): Socket {
+  const socket = unconnectedSocket(fd, bufferBytesMax);
+  socket.connect({ host: target.ip, port: target.port, family: target.family });
+  return socket;
+}
+
+/** Out of descriptors, say: told as a connection that could not be made is, and no later than that. */
+function failedSocket(error: unknown): Socket {
+  const socket = new Socket();
+  socket.destroy(error instanceof Error ? error : new Error(String(error)));
+  return socket;
+}
+
+function bindAsSender(fd: number, family: 4 | 6, sender: Sender): number {
+  setSocketOption(fd, family === 4 ? 'transparent4' : 'transparent6', 1);
+  setSocketOption(fd, 'mark', sender.mark);
+  setSocketOption(fd, 'bindWithoutPort', 1);
+  // Another port than the client's: with its own, conntrack would take both legs for one connection.
+  bindSocket(fd, { ...sender.address, port: 0 as Port });
+  return fd;
 }
 
 function bindListener(fd: number, address: SocketAddress): number {
@@ -79,7 +103,8 @@ function bindListener(fd: number, address: SocketAddress): number {
   return fd;
 }
 
-function socketOf(fd: number, bufferBytesMax: number): Socket {
+/** Takes `fd` over, also when it throws. */
+export function unconnectedSocket(fd: number, bufferBytesMax: number): Socket {
   const options: SocketConstructorOpts & {
     readonly manualStart: boolean;
     readonly highWaterMark: number;

@@ -4,7 +4,7 @@
  * sockets are transparent is tested in root/.
  */
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -87,18 +87,18 @@ describe('a socket that is made of a descriptor', () => {
   });
 
   it('that is refused has one error, and leaves no descriptor', async () => {
-    const before = descriptorCount();
+    const before = openSockets();
     const socket = connectDescriptor(openTcpSocket(4), address('127.0.0.1:1'), BUFFER);
     const errors: string[] = [];
     socket.on('error', (error: NodeJS.ErrnoException) => errors.push(error.code ?? ''));
     await closed(socket);
     expect(errors).toEqual(['ECONNREFUSED']);
-    expect(descriptorCount()).toBe(before);
+    expect(isNoneLeft(before)).toBe(true);
   });
 
   it('reset in the middle leaves no descriptor', async () => {
     const target = await echo('127.0.0.1');
-    const before = descriptorCount();
+    const before = openSockets();
     for (let n = 0; n < 20; n++) {
       const socket = connectDescriptor(openTcpSocket(4), target, BUFFER);
       socket.on('error', () => {});
@@ -107,7 +107,7 @@ describe('a socket that is made of a descriptor', () => {
       socket.resetAndDestroy();
       await isClosed;
     }
-    await until(() => descriptorCount() <= before);
+    await until(() => isNoneLeft(before));
   });
 });
 
@@ -127,7 +127,7 @@ describe('a listener that is made of a descriptor', () => {
 
 describe('what cannot be done', () => {
   it('closes the descriptor when a call on it fails', () => {
-    const before = descriptorCount();
+    const before = openSockets();
     // 192.0.2.1 is no address of this machine.
     expect(() =>
       withTcpSocket(4, (fd) => {
@@ -135,11 +135,11 @@ describe('what cannot be done', () => {
         return fd;
       }),
     ).toThrow(/bind: EADDRNOTAVAIL/);
-    expect(descriptorCount()).toBe(before);
+    expect(isNoneLeft(before)).toBe(true);
   });
 
   it('to connect as somebody is told by the socket, as any failure to connect', async () => {
-    const before = descriptorCount();
+    const before = openSockets();
     const sockets = new TransparentSockets(() => {});
     // An IPv6 client cannot be shown to an IPv4 upstream (and without rights nobody can).
     const socket = sockets.connect(address('127.0.0.1:9'), {
@@ -151,7 +151,7 @@ describe('what cannot be done', () => {
     socket.write('lost');
     await closed(socket);
     expect(errors).toHaveLength(1);
-    expect(descriptorCount()).toBe(before);
+    expect(isNoneLeft(before)).toBe(true);
   });
 });
 
@@ -208,8 +208,20 @@ function destroyed(socket: Socket): Promise<void> {
   return isClosed;
 }
 
-function descriptorCount(): number {
-  return readdirSync('/proc/self/fd').length;
+/** By inode: the number of a descriptor is soon another's. */
+function openSockets(): ReadonlySet<string> {
+  const links = readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return '';
+    }
+  });
+  return new Set(links.filter((link) => link.startsWith('socket:')));
+}
+
+function isNoneLeft(before: ReadonlySet<string>): boolean {
+  return [...openSockets()].every((socket) => before.has(socket));
 }
 
 async function until(isMet: () => boolean): Promise<void> {

@@ -148,7 +148,7 @@ struct record {
 };
 
 struct flow {
-	__u64 time_ns;
+	__u64 time_ns; /* of the last packet, about; 0: refused, and kept so that it is not mistaken */
 	__u32 generation; /* whose verdict this is; judged again when it is not the one in force */
 	__u32 source_endpoint;
 };

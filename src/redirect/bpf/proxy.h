@@ -14,7 +14,8 @@ enum owner {
 	OWNER_DOWNSTREAM, /* a connection that the proxy has accepted */
 	OWNER_UPSTREAM, /* a connection that the proxy has made */
 	OWNER_HANDSHAKE, /* a SYN was answered: the proxy's or the node's own */
-	OWNER_CLOSED, /* TIME_WAIT: whoever had it sends nothing more */
+	OWNER_CLOSED, /* whoever had it hears nothing more: TIME_WAIT, or both have sent their FIN */
+	OWNER_LEAVING, /* the proxy has sent its FIN, and hears on until the other side's */
 	OWNER_HOST, /* a program of the node */
 };
 
@@ -79,20 +80,30 @@ static __always_inline int owner_by_mark(__u32 mark)
 	return magic == MARK_PROXY_INGRESS || magic == MARK_PROXY_EGRESS ? OWNER_UPSTREAM : OWNER_HOST;
 }
 
+static __always_inline int owner_of(struct bpf_sock *socket, bool opens)
+{
+	__u32 state = socket->state;
+	struct bpf_sock *full;
+	int owner;
+
+	if (state == BPF_TCP_LISTEN) return OWNER_NONE;
+	/* A SYN may take up a closed connection's tuple: it is a new connection then, judged as such. */
+	if (state == BPF_TCP_TIME_WAIT) return opens ? OWNER_NONE : OWNER_CLOSED;
+	full = bpf_sk_fullsock(socket);
+	if (!full) return OWNER_HANDSHAKE;
+	owner = owner_by_mark(full->mark);
+	if (owner != OWNER_DOWNSTREAM) return owner;
+	if (state == BPF_TCP_LAST_ACK || state == BPF_TCP_CLOSING) return OWNER_CLOSED;
+	return state == BPF_TCP_FIN_WAIT1 || state == BPF_TCP_FIN_WAIT2 ? OWNER_LEAVING : OWNER_DOWNSTREAM;
+}
+
 static __always_inline int find_owner(struct __sk_buff *skb, const struct tuple *tuple, bool opens)
 {
-	struct bpf_sock *socket, *full;
-	int owner = OWNER_HANDSHAKE;
+	struct bpf_sock *socket = find_socket(skb, tuple);
+	int owner;
 
-	socket = find_socket(skb, tuple);
 	if (!socket) return OWNER_NONE;
-	if (socket->state == BPF_TCP_LISTEN) owner = OWNER_NONE;
-	/* A SYN may take up a closed connection's tuple: it is a new connection then, judged as such. */
-	else if (socket->state == BPF_TCP_TIME_WAIT) owner = opens ? OWNER_NONE : OWNER_CLOSED;
-	else {
-		full = bpf_sk_fullsock(socket);
-		if (full) owner = owner_by_mark(full->mark);
-	}
+	owner = owner_of(socket, opens);
 	bpf_sk_release(socket);
 	return owner;
 }
@@ -167,6 +178,18 @@ static __always_inline bool is_same_source(struct __sk_buff *skb, const struct p
 {
 	return record->source_endpoint == p->source.endpoint &&
 	       (p->source.endpoint == 0 || record->ifindex == skb->ifindex);
+}
+
+/*
+ * A record is of use as long as its connection hears its client. The dead would push out the living that
+ * are idle: each goes with the last packet that means anything.
+ */
+static __always_inline bool is_last_word(const struct packet *p, int owner)
+{
+	/* Not of a handshake: an RST that comes late, of the connection before, would take the new record. */
+	if (owner == OWNER_HANDSHAKE) return false;
+	return owner == OWNER_CLOSED || (p->tcp_flags & TCP_RST) ||
+	       (owner == OWNER_LEAVING && (p->tcp_flags & TCP_FIN));
 }
 
 static __noinline int redirect(struct __sk_buff *skb, struct packet *p)

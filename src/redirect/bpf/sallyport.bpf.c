@@ -50,9 +50,10 @@ static __always_inline int pass_judged(struct __sk_buff *skb, const struct packe
 	return TC_ACT_OK;
 }
 
+/* Others may have marked it for themselves; only what we would believe later is taken off. */
 static __always_inline int pass_unmarked(struct __sk_buff *skb)
 {
-	skb->mark = 0;
+	skb->mark &= ~MARK_MAGIC_MASK;
 	return TC_ACT_OK;
 }
 
@@ -113,11 +114,13 @@ static __noinline int pass_owned(struct __sk_buff *skb, struct packet *p, int ow
 	record = bpf_map_lookup_elem(&records, &p->tuple);
 	if (!record) {
 		/* Evicted: whose connection this was cannot be told any more. */
-		if (owner == OWNER_DOWNSTREAM) return refuse(skb, p, COUNTER_RECORD_LOST);
+		if (owner == OWNER_DOWNSTREAM || owner == OWNER_LEAVING)
+			return refuse(skb, p, COUNTER_RECORD_LOST);
 		return owner == OWNER_CLOSED ? pass_to_proxy(skb, p, COUNTER_OWNED) : TC_ACT_UNSPEC;
 	}
 	/* The address is another endpoint's now, and its connections are not inherited. */
 	if (!is_same_source(skb, p, record)) return refuse(skb, p, COUNTER_FOREIGN_SOURCE);
+	if (is_last_word(p, owner)) bpf_map_delete_elem(&records, &p->tuple);
 	return pass_to_proxy(skb, p, COUNTER_OWNED);
 }
 

@@ -1,6 +1,7 @@
 /** Real connections over a node: what is redirected, what is not, and what happens when things go away. */
 import { once } from 'node:events';
 import type { Server, Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Identity } from '../../../src/model/identity.ts';
 import {
@@ -60,9 +61,23 @@ afterAll(() => {
   street.dispose();
 });
 
+/** The record of the last accepted connection, as the proxy finds it at that moment. */
+let accepted: Buffer | null = null;
+
+function recordOf(socket: Socket): Buffer | null {
+  const { remoteAddress, remotePort, localAddress, localPort } = socket;
+  const side = (ip = '', port = 0): never =>
+    ({ ip, family: ip.includes(':') ? 6 : 4, port }) as never;
+  const key = encodeTuple(side(remoteAddress, remotePort), side(localAddress, localPort));
+  return street.lab.datapath.maps.records.lookup(key);
+}
+
 async function startProxy(): Promise<void> {
   for (const family of [4, 6] as const) {
-    const server = await street.listen(family, 15_080, (socket) => answer('proxy', socket));
+    const server = await street.listen(family, 15_080, (socket) => {
+      accepted = recordOf(socket);
+      answer('proxy', socket);
+    });
     street.register(server, family);
     listeners.set(family, server);
   }
@@ -91,10 +106,7 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
       'hello',
     );
     expect(seen).toBe(`proxy ${own} 41000 > ${to(REDIRECTED, family).ip} ${REDIRECTED}`);
-    const side = (ip: string, port: number): never => ({ ip, family, port }) as never;
-    const key = encodeTuple(side(own, 41_000), side(to(0, family).ip, REDIRECTED));
-    const record = street.lab.datapath.maps.records.lookup(key);
-    expect(decodeRecord(record as Buffer)).toMatchObject({
+    expect(decodeRecord(accepted as unknown as Buffer)).toMatchObject({
       source: { identity: CLIENT.identity, endpoint: CLIENT.endpoint },
       destination: { identity: SERVER.identity, endpoint: SERVER.endpoint },
     });
@@ -157,6 +169,18 @@ it(`${BURST} connections at once are all served`, async () => {
   };
   await Promise.all(Array.from({ length: AT_ONCE }, one));
   expect(counted('redirected') - before).toBe(BURST);
+});
+
+it('records of connections that ended are gone', async () => {
+  const { records } = street.lab.datapath.maps;
+  for (const key of [...records.keys()]) records.delete(key);
+  for (let i = 0; i < 20; i++) await ask(street.client, to(REDIRECTED), null, 'x');
+  const socket = street.client.client(4);
+  socket.connect({ host: SERVER.ip4, port: REDIRECTED }, () => socket.write('hold'));
+  await once(socket, 'data');
+  expect([...records.keys()].length).toBe(1);
+  socket.resetAndDestroy();
+  while ([...records.keys()].length > 0) await sleep(5);
 });
 
 describe('when the proxy goes', () => {
@@ -267,9 +291,7 @@ describe('an address that another pod has now', () => {
       'ECONNREFUSED',
     );
     expect(await ask(pod, to(REDIRECTED), { ip: CLIENT.ip4, port: 42_001 }, 'x')).toMatch('proxy');
-    const side = (ip: string, port: number): never => ({ ip, family: 4, port }) as never;
-    const key = encodeTuple(side(CLIENT.ip4, 42_001), side(SERVER.ip4, REDIRECTED));
-    expect(decodeRecord(street.lab.datapath.maps.records.lookup(key) as Buffer)).toMatchObject({
+    expect(decodeRecord(accepted as unknown as Buffer)).toMatchObject({
       source: { identity: heir.identity, endpoint: heir.endpoint },
     });
     old.destroy();

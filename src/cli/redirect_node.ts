@@ -1,4 +1,5 @@
 /** The doors of `sallyport redirect` to the node, in one place, so that tests have their own. */
+import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/config.ts';
@@ -6,7 +7,7 @@ import { nodePlatform } from '../platform/node_platform.ts';
 import type { Timers } from '../platform/platform.ts';
 import { type BpffsResult, ensureBpffs } from '../redirect/host/bpffs.ts';
 import { nodeCommands, type RunCommand } from '../redirect/host/command.ts';
-import { type LockResult, takeLock } from '../redirect/host/lock.ts';
+import { isLocked, type LockResult, takeLock } from '../redirect/host/lock.ts';
 import { Routing } from '../redirect/host/routing.ts';
 import { procSysctl, type Sysctl } from '../redirect/host/sysctl.ts';
 import { type Inspection, inspect, noteObject } from '../redirect/inspect.ts';
@@ -25,6 +26,14 @@ export interface RedirectNode {
   readonly takeLock: (root: string) => Promise<LockResult>;
   readonly openDatapath: (config: Config) => Datapath;
   readonly inspect: (root: string) => Inspection | null;
+  /** True while a loader is at work. */
+  readonly isLocked: (root: string) => boolean;
+  /** SHA-256 of the object that would be loaded; null: it is not built here. */
+  readonly builtObject: () => string | null;
+  /** Inode of this network namespace. */
+  readonly netns: () => number;
+  /** As bpf_ktime_get_ns. */
+  readonly nowNs: () => bigint;
   /** For `status`: which object the programs are from. */
   readonly noteObject: (datapath: Datapath) => void;
   readonly removeDatapath: (root: string) => void;
@@ -51,7 +60,19 @@ export function thisNode(config: Config): RedirectNode {
       noteObject(dirname(mapsFolder), checkObject(OBJECT_PATH).object),
     removeDatapath,
     inspect,
+    isLocked,
+    builtObject,
+    netns: () => statSync(OWN_NETNS).ino,
+    nowNs: () => process.hrtime.bigint(),
   };
+}
+
+function builtObject(): string | null {
+  try {
+    return checkObject(OBJECT_PATH).object;
+  } catch {
+    return null;
+  }
 }
 
 export function routingOf(config: Config, run: RunCommand): Routing {

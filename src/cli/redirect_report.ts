@@ -3,10 +3,11 @@
  * the files want. Pure; problems are what makes the exit code 1.
  */
 import type { KernelTable } from '../policy/kernel_table.ts';
+import { differences } from '../redirect/differences.ts';
 import type { NodeLinks } from '../redirect/host/links.ts';
 import type { RoutingState } from '../redirect/host/routing.ts';
 import type { InspectedLink, Inspection } from '../redirect/inspect.ts';
-import { entriesOf, GENERATION_MAPS, settingsOf, type TablePlan } from '../redirect/plan.ts';
+import { settingsOf, type TablePlan } from '../redirect/plan.ts';
 import { type Names, type RedirectedRow, redirectedRows } from './redirect_rows.ts';
 
 export interface ReportInput {
@@ -193,19 +194,9 @@ function tableProblems({ inspection, wanted, rejected, isFollowed }: ReportInput
   const { plan } = wanted;
   const { generation } = inspection;
   if (generation === 0) return [];
-  const differing: string[] = [];
-  for (const map of GENERATION_MAPS) {
-    const inForce = inspection.inForce[map];
-    let differences = 0;
-    let count = 0;
-    for (const [key, value] of entriesOf(plan, map, generation)) {
-      count += 1;
-      if (inForce.get(key.toString('hex')) !== value.toString('hex')) differences += 1;
-    }
-    // Entries that only the kernel has.
-    differences += Math.max(0, inForce.size - (count - differences));
-    if (differences > 0) differing.push(`${map} (${differences})`);
-  }
+  const differing = [...differences(plan, inspection.inForce, generation)].map(
+    ([map, count]) => `${map} (${count})`,
+  );
   if (settingsOf(plan, generation).readUInt32LE(4) !== inspection.flags) differing.push('settings');
   if (differing.length === 0) return [];
   const then = isFollowed

@@ -1,20 +1,10 @@
 /** `sallyport redirect status`: looks, compares, tells. Changes nothing. */
-import { statSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { type NodeLinks, readLinks } from '../redirect/host/links.ts';
-import { isLocked } from '../redirect/host/lock.ts';
 import type { Inspection } from '../redirect/inspect.ts';
-import { checkObject } from '../redirect/kernel/manifest.ts';
 import type { CounterName } from '../redirect/layout.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io } from './io.ts';
-import {
-  errorText,
-  OBJECT_PATH,
-  OWN_NETNS,
-  type RedirectNode,
-  routingOf,
-  thisNode,
-} from './redirect_node.ts';
+import { errorText, type RedirectNode, routingOf, thisNode } from './redirect_node.ts';
 import { NodePolicy } from './redirect_policy.ts';
 import { type RedirectReport, reportOf } from './redirect_report.ts';
 import { namesOf, REASONS, trafficText } from './redirect_rows.ts';
@@ -80,23 +70,15 @@ async function compare(
     rejected: isRejected ? read.problems : [],
     routing: await routingOf(config, node.run).check(),
     missingFeatures: node.missingFeatures(),
-    object: builtObject(),
-    netns: statSync(OWN_NETNS).ino,
-    isFollowed: isLocked(config.redirect.root),
+    object: node.builtObject(),
+    netns: node.netns(),
+    isFollowed: node.isLocked(config.redirect.root),
     names: namesOf(policy.snapshot, wanted?.table ?? NO_TABLE),
-    nowNs: process.hrtime.bigint(),
+    nowNs: node.nowNs(),
   });
 }
 
 const NO_TABLE = { endpoints: [], policies: [], slots: [], warnings: [] };
-
-function builtObject(): string | null {
-  try {
-    return checkObject(OBJECT_PATH).object;
-  } catch {
-    return null;
-  }
-}
 
 function tablesOf(report: RedirectReport, rowsMax: number): string {
   const { listeners, generation, isFollowed } = report;

@@ -3,13 +3,14 @@
  */
 import { existsSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import type { EntriesInForce } from './differences.ts';
 import type { MapName, ProgramName, Refusal } from './kernel/api.ts';
 import { MAP_NAMES, PROGRAM_NAMES } from './kernel/api.ts';
 import { closeDescriptor, openPin, readInfo } from './kernel/bpf.ts';
 import { readCounters, readRefusals } from './kernel/counters.ts';
 import { openPinnedMap } from './kernel/pinned.ts';
 import { type CounterName, LAYOUT_VERSION, LISTENER_SLOTS } from './layout.ts';
-import { GENERATION_MAPS, type GenerationMap } from './plan.ts';
+import { GENERATION_MAPS } from './plan.ts';
 import { entriesInForce } from './table_updater.ts';
 
 export interface Inspection {
@@ -22,8 +23,8 @@ export interface Inspection {
   readonly maps: readonly InspectedMap[];
   readonly generation: number;
   readonly flags: number;
-  /** Of the generation in force, keys and values in hexadecimal. */
-  readonly inForce: Readonly<Record<GenerationMap, ReadonlyMap<string, string>>>;
+  /** Of the generation in force. */
+  readonly inForce: EntriesInForce;
   readonly counters: Readonly<Record<CounterName, bigint>>;
   /** The latest first. */
   readonly refusals: readonly Refusal[];
@@ -86,7 +87,7 @@ export function inspect(root: string): Inspection | null {
           name,
           entriesInForce({ entries: () => map(name).entries() }, name, generation),
         ]),
-      ) as Record<GenerationMap, ReadonlyMap<string, string>>,
+      ) as unknown as EntriesInForce,
       counters: readCounters(map('counters')),
       refusals: readRefusals(map('refusals')),
       listeners: {

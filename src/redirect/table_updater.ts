@@ -85,16 +85,13 @@ export class TableUpdater {
   }
 }
 
-/** What a map holds of one generation, as text keys, for comparing it with a plan. */
+/** What a map holds of one generation. */
 export function entriesInForce(
   entries: Pick<ReadableMap, 'entries'>,
   map: GenerationMap,
   generation: number,
-): ReadonlyMap<string, string> {
-  const found = new Map<string, string>();
-  for (const [key, value] of entries.entries()) {
-    if (key.readUInt32LE(GENERATION_AT[map]) !== generation) continue;
-    found.set(key.toString('hex'), value.toString('hex'));
-  }
-  return found;
+): readonly MapEntry[] {
+  return [...entries.entries()].filter(
+    ([key]) => key.readUInt32LE(GENERATION_AT[map]) === generation,
+  );
 }

@@ -4,8 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RedirectNode } from '../../src/cli/redirect_node.ts';
 import type { RunCommand } from '../../src/redirect/host/command.ts';
+import type { Inspection } from '../../src/redirect/inspect.ts';
 import type { Datapath, MapEntry, MapName, WritableMap } from '../../src/redirect/kernel/api.ts';
-import { MAP_NAMES } from '../../src/redirect/kernel/api.ts';
+import { MAP_NAMES, PROGRAM_NAMES } from '../../src/redirect/kernel/api.ts';
+import { COUNTERS } from '../../src/redirect/layout.ts';
+import { GENERATION_MAPS } from '../../src/redirect/plan.ts';
+import { entriesInForce } from '../../src/redirect/table_updater.ts';
 
 export class FakeMap implements WritableMap {
   readonly keyBytes = 0;
@@ -153,6 +157,8 @@ export class FakeNode {
   readonly sysctls = new Map([['net.ipv4.tcp_migrate_req', '0']]);
   missing: readonly string[] = [];
   isLocked = false;
+  /** What `status` sees: changed by tests; null: nothing is pinned. */
+  inspection: ((found: Inspection) => Inspection) | null = null;
   isRemoved = false;
 
   constructor() {
@@ -200,8 +206,53 @@ export class FakeNode {
       this.attached.clear();
       this.events.push('programs removed');
     },
-    inspect: () => null,
+    inspect: () => (this.inspection === null ? null : this.inspection(this.#inspected())),
+    isLocked: () => this.isLocked,
+    builtObject: () => 'object-1',
+    netns: () => 4026,
+    nowNs: () => 60_000_000_000n,
   };
+
+  #inspected(): Inspection {
+    const { generation } = this;
+    const tcx = (hook: string, programId: number) =>
+      [...this.attached].map((target) => ({
+        name: `tcx_${hook}_${target}`,
+        kind: 'tcx' as const,
+        target,
+        programId,
+      }));
+    return {
+      otherLayouts: [],
+      object: 'object-1',
+      programs: PROGRAM_NAMES.map((name, index) => ({
+        name,
+        id: index + 1,
+        runCount: 10n,
+        runTimeNs: 12_340n,
+      })),
+      links: [
+        ...tcx('ingress', 1),
+        ...tcx('egress', 2),
+        { name: 'lookup_4026', kind: 'netns', target: 4026, programId: 3 },
+      ],
+      maps: MAP_NAMES.map((name) => ({
+        name,
+        entryCount: this.maps[name].held.size,
+        maxEntries: this.maps[name].maxEntries,
+      })),
+      generation,
+      flags: this.maps.settings.lookup(Buffer.alloc(4))?.readUInt32LE(4) ?? 0,
+      inForce: Object.fromEntries(
+        GENERATION_MAPS.map((map) => [map, entriesInForce(this.maps[map], map, generation)]),
+      ) as unknown as Inspection['inForce'],
+      counters: Object.fromEntries(
+        COUNTERS.map((name, index) => [name, BigInt(index)]),
+      ) as Inspection['counters'],
+      refusals: [],
+      listeners: { ip4: 32, ip6: 32 },
+    };
+  }
 
   #datapath(): Datapath {
     const settings = this.maps.settings;

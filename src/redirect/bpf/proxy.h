@@ -192,14 +192,23 @@ static __always_inline bool is_last_word(const struct packet *p, int owner)
 	       (owner == OWNER_LEAVING && (p->tcp_flags & TCP_FIN));
 }
 
+/* 0: the connection may go to the proxy. Else the counter that says why not. */
+static __noinline int begin_redirect(struct __sk_buff *skb, struct packet *p)
+{
+	if (!is_within_rate(skb->ifindex)) return COUNTER_RATE_LIMITED;
+	if (!has_listener(p)) return COUNTER_NO_LISTENER;
+	if (!keep_record(skb, p)) return COUNTER_RECORD_LOST;
+	forget_flows(p);
+	return make_last_hop(skb, p) ? COUNTER_UNREDIRECTABLE : 0;
+}
+
 static __noinline int redirect(struct __sk_buff *skb, struct packet *p)
 {
-	if (!is_within_rate(skb->ifindex)) return drop(p, COUNTER_RATE_LIMITED);
-	if (!has_listener(p)) return refuse(skb, p, COUNTER_NO_LISTENER);
-	if (!keep_record(skb, p)) return refuse(skb, p, COUNTER_RECORD_LOST);
-	forget_flows(p);
-	if (make_last_hop(skb, p)) return drop(p, COUNTER_UNREDIRECTABLE);
-	return pass_to_proxy(skb, p, COUNTER_REDIRECTED);
+	int failed = begin_redirect(skb, p);
+
+	if (!failed) return pass_to_proxy(skb, p, COUNTER_REDIRECTED);
+	/* A flood is not answered: each answer would cost what the flood wants us to spend. */
+	return failed == COUNTER_RATE_LIMITED ? drop(p, failed) : refuse(skb, p, failed);
 }
 
 /* The verifier wants each word of the context read by itself, at an offset that it knows. */

@@ -7,8 +7,8 @@
  *       ▼                                                 ▼
  *     parse ── VLAN, not IP, source route, ... ─► drop   marked by us or by the proxy ─► pass
  *       ▼                                                 ▼
- *     whose interface? is the source its own? ─► drop    parse, judge (no way to the proxy from here)
- *       ▼                                                 ▼
+ *     whose interface? is the source its own? ─► drop    parse, judge; what is the proxy's is turned
+ *       ▼                                                 ▼  round and comes in on the left (turn.h)
  *     a flow that passes without the proxy ─► pass       pass and remember the flow, or drop
  *       ▼
  *     a socket of the proxy has it ─► mark TO_PROXY
@@ -42,6 +42,7 @@
 #include "refuse.h"
 #include "proxy.h"
 #include "neighbour.h"
+#include "turn.h"
 
 static __always_inline int pass_judged(struct __sk_buff *skb, const struct packet *p)
 {
@@ -221,6 +222,7 @@ int from_interface(struct __sk_buff *skb)
 
 	if (parsed == PARSED_ARP) return pass_unmarked(skb);
 	if (parsed > 0) return drop(&p, parsed);
+	if ((skb->mark & MARK_MAGIC_MASK) == MARK_TO_PROXY) return pass_turned(skb, &p);
 	read_settings(&p);
 	if (p.generation == 0) return before_the_first_generation(skb, &p);
 	interface = find_interface(skb, &p);
@@ -257,17 +259,26 @@ static __noinline int decide_unmarked(struct __sk_buff *skb, struct packet *p)
 {
 	__u32 counter = skb->ingress_ifindex == 0 ? COUNTER_FROM_HOST : COUNTER_PASSED;
 	int known = opens_connection(p) ? FLOW_UNKNOWN : ask_flows(p);
-	int verdict;
+	__u32 refusal = p->refusal;
+	int verdict, action;
 
-	if (known == FLOW_REFUSED) return drop(p, p->refusal);
-	if (known == FLOW_UNKNOWN && p->icmp == ICMP_ERROR && pass_error(skb, p, false) == TC_ACT_OK)
+	if (known == FLOW_PASSES) {
+		count(counter);
 		return TC_ACT_OK;
-	if (known == FLOW_UNKNOWN) {
-		verdict = judge_new(p);
-		/* There is no way back to the listener from here. */
-		if (verdict != VERDICT_ALLOW)
-			return drop(p, verdict == VERDICT_DENY ? p->refusal : COUNTER_UNREDIRECTABLE);
 	}
+	if (p->tuple.protocol == PROTOCOL_TCP) {
+		action = turn_owned(skb, p);
+		if (action != TC_ACT_UNSPEC) return action;
+	}
+	if (known == FLOW_REFUSED) return drop(p, refusal);
+	if (p->icmp == ICMP_ERROR && pass_error(skb, p, false) == TC_ACT_OK) return TC_ACT_OK;
+	verdict = judge_new(p);
+	if (verdict == VERDICT_DENY) return drop(p, p->refusal);
+	if (verdict == VERDICT_REDIRECT) {
+		if (skb->ingress_ifindex == 0 && opens_connection(p)) return turn_opening(skb, p);
+		return drop(p, opens_connection(p) ? COUNTER_UNREDIRECTABLE : COUNTER_STALE);
+	}
+	if (opens_connection(p)) bpf_map_delete_elem(&records, &p->tuple);
 	count(counter);
 	return TC_ACT_OK;
 }

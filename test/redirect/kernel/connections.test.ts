@@ -266,6 +266,26 @@ describe('the node itself', () => {
   });
 });
 
+describe('the node itself, judged like others', () => {
+  it.each([4, 6] as const)('goes through the proxy as the host, IPv%i', async (family) => {
+    street.lab.apply(street.tables(EGRESS, INGRESS), true);
+    street.lab.node.sysctl('net.ipv4.conf.lxcS.accept_local', 1);
+    const before = servedConnections;
+    expect(await ask(street.lab.node, to(REDIRECTED, family), null, 'x')).toMatch('proxy');
+    expect(decodeRecord(accepted as unknown as Buffer)).toMatchObject({
+      source: { identity: 1, endpoint: 0 },
+      ...{ isEgressJudged: false, isIngressJudged: true, ifindex: street.serverIfindex },
+    });
+    expect(servedConnections).toBe(before);
+    expect(await ask(street.lab.node, to(DIRECT, family), null, 'x')).toMatch('server');
+    const own = family === 4 ? '10.77.2.1' : 'fd77:2::1';
+    const mark = identityMark(MARK_PROXY_EGRESS, 1 as Identity);
+    const upstream = street.upstream(own, mark);
+    expect(await askBy(upstream, to(REDIRECTED, family), 'x')).toMatch(`server ${own} `);
+    street.lab.apply(street.tables(EGRESS, INGRESS));
+  });
+});
+
 describe('an address that another pod has now', () => {
   it('begins with its own identity, and inherits no connection', async () => {
     const old = street.client.client(4, { ip: CLIENT.ip4, port: 42_000 });

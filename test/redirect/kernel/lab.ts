@@ -35,7 +35,9 @@ export const OBJECT = fileURLToPath(
 
 export const PASS = 0;
 export const DROP = 2;
+/** Sent to an interface again: as an RST to the same, or in by it. */
 export const RESET = 7;
+export const REDIRECTED = 7;
 
 const CLONE_NEWNET = 0x4000_0000;
 const SK_BUFF_BYTES = 192;

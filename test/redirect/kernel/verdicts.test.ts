@@ -11,7 +11,7 @@ import {
   MARK_TO_PROXY,
   VERDICT_ALLOW,
 } from '../../../src/redirect/layout.ts';
-import { DROP, PASS, RESET } from './lab.ts';
+import { DROP, PASS, REDIRECTED, RESET } from './lab.ts';
 import { ACK, FIN, frame, icmp, RST, readTcp, SYN, tcp, udp } from './packets.ts';
 import { A, A_EGRESS, B, NODE, OUTSIDE, type Outcome, PARTNER, PORT, World } from './world.ts';
 
@@ -503,21 +503,40 @@ describe('to an endpoint', () => {
     expect(redirected).toMatchObject({ result: PASS, counted: ['from-host'] });
   });
 
-  it('unless it is judged like others', () => {
+  it('unless it is judged like others; what is the proxy’s is turned round', () => {
     const leg = { from: NODE.ip4, to: B.ip4 };
+    const from = fresh();
     world.lab.apply(world.tables(), true);
-    expect(world.toB(segment(leg, fresh(), 443, SYN))).toMatchObject({
-      result: PASS,
-      counted: ['from-host'],
+    expect(world.toB(segment(leg, from, 443, SYN))).toMatchObject({
+      ...{ result: PASS, counted: ['from-host'] },
     });
-    expect(world.toB(segment(leg, fresh(), PORT.noIngress, SYN))).toMatchObject({
-      result: DROP,
-      counted: ['denied-ingress'],
+    expect(world.toB(segment(leg, from, PORT.noIngress, SYN))).toMatchObject({
+      ...{ result: DROP, counted: ['denied-ingress'] },
     });
-    expect(world.toB(segment(leg, fresh(), PORT.late, SYN))).toMatchObject({
-      result: DROP,
-      counted: ['unredirectable'],
+    expect(world.toB(segment(leg, from, PORT.late, SYN))).toMatchObject({
+      ...{ result: REDIRECTED, counted: ['redirected'], magic: MARK_TO_PROXY },
     });
+    const record = world.lab.datapath.maps.records.lookup(key(leg, from, PORT.late));
+    expect(decodeRecord(record as Buffer)).toMatchObject({
+      source: { identity: 1, endpoint: 0 },
+      ...{ isEgressJudged: false, isIngressJudged: true, ifindex: world.b },
+    });
+    expect(world.toB(segment(leg, fresh(), PORT.late, ACK))).toMatchObject({
+      ...{ result: DROP, counted: ['stale'] },
+    });
+    world.lab.apply(world.tables());
+  });
+
+  it('only what was turned round comes in with the proxy’s mark', () => {
+    const leg = { from: NODE.ip4, to: B.ip4 };
+    const from = fresh();
+    const opening = segment(leg, from, PORT.late, SYN);
+    const cameIn = (): number =>
+      world.lab.send('from_interface', opening, { ifindex: world.b, mark: MARK_TO_PROXY }).result;
+    expect(cameIn()).toBe(DROP);
+    world.lab.apply(world.tables(), true);
+    world.toB(opening);
+    expect(cameIn()).toBe(PASS);
     world.lab.apply(world.tables());
   });
 

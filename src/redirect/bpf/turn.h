@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Packets that are for the proxy and are on their way out to an endpoint: of the node itself (when it is
+ * judged like others), and answers to the proxy that came by a way without our programs, or were addressed
+ * to the node until its NAT turned them. They are turned round and come in again by the endpoint's
+ * interface, where `from_interface` lets them through to the node's own stack:
+ *
+ *     node's program ─► to_endpoint ─┐ mark TO_PROXY, record
+ *                                    └─► from_interface of the same interface ─► ip rule ─► the proxy
+ *
+ * IPv4 wants accept_local on that interface for the node's own addresses, and no strict rp_filter.
+ */
+#ifndef SALLYPORT_TURN_H
+#define SALLYPORT_TURN_H
+
+#define PACKET_FOR_US 0 /* PACKET_HOST */
+
+static __noinline int turn_round(struct __sk_buff *skb, const struct packet *p, __u32 counter)
+{
+	count(counter);
+	skb->mark = mark_of(MARK_TO_PROXY, p->source.identity);
+	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+}
+
+/* Of this interface, and begun by nobody that has an interface of ours. */
+static __always_inline bool is_turned_record(struct __sk_buff *skb, const struct packet *p)
+{
+	struct record *record = bpf_map_lookup_elem(&records, &p->tuple);
+
+	return record && record->source_endpoint == 0 && record->ifindex == skb->ifindex;
+}
+
+/* TC_ACT_UNSPEC: no connection of the proxy. */
+static __noinline int turn_owned(struct __sk_buff *skb, struct packet *p)
+{
+	int owner = find_owner(skb, &p->tuple, opens_connection(p));
+
+	if (owner == OWNER_UPSTREAM) return turn_round(skb, p, COUNTER_OWNED);
+	if (opens_connection(p) && owner == OWNER_NONE) return TC_ACT_UNSPEC;
+	if (!is_turned_record(skb, p)) return TC_ACT_UNSPEC;
+	return turn_round(skb, p, COUNTER_OWNED);
+}
+
+static __noinline int turn_opening(struct __sk_buff *skb, struct packet *p)
+{
+	int failed = begin_redirect(skb, p);
+
+	return failed ? drop(p, failed) : turn_round(skb, p, COUNTER_REDIRECTED);
+}
+
+/*
+ * In again. A pod cannot set this mark: it does not survive the way out of its namespace. What it says
+ * is looked up all the same.
+ */
+static __noinline int pass_turned(struct __sk_buff *skb, struct packet *p)
+{
+	int owner;
+
+	if (parse_rest(skb, p) != PARSED || p->tuple.protocol != PROTOCOL_TCP)
+		return drop(p, COUNTER_FOREIGN_SOURCE);
+	owner = find_owner(skb, &p->tuple, opens_connection(p));
+	if (owner != OWNER_UPSTREAM) {
+		if (!is_turned_record(skb, p)) return drop(p, COUNTER_FOREIGN_SOURCE);
+		if (is_last_word(p, owner)) bpf_map_delete_elem(&records, &p->tuple);
+	}
+	/* It carries the endpoint's link address, and would be taken for somebody else's. */
+	bpf_skb_change_type(skb, PACKET_FOR_US);
+	return TC_ACT_OK;
+}
+
+#endif

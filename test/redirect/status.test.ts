@@ -150,9 +150,7 @@ describe('status', () => {
     fake.write('policy.yaml', policy(80, WITH_L7));
     await redirectUp(config, { io: testIo(), isFollowing: false }, fake.node);
     const { text } = await status();
-    expect(text).toMatch(
-      /shop\/api +ingress +TCP 80 +everybody\n/,
-    );
+    expect(text).toMatch(/shop\/api +ingress +TCP 80 +everybody\n/);
   });
 
   it('names who was refused, and says why', async () => {

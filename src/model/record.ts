@@ -6,6 +6,7 @@ import type { ConnectionMeta } from './connection_meta.ts';
 import type { Decision } from './decision.ts';
 import type { Fault } from './fault.ts';
 import type { RequestHead } from './request_head.ts';
+import type { ResetBy, ResetCause } from './stream_reset.ts';
 
 /** What happened, not what was decided: an allowed request can still end in an error. */
 export type FlowVerdict = 'forwarded' | 'denied' | 'error';
@@ -64,6 +65,11 @@ export interface Recorder {
   connectionClosed(listener: string, cause: CloseCause): void;
   upstreamConnected(listener: string, outcome: UpstreamConnectOutcome, durationMs: number): void;
   upstreamRetried(listener: string): void;
+  /** HTTP/2 streams of downstream connections, in any number at a time. */
+  streamsOpened(listener: string, count: number): void;
+  streamsClosed(listener: string, count: number): void;
+  /** At most once a stream. */
+  streamsReset(by: ResetBy, cause: ResetCause, count: number): void;
   /** An exception that was caught at the edge of one connection: a bug of ours, counted loudly. */
   internalError(where: string, error: unknown): void;
 }

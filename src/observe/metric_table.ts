@@ -115,6 +115,16 @@ export const METRICS = {
     ['listener'],
   ),
 
+  // HTTP/2 streams
+  sallyport_http2_streams_opened_total: counter('HTTP/2 streams that clients opened.', [
+    'listener',
+  ]),
+  sallyport_http2_streams_open: gauge('HTTP/2 streams of clients open now.', ['listener']),
+  sallyport_http2_streams_reset_total: counter(
+    'HTTP/2 streams that ended before their time, by who ended them first and why.',
+    ['by', 'cause'],
+  ),
+
   // the program itself
   sallyport_access_log_records_total: counter('Access log lines written.', []),
   sallyport_access_log_dropped_total: counter(

@@ -15,6 +15,12 @@ import type {
   UpstreamConnectOutcome,
 } from '../model/record.ts';
 import {
+  OWN_RESET_CAUSES,
+  PEER_RESET_CAUSES,
+  type ResetBy,
+  type ResetCause,
+} from '../model/stream_reset.ts';
+import {
   CounterCells,
   type Dimension,
   dimension,
@@ -54,6 +60,7 @@ export class WorkerCounters {
   readonly #listeners: ReadonlyMap<string, number>;
   readonly #opened: Float64Array;
   readonly #closed: Float64Array;
+  readonly #streamsOpen: Float64Array;
   readonly #ruleHits: RuleHits;
   readonly #shadowRuleHits: RuleHits;
   #ruleCount = 0;
@@ -65,6 +72,7 @@ export class WorkerCounters {
     this.#cells = makeCells(names);
     this.#opened = new Float64Array(names.length);
     this.#closed = new Float64Array(names.length);
+    this.#streamsOpen = new Float64Array(names.length);
     this.#ruleHits = new RuleHits(options.ruleCountMax);
     this.#shadowRuleHits = new RuleHits(options.ruleCountMax);
   }
@@ -78,7 +86,8 @@ export class WorkerCounters {
 
   record(record: RequestRecord): void {
     const cells = this.#cells;
-    const direction = record.meta.direction === 'ingress' ? 0 : 1;
+    const half = record.decision?.half ?? record.meta.direction;
+    const direction = half === 'ingress' ? 0 : 1;
     this.#recordDecision(record, direction);
     if (record.head !== null || record.status > 0) {
       const method = methodIndex(record.head === null ? NO_METHOD : record.head.method);
@@ -118,6 +127,22 @@ export class WorkerCounters {
     this.#cells.retries.add(this.#listenerIndex(listener), 1);
   }
 
+  streamsOpened(listener: string, count: number): void {
+    const index = this.#listenerIndex(listener);
+    this.#streamsOpen[index] = (this.#streamsOpen[index] as number) + count;
+    this.#cells.streamsOpened.add(index, count);
+  }
+
+  streamsClosed(listener: string, count: number): void {
+    const index = this.#listenerIndex(listener);
+    this.#streamsOpen[index] = (this.#streamsOpen[index] as number) - count;
+  }
+
+  streamsReset(by: ResetBy, cause: ResetCause, count: number): void {
+    const index = RESET_INDEXES.get(`${by} ${cause}`);
+    if (index !== undefined) this.#cells.streamsReset.add(index, count);
+  }
+
   internalError(): void {
     this.#cells.internalErrors.add(0, 1);
   }
@@ -131,7 +156,14 @@ export class WorkerCounters {
     const one = (value: number): MetricSample[] => [{ suffix: '', labels: {}, value }];
     return [
       ...families.map(({ name, cells }) => ({ name, samples: cells.samples() })),
-      { name: 'sallyport_connections_open', samples: this.#openSamples() },
+      {
+        name: 'sallyport_connections_open',
+        samples: this.#byListener((i) => (this.#opened[i] as number) - (this.#closed[i] as number)),
+      },
+      {
+        name: 'sallyport_http2_streams_open',
+        samples: this.#byListener((i) => this.#streamsOpen[i] as number),
+      },
       { name: 'sallyport_policy_rules', samples: one(this.#ruleCount) },
       { name: 'sallyport_policy_rule_hits_total', samples: this.#ruleHits.hitSamples() },
       {
@@ -153,6 +185,9 @@ export class WorkerCounters {
       if (decision.rule !== null) {
         this.#ruleHits.count(decision.rule, decision.verdict === 'allow', atMs);
       }
+      if (decision.verdict === 'allow' && decision.otherRule) {
+        this.#ruleHits.count(decision.otherRule, true, atMs);
+      }
       if (decision.reason === 'regex-out-of-memory') this.#cells.regexFailures.add(direction, 1);
       if (record.isDryRun) this.#cells.dryRunDenials.add(direction, 1);
     }
@@ -172,11 +207,11 @@ export class WorkerCounters {
     return this.#listeners.get(listener) ?? this.#listeners.size - 1;
   }
 
-  #openSamples(): MetricSample[] {
+  #byListener(valueAt: (index: number) => number): MetricSample[] {
     return [...this.#listeners].map(([listener, index]) => ({
       suffix: '' as const,
       labels: { listener },
-      value: (this.#opened[index] as number) - (this.#closed[index] as number),
+      value: valueAt(index),
     }));
   }
 }
@@ -205,6 +240,13 @@ const REASONS = ['none', ...(Object.keys(DENY_REASONS) as DenyReason[])];
 const REASON_INDEXES: ReadonlyMap<string, number> = indexesOf(REASONS);
 const FAULT_NAMES = Object.keys(FAULTS) as Fault[];
 const FAULT_INDEXES: ReadonlyMap<string, number> = indexesOf(FAULT_NAMES);
+/** Each peer has its own words, so that what never is has no cell. */
+const RESETS: readonly { readonly by: ResetBy; readonly cause: ResetCause }[] = [
+  ...PEER_RESET_CAUSES.map((cause) => ({ by: 'downstream' as const, cause })),
+  ...PEER_RESET_CAUSES.map((cause) => ({ by: 'upstream' as const, cause })),
+  ...OWN_RESET_CAUSES.map((cause) => ({ by: 'proxy' as const, cause })),
+];
+const RESET_INDEXES = indexesOf(RESETS.map(({ by, cause }) => `${by} ${cause}`));
 /** RFC 9110 9 and RFC 5789. A method is the client's choice, so any other is "other". */
 const METHODS = [
   'GET',
@@ -328,6 +370,8 @@ function makeCells(listenerNames: readonly string[]) {
     ]),
     connectDuration: histogram('sallyport_upstream_connect_duration_seconds', []),
     retries: counter('sallyport_upstream_retries_total', [listener]),
+    streamsOpened: counter('sallyport_http2_streams_opened_total', [listener]),
+    streamsReset: counter('sallyport_http2_streams_reset_total', [RESETS]),
     internalErrors: counter('sallyport_internal_errors_total', []),
     loopDelay: histogram('sallyport_event_loop_delay_seconds', []),
   };

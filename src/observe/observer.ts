@@ -16,6 +16,7 @@ import type {
   RequestRecord,
   UpstreamConnectOutcome,
 } from '../model/record.ts';
+import type { ResetBy, ResetCause } from '../model/stream_reset.ts';
 import type { Platform } from '../platform/platform.ts';
 import { LogLineWriter } from './log_line.ts';
 import { LogSink, type LogTarget } from './log_sink.ts';
@@ -134,6 +135,18 @@ class WorkerObserver implements Observer {
 
   upstreamRetried(listener: string): void {
     this.#counters.upstreamRetried(listener);
+  }
+
+  streamsOpened(listener: string, count: number): void {
+    this.#counters.streamsOpened(listener, count);
+  }
+
+  streamsClosed(listener: string, count: number): void {
+    this.#counters.streamsClosed(listener, count);
+  }
+
+  streamsReset(by: ResetBy, cause: ResetCause, count: number): void {
+    this.#counters.streamsReset(by, cause, count);
   }
 
   internalError(where: string, error: unknown): void {

@@ -6,7 +6,9 @@ import type { Http2Connection } from '../codec/http2/connection.ts';
 import { ERROR_CODES } from '../codec/http2/frame.ts';
 import type { Http2Stream } from '../codec/http2/stream.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
+import { type OwnResetCause, resetCauseOf } from '../model/stream_reset.ts';
 import type { Http2Exchange } from './http2_exchange.ts';
+import type { Http2Tally } from './http2_tally.ts';
 import { faultReply, type LocalReply } from './local_reply.ts';
 import type { RequestLife } from './request_life.ts';
 
@@ -14,13 +16,18 @@ export class Http2Endings {
   readonly #connection: Http2Connection<Http2Exchange>;
   /** It may wait to be opened upstream; that is over. */
   readonly #leaveQueue: (exchange: Http2Exchange) => void;
+  readonly #tally: Http2Tally;
 
   constructor(
     connection: Http2Connection<Http2Exchange>,
-    leaveQueue: (exchange: Http2Exchange) => void,
+    options: {
+      readonly leaveQueue: (exchange: Http2Exchange) => void;
+      readonly tally: Http2Tally;
+    },
   ) {
     this.#connection = connection;
-    this.#leaveQueue = leaveQueue;
+    this.#leaveQueue = options.leaveQueue;
+    this.#tally = options.tally;
   }
 
   /**
@@ -31,7 +38,7 @@ export class Http2Endings {
     exchange.isResponseEnded = true;
     // What of the request still waits for the upstream's window goes nowhere, ended or not.
     if (exchange.upstream !== null && !exchange.upstream.isClosed) {
-      this.#dropUpstream(exchange, ERROR_CODES.NO_ERROR);
+      this.#dropUpstream(exchange, ERROR_CODES.NO_ERROR, 'response-complete');
       this.#connection.discard(exchange.downstream);
     }
     this.responseLeft(exchange);
@@ -41,13 +48,24 @@ export class Http2Endings {
   responseLeft(exchange: Http2Exchange): void {
     const { downstream, life } = exchange;
     if (!exchange.isResponseEnded || !downstream.isLocalEnded) return;
-    if (!downstream.isClosed) this.#connection.resetStream(downstream, ERROR_CODES.NO_ERROR);
+    if (!downstream.isClosed) {
+      this.#tally.reset(exchange, 'proxy', 'response-complete');
+      this.#connection.resetStream(downstream, ERROR_CODES.NO_ERROR);
+    }
     life.finish(null);
   }
 
-  /** The client ended it: the upstream stream goes, too. */
-  cancel(exchange: Http2Exchange, fault: Fault, errorCode: number): void {
-    this.#dropUpstream(exchange, errorCode);
+  /** The client ended it: the upstream stream goes, too, with the same code. */
+  cancel(exchange: Http2Exchange, errorCode: number): void {
+    this.#tally.reset(exchange, 'downstream', resetCauseOf(errorCode));
+    this.#dropUpstream(exchange, errorCode, 'downstream-reset');
+    exchange.life.finish('downstream-reset');
+  }
+
+  /** The client broke a rule of its stream. */
+  refuse(exchange: Http2Exchange, fault: Fault): void {
+    this.#tally.reset(exchange, 'proxy', fault);
+    this.#dropUpstream(exchange, ERROR_CODES.CANCEL, fault);
     exchange.life.finish(fault);
   }
 
@@ -56,6 +74,7 @@ export class Http2Endings {
     this.#connection.discard(exchange.downstream);
     // A whole response that waits for the client's window is not lost by what comes after it.
     if (exchange.isResponseEnded) return;
+    this.#tally.reset(exchange, 'upstream', resetCauseOf(errorCode));
     this.#connection.resetStream(exchange.downstream, errorCode);
     exchange.life.finish(fault);
   }
@@ -74,7 +93,8 @@ export class Http2Endings {
 
   /** Both streams are reset, whatever has been sent. */
   abort(exchange: Http2Exchange, fault: Fault): void {
-    this.#dropUpstream(exchange, ERROR_CODES.CANCEL);
+    this.#tally.reset(exchange, 'proxy', fault);
+    this.#dropUpstream(exchange, ERROR_CODES.CANCEL, fault);
     this.#connection.resetStream(exchange.downstream, ERROR_CODES.INTERNAL_ERROR);
     this.#connection.discard(exchange.downstream);
     exchange.life.finish(fault);
@@ -86,7 +106,7 @@ export class Http2Endings {
 
   /** `fault` null: a denial. */
   answer(exchange: Http2Exchange, reply: LocalReply, fault: Fault | null): void {
-    this.#dropUpstream(exchange, ERROR_CODES.CANCEL);
+    this.#dropUpstream(exchange, ERROR_CODES.CANCEL, fault ?? 'response-complete');
     this.#connection.discard(exchange.downstream);
     exchange.isResponseStarted = true;
     exchange.isResponseEnded = true;
@@ -111,7 +131,7 @@ export class Http2Endings {
     this.#connection.sendData(stream, body, { start: 0, end: body.length, isEndStream: true });
   }
 
-  #dropUpstream(exchange: Http2Exchange, errorCode: number): void {
+  #dropUpstream(exchange: Http2Exchange, errorCode: number, cause: OwnResetCause): void {
     const { upstream, link } = exchange;
     exchange.held = [];
     exchange.heldTrailers = null;
@@ -119,6 +139,7 @@ export class Http2Endings {
       this.#leaveQueue(exchange);
       return;
     }
+    if (!upstream.isClosed) this.#tally.reset(exchange, 'proxy', cause);
     link.connection.resetStream(upstream, errorCode);
     // Closed by a normal end it may still owe the credit of what waits for the client.
     link.connection.discard(upstream);

@@ -29,6 +29,8 @@ export class Http2Exchange {
   isResponseStarted = false;
   /** All of it is here, though some may wait for the client's window. */
   isResponseEnded = false;
+  /** On either side; it is counted once. */
+  isReset = false;
   lastMoveMs: number;
 
   constructor(

@@ -35,6 +35,7 @@ import type { RelayContext } from './http1_relay.ts';
 import { Http2Endings, replyContext } from './http2_endings.ts';
 import { Http2Exchange } from './http2_exchange.ts';
 import { Http2Outlet } from './http2_outlet.ts';
+import { Http2Tally } from './http2_tally.ts';
 import { connectionTimeout, exchangeTimeout } from './http2_timeouts.ts';
 import { type Http2Upstream, type Http2UpstreamEvents, writeFrames } from './http2_upstream.ts';
 import { denialReply, faultReply } from './local_reply.ts';
@@ -48,6 +49,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   readonly #connection: Http2Connection<Http2Exchange>;
   readonly #outlet: Http2Outlet;
   readonly #endings: Http2Endings;
+  readonly #tally: Http2Tally;
   readonly #onWritten = (): void => {
     this.#connection.written();
     if (this.#outlet.isPaused) this.#balance();
@@ -81,9 +83,14 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
       events: this,
       onHeldSent: ({ downstream }, byteCount) => this.#connection.credit(downstream, byteCount),
     });
-    this.#endings = new Http2Endings(this.#connection, (exchange) =>
-      this.#outlet.withdraw(exchange),
-    );
+    this.#tally = new Http2Tally(this.#connection, {
+      recorder: context.recorder,
+      listener: context.meta.listener,
+    });
+    this.#endings = new Http2Endings(this.#connection, {
+      leaveQueue: (exchange) => this.#outlet.withdraw(exchange),
+      tally: this.#tally,
+    });
   }
 
   // --- downstream
@@ -131,6 +138,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     this.#outlet.openWaiting();
     this.#outlet.flush();
     this.#flush();
+    this.#tally.turnEnded();
     if (this.#isDrainAnnounced && this.#connection.streamCount === 0)
       this.#close('drained', 'linger');
   }
@@ -155,10 +163,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     if (event === DATA) this.#onRequestData(exchange, facts);
     else if (event === TRAILERS) this.#onRequestTrailers(exchange, facts);
     else if (event === SENT) this.#onResponseSent(exchange, facts.byteCount);
-    else if (event === RESET) this.#endings.cancel(exchange, 'downstream-reset', facts.errorCode);
-    else if (event === STREAM_ERROR) {
-      this.#endings.cancel(exchange, 'http2-error', ERROR_CODES.CANCEL);
-    }
+    else if (event === RESET) this.#endings.cancel(exchange, facts.errorCode);
+    else if (event === STREAM_ERROR) this.#endings.refuse(exchange, 'http2-error');
   }
 
   #onRequestHead(
@@ -239,7 +245,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     const { fault, errorCode } = facts;
     const exchange = stream.context;
     if (exchange !== null) {
-      this.#endings.cancel(exchange, fault, ERROR_CODES.CANCEL);
+      this.#endings.refuse(exchange, fault);
     } else if (errorCode === ERROR_CODES.NO_ERROR && FAULTS[fault].status !== 0) {
       // Understood and refused; what is malformed gets a reset only (RFC 9113 8.1.1).
       const life = this.#newLife();
@@ -250,6 +256,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     } else {
       this.#newLife().finish(fault);
     }
+    if (exchange === null && !stream.isClosed) this.#tally.resetWithoutHead(fault);
     this.#connection.resetStream(stream, errorCode);
   }
 
@@ -291,6 +298,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   }
 
   onResponseFault(exchange: Http2Exchange, fault: Fault): void {
+    this.#tally.reset(exchange, 'proxy', fault);
     this.#endings.giveUp(exchange, fault);
   }
 
@@ -317,7 +325,11 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
 
   onLost(upstream: Http2Upstream, fault: Fault): void {
     const exchanges = [...upstream.connection.streams()].map((stream) => stream.context);
-    for (const exchange of exchanges) if (exchange !== null) this.#endings.giveUp(exchange, fault);
+    for (const exchange of exchanges) {
+      if (exchange === null) continue;
+      if (isLossOf('upstream', fault)) this.#tally.reset(exchange, 'upstream', 'connection-lost');
+      this.#endings.giveUp(exchange, fault);
+    }
     for (const exchange of this.#outlet.lost(upstream)) this.#endings.giveUp(exchange, fault);
   }
 
@@ -362,7 +374,13 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
 
   /** Every exchange in hand ends with `fault`. */
   #end(fault: Fault, cause: CloseCause, how: 'linger' | 'reset' | 'destroy'): void {
-    for (const stream of this.#connection.streams()) stream.context?.life.finish(fault);
+    const isClients = isLossOf('downstream', fault);
+    for (const { context } of this.#connection.streams()) {
+      if (context === null) continue;
+      if (isClients) this.#tally.reset(context, 'downstream', 'connection-lost');
+      else this.#tally.reset(context, 'proxy', fault);
+      context.life.finish(fault);
+    }
     this.#close(cause, how);
   }
 
@@ -370,6 +388,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#outlet.close();
+    this.#tally.over();
     this.#context.onClose(cause, how);
   }
 
@@ -466,4 +485,9 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   onUpstreamError(error: unknown): void {
     this.internalError(error);
   }
+}
+
+/** That side ended the connection; with any other fault we did. */
+function isLossOf(side: 'downstream' | 'upstream', fault: Fault): boolean {
+  return fault === `${side}-closed` || fault === `${side}-reset`;
 }

@@ -5,6 +5,7 @@ import type { RuleRef } from '../../src/model/decision.ts';
 import { FAULTS, type Fault } from '../../src/model/fault.ts';
 import type { CloseCause } from '../../src/model/record.ts';
 import { plainHead } from '../../src/model/request_head.ts';
+import { resetCauseOf } from '../../src/model/stream_reset.ts';
 import { METRICS, type MetricName } from '../../src/observe/metric_table.ts';
 import {
   type MetricFamily,
@@ -81,6 +82,29 @@ describe('counting', () => {
     ]);
   });
 
+  it('HTTP/2 streams: opened, open now, ended before their time', () => {
+    const counters = counting();
+    counters.streamsOpened('api', 5);
+    counters.streamsOpened('unheard-of', 1);
+    counters.streamsClosed('api', 3);
+    counters.streamsReset('downstream', 'CANCEL', 2);
+    counters.streamsReset('downstream', resetCauseOf(0xffff_ffff), 1);
+    counters.streamsReset('upstream', resetCauseOf(0xd), 1);
+    counters.streamsReset('upstream', 'connection-lost', 1);
+    counters.streamsReset('proxy', 'stream-refused', 7);
+    counters.streamsReset('proxy', 'stream-idle-timeout', 1);
+    check(counters, 'sallyport_http2_streams_opened_total', ['api 5', 'db 0', 'other 1']);
+    check(counters, 'sallyport_http2_streams_open', ['api 2', 'db 0', 'other 1']);
+    check(counters, 'sallyport_http2_streams_reset_total', [
+      'downstream CANCEL 2',
+      'downstream UNKNOWN 1',
+      'upstream HTTP_1_1_REQUIRED 1',
+      'upstream connection-lost 1',
+      'proxy stream-refused 7',
+      'proxy stream-idle-timeout 1',
+    ]);
+  });
+
   it('upstream connections and retries', () => {
     const counters = counting();
     counters.upstreamConnected('api', 'connected', 1);
@@ -113,6 +137,30 @@ describe('counting', () => {
     expect(bucket('+Inf')).toBe(4);
     expect(samples.find(({ suffix }) => suffix === '_count')?.value).toBe(4);
     expect(samples.find(({ suffix }) => suffix === '_sum')?.value).toBeCloseTo(0.250029);
+  });
+});
+
+describe('of a connection with two endpoints of this node', () => {
+  it('a decision is counted for the side whose word it was, an allow for the rules of both', () => {
+    const counters = counting();
+    const meta = record().meta;
+    const both = { ...meta, direction: 'egress' as const };
+    counters.record(denied({ meta: both, decision: deny({ half: 'ingress' }) }));
+    counters.record(denied({ meta: both, decision: deny({ half: 'egress' }) }));
+    const otherRule = RULES[0] as RuleRef;
+    counters.record(record({ meta: both, decision: allow({ half: 'ingress', otherRule }) }));
+    const decisions = familyOf(counters, 'sallyport_policy_decisions_total').samples.filter(
+      ({ value }) => value > 0,
+    );
+    expect(decisions.map(({ labels }) => [labels['verdict'], labels['direction']])).toEqual([
+      ['allow', 'ingress'],
+      ['deny', 'ingress'],
+      ['deny', 'egress'],
+    ]);
+    const hits = familyOf(counters, 'sallyport_policy_rule_hits_total').samples.filter(
+      ({ value }) => value > 0,
+    );
+    expect(hits.map(({ labels }) => labels['rule'])).toEqual([otherRule.rule, GET_ORDERS.rule]);
   });
 });
 

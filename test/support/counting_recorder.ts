@@ -5,6 +5,7 @@ import type {
   RequestRecord,
   UpstreamConnectOutcome,
 } from '../../src/model/record.ts';
+import type { ResetBy, ResetCause } from '../../src/model/stream_reset.ts';
 import { Signal } from './signal.ts';
 
 export class CountingRecorder implements Recorder {
@@ -14,6 +15,10 @@ export class CountingRecorder implements Recorder {
   readonly internalErrors: unknown[] = [];
   openedCount = 0;
   retriedCount = 0;
+  streamsOpenedCount = 0;
+  streamsOpenCount = 0;
+  /** "by cause" → how often. */
+  readonly resets = new Map<string, number>();
   readonly #signal = new Signal();
 
   record(record: RequestRecord): void {
@@ -40,6 +45,23 @@ export class CountingRecorder implements Recorder {
     this.retriedCount += 1;
   }
 
+  streamsOpened(_listener: string, count: number): void {
+    this.streamsOpenedCount += count;
+    this.streamsOpenCount += count;
+    this.#signal.raise();
+  }
+
+  streamsClosed(_listener: string, count: number): void {
+    this.streamsOpenCount -= count;
+    this.#signal.raise();
+  }
+
+  streamsReset(by: ResetBy, cause: ResetCause, count: number): void {
+    const key = `${by} ${cause}`;
+    this.resets.set(key, (this.resets.get(key) ?? 0) + count);
+    this.#signal.raise();
+  }
+
   internalError(_where: string, error: unknown): void {
     this.internalErrors.push(error);
   }
@@ -56,6 +78,19 @@ export class CountingRecorder implements Recorder {
 
   async untilOpened(count: number): Promise<void> {
     await this.#until(() => this.openedCount >= count, `${count} opened connections`);
+  }
+
+  /** So many streams were opened, and none of them is open any more. */
+  async untilStreamsOver(count: number): Promise<void> {
+    await this.#until(
+      () => this.streamsOpenedCount >= count && this.streamsOpenCount === 0,
+      `${count} streams that are over`,
+    );
+  }
+
+  /** "by cause count", sorted. */
+  get resetSummaries(): readonly string[] {
+    return [...this.resets].map(([key, count]) => `${key} ${count}`).sort();
   }
 
   /** One short text a record: "verdict fault-or-reason status target". */

@@ -124,6 +124,16 @@ export class Http2Connection<Context> {
     return this.#state.streams.size;
   }
 
+  /** Of all streams that were ever open. */
+  get openedCount(): number {
+    return this.#state.openedCount;
+  }
+
+  /** Of streams that were refused for their number: no event tells of them. */
+  get refusedCount(): number {
+    return this.#state.refusedCount;
+  }
+
   get lastStreamId(): number {
     return this.#state.lastStreamId;
   }

@@ -68,6 +68,10 @@ export class ConnectionState<Context> {
   streamWindow = WINDOW_BYTES_DEFAULT;
   /** The highest stream that was ever opened, by the peer or, in the client role, by us. */
   lastStreamId = 0;
+  /** Of all that were ever open. */
+  openedCount = 0;
+  /** Those that never were, as there were too many or as it is over. */
+  refusedCount = 0;
   /** After our last GOAWAY: streams above are refused. */
   servedStreamIdMax = UINT31_MAX;
   isGoAwayReceived = false;
@@ -102,6 +106,7 @@ export class ConnectionState<Context> {
     const stream = new Http2Stream<Context>(streamId, windows);
     this.streams.set(streamId, stream);
     this.lastStreamId = streamId;
+    this.openedCount++;
     this.budget.noteStreamOpened();
     return stream;
   }

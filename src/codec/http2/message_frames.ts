@@ -187,6 +187,7 @@ function receiveRequest<C>(state: ConnectionState<C>): Outcome {
 function refuseStream<C>(state: ConnectionState<C>, streamId: number): Outcome {
   const isDrained = streamId > state.servedStreamIdMax;
   state.lastStreamId = streamId;
+  state.refusedCount++;
   state.writer.writeReset(streamId, ERROR_CODES.REFUSED_STREAM);
   state.closed.add(streamId, CLOSED_BY_US);
   const isWithinBudget =

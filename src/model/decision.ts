@@ -65,6 +65,8 @@ export interface AllowDecision {
   readonly rejected: readonly LoggedHeader[];
   /** Whose word it is, where both sides' policies were asked. */
   readonly half?: Direction;
+  /** By which the other side allowed it, too. */
+  readonly otherRule?: RuleRef | null;
 }
 
 export interface DenyDecision {

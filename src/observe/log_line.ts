@@ -6,10 +6,10 @@
  * from outside goes through `quote`, and through the redaction when it could carry a secret. The
  * fields are listed in docs/observability.md; a golden test holds each shape.
  */
-import type { ConnectionMeta } from '../model/connection_meta.ts';
+import type { ConnectionMeta, Half } from '../model/connection_meta.ts';
 import type { Decision, LoggedHeader } from '../model/decision.ts';
 import { FAULTS } from '../model/fault.ts';
-import type { Identity } from '../model/identity.ts';
+import type { Direction, Identity } from '../model/identity.ts';
 import type { RequestRecord } from '../model/record.ts';
 import type { RequestHead } from '../model/request_head.ts';
 import { integer, milliseconds, quote, quoteList } from './json_text.ts';
@@ -29,7 +29,7 @@ export class LogLineWriter {
   #redaction = new Redaction([]);
   #secrets: readonly string[] = [];
   /** Of connections that live; the labels in it are those of `#policy`. */
-  #connections = new WeakMap<ConnectionMeta, string>();
+  #connections = new WeakMap<Half, string>();
 
   constructor(options: LogLineOptions) {
     this.#options = { ...options, headers: [...new Set(options.headers)] };
@@ -52,7 +52,7 @@ export class LogLineWriter {
     line += this.#time.text(record.startedAtMs + record.durationMs);
     line += `","msg":"${isRequest ? 'request' : 'connection'}","verdict":"${record.verdict}"`;
     if (record.decision !== null) line += decisionText(record.decision);
-    line += this.#connectionText(record.meta);
+    line += this.#connectionText(record.meta, record.decision?.half);
     if (record.serverName !== '') line += `,"sni":${quote(record.serverName)}`;
     if (head !== null) line += this.#headText(head, record);
     else if (record.status > 0) line += `,"http":{"status":${integer(record.status)}}`;
@@ -67,11 +67,12 @@ export class LogLineWriter {
     return `${line}}\n`;
   }
 
-  #connectionText(meta: ConnectionMeta): string {
-    let text = this.#connections.get(meta);
+  #connectionText(meta: ConnectionMeta, by: Direction | undefined): string {
+    const half = by === 'ingress' ? (meta.second ?? meta) : meta;
+    let text = this.#connections.get(half);
     if (text === undefined) {
-      text = connectionText(meta, this.#policy);
-      this.#connections.set(meta, text);
+      text = connectionText(meta, half, this.#policy);
+      this.#connections.set(half, text);
     }
     return text;
   }
@@ -128,11 +129,14 @@ export class LogLineWriter {
   }
 }
 
-function decisionText({ reason, layer, rule, half }: Decision): string {
+function decisionText(decision: Decision): string {
+  const { reason, layer, rule, half } = decision;
   let text = reason === null ? '' : `,"reason":"${reason}"`;
   text += `,"layer":"${layer}"`;
   if (half !== undefined) text += `,"half":"${half}"`;
   if (rule !== null) text += `,"policy":${quote(rule.policy)},"rule":${quote(rule.rule)}`;
+  const other = decision.verdict === 'allow' ? decision.otherRule : null;
+  if (other) text += `,"other_policy":${quote(other.policy)},"other_rule":${quote(other.rule)}`;
   return text;
 }
 
@@ -144,10 +148,12 @@ function shadowText({ verdict, reason, rule }: Decision): string {
 }
 
 /** Ingress: the remote is the source; egress: the destination. The other side is the endpoint. */
-function connectionText(meta: ConnectionMeta, policy: ObservedPolicy | null): string {
-  const { direction, source, destination, remoteIdentity, endpointIp } = meta;
-  const endpointIdentity = policy?.ipcache.lookup(endpointIp) ?? null;
+function connectionText(meta: ConnectionMeta, half: Half, policy: ObservedPolicy | null): string {
+  const { source, destination, recorded } = meta;
+  const { direction, remoteIdentity, endpointIp } = half;
   const isIngress = direction === 'ingress';
+  const known = isIngress ? recorded?.destination : recorded?.source;
+  const endpointIdentity = known?.identity ?? policy?.ipcache.lookup(endpointIp) ?? null;
   const from = isIngress ? remoteIdentity : endpointIdentity;
   const to = isIngress ? endpointIdentity : remoteIdentity;
   const name = policy?.endpoint(endpointIp).name ?? '';

@@ -20,8 +20,9 @@ export function bothAllow(
   };
   if (second.verdict === 'deny') return { ...second, ...both, half: 'ingress' };
   // One of the two has the L7 rules, and it is that one which people look for.
-  if (second.rule === null && first.rule !== null) return { ...first, ...both, half: 'egress' };
-  return { ...second, ...both, half: 'ingress' };
+  return second.rule === null && first.rule !== null
+    ? { ...first, ...both, half: 'egress', otherRule: null }
+    : { ...second, ...both, half: 'ingress', otherRule: first.rule };
 }
 
 /** The request as it would have left the first proxy: rules do not change fields of the hop. */

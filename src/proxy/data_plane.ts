@@ -74,8 +74,9 @@ export class DataPlane {
     const { timers } = this.#options.platform;
     const { drainTimeoutMs } = this.#options.limits;
     const cancel = timers.after(drainTimeoutMs, () => this.#registry.cut());
-    await this.#lingerAtListeners();
+    // Already while we linger each response says that it is the last on its connection.
     this.#shared.isDraining = true;
+    await this.#lingerAtListeners();
     for (const listener of this.#listeners) listener.close();
     this.#registry.drain();
     await this.#registry.empty();

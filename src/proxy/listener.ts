@@ -6,6 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { parseIp, type SocketAddress } from '../model/address.ts';
 import { parsePort } from '../model/identity.ts';
 import { KEEP_ALIVE_DELAY_MS } from '../platform/sockets.ts';
+import type { RedirectRecord } from '../redirect/layout.ts';
 import { Connection } from './connection.ts';
 import type { ListenerOptions } from './options.ts';
 import type { Registry } from './registry.ts';
@@ -97,11 +98,21 @@ export class Listener {
   }
 
   #endsOf(socket: Socket): Ends | null {
-    const { options, shared } = this.#context;
+    const { options } = this.#context;
     const ends = socketEnds(socket, options);
     if (ends === null || options.direction !== 'by-record') return ends;
-    const record = shared.options.records?.lookup(ends.source, ends.destination) ?? null;
-    return { ...ends, record };
+    return { ...ends, record: this.#recordOf(ends) };
+  }
+
+  /** A record that cannot be read is none: the connection is refused, and told as that. */
+  #recordOf({ source, destination }: Ends): RedirectRecord | null {
+    const { records, recorder } = this.#context.shared.options;
+    try {
+      return records?.lookup(source, destination) ?? null;
+    } catch (error) {
+      recorder.internalError('redirect-record', error);
+      return null;
+    }
   }
 
   #boundAddress(): SocketAddress {

@@ -21,6 +21,8 @@ export class Worker {
   readonly #onDrained: () => void;
   #parts: Parts | null = null;
   #isDrained = false;
+  /** Came while the parts were being made. */
+  #earlyUpdate: NumberedBundle | null = null;
 
   constructor(options: {
     readonly post: (message: FromWorker) => void;
@@ -72,6 +74,11 @@ export class Worker {
   async #start(settings: WorkerSettings, policy: NumberedBundle): Promise<void> {
     try {
       const parts = await makeParts(settings);
+      if (this.#isDrained) {
+        parts.stopRedirect();
+        await parts.observer.close();
+        return;
+      }
       const result = parts.store.update(policy.bundle, policy.revision);
       if (result.kind === 'rejected') {
         const message = `the policy set was rejected: ${result.problems.map(formatProblem).join('; ')}`;
@@ -81,6 +88,7 @@ export class Worker {
       parts.secrets.take(policy.bundle);
       parts.observer.policyChanged();
       this.#parts = parts;
+      if (this.#earlyUpdate !== null) this.#update(this.#earlyUpdate);
       const listeners = await parts.dataPlane.start();
       this.#post({ kind: 'updated', revision: parts.store.current().revision });
       this.#post({ kind: 'listening', listeners });
@@ -90,7 +98,10 @@ export class Worker {
   }
 
   #update(policy: NumberedBundle): void {
-    if (this.#parts === null) return;
+    if (this.#parts === null) {
+      this.#earlyUpdate = policy;
+      return;
+    }
     const { store, dataPlane, observer, secrets } = this.#parts;
     const { revision } = policy;
     const result = store.update(policy.bundle, revision);

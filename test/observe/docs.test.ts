@@ -6,7 +6,7 @@ import { DENY_REASONS } from '../../src/model/decision.ts';
 import { plainHead } from '../../src/model/request_head.ts';
 import { LogLineWriter } from '../../src/observe/log_line.ts';
 import { METRICS } from '../../src/observe/metric_table.ts';
-import { denied, deny, GET_ORDERS, POLICY, record } from './records.ts';
+import { allow, denied, deny, GET_ORDERS, POLICY, record } from './records.ts';
 
 const page = readFileSync(new URL('../../docs/observability.md', import.meta.url), 'utf8');
 
@@ -71,7 +71,8 @@ function fieldsOfFullLines(): Set<string> {
     fault: 'overloaded',
   });
   const fields = new Set<string>();
-  for (const one of [full, record()]) collect(JSON.parse(lines.line(one)), '', fields);
+  const byBoth = record({ decision: allow({ half: 'ingress', otherRule: GET_ORDERS }) });
+  for (const one of [full, byBoth]) collect(JSON.parse(lines.line(one)), '', fields);
   return fields;
 }
 

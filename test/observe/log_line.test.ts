@@ -53,6 +53,54 @@ describe('shapes', () => {
     );
   });
 
+  describe('of a connection with two endpoints of this node', () => {
+    const both = meta({
+      direction: 'egress',
+      endpointIp: address('10.0.1.9:0').ip,
+      remoteIdentity: 1001 as Identity,
+      identitySource: 'redirect-record',
+      second: {
+        direction: 'ingress',
+        endpointIp: address('10.0.0.7:0').ip,
+        remoteIdentity: 43 as Identity,
+      },
+      recorded: {
+        source: { identity: 43 as Identity, check: 1 },
+        destination: { identity: 1001 as Identity, check: 2 },
+      },
+    });
+    const sides = CONNECTION.slice(
+      CONNECTION.indexOf('"listener"'),
+      CONNECTION.indexOf('"endpoint"'),
+    );
+    const ofRecord = '"identity_source":"redirect-record"';
+    const rest = `"http":{${HTTP},"status":403},"response_source":"local",${COUNTS},"policy_revision":3}`;
+    const because = '"verdict":"denied","reason":"no-http-rule-matched","layer":"http"';
+
+    it('the egress half’s denial names its endpoint', () => {
+      check(
+        denied({ meta: both, decision: deny({ half: 'egress' }) }),
+        `{"level":"warn",${TIME},"msg":"request",${because},"half":"egress","direction":"egress",` +
+          `${sides}"endpoint":"10.0.1.9",${ofRecord},${rest}`,
+      );
+    });
+
+    it('the ingress half’s denial names the other one', () => {
+      check(
+        denied({ meta: both, decision: deny({ half: 'ingress' }) }),
+        `{"level":"warn",${TIME},"msg":"request",${because},"half":"ingress","direction":"ingress",` +
+          `${sides}"endpoint":"default/orders",${ofRecord},${rest}`,
+      );
+    });
+
+    it('an allow names the rules of both', () => {
+      const other = { policy: 'shop/web', rule: 'egress[0]', index: 7 };
+      const decision = allow({ half: 'ingress', otherRule: other });
+      const line = writer().line(record({ meta: both, decision }));
+      expect(line).toContain(`${RULE},"other_policy":"shop/web","other_rule":"egress[0]",`);
+    });
+  });
+
   it('a connection that was denied', () => {
     const decision = deny({ layer: 'network', reason: 'sni-not-allowed' });
     check(

@@ -140,30 +140,6 @@ describe('counting', () => {
   });
 });
 
-describe('of a connection with two endpoints of this node', () => {
-  it('a decision is counted for the side whose word it was, an allow for the rules of both', () => {
-    const counters = counting();
-    const meta = record().meta;
-    const both = { ...meta, direction: 'egress' as const };
-    counters.record(denied({ meta: both, decision: deny({ half: 'ingress' }) }));
-    counters.record(denied({ meta: both, decision: deny({ half: 'egress' }) }));
-    const otherRule = RULES[0] as RuleRef;
-    counters.record(record({ meta: both, decision: allow({ half: 'ingress', otherRule }) }));
-    const decisions = familyOf(counters, 'sallyport_policy_decisions_total').samples.filter(
-      ({ value }) => value > 0,
-    );
-    expect(decisions.map(({ labels }) => [labels['verdict'], labels['direction']])).toEqual([
-      ['allow', 'ingress'],
-      ['deny', 'ingress'],
-      ['deny', 'egress'],
-    ]);
-    const hits = familyOf(counters, 'sallyport_policy_rule_hits_total').samples.filter(
-      ({ value }) => value > 0,
-    );
-    expect(hits.map(({ labels }) => labels['rule'])).toEqual([otherRule.rule, GET_ORDERS.rule]);
-  });
-});
-
 describe('rules', () => {
   it('that never matched are there with 0, but for those that others stand in', () => {
     const counters = counting();

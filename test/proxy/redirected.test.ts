@@ -9,95 +9,26 @@ import type { Identity } from '../../src/model/identity.ts';
 import { plainHead } from '../../src/model/request_head.ts';
 import { ALLOW_PERMIT } from '../../src/policy/permit.ts';
 import { bothAllow } from '../../src/proxy/both_halves.ts';
-import {
-  identityCheck,
-  type RecordedSide,
-  type RedirectRecord,
-} from '../../src/redirect/layout.ts';
+import type { RedirectRecord } from '../../src/redirect/layout.ts';
 import { closeRigs, type Rig, startRig } from '../support/plane_rig.ts';
 import { answerHeads } from '../support/raw_origin.ts';
+import {
+  API,
+  BOTH,
+  httpRules,
+  OTHER,
+  policies,
+  REDIRECTED_ENDPOINTS,
+  recordOf,
+  sideOf,
+  WEB,
+} from '../support/redirected.ts';
 
 afterEach(closeRigs);
 
-const API = 1001 as Identity;
-const WEB = 43 as Identity;
-
-/** The client of these tests is 127.0.0.1, as they have no other address. */
-const ENDPOINTS = `
-endpoints:
-  - { name: default/api, ip: 10.0.0.7, labels: { app: api }, identity: ${API} }
-  - { name: default/web, ip: 127.0.0.1, labels: { app: web }, identity: ${WEB} }
-  - { name: default/other, ip: 10.0.0.9, labels: { app: other }, identity: 44 }
-`;
-
-const LABELS: Readonly<Record<number, readonly string[]>> = {
-  [API]: labels('api'),
-  [WEB]: labels('web'),
-  44: labels('other'),
-};
-
-function labels(app: string): readonly string[] {
-  return [
-    `k8s:app=${app}`,
-    'k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name=default',
-    'k8s:io.cilium.k8s.policy.cluster=default',
-    'k8s:io.kubernetes.pod.namespace=default',
-  ];
-}
-
-function side(identity: number, endpoint = 1): RecordedSide {
-  return {
-    identity: identity as Identity,
-    check: identityCheck(LABELS[identity] ?? []),
-    endpoint,
-  };
-}
-
-function record(changes: Partial<RedirectRecord> = {}): RedirectRecord {
-  return {
-    timeNs: 1n,
-    source: side(WEB),
-    destination: side(API),
-    generation: 1,
-    isEgressJudged: false,
-    isIngressJudged: true,
-    ifindex: 7,
-    ...changes,
-  };
-}
-
-const BOTH = record({ isEgressJudged: true });
-
-/** Ingress of the API from `from`, and egress of the web pod to it. */
-function policies(ingress: string, egress: string, from = 'web'): string {
-  return `
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: { name: api, namespace: default }
-spec:
-  endpointSelector: { matchLabels: { app: api } }
-  ingress:
-    - fromEndpoints: [{ matchLabels: { app: ${from} } }]
-      toPorts: [{ ports: [{ port: "8080", protocol: TCP }]${ingress} }]
----
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: { name: web, namespace: default }
-spec:
-  endpointSelector: { matchLabels: { app: web } }
-  egress:
-    - toEndpoints: [{ matchLabels: { app: api } }]
-      toPorts: [{ ports: [{ port: "8080", protocol: TCP }]${egress} }]
-`;
-}
-
-function http(...paths: readonly string[]): string {
-  return `, rules: { http: [${paths.map((path) => `{ path: ${path} }`).join(', ')}] }`;
-}
-
 function redirected(policy: string, known: RedirectRecord | null): Promise<Rig> {
   return startRig({
-    endpoints: ENDPOINTS,
+    endpoints: REDIRECTED_ENDPOINTS,
     policy,
     script: answerHeads,
     records: { lookup: () => known },
@@ -124,7 +55,7 @@ describe('a redirected connection', () => {
   });
 
   it('has the identity of its record', async () => {
-    const rig = await redirected(policies(http('/a'), ''), record());
+    const rig = await redirected(policies(httpRules('/a'), ''), recordOf());
     expect(await ask(rig, '/a')).toBe('200');
     expect(rig.recorder.records[0]?.meta).toMatchObject({
       direction: 'ingress',
@@ -134,37 +65,43 @@ describe('a redirected connection', () => {
   });
 
   it('is refused when its client’s address is another endpoint’s to us', async () => {
-    const rig = await redirected(policies(http('/a'), '', 'other'), record({ source: side(44) }));
+    const rig = await redirected(
+      policies(httpRules('/a'), '', 'other'),
+      recordOf({ source: sideOf(OTHER) }),
+    );
     expect(await ask(rig, '/a')).toBe('reset');
     expect(rig.recorder.summaries).toEqual(['denied identity-changed 0 -']);
   });
 
   it('is refused when a number means other labels to the kernel than to us', async () => {
     for (const changed of [
-      { source: { ...side(WEB), check: 1 } },
-      { destination: { ...side(API), check: 1 } },
-      { source: { ...side(WEB), identity: 4711 as Identity } },
+      { source: { ...sideOf(WEB), check: 1 } },
+      { destination: { ...sideOf(API), check: 1 } },
+      { source: { ...sideOf(WEB), identity: 4711 as Identity } },
     ]) {
-      const rig = await redirected(policies(http('/a'), ''), record(changed));
+      const rig = await redirected(policies(httpRules('/a'), ''), recordOf(changed));
       expect(await ask(rig, '/a')).toBe('reset');
       expect(rig.recorder.summaries).toEqual(['denied identity-changed 0 -']);
     }
   });
 
   it('is refused when the judged endpoint has another identity than at its SYN', async () => {
-    const rig = await redirected(policies(http('/a'), ''), record({ destination: side(44) }));
+    const rig = await redirected(
+      policies(httpRules('/a'), ''),
+      recordOf({ destination: sideOf(OTHER) }),
+    );
     expect(await ask(rig, '/a')).toBe('reset');
     expect(rig.recorder.summaries).toEqual(['denied identity-changed 0 -']);
   });
 
   it('is closed when its endpoint’s address goes to another one', async () => {
-    let endpoints = ENDPOINTS;
-    const rig = await redirected(policies(http('/a'), http('/a')), BOTH);
+    let endpoints = REDIRECTED_ENDPOINTS;
+    const rig = await redirected(policies(httpRules('/a'), httpRules('/a')), BOTH);
     const client = await rig.client();
     client.send('GET /a HTTP/1.1\r\nhost: x\r\n\r\n');
     await client.until('ok');
-    endpoints = ENDPOINTS.replace('ip: 127.0.0.1', 'ip: 127.0.0.9');
-    rig.updateAll({ endpoints, policy: policies(http('/a'), http('/a')) });
+    endpoints = REDIRECTED_ENDPOINTS.replace('ip: 127.0.0.1', 'ip: 127.0.0.9');
+    rig.updateAll({ endpoints, policy: policies(httpRules('/a'), httpRules('/a')) });
     await client.over();
     expect(rig.recorder.records.at(-1)).toMatchObject({
       verdict: 'denied',
@@ -175,7 +112,7 @@ describe('a redirected connection', () => {
 
 describe('both sides on one node', () => {
   it('both have to allow a request, and the record says whose word it was', async () => {
-    const rig = await redirected(policies(http('/b', '/c'), http('/a', '/b')), BOTH);
+    const rig = await redirected(policies(httpRules('/b', '/c'), httpRules('/a', '/b')), BOTH);
     expect(await ask(rig, '/b')).toBe('200');
     expect(await ask(rig, '/a')).toBe('403');
     expect(await ask(rig, '/c')).toBe('403');
@@ -189,16 +126,16 @@ describe('both sides on one node', () => {
   });
 
   it('an ingress without HTTP rules does not skip the egress, nor the other way round', async () => {
-    const onlyEgress = await redirected(policies('', http('/a')), BOTH);
+    const onlyEgress = await redirected(policies('', httpRules('/a')), BOTH);
     expect(await ask(onlyEgress, '/a')).toBe('200');
     expect(await ask(onlyEgress, '/b')).toBe('403');
-    const onlyIngress = await redirected(policies(http('/a'), ''), BOTH);
+    const onlyIngress = await redirected(policies(httpRules('/a'), ''), BOTH);
     expect(await ask(onlyIngress, '/a')).toBe('200');
     expect(await ask(onlyIngress, '/b')).toBe('403');
   });
 
   it('either side’s refusal of the connection resets it', async () => {
-    const rig = await redirected(policies(http('/a'), http('/a'), 'other'), BOTH);
+    const rig = await redirected(policies(httpRules('/a'), httpRules('/a'), 'other'), BOTH);
     expect(await ask(rig, '/a')).toBe('reset');
     expect(rig.recorder.records[0]?.decision).toMatchObject({
       verdict: 'deny',
@@ -221,15 +158,21 @@ describe('both sides on one node', () => {
   });
 
   it('a new policy of either side is met by the next request', async () => {
-    const rig = await redirected(policies(http('/a'), http('/a')), BOTH);
+    const rig = await redirected(policies(httpRules('/a'), httpRules('/a')), BOTH);
     const client = await rig.client();
     const send = (): void => client.send('GET /a HTTP/1.1\r\nhost: x\r\n\r\n');
     send();
     await client.until('ok');
-    rig.updateAll({ endpoints: ENDPOINTS, policy: policies(http('/a'), http('/b')) });
+    rig.updateAll({
+      endpoints: REDIRECTED_ENDPOINTS,
+      policy: policies(httpRules('/a'), httpRules('/b')),
+    });
     send();
     await client.until('Access denied');
-    rig.updateAll({ endpoints: ENDPOINTS, policy: policies(http('/b'), http('/a')) });
+    rig.updateAll({
+      endpoints: REDIRECTED_ENDPOINTS,
+      policy: policies(httpRules('/b'), httpRules('/a')),
+    });
     send();
     await client.until('Access denied', 2);
   });

@@ -1,27 +1,50 @@
 # syntax=docker/dockerfile:1
-# Stage 1 compiles re2 and strips the types; stage 2 carries only what runs, as its own user.
+# Stage `bpf` compiles the kernel programs, stage `build` compiles re2 and strips the types; the image
+# carries only what runs. Each platform is built on itself (re2 is a native addon).
+FROM node:26-bookworm-slim AS bpf
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends clang libbpf-dev linux-libc-dev llvm \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY scripts/bpf.mjs scripts/
+COPY src/redirect/bpf src/redirect/bpf
+RUN node scripts/bpf.mjs /bpf
+
 FROM node:26-bookworm-slim AS build
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates g++ make python3 \
+ && apt-get install -y --no-install-recommends ca-certificates g++ libatomic1 make python3 \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
-COPY scripts scripts
-# The image brings its own Node, so the packages that carry one are left out.
-RUN npm ci --omit=dev --omit=optional
-COPY . .
+COPY scripts/native.mjs scripts/
+# With the optional packages: koffi's binary is one, and so is the Node that all tests run on. What of
+# them nobody needs here goes in prune.sh.
+RUN npm ci --omit=dev
+COPY bin bin
+COPY scripts/build.mjs scripts/
+COPY src src
+COPY --from=bpf /bpf src/redirect/bpf/build
 RUN node scripts/build.mjs
+COPY deploy/image deploy/image
+RUN sh deploy/image/prune.sh /build
 
-FROM node:26-bookworm-slim
-# 1337 is the user that Cilium's proxies run as (proxy-gid).
-RUN groupadd --system --gid 1337 sallyport \
- && useradd --system --uid 1337 --gid 1337 --no-create-home --shell /usr/sbin/nologin sallyport
+FROM debian:bookworm-slim
+# libbpf1 and iproute2 are the redirect's (`sallyport redirect`), libatomic1 and libstdc++6 are Node's.
+# `setpriv`, by which the proxy gives its rights up, is in util-linux, which every Debian has.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends iproute2 libatomic1 libbpf1 libstdc++6 \
+ && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/sallyport
 COPY --from=build /build/package.json ./
 COPY --from=build /build/bin bin
-COPY --from=build /build/dist dist
+COPY --from=build /build/deploy/image libexec
 COPY --from=build /build/node_modules node_modules
-RUN ln -s /opt/sallyport/bin/sallyport /usr/local/bin/sallyport
+COPY --from=build /build/dist dist
+RUN sh libexec/setup.sh
+# Nothing of the image needs root, but what `sallyport redirect` does, and the moment in which the
+# proxy of a node gives root up: a DaemonSet says so itself (docs/deployment.md).
 USER 1337:1337
 ENTRYPOINT ["sallyport"]
 CMD ["run", "-c", "/etc/sallyport/config.yaml"]
+# For engines that look at it; Kubernetes does not, it has probes of its own.
+HEALTHCHECK --start-period=30s CMD ["sallyport", "status", "-c", "/etc/sallyport/config.yaml"]

@@ -8,7 +8,9 @@
  *     node's program ─► to_endpoint ─┐ mark TO_PROXY, record
  *                                    └─► from_interface of the same interface ─► ip rule ─► the proxy
  *
- * IPv4 wants accept_local on that interface for the node's own addresses, and no strict rp_filter.
+ * IPv4 wants accept_local on that interface for the node's own addresses, and no strict rp_filter. Answers
+ * that are forwarded come this far only without tcp_early_demux: the kernel drops what it would forward
+ * once a socket of the node's has been found for it.
  */
 #ifndef SALLYPORT_TURN_H
 #define SALLYPORT_TURN_H

@@ -1,6 +1,6 @@
 /** Real connections over a node: what is redirected, what is not, and what happens when things go away. */
 import { once } from 'node:events';
-import type { Server, Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Identity } from '../../../src/model/identity.ts';
@@ -283,6 +283,30 @@ describe('the node itself, judged like others', () => {
     const upstream = street.upstream(own, mark);
     expect(await askBy(upstream, to(REDIRECTED, family), 'x')).toMatch(`server ${own} `);
     street.lab.apply(street.tables(EGRESS, INGRESS));
+  });
+});
+
+describe('an interface that has no programs of ours', () => {
+  it('brings answers to the proxy all the same, and to endpoints what they asked for', async () => {
+    const outside = new Netns('spA-outside');
+    street.connect('out', outside, 3);
+    const server = createServer((socket) => answer('outside', socket));
+    await outside.listen(server, { ip: '10.77.3.2', port: REDIRECTED });
+    const at = { ip: '10.77.3.2', port: REDIRECTED };
+    expect(await ask(street.client, at, { ip: CLIENT.ip4, port: 43_000 }, 'x')).toBe(
+      `outside ${CLIENT.ip4} 43000 > 10.77.3.2 ${REDIRECTED}`,
+    );
+    // Early demux gives the packet to the proxy's socket, and forwarding drops what has a socket.
+    street.lab.node.sysctl('net.ipv4.tcp_early_demux', 0);
+    const mark = identityMark(MARK_PROXY_EGRESS, CLIENT.identity as Identity);
+    expect(await askBy(street.upstream(CLIENT.ip4, mark), at, 'x')).toMatch('outside');
+    const asking = outside.client(4);
+    asking.setTimeout(500, () => asking.destroy(new Error('no answer')));
+    asking.connect({ host: SERVER.ip4, port: REDIRECTED });
+    await expect(once(asking, 'connect')).rejects.toThrow('no answer');
+    expect(street.lab.datapath.refusals()[0]).toMatchObject({ reason: 'unredirectable' });
+    server.close();
+    outside.dispose();
   });
 });
 

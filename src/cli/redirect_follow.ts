@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { NodeLinks } from '../redirect/host/links.ts';
 import { appliedTexts, missingTexts, type RedirectLoader } from './redirect_loader.ts';
-import { errorText, type RedirectNode, routingOf, sleep } from './redirect_node.ts';
+import { errorText, type RedirectNode, sleep } from './redirect_node.ts';
 
 export interface FollowerOptions {
   readonly config: Config;
@@ -26,6 +26,7 @@ export class RedirectFollower {
   /** Told once, until it changes. */
   #lastProblem = '';
   #lastMissing = '';
+  #isCheckDue = true;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
@@ -41,12 +42,19 @@ export class RedirectFollower {
     loader.policy.source.watch(reread);
     process.on('SIGHUP', reread);
     signal.addEventListener('abort', () => this.#wake(), { once: true });
+    const stopChecks = this.#options.node.timers.every(
+      this.#options.config.limits.redirectRepairIntervalMs,
+      () => {
+        this.#isCheckDue = true;
+      },
+    );
     const { revision } = loader.policy.snapshot;
     log.info({ revision, policies: loader.policy.snapshot.policyNames.length }, 'following');
     try {
       while (!signal.aborted) await this.#round();
     } finally {
       process.off('SIGHUP', reread);
+      stopChecks();
     }
     log.info({}, 'ended; what is set up stays in force');
   }
@@ -73,11 +81,22 @@ export class RedirectFollower {
     const isChanged = this.#readFiles();
     // The proxies have seen the same files change: they compile while we wait.
     if (isChanged) await sleep(this.#options.node.timers, this.#options.config.redirect.settleMs);
+    await this.#checkNode();
     const links = await this.#options.loader.readLinks();
     const seen = textOf(links);
     if (!isChanged && seen === this.#seen) return;
     await this.#apply(links);
     this.#seen = seen;
+  }
+
+  /** A rule that is gone lets marked packets past the proxy, a link that is gone lets all of them. */
+  async #checkNode(): Promise<void> {
+    if (!this.#isCheckDue) return;
+    const repaired = await this.#options.loader.repair();
+    this.#isCheckDue = false;
+    if (repaired.length === 0) return;
+    for (const about of repaired) this.#options.log.warn({ about }, 'the node had lost something');
+    this.#seen = '';
   }
 
   /** True when there is another set to put in force. */
@@ -97,10 +116,7 @@ export class RedirectFollower {
   }
 
   async #apply(links: NodeLinks): Promise<void> {
-    const { loader, log, config, node } = this.#options;
-    const routing = await routingOf(config, node.run).ensure();
-    for (const about of routing.done) log.warn({ about }, 'a rule or route was missing; added');
-    if (routing.problems.length > 0) throw new Error(routing.problems.join('; '));
+    const { loader, log } = this.#options;
     const { applied, plan } = loader.apply(links);
     const { revision } = loader.policy.snapshot;
     for (const text of appliedTexts(applied, plan)) log.info({ revision }, text);

@@ -46,6 +46,7 @@ export class RedirectLoader {
   /** Throws a LoaderError; then nothing is in force that was not before. */
   async start(): Promise<LoaderReport> {
     this.#checkNode();
+    await this.policy.settled();
     const read = this.policy.read();
     if (read.kind === 'rejected') throw new LoaderError(read.problems);
     const links = await this.readLinks();
@@ -60,6 +61,7 @@ export class RedirectLoader {
     this.#node.noteObject(datapath);
     done.push(...appliedTexts(applied, plan), datapathText(datapath));
     const warnings = [
+      ...(this.#config.behaviour.isDryRun ? [DRY_RUN] : []),
       ...(read.kind === 'changed' ? read.warnings : []),
       ...missingTexts(plan),
       ...applied.problems,
@@ -79,6 +81,18 @@ export class RedirectLoader {
   async settle(): Promise<void> {
     await sleep(this.#node.timers, this.#config.limits.redirectGraceMs);
     this.#redirect?.removeOthers();
+  }
+
+  /** Rules that somebody took away, links whose interface was made anew: what was repaired. */
+  async repair(): Promise<readonly string[]> {
+    const routing = await routingOf(this.#config, this.#node.run).ensure();
+    if (routing.problems.length > 0) throw new LoaderError(routing.problems);
+    const dead = this.#node.deadInterfaces(this.#config.redirect.root);
+    const forgotten = this.#redirect?.forget(dead) ?? [];
+    return [
+      ...routing.done.map((about) => `added ${about}`),
+      ...forgotten.map((ifindex) => `interface ${ifindex} has to be attached again`),
+    ];
   }
 
   async readLinks(): Promise<NodeLinks> {
@@ -129,6 +143,9 @@ export class RedirectLoader {
     }
   }
 }
+
+const DRY_RUN =
+  'behaviour.dryRun is the proxy’s: what the kernel refuses without it is refused all the same';
 
 export function appliedTexts(applied: Applied, plan: TablePlan): readonly string[] {
   const texts: string[] = [];

@@ -10,7 +10,7 @@ import { nodeCommands, type RunCommand } from '../redirect/host/command.ts';
 import { isLocked, type LockResult, takeLock } from '../redirect/host/lock.ts';
 import { Routing } from '../redirect/host/routing.ts';
 import { procSysctl, type Sysctl } from '../redirect/host/sysctl.ts';
-import { type Inspection, inspect, noteObject } from '../redirect/inspect.ts';
+import { deadInterfaces, type Inspection, inspect, noteObject } from '../redirect/inspect.ts';
 import type { Datapath } from '../redirect/kernel/api.ts';
 import { openDatapath, removeDatapath } from '../redirect/kernel/datapath.ts';
 import { missingFeatures } from '../redirect/kernel/features.ts';
@@ -26,6 +26,8 @@ export interface RedirectNode {
   readonly takeLock: (root: string) => Promise<LockResult>;
   readonly openDatapath: (config: Config) => Datapath;
   readonly inspect: (root: string) => Inspection | null;
+  /** Indexes of interfaces that are pinned as attached, and whose link is of one that has gone. */
+  readonly deadInterfaces: (root: string) => readonly number[];
   /** True while a loader is at work. */
   readonly isLocked: (root: string) => boolean;
   /** SHA-256 of the object that would be loaded; null: it is not built here. */
@@ -60,6 +62,7 @@ export function thisNode(config: Config): RedirectNode {
       noteObject(dirname(mapsFolder), checkObject(OBJECT_PATH).object),
     removeDatapath,
     inspect,
+    deadInterfaces,
     isLocked,
     builtObject,
     netns: () => statSync(OWN_NETNS).ino,

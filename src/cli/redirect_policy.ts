@@ -38,11 +38,17 @@ export class NodePolicy {
     });
   }
 
+  /** Resolves when the files are not just being written. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => this.source.whenSettled(resolve));
+  }
+
   /** Reads the files, and takes them over if all of them are good. */
   read(): PolicyRead {
     const read = this.source.read();
     if (read.kind === 'error') return { kind: 'rejected', problems: [read.message] };
-    const unfinished = this.#table === null ? [] : unfinishedFiles(read.bundle);
+    // Also the first time: what is in force may be of a loader before us, and an empty file would open it.
+    const unfinished = unfinishedFiles(read.bundle);
     if (unfinished.length > 0) return { kind: 'rejected', problems: unfinished };
     const before = this.#store.current().revision;
     const result = this.#store.update(read.bundle);

@@ -392,6 +392,12 @@ export const LIMITS = {
     60 * SECOND,
     'between looks at the interfaces and addresses of the node',
   ),
+  redirectRepairIntervalMs: spec(
+    10 * SECOND,
+    100,
+    1 * HOUR,
+    'between checks that rules, routes and programs are still there',
+  ),
   redirectRetryMs: spec(
     2 * SECOND,
     100,

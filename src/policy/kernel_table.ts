@@ -119,6 +119,9 @@ class TableBuilder {
     const { name, ips } = workload;
     const named = this.#snapshot.endpointNamed(name);
     const found = new Set(ips.map((ip) => this.#snapshot.endpoint(ip)));
+    if (ips.length === 0) {
+      this.#warnings.add(`${name}: it has no address, so everything that it sends is refused`);
+    }
     if (found.size === 0 && named !== null) found.add(named);
     const [owner] = found;
     if (owner?.isKnown === true && found.size === 1) return owner as TableOwner;

@@ -62,6 +62,30 @@ const OBJECT_NOTE = 'object';
 
 /** Null: nothing of this layout is there. Throws what the kernel says, EPERM most often. */
 export function inspect(root: string): Inspection | null {
+  let last: Inspection | null = null;
+  // A loader may change generations while we read: then what was read is of neither.
+  for (let tries = 0; tries < READ_TRIES; tries++) {
+    last = inspectOnce(root);
+    if (last === null || generationOf(root) === last.generation) break;
+  }
+  return last;
+}
+
+const READ_TRIES = 3;
+
+/** Indexes of interfaces that are pinned as attached, and whose link is of one that has gone. */
+export function deadInterfaces(root: string): readonly number[] {
+  const folder = join(root, `v${LAYOUT_VERSION}`, 'links');
+  const dead = new Set<number>();
+  for (const name of readdirSync(folder)) {
+    const { kind, target } = readLink(folder, name);
+    const ifindex = Number(/^tcx_(?:ingress|egress)_([0-9]+)$/.exec(name)?.[1] ?? 0);
+    if (kind === 'tcx' && ifindex > 0 && target !== ifindex) dead.add(ifindex);
+  }
+  return [...dead];
+}
+
+function inspectOnce(root: string): Inspection | null {
   const own = `v${LAYOUT_VERSION}`;
   const folder = join(root, own);
   if (!existsSync(join(folder, 'maps', 'settings'))) return null;
@@ -130,6 +154,15 @@ function countOf(entries: Iterable<unknown>): number {
   let count = 0;
   for (const _ of entries) count += 1;
   return count;
+}
+
+function generationOf(root: string): number {
+  const settings = openPinnedMap(join(root, `v${LAYOUT_VERSION}`, 'maps', 'settings'));
+  try {
+    return settings.lookup(Buffer.alloc(4))?.readUInt32LE(0) ?? 0;
+  } finally {
+    settings.close();
+  }
 }
 
 /** A lookup in a sockmap gives the socket's cookie, or that there is none. */

@@ -52,6 +52,11 @@ export class NodeRedirect {
     return { update, attached, detached: this.#detachOthers(plan), problems };
   }
 
+  /** Those of `ifindexes` that we had attached: the next `apply` attaches them again. */
+  forget(ifindexes: readonly number[]): readonly number[] {
+    return ifindexes.filter((ifindex) => this.#attached.delete(ifindex));
+  }
+
   /** After the grace: what is left of other generations. */
   removeOthers(): number {
     return this.#updater.removeOthers();

@@ -113,8 +113,8 @@ describe('the tables of a policy in wire form', () => {
     } else {
       expect(found, about).toBe('redirect');
       expect(isConditional(compiled, remote), about).toBe(true);
-      // Conditions on names may exclude each other; where there are none, some connection passes.
-      if (!hasNames(compiled, remote)) expect(verdicts, about).toContain('allow');
+      // Conditions on names and listeners may exclude each other; without any, something passes.
+      if (!hasConnectionConditions(compiled, remote)) expect(verdicts, about).toContain('allow');
     }
   }
 
@@ -125,8 +125,10 @@ describe('the tables of a policy in wire form', () => {
     });
   }
 
-  function hasNames(compiled: unknown, remote: Identity): boolean {
-    return rulesFor(compiled, remote).some(({ serverNames }) => serverNames.length > 0);
+  function hasConnectionConditions(compiled: unknown, remote: Identity): boolean {
+    return rulesFor(compiled, remote).some(
+      ({ serverNames, proxyId }) => serverNames.length > 0 || proxyId !== 0,
+    );
   }
 
   function rulesFor(compiled: unknown, remote: Identity): readonly Rule[] {

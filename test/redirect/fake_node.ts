@@ -157,6 +157,7 @@ export class FakeNode {
   readonly sysctls = new Map([['net.ipv4.tcp_migrate_req', '0']]);
   missing: readonly string[] = [];
   isLocked = false;
+  dead: readonly number[] = [];
   /** What `status` sees: changed by tests; null: nothing is pinned. */
   inspection: ((found: Inspection) => Inspection) | null = null;
   isRemoved = false;
@@ -188,7 +189,10 @@ export class FakeNode {
       write: (name, value) => void this.sysctls.set(name, value),
     },
     timers: {
-      every: () => () => {},
+      every: (_intervalMs, task) => {
+        const timer = setInterval(task, 5);
+        return () => clearInterval(timer);
+      },
       // Soon, but not at once: as time would pass.
       after: (_delayMs, task) => {
         const timer = setTimeout(task, 1);
@@ -207,6 +211,7 @@ export class FakeNode {
       this.events.push('programs removed');
     },
     inspect: () => (this.inspection === null ? null : this.inspection(this.#inspected())),
+    deadInterfaces: () => this.dead,
     isLocked: () => this.isLocked,
     builtObject: () => 'object-1',
     netns: () => 4026,

@@ -1,6 +1,7 @@
 /** `sallyport redirect up` and `down` on a node in memory: what is done, in which order, and what not. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runCommandLine } from '../../src/cli/command_line.ts';
 import { redirectDown } from '../../src/cli/redirect_down.ts';
 import { RedirectFollower } from '../../src/cli/redirect_follow.ts';
 import { RedirectLoader } from '../../src/cli/redirect_loader.ts';
@@ -74,6 +75,15 @@ describe('up', () => {
     expect(err).toContain('policy.yaml:1');
   });
 
+  it('takes no empty file at its word: an endpoint that no policy selects is open', async () => {
+    await up();
+    fake.events.length = 0;
+    fake.write('policy.yaml', ' \n');
+    const { code, err } = await up();
+    expect([code, fake.events, fake.generation]).toEqual([1, [], 1]);
+    expect(err).toContain('is empty');
+  });
+
   it('changes nothing when the node cannot do it, and says why', async () => {
     fake.missing = ['CAP_BPF is missing'];
     expect(await up()).toEqual({ code: 1, out: '', err: 'sallyport: CAP_BPF is missing\n' });
@@ -99,6 +109,20 @@ describe('up', () => {
     const { code, err } = await up();
     expect([code, fake.attached]).toEqual([0, new Set([2, 10])]);
     expect(err).toContain('interface lxc_web of shop/web is not there');
+  });
+});
+
+describe('the verb', () => {
+  it.each([
+    [['redirect'], 'needs up|down|status'],
+    [['redirect', 'sideways'], '"sideways" is none of up, down, status'],
+    [['redirect', 'down', '--follow'], '--follow is for up'],
+    [['redirect', 'up', '-o', 'json'], '--output is for status'],
+    [['redirect', 'up', '-c', 'nowhere.yaml'], 'nowhere.yaml: no such file'],
+  ])('%j is wrong usage, and touches nothing', async (argv, told) => {
+    const io = testIo();
+    expect(await runCommandLine(argv, io)).toBe(2);
+    expect(io.stderr.text).toContain(told);
   });
 });
 
@@ -170,6 +194,14 @@ describe('--follow', () => {
     // The tables know the new interface before it is attached, and no longer the old one when it goes.
     expect(at('generation 4')).toBeLessThan(at('attach 20'));
     expect(at('generation 4')).toBeLessThan(at('detach 10'));
+
+    // A rule that somebody takes away comes back, and so does a program whose interface was made anew.
+    fake.ip.rules[4] = fake.ip.rules[4].filter(({ priority }) => priority !== 90);
+    await until(() => fake.ip.rules[4].some(({ priority }) => priority === 90));
+    fake.events.length = 0;
+    fake.dead = [20];
+    await until(() => fake.events.includes('attach 20'));
+    fake.dead = [];
 
     end.abort();
     await running;

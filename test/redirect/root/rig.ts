@@ -159,8 +159,8 @@ export class RedirectRig {
   }
 
   /** A proxy that is ready; several may run beside each other. */
-  async proxy(): Promise<Command> {
-    const proxy = this.#spawn(['run', '-c', this.#configPath]);
+  async proxy(configPath = this.#configPath): Promise<Command> {
+    const proxy = this.#spawn(['run', '-c', configPath]);
     await proxy.until((line) => line['msg'] === 'ready');
     return proxy;
   }

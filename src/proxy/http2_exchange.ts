@@ -10,6 +10,7 @@ import type { FieldSource } from '../codec/http2/frame_writer.ts';
 import type { Http2RequestHead } from '../codec/http2/request_head.ts';
 import type { Http2Stream } from '../codec/http2/stream.ts';
 import type { Permit } from '../model/decision.ts';
+import type { PolicySnapshot } from '../policy/snapshot.ts';
 import type { Http2Upstream } from './http2_upstream.ts';
 import type { RequestLife } from './request_life.ts';
 
@@ -21,6 +22,8 @@ export class Http2Exchange {
   upstream: Http2Stream<Http2Exchange> | null = null;
   link: Http2Upstream | null = null;
   permit: Permit | null = null;
+  /** By which it was judged last. */
+  snapshot: PolicySnapshot | null = null;
   source: FieldSource | null = null;
   /** Content that came before the upstream stream was open: bounded by the window that we gave. */
   held: Buffer[] = [];

@@ -15,6 +15,8 @@ export interface Http2OutletOptions {
   readonly meta: ConnectionMeta;
   readonly pool: SlabPool;
   readonly events: Http2UpstreamEvents;
+  /** Whether the rules in force still allow an exchange; if not, it has been answered. */
+  readonly isStillAllowed: (exchange: Http2Exchange) => boolean;
   /** Content that was held has left: `byteCount` of it may be credited downstream. */
   readonly onHeldSent: (exchange: Http2Exchange, byteCount: number) => void;
 }
@@ -37,11 +39,16 @@ export class Http2Outlet {
     this.openWaiting();
   }
 
+  /** No connection is made and nothing is sent for what the rules of this moment deny. */
   openWaiting(): void {
     while (this.#waiting.length > 0) {
       const exchange = this.#waiting[0] as Http2Exchange;
       if (exchange.life.isFinished || exchange.permit === null) {
         this.#waiting.shift();
+        continue;
+      }
+      if (!this.#options.isStillAllowed(exchange)) {
+        this.withdraw(exchange);
         continue;
       }
       const upstream = this.#upstreamFor(exchange.permit);

@@ -25,20 +25,20 @@ import { ERROR_CODES } from '../codec/http2/frame.ts';
 import type { Http2RequestHead } from '../codec/http2/request_head.ts';
 import { SlabPool } from '../codec/http2/slab_pool.ts';
 import type { Http2Stream } from '../codec/http2/stream.ts';
-import type { Decision, Permit } from '../model/decision.ts';
+import type { Decision } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
-import { DRY_RUN_PERMIT } from '../policy/permit.ts';
 import type { Relay } from './connection.ts';
 import { NO_DEADLINE } from './deadlines.ts';
 import type { RelayContext } from './http1_relay.ts';
-import { Http2Endings, replyContext } from './http2_endings.ts';
+import { Http2Endings } from './http2_endings.ts';
 import { Http2Exchange } from './http2_exchange.ts';
+import { Http2Judge } from './http2_judge.ts';
 import { Http2Outlet } from './http2_outlet.ts';
 import { Http2Tally } from './http2_tally.ts';
 import { connectionTimeout, exchangeTimeout } from './http2_timeouts.ts';
 import { type Http2Upstream, type Http2UpstreamEvents, writeFrames } from './http2_upstream.ts';
-import { denialReply, faultReply } from './local_reply.ts';
+import { faultReply } from './local_reply.ts';
 import { RequestLife } from './request_life.ts';
 
 /** One for the process: slabs move between connections. */
@@ -49,6 +49,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   readonly #connection: Http2Connection<Http2Exchange>;
   readonly #outlet: Http2Outlet;
   readonly #endings: Http2Endings;
+  readonly #judge: Http2Judge;
   readonly #tally: Http2Tally;
   readonly #onWritten = (): void => {
     this.#connection.written();
@@ -81,6 +82,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
       meta: context.meta,
       pool: POOL,
       events: this,
+      isStillAllowed: (exchange) => this.#judge.isStillAllowed(exchange),
       onHeldSent: ({ downstream }, byteCount) => this.#connection.credit(downstream, byteCount),
     });
     this.#tally = new Http2Tally(this.#connection, {
@@ -91,6 +93,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
       leaveQueue: (exchange) => this.#outlet.withdraw(exchange),
       tally: this.#tally,
     });
+    this.#judge = new Http2Judge(context, this.#endings);
   }
 
   // --- downstream
@@ -181,35 +184,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     life.bytesIn = head.byteLength;
     if (head.redirectTo !== '') this.#endings.answerFault(exchange, 'escaped-slash');
     else if (shared.isOverloaded) this.#endings.answerFault(exchange, 'overloaded');
-    else this.#judge(exchange);
-  }
-
-  #judge(exchange: Http2Exchange): void {
-    const { shared, subject } = this.#context;
-    const { life, head } = exchange;
-    const decision = life.judge(subject, head);
-    if (decision.verdict === 'allow') {
-      this.#admit(exchange, decision.permit, decision);
-    } else if (shared.options.behaviour.isDryRun) {
-      life.isDryRun = true;
-      this.#admit(exchange, DRY_RUN_PERMIT, decision);
-    } else {
-      const { denial } = shared.options.behaviour;
-      this.#endings.answer(exchange, denialReply(decision, denial, replyContext(exchange)), null);
-    }
-  }
-
-  /** Allowed: it waits for its turn to be opened upstream. */
-  #admit(exchange: Http2Exchange, permit: Permit, decision: Decision): void {
-    const mutations = decision.verdict === 'allow' ? decision.mutations : [];
-    const source = exchange.head.source(mutations);
-    if (source === null) {
-      this.#endings.answerFault(exchange, 'internal-error');
-      return;
-    }
-    exchange.permit = permit;
-    exchange.source = source;
-    this.#outlet.admit(exchange);
+    else if (this.#judge.isAllowed(exchange)) this.#outlet.admit(exchange);
   }
 
   #onRequestData(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {

@@ -6,6 +6,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SocketAddress } from '../model/address.ts';
+import { KernelError } from './kernel/kernel_error.ts';
 import { openPinnedMap } from './kernel/pinned.ts';
 import {
   decodeRecord,
@@ -65,11 +66,11 @@ export class Attachment implements RedirectRecords {
   }
 
   #registerOne({ fd, address }: Registered): void {
-    registerListener(this.#mapsFolder, fd, { ...this.#options, address });
+    inWords(() => registerListener(this.#mapsFolder, fd, { ...this.#options, address }));
   }
 
   #open(): ReturnType<typeof openPinnedMap> {
-    const map = openPinnedMap(join(this.#mapsFolder, 'records'));
+    const map = inWords(() => openPinnedMap(join(this.#mapsFolder, 'records')));
     if (map.valueBytes !== RECORD_BYTES) {
       map.close();
       throw new Error(`${this.#mapsFolder}/records is of another layout than this version's`);
@@ -92,5 +93,18 @@ export class Attachment implements RedirectRecords {
 
   get #mapsFolder(): string {
     return join(this.#options.root, `v${LAYOUT_VERSION}`, 'maps');
+  }
+}
+
+/** Rights are the user's to mend: says which. */
+function inWords<T>(task: () => T): T {
+  try {
+    return task();
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.code !== 'EACCES') throw error;
+    throw new Error(
+      `redirect: ${error.message}: this user needs the group of the pins (redirect.group of the configuration)`,
+      { cause: error },
+    );
   }
 }

@@ -76,11 +76,12 @@ static __noinline int ask_flow(struct packet *p, struct tuple *key, bool reverse
 	return FLOW_PASSES;
 }
 
-static __noinline int ask_flows(struct packet *p)
+SEPARATE int ask_flows(struct packet *p)
 {
 	struct tuple turned;
 	int answer = FLOW_UNKNOWN;
 
+	if (!p) return FLOW_REFUSED;
 	if (may_ask(p)) answer = ask_flow(p, &p->tuple, false);
 	if (answer != FLOW_UNKNOWN || !may_answer(p)) return answer;
 	reverse(&p->tuple, &turned);
@@ -121,15 +122,17 @@ static __always_inline bool opens_connection(const struct packet *p)
  * A packet that no flow and no socket answers for. TCP in the middle of a connection is older than us, or
  * its flow was evicted: it may pass if either side might have begun it, and if neither way is the proxy's.
  */
-static __noinline int judge_new(struct packet *p)
+SEPARATE int judge_new(struct packet *p)
 {
-	int verdict = judge(p, false);
-	__u32 refusal = p->refusal;
+	int verdict, answering;
 	bool reversed = false;
+	__u32 refusal;
 
+	if (!p) return VERDICT_DENY;
+	verdict = judge(p, false);
+	refusal = p->refusal;
 	if (p->tuple.protocol == PROTOCOL_TCP && !opens_connection(p) && verdict != VERDICT_REDIRECT) {
-		int answering = judge(p, true);
-
+		answering = judge(p, true);
 		p->refusal = refusal;
 		if (answering == VERDICT_REDIRECT) return VERDICT_REDIRECT;
 		if (verdict == VERDICT_DENY) {

@@ -139,13 +139,16 @@ static __always_inline __be16 port_of_asker(const struct packet *p)
 }
 
 /* Both halves: a no wins, then the proxy, else yes. `reversed`: the packet answers, ask as for its asker. */
-static __noinline int judge(struct packet *p, bool reversed)
+SEPARATE int judge(struct packet *p, bool reversed)
 {
-	struct address_value *source = reversed ? &p->destination : &p->source;
-	struct address_value *destination = reversed ? &p->source : &p->destination;
-	__be16 port = reversed ? port_of_asker(p) : p->port;
+	struct address_value *source, *destination;
 	int egress, ingress;
+	__be16 port;
 
+	if (!p) return VERDICT_DENY;
+	source = reversed ? &p->destination : &p->source;
+	destination = reversed ? &p->source : &p->destination;
+	port = reversed ? port_of_asker(p) : p->port;
 	egress = ask_egress(p, source, destination->identity, port);
 	if (egress != VERDICT_ALLOW && egress != VERDICT_REDIRECT) {
 		p->refusal = COUNTER_DENIED_EGRESS;

@@ -6,6 +6,12 @@
 #ifndef SALLYPORT_PACKET_H
 #define SALLYPORT_PACKET_H
 
+/*
+ * A function that the verifier looks at once, by itself, instead of anew for each way that leads to it.
+ * Its pointers may be null as far as the verifier knows.
+ */
+#define SEPARATE __attribute__((noinline))
+
 #define IPV6_HEADERS_MAX 6
 
 #define IP4_BYTES 20
@@ -115,7 +121,7 @@ static __always_inline void reverse(const struct tuple *tuple, struct tuple *to)
 }
 
 /* 0, or a counter. A source route would take the packet elsewhere than to what was judged. */
-static __noinline int check_ip4_options(struct __sk_buff *skb, __u32 options_end)
+SEPARATE int check_ip4_options(struct __sk_buff *skb, __u32 options_end)
 {
 	__u32 offset = ETH_HLEN + IP4_BYTES;
 	__u8 option[2];
@@ -200,12 +206,14 @@ static __always_inline int parse_ip6(struct __sk_buff *skb, struct packet *p)
  * Bounded: who needs more headers than IPV6_HEADERS_MAX hides something. Routing headers are refused for
  * the reason for which source routes are.
  */
-static __noinline int walk_ip6_headers(struct __sk_buff *skb, struct packet *p)
+SEPARATE int walk_ip6_headers(struct __sk_buff *skb, struct packet *p)
 {
-	__u8 next = p->tuple.protocol;
-	__u32 offset = p->transport;
-	__u8 header[8];
+	__u8 header[8], next;
+	__u32 offset;
 
+	if (!p) return COUNTER_MALFORMED;
+	next = p->tuple.protocol;
+	offset = p->transport;
 	for (int i = 0; i < IPV6_HEADERS_MAX; i++) {
 		if (next != IP6_HOP_BY_HOP && next != IP6_DESTINATION_OPTIONS && next != IP6_ROUTING &&
 		    next != IP6_FRAGMENT) {
@@ -306,11 +314,12 @@ static __noinline void name_fragment(const struct packet *p, __u32 ifindex, stru
 }
 
 /* The first fragment is kept whatever becomes of it: those after it are judged by the same ports. */
-static __noinline int keep_fragment(struct __sk_buff *skb, struct packet *p)
+SEPARATE int keep_fragment(struct __sk_buff *skb, struct packet *p)
 {
 	struct fragment_key key;
 	struct fragment_value value = {};
 
+	if (!p) return COUNTER_FRAGMENT;
 	name_fragment(p, skb->ifindex, &key);
 	value.time_ns = bpf_ktime_get_ns();
 	value.source_port = p->tuple.source_port;
@@ -320,11 +329,12 @@ static __noinline int keep_fragment(struct __sk_buff *skb, struct packet *p)
 	return bpf_map_update_elem(&fragments, &key, &value, BPF_ANY) ? COUNTER_FRAGMENT : PARSED;
 }
 
-static __noinline int recall_fragment(struct __sk_buff *skb, struct packet *p)
+SEPARATE int recall_fragment(struct __sk_buff *skb, struct packet *p)
 {
 	struct fragment_key key;
 	struct fragment_value *value;
 
+	if (!p) return COUNTER_FRAGMENT;
 	name_fragment(p, skb->ifindex, &key);
 	value = bpf_map_lookup_elem(&fragments, &key);
 	if (!value || bpf_ktime_get_ns() - value->time_ns > FRAGMENT_NS) return COUNTER_FRAGMENT;
@@ -382,10 +392,11 @@ static __always_inline bool is_neighbour_message(const struct packet *p)
 }
 
 /* The rest, as far as a policy can name it. */
-static __noinline int parse_rest(struct __sk_buff *skb, struct packet *p)
+SEPARATE int parse_rest(struct __sk_buff *skb, struct packet *p)
 {
 	int result = PARSED;
 
+	if (!p) return COUNTER_MALFORMED;
 	if (p->tuple.family == FAMILY_IP6) result = walk_ip6_headers(skb, p);
 	if (result != PARSED) return result;
 	if (p->fragment != FRAGMENT_NONE && p->tuple.protocol == PROTOCOL_TCP) return COUNTER_FRAGMENT;

@@ -97,11 +97,13 @@ static __always_inline int owner_of(struct bpf_sock *socket, bool opens)
 	return state == BPF_TCP_FIN_WAIT1 || state == BPF_TCP_FIN_WAIT2 ? OWNER_LEAVING : OWNER_DOWNSTREAM;
 }
 
-static __always_inline int find_owner(struct __sk_buff *skb, const struct tuple *tuple, bool opens)
+SEPARATE int find_owner(struct __sk_buff *skb, const struct tuple *tuple, bool opens)
 {
-	struct bpf_sock *socket = find_socket(skb, tuple);
+	struct bpf_sock *socket;
 	int owner;
 
+	if (!tuple) return OWNER_NONE;
+	socket = find_socket(skb, tuple);
 	if (!socket) return OWNER_NONE;
 	owner = owner_of(socket, opens);
 	bpf_sk_release(socket);
@@ -193,8 +195,9 @@ static __always_inline bool is_last_word(const struct packet *p, int owner)
 }
 
 /* 0: the connection may go to the proxy. Else the counter that says why not. */
-static __noinline int begin_redirect(struct __sk_buff *skb, struct packet *p)
+SEPARATE int begin_redirect(struct __sk_buff *skb, struct packet *p)
 {
+	if (!p) return COUNTER_RECORD_LOST;
 	if (!is_within_rate(skb->ifindex)) return COUNTER_RATE_LIMITED;
 	if (!has_listener(p)) return COUNTER_NO_LISTENER;
 	if (!keep_record(skb, p)) return COUNTER_RECORD_LOST;

@@ -118,13 +118,14 @@ static __noinline int write_tcp(struct __sk_buff *skb, const struct packet *p, s
 	return bpf_l4_csum_replace(skb, check, 0, (__u32)pseudo_sum, BPF_F_PSEUDO_HDR);
 }
 
-static __noinline int reset(struct __sk_buff *skb, const struct packet *p)
+SEPARATE int reset(struct __sk_buff *skb, const struct packet *p)
 {
 	struct tcphdr asked, answer;
 	__s64 pseudo_sum = 0;
 	__u32 header;
 	int failed;
 
+	if (!p) return TC_ACT_SHOT;
 	/* Who sends options sees a time-out: there is no telling how much of them to send back. */
 	if ((p->tcp_flags & TCP_RST) || !p->is_plain || p->fragment != FRAGMENT_NONE) return TC_ACT_SHOT;
 	if (load(skb, p->transport, &asked, sizeof(asked))) return TC_ACT_SHOT;

@@ -1,0 +1,320 @@
+/**
+ * The manifests of deploy/, as far as they can be checked without a cluster: rendered by kustomize and Helm,
+ * decoded, completed and validated by Kubernetes' own code (validate/main.go), compared with each other,
+ * and held against what docs/deployment.md says of rights.
+ *
+ *     node test/deploy/manifests.ts
+ *
+ * Builds its tools with Go ($GO, or `go`), and fails when there is none. The last line is the sum:
+ * "N passed, N failed".
+ */
+import { deepStrictEqual, ok, strictEqual } from 'node:assert';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import {
+  CHART,
+  Count,
+  documentsOf,
+  goCommand,
+  goTool,
+  KUSTOMIZE_FOLDER,
+  type Manifest,
+  must,
+  ROOT,
+  run,
+} from './tools.ts';
+
+interface Checked {
+  readonly kind: string;
+  readonly name: string;
+  readonly problems: readonly string[];
+  readonly podSecurity?: Readonly<Record<string, readonly string[]>>;
+  readonly object: Manifest;
+}
+
+/** `helm template` knows no cluster; this is the version that it is to think of. */
+const KUBE_VERSION = '1.34.0';
+const SALLYPORT = join(ROOT, 'bin/sallyport');
+
+/** All that any container may be given, and which one is. */
+const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
+  'prepare-node': [],
+  datapath: ['BPF', 'NET_ADMIN', 'PERFMON'],
+  proxy: ['BPF', 'NET_RAW', 'SETGID', 'SETUID'],
+  metrics: [],
+};
+
+/** Values that the README treats as one. */
+const WHOLE = /^(config|nodeSelector|(policies|endpoints)\.files|resources\.\w+)$/;
+
+const folder = mkdtempSync(join(tmpdir(), 'sallyport-deploy-'));
+const count = new Count();
+try {
+  await main();
+} catch (error) {
+  count.failed += 1;
+  console.error(`deploy: ${error instanceof Error ? error.message : error}`);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+count.finish();
+
+async function main(): Promise<void> {
+  const kustomize = goTool('kustomize', folder);
+  const helm = goTool('helm', folder);
+  const validate = join(folder, 'validate');
+  must([goCommand(), 'build', '-o', validate, '.'], { cwd: join(ROOT, 'test/deploy/validate') });
+
+  const check = (text: string): readonly Checked[] =>
+    must([validate], { input: text })
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Checked);
+  const built = (path: string) => must([kustomize, 'build', join(KUSTOMIZE_FOLDER, path)]);
+  const template = (values: Manifest = {}) => {
+    const file = join(folder, 'values.json');
+    writeFileSync(file, JSON.stringify(values));
+    return run([
+      ...[helm, 'template', 'sallyport', CHART, '--namespace', 'sallyport'],
+      ...['--kube-version', KUBE_VERSION, '--values', file],
+    ]);
+  };
+  const rendered = (values: Manifest = {}): string => {
+    const { code, stdout, stderr } = template(values);
+    if (code !== 0) throw new Error(stderr);
+    return stdout;
+  };
+
+  const sets = new Map<string, string>([
+    ['kustomize base', built('base')],
+    ['kustomize example', built('overlays/example')],
+    ['chart', rendered()],
+    ['chart with the values of the example', rendered(exampleValues())],
+    ['chart with every value', rendered(everyValue())],
+  ]);
+  for (const [name, text] of sets) await checkSet(name, check(text));
+  await checkEqual(check(built('base')), check(rendered()), 'kustomize base');
+  await checkEqual(
+    check(built('overlays/example')),
+    check(rendered(exampleValues())),
+    'kustomize example',
+  );
+  await checkChart(helm, { template, rendered });
+  await checkFiles(sets.get('kustomize base') ?? '');
+}
+
+/** What the API server says of each object, and what we say of the pods. */
+async function checkSet(name: string, set: readonly Checked[]): Promise<void> {
+  for (const { kind, name: object, problems } of set) {
+    await count.check(`${name}: ${kind} ${object} is valid`, () => deepStrictEqual(problems, []));
+  }
+  const daemonSet = set.find(({ kind }) => kind === 'DaemonSet');
+  const spec = daemonSet?.object['spec'].template.spec as Manifest;
+  const inits: Manifest[] = spec['initContainers'];
+  const containers: Manifest[] = [...inits, ...spec['containers']];
+  await count.check(`${name}: each container has the rights of the table, and no other`, () => {
+    for (const { name: container, securityContext } of containers) {
+      strictEqual(securityContext.allowPrivilegeEscalation, false, container);
+      strictEqual(securityContext.readOnlyRootFilesystem, true, container);
+      strictEqual(securityContext.privileged, undefined, container);
+      deepStrictEqual(securityContext.capabilities.drop, ['ALL'], container);
+      deepStrictEqual(securityContext.capabilities.add ?? [], CAPABILITIES[container], container);
+    }
+    strictEqual(spec['securityContext'].seccompProfile.type, 'RuntimeDefault');
+  });
+  await count.check(`${name}: only these keep it from the level "baseline"`, () => {
+    const reasons = (daemonSet?.podSecurity?.['baseline'] ?? []).map((text) => text.split(':')[0]);
+    deepStrictEqual(reasons.toSorted(), [
+      'host namespaces',
+      'hostPath volumes',
+      'non-default capabilities',
+    ]);
+  });
+  await count.check(`${name}: two pods of a rolling update fit on a node`, () => {
+    for (const { name: container, ports } of containers) strictEqual(ports, undefined, container);
+  });
+  await count.check(`${name}: the loader is a sidecar, the last of the init containers`, () => {
+    const last = inits.at(-1);
+    strictEqual(last?.['name'], 'datapath');
+    strictEqual(last?.['restartPolicy'], 'Always');
+    ok(last?.['startupProbe'] !== undefined);
+  });
+  await count.check(`${name}: the grace period outlasts the drain`, () => {
+    const config = set.find(({ name: object }) => /-config(-|$)/.test(object))?.object;
+    const { limits } = parse(config?.['data']['config.yaml']) as Manifest;
+    const drainMs = Number.parseInt(limits.drainTimeoutMs, 10) * 1000;
+    strictEqual(spec['terminationGracePeriodSeconds'] * 1000, drainMs + 15_000);
+  });
+  await count.check(`${name}: nothing may ask the Kubernetes API`, () => {
+    strictEqual(spec['automountServiceAccountToken'], false);
+    deepStrictEqual(
+      set.filter(({ kind }) => /Role/.test(kind)),
+      [],
+    );
+  });
+}
+
+async function checkEqual(
+  kustomize: readonly Checked[],
+  helm: readonly Checked[],
+  name: string,
+): Promise<void> {
+  await count.check(`the chart and the ${name} have one effect`, () => {
+    deepStrictEqual(effectOf(helm), effectOf(kustomize));
+  });
+}
+
+/** Without what only tells who made it; the namespace is `helm install --create-namespace`. */
+function effectOf(set: readonly Checked[]): Readonly<Record<string, unknown>> {
+  const configName = set.find(
+    ({ kind, name }) => kind === 'ConfigMap' && /-config(-|$)/.test(name),
+  );
+  const effects = set
+    .filter(({ kind }) => kind !== 'Namespace')
+    .map(({ kind, object }) => {
+      const text = JSON.stringify(object).replaceAll(configName?.name ?? '', 'sallyport-config');
+      const copy = JSON.parse(text) as Manifest;
+      for (const metadata of [copy['metadata'], copy['spec']?.template?.metadata]) forget(metadata);
+      for (const [key, value] of Object.entries(copy['data'] ?? {})) {
+        // The text is another, what it says is not.
+        copy['data'][key] = parse(value as string);
+      }
+      return [`${kind} ${copy['metadata'].name}`, copy] as const;
+    });
+  return Object.fromEntries(effects.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function forget(metadata: Manifest | undefined): void {
+  for (const name of ['app.kubernetes.io/managed-by', 'app.kubernetes.io/version', 'helm.sh/chart'])
+    delete metadata?.['labels']?.[name];
+  delete metadata?.['annotations']?.['checksum/config'];
+  if (Object.keys(metadata?.['annotations'] ?? {}).length === 0) delete metadata?.['annotations'];
+}
+
+/** The chart says what the kustomize example says. */
+function exampleValues(): Manifest {
+  const read = (name: string): string =>
+    readFileSync(join(KUSTOMIZE_FOLDER, 'overlays/example/files', name), 'utf8');
+  return {
+    image: { repository: 'registry.example/sallyport' },
+    config: { redirect: { uplinks: ['eth0'] } },
+    policies: { files: { 'policies.yaml': null, 'orders.yaml': read('orders.yaml') } },
+    endpoints: {
+      perNode: true,
+      files: {
+        'endpoints.yaml': null,
+        'node-a.yaml': read('node-a.yaml'),
+        'node-b.yaml': read('node-b.yaml'),
+      },
+    },
+    metrics: { enabled: true },
+  };
+}
+
+function everyValue(): Manifest {
+  return {
+    image: { digest: `sha256:${'0'.repeat(64)}`, pullPolicy: 'Always' },
+    imagePullSecrets: [{ name: 'pull' }],
+    fullnameOverride: 'l7',
+    policies: { existingConfigMap: 'own-policies' },
+    endpoints: { existingConfigMap: 'own-endpoints', perNode: true },
+    extraEnv: [{ name: 'SALLYPORT_LOG_LEVEL', value: 'debug' }],
+    serviceAccount: { create: false, name: 'someone' },
+    pins: { hostPath: '/sys/fs/bpf/l7' },
+    prepareNode: { enabled: false },
+    updateStrategy: { maxSurge: 0, maxUnavailable: '10%' },
+    affinity: { nodeAffinity: {} },
+    podAnnotations: { a: 'b' },
+    podLabels: { c: 'd' },
+    metrics: { enabled: true, podMonitor: { labels: { release: 'prometheus' } } },
+    networkPolicy: { from: [{ podSelector: {} }] },
+  };
+}
+
+async function checkChart(
+  helm: string,
+  chart: {
+    readonly template: (values: Manifest) => { readonly code: number; readonly stderr: string };
+    readonly rendered: (values: Manifest) => string;
+  },
+): Promise<void> {
+  await count.check('helm lint --strict', () => {
+    must([helm, 'lint', '--strict', '--kube-version', KUBE_VERSION, CHART]);
+  });
+  const refused: readonly (readonly [string, Manifest])[] = [
+    ['an unknown value', { metrics: { prot: 1 } }],
+    ['a wrong type', { metrics: { port: 'x' } }],
+    ['an admin server on a port, where no probe looks', { config: { admin: '127.0.0.1:9901' } }],
+    [
+      'pins in the mount itself, which `down` cannot remove',
+      { config: { redirect: { root: '/run/sallyport/bpf' } } },
+    ],
+  ];
+  for (const [name, values] of refused) {
+    await count.check(`the schema of the values refuses ${name}`, () => {
+      const { code, stderr } = chart.template(values);
+      ok(code !== 0 && /specifications of the schema/.test(stderr), stderr);
+    });
+  }
+  for (const [drain, seconds] of [
+    [1500, 17],
+    ['2m', 135],
+    ['30s', 45],
+    ['500ms', 16],
+  ] as const) {
+    await count.check(`a drain of ${drain} gives ${seconds} s of grace`, () => {
+      const text = chart.rendered({ config: { limits: { drainTimeoutMs: drain } } });
+      const daemonSet = documentsOf(text).find(({ kind }) => kind === 'DaemonSet');
+      strictEqual(daemonSet?.['spec'].template.spec.terminationGracePeriodSeconds, seconds);
+    });
+  }
+  await count.check('the README of the chart has every value, and no other', () => {
+    const values = parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')) as Manifest;
+    const readme = readFileSync(join(CHART, 'README.md'), 'utf8');
+    const told = [...readme.matchAll(/^\| `([A-Za-z.]+)` \|/gm)].map(([, name]) => name ?? '');
+    deepStrictEqual(told.toSorted(), valueNames(values).toSorted());
+  });
+}
+
+function valueNames(values: Manifest, before = ''): readonly string[] {
+  return Object.entries(values).flatMap(([key, value]) => {
+    const name = `${before}${key}`;
+    const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
+    if (!isMap || WHOLE.test(name) || Object.keys(value).length === 0) return [name];
+    return valueNames(value as Manifest, `${name}.`);
+  });
+}
+
+/** What the pods read and run is there, and Sallyport takes it. */
+async function checkFiles(base: string): Promise<void> {
+  const files = join(KUSTOMIZE_FOLDER, 'overlays/example/files');
+  for (const config of ['base/files/config.yaml', 'overlays/example/files/config.yaml']) {
+    await count.check(`sallyport takes ${config}`, () => {
+      must([SALLYPORT, 'run', '--check-config', '-c', join(KUSTOMIZE_FOLDER, config)]);
+    });
+  }
+  for (const node of ['node-a.yaml', 'node-b.yaml']) {
+    await count.check(`sallyport takes the example's policy with ${node}`, () => {
+      const all = ['-p', join(files, 'orders.yaml'), '--endpoints', join(files, node)];
+      must([SALLYPORT, 'check', ...all]);
+    });
+  }
+  await count.check('an empty base is a policy set, and no error', () => {
+    mkdirSync(join(folder, 'empty'));
+    for (const { kind, data, metadata } of documentsOf(base)) {
+      if (kind !== 'ConfigMap' || !/policies$/.test(metadata.name)) continue;
+      writeFileSync(join(folder, 'empty/policies.yaml'), data['policies.yaml']);
+    }
+    must([SALLYPORT, 'check', '-p', join(folder, 'empty')]);
+  });
+  await count.check('every command of the containers is in the image', () => {
+    const inImage = readdirSync(join(ROOT, 'deploy/image')).map(
+      (name) => `sallyport-${name.replace(/\.mjs$/, '')}`,
+    );
+    const asked = [...base.matchAll(/^\s*- (sallyport-[a-z-]+)$/gm)].map(([, name]) => name ?? '');
+    ok(asked.length > 0);
+    for (const name of asked) ok(inImage.includes(name), name);
+  });
+}

@@ -12,6 +12,7 @@ import { parseProxyId } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
 import type { Behaviour, ListenerOptions } from '../proxy/options.ts';
 import type { AccessLogTarget, AdminAddress, ConfigValues, LOG_LEVELS } from './declaration.ts';
+import { checkListeners, workersFor } from './listener_checks.ts';
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -83,7 +84,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
     path: surroundings.path,
     admin: values.admin,
     isAdminRemoteAllowed: values.adminAllowRemote,
-    workerCount: values.workers ?? Math.max(1, surroundings.coreCount),
+    workerCount: values.workers ?? workersFor(values.listeners, surroundings.coreCount),
     logLevel: values.logLevel,
     accessLog: {
       to: accessLog.to,
@@ -122,61 +123,10 @@ export function crossProblems(values: ConfigValues): readonly CrossProblem[] {
   if (values.limits.restartBackoffMinMs > values.limits.restartBackoffMaxMs) {
     add(['limits', 'restartBackoffMinMs'], 'must not be above restartBackoffMaxMs');
   }
-  const names = new Set<string>();
-  const addresses = new Set<string>();
-  for (const [index, listener] of values.listeners.entries()) {
-    const text = addressText(listener.address);
-    if (names.has(listener.name)) {
-      add(['listeners', index, 'name'], `"${listener.name}" is the name of another listener`);
-    }
-    if (listener.address.port !== 0 && addresses.has(text)) {
-      add(['listeners', index, 'address'], `${text} is the address of another listener`);
-    }
-    const { upstream, destination } = listener;
-    const target = upstream.kind === 'fixed' ? upstream : destination;
-    if (target.kind === 'fixed' && addressText(target.address) === text) {
-      const field = upstream.kind === 'fixed' ? 'upstream' : 'destination';
-      add(['listeners', index, field], `${text} is the listener itself`);
-    }
-    checkRecords(listener, (field, message) => add(['listeners', index, field], message));
-    names.add(listener.name);
-    addresses.add(text);
-  }
+  checkListeners(values.listeners, values.workers, (index, field, message) =>
+    add(['listeners', index, field], message),
+  );
   return problems;
-}
-
-/** by-record takes everything from the record, and a record says nothing of any other listener's. */
-function checkRecords(
-  { direction, destination, upstream, identity, transparent }: ConfigValues['listeners'][number],
-  add: (field: string, message: string) => void,
-): void {
-  const isAsked = identity.kind === 'sources' && identity.sources.includes('redirect-record');
-  if (
-    direction === 'egress' &&
-    identity.kind === 'sources' &&
-    identity.sources.includes('bpf-conntrack')
-  ) {
-    add(
-      'identity',
-      'bpf-conntrack needs direction: ingress: it knows who began a connection, not whom it goes to',
-    );
-  }
-  if (direction !== 'by-record') {
-    if (isAsked) add('identity', 'redirect-record needs direction: by-record');
-    if (transparent && destination.kind !== 'local-address') {
-      add('transparent', 'needs destination: local-address');
-    }
-    return;
-  }
-  if (!isAsked || identity.sources.length > 1) {
-    add('identity', 'with direction: by-record must be [redirect-record]');
-  }
-  if (destination.kind !== 'local-address') {
-    add('destination', 'with direction: by-record must be local-address');
-  }
-  if (upstream.kind !== 'original-destination') {
-    add('upstream', 'with direction: by-record must be original-destination');
-  }
 }
 
 export function isLoopback(address: SocketAddress): boolean {

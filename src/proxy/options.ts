@@ -10,6 +10,7 @@ import type { Platform } from '../platform/platform.ts';
 import type { Sockets } from '../platform/sockets.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
 import type { CiliumIdentities } from '../redirect/cilium_maps.ts';
+import { LISTENER_SLOTS } from '../redirect/layout.ts';
 import type { RedirectRecords } from '../redirect/records.ts';
 
 export interface DataPlaneOptions {
@@ -40,6 +41,9 @@ export interface ListenerOptions {
   /** SO_REUSEPORT, so that several workers share the port. */
   readonly isPortShared: boolean;
 }
+
+/** The kernel takes the listener of a redirected connection from so many slots. */
+export const RECORDED_WORKER_COUNT_MAX = LISTENER_SLOTS;
 
 /**
  * by-record: the kernel's record of the connection says whose policies apply, those of both sides if

@@ -177,6 +177,46 @@ describe('a wrong configuration names file, line, column, field, what was found 
       'listeners[0].destination: 127.0.0.1:80 is the listener itself',
     ],
     [
+      'a record without its listener',
+      'listeners:\n  - { name: a, address: 127.0.0.1:0, direction: ingress, identity: [redirect-record] }\n',
+      'listeners[0].identity: redirect-record needs direction: by-record',
+    ],
+    [
+      'a listener by record that asks somebody else',
+      'listeners:\n  - { name: a, address: 127.0.0.1:1, direction: by-record, identity: [redirect-record, endpoints] }\n',
+      'listeners[0].identity: with direction: by-record must be [redirect-record]',
+    ],
+    [
+      'a listener by record with a fixed destination',
+      'listeners:\n  - { name: a, address: 127.0.0.1:1, direction: by-record, identity: [redirect-record], destination: 10.0.0.1:1 }\n',
+      'listeners[0].destination: with direction: by-record must be local-address',
+    ],
+    [
+      'a listener by record with a fixed upstream',
+      'listeners:\n  - { name: a, address: 127.0.0.1:1, direction: by-record, identity: [redirect-record], upstream: 10.0.0.1:1 }\n',
+      'listeners[0].upstream: with direction: by-record must be original-destination',
+    ],
+    [
+      'two listeners by record of one family',
+      'listeners:\n  - { name: a, address: 127.0.0.1:1, direction: by-record, identity: [redirect-record] }\n  - { name: b, address: 127.0.0.1:2, direction: by-record, identity: [redirect-record] }\n',
+      'listeners[1].direction: another listener is by-record for IPv4 already',
+    ],
+    [
+      'more workers than slots',
+      'workers: 33\nlisteners:\n  - { name: a, address: 127.0.0.1:1, direction: by-record, identity: [redirect-record] }\n',
+      'listeners[0].direction: by-record has room for 32 workers, not for 33',
+    ],
+    [
+      'a transparent listener whose upstream cannot be shown the client',
+      'listeners:\n  - { name: a, address: 127.0.0.1:1, direction: ingress, transparent: true, upstream: "[::1]:2" }\n',
+      'listeners[0].upstream: with transparent must be IPv4',
+    ],
+    [
+      'a transparent listener with a fixed destination',
+      'listeners:\n  - { name: a, address: 127.0.0.1:1, direction: ingress, transparent: true, destination: 10.0.0.1:1 }\n',
+      'listeners[0].transparent: needs destination: local-address',
+    ],
+    [
       'an admin server for everyone',
       `admin: 0.0.0.0:9901\n${LISTENERS}`,
       'c.yaml:1:8: admin: 0.0.0.0:9901 can be reached from other machines',

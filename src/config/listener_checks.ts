@@ -1,0 +1,102 @@
+/** What is wrong with listeners beyond their single fields: combinations that can never do anything. */
+import { formatSocketAddress, type SocketAddress } from '../model/address.ts';
+import { type IdentitySourceName, RECORDED_WORKER_COUNT_MAX } from '../proxy/options.ts';
+import type { ConfigValues } from './declaration.ts';
+
+type ListenerValues = ConfigValues['listeners'][number];
+type Add = (field: keyof ListenerValues, message: string) => void;
+
+export function checkListeners(
+  listeners: readonly ListenerValues[],
+  workers: number | null,
+  add: (index: number, field: keyof ListenerValues, message: string) => void,
+): void {
+  const names = new Set<string>();
+  const addresses = new Set<string>();
+  const recordedFamilies = new Set<number>();
+  for (const [index, listener] of listeners.entries()) {
+    const { name, address, direction } = listener;
+    const addHere: Add = (field, message) => add(index, field, message);
+    const text = addressText(address);
+    if (names.has(name)) addHere('name', `"${name}" is the name of another listener`);
+    if (address.port !== 0 && addresses.has(text)) {
+      addHere('address', `${text} is the address of another listener`);
+    }
+    checkLoop(listener, addHere);
+    checkIdentity(listener, addHere);
+    if (direction === 'by-record') {
+      checkRecorded(listener, workers, addHere);
+      if (recordedFamilies.has(address.family)) {
+        addHere('direction', `another listener is by-record for IPv${address.family} already`);
+      }
+      recordedFamilies.add(address.family);
+    } else if (listener.transparent) {
+      checkTransparent(listener, addHere);
+    }
+    names.add(name);
+    addresses.add(text);
+  }
+}
+
+/** When the file does not say. The kernel knows no more listeners of one node than it has slots for. */
+export function workersFor(listeners: readonly ListenerValues[], coreCount: number): number {
+  const isRecorded = listeners.some(({ direction }) => direction === 'by-record');
+  return Math.max(1, isRecorded ? Math.min(coreCount, RECORDED_WORKER_COUNT_MAX) : coreCount);
+}
+
+function checkLoop({ address, upstream, destination }: ListenerValues, add: Add): void {
+  const target = upstream.kind === 'fixed' ? upstream : destination;
+  const text = addressText(address);
+  if (target.kind !== 'fixed' || addressText(target.address) !== text) return;
+  add(upstream.kind === 'fixed' ? 'upstream' : 'destination', `${text} is the listener itself`);
+}
+
+function checkIdentity({ direction, identity }: ListenerValues, add: Add): void {
+  const isAsked = (name: IdentitySourceName): boolean =>
+    identity.kind === 'sources' && identity.sources.includes(name);
+  if (direction === 'egress' && isAsked('bpf-conntrack')) {
+    add(
+      'identity',
+      'bpf-conntrack needs direction: ingress: it knows who began a connection, not whom it goes to',
+    );
+  }
+  if (direction !== 'by-record' && isAsked('redirect-record')) {
+    add('identity', 'redirect-record needs direction: by-record');
+  }
+}
+
+/** by-record takes everything from the record, and a record says nothing of any other listener's. */
+function checkRecorded(listener: ListenerValues, workers: number | null, add: Add): void {
+  const { destination, upstream, identity } = listener;
+  const isRecordOnly =
+    identity.kind === 'sources' && identity.sources.every((name) => name === 'redirect-record');
+  if (!isRecordOnly) add('identity', 'with direction: by-record must be [redirect-record]');
+  if (destination.kind !== 'local-address') {
+    add('destination', 'with direction: by-record must be local-address');
+  }
+  if (upstream.kind !== 'original-destination') {
+    add('upstream', 'with direction: by-record must be original-destination');
+  }
+  if (workers !== null && workers > RECORDED_WORKER_COUNT_MAX) {
+    add(
+      'direction',
+      `by-record has room for ${RECORDED_WORKER_COUNT_MAX} workers, not for ${workers}`,
+    );
+  }
+}
+
+function checkTransparent({ address, destination, upstream }: ListenerValues, add: Add): void {
+  if (destination.kind !== 'local-address') {
+    add('transparent', 'needs destination: local-address');
+  }
+  if (upstream.kind === 'fixed' && upstream.address.family !== address.family) {
+    add(
+      'upstream',
+      `with transparent must be IPv${address.family}, as the clients are: they are shown to it`,
+    );
+  }
+}
+
+function addressText(address: SocketAddress): string {
+  return formatSocketAddress(address.ip, address.port);
+}

@@ -62,6 +62,7 @@ export class RedirectLoader {
     done.push(...appliedTexts(applied, plan), datapathText(datapath));
     const warnings = [
       ...(this.#config.behaviour.isDryRun ? [DRY_RUN] : []),
+      ...(this.policy.snapshot.policyNames.length === 0 ? [NO_POLICIES] : []),
       ...(read.kind === 'changed' ? read.warnings : []),
       ...missingTexts(plan),
       ...applied.problems,
@@ -146,6 +147,8 @@ export class RedirectLoader {
 
 const DRY_RUN =
   'behaviour.dryRun is the proxy’s: what the kernel refuses without it is refused all the same';
+
+const NO_POLICIES = 'no policies: every endpoint is open';
 
 export function appliedTexts(applied: Applied, plan: TablePlan): readonly string[] {
   const texts: string[] = [];

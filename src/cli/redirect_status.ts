@@ -90,7 +90,7 @@ function tablesOf(report: RedirectReport, rowsMax: number): string {
   ];
   const parts = [
     `${head.join('\n')}\n`,
-    ...(report.isHealthy ? [] : [`${report.problems.map((one) => `! ${one}`).join('\n')}\n`]),
+    problemLines(report.problems, rowsMax),
     table(
       ['INTERFACE', 'INDEX', 'OF', 'STATE'],
       report.interfaces.map(({ name, ifindex, of, state }) => [
@@ -146,6 +146,12 @@ function tablesOf(report: RedirectReport, rowsMax: number): string {
     ),
   ];
   return parts.filter((part) => part !== '').join('\n');
+}
+
+function problemLines(problems: readonly string[], rowsMax: number): string {
+  const lines = problems.slice(0, rowsMax).map((one) => `! ${oneLine(one)}\n`);
+  const more = problems.length - lines.length;
+  return lines.join('') + (more > 0 ? `! and ${more} more (-o json)\n` : '');
 }
 
 function table(

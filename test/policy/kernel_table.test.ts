@@ -11,28 +11,14 @@ import { compilePolicies } from '../../src/policy/compile.ts';
 import { decideConnection, decideRequest } from '../../src/policy/decide.ts';
 import { kernelTable } from '../../src/policy/kernel_table.ts';
 import { portPrefixes } from '../../src/policy/port_prefixes.ts';
-import { resolvePolicies } from '../../src/policy/resolve/resolve.ts';
 import type { DirectionRule, PolicySpec } from '../../src/policy/rule.ts';
 import type { PolicySnapshot } from '../../src/policy/snapshot.ts';
 import { planOf } from '../../src/redirect/plan.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+import { cnpSnapshot } from '../support/cnp_snapshot.ts';
 import { type KernelModel, modelOf, planInputOf, TCP } from '../support/kernel_model.ts';
 import { endpointPolicy, question, REMOTES, SECRETS } from '../support/random_policies.ts';
-import {
-  API,
-  app,
-  cidr,
-  from,
-  http,
-  JOB,
-  port,
-  ports,
-  rule,
-  spec,
-  tableOf,
-  WEB,
-  worldOf,
-} from '../support/resolve_world.ts';
+import { app, cidr, from, http, port, ports, rule, spec } from '../support/resolve_world.ts';
 
 const ENGINE = createRe2Engine(DEFAULT_LIMITS);
 const STRANGER = 999 as Identity;
@@ -391,34 +377,4 @@ function wireSnapshot(policy: EndpointPolicy, ips = ['10.0.0.1']): PolicySnapsho
   });
   if (result.kind === 'error') throw new Error(JSON.stringify(result.problems));
   return result.snapshot;
-}
-
-function cnpSnapshot(
-  specs: readonly PolicySpec[],
-  shadow: PolicySnapshot | null = null,
-): PolicySnapshot {
-  const inventory = worldOf();
-  const table = tableOf(inventory, specs);
-  const resolved = resolvePolicies({ specs, cidrGroups: [], inventory, table });
-  if (resolved.kind === 'conflict') throw new Error(resolved.conflict.message);
-  const built = compilePolicies(resolved.policies, {
-    revision: 1,
-    regexEngine: ENGINE,
-    limits: DEFAULT_LIMITS,
-    secrets: new Map(),
-    ipcache: table.ipcache,
-    labels: table,
-    shadow,
-    node: {
-      prefixes: table.ipcache.entries,
-      workloads: [API, WEB, JOB].map(({ name, ips, identity }) => ({
-        name,
-        interface: `lxc_${name.slice(-3)}`,
-        ips: ips.map(({ text }) => text),
-        identity: identity as Identity,
-      })),
-    },
-  });
-  if (built.kind === 'error') throw new Error(JSON.stringify(built.problems));
-  return built.snapshot;
 }

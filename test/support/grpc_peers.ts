@@ -120,6 +120,8 @@ export class GrpcClient {
     this.#client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
       'grpc.max_receive_message_length': -1,
       'grpc.enable_retries': 0,
+      // Each has a connection of its own.
+      'grpc.use_local_subchannel_pool': 1,
       'grpc.default_compression_algorithm': isCompressed
         ? compressionAlgorithms.gzip
         : compressionAlgorithms.identity,

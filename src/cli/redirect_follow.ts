@@ -27,6 +27,8 @@ export class RedirectFollower {
   #lastProblem = '';
   #lastMissing = '';
   #isCheckDue = true;
+  /** Of the interfaces when they were last read. */
+  #stamp: string | null = null;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
@@ -81,12 +83,15 @@ export class RedirectFollower {
     const isChanged = this.#readFiles();
     // The proxies have seen the same files change: they compile while we wait.
     if (isChanged) await sleep(this.#options.node.timers, this.#options.config.redirect.settleMs);
+    const stamp = this.#options.node.linksStamp();
+    const isQuiet = stamp !== null && stamp === this.#stamp && !this.#isCheckDue;
+    if (isQuiet && !isChanged && this.#seen !== '') return;
     await this.#checkNode();
     const links = await this.#options.loader.readLinks();
     const seen = textOf(links);
-    if (!isChanged && seen === this.#seen) return;
-    await this.#apply(links);
+    if (isChanged || seen !== this.#seen) await this.#apply(links);
     this.#seen = seen;
+    this.#stamp = stamp;
   }
 
   /** A rule that is gone lets marked packets past the proxy, a link that is gone lets all of them. */

@@ -7,6 +7,7 @@ import { nodePlatform } from '../platform/node_platform.ts';
 import type { Timers } from '../platform/platform.ts';
 import { type BpffsResult, ensureBpffs } from '../redirect/host/bpffs.ts';
 import { nodeCommands, type RunCommand } from '../redirect/host/command.ts';
+import { linksStamp } from '../redirect/host/links.ts';
 import { isLocked, type LockResult, takeLock } from '../redirect/host/lock.ts';
 import { Routing } from '../redirect/host/routing.ts';
 import { procSysctl, type Sysctl } from '../redirect/host/sysctl.ts';
@@ -26,6 +27,8 @@ export interface RedirectNode {
   readonly takeLock: (root: string) => Promise<LockResult>;
   readonly openDatapath: (config: Config) => Datapath;
   readonly inspect: (root: string) => Inspection | null;
+  /** See `linksStamp`. */
+  readonly linksStamp: () => string | null;
   /** Indexes of interfaces that are pinned as attached, and whose link is of one that has gone. */
   readonly deadInterfaces: (root: string) => readonly number[];
   /** True while a loader is at work. */
@@ -62,6 +65,7 @@ export function thisNode(config: Config): RedirectNode {
       noteObject(dirname(mapsFolder), checkObject(OBJECT_PATH).object),
     removeDatapath,
     inspect,
+    linksStamp,
     deadInterfaces,
     isLocked,
     builtObject,

@@ -240,6 +240,12 @@ export const LIMITS = {
     'from our SETTINGS to their acknowledgement; above: SETTINGS_TIMEOUT',
   ),
   drainTimeoutMs: spec(5 * SECOND, 0, 1 * HOUR, 'from SIGTERM to cutting what is still open'),
+  listenBacklogMax: spec(
+    4096,
+    1,
+    65_535,
+    'connections that wait at a listener to be accepted; net.core.somaxconn bounds it, too',
+  ),
   listenerLingerMs: spec(
     300,
     0,
@@ -250,7 +256,7 @@ export const LIMITS = {
     1 * SECOND,
     10,
     60 * SECOND,
-    'how often the pins of the redirect are looked at: whether they were made anew',
+    'how often the pins of the redirect are looked at: whether they were made anew, or slots are empty',
   ),
   delayedCloseTimeoutMs: spec(
     1 * SECOND,
@@ -386,17 +392,12 @@ export const LIMITS = {
     60 * SECOND,
     'from putting new kernel tables in force to removing those before',
   ),
-  redirectPollIntervalMs: spec(
-    1 * SECOND,
-    100,
-    60 * SECOND,
-    'between looks at the interfaces and addresses of the node',
-  ),
+  redirectPollIntervalMs: spec(250, 50, 60 * SECOND, 'between looks at the interfaces of the node'),
   redirectRepairIntervalMs: spec(
     10 * SECOND,
     100,
     1 * HOUR,
-    'between checks that rules, routes and programs are still there',
+    'between checks that rules, routes and programs are still there, and which addresses the node has',
   ),
   redirectRetryMs: spec(
     2 * SECOND,

@@ -211,6 +211,7 @@ export class FakeNode {
       this.events.push('programs removed');
     },
     inspect: () => (this.inspection === null ? null : this.inspection(this.#inspected())),
+    linksStamp: () => JSON.stringify([...this.ip.links]),
     deadInterfaces: () => this.dead,
     isLocked: () => this.isLocked,
     builtObject: () => 'object-1',

@@ -1,7 +1,7 @@
 /** What is read from and written to the node by iproute2. */
 import { describe, expect, it } from 'vitest';
 import { nodeCommands } from '../../src/redirect/host/command.ts';
-import { readLinks } from '../../src/redirect/host/links.ts';
+import { linksStamp, readLinks } from '../../src/redirect/host/links.ts';
 import { Routing } from '../../src/redirect/host/routing.ts';
 import { FakeIp } from './fake_node.ts';
 
@@ -123,5 +123,13 @@ describe('a program of the node', () => {
 
   it('that says too much is ended', async () => {
     expect((await run('yes', [])).code).not.toBe(0);
+  });
+});
+
+describe('the stamp of the interfaces', () => {
+  it('is the same as long as nothing changes, and names what is there', () => {
+    const stamp = linksStamp();
+    expect(stamp).toMatch(/^lo$/m);
+    expect(linksStamp()).toBe(stamp);
   });
 });

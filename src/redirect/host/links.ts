@@ -1,4 +1,5 @@
 /** The node's interfaces and addresses, of the network namespace that we are in (`ip -j addr`). */
+import { existsSync, readFileSync } from 'node:fs';
 import { parseIp } from '../../model/address.ts';
 import { type RunCommand, saidBy } from './command.ts';
 
@@ -36,6 +37,24 @@ export async function readLinks(run: RunCommand): Promise<LinksResult> {
   if (interfaces.size === 0) return { kind: 'error', message: 'ip address: no interface at all' };
   return { kind: 'links', links: { interfaces, addresses: [...addresses].sort(), isLoopbackUp } };
 }
+
+/**
+ * Differs when an interface came, went or was made anew, or an IPv6 address changed: a look that costs
+ * no process. (IPv4 addresses alone do not show.) Null: this kernel does not tell.
+ */
+export function linksStamp(): string | null {
+  try {
+    const names = readFileSync('/proc/net/dev', 'utf8').matchAll(/^\s*([^\s:]+):/gm);
+    const indexes = readFileSync('/proc/net/igmp', 'utf8').matchAll(/^[0-9]+\s+\S+/gm);
+    const addresses = existsSync(IPV6_ADDRESSES) ? readFileSync(IPV6_ADDRESSES, 'utf8') : '';
+    const texts = [...names, ...indexes].map((match) => match[1] ?? match[0]);
+    return `${texts.join('\n')}\n${addresses}`;
+  } catch {
+    return null;
+  }
+}
+
+const IPV6_ADDRESSES = '/proc/net/if_inet6';
 
 export type Entry = Readonly<Record<string, unknown>>;
 

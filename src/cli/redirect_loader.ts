@@ -161,6 +161,12 @@ export function appliedTexts(applied: Applied, plan: TablePlan): readonly string
   }
   if (applied.attached > 0) texts.push(`attached ${applied.attached} interfaces`);
   if (applied.detached > 0) texts.push(`detached ${applied.detached} interfaces`);
+  if (applied.shut.length > 0) {
+    const indexes = applied.shut.join(', ');
+    texts.push(
+      `shut: interfaces that no endpoint has any more (index ${indexes}) get nothing through`,
+    );
+  }
   return texts;
 }
 

@@ -3,6 +3,7 @@
  * programs that ask them, and what leaves is detached after the tables no longer know it.
  */
 import type { Datapath } from './kernel/api.ts';
+import { INTERFACE_UPLINK } from './layout.ts';
 import type { TablePlan } from './plan.ts';
 import { TableUpdater, type Update } from './table_updater.ts';
 
@@ -16,6 +17,8 @@ export interface Applied {
   readonly update: Update | null;
   readonly attached: number;
   readonly detached: number;
+  /** Endpoints' interfaces that no file names any more: still ours, and all of their packets refused. */
+  readonly shut: readonly number[];
   /** Interfaces that could not be attached, most often because they went in the meantime. */
   readonly problems: readonly string[];
 }
@@ -34,6 +37,7 @@ export class NodeRedirect {
 
   /** Throws when the tables cannot be written: then nothing has changed. */
   apply(plan: TablePlan): Applied {
+    const uplinks = uplinksOf(this.#datapath.maps.interfaces);
     // The first plan is always written: what the tables hold is from another process.
     const update = plan.digest === this.#digest ? null : this.#updater.putInForce(plan);
     this.#digest = plan.digest;
@@ -49,7 +53,7 @@ export class NodeRedirect {
         problems.push(`interface ${ifindex}: ${textOf(error)}`);
       }
     }
-    return { update, attached, detached: this.#detachOthers(plan), problems };
+    return { update, attached, ...this.#detachOthers(plan, uplinks), problems };
   }
 
   /** Those of `ifindexes` that we had attached: the next `apply` attaches them again. */
@@ -62,15 +66,35 @@ export class NodeRedirect {
     return this.#updater.removeOthers();
   }
 
-  #detachOthers(plan: TablePlan): number {
+  /**
+   * An entry that is gone from the endpoints file is no leave to pass: the interface of an endpoint is let
+   * go when it is gone itself, or by `down`. An uplink is: what comes by it to endpoints is judged at
+   * their interfaces all the same.
+   */
+  #detachOthers(plan: TablePlan, uplinks: ReadonlySet<number>): Pick<Applied, 'detached' | 'shut'> {
+    const present = new Set(plan.input.interfaces.values());
+    const shut: number[] = [];
     let detached = 0;
     for (const ifindex of this.#datapath.attachedInterfaces()) {
       if (plan.attached.has(ifindex)) continue;
+      if (present.has(ifindex) && !uplinks.has(ifindex)) {
+        shut.push(ifindex);
+        continue;
+      }
       if (this.#datapath.detachInterface(ifindex)) detached += 1;
       this.#attached.delete(ifindex);
     }
-    return detached;
+    return { detached, shut };
   }
+}
+
+/** By the tables that are in force, before the next ones are. */
+function uplinksOf(interfaces: Datapath['maps']['interfaces']): ReadonlySet<number> {
+  const uplinks = new Set<number>();
+  for (const [key, value] of interfaces.entries()) {
+    if (value.readUInt32LE(0) === INTERFACE_UPLINK) uplinks.add(key.readUInt32LE(4));
+  }
+  return uplinks;
 }
 
 function textOf(error: unknown): string {

@@ -4,7 +4,7 @@ import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { FakeNode } from './fake_node.ts';
 
-const ENDPOINTS = `endpoints:
+export const ENDPOINTS = `endpoints:
   - { name: shop/api, ip: 10.0.0.5, labels: { app: api }, interface: lxc_api }
   - { name: shop/web, ip: 10.0.0.6, labels: { app: web }, interface: lxc_web }
   - { name: shop/far, ip: 10.0.1.7, labels: { app: far } }

@@ -10,7 +10,7 @@ import type { Config } from '../../src/config/config.ts';
 import { createLogger } from '../../src/observe/logger.ts';
 import { testIo } from '../cli/test_io.ts';
 import type { FakeNode } from './fake_node.ts';
-import { policy, streetNode } from './street_node.ts';
+import { ENDPOINTS, policy, streetNode } from './street_node.ts';
 
 let fake: FakeNode;
 let config: Config;
@@ -64,6 +64,26 @@ describe('up', () => {
     for (const map of [fake.maps.ports, fake.maps.interfaces]) {
       for (const key of map.keys()) expect([0, 4].map((i) => key.readUInt32LE(i))).toContain(2);
     }
+  });
+
+  it('shuts an interface that no endpoint has any more: to leave the file is no leave to pass', async () => {
+    await up();
+    fake.write('endpoints.yaml', ENDPOINTS.replace(/^.*shop\/web.*$/m, ''));
+    const { out } = await up();
+    expect(fake.attached.has(11)).toBe(true);
+    expect(out).toContain('get nothing through');
+    const known = [...fake.maps.interfaces.keys()].map((key) => key.readUInt32LE(4));
+    expect(known.sort()).toEqual([10, 2]);
+    fake.ip.links.delete('lxc_web');
+    await up();
+    expect(fake.attached.has(11)).toBe(false);
+  });
+
+  it('lets go of an uplink that is none any more', async () => {
+    await up();
+    config = { ...config, redirect: { ...config.redirect, uplinks: [] } };
+    await up();
+    expect([...fake.attached].sort()).toEqual([10, 11]);
   });
 
   it('changes nothing when the policy is rejected', async () => {

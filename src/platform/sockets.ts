@@ -3,13 +3,19 @@
  * transparent one of the redirect, which listens for other addresses than this machine's and connects
  * from them (`redirect/transparent_sockets.ts`).
  */
-import { connect, type Server, type Socket, type TcpNetConnectOpts } from 'node:net';
+import {
+  connect,
+  type ListenOptions as NetListenOptions,
+  type Server,
+  type Socket,
+  type TcpNetConnectOpts,
+} from 'node:net';
 import type { SocketAddress } from '../model/address.ts';
 import type { Sender } from '../model/connection_meta.ts';
 
 export interface Sockets {
-  /** Tells `server` to listen; it emits 'listening' or 'error'. May throw the system's error at once. */
-  listen(server: Server, options: ListenOptions): void;
+  /** Resolves when `server` listens; rejects with the system's error, and then it does not. */
+  listen(server: Server, options: ListenOptions): Promise<void>;
   /**
    * A socket that is connecting. Writes are queued until it is connected; half-open is allowed, so a
    * FIN from one side does not close the other. The caller handles 'error' and 'close'.
@@ -23,6 +29,7 @@ export interface ListenOptions {
   readonly isPortShared: boolean;
   /** Takes connections to addresses that are not this machine's. */
   readonly isTransparent: boolean;
+  readonly backlog: number;
 }
 
 export interface ConnectOptions {
@@ -35,13 +42,14 @@ export interface ConnectOptions {
 export const KEEP_ALIVE_DELAY_MS = 300_000;
 
 export const PLAIN_SOCKETS: Sockets = {
-  listen(server, { address, isPortShared, isTransparent }) {
+  async listen(server, { address, isPortShared, isTransparent, backlog }) {
     if (isTransparent) throw new Error('plain sockets cannot be transparent');
-    server.listen({
+    await listening(server, {
       host: address.ip,
       port: address.port,
       reusePort: isPortShared,
       ipv6Only: true,
+      backlog,
     });
   },
 
@@ -62,3 +70,17 @@ export const PLAIN_SOCKETS: Sockets = {
     return connect(options);
   },
 };
+
+/** Resolves when it listens, rejects with the error. */
+export function listening(
+  server: Server,
+  options: NetListenOptions & { readonly fd?: number },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}

@@ -53,21 +53,15 @@ export class Listener {
   }
 
   /** Rejects with the system's error when the address cannot be bound. */
-  listen(): Promise<BoundListener> {
-    const { name } = this.#context.options;
-    const { sockets, recorder } = this.#context.shared.options;
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.once('listening', () => {
-        this.#server.off('error', reject);
-        // An accept that fails (no file descriptor left) must not end the process.
-        this.#server.on('error', (error) => recorder.internalError('accept', error));
-        const bound = { name, address: this.#boundAddress() };
-        this.#context.shared.ownAddresses.add(bound);
-        resolve(bound);
-      });
-      sockets.listen(this.#server, this.#context.options);
-    });
+  async listen(): Promise<BoundListener> {
+    const { shared, options } = this.#context;
+    const { sockets, recorder, limits } = shared.options;
+    await sockets.listen(this.#server, { ...options, backlog: limits.listenBacklogMax });
+    // An accept that fails (no file descriptor left) must not end the process.
+    this.#server.on('error', (error) => recorder.internalError('accept', error));
+    const bound = { name: options.name, address: this.#boundAddress() };
+    shared.ownAddresses.add(bound);
+    return bound;
   }
 
   /** No further connection is accepted; those that are open stay. */

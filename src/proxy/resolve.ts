@@ -130,8 +130,13 @@ function senderOf(source: SocketAddress, sides: Sides): Sender {
   const magic = sides.direction === 'ingress' ? MARK_PROXY_INGRESS : MARK_PROXY_EGRESS;
   const known = sides.recorded?.source.identity;
   const identity = known ?? (sides.direction === 'ingress' ? sides.remoteIdentity : IDENTITY_WORLD);
-  return { address: source, mark: identityMark(magic, identity) };
+  // The bare magic is how the kernel's programs know what we have accepted.
+  const shown = (identity & MARK_IDENTITY_MASK) === 0 ? IDENTITY_WORLD : identity;
+  return { address: source, mark: identityMark(magic, shown) };
 }
+
+/** The scope byte has no place in a mark. */
+const MARK_IDENTITY_MASK = 0xff_ffff;
 
 /** `meta` with the identity that its remote has in `snapshot`; the same object when it has not changed. */
 export function withCurrentIdentity(

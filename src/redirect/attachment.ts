@@ -16,7 +16,7 @@ import {
   type RedirectRecord,
 } from './layout.ts';
 import type { RedirectRecords } from './records.ts';
-import { type Place, registerListener } from './registration.ts';
+import { fillSlots, type Place, registerListener } from './registration.ts';
 
 export interface AttachmentOptions extends Place {
   /** `redirect.root` of the configuration. */
@@ -53,10 +53,13 @@ export class Attachment implements RedirectRecords {
     this.#registerOne({ fd, address });
   }
 
-  /** True when the pins were others than before, and are ours again now. Throws while they are missing. */
+  /**
+   * True when something of ours was lost and is ours again now: pins that were made anew, slots that a
+   * proxy which is gone had taken over. Throws while the pins are missing.
+   */
   refresh(): boolean {
     const pin = this.#currentPin();
-    if (pin === this.#pin) return false;
+    if (pin === this.#pin) return this.#fill();
     const before = this.#records;
     this.#records = this.#open();
     before.close();
@@ -67,6 +70,16 @@ export class Attachment implements RedirectRecords {
 
   #registerOne({ fd, address }: Registered): void {
     inWords(() => registerListener(this.#mapsFolder, fd, { ...this.#options, address }));
+  }
+
+  #fill(): boolean {
+    const { workerIndex, workerCount } = this.#options;
+    let isAnyTaken = false;
+    for (const { fd, address } of this.#listeners) {
+      const place = { workerIndex, workerCount, address };
+      isAnyTaken = fillSlots(this.#mapsFolder, fd, place) || isAnyTaken;
+    }
+    return isAnyTaken;
   }
 
   #open(): ReturnType<typeof openPinnedMap> {

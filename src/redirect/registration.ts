@@ -8,7 +8,7 @@
  */
 import { join } from 'node:path';
 import type { SocketAddress } from '../model/address.ts';
-import { sockmapUpdate } from './kernel/pinned.ts';
+import { sockmapAdd, sockmapUpdate } from './kernel/pinned.ts';
 import { LISTENER_SLOTS } from './layout.ts';
 
 export interface Place {
@@ -24,8 +24,30 @@ export function registerListener(
 ): void {
   const path = join(mapsFolder, 'listeners');
   for (const slot of slotsOf(listener)) {
-    sockmapUpdate(path, slot + (listener.address.family === 6 ? LISTENER_SLOTS : 0), fd);
+    sockmapUpdate(path, slot + firstSlotOf(listener.address), fd);
   }
+}
+
+/**
+ * Takes those of our slots that are empty: a proxy that came up beside us, took them and died again must
+ * not leave the node without one. True when there was any.
+ */
+export function fillSlots(
+  mapsFolder: string,
+  fd: number,
+  listener: Place & { readonly address: SocketAddress },
+): boolean {
+  const path = join(mapsFolder, 'listeners');
+  let isAnyTaken = false;
+  for (const slot of slotsOf(listener)) {
+    const isTaken = sockmapAdd(path, slot + firstSlotOf(listener.address), fd);
+    isAnyTaken ||= isTaken;
+  }
+  return isAnyTaken;
+}
+
+function firstSlotOf({ family }: SocketAddress): number {
+  return family === 6 ? LISTENER_SLOTS : 0;
 }
 
 /** With more workers than slots the last ones serve nothing. */

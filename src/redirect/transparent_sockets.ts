@@ -16,6 +16,7 @@ import {
   type ConnectOptions,
   KEEP_ALIVE_DELAY_MS,
   type ListenOptions,
+  listening,
   PLAIN_SOCKETS,
   type Sockets,
 } from '../platform/sockets.ts';
@@ -32,24 +33,19 @@ export class TransparentSockets implements Sockets {
     this.#onListening = onListening;
   }
 
-  listen(server: Server, options: ListenOptions): void {
-    if (!options.isTransparent) {
-      PLAIN_SOCKETS.listen(server, options);
-      return;
-    }
+  async listen(server: Server, options: ListenOptions): Promise<void> {
+    if (!options.isTransparent) return PLAIN_SOCKETS.listen(server, options);
     const { address } = options;
     const fd = transparently(() =>
       withTcpSocket(address.family, (fd) => bindListener(fd, address)),
     );
-    server.once('listening', () => {
-      try {
-        this.#onListening(fd, address);
-      } catch (error) {
-        server.close();
-        server.emit('error', error);
-      }
-    });
-    server.listen({ fd });
+    await listening(server, { fd, backlog: options.backlog });
+    try {
+      this.#onListening(fd, address);
+    } catch (error) {
+      server.close();
+      throw error;
+    }
   }
 
   connect(target: SocketAddress, options: ConnectOptions): Socket {

@@ -178,7 +178,8 @@ async function makeParts(settings: WorkerSettings): Promise<Parts> {
   });
   const redirect = await makeRedirectParts(settings, {
     timers: platform.timers,
-    onReattached: () => observer.warn({}, 'redirect: the pins were made anew; attached to them'),
+    onReattached: () =>
+      observer.warn({}, 'redirect: pins were made anew or slots were empty; taken again'),
     onError: (problem) => observer.warn({ problem }, 'redirect: the pins are gone'),
   });
   const cilium = await makeCiliumIdentities(settings, {

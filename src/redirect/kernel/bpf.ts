@@ -4,7 +4,7 @@
  */
 import { closeSync } from 'node:fs';
 import koffi from 'koffi';
-import { ENOENT, KernelError } from './kernel_error.ts';
+import { EEXIST, ENOENT, KernelError } from './kernel_error.ts';
 
 const COMMANDS = {
   MAP_LOOKUP_ELEM: 1,
@@ -35,6 +35,8 @@ export const ATTACH_TCX_EGRESS = 47;
 /** BPF_OBJ_GET for readers and for writers, so that the file's permission for just that is enough. */
 export const OPEN_READ_ONLY = 1 << 3;
 export const OPEN_WRITE_ONLY = 1 << 4;
+
+const BPF_NOEXIST = 1n;
 
 type Syscall = (number: number, command: number, attr: Buffer, bytes: number) => number;
 
@@ -100,6 +102,14 @@ export function lookupElement(fd: number, key: Buffer, value: Buffer, about: str
 
 export function updateElement(fd: number, key: Buffer, value: Buffer, about: string): void {
   check('MAP_UPDATE_ELEM', call('MAP_UPDATE_ELEM', elementAttr(fd, key, value)), about);
+}
+
+/** False: there is one already, and it stays. */
+export function addElement(fd: number, key: Buffer, value: Buffer, about: string): boolean {
+  const result = call('MAP_UPDATE_ELEM', elementAttr(fd, key, value, BPF_NOEXIST));
+  if (result === -EEXIST) return false;
+  check('MAP_UPDATE_ELEM', result, about);
+  return true;
 }
 
 /** False: no such key. */

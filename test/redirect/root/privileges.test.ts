@@ -2,7 +2,7 @@
  * The proxy as a user of its own, with CAP_NET_RAW and the group of the pins and nothing more: what it
  * does then, and what it says when one of the two is missing.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -118,6 +118,23 @@ describe('with CAP_NET_RAW and the group of the pins', () => {
     second.kill('SIGTERM');
     await second.ended;
   });
+
+  it('one that took over and died leaves the node to the one before it', async () => {
+    const first = start({ group: USER, capabilities: ['net_raw'] });
+    await first.until((line) => line['msg'] === 'ready');
+    const second = start({ group: USER, capabilities: ['net_raw'] });
+    const ready = await second.until((line) => line['msg'] === 'ready');
+    const from = rig.pod('shop/web').netns;
+    second.kill('SIGKILL');
+    for (const pid of ready['workerPids'] as readonly number[]) kill(pid);
+    await second.ended;
+    await first.until((line) => String(line['msg']).includes('taken again'));
+    for (const ip of API) {
+      expect(await ask({ from, to: ip, port: 8080, path: '/ok' })).toMatchObject({ status: 200 });
+    }
+    first.kill('SIGTERM');
+    expect(await first.ended).toBe(0);
+  });
 });
 
 describe('what it says when it may not', () => {
@@ -134,6 +151,19 @@ describe('what it says when it may not', () => {
     expect(proxy.output).toContain('redirect.group');
   });
 
+  it('without the right to register', async () => {
+    const pin = join(rig.pinRoot, 'v1/maps/listeners');
+    const { mode } = statSync(pin);
+    chmodSync(pin, 0o440);
+    try {
+      const proxy = start({ group: USER, capabilities: ['net_raw'] });
+      expect(await proxy.ended).toBe(1);
+      expect(proxy.output).toContain('redirect.group');
+    } finally {
+      chmodSync(pin, mode & 0o777);
+    }
+  });
+
   it('without the pins', async () => {
     const config = join(rig.dir, 'elsewhere.yaml');
     const root = join(rig.dir, 'bpf/nowhere');
@@ -144,6 +174,15 @@ describe('what it says when it may not', () => {
     expect(proxy.output).toContain('run `sallyport redirect up` first');
   });
 });
+
+/** It may be gone already: workers end with their supervisor. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // Gone.
+  }
+}
 
 function start(options: {
   readonly group: number;

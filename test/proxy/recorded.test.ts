@@ -3,15 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { formatProblem } from '../../src/control/decode/problem.ts';
 import { PolicyStore } from '../../src/control/policy_store.ts';
 import type { ConnectionMeta } from '../../src/model/connection_meta.ts';
-import { IDENTITY_WORLD, type Identity, type ProxyId } from '../../src/model/identity.ts';
+import { IDENTITY_WORLD, type Identity } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import type { PolicySnapshot } from '../../src/policy/snapshot.ts';
-import type { ListenerOptions } from '../../src/proxy/options.ts';
 import { confirmed } from '../../src/proxy/recorded.ts';
 import { resolveMeta } from '../../src/proxy/resolve.ts';
 import { identityCheck } from '../../src/redirect/layout.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 import { address } from '../support/plane_rig.ts';
+import { RECORDED_LISTENER } from '../support/redirected.ts';
 
 const API = '10.0.0.7';
 const CLIENT = '198.51.100.9';
@@ -123,20 +123,8 @@ function recordedMeta(snapshot: PolicySnapshot, identity?: Identity): Connection
     ifindex: 7,
   };
   const ends = { source: address(`${CLIENT}:1234`), destination: address(`${API}:80`), record };
-  return resolveMeta(1, ends, { options: LISTENER, snapshot, cilium: null });
+  return resolveMeta(1, ends, { options: RECORDED_LISTENER, snapshot, cilium: null });
 }
-
-const LISTENER: ListenerOptions = {
-  name: 'redirected',
-  address: address('127.0.0.1:15001'),
-  direction: 'by-record',
-  isTransparent: true,
-  proxyId: 0 as ProxyId,
-  destination: { kind: 'local-address' },
-  upstream: { kind: 'original-destination' },
-  identity: { kind: 'sources', sources: ['redirect-record'] },
-  isPortShared: true,
-};
 
 function snapshotOf(endpoint: string, cidr = '', app = 'api'): PolicySnapshot {
   const endpoints = `endpoints:\n  - { name: default/api, ip: ${API}, labels: { app: ${app} } }\n${endpoint}\n`;

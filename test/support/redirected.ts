@@ -1,10 +1,13 @@
 /** What a test of redirected connections starts from: a web pod that calls an API on the same node. */
-import type { Identity } from '../../src/model/identity.ts';
+import type { Identity, ProxyId } from '../../src/model/identity.ts';
+import type { ListenerOptions } from '../../src/proxy/options.ts';
 import {
   identityCheck,
   type RecordedSide,
   type RedirectRecord,
 } from '../../src/redirect/layout.ts';
+
+import { address } from './plane_rig.ts';
 
 export const API = 1001 as Identity;
 export const WEB = 43 as Identity;
@@ -83,3 +86,15 @@ spec:
 export function httpRules(...paths: readonly string[]): string {
   return `, rules: { http: [${paths.map((path) => `{ path: ${path} }`).join(', ')}] }`;
 }
+
+export const RECORDED_LISTENER: ListenerOptions = {
+  name: 'redirected',
+  address: address('127.0.0.1:15001'),
+  direction: 'by-record',
+  isTransparent: true,
+  proxyId: 0 as ProxyId,
+  destination: { kind: 'local-address' },
+  upstream: { kind: 'original-destination' },
+  identity: { kind: 'sources', sources: ['redirect-record'] },
+  isPortShared: true,
+};

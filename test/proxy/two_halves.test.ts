@@ -1,0 +1,141 @@
+/**
+ * Two halves against the engine itself: over random policies of two endpoints, a connection and its requests
+ * get what the egress policy says, and if that allows, what the ingress policy says of what it would get.
+ */
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { applyMutations, type Decision } from '../../src/model/decision.ts';
+import type { Direction, Identity } from '../../src/model/identity.ts';
+import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import { plainHead, type RequestHead } from '../../src/model/request_head.ts';
+import type { EndpointPolicy } from '../../src/policy/ast.ts';
+import { compilePolicies } from '../../src/policy/compile.ts';
+import { decideConnection, decideRequest } from '../../src/policy/decide.ts';
+import type { PolicySnapshot, RemoteView } from '../../src/policy/snapshot.ts';
+import { PolicySubject } from '../../src/proxy/policy_subject.ts';
+import { resolveMeta } from '../../src/proxy/resolve.ts';
+import { identityCheck } from '../../src/redirect/layout.ts';
+import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+import { address } from '../support/plane_rig.ts';
+import { endpointPolicyWith, question, REMOTES, SECRETS } from '../support/random_policies.ts';
+import { RECORDED_LISTENER } from '../support/redirected.ts';
+
+const SOURCE = '10.0.0.1';
+const DESTINATION = '10.0.0.2';
+const ENGINE = createRe2Engine(DEFAULT_LIMITS);
+const labelsOf = (identity: Identity): readonly string[] => [`k8s:number=${identity}`];
+
+const sideIdentity = fc.constantFrom(...REMOTES.filter((identity) => identity >= 256));
+
+it('the two together say what each says, one after the other', () => {
+  fc.assert(
+    fc.property(
+      endpointPolicyWith(true),
+      endpointPolicyWith(true),
+      sideIdentity,
+      sideIdentity,
+      question,
+      fc.constantFrom('both', 'egress', 'ingress'),
+      (egress, ingress, source, destination, { port, proxyId, serverName, head }, asked) => {
+        const snapshot = compiled(egress, ingress, {
+          [SOURCE]: source,
+          [DESTINATION]: destination,
+        });
+        const record = {
+          timeNs: 1n,
+          source: sideOf(source),
+          destination: sideOf(destination),
+          generation: 1,
+          isEgressJudged: asked !== 'ingress',
+          isIngressJudged: asked !== 'egress',
+          ifindex: 1,
+        };
+        const ends = {
+          source: address(`${SOURCE}:1234`),
+          destination: { ...address(`${DESTINATION}:1`), port },
+          record,
+        };
+        const options = { ...RECORDED_LISTENER, proxyId };
+        const subject = new PolicySubject(
+          resolveMeta(1, ends, { options, snapshot, cilium: null }),
+          { currentSnapshot: () => snapshot, identity: options.identity, cilium: null },
+        );
+        subject.serverName = serverName;
+        const view = (ip: string, direction: Direction, remote: Identity): RemoteView =>
+          snapshot.endpoint(ip).port(direction, 'TCP', port).view(proxyId, remote);
+        const views = [
+          ...(asked === 'ingress' ? [] : [view(SOURCE, 'egress', destination)]),
+          ...(asked === 'egress' ? [] : [view(DESTINATION, 'ingress', source)]),
+        ];
+        const toConnection = inTurn(views, head, (one) => decideConnection(one, serverName));
+        expect(wordOf(subject.judgeConnection(), head)).toEqual(toConnection);
+        const toRequest = inTurn(views, head, (one, seen) => decideRequest(one, serverName, seen));
+        expect(wordOf(subject.judgeRequest(head), head)).toEqual(toRequest);
+        expect(subject.hasL7Rules).toBe(views.some((one) => one.hasL7Rules));
+      },
+    ),
+    { numRuns: 1500 },
+  );
+});
+
+interface Word {
+  readonly verdict: 'allow' | 'deny';
+  readonly reason: string | null;
+  /** Of the request as it is sent; null: it is not. */
+  readonly sent: readonly string[] | null;
+}
+
+function wordOf({ verdict, reason, permit, mutations }: Decision, head: RequestHead): Word {
+  const sent = permit === null ? null : applyMutations(head.fields(), mutations);
+  return { verdict, reason, sent };
+}
+
+/** As separate proxies would: each judges what the one before it sent on. */
+function inTurn(
+  views: readonly RemoteView[],
+  head: RequestHead,
+  judge: (view: RemoteView, seen: RequestHead) => Decision,
+): Word {
+  let seen = head;
+  for (const view of views) {
+    const decision = judge(view, seen);
+    const { verdict, reason, sent } = wordOf(decision, seen);
+    if (sent === null) return { verdict, reason, sent };
+    const { method, path, authority } = seen;
+    seen = plainHead({ method, path, authority, fields: sent });
+  }
+  return { verdict: 'allow', reason: null, sent: seen.fields() };
+}
+
+function compiled(
+  egress: EndpointPolicy,
+  ingress: EndpointPolicy,
+  identities: Readonly<Record<string, Identity>>,
+): PolicySnapshot {
+  const both: readonly EndpointPolicy[] = [
+    { name: 'ns/a', endpointIps: [SOURCE], endpointId: 1, ingress: [], egress: egress.ingress },
+    {
+      name: 'ns/b',
+      endpointIps: [DESTINATION],
+      endpointId: 2,
+      ingress: ingress.ingress,
+      egress: [],
+    },
+  ];
+  const result = compilePolicies(both, {
+    revision: 1,
+    regexEngine: ENGINE,
+    limits: DEFAULT_LIMITS,
+    secrets: SECRETS,
+    ipcache: { lookup: (ip) => identities[ip] ?? null },
+    labels: { labelsOf },
+    shadow: null,
+  });
+  fc.pre(result.kind === 'ok');
+  if (result.kind !== 'ok') throw new Error('not compiled');
+  return result.snapshot;
+}
+
+function sideOf(identity: Identity) {
+  return { identity, check: identityCheck(labelsOf(identity)), endpoint: 1 };
+}

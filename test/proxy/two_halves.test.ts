@@ -5,20 +5,27 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { applyMutations, type Decision } from '../../src/model/decision.ts';
-import type { Direction, Identity } from '../../src/model/identity.ts';
+import type { Direction, Identity, Port, ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { plainHead, type RequestHead } from '../../src/model/request_head.ts';
-import type { EndpointPolicy } from '../../src/policy/ast.ts';
+import type {
+  EndpointPolicy,
+  HeaderMatch,
+  HeaderMatcher,
+  HttpRule,
+  PortPolicy,
+  PortRule,
+} from '../../src/policy/ast.ts';
 import { compilePolicies } from '../../src/policy/compile.ts';
 import { decideConnection, decideRequest } from '../../src/policy/decide.ts';
 import type { PolicySnapshot, RemoteView } from '../../src/policy/snapshot.ts';
 import { PolicySubject } from '../../src/proxy/policy_subject.ts';
 import { resolveMeta } from '../../src/proxy/resolve.ts';
-import { identityCheck } from '../../src/redirect/layout.ts';
+import { identityCheck, type RecordedSide } from '../../src/redirect/layout.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 import { address } from '../support/plane_rig.ts';
 import { endpointPolicyWith, question, REMOTES, SECRETS } from '../support/random_policies.ts';
-import { RECORDED_LISTENER } from '../support/redirected.ts';
+import { RECORDED_LISTENER, recordOf } from '../support/redirected.ts';
 
 const SOURCE = '10.0.0.1';
 const DESTINATION = '10.0.0.2';
@@ -27,56 +34,110 @@ const labelsOf = (identity: Identity): readonly string[] => [`k8s:number=${ident
 
 const sideIdentity = fc.constantFrom(...REMOTES.filter((identity) => identity >= 256));
 
-it('the two together say what each says, one after the other', () => {
-  fc.assert(
-    fc.property(
-      endpointPolicyWith(true),
-      endpointPolicyWith(true),
-      sideIdentity,
-      sideIdentity,
-      question,
-      fc.constantFrom('both', 'egress', 'ingress'),
-      (egress, ingress, source, destination, { port, proxyId, serverName, head }, asked) => {
-        const snapshot = compiled(egress, ingress, {
-          [SOURCE]: source,
-          [DESTINATION]: destination,
-        });
-        const record = {
-          timeNs: 1n,
-          source: sideOf(source),
-          destination: sideOf(destination),
-          generation: 1,
-          isEgressJudged: asked !== 'ingress',
-          isIngressJudged: asked !== 'egress',
-          ifindex: 1,
-        };
-        const ends = {
-          source: address(`${SOURCE}:1234`),
-          destination: { ...address(`${DESTINATION}:1`), port },
-          record,
-        };
-        const options = { ...RECORDED_LISTENER, proxyId };
-        const subject = new PolicySubject(
-          resolveMeta(1, ends, { options, snapshot, cilium: null }),
-          { currentSnapshot: () => snapshot, identity: options.identity, cilium: null },
-        );
-        subject.serverName = serverName;
-        const view = (ip: string, direction: Direction, remote: Identity): RemoteView =>
-          snapshot.endpoint(ip).port(direction, 'TCP', port).view(proxyId, remote);
-        const views = [
-          ...(asked === 'ingress' ? [] : [view(SOURCE, 'egress', destination)]),
-          ...(asked === 'egress' ? [] : [view(DESTINATION, 'ingress', source)]),
-        ];
-        const toConnection = inTurn(views, head, (one) => decideConnection(one, serverName));
-        expect(wordOf(subject.judgeConnection(), head)).toEqual(toConnection);
-        const toRequest = inTurn(views, head, (one, seen) => decideRequest(one, serverName, seen));
-        expect(wordOf(subject.judgeRequest(head), head)).toEqual(toRequest);
-        expect(subject.hasL7Rules).toBe(views.some((one) => one.hasL7Rules));
-      },
-    ),
-    { numRuns: 1500 },
-  );
+const situation = fc.record({
+  source: sideIdentity,
+  destination: sideIdentity,
+  question,
+  asked: fc.constantFrom('both', 'both', 'egress', 'ingress'),
 });
+
+it('the two together say what each says, one after the other', () => {
+  const policy = endpointPolicyWith(true).map(({ ingress }) => ingress);
+  fc.assert(fc.property(policy, policy, situation, check), { numRuns: 600 });
+});
+
+it('also where the egress rules change what the ingress rules look at', () => {
+  const name = fc.constantFrom('x-a', 'x-b');
+  const value = fc.constantFrom('1', '2');
+  const change = fc
+    .record({
+      name,
+      value,
+      matchAction: fc.constantFrom('continue' as const, 'delete' as const),
+      mismatchAction: fc.constantFrom('add' as const, 'replace' as const, 'delete' as const),
+    })
+    .map((match): HeaderMatch => ({ ...match, secret: null }));
+  const look = fc.record({ name, value, isInverted: fc.boolean() }).map(
+    (matcher): HeaderMatcher => ({
+      ...matcher,
+      value: { kind: 'exact', text: matcher.value, ignoreCase: false },
+      treatMissingAsEmpty: false,
+    }),
+  );
+  const changing = fc
+    .array(change, { minLength: 1, maxLength: 3 })
+    .map((headerMatches) => portWith([{ origin: ORIGIN, matchers: [], headerMatches }]));
+  const looking = fc
+    .tuple(fc.array(look, { minLength: 1, maxLength: 2 }), fc.array(change, { maxLength: 1 }))
+    .map(([matchers, headerMatches]) => portWith([{ origin: ORIGIN, matchers, headerMatches }]));
+  fc.assert(fc.property(changing, looking, situation, check), { numRuns: 600 });
+});
+
+const ORIGIN = { policy: 'p', rule: 'r' };
+
+/** One rule for every port and every remote. */
+function portWith(rules: readonly HttpRule[]): readonly PortPolicy[] {
+  const rule: PortRule = {
+    precedence: 0,
+    verdict: { kind: 'allow' },
+    proxyId: 0,
+    origin: ORIGIN,
+    remotes: null,
+    serverNames: [],
+    l7: { kind: 'http', rules },
+  };
+  return [{ port: 0, endPort: 0, protocol: 'TCP', rules: [rule] }];
+}
+
+interface Situation {
+  readonly source: Identity;
+  readonly destination: Identity;
+  readonly question: {
+    readonly port: Port;
+    readonly proxyId: ProxyId;
+    readonly serverName: string;
+    readonly head: RequestHead;
+  };
+  readonly asked: string;
+}
+
+function check(
+  egress: readonly PortPolicy[],
+  ingress: readonly PortPolicy[],
+  { source, destination, question: { port, proxyId, serverName, head }, asked }: Situation,
+): void {
+  const snapshot = compiled(egress, ingress, { [SOURCE]: source, [DESTINATION]: destination });
+  const record = recordOf({
+    source: sideOf(source),
+    destination: sideOf(destination),
+    isEgressJudged: asked !== 'ingress',
+    isIngressJudged: asked !== 'egress',
+  });
+  const ends = {
+    source: address(`${SOURCE}:1234`),
+    destination: { ...address(`${DESTINATION}:1`), port },
+    record,
+  };
+  const options = { ...RECORDED_LISTENER, proxyId };
+  const meta = resolveMeta(1, ends, { options, snapshot, cilium: null });
+  const subject = new PolicySubject(meta, {
+    currentSnapshot: () => snapshot,
+    identity: options.identity,
+    cilium: null,
+  });
+  subject.serverName = serverName;
+  const view = (ip: string, direction: Direction, remote: Identity): RemoteView =>
+    snapshot.endpoint(ip).port(direction, 'TCP', port).view(proxyId, remote);
+  const views = [
+    ...(asked === 'ingress' ? [] : [view(SOURCE, 'egress', destination)]),
+    ...(asked === 'egress' ? [] : [view(DESTINATION, 'ingress', source)]),
+  ];
+  const toConnection = inTurn(views, head, (one) => decideConnection(one, serverName));
+  expect(wordOf(subject.judgeConnection(), head)).toEqual(toConnection);
+  const toRequest = inTurn(views, head, (one, seen) => decideRequest(one, serverName, seen));
+  expect(wordOf(subject.judgeRequest(head), head)).toEqual(toRequest);
+  expect(subject.hasL7Rules).toBe(views.some((one) => one.hasL7Rules));
+}
 
 interface Word {
   readonly verdict: 'allow' | 'deny';
@@ -108,19 +169,13 @@ function inTurn(
 }
 
 function compiled(
-  egress: EndpointPolicy,
-  ingress: EndpointPolicy,
+  egress: readonly PortPolicy[],
+  ingress: readonly PortPolicy[],
   identities: Readonly<Record<string, Identity>>,
 ): PolicySnapshot {
   const both: readonly EndpointPolicy[] = [
-    { name: 'ns/a', endpointIps: [SOURCE], endpointId: 1, ingress: [], egress: egress.ingress },
-    {
-      name: 'ns/b',
-      endpointIps: [DESTINATION],
-      endpointId: 2,
-      ingress: ingress.ingress,
-      egress: [],
-    },
+    { name: 'ns/a', endpointIps: [SOURCE], endpointId: 1, ingress: [], egress },
+    { name: 'ns/b', endpointIps: [DESTINATION], endpointId: 2, ingress, egress: [] },
   ];
   const result = compilePolicies(both, {
     revision: 1,
@@ -136,6 +191,6 @@ function compiled(
   return result.snapshot;
 }
 
-function sideOf(identity: Identity) {
+function sideOf(identity: Identity): RecordedSide {
   return { identity, check: identityCheck(labelsOf(identity)), endpoint: 1 };
 }

@@ -47,8 +47,13 @@ enum interface_kind {
 /* settings.flags */
 #define SETTING_HOST_JUDGED 1 /* what the host itself sends to an endpoint is judged, too */
 
-/* Marks, as Cilium lays them out: identity 15..0 in bits 31..16, identity 23..16 in bits 7..0. */
+/*
+ * Marks, as Cilium lays them out: identity 15..0 in bits 31..16, identity 23..16 in bits 7..0. What was
+ * judged carries in their place the endpoint that it was judged for (0: none of this node): after a NAT of
+ * the node's it may be on its way to another.
+ */
 #define MARK_MAGIC_MASK 0x0F00
+#define MARK_OURS 0xFFFF0FFF /* bits 15..12 are left to others */
 #define MARK_TO_PROXY 0x0200
 #define MARK_PROXY_INGRESS 0x0A00
 #define MARK_PROXY_EGRESS 0x0B00

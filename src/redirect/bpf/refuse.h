@@ -137,7 +137,7 @@ SEPARATE int reset(struct __sk_buff *skb, const struct packet *p)
 	if (failed || write_tcp(skb, p, &answer, pseudo_sum)) return TC_ACT_SHOT;
 	answer_ethernet(skb);
 	/* It leaves through `to_endpoint`, which has nothing to say about our own words. */
-	skb->mark = mark_of(MARK_JUDGED, 0);
+	skb->mark = mark_of(MARK_JUDGED, p->source.endpoint);
 	count(COUNTER_RESETS_SENT);
 	return bpf_redirect(skb->ifindex, 0);
 }

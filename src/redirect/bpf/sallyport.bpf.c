@@ -47,7 +47,7 @@
 static __always_inline int pass_judged(struct __sk_buff *skb, const struct packet *p)
 {
 	count(COUNTER_PASSED);
-	skb->mark = mark_of(MARK_JUDGED, p->source.identity);
+	skb->mark = mark_of(MARK_JUDGED, p->destination.endpoint);
 	return TC_ACT_OK;
 }
 
@@ -231,10 +231,14 @@ int from_interface(struct __sk_buff *skb)
 	return from_known_interface(skb, &p, interface);
 }
 
-/* Who sends to an endpoint without having passed `from_interface`. False: who lies about it. */
-static __always_inline bool find_other_source(struct __sk_buff *skb, struct packet *p)
+/*
+ * Who sends to an endpoint without having been judged for it. False: who lies about it. What was judged for
+ * another is no liar: its source was looked at, and may be another by the node's own NAT.
+ */
+static __always_inline bool find_other_source(struct __sk_buff *skb, struct packet *p, __u32 magic)
 {
 	find_side(p, &p->tuple.source, &p->source);
+	if (magic == MARK_JUDGED) return true;
 	if (skb->ingress_ifindex == 0) {
 		p->source.identity = IDENTITY_HOST;
 		p->source.endpoint = 0;
@@ -283,44 +287,65 @@ static __noinline int decide_unmarked(struct __sk_buff *skb, struct packet *p)
 	return TC_ACT_OK;
 }
 
+/*
+ * The proxy has judged what it sends; the receiver's ports are asked all the same when it opens a connection,
+ * for a NAT of the node's may have chosen another receiver, and a proxy may err.
+ */
+static __noinline int decide_proxy(struct packet *p, const struct interface_value *interface)
+{
+	if (opens_connection(p)) {
+		find_side(p, &p->tuple.source, &p->source);
+		if (!find_receiver(p, interface)) return drop(p, COUNTER_DENIED_INGRESS);
+		if (p->source.identity != IDENTITY_HOST &&
+		    ask_ingress(p, &p->source, &p->destination, p->port) == VERDICT_DENY)
+			return drop(p, COUNTER_DENIED_INGRESS);
+	}
+	count(COUNTER_FROM_PROXY);
+	return TC_ACT_OK;
+}
+
 static __always_inline int to_known_endpoint(struct __sk_buff *skb, struct packet *p,
-					const struct interface_value *interface)
+					     const struct interface_value *interface, __u32 magic)
 {
 	int parsed = parse_rest(skb, p);
 
 	if (parsed > 0) return drop(p, parsed);
 	if (parsed == PARSED_NEIGHBOUR)
 		return skb->ingress_ifindex == 0 ? TC_ACT_OK : drop(p, COUNTER_FOREIGN_SOURCE);
-	if (!find_other_source(skb, p)) return drop(p, COUNTER_FOREIGN_SOURCE);
+	if (magic == MARK_PROXY_INGRESS || magic == MARK_PROXY_EGRESS) return decide_proxy(p, interface);
+	if (!find_other_source(skb, p, magic)) return drop(p, COUNTER_FOREIGN_SOURCE);
 	if (!find_receiver(p, interface)) return drop(p, COUNTER_DENIED_INGRESS);
 	return decide_unmarked(skb, p);
+}
+
+/* Judged for just this endpoint; or it leaves the node, which is nobody's half, unless it is the proxy's. */
+static __always_inline bool is_judged(struct __sk_buff *skb, const struct interface_value *interface,
+				      __u32 magic)
+{
+	if (interface->kind == INTERFACE_UPLINK) return magic != MARK_TO_PROXY;
+	return (skb->mark & MARK_OURS) == mark_of(MARK_JUDGED, interface->endpoint);
 }
 
 SEC("tc")
 int to_endpoint(struct __sk_buff *skb)
 {
 	struct packet p = {};
-	struct interface_value *interface;
+	struct interface_value *interface = 0;
+	/* Marks do not cross the border of a namespace: these are set by us, or by a program of the node. */
 	__u32 magic = skb->mark & MARK_MAGIC_MASK;
 	int parsed;
 
-	/* Marks do not cross the border of a namespace: these are set by us, or by a program of the node. */
-	if (magic == MARK_JUDGED) return TC_ACT_OK;
-	if (magic == MARK_PROXY_INGRESS || magic == MARK_PROXY_EGRESS) {
-		count(COUNTER_FROM_PROXY);
-		return TC_ACT_OK;
-	}
+	read_settings(&p);
+	if (p.generation != 0) interface = find_interface(skb, &p);
+	if (interface && is_judged(skb, interface, magic)) return TC_ACT_OK;
 	parsed = parse_network(skb, &p);
 	if (parsed == PARSED_ARP) return TC_ACT_OK;
 	/* It was for the proxy, and the node's `ip rule` is not there. */
 	if (magic == MARK_TO_PROXY) return drop(&p, COUNTER_UNREDIRECTABLE);
-	read_settings(&p);
 	if (p.generation == 0) return before_the_first_generation(skb, &p);
-	interface = find_interface(skb, &p);
 	if (!interface) return drop(&p, COUNTER_UNKNOWN_INTERFACE);
-	if (interface->kind == INTERFACE_UPLINK) return TC_ACT_OK;
 	if (parsed > 0) return drop(&p, parsed);
-	return to_known_endpoint(skb, &p, interface);
+	return to_known_endpoint(skb, &p, interface, magic);
 }
 
 /*

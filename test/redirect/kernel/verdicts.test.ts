@@ -3,23 +3,21 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Identity } from '../../../src/model/identity.ts';
 import {
   decodeRecord,
-  encodeTuple,
   IP_PROTOCOLS,
   identityMark,
   MARK_PROXY_EGRESS,
-  MARK_PROXY_INGRESS,
   MARK_TO_PROXY,
   VERDICT_ALLOW,
 } from '../../../src/redirect/layout.ts';
-import { DROP, PASS, REDIRECTED, RESET } from './lab.ts';
-import { ACK, FIN, frame, icmp, RST, readTcp, SYN, tcp, udp } from './packets.ts';
-import { A, A_EGRESS, B, NODE, OUTSIDE, type Outcome, PARTNER, PORT, World } from './world.ts';
+import { DROP, PASS, RESET } from './lab.ts';
+import { AB, AB6, BA, datagram, fresh, key, type Leg, segment } from './legs.ts';
+import { ACK, FIN, frame, icmp, RST, readTcp, SYN, tcp } from './packets.ts';
+import { A, B, NODE, OUTSIDE, PARTNER, PORT, World } from './world.ts';
 
 const { TCP, UDP, ICMP } = IP_PROTOCOLS;
 const MARK_JUDGED = 0x0f00;
 
 let world: World;
-let port = 20_000;
 
 beforeAll(async () => {
   world = new World('judge');
@@ -28,30 +26,6 @@ beforeAll(async () => {
   world.lab.apply(world.tables());
 });
 afterAll(() => world.dispose());
-
-interface Leg {
-  readonly from: string;
-  readonly to: string;
-}
-const AB: Leg = { from: A.ip4, to: B.ip4 };
-const BA: Leg = { from: B.ip4, to: A.ip4 };
-const AB6: Leg = { from: A.ip6, to: B.ip6 };
-
-function segment(leg: Leg, from: number, to: number, flags: number, data = ''): Buffer {
-  return frame({ ...leg, protocol: TCP, payload: tcp({ from, to, flags, data }) });
-}
-
-const datagram = (leg: Leg, from: number, to: number): Buffer =>
-  frame({ ...leg, protocol: UDP, payload: udp(from, to) });
-
-/** A port that no test has used. */
-const fresh = (): number => port++;
-
-function key(leg: Leg, from: number, to: number, protocol: number = TCP): Buffer {
-  const side = (ip: string, number: number): never =>
-    ({ ip, family: ip.includes(':') ? 6 : 4, port: number }) as never;
-  return encodeTuple(side(leg.from, from), side(leg.to, to), protocol);
-}
 
 describe('the two halves', () => {
   it.each([
@@ -117,9 +91,9 @@ describe('the two halves', () => {
     });
   });
 
-  it('passed packets carry the identity of who sent them', () => {
+  it('marks say for which endpoint, and to the proxy by whom', () => {
     const judged = world.fromA(segment(AB, fresh(), PORT.allowed, SYN));
-    expect(judged.mark).toBe(identityMark(MARK_JUDGED, A.identity as Identity));
+    expect(judged.mark).toBe(identityMark(MARK_JUDGED, B.endpoint as Identity));
     const redirected = world.fromA(segment(AB, fresh(), PORT.redirected, SYN));
     expect(redirected.mark).toBe(identityMark(MARK_TO_PROXY, A.identity as Identity));
   });
@@ -469,116 +443,6 @@ describe('errors of ICMP', () => {
     world.fromA(datagram({ ...AB, to: OUTSIDE.ip4 }, from, 53));
     const about = quoted({ ...AB, to: OUTSIDE.ip4 }, from, 53);
     expect(world.fromB(error(BA, 3, about))).toMatchObject({ result: DROP });
-  });
-});
-
-describe('to an endpoint', () => {
-  it.each([
-    ['judged', MARK_JUDGED, PASS, []],
-    ['from the proxy, ingress', MARK_PROXY_INGRESS, PASS, ['from-proxy']],
-    ['from the proxy, egress', MARK_PROXY_EGRESS | 0x0120_0012, PASS, ['from-proxy']],
-    ['for the proxy, and past it', MARK_TO_PROXY, DROP, ['unredirectable']],
-  ] as const)('marked as %s', (_name, mark, result, counted) => {
-    const packet = segment(AB, fresh(), PORT.noIngress, SYN);
-    expect(world.toB(packet, { mark, ingressIfindex: world.a })).toMatchObject({ result, counted });
-  });
-
-  it('nothing for the proxy leaves by an uplink', () => {
-    const packet = segment({ ...AB, to: OUTSIDE.ip4 }, fresh(), 80, SYN);
-    expect(world.toUplink(packet, { mark: MARK_TO_PROXY })).toMatchObject({ result: DROP });
-    expect(world.toUplink(packet)).toMatchObject({ result: PASS });
-  });
-
-  it('the node may talk to it, and is answered', () => {
-    const from = fresh();
-    const leg = { from: NODE.ip4, to: B.ip4 };
-    const back = { from: B.ip4, to: NODE.ip4 };
-    expect(world.fromB(datagram(back, 99, from))).toMatchObject({ result: DROP });
-    expect(world.toB(datagram(leg, from, 99))).toMatchObject({
-      result: PASS,
-      counted: ['from-host'],
-    });
-    expect(world.fromB(datagram(back, 99, from))).toMatchObject({ result: PASS });
-    const redirected = world.toB(segment(leg, fresh(), PORT.late, SYN));
-    expect(redirected).toMatchObject({ result: PASS, counted: ['from-host'] });
-  });
-
-  it('unless it is judged like others; what is the proxy’s is turned round', () => {
-    const leg = { from: NODE.ip4, to: B.ip4 };
-    const from = fresh();
-    world.lab.apply(world.tables(), true);
-    expect(world.toB(segment(leg, from, 443, SYN))).toMatchObject({
-      ...{ result: PASS, counted: ['from-host'] },
-    });
-    expect(world.toB(segment(leg, from, PORT.noIngress, SYN))).toMatchObject({
-      ...{ result: DROP, counted: ['denied-ingress'] },
-    });
-    expect(world.toB(segment(leg, from, PORT.late, SYN))).toMatchObject({
-      ...{ result: REDIRECTED, counted: ['redirected'], magic: MARK_TO_PROXY },
-    });
-    const record = world.lab.datapath.maps.records.lookup(key(leg, from, PORT.late));
-    expect(decodeRecord(record as Buffer)).toMatchObject({
-      source: { identity: 1, endpoint: 0 },
-      ...{ isEgressJudged: false, isIngressJudged: true, ifindex: world.b },
-    });
-    expect(world.toB(segment(leg, fresh(), PORT.late, ACK))).toMatchObject({
-      ...{ result: DROP, counted: ['stale'] },
-    });
-    world.lab.apply(world.tables());
-  });
-
-  it('only what was turned round comes in with the proxy’s mark', () => {
-    const leg = { from: NODE.ip4, to: B.ip4 };
-    const from = fresh();
-    const opening = segment(leg, from, PORT.late, SYN);
-    const cameIn = (): number =>
-      world.lab.send('from_interface', opening, { ifindex: world.b, mark: MARK_TO_PROXY }).result;
-    expect(cameIn()).toBe(DROP);
-    world.lab.apply(world.tables(), true);
-    world.toB(opening);
-    expect(cameIn()).toBe(PASS);
-    world.lab.apply(world.tables());
-  });
-
-  it('from an interface that nobody watches it is judged by its address', () => {
-    const ingressIfindex = world.unknown;
-    const leg = { from: OUTSIDE.ip4, to: B.ip4 };
-    const outcome = (packet: Buffer): Outcome => world.toB(packet, { ingressIfindex });
-    expect(outcome(segment(leg, fresh(), 443, SYN))).toMatchObject({
-      result: PASS,
-      counted: ['passed'],
-    });
-    expect(outcome(segment(leg, fresh(), PORT.noIngress, SYN))).toMatchObject({
-      result: DROP,
-      counted: ['denied-ingress'],
-    });
-    expect(outcome(segment(leg, fresh(), PORT.late, SYN))).toMatchObject({
-      result: DROP,
-      counted: ['unredirectable'],
-    });
-    expect(outcome(segment(AB, fresh(), 443, SYN))).toMatchObject({
-      result: DROP,
-      counted: ['foreign-source'],
-    });
-    expect(outcome(segment({ ...leg, from: NODE.ip4 }, fresh(), 443, SYN))).toMatchObject({
-      counted: ['foreign-source'],
-    });
-  });
-
-  it('answers to what it asked come in from anywhere', () => {
-    const closed = world.tables(A_EGRESS, []);
-    const asker = {
-      identity: B.identity,
-      egress: [{ protocol: UDP, verdict: VERDICT_ALLOW }],
-      ingress: [],
-    } as const;
-    world.lab.apply({ ...closed, endpoints: new Map([...closed.endpoints, [B.endpoint, asker]]) });
-    const from = fresh();
-    const answer = datagram({ from: OUTSIDE.ip4, to: B.ip4 }, 53, from);
-    expect(world.toB(answer, { ingressIfindex: world.unknown })).toMatchObject({ result: DROP });
-    world.fromB(datagram({ from: B.ip4, to: OUTSIDE.ip4 }, from, 53));
-    expect(world.toB(answer, { ingressIfindex: world.unknown })).toMatchObject({ result: PASS });
-    world.lab.apply(world.tables());
   });
 });
 

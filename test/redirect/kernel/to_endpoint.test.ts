@@ -1,0 +1,154 @@
+/** What goes out to an endpoint: marked by us or the proxy, from the node itself, or from where we are not. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Identity } from '../../../src/model/identity.ts';
+import {
+  decodeRecord,
+  IP_PROTOCOLS,
+  identityMark,
+  MARK_PROXY_EGRESS,
+  MARK_PROXY_INGRESS,
+  MARK_TO_PROXY,
+  VERDICT_ALLOW,
+} from '../../../src/redirect/layout.ts';
+import { DROP, PASS, REDIRECTED } from './lab.ts';
+import { AB, datagram, fresh, key, segment } from './legs.ts';
+import { ACK, FIN, SYN } from './packets.ts';
+import { A, A_EGRESS, B, NODE, OUTSIDE, type Outcome, PORT, World } from './world.ts';
+
+const { UDP } = IP_PROTOCOLS;
+const MARK_JUDGED = 0x0f00;
+const JUDGED_FOR_A = identityMark(MARK_JUDGED, A.endpoint as Identity);
+const JUDGED_FOR_B = identityMark(MARK_JUDGED, B.endpoint as Identity);
+
+let world: World;
+
+beforeAll(async () => {
+  world = new World('egress');
+  await world.listen(4);
+  world.lab.apply(world.tables());
+});
+afterAll(() => world.dispose());
+
+describe('to an endpoint', () => {
+  it.each([
+    ['judged for it', JUDGED_FOR_B, PORT.noIngress, PASS, []],
+    ['judged for it, and by others for something', JUDGED_FOR_B | 0x4000, PORT.noIngress, PASS, []],
+    ['judged for another', JUDGED_FOR_A, PORT.allowed, PASS, ['passed']],
+    ['judged for another', JUDGED_FOR_A, PORT.noIngress, DROP, ['denied-ingress']],
+    ['judged for nobody here', MARK_JUDGED, PORT.noIngress, DROP, ['denied-ingress']],
+    ['judged for nobody here', MARK_JUDGED, PORT.late, DROP, ['unredirectable']],
+    ['from the proxy, ingress', MARK_PROXY_INGRESS, PORT.late, PASS, ['from-proxy']],
+    ['from the proxy, egress', MARK_PROXY_EGRESS | 0x0120_0012, 443, PASS, ['from-proxy']],
+    ['from the proxy, which errs', MARK_PROXY_EGRESS, PORT.noIngress, DROP, ['denied-ingress']],
+    ['for the proxy, and past it', MARK_TO_PROXY, PORT.late, DROP, ['unredirectable']],
+  ] as const)('marked as %s', (_name, mark, to, result, counted) => {
+    const packet = segment(AB, fresh(), to, SYN);
+    expect(world.toB(packet, { mark, ingressIfindex: world.a })).toMatchObject({ result, counted });
+  });
+
+  it('the proxy’s answers and data are not asked for again', () => {
+    for (const flags of [SYN | ACK, ACK, FIN | ACK]) {
+      const packet = segment(AB, fresh(), PORT.noIngress, flags);
+      const sent = world.toB(packet, { mark: MARK_PROXY_INGRESS });
+      expect(sent).toMatchObject({ result: PASS, counted: ['from-proxy'] });
+    }
+  });
+
+  it('nothing for the proxy leaves by an uplink', () => {
+    const packet = segment({ ...AB, to: OUTSIDE.ip4 }, fresh(), 80, SYN);
+    expect(world.toUplink(packet, { mark: MARK_TO_PROXY })).toMatchObject({ result: DROP });
+    expect(world.toUplink(packet)).toMatchObject({ result: PASS });
+  });
+
+  it('the node may talk to it, and is answered', () => {
+    const from = fresh();
+    const leg = { from: NODE.ip4, to: B.ip4 };
+    const back = { from: B.ip4, to: NODE.ip4 };
+    expect(world.fromB(datagram(back, 99, from))).toMatchObject({ result: DROP });
+    expect(world.toB(datagram(leg, from, 99))).toMatchObject({
+      result: PASS,
+      counted: ['from-host'],
+    });
+    expect(world.fromB(datagram(back, 99, from))).toMatchObject({ result: PASS });
+    const redirected = world.toB(segment(leg, fresh(), PORT.late, SYN));
+    expect(redirected).toMatchObject({ result: PASS, counted: ['from-host'] });
+  });
+
+  it('unless it is judged like others; what is the proxy’s is turned round', () => {
+    const leg = { from: NODE.ip4, to: B.ip4 };
+    const from = fresh();
+    world.lab.apply(world.tables(), true);
+    expect(world.toB(segment(leg, from, 443, SYN))).toMatchObject({
+      ...{ result: PASS, counted: ['from-host'] },
+    });
+    expect(world.toB(segment(leg, from, PORT.noIngress, SYN))).toMatchObject({
+      ...{ result: DROP, counted: ['denied-ingress'] },
+    });
+    expect(world.toB(segment(leg, from, PORT.late, SYN))).toMatchObject({
+      ...{ result: REDIRECTED, counted: ['redirected'], magic: MARK_TO_PROXY },
+    });
+    const record = world.lab.datapath.maps.records.lookup(key(leg, from, PORT.late));
+    expect(decodeRecord(record as Buffer)).toMatchObject({
+      source: { identity: 1, endpoint: 0 },
+      ...{ isEgressJudged: false, isIngressJudged: true, ifindex: world.b },
+    });
+    expect(world.toB(segment(leg, fresh(), PORT.late, ACK))).toMatchObject({
+      ...{ result: DROP, counted: ['stale'] },
+    });
+    world.lab.apply(world.tables());
+  });
+
+  it('only what was turned round comes in with the proxy’s mark', () => {
+    const leg = { from: NODE.ip4, to: B.ip4 };
+    const from = fresh();
+    const opening = segment(leg, from, PORT.late, SYN);
+    const cameIn = (): number =>
+      world.lab.send('from_interface', opening, { ifindex: world.b, mark: MARK_TO_PROXY }).result;
+    expect(cameIn()).toBe(DROP);
+    world.lab.apply(world.tables(), true);
+    world.toB(opening);
+    expect(cameIn()).toBe(PASS);
+    world.lab.apply(world.tables());
+  });
+
+  it('from an interface that nobody watches it is judged by its address', () => {
+    const ingressIfindex = world.unknown;
+    const leg = { from: OUTSIDE.ip4, to: B.ip4 };
+    const outcome = (packet: Buffer): Outcome => world.toB(packet, { ingressIfindex });
+    expect(outcome(segment(leg, fresh(), 443, SYN))).toMatchObject({
+      result: PASS,
+      counted: ['passed'],
+    });
+    expect(outcome(segment(leg, fresh(), PORT.noIngress, SYN))).toMatchObject({
+      result: DROP,
+      counted: ['denied-ingress'],
+    });
+    expect(outcome(segment(leg, fresh(), PORT.late, SYN))).toMatchObject({
+      result: DROP,
+      counted: ['unredirectable'],
+    });
+    expect(outcome(segment(AB, fresh(), 443, SYN))).toMatchObject({
+      result: DROP,
+      counted: ['foreign-source'],
+    });
+    expect(outcome(segment({ ...leg, from: NODE.ip4 }, fresh(), 443, SYN))).toMatchObject({
+      counted: ['foreign-source'],
+    });
+  });
+
+  it('answers to what it asked come in from anywhere', () => {
+    const closed = world.tables(A_EGRESS, []);
+    const asker = {
+      identity: B.identity,
+      egress: [{ protocol: UDP, verdict: VERDICT_ALLOW }],
+      ingress: [],
+    } as const;
+    world.lab.apply({ ...closed, endpoints: new Map([...closed.endpoints, [B.endpoint, asker]]) });
+    const from = fresh();
+    const answer = datagram({ from: OUTSIDE.ip4, to: B.ip4 }, 53, from);
+    expect(world.toB(answer, { ingressIfindex: world.unknown })).toMatchObject({ result: DROP });
+    world.fromB(datagram({ from: B.ip4, to: OUTSIDE.ip4 }, from, 53));
+    expect(world.toB(answer, { ingressIfindex: world.unknown })).toMatchObject({ result: PASS });
+    world.lab.apply(world.tables());
+  });
+});

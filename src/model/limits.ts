@@ -292,7 +292,7 @@ export const LIMITS = {
     64 * MIB,
     64 * KIB,
     2048 * MIB,
-    'memory of the pattern set of one port',
+    'memory of one pattern set, of which a port can have several; a set that needs more denies',
   ),
   identityCountMax: spec(1_000_000, 1, 16_000_000, 'identities known at once'),
   viewCacheCountMax: spec(4096, 1, 1_000_000, 'cached (port, remote) views of one port policy'),

@@ -27,7 +27,8 @@ export function mountBpffs(path: string): void {
   execFileSync('mount', ['-t', 'bpf', '-o', 'mode=0755', 'bpf', path], { stdio: 'pipe' });
 }
 
-function isOnBpffs(path: string): boolean {
+/** Also of a folder that is yet to be made. */
+export function isOnBpffs(path: string): boolean {
   if (existsSync(path)) return isBpffs(path);
   const parent = dirname(path);
   return parent !== path && isOnBpffs(parent);

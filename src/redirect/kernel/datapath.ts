@@ -19,7 +19,7 @@ import {
 } from './api.ts';
 import { ATTACH_SK_LOOKUP, ATTACH_TCX_EGRESS, ATTACH_TCX_INGRESS, readInfo } from './bpf.ts';
 import {
-  isBpffs,
+  isOnBpffs,
   listFolder,
   makeFolder,
   removeFolder,
@@ -44,7 +44,7 @@ export function openDatapath(options: DatapathOptions): Datapath {
   const missing = missingFeatures();
   if (missing.length > 0) throw new Error(`the redirect cannot run here: ${missing.join('; ')}`);
   checkObject(options.objectPath);
-  if (!isBpffs(parentOf(options.root)))
+  if (!isOnBpffs(options.root))
     throw new Error(`${options.root} is not on a bpffs (mount -t bpf bpf <folder>)`);
   return new PinnedDatapath(options);
 }
@@ -52,10 +52,6 @@ export function openDatapath(options: DatapathOptions): Datapath {
 /** Detaches and unpins everything, of every layout. Without programs, packets pass unjudged. */
 export function removeDatapath(root: string): void {
   removeFolder(root);
-}
-
-function parentOf(root: string): string {
-  return listFolder(root).length > 0 || isBpffs(root) ? root : join(root, '..');
 }
 
 class PinnedDatapath implements Datapath {

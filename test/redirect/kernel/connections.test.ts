@@ -10,11 +10,13 @@ import {
   IP_PROTOCOLS,
   identityMark,
   MARK_PROXY_EGRESS,
+  MARK_TO_PROXY,
   VERDICT_ALLOW,
   VERDICT_REDIRECT,
 } from '../../../src/redirect/layout.ts';
 import { Netns } from '../root/netns.ts';
-import type { Rule } from './lab.ts';
+import { DROP, PASS, type Rule } from './lab.ts';
+import { ACK, frame, icmp, tcp } from './packets.ts';
 import { ask, askAgain, askBy, CLIENT, describeSocket, SERVER, Street, setMark } from './street.ts';
 
 const { TCP, UDP } = IP_PROTOCOLS;
@@ -307,6 +309,47 @@ describe('an interface that has no programs of ours', () => {
     expect(street.lab.datapath.refusals()[0]).toMatchObject({ reason: 'unredirectable' });
     server.close();
     outside.dispose();
+  });
+});
+
+describe('a program of the node', () => {
+  it('is reached by endpoints that may, and no longer when they may not', async () => {
+    const service = createServer((socket) => answer('node', socket));
+    await street.lab.node.listen(service, { ip: '10.77.1.1', port: 9000 });
+    const socket = street.client.client(4);
+    socket.connect({ host: '10.77.1.1', port: 9000 }, () => socket.write('hold'));
+    expect(String((await once(socket, 'data'))[0])).toBe('node held');
+    street.lab.apply(street.tables([], INGRESS));
+    socket.write('more');
+    const [error] = await once(socket, 'error').catch((failure) => [failure]);
+    expect((error as NodeJS.ErrnoException).code).toBe('ECONNRESET');
+    street.lab.apply(street.tables(EGRESS, INGRESS));
+    service.close();
+  });
+});
+
+describe('an error about a packet of the proxy', () => {
+  it('reaches the proxy, when it comes from who was sent the packet', async () => {
+    const socket = street.client.client(4, { ip: CLIENT.ip4, port: 44_000 });
+    socket.connect({ host: SERVER.ip4, port: REDIRECTED }, () => socket.write('hold'));
+    await once(socket, 'data');
+    const payload = tcp({ from: REDIRECTED, to: 44_000, flags: ACK });
+    const sent = frame({ from: SERVER.ip4, to: CLIENT.ip4, protocol: TCP, payload });
+    const tooLarge = (quoted: Buffer): Buffer =>
+      frame({
+        ...{ from: CLIENT.ip4, to: SERVER.ip4, protocol: 1 },
+        payload: icmp(3, 4, 0, quoted.subarray(14)),
+      });
+    street.lab.apply(street.tables([], INGRESS));
+    const send = (packet: Buffer) =>
+      street.lab.send('from_interface', packet, { ifindex: street.clientIfindex });
+    expect(send(tooLarge(sent))).toMatchObject({ result: PASS });
+    expect(send(tooLarge(sent)).mark & 0xf00).toBe(MARK_TO_PROXY);
+    const other = tcp({ from: REDIRECTED, to: 44_001, flags: ACK });
+    const foreign = frame({ from: SERVER.ip4, to: CLIENT.ip4, protocol: TCP, payload: other });
+    expect(send(tooLarge(foreign))).toMatchObject({ result: DROP });
+    street.lab.apply(street.tables(EGRESS, INGRESS));
+    socket.destroy();
   });
 });
 

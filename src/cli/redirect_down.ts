@@ -25,7 +25,7 @@ export async function redirectDown(
       node.removeDatapath(root);
       io.stdout.write(`removed programs, links and maps of ${root}\n`);
     }
-    const { done, problems } = await routingOf(config, node.run).remove();
+    const { done, problems } = await routingOf(config, node).remove();
     for (const about of done) io.stdout.write(`removed ${about}\n`);
     for (const problem of problems) fail(problem);
     return problems.length === 0 ? EXIT_OK : EXIT_NEGATIVE;

@@ -86,7 +86,7 @@ export class RedirectLoader {
 
   /** Rules that somebody took away, links whose interface was made anew: what was repaired. */
   async repair(): Promise<readonly string[]> {
-    const routing = await routingOf(this.#config, this.#node.run).ensure();
+    const routing = await routingOf(this.#config, this.#node).ensure();
     if (routing.problems.length > 0) throw new LoaderError(routing.problems);
     const dead = this.#node.deadInterfaces(this.#config.redirect.root);
     const forgotten = this.#redirect?.forget(dead) ?? [];
@@ -125,7 +125,7 @@ export class RedirectLoader {
       await run('ip', ['link', 'set', 'lo', 'up']);
       done.push('interface lo was down and is up now');
     }
-    const routing = await routingOf(this.#config, run).ensure();
+    const routing = await routingOf(this.#config, this.#node).ensure();
     if (routing.problems.length > 0) throw new LoaderError(routing.problems);
     done.push(...routing.done.map((about) => `added ${about}`));
     const before = sysctl.read(TCP_MIGRATE_REQ);

@@ -10,7 +10,7 @@ import { nodeCommands, type RunCommand } from '../redirect/host/command.ts';
 import { linksStamp } from '../redirect/host/links.ts';
 import { isLocked, type LockResult, takeLock } from '../redirect/host/lock.ts';
 import { Routing } from '../redirect/host/routing.ts';
-import { procSysctl, type Sysctl } from '../redirect/host/sysctl.ts';
+import { IPV6_OFF_ON_LOOPBACK, procSysctl, type Sysctl } from '../redirect/host/sysctl.ts';
 import { deadInterfaces, type Inspection, inspect, noteObject } from '../redirect/inspect.ts';
 import type { Datapath } from '../redirect/kernel/api.ts';
 import { openDatapath, removeDatapath } from '../redirect/kernel/datapath.ts';
@@ -82,9 +82,13 @@ function builtObject(): string | null {
   }
 }
 
-export function routingOf(config: Config, run: RunCommand): Routing {
+export function routingOf(config: Config, { run, sysctl }: RedirectNode): Routing {
   const { routeTable, rulePriority } = config.redirect;
-  return new Routing(run, { table: routeTable, priority: rulePriority });
+  return new Routing(run, {
+    table: routeTable,
+    priority: rulePriority,
+    hasIpv6: () => sysctl.read(IPV6_OFF_ON_LOOPBACK) !== '1',
+  });
 }
 
 export function sleep(timers: Timers, delayMs: number): Promise<void> {

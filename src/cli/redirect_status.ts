@@ -68,7 +68,7 @@ async function compare(
     ...seen,
     wanted,
     rejected: isRejected ? read.problems : [],
-    routing: await routingOf(config, node.run).check(),
+    routing: await routingOf(config, node).check(),
     missingFeatures: node.missingFeatures(),
     object: node.builtObject(),
     netns: node.netns(),

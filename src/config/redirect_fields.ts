@@ -44,7 +44,7 @@ export const redirectFields = mapping({
   ),
   rulePriority: optional(
     integerField({ min: 2, max: RULE_PRIORITY_MAX }),
-    'Priority of the routing rule for marked packets; the one before it is taken, too.',
+    'Priority of the routing rule for marked packets; the one before it and the one after it are taken, too.',
     90,
   ),
   group: optional(

@@ -144,6 +144,7 @@ function ruleOf(words: readonly string[]): Rule {
     fwmask,
     ...(words.includes('iif') ? { iif: value('iif') } : {}),
     ...(words.includes('goto') ? { goto: Number(value('goto')) } : {}),
+    ...(words.includes('blackhole') ? { action: 'blackhole' } : {}),
     ...(words.includes('lookup') ? { table: value('lookup') } : {}),
   };
 }

@@ -5,15 +5,16 @@ import { linksStamp, readLinks } from '../../src/redirect/host/links.ts';
 import { Routing } from '../../src/redirect/host/routing.ts';
 import { FakeIp } from './fake_node.ts';
 
-const OPTIONS = { table: 2005, priority: 90 };
+const OPTIONS = { table: 2005, priority: 90, hasIpv6: () => true };
 
 describe('rules and routes', () => {
   it('are set for both families, the rule that leads to the route last', async () => {
     const ip = new FakeIp();
     const { done, problems } = await new Routing(ip.run, OPTIONS).ensure();
     expect(problems).toEqual([]);
-    expect(done).toHaveLength(6);
+    expect(done).toHaveLength(8);
     expect(ip.calls.filter((call) => call.startsWith('-4'))).toEqual([
+      '-4 rule add priority 91 fwmark 0x200/0xf00 blackhole',
       '-4 route add local default dev lo table 2005',
       '-4 rule add priority 89 iif lo fwmark 0x200/0xf00 goto 32766',
       '-4 rule add priority 90 fwmark 0x200/0xf00 lookup 2005',
@@ -48,7 +49,7 @@ describe('rules and routes', () => {
     const routing = new Routing(ip.run, OPTIONS);
     await routing.ensure();
     ip.calls.length = 0;
-    expect((await routing.remove()).done).toHaveLength(6);
+    expect((await routing.remove()).done).toHaveLength(8);
     expect(ip.calls[0]).toBe('-4 rule del priority 90 fwmark 0x200/0xf00 lookup 2005');
     expect(ip.calls[2]).toBe('-4 route del local default dev lo table 2005');
     expect(ip.rules[4]).toContain(cilium);
@@ -56,7 +57,16 @@ describe('rules and routes', () => {
     expect((await routing.remove()).done).toEqual([]);
   });
 
-  it.each([89, 90])('do not take the place %i of a rule of somebody else', async (priority) => {
+  it('take nothing to the node where lo has no IPv6: what is marked goes nowhere', async () => {
+    const ip = new FakeIp();
+    const routing = new Routing(ip.run, { ...OPTIONS, hasIpv6: () => false });
+    expect((await routing.ensure()).problems).toEqual([]);
+    expect(ip.routes[6].size).toBe(0);
+    expect(ip.rules[6]).toContainEqual(expect.objectContaining({ action: 'blackhole' }));
+    expect(await routing.check()).toEqual({ missing: [], problems: [] });
+  });
+
+  it.each([89, 90, 91])('do not take the place %i of a rule of somebody else', async (priority) => {
     const ip = new FakeIp();
     ip.rules[4].push({ priority, src: '10.0.0.0', table: '7' });
     const { problems } = await new Routing(ip.run, OPTIONS).ensure();
@@ -68,7 +78,7 @@ describe('rules and routes', () => {
     const ip = new FakeIp();
     ip.hasIpv6 = false;
     const { done, problems } = await new Routing(ip.run, OPTIONS).ensure();
-    expect([done.length, problems]).toEqual([3, []]);
+    expect([done.length, problems]).toEqual([4, []]);
   });
 });
 

@@ -3,9 +3,11 @@
  *
  *     89: fwmark 0x200/0xf00 iif lo → goto main     replies of ours carry the mark of what they answer
  *     90: fwmark 0x200/0xf00        → table 2005    local default dev lo
+ *     91: fwmark 0x200/0xf00        → blackhole     should one of both be taken away
  *
  * Idempotent, for IPv4 and IPv6. Without them a marked packet would be routed to where it says it goes,
- * past the proxy: they are there before the first program and go after the last one.
+ * past the proxy: they are there before the first program and go after the last one. Where lo has no
+ * IPv6 nothing can be delivered, and the last rule is all there is.
  */
 import { MARK_MAGIC_MASK, MARK_TO_PROXY } from '../layout.ts';
 import { type RunCommand, saidBy } from './command.ts';
@@ -13,8 +15,10 @@ import { type Entry, parseJsonList } from './links.ts';
 
 export interface RoutingOptions {
   readonly table: number;
-  /** Of the rule for the table; the one before it is taken by the other rule. */
+  /** Of the rule for the table; the one before it and the one after it are taken, too. */
   readonly priority: number;
+  /** False: IPv6 is switched off on lo, and routes to it cannot be made. */
+  readonly hasIpv6: () => boolean;
 }
 
 export type Family = 4 | 6;
@@ -97,7 +101,7 @@ export class Routing {
     return { done, problems };
   }
 
-  /** The route first, then the rule that spares our own packets, last the one that leads to the route. */
+  /** In this order no marked packet finds another way: the guard first, last what leads to the route. */
   async #steps(family: Family): Promise<StepsResult> {
     const { table, priority } = this.#options;
     const rules = await this.#list(family, ['rule', 'show']);
@@ -105,6 +109,7 @@ export class Routing {
     const routes = await this.#list(family, ['route', 'show', 'table', String(table)]);
     if (routes.kind !== 'entries') return routes;
     const taken = rules.entries.find((rule) => this.#isForeign(rule));
+    const canDeliver = family === 4 || this.#options.hasIpv6();
     if (taken !== undefined) {
       const message = `IPv${family}: rule priority ${String(taken['priority'])} is taken by another rule; choose another redirect.rulePriority`;
       return { kind: 'error', message };
@@ -120,7 +125,9 @@ export class Routing {
       'goto',
       `${MAIN_PRIORITY}`,
     ];
+    const guard = ['priority', String(priority + 1), ...own, 'blackhole'];
     const lead = ['priority', String(priority), ...own, 'lookup', String(table)];
+    const has = (isOwn: (rule: Entry) => boolean): boolean => rules.entries.some(isOwn);
     const stepOf = (kind: 'rule' | 'route', words: readonly string[], isThere: boolean): Step => ({
       about: `IPv${family} ${kind} ${words.join(' ')}`,
       isThere,
@@ -130,16 +137,21 @@ export class Routing {
     return {
       kind: 'steps',
       steps: [
-        stepOf('route', route, routes.entries.some(isOwnRoute)),
+        stepOf(
+          'rule',
+          guard,
+          has((rule) => this.#isGuardRule(rule)),
+        ),
+        ...(canDeliver ? [stepOf('route', route, routes.entries.some(isOwnRoute))] : []),
         stepOf(
           'rule',
           spare,
-          rules.entries.some((rule) => this.#isSpareRule(rule)),
+          has((rule) => this.#isSpareRule(rule)),
         ),
         stepOf(
           'rule',
           lead,
-          rules.entries.some((rule) => this.#isLeadRule(rule)),
+          has((rule) => this.#isLeadRule(rule)),
         ),
       ],
     };
@@ -161,7 +173,17 @@ export class Routing {
   #isForeign(rule: Entry): boolean {
     const { priority } = this.#options;
     if (rule['priority'] === priority) return !this.#isLeadRule(rule);
+    if (rule['priority'] === priority + 1) return !this.#isGuardRule(rule);
     return rule['priority'] === priority - 1 && !this.#isSpareRule(rule);
+  }
+
+  #isGuardRule(rule: Entry): boolean {
+    return (
+      rule['priority'] === this.#options.priority + 1 &&
+      isMarkRule(rule) &&
+      rule['iif'] === undefined &&
+      rule['action'] === 'blackhole'
+    );
   }
 
   #isLeadRule(rule: Entry): boolean {

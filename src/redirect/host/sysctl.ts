@@ -13,6 +13,8 @@ export interface Sysctl {
  */
 export const TCP_MIGRATE_REQ = 'net.ipv4.tcp_migrate_req';
 
+export const IPV6_OFF_ON_LOOPBACK = 'net.ipv6.conf.lo.disable_ipv6';
+
 export function procSysctl(): Sysctl {
   return {
     read: (name) => {

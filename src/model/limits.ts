@@ -239,6 +239,12 @@ export const LIMITS = {
     1 * HOUR,
     'from our SETTINGS to their acknowledgement; above: SETTINGS_TIMEOUT',
   ),
+  h2StallPingIntervalMs: spec(
+    30 * SECOND,
+    100,
+    1 * HOUR,
+    'how often a client that is not read, as its upstream does not read, is sent a PING: so its end is noticed',
+  ),
   drainTimeoutMs: spec(5 * SECOND, 0, 1 * HOUR, 'from SIGTERM to cutting what is still open'),
   listenBacklogMax: spec(
     4096,

@@ -64,6 +64,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   #isDrainAnnounced = false;
   /** Nothing is read from the client, as an upstream does not read. */
   #isPaused = false;
+  /** Since when, or when it was last sent a PING meanwhile. */
+  #pausedMs = 0;
   #isOver = false;
 
   constructor(context: RelayContext) {
@@ -153,8 +155,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     } else if (event === MALFORMED) {
       this.#onMalformed(stream, facts);
     } else if (event === PING_ACKED) {
-      this.#isDrainAnnounced = true;
-      this.#connection.endDrain();
+      if (this.#isDraining && !this.#isDrainAnnounced) this.#connection.endDrain();
+      this.#isDrainAnnounced = this.#isDraining;
     } else if (stream.context !== null) {
       this.#takeOf(event, stream.context, facts);
     }
@@ -381,6 +383,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     const { isCongested } = this.#outlet;
     if (isCongested === this.#isPaused) return;
     this.#isPaused = isCongested;
+    this.#pausedMs = this.#context.clock.nowMs();
     if (isCongested) downstream.pause();
     else downstream.resume();
   }
@@ -400,6 +403,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     this.#outlet.expire(nowMs);
     if (timeout === null) {
       this.#expireStreams(nowMs);
+      this.#probe(nowMs);
       this.onTurnEnd();
       return;
     }
@@ -407,6 +411,18 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     this.#flush();
     if (timeout.fault === null) this.#close('timeout', 'linger');
     else this.#fail(timeout.fault);
+  }
+
+  /**
+   * The end of a client that is not read shows only in what is written to it: a PING brings the reset of
+   * one that is gone, and the next one meets it. What is being written already tells as well.
+   */
+  #probe(nowMs: number): void {
+    const { downstream, shared } = this.#context;
+    if (!this.#isPaused || downstream.writableLength > 0) return;
+    if (nowMs < this.#pausedMs + shared.options.limits.h2StallPingIntervalMs) return;
+    this.#pausedMs = nowMs;
+    this.#connection.ping();
   }
 
   #expireStreams(nowMs: number): void {

@@ -1,6 +1,8 @@
 /** What a client of the HTTP/2 relay is told, by us or by the upstream, and what is put on record. */
+import { Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import { PLAIN_SOCKETS, type Sockets } from '../../src/platform/sockets.ts';
 import {
   block,
   data,
@@ -119,9 +121,28 @@ type Break = (rig: Rig) => Promise<void> | void;
 
 const closeFirst: Break = async (rig) => (await rig.origin.connection()).end();
 
+/** Its SYN is never answered. */
+const NEVER_CONNECTED: Sockets = {
+  ...PLAIN_SOCKETS,
+  connect: () => Object.assign(new Socket(), { connecting: true }),
+};
+
 /** How the upstream fails before a head; HTTP status and, for gRPC, the status in the head. */
 const FAILURES: readonly [string, RigOptions, Break, [string, number, number]][] = [
   ['refuses', { upstreamPort: 1 }, () => {}, ['connect-failed', 503, 14]],
+  [
+    'never accepts',
+    { sockets: NEVER_CONNECTED, limits: { connectTimeoutMs: 500 } },
+    async (rig) => {
+      // The attempt is made once the request has come.
+      while (rig.recorder.connects.length === 0) {
+        rig.time.advance(200);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      expect(rig.recorder.connects).toEqual(['timeout']);
+    },
+    ['connect-timeout', 504, 14],
+  ],
   ['closes', {}, closeFirst, ['upstream-closed', 503, 14]],
   [
     'resets',

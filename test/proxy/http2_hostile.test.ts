@@ -21,6 +21,7 @@ import {
   wireUpstream,
 } from '../support/http2_wire_peers.ts';
 import { allowHttp, closeRigs, type Rig, type RigOptions, startRig } from '../support/plane_rig.ts';
+import type { RawClient } from '../support/raw_client.ts';
 import { stalledAt } from '../support/stalled_at.ts';
 
 afterEach(closeRigs);
@@ -223,9 +224,17 @@ describe('who opens its windows and does not read', () => {
     upstream.socket.pause();
     const taken = await stalledAt(client, 64 * MEBIBYTE, { block: data(1, Buffer.alloc(16_384)) });
     expect(taken).toBeLessThan(24 * MEBIBYTE);
+    // It is asked whether it is still there, and that it says so is not taken for more.
+    for (let i = 0; i < 70; i++) rig.time.advance(1000);
+    await untilEach(client, 'PING');
+    const answers = framesOf(client).filter((one) => one === 'PING');
+    client.send(Buffer.concat(answers.map(() => frame(6, 1, 0, Buffer.from('sallypor')))));
     upstream.socket.resume();
     client.send(data(1, 'end', END));
     await untilEach(upstream, 'DATA 1 end end');
+    client.send(headers(3, GET, END | END_HEADERS));
+    await untilEach(upstream, 'HEADERS 3 end');
+    expect(framesOf(client).filter((one) => one.startsWith('GOAWAY'))).toEqual([]);
   });
 });
 
@@ -251,6 +260,45 @@ describe('an upstream that never reads again', () => {
     const second = await wireUpstream(rig, { index: 1 });
     await untilEach(second, 'HEADERS 3 end');
     expect(await summary(rig)).toBe('error stream-idle-timeout 504 /');
+  });
+});
+
+describe('a client that is not read, as its upstream does not read', () => {
+  it.each<[string, (client: RawClient) => void]>([
+    ['closes', (client) => client.close()],
+    ['resets', (client) => client.reset()],
+  ])('and %s: that is noticed by PINGs that it does not take', async (_, leave) => {
+    const rig = await start({
+      limits: {
+        h2StreamWindowBytes: 512 * MEBIBYTE,
+        h2ConnectionWindowBytes: 512 * MEBIBYTE,
+        // Nothing else would end it.
+        streamIdleTimeoutMs: 0,
+        h2StallPingIntervalMs: 5000,
+      },
+    });
+    const client = await wireClient(rig);
+    client.send(headers(1, POST, END_HEADERS));
+    const upstream = await rig.origin.connection();
+    upstream.send(Buffer.concat([settings(...WIDE), WIDE_CONNECTION, frame(4, 1, 0)]));
+    await untilEach(upstream, 'HEADERS 1');
+    upstream.socket.pause();
+    await stalledAt(client, 64 * MEBIBYTE, { block: data(1, Buffer.alloc(16_384)) });
+    for (let i = 0; i < 12; i++) rig.time.advance(1000);
+    await untilEach(client, 'PING');
+    expect(framesOf(client).filter((one) => one === 'PING')).toHaveLength(2);
+    expect(rig.recorder.closed).toEqual([]);
+    leave(client);
+    // One PING brings the reset, one more meets it; each after the network has had its turn.
+    for (let i = 0; i < 4 && rig.recorder.closed.length === 0; i++) {
+      rig.time.advance(5000);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await rig.recorder.untilClosed(1);
+    expect(rig.plane.connectionCount).toBe(0);
+    expect(await summary(rig)).toBe('error downstream-reset 0 /');
+    upstream.socket.resume();
+    await upstream.over();
   });
 });
 

@@ -255,7 +255,7 @@ export class Http2Connection<Context> {
     this.#state.discard(stream);
   }
 
-  /** PING_ACKED tells of the answer. */
+  /** PING_ACKED tells of the answer, when none is awaited any more. */
   ping(): void {
     this.#state.pingsAwaited++;
     this.#state.writer.writePing(0, PING_OPAQUE, 0);

@@ -47,7 +47,7 @@ export function receivePing<C>(state: ConnectionState<C>): Outcome {
   if (reader.length !== PING_BYTES) return state.fail(FRAME_SIZE_ERROR, 'PING');
   if ((reader.flags & FLAG_ACK) !== 0 && state.pingsAwaited > 0) {
     state.pingsAwaited--;
-    return PING_ACKED;
+    return state.pingsAwaited === 0 ? PING_ACKED : NOTHING;
   }
   if (!isNoiseAllowed(state, 1)) return state.abuse('PING');
   if ((reader.flags & FLAG_ACK) === 0) state.writer.writePing(FLAG_ACK, reader.bytes, reader.start);

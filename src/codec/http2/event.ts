@@ -26,7 +26,7 @@ export const SENT = 7;
 export const SETTINGS = 8;
 /** The peer sent GOAWAY: `lastStreamId`, `errorCode`. */
 export const GOAWAY = 9;
-/** The peer answered our `ping`. */
+/** The peer answered our `ping`, and all before it. */
 export const PING_ACKED = 10;
 /**
  * The connection is lost: `fault`, `errorCode`, `detail`. A GOAWAY has been written (`take()`), then close.

@@ -5,6 +5,7 @@
  *     rules and routes → lookup program → tables → programs on interfaces → older pins go → older tables go
  */
 import type { Config } from '../config/config.ts';
+import type { KernelTable } from '../policy/kernel_table.ts';
 import { type NodeLinks, readLinks } from '../redirect/host/links.ts';
 import { TCP_MIGRATE_REQ } from '../redirect/host/sysctl.ts';
 import type { Datapath } from '../redirect/kernel/api.ts';
@@ -61,8 +62,7 @@ export class RedirectLoader {
     this.#node.noteObject(datapath);
     done.push(...appliedTexts(applied, plan), datapathText(datapath));
     const warnings = [
-      ...(this.#config.behaviour.isDryRun ? [DRY_RUN] : []),
-      ...(this.policy.snapshot.policyNames.length === 0 ? [NO_POLICIES] : []),
+      ...this.#misunderstandings(),
       ...(read.kind === 'changed' ? read.warnings : []),
       ...missingTexts(plan),
       ...applied.problems,
@@ -109,6 +109,18 @@ export class RedirectLoader {
     this.#datapath = null;
   }
 
+  /** Configurations that are valid, and seldom what is meant. */
+  #misunderstandings(): readonly string[] {
+    const { behaviour, redirect } = this.#config;
+    const { policy } = this;
+    const warnings: string[] = [];
+    if (behaviour.isDryRun) warnings.push(DRY_RUN);
+    if (policy.snapshot.policyNames.length === 0) warnings.push(NO_POLICIES);
+    if (policy.table.endpoints.length === 0) warnings.push(NO_ENDPOINTS);
+    if (redirect.uplinks.length === 0 && hasRedirects(policy.table)) warnings.push(NO_UPLINKS);
+    return warnings;
+  }
+
   #checkNode(): void {
     const missing = this.#node.missingFeatures();
     if (missing.length > 0) throw new LoaderError(missing);
@@ -149,6 +161,16 @@ const DRY_RUN =
   'behaviour.dryRun is the proxy’s: what the kernel refuses without it is refused all the same';
 
 const NO_POLICIES = 'no policies: every endpoint is open';
+const NO_ENDPOINTS = 'no endpoint of the endpoints file has an interface: nothing here is judged';
+const NO_UPLINKS =
+  'redirect.uplinks is empty: what comes from outside to ports with L7 rules is refused, as it cannot be redirected';
+
+function hasRedirects({ policies, slots }: KernelTable): boolean {
+  return (
+    policies.some(({ areas }) => areas.some(({ verdict }) => verdict === 'redirect')) ||
+    slots.some((slot) => [...slot.values()].includes('redirect'))
+  );
+}
 
 export function appliedTexts(applied: Applied, plan: TablePlan): readonly string[] {
   const texts: string[] = [];

@@ -124,6 +124,36 @@ describe('up', () => {
     expect(err).toContain('another');
   });
 
+  it.each([
+    ['no policies', (): void => fake.write('policy.yaml', '# none\n'), 'every endpoint is open'],
+    [
+      'no interfaces',
+      (): void =>
+        fake.write('endpoints.yaml', ENDPOINTS.replaceAll(/, interface: lxc_[a-z]+/g, '')),
+      'nothing here is judged',
+    ],
+    [
+      'no uplinks beside L7 rules',
+      (): void => {
+        config = { ...config, redirect: { ...config.redirect, uplinks: [] } };
+        fake.write('policy.yaml', policy(80, ', rules: { http: [{ method: GET }] }'));
+      },
+      'redirect.uplinks is empty',
+    ],
+    [
+      'a proxy in dry-run',
+      (): void => {
+        config = { ...config, behaviour: { ...config.behaviour, isDryRun: true } };
+      },
+      'behaviour.dryRun',
+    ],
+  ])('warns of %s', async (_about, change, told) => {
+    expect((await up()).err).toBe('');
+    change();
+    const { code, err } = await up();
+    expect([code, err]).toEqual([0, expect.stringContaining(told)]);
+  });
+
   it('tells which interfaces are not there', async () => {
     fake.ip.links.delete('lxc_web');
     const { code, err } = await up();

@@ -11,7 +11,7 @@
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { parse } from 'yaml';
 import {
   CHART,
@@ -101,6 +101,7 @@ async function main(): Promise<void> {
     check(rendered(exampleValues())),
     'kustomize example',
   );
+  await checkDown(check(built(downFolder())), check(rendered({ down: true })));
   await checkChart(helm, { template, rendered });
   await checkFiles(sets.get('kustomize base') ?? '');
 }
@@ -163,6 +164,31 @@ async function checkEqual(
 ): Promise<void> {
   await count.check(`the chart and the ${name} have one effect`, () => {
     deepStrictEqual(effectOf(helm), effectOf(kustomize));
+  });
+}
+
+/** The base with the component, which is for overlays of users. */
+function downFolder(): string {
+  const overlay = join(folder, 'down');
+  mkdirSync(overlay);
+  const to = (path: string): string => relative(overlay, join(KUSTOMIZE_FOLDER, path));
+  writeFileSync(
+    join(overlay, 'kustomization.yaml'),
+    `resources: [${to('base')}]\ncomponents: [${to('components/down')}]\nimages: [{ name: sallyport, newTag: 0.1.0 }]\n`,
+  );
+  return relative(KUSTOMIZE_FOLDER, overlay);
+}
+
+async function checkDown(kustomize: readonly Checked[], helm: readonly Checked[]): Promise<void> {
+  for (const { kind, name, problems } of [...kustomize, ...helm]) {
+    await count.check(`down: ${kind} ${name} is valid`, () => deepStrictEqual(problems, []));
+  }
+  await checkEqual(kustomize, helm, 'component that takes the redirect away');
+  await count.check('down: the pod before ends first, then the loader runs once', () => {
+    const spec = kustomize.find(({ kind }) => kind === 'DaemonSet')?.object['spec'];
+    strictEqual(spec.updateStrategy.rollingUpdate.maxSurge, 0);
+    const loader = spec.template.spec.initContainers.at(-1);
+    deepStrictEqual([loader.args[1], loader.restartPolicy], ['down', undefined]);
   });
 }
 

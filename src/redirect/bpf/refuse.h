@@ -118,27 +118,35 @@ static __noinline int write_tcp(struct __sk_buff *skb, const struct packet *p, s
 	return bpf_l4_csum_replace(skb, check, 0, (__u32)pseudo_sum, BPF_F_PSEUDO_HDR);
 }
 
-SEPARATE int reset(struct __sk_buff *skb, const struct packet *p)
+/* The packet becomes the RST that answers it. False: it cannot, and has to be dropped. */
+SEPARATE int become_reset(struct __sk_buff *skb, const struct packet *p)
 {
 	struct tcphdr asked, answer;
 	__s64 pseudo_sum = 0;
 	__u32 header;
 	int failed;
 
-	if (!p) return TC_ACT_SHOT;
+	if (!p) return false;
 	/* Who sends options sees a time-out: there is no telling how much of them to send back. */
-	if ((p->tcp_flags & TCP_RST) || !p->is_plain || p->fragment != FRAGMENT_NONE) return TC_ACT_SHOT;
-	if (load(skb, p->transport, &asked, sizeof(asked))) return TC_ACT_SHOT;
+	if ((p->tcp_flags & TCP_RST) || !p->is_plain || p->fragment != FRAGMENT_NONE) return false;
+	if (load(skb, p->transport, &asked, sizeof(asked))) return false;
 	header = p->transport + asked.doff * 4;
 	answer_tcp(&asked, header < p->end ? p->end - header : 0, &answer);
-	if (bpf_skb_change_tail(skb, p->transport + TCP_BYTES, 0)) return TC_ACT_SHOT;
+	if (bpf_skb_change_tail(skb, p->transport + TCP_BYTES, 0)) return false;
 	failed = p->tuple.family == FAMILY_IP4 ? write_ip4(skb, p, &pseudo_sum)
 					       : write_ip6(skb, p, &pseudo_sum);
-	if (failed || write_tcp(skb, p, &answer, pseudo_sum)) return TC_ACT_SHOT;
+	if (failed || write_tcp(skb, p, &answer, pseudo_sum)) return false;
 	answer_ethernet(skb);
+	count(COUNTER_RESETS_SENT);
+	return true;
+}
+
+/* Back out of the interface that it came in by. */
+static __noinline int reset(struct __sk_buff *skb, const struct packet *p)
+{
+	if (!become_reset(skb, p)) return TC_ACT_SHOT;
 	/* It leaves through `to_endpoint`, which has nothing to say about our own words. */
 	skb->mark = mark_of(MARK_JUDGED, p->source.endpoint);
-	count(COUNTER_RESETS_SENT);
 	return bpf_redirect(skb->ifindex, 0);
 }
 

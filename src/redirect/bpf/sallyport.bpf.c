@@ -274,13 +274,13 @@ static __noinline int decide_unmarked(struct __sk_buff *skb, struct packet *p)
 		action = turn_owned(skb, p);
 		if (action != TC_ACT_UNSPEC) return action;
 	}
-	if (known == FLOW_REFUSED) return drop(p, refusal);
+	if (known == FLOW_REFUSED) return refuse_out(skb, p, refusal);
 	if (p->icmp == ICMP_ERROR && pass_error(skb, p, false) == TC_ACT_OK) return TC_ACT_OK;
 	verdict = judge_new(p);
-	if (verdict == VERDICT_DENY) return drop(p, p->refusal);
+	if (verdict == VERDICT_DENY) return refuse_out(skb, p, p->refusal);
 	if (verdict == VERDICT_REDIRECT) {
 		if (skb->ingress_ifindex == 0 && opens_connection(p)) return turn_opening(skb, p);
-		return drop(p, opens_connection(p) ? COUNTER_UNREDIRECTABLE : COUNTER_STALE);
+		return refuse_out(skb, p, opens_connection(p) ? COUNTER_UNREDIRECTABLE : COUNTER_STALE);
 	}
 	if (opens_connection(p)) bpf_map_delete_elem(&records, &p->tuple);
 	count(counter);
@@ -291,14 +291,15 @@ static __noinline int decide_unmarked(struct __sk_buff *skb, struct packet *p)
  * The proxy has judged what it sends; the receiver's ports are asked all the same when it opens a connection,
  * for a NAT of the node's may have chosen another receiver, and a proxy may err.
  */
-static __noinline int decide_proxy(struct packet *p, const struct interface_value *interface)
+static __noinline int decide_proxy(struct __sk_buff *skb, struct packet *p,
+				   const struct interface_value *interface)
 {
 	if (opens_connection(p)) {
 		find_side(p, &p->tuple.source, &p->source);
 		if (!find_receiver(p, interface)) return drop(p, COUNTER_DENIED_INGRESS);
 		if (p->source.identity != IDENTITY_HOST &&
 		    ask_ingress(p, &p->source, &p->destination, p->port) == VERDICT_DENY)
-			return drop(p, COUNTER_DENIED_INGRESS);
+			return refuse_out(skb, p, COUNTER_DENIED_INGRESS);
 	}
 	count(COUNTER_FROM_PROXY);
 	return TC_ACT_OK;
@@ -312,7 +313,7 @@ static __always_inline int to_known_endpoint(struct __sk_buff *skb, struct packe
 	if (parsed > 0) return drop(p, parsed);
 	if (parsed == PARSED_NEIGHBOUR)
 		return skb->ingress_ifindex == 0 ? TC_ACT_OK : drop(p, COUNTER_FOREIGN_SOURCE);
-	if (magic == MARK_PROXY_INGRESS || magic == MARK_PROXY_EGRESS) return decide_proxy(p, interface);
+	if (magic == MARK_PROXY_INGRESS || magic == MARK_PROXY_EGRESS) return decide_proxy(skb, p, interface);
 	if (!find_other_source(skb, p, magic)) return drop(p, COUNTER_FOREIGN_SOURCE);
 	if (!find_receiver(p, interface)) return drop(p, COUNTER_DENIED_INGRESS);
 	return decide_unmarked(skb, p);

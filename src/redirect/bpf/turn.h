@@ -43,11 +43,22 @@ static __noinline int turn_owned(struct __sk_buff *skb, struct packet *p)
 	return turn_round(skb, p, COUNTER_OWNED);
 }
 
+/* A program of the node is told at once, as if the endpoint had answered; others are not on this machine. */
+static __noinline int refuse_out(struct __sk_buff *skb, struct packet *p, __u32 counter)
+{
+	drop(p, counter);
+	if (p->tuple.protocol != PROTOCOL_TCP || skb->ingress_ifindex != 0) return TC_ACT_SHOT;
+	if (!become_reset(skb, p)) return TC_ACT_SHOT;
+	skb->mark = mark_of(MARK_TO_PROXY, 0);
+	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+}
+
 static __noinline int turn_opening(struct __sk_buff *skb, struct packet *p)
 {
 	int failed = begin_redirect(skb, p);
 
-	return failed ? drop(p, failed) : turn_round(skb, p, COUNTER_REDIRECTED);
+	if (!failed) return turn_round(skb, p, COUNTER_REDIRECTED);
+	return failed == COUNTER_RATE_LIMITED ? drop(p, failed) : refuse_out(skb, p, failed);
 }
 
 /*
@@ -61,7 +72,7 @@ static __noinline int pass_turned(struct __sk_buff *skb, struct packet *p)
 	if (parse_rest(skb, p) != PARSED || p->tuple.protocol != PROTOCOL_TCP)
 		return drop(p, COUNTER_FOREIGN_SOURCE);
 	owner = find_owner(skb, &p->tuple, opens_connection(p));
-	if (owner != OWNER_UPSTREAM) {
+	if (owner != OWNER_UPSTREAM && !(owner == OWNER_HOST && (p->tcp_flags & TCP_RST))) {
 		if (!is_turned_record(skb, p)) return drop(p, COUNTER_FOREIGN_SOURCE);
 		if (is_last_word(p, owner)) bpf_map_delete_elem(&records, &p->tuple);
 	}

@@ -140,6 +140,10 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
     const mark = identityMark(MARK_PROXY_EGRESS, CLIENT.identity as Identity);
     const seen = await askBy(street.upstream(own, mark), to(REDIRECTED, family), 'hello');
     expect(seen).toMatch(`server ${own} `);
+    // What the policy denies, a proxy that errs does not reach either.
+    await expect(askBy(street.upstream(own, mark), to(DENIED, family))).rejects.toThrow(
+      'ECONNREFUSED',
+    );
   });
 
   it('the same port again and again, over TIME_WAIT', async () => {
@@ -280,6 +284,7 @@ describe('the node itself, judged like others', () => {
     });
     expect(servedConnections).toBe(before);
     expect(await ask(street.lab.node, to(DIRECT, family), null, 'x')).toMatch('server');
+    await expect(ask(street.lab.node, to(DENIED, family))).rejects.toThrow('ECONNREFUSED');
     const own = family === 4 ? '10.77.2.1' : 'fd77:2::1';
     const mark = identityMark(MARK_PROXY_EGRESS, 1 as Identity);
     const upstream = street.upstream(own, mark);

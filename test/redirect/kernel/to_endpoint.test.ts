@@ -10,7 +10,7 @@ import {
   MARK_TO_PROXY,
   VERDICT_ALLOW,
 } from '../../../src/redirect/layout.ts';
-import { DROP, PASS, REDIRECTED } from './lab.ts';
+import { DROP, PASS, REDIRECTED, RESET } from './lab.ts';
 import { AB, datagram, fresh, key, segment } from './legs.ts';
 import { ACK, FIN, SYN } from './packets.ts';
 import { A, A_EGRESS, B, NODE, OUTSIDE, type Outcome, PORT, World } from './world.ts';
@@ -82,7 +82,7 @@ describe('to an endpoint', () => {
       ...{ result: PASS, counted: ['from-host'] },
     });
     expect(world.toB(segment(leg, from, PORT.noIngress, SYN))).toMatchObject({
-      ...{ result: DROP, counted: ['denied-ingress'] },
+      ...{ result: RESET, counted: ['denied-ingress', 'resets-sent'], magic: MARK_TO_PROXY },
     });
     expect(world.toB(segment(leg, from, PORT.late, SYN))).toMatchObject({
       ...{ result: REDIRECTED, counted: ['redirected'], magic: MARK_TO_PROXY },
@@ -93,7 +93,7 @@ describe('to an endpoint', () => {
       ...{ isEgressJudged: false, isIngressJudged: true, ifindex: world.b },
     });
     expect(world.toB(segment(leg, fresh(), PORT.late, ACK))).toMatchObject({
-      ...{ result: DROP, counted: ['stale'] },
+      ...{ result: RESET, counted: ['stale', 'resets-sent'] },
     });
     world.lab.apply(world.tables());
   });

@@ -33,7 +33,12 @@ const NEEDS_ESCAPE = /[^ !#-[\]-~]/;
 const NOT_ASCII = /[\u007f-\uffff]/g;
 
 function escaped(text: string): string {
-  return JSON.stringify(text).replace(
+  return asciiOf(JSON.stringify(text));
+}
+
+/** The same JSON in ASCII. */
+export function asciiOf(json: string): string {
+  return json.replace(
     NOT_ASCII,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );

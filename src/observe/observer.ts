@@ -18,6 +18,7 @@ import type {
 } from '../model/record.ts';
 import type { ResetBy, ResetCause } from '../model/stream_reset.ts';
 import type { Platform } from '../platform/platform.ts';
+import { asciiOf } from './json_text.ts';
 import { LogLineWriter } from './log_line.ts';
 import { LogSink, type LogTarget } from './log_sink.ts';
 import { createLogger, type Logger, type LogLevel } from './logger.ts';
@@ -211,7 +212,7 @@ class WorkerObserver implements Observer {
     const { accessLog, logLevel: level } = this.#options;
     const sink = this.#sink;
     if (sink === null || accessLog.to.kind !== 'stdout') return createLogger({ level });
-    return createLogger({ level, write: (line) => sink.write(line) });
+    return createLogger({ level, write: (line) => sink.write(asciiOf(line)) });
   }
 
   #takePolicy(policy: ObservedPolicy): void {

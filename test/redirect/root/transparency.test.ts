@@ -15,7 +15,7 @@ import { ask, echoOrigin, greet, ping, reaches, seeingOrigin } from './exchange.
 import type { Netns } from './netns.ts';
 import { type Command, RedirectRig } from './rig.ts';
 
-const SET_UP_TIMEOUT_MS = 60_000;
+const SET_UP_TIMEOUT_MS = 150_000;
 /** Lines of the access log come together. */
 const LOG_DELAY_MS = 500;
 

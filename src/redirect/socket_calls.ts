@@ -65,7 +65,9 @@ export function socketOption(fd: number, option: SocketOption): number {
 
 export function bindSocket(fd: number, address: SocketAddress): void {
   const bytes = socketAddressBytes(address);
-  if (bindCall(fd, bytes, bytes.length) !== 0) fail('bind');
+  if (bindCall(fd, bytes, bytes.length) !== 0) {
+    fail('bind', '', { address: address.ip, port: address.port });
+  }
 }
 
 /** Runs `task` with a new socket; closes it when that throws. */
@@ -91,9 +93,10 @@ function socketAddressBytes({ ip, family, port }: SocketAddress): Buffer {
 }
 
 /** As Node's own errors of the system: `code` is the name of errno. */
-function fail(call: string, option = ''): never {
+function fail(call: string, option = '', place: object = {}): never {
   const errno = koffi.errno();
   const code = getSystemErrorName(-errno);
   const what = option === '' ? call : `${call} ${option}`;
-  throw Object.assign(new Error(`${what}: ${code}`), { code, errno: -errno, syscall: call });
+  const facts = { code, errno: -errno, syscall: call, ...place };
+  throw Object.assign(new Error(`${what}: ${code}`), facts);
 }

@@ -1,6 +1,6 @@
 /** Where pins can be: /sys/fs/bpf is mounted when it is not; any other place is the user's to mount. */
 import { dirname } from 'node:path';
-import { isBpffs, mountBpffs } from '../kernel/bpffs.ts';
+import { isOnBpffs, mountBpffs } from '../kernel/bpffs.ts';
 
 const SYS_BPF = '/sys/fs/bpf';
 
@@ -9,8 +9,8 @@ export type BpffsResult =
   | { readonly kind: 'error'; readonly message: string };
 
 export function ensureBpffs(root: string): BpffsResult {
-  if (isBpffs(root) || isBpffs(dirname(root))) return { kind: 'ready', isMountedNow: false };
-  if (dirname(root) !== SYS_BPF) {
+  if (isOnBpffs(root)) return { kind: 'ready', isMountedNow: false };
+  if (!root.startsWith(`${SYS_BPF}/`)) {
     const message = `${dirname(root)} is no bpffs: mount one there (mount -t bpf bpf ${dirname(root)}) or let redirect.root be ${SYS_BPF}/sallyport`;
     return { kind: 'error', message };
   }

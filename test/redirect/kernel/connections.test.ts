@@ -189,6 +189,19 @@ it('records of connections that ended are gone', async () => {
   while ([...records.keys()].length > 0) await sleep(5);
 });
 
+it('a record that was pushed out by others ends its connection', async () => {
+  const { records } = street.lab.datapath.maps;
+  const socket = street.client.client(4);
+  socket.connect({ host: SERVER.ip4, port: REDIRECTED }, () => socket.write('hold'));
+  await once(socket, 'data');
+  for (const key of [...records.keys()]) records.delete(key);
+  const before = street.lab.datapath.counters()['record-lost'];
+  socket.write('more');
+  const [error] = await once(socket, 'error').catch((failure) => [failure]);
+  expect((error as NodeJS.ErrnoException).code).toBe('ECONNRESET');
+  expect(street.lab.datapath.counters()['record-lost']).toBeGreaterThan(before);
+});
+
 describe('when the proxy goes', () => {
   it('what it has goes on, what comes is refused at once, and the next proxy is found', async () => {
     const socket = street.client.client(4);

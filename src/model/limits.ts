@@ -155,7 +155,7 @@ export const LIMITS = {
     2000,
     10,
     1_000_000,
-    'frames of any type that wait for a peer that does not read; above: the connection is closed',
+    'frames, but for those of content, that wait for a peer that does not read; above: the connection is closed',
   ),
   h2EmptyFrameCountMax: spec(
     8,

@@ -133,7 +133,7 @@ export class Http2Endings {
 
   #dropUpstream(exchange: Http2Exchange, errorCode: number, cause: OwnResetCause): void {
     const { upstream, link } = exchange;
-    exchange.held = [];
+    exchange.held = null;
     exchange.heldTrailers = null;
     if (upstream === null || link === null) {
       this.#leaveQueue(exchange);

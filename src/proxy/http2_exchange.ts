@@ -8,6 +8,7 @@
 
 import type { FieldSource } from '../codec/http2/frame_writer.ts';
 import type { Http2RequestHead } from '../codec/http2/request_head.ts';
+import type { SendQueue } from '../codec/http2/send_queue.ts';
 import type { Http2Stream } from '../codec/http2/stream.ts';
 import type { Permit } from '../model/decision.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
@@ -26,7 +27,7 @@ export class Http2Exchange {
   snapshot: PolicySnapshot | null = null;
   source: FieldSource | null = null;
   /** Content that came before the upstream stream was open: bounded by the window that we gave. */
-  held: Buffer[] = [];
+  held: SendQueue | null = null;
   heldTrailers: readonly string[] | null = null;
   isRequestEnded: boolean;
   isResponseStarted = false;

@@ -3,6 +3,7 @@
  * still finish theirs, and the queue of streams that wait to be opened. In order: a stream that must
  * wait holds those after it, as their numbers must rise upstream.
  */
+import type { SendQueue } from '../codec/http2/send_queue.ts';
 import type { SlabPool } from '../codec/http2/slab_pool.ts';
 import type { ConnectionMeta } from '../model/connection_meta.ts';
 import type { Permit } from '../model/decision.ts';
@@ -137,21 +138,26 @@ export class Http2Outlet {
     stream.context = exchange;
     exchange.upstream = stream;
     exchange.link = upstream;
-    exchange.held = [];
+    exchange.held = null;
     exchange.heldTrailers = null;
-    const hasMore = held.length > 0 || heldTrailers !== null;
+    const hasContent = held !== null && held.byteLength > 0;
+    const hasMore = hasContent || heldTrailers !== null;
     connection.sendHeaders(stream, source, exchange.isRequestEnded && !hasMore);
-    held.forEach((content, i) => {
-      const isLast = i === held.length - 1 && heldTrailers === null;
-      const isEndStream = isLast && exchange.isRequestEnded;
-      const left = connection.sendData(stream, content, {
-        start: 0,
-        end: content.length,
-        isEndStream,
-      });
-      this.#options.onHeldSent(exchange, left);
-    });
+    if (hasContent) this.#sendHeld(exchange, held, heldTrailers === null);
     if (heldTrailers === null) return;
     connection.sendHeaders(stream, { fields: heldTrailers, kinds: null, from: 0 }, true);
+  }
+
+  #sendHeld(exchange: Http2Exchange, held: SendQueue, isLastPart: boolean): void {
+    const { upstream, link } = exchange;
+    if (upstream === null || link === null) return;
+    for (let head = held.head(); head !== null && held.byteLength > 0; head = held.head()) {
+      const { bytes, start, end } = head;
+      const isLast = end - start === held.byteLength;
+      const isEndStream = isLast && isLastPart && exchange.isRequestEnded;
+      const left = link.connection.sendData(upstream, bytes, { start, end, isEndStream });
+      this.#options.onHeldSent(exchange, left);
+      held.drop(end - start);
+    }
   }
 }

@@ -23,6 +23,7 @@ import {
 import type { EventFacts } from '../codec/http2/event_facts.ts';
 import { ERROR_CODES } from '../codec/http2/frame.ts';
 import type { Http2RequestHead } from '../codec/http2/request_head.ts';
+import { SendQueue } from '../codec/http2/send_queue.ts';
 import { SlabPool } from '../codec/http2/slab_pool.ts';
 import type { Http2Stream } from '../codec/http2/stream.ts';
 import type { Decision } from '../model/decision.ts';
@@ -197,7 +198,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     if (exchange.isResponseEnded) return;
     if (exchange.upstream === null || exchange.link === null) {
       // Copied, as it outlives the read; the window that we gave is its bound.
-      exchange.held.push(Buffer.from(bytes.subarray(start, end)));
+      exchange.held ??= new SendQueue();
+      exchange.held.append(bytes, start, end);
     } else {
       const { connection } = exchange.link;
       const left = connection.sendData(exchange.upstream, bytes, { start, end, isEndStream });

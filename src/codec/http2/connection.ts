@@ -321,7 +321,9 @@ export class Http2Connection<Context> {
     if (writer.controlFrameCount > limits.h2ControlFrameCountMax) {
       return state.abuse('answers that are not read');
     }
-    if (writer.frameCount > limits.h2QueuedFrameCountMax) return state.abuse('frames not read');
+    if (writer.frameCount - writer.contentFrameCount > limits.h2QueuedFrameCountMax) {
+      return state.abuse('frames not read');
+    }
     return event;
   }
 

@@ -40,6 +40,8 @@ export class FrameWriter {
   byteLength = 0;
   /** Frames not known to be written: what a peer makes us queue by not reading. */
   frameCount = 0;
+  /** Of these, content: who sends it decides in how many frames, so it is not held against the peer. */
+  contentFrameCount = 0;
   /** Of these, answers that cost the peer next to nothing to ask for. */
   controlFrameCount = 0;
 
@@ -49,11 +51,12 @@ export class FrameWriter {
   #regionStart = 0;
   #chunks: Buffer[] = [];
   #isSizeUpdatePending = false;
-  /** By `take` that is not written yet, oldest first: frames and control frames in turn. */
+  /** By `take` that is not written yet, oldest first: frames, those of content, control frames. */
   readonly #batches: number[] = [];
   #batchHead = 0;
   #batchTail = 0;
   #takenFrameCount = 0;
+  #takenContentFrameCount = 0;
   #takenControlFrameCount = 0;
 
   constructor(pool: SlabPool) {
@@ -66,8 +69,10 @@ export class FrameWriter {
     this.#closeRegion();
     if (this.#batchHead === this.#batchTail) this.#batchHead = this.#batchTail = 0;
     this.#batches[this.#batchTail++] = this.frameCount - this.#takenFrameCount;
+    this.#batches[this.#batchTail++] = this.contentFrameCount - this.#takenContentFrameCount;
     this.#batches[this.#batchTail++] = this.controlFrameCount - this.#takenControlFrameCount;
     this.#takenFrameCount = this.frameCount;
+    this.#takenContentFrameCount = this.contentFrameCount;
     this.#takenControlFrameCount = this.controlFrameCount;
     const taken = this.#chunks;
     this.#chunks = [];
@@ -82,10 +87,13 @@ export class FrameWriter {
   written(): void {
     if (this.#batchHead === this.#batchTail) return;
     const frames = this.#batches[this.#batchHead] as number;
-    const controlFrames = this.#batches[this.#batchHead + 1] as number;
-    this.#batchHead += 2;
+    const contentFrames = this.#batches[this.#batchHead + 1] as number;
+    const controlFrames = this.#batches[this.#batchHead + 2] as number;
+    this.#batchHead += 3;
     this.frameCount -= frames;
     this.#takenFrameCount -= frames;
+    this.contentFrameCount -= contentFrames;
+    this.#takenContentFrameCount -= contentFrames;
     this.controlFrameCount -= controlFrames;
     this.#takenControlFrameCount -= controlFrames;
   }
@@ -94,8 +102,10 @@ export class FrameWriter {
   allWritten(): void {
     this.#batchHead = this.#batchTail;
     this.frameCount -= this.#takenFrameCount;
+    this.contentFrameCount -= this.#takenContentFrameCount;
     this.controlFrameCount -= this.#takenControlFrameCount;
     this.#takenFrameCount = 0;
+    this.#takenContentFrameCount = 0;
     this.#takenControlFrameCount = 0;
   }
 
@@ -158,14 +168,15 @@ export class FrameWriter {
       const at = this.#reserve(FRAME_HEADER_BYTES + length);
       this.#putHeader(at, length, FRAME_DATA, flags, streamId);
       copyBytes(content, bounds, this.#slab.buffer, at + FRAME_HEADER_BYTES);
-      this.frameCount++;
     } else {
-      this.#frame(0, FRAME_DATA, flags, streamId);
-      this.#putLength(this.#slab.used - FRAME_HEADER_BYTES, length);
+      const at = this.#reserve(FRAME_HEADER_BYTES);
+      this.#putHeader(at, length, FRAME_DATA, flags, streamId);
       this.#closeRegion();
       this.#chunks.push(content.subarray(bounds.start, bounds.end));
       this.byteLength += length;
     }
+    this.frameCount++;
+    this.contentFrameCount++;
   }
 
   /** A head or trailers, encoded; in CONTINUATION frames too when it is larger than one frame. */

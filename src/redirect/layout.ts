@@ -24,6 +24,7 @@ export const HALF_EGRESS = 1;
 export const HALF_INGRESS = 2;
 
 export const SETTING_HOST_JUDGED = 1;
+export const SETTING_HOST_REDIRECTED = 2;
 
 export const MARK_MAGIC_MASK = 0x0f00;
 export const MARK_TO_PROXY = 0x0200;
@@ -126,8 +127,12 @@ function sideAt(value: Buffer, offset: number): RecordedSide {
 export function encodeSettings(settings: {
   readonly generation: number;
   readonly isHostJudged: boolean;
+  /** Only where the interfaces of endpoints have accept_local: else its IPv4 connections end in silence. */
+  readonly isHostRedirected?: boolean;
 }): Buffer {
-  return words(settings.generation, settings.isHostJudged ? SETTING_HOST_JUDGED : 0);
+  const judged = settings.isHostJudged ? SETTING_HOST_JUDGED : 0;
+  const redirected = settings.isHostRedirected === true ? SETTING_HOST_REDIRECTED : 0;
+  return words(settings.generation, judged | redirected);
 }
 
 export function encodeInterfaceKey(generation: number, ifindex: number): Buffer {

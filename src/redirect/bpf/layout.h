@@ -46,6 +46,8 @@ enum interface_kind {
 
 /* settings.flags */
 #define SETTING_HOST_JUDGED 1 /* what the host itself sends to an endpoint is judged, too */
+/* and redirected: its own addresses are accepted on the interfaces of endpoints (IPv4: accept_local) */
+#define SETTING_HOST_REDIRECTED 2
 
 /*
  * Marks, as Cilium lays them out: identity 15..0 in bits 31..16, identity 23..16 in bits 7..0. What was

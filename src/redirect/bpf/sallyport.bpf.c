@@ -279,7 +279,9 @@ static __noinline int decide_unmarked(struct __sk_buff *skb, struct packet *p)
 	verdict = judge_new(p);
 	if (verdict == VERDICT_DENY) return refuse_out(skb, p, p->refusal);
 	if (verdict == VERDICT_REDIRECT) {
-		if (skb->ingress_ifindex == 0 && opens_connection(p)) return turn_opening(skb, p);
+		if (skb->ingress_ifindex == 0 && opens_connection(p) &&
+		    (p->setting_flags & SETTING_HOST_REDIRECTED))
+			return turn_opening(skb, p);
 		return refuse_out(skb, p, opens_connection(p) ? COUNTER_UNREDIRECTABLE : COUNTER_STALE);
 	}
 	if (opens_connection(p)) bpf_map_delete_elem(&records, &p->tuple);

@@ -287,7 +287,7 @@ describe('the node itself', () => {
 
 describe('the node itself, judged like others', () => {
   it.each([4, 6] as const)('goes through the proxy as the host, IPv%i', async (family) => {
-    street.lab.apply(street.tables(EGRESS, INGRESS), true);
+    street.lab.apply(street.tables(EGRESS, INGRESS), 'redirected');
     street.lab.node.sysctl('net.ipv4.conf.lxcS.accept_local', 1);
     const before = servedConnections;
     expect(await ask(street.lab.node, to(REDIRECTED, family), null, 'x')).toMatch('proxy');

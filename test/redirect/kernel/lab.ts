@@ -113,7 +113,7 @@ export class Lab {
   }
 
   /** Writes everything under the next generation and puts it in force. */
-  apply(tables: Tables, isHostJudged = false): number {
+  apply(tables: Tables, host: 'always' | 'judged' | 'redirected' = 'always'): number {
     const generation = ++this.#generation;
     const { maps } = this.datapath;
     for (const [ifindex, endpoint] of tables.interfaces)
@@ -137,7 +137,12 @@ export class Lab {
       this.#writePolicy(generation, 2 * endpoint, egress);
       this.#writePolicy(generation, 2 * endpoint + 1, ingress);
     }
-    maps.settings.update(SETTINGS_KEY, encodeSettings({ generation, isHostJudged }));
+    const settings = {
+      generation,
+      isHostJudged: host !== 'always',
+      isHostRedirected: host === 'redirected',
+    };
+    maps.settings.update(SETTINGS_KEY, encodeSettings(settings));
     return generation;
   }
 

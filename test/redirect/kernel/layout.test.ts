@@ -61,8 +61,8 @@ const cases: readonly (readonly [name: string, bytes: Buffer, fields: Record<str
   ],
   [
     'settings',
-    layout.encodeSettings({ generation: 77, isHostJudged: true }),
-    { generation: number(77), flags: number(1) },
+    layout.encodeSettings({ generation: 77, isHostJudged: true, isHostRedirected: true }),
+    { generation: number(77), flags: number(3) },
   ],
   [
     'interface_key',

@@ -77,7 +77,7 @@ describe('to an endpoint', () => {
   it('unless it is judged like others; what is the proxy’s is turned round', () => {
     const leg = { from: NODE.ip4, to: B.ip4 };
     const from = fresh();
-    world.lab.apply(world.tables(), true);
+    world.lab.apply(world.tables(), 'redirected');
     expect(world.toB(segment(leg, from, 443, SYN))).toMatchObject({
       ...{ result: PASS, counted: ['from-host'] },
     });
@@ -95,6 +95,10 @@ describe('to an endpoint', () => {
     expect(world.toB(segment(leg, fresh(), PORT.late, ACK))).toMatchObject({
       ...{ result: RESET, counted: ['stale', 'resets-sent'] },
     });
+    world.lab.apply(world.tables(), 'judged');
+    expect(world.toB(segment(leg, fresh(), PORT.late, SYN))).toMatchObject({
+      ...{ result: RESET, counted: ['unredirectable', 'resets-sent'] },
+    });
     world.lab.apply(world.tables());
   });
 
@@ -105,7 +109,7 @@ describe('to an endpoint', () => {
     const cameIn = (): number =>
       world.lab.send('from_interface', opening, { ifindex: world.b, mark: MARK_TO_PROXY }).result;
     expect(cameIn()).toBe(DROP);
-    world.lab.apply(world.tables(), true);
+    world.lab.apply(world.tables(), 'redirected');
     world.toB(opening);
     expect(cameIn()).toBe(PASS);
     world.lab.apply(world.tables());

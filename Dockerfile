@@ -46,5 +46,6 @@ RUN sh libexec/setup.sh
 USER 1337:1337
 ENTRYPOINT ["sallyport"]
 CMD ["run", "-c", "/etc/sallyport/config.yaml"]
-# For engines that look at it; Kubernetes does not, it has probes of its own.
+# For engines that look at it (it asks the admin server that the configuration names); Kubernetes does not,
+# it has probes of its own.
 HEALTHCHECK --start-period=30s CMD ["sallyport", "status", "-c", "/etc/sallyport/config.yaml"]

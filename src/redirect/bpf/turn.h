@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packets that are for the proxy and are on their way out to an endpoint: of the node itself (when it is
- * judged like others and SETTING_HOST_REDIRECTED says that this can work), and answers to the proxy that came by a way without our programs, or were addressed
- * to the node until its NAT turned them. They are turned round and come in again by the endpoint's
- * interface, where `from_interface` lets them through to the node's own stack:
+ * Packets that are for the proxy and are on their way out to an endpoint: of the node itself (judged like
+ * others, and SETTING_HOST_REDIRECTED says that this can work), and answers to the proxy that came by a way
+ * without our programs. They are turned round and come in again by the endpoint's interface, where
+ * `from_interface` lets them through to the node's own stack:
  *
  *     node's program ─► to_endpoint ─┐ mark TO_PROXY, record
  *                                    └─► from_interface of the same interface ─► ip rule ─► the proxy

@@ -52,14 +52,10 @@ export class RedirectLoader {
     if (read.kind === 'rejected') throw new LoaderError(read.problems);
     const links = await this.readLinks();
     const done = [...(await this.#prepareNode(links))];
-    const datapath = this.#open();
-    this.#datapath = datapath;
-    this.#redirect = new NodeRedirect(datapath);
-    datapath.attachLookup(OWN_NETNS);
+    const { datapath, redirect } = this.#reopen();
     const plan = this.policy.plan(links);
-    const applied = this.#redirect.apply(plan);
+    const applied = redirect.apply(plan);
     datapath.commit();
-    this.#node.noteObject(datapath);
     done.push(...appliedTexts(applied, plan), datapathText(datapath));
     const warnings = [
       ...this.#misunderstandings(),
@@ -84,15 +80,22 @@ export class RedirectLoader {
     this.#redirect?.removeOthers();
   }
 
-  /** Rules that somebody took away, links whose interface was made anew: what was repaired. */
+  /** Rules and links that somebody took away, interfaces that were made anew: what was repaired. */
   async repair(): Promise<readonly string[]> {
     const routing = await routingOf(this.#config, this.#node).ensure();
     if (routing.problems.length > 0) throw new LoaderError(routing.problems);
-    const dead = this.#node.deadInterfaces(this.#config.redirect.root);
-    const forgotten = this.#redirect?.forget(dead) ?? [];
+    const { root } = this.#config.redirect;
+    const lost = this.#node.lostLinks(root, this.#redirect?.attached ?? []);
+    if (lost === null) {
+      this.#reopen();
+      return ['pinned everything again: somebody had removed the pins'];
+    }
+    this.#redirect?.forget(lost.interfaces);
+    if (lost.isLookupLost) this.#datapath?.attachLookup(OWN_NETNS);
     return [
       ...routing.done.map((about) => `added ${about}`),
-      ...forgotten.map((ifindex) => `interface ${ifindex} has to be attached again`),
+      ...lost.interfaces.map((ifindex) => `interface ${ifindex} has to be attached again`),
+      ...(lost.isLookupLost ? ['attached proxy_lookup again'] : []),
     ];
   }
 
@@ -146,6 +149,18 @@ export class RedirectLoader {
       done.push(`${TCP_MIGRATE_REQ} was ${before} and is 1 now`);
     }
     return done;
+  }
+
+  /** The next `apply` writes all tables and attaches everything. */
+  #reopen(): { readonly datapath: Datapath; readonly redirect: NodeRedirect } {
+    this.#datapath?.close();
+    const datapath = this.#open();
+    const redirect = new NodeRedirect(datapath);
+    this.#datapath = datapath;
+    this.#redirect = redirect;
+    datapath.attachLookup(OWN_NETNS);
+    this.#node.noteObject(datapath);
+    return { datapath, redirect };
   }
 
   #open(): Datapath {

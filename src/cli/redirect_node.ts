@@ -11,7 +11,13 @@ import { linksStamp } from '../redirect/host/links.ts';
 import { isLocked, type LockResult, takeLock } from '../redirect/host/lock.ts';
 import { Routing } from '../redirect/host/routing.ts';
 import { IPV6_OFF_ON_LOOPBACK, procSysctl, type Sysctl } from '../redirect/host/sysctl.ts';
-import { deadInterfaces, type Inspection, inspect, noteObject } from '../redirect/inspect.ts';
+import {
+  type Inspection,
+  inspect,
+  type LostLinks,
+  lostLinks,
+  noteObject,
+} from '../redirect/inspect.ts';
 import type { Datapath } from '../redirect/kernel/api.ts';
 import { openDatapath, removeDatapath } from '../redirect/kernel/datapath.ts';
 import { missingFeatures } from '../redirect/kernel/features.ts';
@@ -29,8 +35,8 @@ export interface RedirectNode {
   readonly inspect: (root: string) => Inspection | null;
   /** See `linksStamp`. */
   readonly linksStamp: () => string | null;
-  /** Indexes of interfaces that are pinned as attached, and whose link is of one that has gone. */
-  readonly deadInterfaces: (root: string) => readonly number[];
+  /** See `lostLinks`, of this network namespace. */
+  readonly lostLinks: (root: string, interfaces: Iterable<number>) => LostLinks | null;
   /** True while a loader is at work. */
   readonly isLocked: (root: string) => boolean;
   /** SHA-256 of the object that would be loaded; null: it is not built here. */
@@ -66,12 +72,16 @@ export function thisNode(config: Config): RedirectNode {
     removeDatapath,
     inspect,
     linksStamp,
-    deadInterfaces,
+    lostLinks: (root, interfaces) => lostLinks(root, { interfaces, netns: ownNetns() }),
     isLocked,
     builtObject,
-    netns: () => statSync(OWN_NETNS).ino,
+    netns: ownNetns,
     nowNs: () => process.hrtime.bigint(),
   };
+}
+
+function ownNetns(): number {
+  return statSync(OWN_NETNS).ino;
 }
 
 function builtObject(): string | null {

@@ -73,16 +73,40 @@ export function inspect(root: string): Inspection | null {
 
 const READ_TRIES = 3;
 
-/** Indexes of interfaces that are pinned as attached, and whose link is of one that has gone. */
-export function deadInterfaces(root: string): readonly number[] {
-  const folder = join(root, `v${LAYOUT_VERSION}`, 'links');
-  const dead = new Set<number>();
-  for (const name of readdirSync(folder)) {
-    const { kind, target } = readLink(folder, name);
-    const ifindex = Number(/^tcx_(?:ingress|egress)_([0-9]+)$/.exec(name)?.[1] ?? 0);
-    if (kind === 'tcx' && ifindex > 0 && target !== ifindex) dead.add(ifindex);
-  }
-  return [...dead];
+export interface LostLinks {
+  readonly interfaces: readonly number[];
+  readonly isLookupLost: boolean;
+}
+
+/**
+ * Links that should be there, and are not, or of an interface that has gone, or have another program.
+ * Null: nothing of ours is pinned any more.
+ */
+export function lostLinks(
+  root: string,
+  wanted: { readonly interfaces: Iterable<number>; readonly netns: number },
+): LostLinks | null {
+  const own = join(root, `v${LAYOUT_VERSION}`);
+  if (!PROGRAM_NAMES.every((name) => existsSync(join(own, 'progs', name)))) return null;
+  if (!MAP_NAMES.every((name) => existsSync(join(own, 'maps', name)))) return null;
+  const programs = new Map(
+    PROGRAM_NAMES.map((name) => [name, readProgram(join(own, 'progs', name), name).id]),
+  );
+  const isThere = (name: string, program: ProgramName, target: number): boolean => {
+    try {
+      const link = readLink(join(own, 'links'), name);
+      return link.target === target && link.programId === programs.get(program);
+    } catch {
+      return false;
+    }
+  };
+  const lost = [...wanted.interfaces].filter(
+    (ifindex) =>
+      !isThere(`tcx_ingress_${ifindex}`, 'from_interface', ifindex) ||
+      !isThere(`tcx_egress_${ifindex}`, 'to_endpoint', ifindex),
+  );
+  const { netns } = wanted;
+  return { interfaces: lost, isLookupLost: !isThere(`lookup_${netns}`, 'proxy_lookup', netns) };
 }
 
 function inspectOnce(root: string): Inspection | null {

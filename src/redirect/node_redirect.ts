@@ -56,9 +56,14 @@ export class NodeRedirect {
     return { update, attached, ...this.#detachOthers(plan, uplinks), problems };
   }
 
-  /** Those of `ifindexes` that we had attached: the next `apply` attaches them again. */
-  forget(ifindexes: readonly number[]): readonly number[] {
-    return ifindexes.filter((ifindex) => this.#attached.delete(ifindex));
+  /** Interfaces that should have the programs of this process. */
+  get attached(): Iterable<number> {
+    return this.#attached;
+  }
+
+  /** The next `apply` attaches them again. */
+  forget(ifindexes: readonly number[]): void {
+    for (const ifindex of ifindexes) this.#attached.delete(ifindex);
   }
 
   /** After the grace: what is left of other generations. */

@@ -158,7 +158,7 @@ export class FakeNode {
   readonly sysctls = new Map([['net.ipv4.tcp_migrate_req', '0']]);
   missing: readonly string[] = [];
   isLocked = false;
-  dead: readonly number[] = [];
+  isLookupLost = false;
   /** What `status` sees: changed by tests; null: nothing is pinned. */
   inspection: ((found: Inspection) => Inspection) | null = null;
   isRemoved = false;
@@ -204,7 +204,10 @@ export class FakeNode {
     ensureBpffs: () => ({ kind: 'ready', isMountedNow: false }),
     takeLock: async () =>
       this.isLocked ? { kind: 'taken' } : { kind: 'held', release: async () => {} },
-    openDatapath: () => this.#datapath(),
+    openDatapath: () => {
+      this.isRemoved = false;
+      return this.#datapath();
+    },
     noteObject: () => {},
     removeDatapath: () => {
       this.isRemoved = true;
@@ -213,7 +216,13 @@ export class FakeNode {
     },
     inspect: () => (this.inspection === null ? null : this.inspection(this.#inspected())),
     linksStamp: () => JSON.stringify([...this.ip.links]),
-    deadInterfaces: () => this.dead,
+    lostLinks: (_root, interfaces) =>
+      this.isRemoved
+        ? null
+        : {
+            interfaces: [...interfaces].filter((ifindex) => !this.attached.has(ifindex)),
+            isLookupLost: this.isLookupLost,
+          },
     isLocked: () => this.isLocked,
     builtObject: () => 'object-1',
     netns: () => 4026,
@@ -282,7 +291,10 @@ export class FakeNode {
         return this.attached.delete(ifindex);
       },
       attachedInterfaces: () => [...this.attached],
-      attachLookup: () => void this.events.push('attach lookup'),
+      attachLookup: () => {
+        this.isLookupLost = false;
+        this.events.push('attach lookup');
+      },
       counters: () => ({}) as ReturnType<Datapath['counters']>,
       refusals: () => [],
       programs: () => [],

@@ -249,15 +249,21 @@ describe('--follow', () => {
     fake.ip.rules[4] = fake.ip.rules[4].filter(({ priority }) => priority !== 90);
     await until(() => fake.ip.rules[4].some(({ priority }) => priority === 90));
     fake.events.length = 0;
-    fake.dead = [20];
+    fake.attached.delete(20);
+    fake.isLookupLost = true;
     await until(() => fake.events.includes('attach 20'));
-    fake.dead = [];
+    expect(fake.events).toContain('attach lookup');
+    // So does everything, when the pins are gone.
+    fake.attached.clear();
+    fake.isRemoved = true;
+    await until(() => fake.attached.size === 3);
+    expect(fake.generation).toBe(5);
 
     end.abort();
     await running;
     loader.close();
     expect(fake.attached).toEqual(new Set([2, 11, 20]));
-    expect(fake.generation).toBe(4);
+    expect(fake.generation).toBe(5);
   });
 });
 

@@ -1,32 +1,50 @@
 /**
+ * hot path
+ *
  * Two verdicts as one: the egress of the source endpoint and the ingress of the destination endpoint,
- * asked one after the other as two proxies on two nodes would. Pure.
+ * asked one after the other as two proxies on two nodes would.
  */
 import { applyMutations, type Decision, type HeaderMutation } from '../model/decision.ts';
 import { HOP_FIELDS, plainHead, type RequestHead } from '../model/request_head.ts';
+import { DENY_INTERNAL } from '../policy/decide.ts';
 
-/** `judgeSecond` is asked only if the first allows, about the request as the first leaves it. */
-export function bothAllow(
-  first: Decision,
-  head: RequestHead | null,
-  judgeSecond: (head: RequestHead | null) => Decision,
-): Decision {
-  if (first.verdict === 'deny') return { ...first, half: 'egress' };
-  const second = judgeSecond(head === null ? null : headAfter(head, first.mutations));
-  const both = {
-    mutations: [...first.mutations, ...second.mutations],
-    missing: [...first.missing, ...second.missing],
-    rejected: [...first.rejected, ...second.rejected],
+/** Of one connection: decisions without edits are the compiler's, so the same two come again and again. */
+export class BothHalves {
+  #egress: Decision | null = null;
+  #ingress: Decision | null = null;
+  #both: Decision | null = null;
+
+  /** `ingress` null: it was not asked, as the egress had denied. */
+  of(egress: Decision, ingress: Decision | null): Decision {
+    if (this.#both !== null && egress === this.#egress && ingress === this.#ingress) {
+      return this.#both;
+    }
+    this.#egress = egress;
+    this.#ingress = ingress;
+    this.#both = combined(egress, ingress);
+    return this.#both;
+  }
+}
+
+function combined(egress: Decision, ingress: Decision | null): Decision {
+  if (egress.verdict === 'deny') return { ...egress, half: 'egress' };
+  // An allow of one half alone is none.
+  if (ingress === null) return DENY_INTERNAL;
+  const edits = {
+    mutations: [...egress.mutations, ...ingress.mutations],
+    missing: [...egress.missing, ...ingress.missing],
+    rejected: [...egress.rejected, ...ingress.rejected],
   };
-  if (second.verdict === 'deny') return { ...second, ...both, half: 'ingress' };
+  if (ingress.verdict === 'deny') return { ...ingress, ...edits, half: 'ingress' };
   // One of the two has the L7 rules, and it is that one which people look for.
-  return second.rule === null && first.rule !== null
-    ? { ...first, ...both, half: 'egress', otherRule: null }
-    : { ...second, ...both, half: 'ingress', otherRule: first.rule };
+  return ingress.rule === null && egress.rule !== null
+    ? { ...egress, ...edits, half: 'egress', otherRule: null }
+    : { ...ingress, ...edits, half: 'ingress', otherRule: egress.rule };
 }
 
 /** The request as it would have left the first proxy: rules do not change fields of the hop. */
-function headAfter(head: RequestHead, mutations: readonly HeaderMutation[]): RequestHead {
+export function headAfter(head: RequestHead, mutations: readonly HeaderMutation[]): RequestHead {
+  if (mutations.length === 0) return head;
   const made = mutations.filter(({ name }) => !HOP_FIELDS.has(name));
   if (made.length === 0) return head;
   const { version, method, scheme, authority, path } = head;

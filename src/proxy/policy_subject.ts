@@ -10,7 +10,7 @@ import type { RequestHead } from '../model/request_head.ts';
 import { DENY_IDENTITY_CHANGED, decideConnection, decideRequest } from '../policy/decide.ts';
 import type { PolicySnapshot, RemoteView } from '../policy/snapshot.ts';
 import type { CiliumIdentities } from '../redirect/cilium_maps.ts';
-import { bothAllow } from './both_halves.ts';
+import { BothHalves, headAfter } from './both_halves.ts';
 import type { IdentityOption } from './options.ts';
 import { confirmed } from './recorded.ts';
 import { withCurrentIdentity } from './resolve.ts';
@@ -25,6 +25,7 @@ export interface SubjectContext {
 interface Views {
   readonly first: RemoteView;
   readonly second: RemoteView | null;
+  readonly both: BothHalves;
 }
 
 export class PolicySubject {
@@ -85,20 +86,21 @@ export class PolicySubject {
 
   #connectionBy(views: Views | null): Decision {
     if (views === null) return DENY_IDENTITY_CHANGED;
-    const { first, second } = views;
+    const { first, second, both } = views;
     const decision = decideConnection(first, this.serverName);
     if (second === null) return decision;
-    return bothAllow(decision, null, () => decideConnection(second, this.serverName));
+    if (decision.verdict === 'deny') return both.of(decision, null);
+    return both.of(decision, decideConnection(second, this.serverName));
   }
 
   #requestBy(views: Views | null, head: RequestHead): Decision {
     if (views === null) return DENY_IDENTITY_CHANGED;
-    const { first, second } = views;
+    const { first, second, both } = views;
     const decision = decideRequest(first, this.serverName, head);
     if (second === null) return decision;
-    return bothAllow(decision, head, (after) =>
-      decideRequest(second, this.serverName, after ?? head),
-    );
+    if (decision.verdict === 'deny') return both.of(decision, null);
+    const seen = headAfter(head, decision.mutations);
+    return both.of(decision, decideRequest(second, this.serverName, seen));
   }
 
   #refresh(): void {
@@ -127,6 +129,7 @@ function viewsIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views {
   return {
     first: viewIn(snapshot, meta, meta),
     second: meta.second === null ? null : viewIn(snapshot, meta, meta.second),
+    both: new BothHalves(),
   };
 }
 

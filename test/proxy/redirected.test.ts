@@ -7,8 +7,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { applyMutations, type Decision } from '../../src/model/decision.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import { plainHead } from '../../src/model/request_head.ts';
+import { DENY_REMOTE } from '../../src/policy/decide.ts';
 import { ALLOW_PERMIT } from '../../src/policy/permit.ts';
-import { bothAllow } from '../../src/proxy/both_halves.ts';
+import { BothHalves, headAfter } from '../../src/proxy/both_halves.ts';
 import type { RedirectRecord } from '../../src/redirect/layout.ts';
 import { closeRigs, type Rig, startRig } from '../support/plane_rig.ts';
 import { answerHeads } from '../support/raw_origin.ts';
@@ -209,10 +210,41 @@ describe('two verdicts as one', () => {
       path: '/',
       fields: ['te', 'trailers'],
     });
-    bothAllow(allow, head, (after) => {
-      expect(after?.fields()).toEqual(['te', 'trailers', 'x-a', '1']);
-      return allow;
+    expect(headAfter(head, allow.mutations).fields()).toEqual(['te', 'trailers', 'x-a', '1']);
+  });
+
+  it('the same two make the same one, others another', () => {
+    const allow = (rule: string): Decision => ({
+      verdict: 'allow',
+      layer: 'http',
+      reason: null,
+      rule: { policy: 'p', rule, index: 0 },
+      permit: ALLOW_PERMIT,
+      mutations: [],
+      missing: [],
+      rejected: [],
     });
+    const [one, two] = [allow('one'), allow('two')];
+    const both = new BothHalves();
+    const made = both.of(one, two);
+    expect(made).toMatchObject({
+      half: 'ingress',
+      rule: { rule: 'two' },
+      otherRule: { rule: 'one' },
+    });
+    expect(both.of(one, two)).toBe(made);
+    expect(both.of(two, one)).not.toBe(made);
+    expect(both.of(DENY_REMOTE, null)).toEqual({ ...DENY_REMOTE, half: 'egress' });
+    expect(both.of(one, two)).toEqual(made);
+  });
+
+  it('one half alone allows nothing', () => {
+    const allow: fc.Arbitrary<Decision> = decision.filter(({ verdict }) => verdict === 'allow');
+    fc.assert(
+      fc.property(allow, (one) => {
+        expect(new BothHalves().of(one, null)).toMatchObject({ verdict: 'deny', permit: null });
+      }),
+    );
   });
 
   it('allow only if both do, and change what first the one and then the other would', () => {
@@ -220,18 +252,12 @@ describe('two verdicts as one', () => {
       fc.property(decision, decision, fc.array(header), (first, second, names) => {
         const fields = names.flatMap((name) => [name, 'x']);
         const head = plainHead({ method: 'GET', authority: 'a', path: '/', fields });
-        let seen: readonly string[] | null = null;
-        const both = bothAllow(first, head, (after) => {
-          seen = after?.fields() ?? null;
-          return second;
-        });
+        const seen = headAfter(head, first.mutations).fields();
+        const both = new BothHalves().of(first, first.verdict === 'deny' ? null : second);
         const isAllowed = first.verdict === 'allow' && second.verdict === 'allow';
         expect(both.verdict).toBe(isAllowed ? 'allow' : 'deny');
         expect(both.permit).toBe(isAllowed ? ALLOW_PERMIT : null);
-        if (first.verdict === 'deny') {
-          expect(seen).toBeNull();
-          return;
-        }
+        if (first.verdict === 'deny') return;
         const after = applyMutations(fields, first.mutations);
         expect(seen).toEqual(after);
         expect(applyMutations(fields, both.mutations)).toEqual(

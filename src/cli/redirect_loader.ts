@@ -145,8 +145,10 @@ export class RedirectLoader {
     done.push(...routing.done.map((about) => `added ${about}`));
     const before = sysctl.read(TCP_MIGRATE_REQ);
     if (before !== null && before !== '1') {
-      sysctl.write(TCP_MIGRATE_REQ, '1');
-      done.push(`${TCP_MIGRATE_REQ} was ${before} and is 1 now`);
+      // A container may not; without it a restart resets what waits to be accepted, and nothing worse.
+      const because = sysctl.write(TCP_MIGRATE_REQ, '1');
+      const what = because === null ? 'is 1 now' : `stays so (${because}); it should be 1`;
+      done.push(`${TCP_MIGRATE_REQ} was ${before} and ${what}`);
     }
     return done;
   }

@@ -159,6 +159,7 @@ export class FakeNode {
   missing: readonly string[] = [];
   isLocked = false;
   isLookupLost = false;
+  isSysctlReadOnly = false;
   /** What `status` sees: changed by tests; null: nothing is pinned. */
   inspection: ((found: Inspection) => Inspection) | null = null;
   isRemoved = false;
@@ -187,7 +188,11 @@ export class FakeNode {
     },
     sysctl: {
       read: (name) => this.sysctls.get(name) ?? null,
-      write: (name, value) => void this.sysctls.set(name, value),
+      write: (name, value) => {
+        if (this.isSysctlReadOnly) return 'EROFS';
+        this.sysctls.set(name, value);
+        return null;
+      },
     },
     timers: {
       every: (_intervalMs, task) => {

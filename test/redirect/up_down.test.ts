@@ -117,6 +117,13 @@ describe('up', () => {
     expect(err).toContain('rulePriority');
   });
 
+  it('does without the sysctl where it may not set it, and says so', async () => {
+    fake.isSysctlReadOnly = true;
+    const { code, out } = await up();
+    expect([code, fake.attached.size]).toEqual([0, 3]);
+    expect(out).toContain('net.ipv4.tcp_migrate_req was 0 and stays so (EROFS); it should be 1');
+  });
+
   it('is refused while another loader is at work', async () => {
     fake.isLocked = true;
     const { code, err } = await up();

@@ -4,7 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 export interface Sysctl {
   /** Null: this kernel has no such setting. */
   read(name: string): string | null;
-  write(name: string, value: string): void;
+  /** Null, or why it cannot be written. */
+  write(name: string, value: string): string | null;
 }
 
 /**
@@ -24,7 +25,14 @@ export function procSysctl(): Sysctl {
         return null;
       }
     },
-    write: (name, value) => writeFileSync(pathOf(name), value),
+    write: (name, value) => {
+      try {
+        writeFileSync(pathOf(name), value);
+        return null;
+      } catch (error) {
+        return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+      }
+    },
   };
 }
 

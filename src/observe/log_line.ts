@@ -22,6 +22,24 @@ export interface LogLineOptions {
   readonly isQueryLogged: boolean;
 }
 
+/** The part of a line that tells what was decided for whom, and of what it is made. */
+interface JudgedText {
+  readonly meta: ConnectionMeta | null;
+  readonly decision: Decision | null;
+  readonly verdict: string;
+  readonly isRequest: boolean;
+  readonly text: string;
+}
+
+/** The part that tells what was asked of which host. */
+interface AskedText {
+  readonly version: string;
+  readonly method: string;
+  readonly scheme: string;
+  readonly authority: string;
+  readonly text: string;
+}
+
 export class LogLineWriter {
   readonly #options: LogLineOptions;
   readonly #time = new TimeText();
@@ -30,6 +48,8 @@ export class LogLineWriter {
   #secrets: readonly string[] = [];
   /** Of connections that live; the labels in it are those of `#policy`. */
   #connections = new WeakMap<Half, string>();
+  #judged: JudgedText = NOTHING_JUDGED;
+  #asked: AskedText = NOTHING_ASKED;
 
   constructor(options: LogLineOptions) {
     this.#options = { ...options, headers: [...new Set(options.headers)] };
@@ -42,6 +62,8 @@ export class LogLineWriter {
     this.#secrets = [...secrets];
     this.#redaction = new Redaction([...before, ...this.#secrets]);
     this.#connections = new WeakMap();
+    this.#judged = NOTHING_JUDGED;
+    this.#asked = NOTHING_ASKED;
   }
 
   /** Ends in a line feed and has no other; printable ASCII. */
@@ -50,9 +72,7 @@ export class LogLineWriter {
     const isRequest = head !== null || record.status > 0;
     let line = `{"level":"${record.verdict === 'forwarded' ? 'info' : 'warn'}","time":"`;
     line += this.#time.text(record.startedAtMs + record.durationMs);
-    line += `","msg":"${isRequest ? 'request' : 'connection'}","verdict":"${record.verdict}"`;
-    if (record.decision !== null) line += decisionText(record.decision);
-    line += this.#connectionText(record.meta, record.decision?.half);
+    line += this.#judgedText(record, isRequest);
     if (record.serverName !== '') line += `,"sni":${quote(record.serverName)}`;
     if (head !== null) line += this.#headText(head, record);
     else if (record.status > 0) line += `,"http":{"status":${integer(record.status)}}`;
@@ -65,6 +85,24 @@ export class LogLineWriter {
     if (record.isDryRun) line += ',"enforced":false';
     if (record.shadowDecision !== null) line += shadowText(record.shadowDecision);
     return `${line}}\n`;
+  }
+
+  /** Most often the one of the line before: of the same connection, and the same rule. */
+  #judgedText({ verdict, decision, meta }: RequestRecord, isRequest: boolean): string {
+    const last = this.#judged;
+    if (
+      last.meta === meta &&
+      last.decision === decision &&
+      last.verdict === verdict &&
+      last.isRequest === isRequest
+    ) {
+      return last.text;
+    }
+    let text = `","msg":"${isRequest ? 'request' : 'connection'}","verdict":"${verdict}"`;
+    if (decision !== null) text += decisionText(decision);
+    text += this.#connectionText(meta, decision?.half);
+    this.#judged = { meta, decision, verdict, isRequest, text: flat(text) };
+    return text;
   }
 
   #connectionText(meta: ConnectionMeta, by: Direction | undefined): string {
@@ -82,8 +120,7 @@ export class LogLineWriter {
     const { path } = head;
     const query = path.indexOf('?');
     const shownPath = query === -1 || this.#options.isQueryLogged ? path : path.slice(0, query);
-    let text = `,"http":{"version":"${head.version}","method":${quote(head.method)}`;
-    text += `,"scheme":${quote(head.scheme)},"host":${quote(redaction.text(head.authority))}`;
+    let text = this.#askedText(head);
     text += `,"path":${quote(redaction.text(shownPath))}`;
     if (record.status > 0) text += `,"status":${integer(record.status)}`;
     text += '}';
@@ -93,6 +130,23 @@ export class LogLineWriter {
     text += this.#fieldsText(head);
     const traceparent = head.field('traceparent');
     if (traceparent !== null) text += traceText(traceparent);
+    return text;
+  }
+
+  /** Most often that of the line before, too. */
+  #askedText({ version, method, scheme, authority }: RequestHead): string {
+    const last = this.#asked;
+    if (
+      last.authority === authority &&
+      last.method === method &&
+      last.scheme === scheme &&
+      last.version === version
+    ) {
+      return last.text;
+    }
+    let text = `,"http":{"version":"${version}","method":${quote(method)}`;
+    text += `,"scheme":${quote(scheme)},"host":${quote(this.#redaction.text(authority))}`;
+    this.#asked = { version, method, scheme, authority, text: flat(text) };
     return text;
   }
 
@@ -127,6 +181,11 @@ export class LogLineWriter {
     );
     return `[${pairs.join(',')}]`;
   }
+}
+
+/** One piece of memory instead of dozens, for a text that goes into many lines; it is ASCII. */
+function flat(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
 }
 
 function decisionText(decision: Decision): string {
@@ -238,3 +297,14 @@ class TimeText {
 
 /** What a Date can hold (ECMA-262 21.4.1.1). */
 const DATE_MS_MAX = 8.64e15;
+
+const NOTHING_JUDGED: JudgedText = {
+  meta: null,
+  decision: null,
+  verdict: '',
+  isRequest: false,
+  text: '',
+};
+
+/** A method of no character is none. */
+const NOTHING_ASKED: AskedText = { version: '', method: '', scheme: '', authority: '', text: '' };

@@ -12,7 +12,7 @@
  * The last line is the sum: "N passed, N failed".
  */
 import { once } from 'node:events';
-import { createReadStream, readFileSync } from 'node:fs';
+import { createReadStream, readFileSync, renameSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -119,7 +119,8 @@ spec:
 async function replacePolicies(untilMs: number): Promise<void> {
   for (let i = 1; performance.now() < untilMs; i++) {
     await sleep(POLICY_INTERVAL_MS);
-    scratch.write('policies/api.yaml', policy(i));
+    // In one step: a file that is empty for a moment is a set that is rejected, and an error in the log.
+    renameSync(scratch.write('next.yaml', policy(i)), join(scratch.dir, 'policies/api.yaml'));
   }
 }
 

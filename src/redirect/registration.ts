@@ -8,7 +8,7 @@
  */
 import { join } from 'node:path';
 import type { SocketAddress } from '../model/address.ts';
-import { sockmapAdd, sockmapUpdate } from './kernel/pinned.ts';
+import { sockmapFill, sockmapUpdate } from './kernel/pinned.ts';
 import { LISTENER_SLOTS } from './layout.ts';
 
 export interface Place {
@@ -23,9 +23,7 @@ export function registerListener(
   listener: Place & { readonly address: SocketAddress },
 ): void {
   const path = join(mapsFolder, 'listeners');
-  for (const slot of slotsOf(listener)) {
-    sockmapUpdate(path, slot + firstSlotOf(listener.address), fd);
-  }
+  for (const slot of slotsOf(listener)) sockmapUpdate(path, slot, fd);
 }
 
 /**
@@ -37,22 +35,17 @@ export function fillSlots(
   fd: number,
   listener: Place & { readonly address: SocketAddress },
 ): boolean {
-  const path = join(mapsFolder, 'listeners');
-  let isAnyTaken = false;
-  for (const slot of slotsOf(listener)) {
-    const isTaken = sockmapAdd(path, slot + firstSlotOf(listener.address), fd);
-    isAnyTaken ||= isTaken;
-  }
-  return isAnyTaken;
+  return sockmapFill(join(mapsFolder, 'listeners'), slotsOf(listener), fd);
 }
 
-function firstSlotOf({ family }: SocketAddress): number {
-  return family === 6 ? LISTENER_SLOTS : 0;
-}
-
-/** With more workers than slots the last ones serve nothing. */
-export function slotsOf({ workerIndex, workerCount }: Place): readonly number[] {
+/** With more workers than slots the last ones would serve nothing: the configuration refuses that. */
+export function slotsOf({
+  workerIndex,
+  workerCount,
+  address,
+}: Place & { readonly address: Pick<SocketAddress, 'family'> }): readonly number[] {
+  const first = address.family === 6 ? LISTENER_SLOTS : 0;
   const slots: number[] = [];
-  for (let slot = workerIndex; slot < LISTENER_SLOTS; slot += workerCount) slots.push(slot);
+  for (let slot = workerIndex; slot < LISTENER_SLOTS; slot += workerCount) slots.push(first + slot);
   return slots;
 }

@@ -20,28 +20,35 @@ export function openPinnedMap(path: string): ReadableMap {
 
 /** Puts a listening socket into a slot of `listeners`; the kernel takes it out when it closes. */
 export function sockmapUpdate(path: string, slot: number, socketFd: number): void {
-  intoSlot(path, slot, socketFd, updateElement);
+  withListeners(path, (fd) => updateElement(fd, slotKey(slot), socketValue(socketFd), path));
 }
 
-/** The same for a slot that is empty; false: it is not. */
-export function sockmapAdd(path: string, slot: number, socketFd: number): boolean {
-  return intoSlot(path, slot, socketFd, addElement);
+/** Puts it into those of the slots that are empty; false: none was. */
+export function sockmapFill(path: string, slots: readonly number[], socketFd: number): boolean {
+  const value = socketValue(socketFd);
+  return withListeners(path, (fd) => {
+    const taken = slots.filter((slot) => addElement(fd, slotKey(slot), value, path));
+    return taken.length > 0;
+  });
 }
 
-function intoSlot<T>(
-  path: string,
-  slot: number,
-  socketFd: number,
-  put: (fd: number, key: Buffer, value: Buffer, about: string) => T,
-): T {
+function withListeners<T>(path: string, task: (fd: number) => T): T {
   const fd = openPin(path, OPEN_WRITE_ONLY);
   try {
-    const key = Buffer.alloc(4);
-    const value = Buffer.alloc(8);
-    key.writeUInt32LE(slot);
-    value.writeUInt32LE(socketFd);
-    return put(fd, key, value, path);
+    return task(fd);
   } finally {
     closeDescriptor(fd);
   }
+}
+
+function slotKey(slot: number): Buffer {
+  const key = Buffer.alloc(4);
+  key.writeUInt32LE(slot);
+  return key;
+}
+
+function socketValue(socketFd: number): Buffer {
+  const value = Buffer.alloc(8);
+  value.writeUInt32LE(socketFd);
+  return value;
 }

@@ -93,6 +93,8 @@ export class Worker {
       this.#post({ kind: 'updated', revision: parts.store.current().revision });
       this.#post({ kind: 'listening', listeners });
     } catch (error) {
+      // Descriptors that it would register again are closed, and soon somebody else's.
+      this.#parts?.stopRedirect();
       this.#post({ kind: 'start-failed', message: startErrorText(error) });
     }
   }

@@ -2,7 +2,8 @@
  * Recorded identities under the policy in force. What the kernel wrote down at the SYN is who the sides
  * are; a snapshot can only confirm it or end it:
  *
- *     the number means other labels here          ended: numbers are allocated by each process
+ *     its address has the same labels here        confirmed, under the number that those labels have here
+ *     the number means other labels here          ended
  *     a judged endpoint's address is another's    ended: whoever gets an address inherits nothing
  *     the remote's address is another endpoint's  ended, for the same reason
  *     the remote is of the world, and still is    the CIDR identity of this snapshot counts: a rule for a
@@ -36,9 +37,14 @@ export function confirmed(meta: ConnectionMeta, snapshot: PolicySnapshot): Conne
     isIngressJudged,
   );
   if (source === null || destination === null) return null;
-  // Both sides judged: neither is of the world, so neither is known by another number now.
   const remoteIdentity = isEgressJudged ? destination : source;
-  return remoteIdentity === meta.remoteIdentity ? meta : Object.freeze({ ...meta, remoteIdentity });
+  const isSecondSame = second === null || second.remoteIdentity === source;
+  if (remoteIdentity === meta.remoteIdentity && isSecondSame) return meta;
+  return Object.freeze({
+    ...meta,
+    remoteIdentity,
+    second: second === null ? null : { ...second, remoteIdentity: source },
+  });
 }
 
 function identityIn(
@@ -54,8 +60,9 @@ function identityIn(
   const isWorldNow = isOfWorld(labels, current);
   // Its number then, whatever it meant, is not used.
   if (!isJudged && isWorldNow && wasOfWorld(labels, identity)) return current;
+  // Each process numbers label sets by its own history: the labels say who it is, not the number.
+  if (checkOf(labels, current) === recorded.check) return current;
   if (checkOf(labels, identity) !== recorded.check) return null;
-  if (current === identity) return identity;
   const isReserved = identity < ALLOCATED_IDENTITY_MIN;
   return !isJudged && isWorldNow && isReserved ? identity : null;
 }

@@ -74,16 +74,31 @@ describe('a redirected connection', () => {
     expect(rig.recorder.summaries).toEqual(['denied identity-changed 0 -']);
   });
 
-  it('is refused when a number means other labels to the kernel than to us', async () => {
+  it('is refused when its address has other labels to us than to the kernel', async () => {
     for (const changed of [
       { source: { ...sideOf(WEB), check: 1 } },
       { destination: { ...sideOf(API), check: 1 } },
-      { source: { ...sideOf(WEB), identity: 4711 as Identity } },
     ]) {
       const rig = await redirected(policies(httpRules('/a'), ''), recordOf(changed));
       expect(await ask(rig, '/a')).toBe('reset');
       expect(rig.recorder.summaries).toEqual(['denied identity-changed 0 -']);
     }
+  });
+
+  it('is who its labels say: each process numbers them by its own history', async () => {
+    const renumbered = recordOf({
+      source: { ...sideOf(WEB), identity: 4711 as Identity },
+      destination: { ...sideOf(API), identity: 4712 as Identity },
+      isEgressJudged: true,
+    });
+    const rig = await redirected(policies(httpRules('/a', '/b'), httpRules('/a')), renumbered);
+    expect(await ask(rig, '/a')).toBe('200');
+    expect(await ask(rig, '/b')).toBe('403');
+    expect(rig.recorder.records[0]?.meta).toMatchObject({
+      direction: 'egress',
+      remoteIdentity: API,
+      second: { direction: 'ingress', remoteIdentity: WEB },
+    });
   });
 
   it('is refused when the judged endpoint has another identity than at its SYN', async () => {

@@ -131,6 +131,13 @@ export class PodUnderTest {
     return code;
   }
 
+  /** SIGKILL; resolves when the container is gone. */
+  async kill(name: string): Promise<void> {
+    this.signal(name, 'KILL');
+    await this.#running.get(name)?.ended;
+    this.#running.delete(name);
+  }
+
   async dispose(): Promise<void> {
     for (const name of [...this.#running.keys()]) {
       run(['runc', ...this.#runcRoot, 'delete', '--force', this.#id(name)]);

@@ -16,8 +16,18 @@ import {
 } from '../../../src/redirect/layout.ts';
 import { Netns } from '../root/netns.ts';
 import { DROP, PASS, type Rule } from './lab.ts';
-import { ACK, frame, icmp, tcp } from './packets.ts';
-import { ask, askAgain, askBy, CLIENT, describeSocket, SERVER, Street, setMark } from './street.ts';
+import { ACK, frame, icmp, tcp, udp } from './packets.ts';
+import {
+  ask,
+  askAgain,
+  askBy,
+  CLIENT,
+  describeSocket,
+  SERVER,
+  Street,
+  sendRaw,
+  setMark,
+} from './street.ts';
 
 const { TCP, UDP } = IP_PROTOCOLS;
 const [REDIRECTED, DIRECT, DENIED] = [80, 81, 82];
@@ -240,6 +250,27 @@ describe('nothing passes by the proxy', () => {
     const { Socket: NodeSocket } = await import('node:net');
     const options = { fd, allowHalfOpen: true, manualStart: true };
     expect(await askBy(new NodeSocket(options), to(REDIRECTED), 'x')).toMatch('proxy');
+  });
+
+  it('not behind a VLAN tag that the node has taken off already', async () => {
+    const linkAddress = (of: Netns, name: string): Buffer => {
+      const [link] = JSON.parse(of.run(['ip', '-j', 'link', 'show', name]));
+      return Buffer.from(link.address.replaceAll(':', ''), 'hex');
+    };
+    const payload = udp(1000, 5300);
+    const plain = frame({ from: CLIENT.ip4, to: SERVER.ip4, protocol: UDP, payload });
+    const [{ ifindex }] = JSON.parse(street.client.run(['ip', '-j', 'link', 'show', 'eth0']));
+    const addresses = [linkAddress(street.lab.node, 'lxcC'), linkAddress(street.client, 'eth0')];
+    const tagged = Buffer.concat([
+      ...addresses,
+      Buffer.from('81000005', 'hex'),
+      plain.subarray(12),
+    ]);
+    const { vlan, passed } = street.lab.datapath.counters();
+    sendRaw(street.client, ifindex, Buffer.concat([...addresses, plain.subarray(12)]));
+    while (street.lab.datapath.counters().passed === passed) await sleep(5);
+    sendRaw(street.client, ifindex, tagged);
+    while (street.lab.datapath.counters().vlan === vlan) await sleep(5);
   });
 
   it('not when the node’s rules are gone', async () => {

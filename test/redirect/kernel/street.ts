@@ -5,6 +5,7 @@
  *     client eth0 ── lxcC [ node ] lxcS ── eth0 server
  */
 import { once } from 'node:events';
+import { closeSync } from 'node:fs';
 import { createServer, type Server, Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,7 +13,7 @@ import koffi from 'koffi';
 import { sockmapUpdate } from '../../../src/redirect/kernel/pinned.ts';
 import { LISTENER_SLOTS, MARK_PROXY_INGRESS } from '../../../src/redirect/layout.ts';
 import { type LocalAddress, Netns } from '../root/netns.ts';
-import { Lab, type Rule, type Tables } from './lab.ts';
+import { insideOf, Lab, type Rule, type Tables } from './lab.ts';
 import { bytesOf } from './packets.ts';
 
 export const CLIENT = { endpoint: 21, identity: 5001, ip4: '10.77.1.2', ip6: 'fd77:1::2' };
@@ -187,6 +188,30 @@ function bindSocket(fd: number, ip: string): void {
   address.writeUInt16LE(isIp6 ? 10 : 2);
   address.set(bytesOf(ip), isIp6 ? 8 : 4);
   if (bindAddress(fd, address, address.length) !== 0) throw new Error(`bind: ${koffi.errno()}`);
+}
+
+const libc = koffi.load(null);
+const openSocket = libc.func('int socket(int family, int type, int protocol)');
+const sendTo = libc.func(
+  'long sendto(int fd, const uint8_t *data, size_t size, int flags, const uint8_t *to, uint32_t length)',
+);
+
+/** A frame as it stands, out of the interface with this index. */
+export function sendRaw(from: Netns, ifindex: number, frame: Buffer): void {
+  const [AF_PACKET, SOCK_RAW] = [17, 3];
+  const address = Buffer.alloc(20);
+  address.writeUInt16LE(AF_PACKET, 0);
+  address.writeUInt16BE(frame.readUInt16BE(12), 2);
+  address.writeInt32LE(ifindex, 4);
+  const sent = insideOf(from.path, () => {
+    const fd = openSocket(AF_PACKET, SOCK_RAW, 0) as number;
+    try {
+      return Number(sendTo(fd, frame, frame.length, 0, address, address.length));
+    } finally {
+      closeSync(fd);
+    }
+  });
+  if (sent !== frame.length) throw new Error(`sendto: ${sent}`);
 }
 
 /** Everything the other side sends until it ends; rejects with its error. */

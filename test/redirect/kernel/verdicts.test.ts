@@ -9,10 +9,10 @@ import {
   MARK_TO_PROXY,
   VERDICT_ALLOW,
 } from '../../../src/redirect/layout.ts';
-import { DROP, PASS, RESET } from './lab.ts';
+import { DROP, PASS, RESET, type Tables } from './lab.ts';
 import { AB, AB6, BA, datagram, fresh, key, type Leg, segment } from './legs.ts';
 import { ACK, FIN, frame, icmp, RST, readTcp, SYN, tcp } from './packets.ts';
-import { A, B, NODE, OUTSIDE, PARTNER, PORT, World } from './world.ts';
+import { A, A_EGRESS, B, NODE, OUTSIDE, PARTNER, PORT, World } from './world.ts';
 
 const { TCP, UDP, ICMP } = IP_PROTOCOLS;
 const MARK_JUDGED = 0x0f00;
@@ -225,12 +225,15 @@ describe('what goes to the proxy', () => {
     expect(answer).toMatchObject({ result: PASS, counted: ['owned'], magic: MARK_TO_PROXY });
   });
 
-  it('a record is of its interface', () => {
+  it.each([
+    ['endpoint', 16, A.endpoint + 1],
+    ['interface', 40, 4000],
+  ] as const)('a record is of its %s', (_name, offset, value) => {
     const from = fresh();
     world.fromA(segment(AB, from, PORT.redirected, SYN));
     const { records } = world.lab.datapath.maps;
     const record = records.lookup(key(AB, from, PORT.redirected)) as Buffer;
-    record.writeUInt32LE(A.endpoint + 1, 16);
+    record.writeUInt32LE(value, offset);
     records.update(key(AB, from, PORT.redirected), record);
     expect(world.fromA(segment(AB, from, PORT.redirected, ACK))).toMatchObject({
       result: RESET,
@@ -365,6 +368,22 @@ describe('flows', () => {
     expect(world.fromB(segment(BA, PORT.allowed, from, ACK))).toMatchObject({ result: RESET });
     world.lab.apply(tables(true));
     expect(world.fromA(segment(AB, from, PORT.allowed, ACK))).toMatchObject({ result: PASS });
+    world.lab.apply(world.tables());
+  });
+
+  it('nor is an answer past the proxy taken for a question of its own', () => {
+    const tables = world.tables();
+    const open = [{ protocol: TCP, verdict: VERDICT_ALLOW }] as const;
+    const endpoints: Tables['endpoints'] = new Map([
+      [A.endpoint, { identity: A.identity, egress: A_EGRESS, ingress: open }],
+      [B.endpoint, { identity: B.identity, egress: open, ingress: open }],
+    ]);
+    world.lab.apply({ ...tables, endpoints });
+    expect(world.fromB(segment(BA, PORT.redirected, fresh(), ACK))).toMatchObject({
+      result: RESET,
+      counted: ['stale', 'resets-sent'],
+    });
+    expect(world.fromB(segment(BA, PORT.allowed, fresh(), ACK))).toMatchObject({ result: PASS });
     world.lab.apply(world.tables());
   });
 

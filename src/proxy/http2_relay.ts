@@ -395,6 +395,9 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   expire(nowMs: number): void {
     if (this.#isOver) return;
     const connection = this.#connection;
+    this.#outlet.expire(nowMs);
+    // Its last stream may have been answered by that, at the end of a drain.
+    if (this.#isOver) return;
     const timeout = connectionTimeout(connection, this.#context.shared.options.limits, {
       nowMs,
       startedMs: this.#startedMs,
@@ -402,7 +405,6 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
       headSinceMs: this.#headSinceMs,
       isPaused: this.#isPaused,
     });
-    this.#outlet.expire(nowMs);
     if (timeout === null) {
       this.#expireStreams(nowMs);
       this.#probe(nowMs);

@@ -1,6 +1,9 @@
 /** The HTTP/2 relay frame by frame: what each side is sent, in which order, and what is not sent. */
+import { Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { PLAIN_SOCKETS } from '../../src/platform/sockets.ts';
 import {
+  block,
   data,
   frame,
   GET,
@@ -244,6 +247,34 @@ describe('a drain', () => {
     await untilEach(client, 'HEADERS 1 end');
     expect((await client.over()).how).toBe('fin');
     expect(await records(rig, 1)).toEqual(['forwarded allowed 200 /']);
+  });
+});
+
+describe('a drain that is over in the moment in which a time-out is due', () => {
+  it('ends the connection once, with one record', async () => {
+    const rig = await start({
+      limits: { connectTimeoutMs: 2000, headTimeoutMs: 2000 },
+      sockets: {
+        ...PLAIN_SOCKETS,
+        connect: () => Object.assign(new Socket(), { connecting: true }),
+      },
+    });
+    const client = await wireClient(rig);
+    client.send(headers(1, GET, END | END_HEADERS));
+    await rig.recorder.untilOpened(1);
+    await untilEach(client, 'SETTINGS ack');
+    void rig.plane.drain();
+    await untilEach(client, 'PING');
+    client.send(frame(0x6, 0x1, 0, Buffer.from('sallypor', 'latin1')));
+    await untilEach(client, 'GOAWAY 1 NO_ERROR');
+    // A head that is not finished, begun when the attempt to connect was.
+    client.send(Buffer.concat([frame(0x6, 0, 0, Buffer.alloc(8)), frame(0x1, 0, 3, block(GET))]));
+    await untilEach(client, 'PING ack');
+    rig.time.advance(2000);
+    expect((await client.over()).how).toBe('fin');
+    expect(await records(rig, 1)).toEqual(['error connect-timeout 504 /']);
+    expect(rig.recorder.closed).toEqual(['drained']);
+    expect(framesOf(client).at(-1)).toMatch(/^DATA 1 .* end$/s);
   });
 });
 

@@ -11,6 +11,7 @@ import {
   identityMark,
   MARK_PROXY_EGRESS,
   MARK_TO_PROXY,
+  RECORD_BYTES,
   VERDICT_ALLOW,
   VERDICT_REDIRECT,
 } from '../../../src/redirect/layout.ts';
@@ -340,7 +341,7 @@ describe('the node itself, judged like others', () => {
 describe('an interface that has no programs of ours', () => {
   it('brings answers to the proxy all the same, and to endpoints what they asked for', async () => {
     const outside = new Netns('spA-outside');
-    street.connect('out', outside, 3);
+    const ifindex = street.connect('out', outside, 3);
     const server = createServer((socket) => answer('outside', socket));
     await outside.listen(server, { ip: '10.77.3.2', port: REDIRECTED });
     const at = { ip: '10.77.3.2', port: REDIRECTED };
@@ -356,6 +357,18 @@ describe('an interface that has no programs of ours', () => {
     asking.connect({ host: SERVER.ip4, port: REDIRECTED });
     await expect(once(asking, 'connect')).rejects.toThrow('no answer');
     expect(street.lab.datapath.refusals()[0]).toMatchObject({ reason: 'unredirectable' });
+    // A record speaks for what comes by the interface of its SYN, and for nothing else.
+    const side = (ip: string, port: number): never => ({ ip, family: 4, port }) as never;
+    const key = encodeTuple(side('10.77.3.2', 45_000), side('10.77.1.1', 9999));
+    const knock = (): Promise<string> =>
+      ask(outside, { ip: '10.77.1.1', port: 9999 }, { ip: '10.77.3.2', port: 45_000 }, 'x');
+    const record = Buffer.alloc(RECORD_BYTES);
+    record.writeUInt32LE(street.clientIfindex, 40);
+    street.lab.datapath.maps.records.update(key, record);
+    await expect(knock()).rejects.toThrow('ECONNREFUSED');
+    record.writeUInt32LE(ifindex, 40);
+    street.lab.datapath.maps.records.update(key, record);
+    expect(await knock()).toMatch('proxy');
     server.close();
     outside.dispose();
   });

@@ -58,6 +58,9 @@ export type L7Rules =
 
 export const NO_L7: L7Rules = Object.freeze({ kind: 'none' });
 
+/** `RuleOrigin.rule` of what an empty list of rules means: nobody wrote it. */
+export const DEFAULT_ALLOW_RULE = 'default allow rule';
+
 /** Where a rule stands in its source, for logs, metrics, explain and lint. */
 export interface RuleOrigin {
   /** See `RuleRef.policy` and `RuleRef.rule`. */

@@ -7,7 +7,14 @@ import type { RuleRef } from '../model/decision.ts';
 import type { Direction, PolicyProtocol, Port, Protocol } from '../model/identity.ts';
 import { KERNEL_PROTOCOLS, PROTOCOLS } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
-import { type EndpointPolicy, NO_L7, type PortPolicy, type PortRule, portPolicies } from './ast.ts';
+import {
+  DEFAULT_ALLOW_RULE,
+  type EndpointPolicy,
+  NO_L7,
+  type PortPolicy,
+  type PortRule,
+  portPolicies,
+} from './ast.ts';
 import type { CompiledRule } from './compiled_rule.ts';
 import { splitPorts } from './port_ranges.ts';
 import { DENY_PORT, NO_POLICY_PORT, PortTable, type PortTableOptions } from './port_table.ts';
@@ -177,7 +184,7 @@ function defaultAllowRule(policy: EndpointPolicy): PortRule {
     precedence: 0,
     verdict: { kind: 'allow' },
     proxyId: 0,
-    origin: { policy: policy.name, rule: 'default allow rule' },
+    origin: { policy: policy.name, rule: DEFAULT_ALLOW_RULE },
     remotes: null,
     serverNames: [],
     l7: NO_L7,

@@ -4,8 +4,14 @@
  * Two verdicts as one: the egress of the source endpoint and the ingress of the destination endpoint,
  * asked one after the other as two proxies on two nodes would.
  */
-import { applyMutations, type Decision, type HeaderMutation } from '../model/decision.ts';
+import {
+  applyMutations,
+  type Decision,
+  type HeaderMutation,
+  type RuleRef,
+} from '../model/decision.ts';
 import { HOP_FIELDS, plainHead, type RequestHead } from '../model/request_head.ts';
+import { DEFAULT_ALLOW_RULE } from '../policy/ast.ts';
 import { DENY_INTERNAL } from '../policy/decide.ts';
 
 /** Of one connection: decisions without edits are the compiler's, so the same two come again and again. */
@@ -36,10 +42,16 @@ function combined(egress: Decision, ingress: Decision | null): Decision {
     rejected: [...egress.rejected, ...ingress.rejected],
   };
   if (ingress.verdict === 'deny') return { ...ingress, ...edits, half: 'ingress' };
-  // One of the two has the L7 rules, and it is that one which people look for.
-  return ingress.rule === null && egress.rule !== null
+  // People look for the rule that somebody wrote; of two such the last one had the last word.
+  const ofEgress = writtenRule(egress);
+  const ofIngress = writtenRule(ingress);
+  return ofIngress === null && ofEgress !== null
     ? { ...egress, ...edits, half: 'egress', otherRule: null }
-    : { ...ingress, ...edits, half: 'ingress', otherRule: egress.rule };
+    : { ...ingress, ...edits, half: 'ingress', otherRule: ofEgress };
+}
+
+function writtenRule({ rule }: Decision): RuleRef | null {
+  return rule === null || rule.rule === DEFAULT_ALLOW_RULE ? null : rule;
 }
 
 /** The request as it would have left the first proxy: rules do not change fields of the hop. */

@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { applyMutations, type Decision } from '../../src/model/decision.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import { plainHead } from '../../src/model/request_head.ts';
+import { DEFAULT_ALLOW_RULE } from '../../src/policy/ast.ts';
 import { DENY_REMOTE } from '../../src/policy/decide.ts';
 import { ALLOW_PERMIT } from '../../src/policy/permit.ts';
 import { BothHalves, headAfter } from '../../src/proxy/both_halves.ts';
@@ -249,6 +250,9 @@ describe('two verdicts as one', () => {
     });
     expect(both.of(one, two)).toBe(made);
     expect(both.of(two, one)).not.toBe(made);
+    const unwritten = allow(DEFAULT_ALLOW_RULE);
+    expect(both.of(one, unwritten)).toMatchObject({ half: 'egress', otherRule: null });
+    expect(both.of(unwritten, two)).toMatchObject({ half: 'ingress', otherRule: null });
     expect(both.of(DENY_REMOTE, null)).toEqual({ ...DENY_REMOTE, half: 'egress' });
     expect(both.of(one, two)).toEqual(made);
   });

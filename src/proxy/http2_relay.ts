@@ -11,12 +11,14 @@ import { Http2Connection } from '../codec/http2/connection.ts';
 import {
   DATA,
   FAULT,
+  GOAWAY,
   HEAD,
   MALFORMED,
   NEED_MORE,
   PING_ACKED,
   RESET,
   SENT,
+  SETTINGS,
   STREAM_ERROR,
   TRAILERS,
 } from '../codec/http2/event.ts';
@@ -158,7 +160,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     } else if (event === PING_ACKED) {
       if (this.#isDraining && !this.#isDrainAnnounced) this.#connection.endDrain();
       this.#isDrainAnnounced = this.#isDraining;
-    } else if (stream.context !== null) {
+    } else if (event !== SETTINGS && event !== GOAWAY && stream.context !== null) {
+      // Those two are of no stream, and the facts still name that of the event before.
       this.#takeOf(event, stream.context, facts);
     }
   }

@@ -285,6 +285,25 @@ describe('windows that are never opened', () => {
 });
 
 describe('streams that their client never ends', () => {
+  it.each<[string, Buffer]>([
+    ['SETTINGS', settings()],
+    ['GOAWAY', frame(GOAWAY, 0, 0, Buffer.alloc(8))],
+    ['PING', frame(PING, 0, 0, Buffer.alloc(8))],
+    ['PRIORITY', frame(PRIORITY, 0, 1, Buffer.alloc(5))],
+    ['empty DATA', data(1, '')],
+    ['frames of no type', frame(UNKNOWN, 0, 1, Buffer.alloc(8))],
+  ])('are late although it sends %s', async (_, piece) => {
+    const { rig, client } = await opened({ limits: { streamIdleTimeoutMs: 5000 } });
+    for (let i = 0; i < 7; i++) {
+      client.send(Buffer.concat([piece, frame(PING, 0, 0, Buffer.alloc(8))]));
+      const pings = piece[3] === PING ? 2 * i + 2 : i + 1;
+      await untilFrames(client, (all) => all.filter((one) => one === 'PING ack').length >= pings);
+      rig.time.advance(1000);
+    }
+    await rig.recorder.untilRecords(1);
+    expect(rig.recorder.summaries).toEqual(['error stream-idle-timeout 504 /']);
+  });
+
   it('end when nothing moves on them, at the upstream too, and the next are served', async () => {
     const rig = await start({ limits: { streamIdleTimeoutMs: 5000 } });
     const client = await wireClient(rig);

@@ -120,6 +120,8 @@ class Scenario {
     peer.close();
     await rig.recorder.untilClosed(1);
     await expect.poll(() => rig.plane.connectionCount).toBe(0);
+    const { connections } = rig.origin;
+    await expect.poll(() => connections.every((one) => one.isEnded || one.isClosed)).toBe(true);
     this.#check();
     const faults = rig.recorder.records.map(({ fault }) => String(fault));
     closeRigs();

@@ -1,7 +1,7 @@
 /**
  * HTTP/2 in cleartext, the same policy in each: HAProxy, node:http2 by hand and Sallyport (access log to a
  * file, metrics on), in one run, one after the other in each round. Needs h2load and HAProxy
- * (Debian: nghttp2-client, haproxy); the origin is nginx when it is installed.
+ * (Debian: nghttp2-client, haproxy).
  *
  *     node bench/http2.ts [--seconds 4] [--rounds 5] [--only sallyport,haproxy]
  *
@@ -21,7 +21,6 @@ import {
   pinned,
   type Subject,
   startHaproxy,
-  startNginx,
   startSallyport,
   startScript,
 } from './subjects.ts';
@@ -61,9 +60,8 @@ async function main(): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'sallyport-bench-'));
   const subjects: Subject[] = [];
   try {
-    const origin = isInstalled('nginx')
-      ? await startNginx(directory, 'h2')
-      : await startScript('origin alone', ['bench/peers/http2_origin.ts'], 'other');
+    // Not nginx: it takes four times the CPU of the core that it shares with the load.
+    const origin = await startScript('origin alone', ['bench/peers/http2_origin.ts'], 'other');
     subjects.push(origin);
     subjects.push(await startHaproxy(directory, origin.url, { version: 'h2', hasLog: false }));
     subjects.push(await startHaproxy(directory, origin.url, { version: 'h2', hasLog: true }));

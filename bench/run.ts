@@ -48,13 +48,13 @@ async function main(): Promise<void> {
   try {
     const hasNginx = isInstalled('nginx');
     const origin = hasNginx
-      ? await startNginx(directory, 'h1')
+      ? await startNginx(directory)
       : await startScript('origin alone', ['bench/peers/origin.ts'], 'other');
     subjects.push(origin);
     subjects.push(
       await startScript('node:http + undici', ['bench/peers/node_undici.ts', origin.url]),
     );
-    if (hasNginx) subjects.push(await startNginx(directory, 'h1', origin.url));
+    if (hasNginx) subjects.push(await startNginx(directory, origin.url));
     if (isInstalled('haproxy')) {
       for (const hasLog of [false, true]) {
         subjects.push(await startHaproxy(directory, origin.url, { version: 'h1', hasLog }));

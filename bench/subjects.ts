@@ -140,10 +140,9 @@ backend origin
   return subjectOf(name, `http://127.0.0.1:${port}`, child, 'SIGKILL');
 }
 
-/** One worker: the origin, or with `originUrl` a proxy of HTTP/1.1 (as such it speaks no HTTP/2 upstream). */
+/** One worker, HTTP/1.1: the origin, or with `originUrl` a proxy. */
 export async function startNginx(
   directory: string,
-  version: HttpVersion,
   originUrl: string | null = null,
 ): Promise<Subject> {
   const name = originUrl === null ? 'nginx, origin alone' : 'nginx';
@@ -151,7 +150,7 @@ export async function startNginx(
   await mkdir(own, { recursive: true });
   const port = await freePort();
   const config = join(own, 'nginx.conf');
-  await writeFile(config, nginxConfig({ own, port, version, originUrl }));
+  await writeFile(config, nginxConfig({ own, port, originUrl }));
   const what = originUrl === null ? 'other' : 'measured';
   const [program, args] = pinned(what, ['nginx', '-p', own, '-e', 'stderr', '-c', config]);
   const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
@@ -256,10 +255,9 @@ listeners:
 function nginxConfig(options: {
   readonly own: string;
   readonly port: number;
-  readonly version: HttpVersion;
   readonly originUrl: string | null;
 }): string {
-  const { own, port, version, originUrl } = options;
+  const { own, port, originUrl } = options;
   const allowed = `proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection "";`;
   const locations =
     originUrl === null
@@ -274,7 +272,6 @@ events { worker_connections 1024; }
 http {
   access_log off;
   keepalive_requests 1000000000;
-  http2_max_concurrent_streams 256;
   client_body_temp_path ${own}/body;
   proxy_temp_path ${own}/proxy;
   fastcgi_temp_path ${own}/fastcgi;
@@ -282,7 +279,7 @@ http {
   scgi_temp_path ${own}/scgi;
   ${originUrl === null ? '' : `upstream origin { server ${new URL(originUrl).host}; keepalive 64; keepalive_requests 1000000000; }`}
   server {
-    listen 127.0.0.1:${port} ${version === 'h2' ? 'http2' : ''};
+    listen 127.0.0.1:${port};
     ${locations}
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The HTTP/2 origin of the benchmarks where there is no nginx: on frames, with our own codec, so that
- * the proxies are what is measured.
+ * The HTTP/2 origin of the benchmarks: on frames, with our own codec and as little work as Node allows, so
+ * that the proxies are what is measured.
  *
  *     node bench/peers/http2_origin.ts
  */

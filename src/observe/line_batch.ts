@@ -1,21 +1,23 @@
 /**
  * hot path
  *
- * Lines that wait to be written together, as bytes. Two buffers take turns: one gathers while the other
- * is being written. A burst may make them large; they are not kept so.
+ * Lines that wait to be written together, as bytes, in pieces of one size that are used again and again:
+ * a sink that is slow for a moment makes more of them, and none is ever copied into a larger one.
  */
 
-/** What a buffer begins with, and what is kept of it for the next turn. */
-const KEPT_BYTES_MAX = 256 * 1024;
-const FIRST_BYTES = 16 * 1024;
+export const PIECE_BYTES = 64 * 1024;
+/** Pieces kept for the next turn; a burst may make more, they are not kept. */
+const KEPT_COUNT_MAX = 8;
 
 export class LineBatch {
-  #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  #piece: Buffer | null = null;
+  #at = 0;
+  #full: Buffer[] = [];
   #byteLength = 0;
   #lineCount = 0;
-  /** Taken and perhaps not written yet: no byte of it may change. */
-  #taken: Buffer | null = null;
-  #spare: Buffer | null = null;
+  /** Taken and perhaps not written yet: no byte of them may change. */
+  #taken: Buffer[] = [];
+  readonly #kept: Buffer[] = [];
 
   get byteLength(): number {
     return this.#byteLength;
@@ -27,20 +29,24 @@ export class LineBatch {
 
   /** `line` is ASCII, so that a char is a byte. */
   add(line: string): void {
-    const end = this.#byteLength + line.length;
-    if (end > this.#bytes.length) this.#grow(end);
-    this.#bytes.write(line, this.#byteLength, 'latin1');
-    this.#byteLength = end;
+    if (this.#piece === null || this.#at + line.length > this.#piece.length) {
+      this.#closePiece();
+      const isLong = line.length > PIECE_BYTES;
+      const kept = isLong ? undefined : this.#kept.pop();
+      this.#piece = kept ?? Buffer.allocUnsafeSlow(isLong ? line.length : PIECE_BYTES);
+    }
+    this.#piece.write(line, this.#at, 'latin1');
+    this.#at += line.length;
+    this.#byteLength += line.length;
     this.#lineCount++;
   }
 
-  /** All lines. The bytes stay as they are at least until `written`. */
-  take(): Buffer {
-    const lines = this.#bytes.subarray(0, this.#byteLength);
-    // Where one was taken before and is not written yet, it is left to whoever has it.
-    this.#taken = this.#bytes;
-    this.#bytes = this.#spare ?? Buffer.allocUnsafeSlow(FIRST_BYTES);
-    this.#spare = null;
+  /** All lines, in pieces that end with a line. The bytes stay as they are at least until `written`. */
+  take(): readonly Buffer[] {
+    if (this.#at < PIECE_BYTES / 2) this.#copyPiece();
+    else this.#closePiece();
+    const lines = this.#full;
+    this.#full = [];
     this.#byteLength = 0;
     this.#lineCount = 0;
     return lines;
@@ -48,14 +54,25 @@ export class LineBatch {
 
   /** Everything that was taken has been written. */
   written(): void {
-    const taken = this.#taken;
-    this.#taken = null;
-    if (taken !== null && taken.length <= KEPT_BYTES_MAX) this.#spare = taken;
+    for (const piece of this.#taken) {
+      if (piece.length !== PIECE_BYTES || this.#kept.length >= KEPT_COUNT_MAX) continue;
+      this.#kept.push(piece);
+    }
+    this.#taken = [];
   }
 
-  #grow(byteLength: number): void {
-    const bytes = Buffer.allocUnsafeSlow(Math.max(byteLength, 2 * this.#bytes.length));
-    this.#bytes.copy(bytes, 0, 0, this.#byteLength);
-    this.#bytes = bytes;
+  /** Few lines must not hold a whole piece for as long as a sink that fails does not take them. */
+  #copyPiece(): void {
+    if (this.#piece === null || this.#at === 0) return;
+    this.#full.push(Buffer.from(this.#piece.subarray(0, this.#at)));
+    this.#at = 0;
+  }
+
+  #closePiece(): void {
+    if (this.#piece === null) return;
+    if (this.#at > 0) this.#full.push(this.#piece.subarray(0, this.#at));
+    this.#taken.push(this.#piece);
+    this.#piece = null;
+    this.#at = 0;
   }
 }

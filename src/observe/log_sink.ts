@@ -12,7 +12,7 @@ import { appendFileSync, closeSync, openSync, writeSync } from 'node:fs';
 import { destination } from 'pino';
 import type { Limits } from '../model/limits.ts';
 import type { Timers } from '../platform/platform.ts';
-import { LineBatch } from './line_batch.ts';
+import { LineBatch, PIECE_BYTES } from './line_batch.ts';
 
 export type LogTarget =
   | { readonly kind: 'stdout' }
@@ -36,7 +36,7 @@ export interface LogSinkCounts {
 }
 
 /** Gathered lines above this are written without waiting for more. */
-const BATCH_BYTES = 64 * 1024;
+const WITHOUT_WAITING_BYTES = PIECE_BYTES / 2;
 const STDOUT_FD = 1;
 /** Lines name clients and paths: not for everybody on the machine. */
 const FILE_MODE = 0o640;
@@ -143,7 +143,7 @@ export class LogSink {
 
   #writeIfDue(): void {
     if (this.#isBusy || this.#batch.lineCount === 0) return;
-    if (this.#batch.byteLength >= BATCH_BYTES) {
+    if (this.#batch.byteLength >= WITHOUT_WAITING_BYTES) {
       this.#handOn();
     } else {
       const { limits, timers } = this.#options;
@@ -158,10 +158,10 @@ export class LogSink {
     this.#pendingBytes += this.#batch.byteLength;
     this.#pendingLines += this.#batch.lineCount;
     this.#isBusy = true;
-    const batch = this.#batch.take();
+    const pieces = this.#batch.take();
     try {
       // The types know text only; the stream is made for bytes.
-      this.#stream.write(batch as unknown as string);
+      for (const piece of pieces) this.#stream.write(piece as unknown as string);
     } catch {
       this.#errors++;
       this.#giveUp();
@@ -211,7 +211,7 @@ export class LogSink {
   readonly #onExit = (): void => {
     const { target } = this.#options;
     try {
-      const batch = this.#batch.take();
+      const batch = Buffer.concat(this.#batch.take());
       if (target.kind === 'file') appendFileSync(target.path, batch);
       else writeSync(target.kind === 'stdout' ? STDOUT_FD : target.fd, batch);
     } catch {

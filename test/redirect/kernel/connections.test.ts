@@ -45,7 +45,15 @@ const EGRESS: readonly Rule[] = [{ protocol: 0, verdict: VERDICT_ALLOW }];
 let street: Street;
 const listeners = new Map<4 | 6, Server>();
 const held = new Set<Socket>();
+const others: Netns[] = [];
 let servedConnections = 0;
+
+/** A namespace that goes at the end, whatever becomes of its test. */
+function another(label: string): Netns {
+  const netns = new Netns(`spA-${label}`);
+  others.push(netns);
+  return netns;
+}
 
 /** Tells what it sees and closes first, so that TIME_WAIT is the proxy's; "hold" keeps the connection. */
 function answer(prefix: string, socket: Socket): void {
@@ -72,6 +80,7 @@ beforeAll(async () => {
 afterAll(() => {
   for (const socket of held) socket.destroy();
   street.dispose();
+  for (const netns of others) netns.dispose();
 });
 
 /** The record of the last accepted connection, as the proxy finds it at that moment. */
@@ -340,7 +349,7 @@ describe('the node itself, judged like others', () => {
 
 describe('an interface that has no programs of ours', () => {
   it('brings answers to the proxy all the same, and to endpoints what they asked for', async () => {
-    const outside = new Netns('spA-outside');
+    const outside = another('outside');
     const ifindex = street.connect('out', outside, 3);
     const server = createServer((socket) => answer('outside', socket));
     await outside.listen(server, { ip: '10.77.3.2', port: REDIRECTED });
@@ -370,7 +379,6 @@ describe('an interface that has no programs of ours', () => {
     street.lab.datapath.maps.records.update(key, record);
     expect(await knock()).toMatch('proxy');
     server.close();
-    outside.dispose();
   });
 });
 
@@ -422,7 +430,7 @@ describe('an address that another pod has now', () => {
     await once(old, 'data');
 
     const heir = { ...CLIENT, endpoint: 29, identity: 5009 };
-    const pod = new Netns('spA-heir');
+    const pod = another('heir');
     street.lab.node.ip('addr flush dev lxcC');
     const ifindex = street.connect('lxcH', pod, 1);
     street.lab.inside(() => street.lab.datapath.attachInterface(ifindex));
@@ -444,6 +452,5 @@ describe('an address that another pod has now', () => {
       source: { identity: heir.identity, endpoint: heir.endpoint },
     });
     old.destroy();
-    pod.dispose();
   });
 });

@@ -1,7 +1,8 @@
 /** Many streams of one client over an upstream that takes few, and what is judged beside them. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { Http2Client, Http2Origin } from '../support/http2_peers.ts';
-import { closeRigs, cnp, startRig } from '../support/plane_rig.ts';
+import { Http2Client, Http2Origin, type StreamHandler } from '../support/http2_peers.ts';
+import { allowHttp, closeRigs, cnp, startRig } from '../support/plane_rig.ts';
+import { SeededRandom } from '../support/seeded_random.ts';
 
 const cleanups: (() => void)[] = [];
 
@@ -46,3 +47,63 @@ describe('300 requests at once', () => {
     },
   );
 });
+
+/** Sends back what it gets, in pieces as they come. */
+const echo: StreamHandler = (stream) => {
+  stream.respond({ ':status': 200 });
+  stream.pipe(stream);
+};
+
+describe('content of many streams at once', () => {
+  it.each([
+    [1, 70_000, 70_000],
+    [777, 1000, 1_000_000],
+    [65_535, 1, 300],
+  ])(
+    'arrives as it was sent, both ways: windows of %d, %d and pieces up to %d',
+    async (ours, theirs, most) => {
+      const settings = { initialWindowSize: theirs === 1 ? 5000 : theirs };
+      const origin = await Http2Origin.start({ handler: echo, settings });
+      const rig = await startRig({
+        policy: allowHttp('*'),
+        upstreamPort: origin.port,
+        limits: { h2StreamWindowBytes: Math.max(1024, ours), h2ConnectionWindowBytes: 65_536 },
+      });
+      const client = new Http2Client(rig.port);
+      cleanups.push(
+        () => client.close(),
+        () => origin.stop(),
+      );
+      client.session.settings({ initialWindowSize: 3000 });
+      const random = new SeededRandom(ours);
+      const sent = Array.from({ length: 30 }, () => contentOf(random, most));
+      const got = await Promise.all(sent.map((pieces, i) => echoed(client, i, pieces)));
+      got.forEach((bytes, i) => {
+        expect(bytes.equals(Buffer.concat(sent[i] as Buffer[]))).toBe(true);
+      });
+      await rig.recorder.untilStreamsOver(30);
+      expect(rig.recorder.resetSummaries).toEqual([]);
+      expect(new Set(rig.recorder.summaries.map((one) => one.replace(/\d+$/, '')))).toEqual(
+        new Set(['forwarded allowed 200 /']),
+      );
+    },
+  );
+});
+
+function contentOf(random: SeededRandom, most: number): Buffer[] {
+  return Array.from({ length: 1 + random.below(6) }, () => {
+    const piece = Buffer.alloc(Math.min(200_000, 1 + random.below(most)));
+    for (let i = 0; i < piece.length; i += 7) piece[i] = random.below(256);
+    return piece;
+  });
+}
+
+function echoed(client: Http2Client, i: number, pieces: readonly Buffer[]): Promise<Buffer> {
+  const stream = client.session.request({ ':path': `/${i}`, ':method': 'POST' });
+  const chunks: Buffer[] = [];
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  stream.on('error', () => {});
+  for (const piece of pieces) stream.write(piece);
+  stream.end();
+  return new Promise((resolve) => stream.on('close', () => resolve(Buffer.concat(chunks))));
+}

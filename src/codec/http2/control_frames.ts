@@ -136,7 +136,11 @@ function receiveSettingsAck<C>(state: ConnectionState<C>): Outcome {
   state.areSettingsAcknowledged = true;
   state.decoder.setTableBytesMax(ownHeaderTableBytes(state.role, state.limits));
   state.streamWindow = state.limits.h2StreamWindowBytes;
-  for (const stream of state.streams.values()) stream.receiveWindow.resize(state.streamWindow);
+  for (const stream of state.streams.values()) {
+    stream.receiveWindow.resize(state.streamWindow);
+    // What was not worth a frame by the larger window may be all that a smaller one has left.
+    if (!stream.isRemoteEnded) state.freeStream(stream, 0);
+  }
   return NOTHING;
 }
 

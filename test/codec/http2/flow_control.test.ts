@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Http2Connection } from '../../../src/codec/http2/connection.ts';
 import { DATA, HEAD, NEED_MORE, SENT, TRAILERS } from '../../../src/codec/http2/event.ts';
+import { CLIENT_PREFACE } from '../../../src/codec/http2/frame.ts';
 import type { Limits } from '../../../src/model/limits.ts';
 import {
   client,
@@ -14,6 +15,7 @@ import {
   headers,
   limitsWith,
   POST,
+  SETTINGS_ACK,
   server,
   settings,
   told,
@@ -247,6 +249,25 @@ describe('credit', () => {
     connection.credit(stream, 1);
     expect(stream.owedBytes).toBe(0);
     expect(connection.take()).toEqual([]);
+  });
+
+  it('that was not worth a frame is announced when the window becomes smaller', () => {
+    const connection = server(limitsWith({ h2StreamWindowBytes: 1024 }));
+    connection.take();
+    drive(connection, Buffer.concat([CLIENT_PREFACE, settings(), headers(1, POST, 4)]));
+    const { stream } = connection.facts;
+    // All that the client could send before it knew of the smaller window; nearly half is credited.
+    for (let i = 0; i < 4; i++) drive(connection, data(1, Buffer.alloc(16_383)));
+    drive(connection, data(1, Buffer.alloc(3)));
+    connection.credit(stream, 30_000);
+    expect(told(connection.take())).toEqual(['SETTINGS ack']);
+    drive(connection, SETTINGS_ACK);
+    // Its window is 1024 - 65,535 + 30,000 now; the rest follows, or it would wait for ever.
+    expect(told(connection.take())).toEqual(['WINDOW_UPDATE 1 30000']);
+    connection.credit(stream, 35_535);
+    expect(told(connection.take()).filter((one) => one.startsWith('WINDOW_UPDATE 1'))).toEqual([
+      'WINDOW_UPDATE 1 35535',
+    ]);
   });
 
   it('padding is credited at once', () => {

@@ -41,7 +41,7 @@ export interface RecordedIdentities {
 export interface RecordedIdentity {
   readonly identity: Identity;
   /** Hash of the labels that the number stood for; see `identityCheck` (redirect/layout.ts). */
-  readonly check: number;
+  readonly check: bigint;
 }
 
 export interface ConnectionMeta {

@@ -83,16 +83,16 @@ function wasOfWorld(labels: LabelLookup, identity: Identity): boolean {
 }
 
 /** By the labels of a snapshot: no more entries than it has identities (`limits.identityCountMax`). */
-const checks = new WeakMap<LabelLookup, Map<Identity, number>>();
+const checks = new WeakMap<LabelLookup, Map<Identity, bigint>>();
 
 /** Null for an identity that has no labels here. */
-function checkOf(labels: LabelLookup, identity: Identity): number | null {
+function checkOf(labels: LabelLookup, identity: Identity): bigint | null {
   const known = checks.get(labels)?.get(identity);
   if (known !== undefined) return known;
   const own = labels.labelsOf(identity);
   if (own.length === 0) return null;
   const check = identityCheck(own);
-  const all = checks.get(labels) ?? new Map<Identity, number>();
+  const all = checks.get(labels) ?? new Map<Identity, bigint>();
   all.set(identity, check);
   checks.set(labels, all);
   return check;

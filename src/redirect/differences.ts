@@ -29,13 +29,13 @@ export function differences(
 }
 
 /** Identity → check of its labels, as far as addresses and endpoints say. */
-type Meanings = ReadonlyMap<number, number>;
+type Meanings = ReadonlyMap<number, bigint>;
 
 function meaningsOf(entries: EntriesInForce): Meanings {
-  const meanings = new Map<number, number>();
+  const meanings = new Map<number, bigint>();
   for (const map of ['addresses', 'endpoints'] as const) {
     for (const [, value] of entries[map]) {
-      meanings.set(value.readUInt32LE(0), value.readUInt32LE(4));
+      meanings.set(value.readUInt32LE(0), value.readBigUInt64LE(8));
     }
   }
   return meanings;

@@ -3,6 +3,7 @@
  * draws how they hang together. Numbers are in the machine's order (little-endian on all that we run on),
  * ports and addresses in network order.
  */
+import { createHash } from 'node:crypto';
 import { type IpAddress, type IpPrefix, parseIp, type SocketAddress } from '../model/address.ts';
 import type { Identity } from '../model/identity.ts';
 
@@ -96,31 +97,35 @@ export interface RedirectRecord {
 export interface RecordedSide {
   readonly identity: Identity;
   /** See `identityCheck`. */
-  readonly check: number;
+  readonly check: bigint;
   /** 0: no endpoint of this node. */
   readonly endpoint: number;
 }
 
-export const RECORD_BYTES = 48;
+export const RECORD_BYTES = 56;
 
 export function decodeRecord(value: Buffer): RedirectRecord {
-  const halves = value.readUInt32LE(36);
+  const halves = value.readUInt32LE(44);
   return {
     timeNs: value.readBigUInt64LE(0),
-    source: sideAt(value, 8),
-    destination: sideAt(value, 20),
-    generation: value.readUInt32LE(32),
+    source: sideAt(value, { check: 8, identity: 24 }),
+    destination: sideAt(value, { check: 16, identity: 32 }),
+    generation: value.readUInt32LE(40),
     isEgressJudged: (halves & HALF_EGRESS) !== 0,
     isIngressJudged: (halves & HALF_INGRESS) !== 0,
-    ifindex: value.readUInt32LE(40),
+    ifindex: value.readUInt32LE(48),
   };
 }
 
-function sideAt(value: Buffer, offset: number): RecordedSide {
+/** The endpoint stands behind the identity. */
+function sideAt(
+  value: Buffer,
+  at: { readonly check: number; readonly identity: number },
+): RecordedSide {
   return {
-    identity: value.readUInt32LE(offset) as Identity,
-    check: value.readUInt32LE(offset + 4),
-    endpoint: value.readUInt32LE(offset + 8),
+    identity: value.readUInt32LE(at.identity) as Identity,
+    check: value.readBigUInt64LE(at.check),
+    endpoint: value.readUInt32LE(at.identity + 4),
   };
 }
 
@@ -154,7 +159,7 @@ export function encodeAddressKey(generation: number, prefix: IpPrefix): Buffer {
 }
 
 export function encodeAddress(side: RecordedSide): Buffer {
-  return words(side.identity, side.check, side.endpoint);
+  return Buffer.concat([words(side.identity, side.endpoint), longWord(side.check)]);
 }
 
 export function encodeEndpointKey(generation: number, endpoint: number): Buffer {
@@ -163,11 +168,12 @@ export function encodeEndpointKey(generation: number, endpoint: number): Buffer 
 
 export function encodeEndpoint(value: {
   readonly identity: Identity;
-  readonly check: number;
+  readonly check: bigint;
   readonly egressPolicy: number;
   readonly ingressPolicy: number;
 }): Buffer {
-  return words(value.identity, value.check, value.egressPolicy, value.ingressPolicy);
+  const { identity, check, egressPolicy, ingressPolicy } = value;
+  return Buffer.concat([words(identity, egressPolicy), longWord(check), words(ingressPolicy, 0)]);
 }
 
 /** `bits`: how many leading bits of `port` count, 16 for one port, 0 for all. */
@@ -198,14 +204,18 @@ export function encodeVerdict(verdict: KernelVerdict): Buffer {
 }
 
 /**
- * A hash of canonical labels (FNV-1a, 32 bits). The number of an identity and this together say whom a
- * record means: numbers are allocated by each process for itself, and should two ever differ, the
- * connection is refused instead of judged as somebody else.
+ * A hash of canonical labels: the first 64 bits of SHA-256. A record means whoever has these labels, as each
+ * process numbers identities for itself. Whoever may choose labels must not be able to choose somebody
+ * else's hash, so no short or homemade one will do.
  */
-export function identityCheck(labels: readonly string[]): number {
-  let hash = 0x811c9dc5;
-  for (const byte of Buffer.from(labels.join('\n'))) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
+export function identityCheck(labels: readonly string[]): bigint {
+  return createHash('sha256').update(labels.join('\n')).digest().readBigUInt64LE(0);
+}
+
+function longWord(value: bigint): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(value);
+  return bytes;
 }
 
 function words(...values: readonly number[]): Buffer {

@@ -208,7 +208,7 @@ function digestOf(plan: TablePlan): string {
   return hash.digest('hex');
 }
 
-function checkOf(input: PlanInput, identity: Identity): number {
+function checkOf(input: PlanInput, identity: Identity): bigint {
   return identityCheck(input.labelsOf(identity));
 }
 

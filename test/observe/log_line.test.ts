@@ -65,8 +65,8 @@ describe('shapes', () => {
         remoteIdentity: 43 as Identity,
       },
       recorded: {
-        source: { identity: 43 as Identity, check: 1 },
-        destination: { identity: 1001 as Identity, check: 2 },
+        source: { identity: 43 as Identity, check: 1n },
+        destination: { identity: 1001 as Identity, check: 2n },
       },
     });
     const sides = CONNECTION.slice(

@@ -98,7 +98,7 @@ describe('the remote of a recorded connection', () => {
     const meta = recordedMeta(WITH_POD);
     const recorded = meta.recorded;
     if (recorded === null) throw new Error('not recorded');
-    const wrong = { ...recorded, source: { ...recorded.source, check: 1 } };
+    const wrong = { ...recorded, source: { ...recorded.source, check: 1n } };
     expect(confirmed({ ...meta, recorded: wrong }, WITH_POD)).toBeNull();
   });
 });
@@ -111,11 +111,15 @@ function recordedMeta(snapshot: PolicySnapshot, identity?: Identity): Connection
   const known = snapshot.ipcache.lookup(CLIENT);
   const source = identity ?? known ?? IDENTITY_WORLD;
   const destination = snapshot.ipcache.lookup(API) ?? IDENTITY_WORLD;
-  const check = (of: Identity): number => identityCheck(snapshot.labels.labelsOf(of));
+  const check = (of: Identity): bigint => identityCheck(snapshot.labels.labelsOf(of));
   const record = {
     timeNs: 1n,
     // As the kernel has it: the world by default has no entry, and so no check.
-    source: { identity: source, check: source === IDENTITY_WORLD ? 0 : check(source), endpoint: 0 },
+    source: {
+      identity: source,
+      check: source === IDENTITY_WORLD ? 0n : check(source),
+      endpoint: 0,
+    },
     destination: { identity: destination, check: check(destination), endpoint: 1 },
     generation: 1,
     isEgressJudged: false,

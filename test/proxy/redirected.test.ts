@@ -77,8 +77,8 @@ describe('a redirected connection', () => {
 
   it('is refused when its address has other labels to us than to the kernel', async () => {
     for (const changed of [
-      { source: { ...sideOf(WEB), check: 1 } },
-      { destination: { ...sideOf(API), check: 1 } },
+      { source: { ...sideOf(WEB), check: 1n } },
+      { destination: { ...sideOf(API), check: 1n } },
     ]) {
       const rig = await redirected(policies(httpRules('/a'), ''), recordOf(changed));
       expect(await ask(rig, '/a')).toBe('reset');

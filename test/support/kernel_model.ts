@@ -55,7 +55,7 @@ export class KernelModel {
 
   side(ip: string): {
     readonly identity: number;
-    readonly check: number;
+    readonly check: bigint;
     readonly endpoint: number;
   } {
     const address = parseIp(ip);
@@ -64,17 +64,17 @@ export class KernelModel {
     bits.set(address.bytes);
     const data = Buffer.concat([words(this.#generation, address.family), bits]);
     const value = this.#longest('addresses', data);
-    if (value === null) return { identity: RESERVED_IDENTITIES.world, check: 0, endpoint: 0 };
+    if (value === null) return { identity: RESERVED_IDENTITIES.world, check: 0n, endpoint: 0 };
     return {
       identity: value.readUInt32LE(0),
-      check: value.readUInt32LE(4),
-      endpoint: value.readUInt32LE(8),
+      endpoint: value.readUInt32LE(4),
+      check: value.readBigUInt64LE(8),
     };
   }
 
   policyOf(endpoint: number, direction: 'egress' | 'ingress'): number {
     const value = this.#hash('endpoints', words(this.#generation, endpoint));
-    return value?.readUInt32LE(direction === 'egress' ? 8 : 12) ?? 0;
+    return value?.readUInt32LE(direction === 'egress' ? 4 : 16) ?? 0;
   }
 
   /** `protocol` is an IP protocol number, `port` what stands in a packet. */

@@ -100,8 +100,8 @@ struct address_key {
 
 struct address_value {
 	__u32 identity;
-	__u32 check; /* hash of the identity's labels: that the number means the same to both sides */
 	__u32 endpoint; /* the local endpoint that owns the address; 0: none */
+	__u64 check; /* hash of the identity's labels: who it is, whatever its number is elsewhere */
 };
 
 struct endpoint_key {
@@ -111,9 +111,10 @@ struct endpoint_key {
 
 struct endpoint_value {
 	__u32 identity;
-	__u32 check;
 	__u32 egress_policy;
+	__u64 check;
 	__u32 ingress_policy;
+	__u32 pad;
 };
 
 /* protocol 0: every protocol that has no entries of its own. For ICMP the "port" is type << 8 | code. */
@@ -142,11 +143,11 @@ struct verdict_value {
 
 struct record {
 	__u64 time_ns; /* bpf_ktime_get_ns at the SYN */
+	__u64 source_check;
+	__u64 destination_check;
 	__u32 source_identity;
-	__u32 source_check;
 	__u32 source_endpoint;
 	__u32 destination_identity;
-	__u32 destination_check;
 	__u32 destination_endpoint;
 	__u32 generation;
 	__u32 halves;

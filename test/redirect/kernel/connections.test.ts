@@ -222,6 +222,9 @@ it('a record that was pushed out by others ends its connection', async () => {
   expect(street.lab.datapath.counters()['record-lost']).toBeGreaterThan(before);
 });
 
+/** Offset of `ifindex` in a record. */
+const RECORD_INTERFACE = 48;
+
 describe('when the proxy goes', () => {
   it('what it has goes on, what comes is refused at once, and the next proxy is found', async () => {
     const socket = street.client.client(4);
@@ -372,10 +375,10 @@ describe('an interface that has no programs of ours', () => {
     const knock = (): Promise<string> =>
       ask(outside, { ip: '10.77.1.1', port: 9999 }, { ip: '10.77.3.2', port: 45_000 }, 'x');
     const record = Buffer.alloc(RECORD_BYTES);
-    record.writeUInt32LE(street.clientIfindex, 40);
+    record.writeUInt32LE(street.clientIfindex, RECORD_INTERFACE);
     street.lab.datapath.maps.records.update(key, record);
     await expect(knock()).rejects.toThrow('ECONNREFUSED');
-    record.writeUInt32LE(ifindex, 40);
+    record.writeUInt32LE(ifindex, RECORD_INTERFACE);
     street.lab.datapath.maps.records.update(key, record);
     expect(await knock()).toMatch('proxy');
     server.close();

@@ -121,7 +121,7 @@ export class Lab {
     maps.addresses.updateMany(
       tables.addresses.map(([text, identity, endpoint]) => [
         encodeAddressKey(generation, prefixOf(text)),
-        encodeAddress({ identity: identity as Identity, check: identity + 7, endpoint }),
+        encodeAddress({ identity: identity as Identity, check: BigInt(identity + 7), endpoint }),
       ]),
     );
     for (const [endpoint, { identity, egress, ingress }] of tables.endpoints) {
@@ -129,7 +129,7 @@ export class Lab {
         encodeEndpointKey(generation, endpoint),
         encodeEndpoint({
           identity: identity as Identity,
-          check: identity + 7,
+          check: BigInt(identity + 7),
           egressPolicy: 2 * endpoint,
           ingressPolicy: 2 * endpoint + 1,
         }),

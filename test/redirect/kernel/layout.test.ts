@@ -13,7 +13,7 @@ const HEADER = readFileSync(
   'utf8',
 );
 const structs = readStructs(OBJECT);
-const SIDE = { identity: 0x01020304 as Identity, check: 0x05060708, endpoint: 0x090a0b0c };
+const SIDE = { identity: 0x01020304 as Identity, check: 0x0506070811223344n, endpoint: 0x090a0b0c };
 const PREFIX6 = parsePrefix('2001:db8::/32', { allowBare: false, allowHostBits: false });
 
 function struct(name: string): StructLayout {
@@ -37,6 +37,12 @@ function fieldsOf(name: string, bytes: Buffer): Record<string, string> {
 const number = (value: number): string => {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value >>> 0);
+  return bytes.toString('hex');
+};
+
+const long = (value: bigint): string => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(value);
   return bytes.toString('hex');
 };
 
@@ -81,7 +87,7 @@ const cases: readonly (readonly [name: string, bytes: Buffer, fields: Record<str
   [
     'address_value',
     layout.encodeAddress(SIDE),
-    { identity: number(SIDE.identity), check: number(SIDE.check), endpoint: number(SIDE.endpoint) },
+    { identity: number(SIDE.identity), check: long(SIDE.check), endpoint: number(SIDE.endpoint) },
   ],
   [
     'endpoint_key',
@@ -92,8 +98,8 @@ const cases: readonly (readonly [name: string, bytes: Buffer, fields: Record<str
     'endpoint_value',
     layout.encodeEndpoint({ ...SIDE, egressPolicy: 5, ingressPolicy: 6 }),
     {
-      ...{ identity: number(SIDE.identity), check: number(SIDE.check) },
-      ...{ egress_policy: number(5), ingress_policy: number(6) },
+      ...{ identity: number(SIDE.identity), check: long(SIDE.check) },
+      ...{ egress_policy: number(5), ingress_policy: number(6), pad: number(0) },
     },
   ],
   [
@@ -135,11 +141,11 @@ describe('what is read', () => {
     expect(record).toMatchObject({
       timeNs: BigInt(at('time_ns')),
       source: {
-        ...{ identity: at('source_identity'), check: at('source_check') },
+        ...{ identity: at('source_identity'), check: BigInt(at('source_check')) },
         endpoint: at('source_endpoint'),
       },
       destination: {
-        ...{ identity: at('destination_identity'), check: at('destination_check') },
+        ...{ identity: at('destination_identity'), check: BigInt(at('destination_check')) },
         endpoint: at('destination_endpoint'),
       },
       ...{ generation: at('generation'), ifindex: at('ifindex') },

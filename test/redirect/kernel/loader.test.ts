@@ -128,7 +128,7 @@ describe('maps', () => {
     const entry = (i: number): [Buffer, Buffer] => {
       const key = Buffer.alloc(8);
       key.writeUInt32LE(i);
-      return [key, Buffer.alloc(16)];
+      return [key, Buffer.alloc(24)];
     };
     const entries = Array.from({ length: endpoints.maxEntries + 1 }, (_, i) => entry(i));
     expect(() => endpoints.updateMany(entries)).toThrow(/E2BIG|ENOSPC|ENOMEM/);

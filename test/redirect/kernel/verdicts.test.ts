@@ -187,8 +187,8 @@ describe('what goes to the proxy', () => {
     expect(packet[22]).toBe(1);
     const found = world.lab.datapath.maps.records.lookup(key(AB, from, PORT.late));
     expect(decodeRecord(found as Buffer)).toMatchObject({
-      source: { identity: A.identity, check: A.identity + 7, endpoint: A.endpoint },
-      destination: { identity: B.identity, check: B.identity + 7, endpoint: B.endpoint },
+      source: { identity: A.identity, check: BigInt(A.identity + 7), endpoint: A.endpoint },
+      destination: { identity: B.identity, check: BigInt(B.identity + 7), endpoint: B.endpoint },
       ...{ isEgressJudged: true, isIngressJudged: true, ifindex: world.a },
     });
   });
@@ -226,8 +226,8 @@ describe('what goes to the proxy', () => {
   });
 
   it.each([
-    ['endpoint', 16, A.endpoint + 1],
-    ['interface', 40, 4000],
+    ['endpoint', 28, A.endpoint + 1],
+    ['interface', 48, 4000],
   ] as const)('a record is of its %s', (_name, offset, value) => {
     const from = fresh();
     world.fromA(segment(AB, from, PORT.redirected, SYN));

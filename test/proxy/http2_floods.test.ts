@@ -284,6 +284,35 @@ describe('windows that are never opened', () => {
   });
 });
 
+describe('streams whose client does not take what they bring', () => {
+  it('hold their own content and nothing of the others', async () => {
+    const limits = { h2ConnectionWindowBytes: 64 * KIBIBYTE, h2StreamWindowBytes: 16 * KIBIBYTE };
+    const rig = await start({ limits });
+    const client = await wireClient(rig, { entries: [[INITIAL_WINDOW, 0]] });
+    client.send(many(4, (n) => headers(2 * n + 1, GET, END | END_HEADERS)));
+    client.send(Buffer.concat([windowUpdate(7, 1_000_000), windowUpdate(0, 1_000_000)]));
+    const upstream = await wireUpstream(rig);
+    await untilEach(upstream, 'HEADERS 7 end');
+    upstream.send(many(4, (n) => headers(2 * n + 1, OK, END_HEADERS)));
+    // 40 of the 64 KiB wait for windows that stay closed.
+    const content = Buffer.alloc(13 * KIBIBYTE);
+    upstream.send(many(3, (n) => data(2 * n + 1, content)));
+    let left = 64 * KIBIBYTE - 3 * content.length;
+    for (let sent = 0, before = credits(upstream); sent < 200 * KIBIBYTE; ) {
+      const length = Math.min(left, 8 * KIBIBYTE);
+      upstream.send(data(7, Buffer.alloc(length, 'x')));
+      sent += length;
+      left -= length;
+      // More may be sent once it is said; nothing else will ever say so.
+      if (left > 0) continue;
+      const given = () => credits(upstream) - before;
+      await expect.poll(given).toBeGreaterThan(0);
+      left = given();
+      before += left;
+    }
+  });
+});
+
 describe('streams that their client never ends', () => {
   it.each<[string, Buffer]>([
     ['SETTINGS', settings()],

@@ -1,7 +1,8 @@
 /**
  * The flow-control window that we gave a peer, for a connection or a stream (RFC 9113 6.9): what it
  * may still send, and what has been used up but not announced as free again. Credit is announced
- * in halves of the window, so that small messages cost no WINDOW_UPDATE frame at all.
+ * once it is as much as the peer has left: in halves of the window when nothing is held, so that small
+ * messages cost no WINDOW_UPDATE frame at all, and early enough when much of it is held.
  */
 export class ReceiveWindow {
   /** May be below zero after our SETTINGS made it smaller (6.9.2). */
@@ -25,10 +26,13 @@ export class ReceiveWindow {
     return true;
   }
 
-  /** `byteCount` have left; gives the increment to announce now, or 0. */
+  /**
+   * `byteCount` have left; gives the increment to announce now, or 0. To be asked after each charge, too:
+   * what is held may be held for long, and then what was freed before is all that there is.
+   */
   free(byteCount: number): number {
     this.#freed += byteCount;
-    if (this.#freed === 0 || this.#freed * 2 < this.#size) return 0;
+    if (this.#freed === 0 || this.#freed < this.#available) return 0;
     const increment = this.#freed;
     this.#available += increment;
     this.#freed = 0;

@@ -164,6 +164,7 @@ function listenerOf(values: ConfigValues['listeners'][number]): ListenerConfig {
     address: values.address,
     direction: values.direction,
     isTransparent: values.transparent || values.direction === 'by-record',
+    clientAddress: values.clientAddress,
     proxyId,
     destination: values.destination,
     upstream: values.upstream,

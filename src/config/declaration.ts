@@ -122,6 +122,11 @@ const listener = mapping({
     'Take connections to addresses that are not this machine’s (IP_TRANSPARENT) and connect from those of the clients; always on with by-record. Needs CAP_NET_RAW.',
     false,
   ),
+  clientAddress: optional(
+    choiceField(['always', 'endpoints']),
+    'With by-record, whose address upstreams see: always the client’s, or that of the node for what is no endpoint, as where the node masquerades what leaves it. What the node itself answers always sees the node’s.',
+    'always',
+  ),
   proxyId: optional(
     integerField({ min: 0, max: PROXY_ID_MAX }),
     'Id that policies can name to be served by this listener only; 0 is none.',

@@ -18,9 +18,10 @@ export type IdentitySource =
   | 'redirect-record'
   | 'none';
 
-/** As whom the upstream sees us: an address that is not ours, and SO_MARK in Cilium's layout. */
+/** As whom the upstream sees us: an address, and SO_MARK in Cilium's layout. */
 export interface Sender {
-  readonly address: SocketAddress;
+  /** The client's, which is not ours; null: one of the node's own. */
+  readonly address: SocketAddress | null;
   readonly mark: number;
 }
 

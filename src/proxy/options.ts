@@ -34,6 +34,8 @@ export interface ListenerOptions {
   readonly direction: ListenerDirection;
   /** Takes connections to addresses that are not this machine's, and connects from those of its clients. */
   readonly isTransparent: boolean;
+  /** Whether upstreams see the client's address, also those of the world, or the node's there. */
+  readonly clientAddress: 'always' | 'endpoints';
   readonly proxyId: ProxyId;
   readonly destination: DestinationOption;
   readonly upstream: UpstreamOption;

@@ -6,11 +6,14 @@
 import { parseIp, type SocketAddress } from '../model/address.ts';
 import type { ConnectionMeta, Half, IdentitySource, Sender } from '../model/connection_meta.ts';
 import {
+  ALLOCATED_IDENTITY_MIN,
   type Direction,
   effectiveIdentity,
   IDENTITY_WORLD,
   type Identity,
+  LOCAL_IDENTITY_FLAG,
   parsePort,
+  RESERVED_IDENTITIES,
 } from '../model/identity.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
 import type { CiliumIdentities } from '../redirect/cilium_maps.ts';
@@ -68,7 +71,7 @@ export function resolveMeta(
     upstream: options.upstream.kind === 'fixed' ? options.upstream.address : destination,
     port: destination.port,
     ...sides,
-    sender: options.isTransparent ? senderOf(source, sides) : null,
+    sender: options.isTransparent ? senderOf(source, sides, options) : null,
   });
 }
 
@@ -125,14 +128,27 @@ function identityOf(side: { readonly identity: Identity } | undefined): Identity
   return side === undefined ? IDENTITY_WORLD : effectiveIdentity(side.identity);
 }
 
-/** The client's address and identity, as Cilium's proxies have it (cilium-proxy 2.12). */
-function senderOf(source: SocketAddress, sides: Sides): Sender {
+/** The client's identity as Cilium's proxies show it (cilium-proxy 2.12), and most often its address. */
+function senderOf(source: SocketAddress, sides: Sides, options: ListenerOptions): Sender {
   const magic = sides.direction === 'ingress' ? MARK_PROXY_INGRESS : MARK_PROXY_EGRESS;
   const known = sides.recorded?.source.identity;
   const identity = known ?? (sides.direction === 'ingress' ? sides.remoteIdentity : IDENTITY_WORLD);
   // The bare magic is how the kernel's programs know what we have accepted.
   const shown = (identity & MARK_IDENTITY_MASK) === 0 ? IDENTITY_WORLD : identity;
-  return { address: source, mark: identityMark(magic, shown) };
+  const isOurs = isAnsweredElsewhere(sides, options);
+  return { address: isOurs ? null : source, mark: identityMark(magic, shown) };
+}
+
+/**
+ * Where an answer to the client's address would not come to us: what the node itself answers goes to the
+ * client over its interface, and what a node masquerades comes back to the node.
+ */
+function isAnsweredElsewhere({ recorded }: Sides, options: ListenerOptions): boolean {
+  if (recorded === null) return false;
+  const { identity } = recorded.destination;
+  if (identity === RESERVED_IDENTITIES.host) return true;
+  if (options.clientAddress === 'always') return false;
+  return identity < ALLOCATED_IDENTITY_MIN || identity >= LOCAL_IDENTITY_FLAG;
 }
 
 /** The scope byte has no place in a mark. */

@@ -79,8 +79,9 @@ function failedSocket(error: unknown): Socket {
 }
 
 function bindAsSender(fd: number, family: 4 | 6, sender: Sender): number {
-  setSocketOption(fd, family === 4 ? 'transparent4' : 'transparent6', 1);
   setSocketOption(fd, 'mark', sender.mark);
+  if (sender.address === null) return fd;
+  setSocketOption(fd, family === 4 ? 'transparent4' : 'transparent6', 1);
   setSocketOption(fd, 'bindWithoutPort', 1);
   // Another port than the client's: with its own, conntrack would take both legs for one connection.
   bindSocket(fd, { ...sender.address, port: 0 as Port });

@@ -5,14 +5,16 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { applyMutations, type Decision } from '../../src/model/decision.ts';
-import type { Identity } from '../../src/model/identity.ts';
+import { type Identity, RESERVED_IDENTITIES } from '../../src/model/identity.ts';
 import { plainHead } from '../../src/model/request_head.ts';
 import { DEFAULT_ALLOW_RULE } from '../../src/policy/ast.ts';
+import { denyAllSnapshot } from '../../src/policy/compile.ts';
 import { DENY_REMOTE } from '../../src/policy/decide.ts';
 import { ALLOW_PERMIT } from '../../src/policy/permit.ts';
 import { BothHalves, headAfter } from '../../src/proxy/both_halves.ts';
-import type { RedirectRecord } from '../../src/redirect/layout.ts';
-import { closeRigs, type Rig, startRig } from '../support/plane_rig.ts';
+import { resolveMeta } from '../../src/proxy/resolve.ts';
+import { identityMark, MARK_PROXY_EGRESS, type RedirectRecord } from '../../src/redirect/layout.ts';
+import { address, closeRigs, type Rig, startRig } from '../support/plane_rig.ts';
 import { answerHeads } from '../support/raw_origin.ts';
 import {
   API,
@@ -20,6 +22,7 @@ import {
   httpRules,
   OTHER,
   policies,
+  RECORDED_LISTENER,
   REDIRECTED_ENDPOINTS,
   recordOf,
   sideOf,
@@ -125,6 +128,46 @@ describe('a redirected connection', () => {
       decision: { reason: 'identity-changed' },
     });
   });
+});
+
+describe('whose address the upstream sees', () => {
+  const [local, world, remoteNode] = [(1 << 24) + 5, 2, 6] as const;
+
+  it.each([
+    ['an endpoint', API, 'always', true],
+    ['an endpoint', API, 'endpoints', true],
+    ['a CIDR', local, 'always', true],
+    ['a CIDR', local, 'endpoints', false],
+    ['the world', world, 'endpoints', false],
+    ['another node', remoteNode, 'endpoints', false],
+    ['the node itself', RESERVED_IDENTITIES.host, 'always', false],
+    ['the node itself', RESERVED_IDENTITIES.host, 'endpoints', false],
+  ] as const)(
+    '%s (%d, clientAddress: %s): the client’s is %s',
+    (_who, identity, clientAddress, isShown) => {
+      const record = recordOf({
+        isEgressJudged: true,
+        isIngressJudged: false,
+        destination: { identity: identity as Identity, check: 0n, endpoint: 0 },
+      });
+      const source = address('10.0.0.8:40000');
+      const meta = resolveMeta(
+        1,
+        { source, destination: address('10.0.0.7:8080'), record },
+        {
+          options: { ...RECORDED_LISTENER, clientAddress },
+          snapshot: denyAllSnapshot({
+            ipcache: { lookup: () => null },
+            labels: { labelsOf: () => [] },
+          }),
+          cilium: null,
+        },
+      );
+      expect(meta.sender?.address ?? null).toEqual(isShown ? source : null);
+      // Who it is, is shown in any case.
+      expect(meta.sender?.mark).toBe(identityMark(MARK_PROXY_EGRESS, WEB));
+    },
+  );
 });
 
 describe('both sides on one node', () => {

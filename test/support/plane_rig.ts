@@ -187,6 +187,7 @@ function listenerOptions(options: RigOptions, originPort: number): ListenerOptio
     address: address('127.0.0.1:0'),
     direction: 'ingress',
     isTransparent: false,
+    clientAddress: 'always',
     proxyId: 0 as ProxyId,
     destination: { kind: 'fixed', address: address('10.0.0.7:8080') },
     upstream: {

@@ -92,6 +92,7 @@ export const RECORDED_LISTENER: ListenerOptions = {
   address: address('127.0.0.1:15001'),
   direction: 'by-record',
   isTransparent: true,
+  clientAddress: 'always',
   proxyId: 0 as ProxyId,
   destination: { kind: 'local-address' },
   upstream: { kind: 'original-destination' },

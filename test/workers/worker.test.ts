@@ -73,6 +73,7 @@ const SETTINGS = {
       address: address('127.0.0.1:0'),
       direction: 'ingress' as const,
       isTransparent: false,
+      clientAddress: 'always' as const,
       proxyId: 0 as ProxyId,
       destination: { kind: 'fixed' as const, address: address('10.0.0.7:8080') },
       upstream: { kind: 'fixed' as const, address: address('127.0.0.1:9') },

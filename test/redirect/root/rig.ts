@@ -55,6 +55,7 @@ export interface RigOptions {
   readonly inventory?: Readonly<Record<string, unknown>>;
   readonly workers?: number;
   readonly host?: 'always' | 'policy';
+  readonly clientAddress?: 'always' | 'endpoints';
   readonly uid?: number;
 }
 
@@ -202,6 +203,17 @@ export class RedirectRig {
     this.node.sysctl('net.ipv6.conf.all.forwarding', 1);
   }
 
+  #listener(name: string, address: string): string {
+    return `  - name: ${name}
+    address: "${address}"
+    direction: by-record
+    destination: local-address
+    upstream: original-destination
+    identity: [redirect-record]
+    clientAddress: ${this.#options.clientAddress ?? 'always'}
+`;
+  }
+
   #config(): string {
     return `policies: [policies/]
 endpoints: endpoints.json
@@ -213,18 +225,8 @@ redirect:
   host: ${this.#options.host ?? 'always'}
   settleMs: 100
 listeners:
-${['127.0.0.1', '[::1]'].map((ip, index) => listener(`redirected-${index === 0 ? 4 : 6}`, ip)).join('')}`;
+${this.#listener('redirected-4', '127.0.0.1:15001')}${this.#listener('redirected-6', '[::1]:15001')}`;
   }
-}
-
-function listener(name: string, ip: string): string {
-  return `  - name: ${name}
-    address: ${ip === '[::1]' ? '"[::1]:15001"' : `${ip}:15001`}
-    direction: by-record
-    destination: local-address
-    upstream: original-destination
-    identity: [redirect-record]
-`;
 }
 
 /** A child whose output lines are kept, and its end. */

@@ -4,10 +4,10 @@
  */
 import { readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ask, type Outcome, seeingOrigin } from './exchange.ts';
 import { type Command, RedirectRig } from './rig.ts';
+import { until } from './until.ts';
 
 const SET_UP_TIMEOUT_MS = 150_000;
 const REPAIR_MS = 3000;
@@ -183,8 +183,4 @@ function rmPins(): void {
     const path = join(rig.pinRoot, 'v1', folder);
     for (const name of readdirSync(path)) unlinkSync(join(path, name));
   }
-}
-
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  while (!(await isTrue())) await sleep(200);
 }

@@ -10,6 +10,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { ask, type Outcome, reaches } from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { type Command, RedirectRig, type RigOptions } from './rig.ts';
+import { until } from './until.ts';
 
 const API = '10.3.0.1';
 const PORT = 8080;
@@ -425,12 +426,4 @@ function policyWithoutHttp(): string {
 
 function isStatus(outcome: Outcome, status: number): boolean {
   return outcome.kind === 'answered' && outcome.status === status;
-}
-
-async function until(isDone: () => Promise<boolean>): Promise<void> {
-  const lastMs = performance.now() + 20_000;
-  while (!(await isDone())) {
-    if (performance.now() > lastMs) throw new Error('it did not come to be');
-    await sleep(50);
-  }
 }

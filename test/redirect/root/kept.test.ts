@@ -4,11 +4,11 @@
  */
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ask, seeingOrigin } from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { type Command, RedirectRig } from './rig.ts';
+import { until } from './until.ts';
 
 const SET_UP_TIMEOUT_MS = 150_000;
 const API = ['10.5.0.1', 'fd05::1'] as const;
@@ -198,12 +198,4 @@ function lastRevision(): number {
 
 function isOk(outcome: Awaited<ReturnType<typeof ask>>): boolean {
   return outcome.kind === 'answered' && outcome.status === 200;
-}
-
-async function until(isDone: () => Promise<boolean>): Promise<void> {
-  const lastMs = performance.now() + 15_000;
-  while (!(await isDone())) {
-    if (performance.now() > lastMs) throw new Error('it did not come to be');
-    await sleep(50);
-  }
 }

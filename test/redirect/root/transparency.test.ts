@@ -14,6 +14,7 @@ import { bridgeIn, bridgeOut } from './bridge.ts';
 import { ask, echoOrigin, greet, ping, reaches, seeingOrigin } from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { type Command, RedirectRig } from './rig.ts';
+import { until } from './until.ts';
 
 const SET_UP_TIMEOUT_MS = 150_000;
 /** Lines of the access log come together. */
@@ -345,14 +346,6 @@ describe('an address that changes hands', () => {
 /** Until the policy in force judges `port`: the pod that may gets through to whatever is there. */
 async function untilJudged(port: number, i: 0 | 1): Promise<void> {
   await until(async () => (await reaches({ from: web(), to: API[i], port })) === 'open');
-}
-
-async function until(isDone: () => Promise<boolean>): Promise<void> {
-  const lastMs = performance.now() + 15_000;
-  while (!(await isDone())) {
-    if (performance.now() > lastMs) throw new Error('it did not come to be');
-    await sleep(50);
-  }
 }
 
 /** A connection of a process of the pod whose socket carries a mark. */

@@ -169,7 +169,9 @@ function runH2spec(port) {
 function runH2specd() {
   const ports = ['-p', String(CLIENT_PORT - 1), '-f', String(CLIENT_PORT)];
   const client = 'node_modules/.bin/node test/conformance/ask_through.ts';
-  return report('h2specd', ['--strict', '-h', '127.0.0.1', ...ports, '-e', client]);
+  // Each case starts a client, which takes seconds on a machine that others use, too.
+  const timeout = ['-o', String(2 * CASE_TIMEOUT_SECONDS)];
+  return report('h2specd', ['--strict', '-h', '127.0.0.1', ...ports, ...timeout, '-e', client]);
 }
 
 /** What the tool says as text; its own exit code is not asked, the count is. */

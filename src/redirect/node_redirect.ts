@@ -9,7 +9,7 @@ import { TableUpdater, type Update } from './table_updater.ts';
 
 export type AttachedDatapath = Pick<
   Datapath,
-  'maps' | 'attachInterface' | 'detachInterface' | 'attachedInterfaces'
+  'maps' | 'attachInterface' | 'attachIngress' | 'detachInterface' | 'attachedInterfaces'
 >;
 
 export interface Applied {
@@ -43,8 +43,9 @@ export class NodeRedirect {
     this.#digest = plan.digest;
     const problems: string[] = [];
     let attached = 0;
-    for (const ifindex of plan.attached.keys()) {
-      if (this.#attached.has(ifindex)) continue;
+    const missing = [...plan.attached.keys()].filter((ifindex) => !this.#attached.has(ifindex));
+    if (this.#datapath.attachedInterfaces().length === 0) this.#watchAll(missing);
+    for (const ifindex of missing) {
       try {
         this.#datapath.attachInterface(ifindex);
         this.#attached.add(ifindex);
@@ -54,6 +55,20 @@ export class NodeRedirect {
       }
     }
     return { update, attached, ...this.#detachOthers(plan, uplinks), problems };
+  }
+
+  /**
+   * The first time on a node, what takes the kernel milliseconds for each interface: who is watched would
+   * refuse what comes from those that are not yet, as nobody has judged it. So all are watched first.
+   */
+  #watchAll(ifindexes: readonly number[]): void {
+    for (const ifindex of ifindexes) {
+      try {
+        this.#datapath.attachIngress(ifindex);
+      } catch {
+        // Told when the interface as a whole is attached, right after.
+      }
+    }
   }
 
   /** Interfaces that should have the programs of this process. */

@@ -291,6 +291,7 @@ export class FakeNode {
         this.attached.add(ifindex);
         this.events.push(`attach ${ifindex}`);
       },
+      attachIngress: (ifindex) => void this.events.push(`watch ${ifindex}`),
       detachInterface: (ifindex) => {
         this.events.push(`detach ${ifindex}`);
         return this.attached.delete(ifindex);

@@ -44,6 +44,13 @@ describe('up', () => {
     expect(fake.sysctls.get('net.ipv4.tcp_migrate_req')).toBe('1');
   });
 
+  it('watches everybody before it refuses what nobody has judged', async () => {
+    await up();
+    const watched = ['watch 2', 'watch 10', 'watch 11'].map(at);
+    expect(Math.min(...watched)).toBeGreaterThan(at('generation 1'));
+    expect(Math.max(...watched)).toBeLessThan(at('attach 2'));
+  });
+
   it('again brings up to date what is there, under the next generation', async () => {
     await up();
     fake.events.length = 0;

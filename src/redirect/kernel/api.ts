@@ -101,6 +101,8 @@ export interface Datapath {
   readonly isReused: boolean;
   /** Both hooks of an interface, endpoint's or uplink's. Again: replaces the program, atomically. */
   attachInterface(ifindex: number): void;
+  /** The hook alone that judges what comes from it, and marks it as judged for all others. */
+  attachIngress(ifindex: number): void;
   /** False: it was not attached. */
   detachInterface(ifindex: number): boolean;
   /** Of those that were attached, also by an earlier process. */

@@ -85,6 +85,10 @@ class PinnedDatapath implements Datapath {
 
   attachInterface(ifindex: number): void {
     this.#put(`${EGRESS_LINK}${ifindex}`, 'to_endpoint', ifindex, ATTACH_TCX_EGRESS);
+    this.attachIngress(ifindex);
+  }
+
+  attachIngress(ifindex: number): void {
     this.#put(`${INGRESS_LINK}${ifindex}`, 'from_interface', ifindex, ATTACH_TCX_INGRESS);
   }
 

@@ -15,6 +15,8 @@ export class LineBatch {
   #full: Buffer[] = [];
   #byteLength = 0;
   #lineCount = 0;
+  /** Full and not taken yet, though what was taken before may be written by now. */
+  #closed: Buffer[] = [];
   /** Taken and perhaps not written yet: no byte of them may change. */
   #taken: Buffer[] = [];
   readonly #kept: Buffer[] = [];
@@ -47,6 +49,8 @@ export class LineBatch {
     else this.#closePiece();
     const lines = this.#full;
     this.#full = [];
+    this.#taken.push(...this.#closed);
+    this.#closed = [];
     this.#byteLength = 0;
     this.#lineCount = 0;
     return lines;
@@ -71,7 +75,7 @@ export class LineBatch {
   #closePiece(): void {
     if (this.#piece === null) return;
     if (this.#at > 0) this.#full.push(this.#piece.subarray(0, this.#at));
-    this.#taken.push(this.#piece);
+    this.#closed.push(this.#piece);
     this.#piece = null;
     this.#at = 0;
   }

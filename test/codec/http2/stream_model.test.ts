@@ -5,6 +5,7 @@ import {
   data,
   drive,
   frame,
+  GENEROUS_LIMITS,
   GET,
   greetedServer,
   headers,
@@ -206,7 +207,7 @@ describe('stream states (RFC 9113 5.1)', () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 1, maxLength: 25 }), (steps) => {
         const model = new Model();
-        const connection = greetedServer();
+        const connection = greetedServer(GENEROUS_LIMITS);
         const opened = new Set<number>();
         for (const one of steps) {
           expect(run(connection, one, opened)).toEqual(model.expected(one));

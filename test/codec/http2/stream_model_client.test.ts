@@ -1,7 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Http2Connection } from '../../../src/codec/http2/connection.ts';
-import { data, drive, GET, greetedClient, headers, OK, reset, told, windowUpdate } from './wire.ts';
+import {
+  data,
+  drive,
+  GENEROUS_LIMITS,
+  GET,
+  greetedClient,
+  headers,
+  OK,
+  reset,
+  told,
+  windowUpdate,
+} from './wire.ts';
 
 /** The other half of `stream_model.test.ts`: what our client role tells and sends, by RFC 9113 5.1 and 8.1. */
 interface Life {
@@ -213,7 +224,7 @@ describe('stream states in the client role (RFC 9113 5.1, 8.1)', () => {
         fc.nat({ max: 3 }),
         (steps, n) => {
           const model = new Model();
-          const connection = greetedClient();
+          const connection = greetedClient(GENEROUS_LIMITS);
           for (const one of [...opening.slice(0, n), ...steps]) {
             expect(run(connection, one)).toEqual(model.expected(one));
             if (model.isLost) return;

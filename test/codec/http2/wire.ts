@@ -90,6 +90,15 @@ export function client(limits: Limits = DEFAULT_LIMITS): Http2Connection<string>
   return new Http2Connection({ role: 'client', limits, pool: POOL, isPathNormalised: true });
 }
 
+/** Budgets that no sequence of a few frames spends: for models of what is not about them. */
+export const GENEROUS_LIMITS: Limits = {
+  ...DEFAULT_LIMITS,
+  h2WindowUpdateSlackCount: 1000,
+  h2NoiseFrameCountMax: 1000,
+  h2EmptyFrameCountMax: 1000,
+  h2ResetCountMax: 1000,
+};
+
 /** A server connection that has the client's preface, SETTINGS and ACK behind it. */
 export function greetedServer(limits: Limits = DEFAULT_LIMITS): Http2Connection<string> {
   const connection = server(limits);

@@ -1,0 +1,59 @@
+/**
+ * What is compared: Sallyport, its peers and the origin alone, each as processes of their own that enforce
+ * the same policy, keep connections alive and write the same duty of access log.
+ *
+ * A kind knows whether it can be had here and how to start one; a running subject has an address, its
+ * processes and the facts that go into the report.
+ */
+import type { Missing, SubjectFacts } from '../report/report.ts';
+
+export interface SubjectKind {
+  /** Unique in the report: "sallyport", "envoy", "haproxy", "haproxy, no log". */
+  readonly name: string;
+  readonly speaks: readonly HttpVersion[];
+  /** Asked before a run; what is missing is told in the report, not skipped in silence. */
+  readonly find: () => Promise<Found | Missing>;
+}
+
+export type HttpVersion = 'h1' | 'h2';
+
+export interface Found {
+  readonly version: string;
+  readonly start: (order: Order) => Promise<Subject>;
+}
+
+export interface Order {
+  /** Its own, made and removed by the caller. */
+  readonly directory: string;
+  /** Both sides of the proxy. */
+  readonly version: HttpVersion;
+  /** http://127.0.0.1:PORT of the origin. */
+  readonly originUrl: string;
+  readonly rules: readonly BenchRule[];
+  readonly hasAccessLog: boolean;
+}
+
+export interface Subject {
+  readonly name: string;
+  /** http://127.0.0.1:PORT */
+  readonly url: string;
+  readonly facts: SubjectFacts;
+  /** Every process that works for it, also those started since. */
+  readonly pids: () => readonly number[];
+  /** Ends it, and waits until it is gone. */
+  readonly stop: () => Promise<void>;
+}
+
+/** One rule of the policy that every subject gets. Patterns are within what RE2, PCRE and POSIX agree on. */
+export interface BenchRule {
+  readonly method: string;
+  readonly path: string;
+  /** Literal, or anchored at both ends as a pattern. */
+  readonly isPattern: boolean;
+}
+
+/** The policy of all suites that do not vary it. */
+export const PLAIN_RULES: readonly BenchRule[] = [
+  { method: 'GET', path: '/orders/[0-9]+', isPattern: true },
+  { method: 'GET', path: '/health', isPattern: false },
+];

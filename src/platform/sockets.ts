@@ -12,6 +12,7 @@ import {
 } from 'node:net';
 import type { SocketAddress } from '../model/address.ts';
 import type { Sender } from '../model/connection_meta.ts';
+import { type OnRead, sharedReads } from './socket_reads.ts';
 
 export interface Sockets {
   /** Resolves when `server` listens; rejects with the system's error, and then it does not. */
@@ -36,6 +37,8 @@ export interface ConnectOptions {
   /** Null: from this machine, as it chooses. */
   readonly sender: Sender | null;
   readonly bufferBytesMax: number;
+  /** In place of 'data' events; must not throw. */
+  readonly onRead: OnRead;
 }
 
 /** TCP_KEEPIDLE as cilium-envoy sets it. */
@@ -53,7 +56,7 @@ export const PLAIN_SOCKETS: Sockets = {
     });
   },
 
-  connect(target, { sender, bufferBytesMax }) {
+  connect(target, { sender, bufferBytesMax, onRead }) {
     // To connect as ourselves would be to show the upstream another client than there is.
     if (sender !== null) throw new Error('plain sockets connect from this machine only');
     // Duplex's option, which net.connect passes on although its type does not name it.
@@ -66,6 +69,7 @@ export const PLAIN_SOCKETS: Sockets = {
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
       highWaterMark: bufferBytesMax,
+      onread: sharedReads(onRead),
     };
     return connect(options);
   },

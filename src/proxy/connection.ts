@@ -10,6 +10,7 @@ import type { ConnectionMeta } from '../model/connection_meta.ts';
 import type { Decision, Permit } from '../model/decision.ts';
 import type { Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
+import { takeOver } from '../platform/socket_reads.ts';
 import { DENY_NOT_JUDGEABLE } from '../policy/decide.ts';
 import { DRY_RUN_PERMIT } from '../policy/permit.ts';
 import { Http1Relay, type RelayContext } from './http1_relay.ts';
@@ -34,6 +35,7 @@ const STAGE_CLOSED = 4;
 
 export interface ConnectionContext {
   readonly id: number;
+  /** Accepted and paused; the connection takes it over. */
   readonly socket: Socket;
   readonly ends: Ends;
   readonly listener: ListenerOptions;
@@ -72,23 +74,27 @@ export class Connection implements RegisteredConnection {
   #wasReset = false;
 
   constructor(context: ConnectionContext) {
-    const { listener, socket } = context;
+    const { listener, shared } = context;
     this.#context = context;
-    this.#socket = socket;
     this.#acceptedMs = this.#nowMs();
     this.#meta = this.#resolve(context.ends);
     this.#subject = this.#newSubject();
     this.#stage =
       listener.destination.kind === 'proxy-protocol' ? STAGE_PROXY_HEADER : STAGE_DETECT;
+    // Last: until here an exception leaves the socket with the listener, which ends it.
+    this.#socket = takeOver(context.socket, {
+      onRead: (chunk) => this.#onRead(chunk),
+      bufferBytesMax: shared.options.limits.bufferBytesMax,
+    });
   }
 
   /** Registered before the first decision, so that no policy change is missed. */
   start(): void {
     const { registry, listener, shared } = this.#context;
-    registry.add(this);
-    shared.options.recorder.connectionOpened(listener.name);
     this.#listen();
     this.#guard(() => {
+      registry.add(this);
+      shared.options.recorder.connectionOpened(listener.name);
       if (this.#stage === STAGE_DETECT) this.#refuseEarly();
     });
   }
@@ -98,29 +104,23 @@ export class Connection implements RegisteredConnection {
    * even those that wait for their 503 to be read are too many.
    */
   refuseOverloaded(how: 'reply' | 'reset'): void {
-    this.#context.registry.add(this);
-    this.#context.shared.options.recorder.connectionOpened(this.#meta.listener);
     this.#listen();
-    if (how === 'reply') {
-      this.#replyAndClose('overloaded', 'overloaded');
-    } else {
-      this.#newLife(null).finish('overloaded');
-      this.#finish('overloaded', 'reset');
-    }
+    this.#guard(() => {
+      this.#context.registry.add(this);
+      this.#context.shared.options.recorder.connectionOpened(this.#meta.listener);
+      if (how === 'reply') {
+        this.#replyAndClose('overloaded', 'overloaded');
+      } else {
+        this.#newLife(null).finish('overloaded');
+        this.#finish('overloaded', 'reset');
+      }
+    });
   }
 
   // --- stages
 
   #listen(): void {
     const socket = this.#socket;
-    socket.on('data', (chunk: Buffer) => {
-      try {
-        this.#onData(chunk);
-      } catch (error) {
-        this.#onInternalError(error);
-      }
-      this.#context.shared.readMemory.used(chunk.length);
-    });
     socket.on('drain', () => this.#guard(() => this.#relay?.onDownstreamDrain()));
     socket.on('finish', () => this.#guard(() => this.#onFlushed()));
     socket.on('end', () => this.#guard(() => this.#onEnd()));
@@ -128,6 +128,15 @@ export class Connection implements RegisteredConnection {
       this.#wasReset = error.code === 'ECONNRESET' || error.code === 'EPIPE';
     });
     socket.on('close', () => this.#guard(() => this.#onClose()));
+  }
+
+  #onRead(chunk: Buffer): void {
+    try {
+      this.#onData(chunk);
+    } catch (error) {
+      this.#onInternalError(error);
+    }
+    this.#context.shared.readMemory.used(chunk.length);
   }
 
   #onData(chunk: Buffer): void {

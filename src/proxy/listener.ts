@@ -34,6 +34,7 @@ export class Listener {
     this.#server = createServer(
       {
         allowHalfOpen: true,
+        pauseOnConnect: true,
         noDelay: true,
         keepAlive: true,
         keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,

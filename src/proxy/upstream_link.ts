@@ -42,7 +42,6 @@ export class UpstreamLink {
   ) {
     const { events, readMemory } = options;
     this.startedMs = options.nowMs;
-    this.socket = connect(permit, meta.upstream, { ...options, sender: meta.sender });
     // An exception at this edge ends this connection, not the process.
     const tell = (task: () => void): void => {
       if (this.#isGone) return;
@@ -52,13 +51,17 @@ export class UpstreamLink {
         events.onUpstreamError(error);
       }
     };
+    this.socket = connect(permit, meta.upstream, {
+      ...options,
+      sender: meta.sender,
+      onRead: (chunk) => {
+        tell(() => events.onUpstreamData(chunk));
+        readMemory.used(chunk.length);
+      },
+    });
     this.socket.on('connect', () => {
       this.isConnected = true;
       tell(() => events.onUpstreamConnected());
-    });
-    this.socket.on('data', (chunk: Buffer) => {
-      tell(() => events.onUpstreamData(chunk));
-      readMemory.used(chunk.length);
     });
     this.socket.on('drain', () => tell(() => events.onUpstreamDrain()));
     this.socket.on('end', () => tell(() => events.onUpstreamEnd()));

@@ -12,6 +12,7 @@ import { type Server, Socket, type SocketConstructorOpts } from 'node:net';
 import type { SocketAddress } from '../model/address.ts';
 import type { Sender } from '../model/connection_meta.ts';
 import type { Port } from '../model/identity.ts';
+import { sharedReads } from '../platform/socket_reads.ts';
 import {
   type ConnectOptions,
   KEEP_ALIVE_DELAY_MS,
@@ -49,24 +50,26 @@ export class TransparentSockets implements Sockets {
   }
 
   connect(target: SocketAddress, options: ConnectOptions): Socket {
-    const { sender, bufferBytesMax } = options;
+    const { sender } = options;
     if (sender === null) return PLAIN_SOCKETS.connect(target, options);
     try {
       const fd = withTcpSocket(target.family, (fd) => bindAsSender(fd, target.family, sender));
-      return connectDescriptor(fd, target, bufferBytesMax);
+      return connectDescriptor(fd, target, options);
     } catch (error) {
       return failedSocket(error);
     }
   }
 }
 
+export type SocketReading = Pick<ConnectOptions, 'bufferBytesMax' | 'onRead'>;
+
 /** `fd`, which is not connected yet, on its way to `target`. Takes `fd` over, also when it throws. */
 export function connectDescriptor(
   fd: number,
   target: SocketAddress,
-  bufferBytesMax: number,
+  options: SocketReading,
 ): Socket {
-  const socket = unconnectedSocket(fd, bufferBytesMax);
+  const socket = unconnectedSocket(fd, options);
   socket.connect({ host: target.ip, port: target.port, family: target.family });
   return socket;
 }
@@ -101,7 +104,7 @@ function bindListener(fd: number, address: SocketAddress): number {
 }
 
 /** Takes `fd` over, also when it throws. */
-export function unconnectedSocket(fd: number, bufferBytesMax: number): Socket {
+export function unconnectedSocket(fd: number, { bufferBytesMax, onRead }: SocketReading): Socket {
   const options: SocketConstructorOpts & {
     readonly manualStart: boolean;
     readonly highWaterMark: number;
@@ -113,6 +116,7 @@ export function unconnectedSocket(fd: number, bufferBytesMax: number): Socket {
     manualStart: true,
     allowHalfOpen: true,
     highWaterMark: bufferBytesMax,
+    onread: sharedReads(onRead),
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,

@@ -19,12 +19,14 @@ import {
 } from '../../src/redirect/socket_calls.ts';
 import {
   connectDescriptor,
+  type SocketReading,
   TransparentSockets,
   unconnectedSocket,
 } from '../../src/redirect/transparent_sockets.ts';
 import { address } from '../support/plane_rig.ts';
 
 const BUFFER = 16 * 1024;
+const UNREAD = { bufferBytesMax: BUFFER, onRead: () => {} };
 const servers: Server[] = [];
 
 afterEach(() => {
@@ -34,22 +36,24 @@ afterEach(() => {
 describe('a socket that is made of a descriptor', () => {
   it.each(['127.0.0.1', '::1'])('connects, passes bytes and ends both ways: %s', async (ip) => {
     const target = await echo(ip);
-    const socket = connectDescriptor(openTcpSocket(target.family), target, BUFFER);
+    const { socket, text } = read((reading) =>
+      connectDescriptor(openTcpSocket(target.family), target, reading),
+    );
     // As with net.connect, what is written before it is connected is sent then.
     socket.write('early ');
     await once(socket, 'connect');
     expect(socket.remotePort).toBe(target.port);
     const isClosed = closed(socket);
     socket.end('late');
-    expect(await textOf(socket)).toBe('early late');
     await isClosed;
+    expect(text()).toBe('early late');
   });
 
   it('keeps the address that it was bound to', async () => {
     const target = await echo('127.0.0.1');
     const fd = openTcpSocket(4);
     bindSocket(fd, address('127.0.0.9:0'));
-    const socket = connectDescriptor(fd, target, BUFFER);
+    const socket = connectDescriptor(fd, target, UNREAD);
     await once(socket, 'connect');
     expect(socket.localAddress).toBe('127.0.0.9');
     await destroyed(socket);
@@ -58,7 +62,7 @@ describe('a socket that is made of a descriptor', () => {
   it('has the options of a connecting one: half-open, no delay, keep-alive, its buffer', async () => {
     const target = await echo('127.0.0.1');
     const fd = openTcpSocket(4);
-    const socket = connectDescriptor(fd, target, BUFFER);
+    const socket = connectDescriptor(fd, target, UNREAD);
     await once(socket, 'connect');
     expect(socket.allowHalfOpen).toBe(true);
     expect(socket.writableHighWaterMark).toBe(BUFFER);
@@ -71,7 +75,7 @@ describe('a socket that is made of a descriptor', () => {
 
   it('is not read before it is connected', async () => {
     const target = await echo('127.0.0.1');
-    const socket = unconnectedSocket(openTcpSocket(4), BUFFER);
+    const { socket, text } = read((reading) => unconnectedSocket(openTcpSocket(4), reading));
     const seen: string[] = [];
     for (const event of ['end', 'error', 'close']) socket.on(event, () => seen.push(event));
     await sleep(20);
@@ -79,16 +83,15 @@ describe('a socket that is made of a descriptor', () => {
     socket.connect({ host: target.ip, port: target.port });
     // From here on it may be listened to: it is connecting at once, not only at the next turn.
     expect(socket.connecting).toBe(true);
-    socket.resume();
     await once(socket, 'connect');
     socket.write('x');
-    await once(socket, 'data');
+    await until(() => text() === 'x');
     await destroyed(socket);
   });
 
   it('that is refused has one error, and leaves no descriptor', async () => {
     const before = openSockets();
-    const socket = connectDescriptor(openTcpSocket(4), address('127.0.0.1:1'), BUFFER);
+    const socket = connectDescriptor(openTcpSocket(4), address('127.0.0.1:1'), UNREAD);
     const errors: string[] = [];
     socket.on('error', (error: NodeJS.ErrnoException) => errors.push(error.code ?? ''));
     await closed(socket);
@@ -100,7 +103,7 @@ describe('a socket that is made of a descriptor', () => {
     const target = await echo('127.0.0.1');
     const before = openSockets();
     for (let n = 0; n < 20; n++) {
-      const socket = connectDescriptor(openTcpSocket(4), target, BUFFER);
+      const socket = connectDescriptor(openTcpSocket(4), target, UNREAD);
       socket.on('error', () => {});
       await once(socket, 'connect');
       const isClosed = closed(socket);
@@ -119,8 +122,10 @@ describe('a listener that is made of a descriptor', () => {
     server.listen({ fd });
     await once(server, 'listening');
     expect(socketOption(fd, 'isListening')).toBe(1);
-    const socket = connectDescriptor(openTcpSocket(4), addressOf(server), BUFFER);
-    expect(await textOf(socket)).toBe('hello');
+    const { socket, text } = read((reading) =>
+      connectDescriptor(openTcpSocket(4), addressOf(server), reading),
+    );
+    await until(() => text() === 'hello');
     await destroyed(socket);
   });
 });
@@ -147,7 +152,7 @@ describe('what cannot be done', () => {
     // An IPv6 client cannot be shown to an IPv4 upstream (and without rights nobody can).
     const socket = sockets.connect(address('127.0.0.1:9'), {
       sender: { address: address('[2001:db8::1]:1'), mark: 0x0a00 },
-      bufferBytesMax: BUFFER,
+      ...UNREAD,
     });
     const errors: string[] = [];
     socket.on('error', (error: NodeJS.ErrnoException) => errors.push(error.code ?? ''));
@@ -189,13 +194,16 @@ function addressOf(server: Server): SocketAddress {
   return { ...address(bound.family === 'IPv6' ? '[::1]:1' : '127.0.0.1:1'), port };
 }
 
-async function textOf(socket: Socket): Promise<string> {
+/** The socket that `open` makes, and what was read from it so far. */
+function read(open: (reading: SocketReading) => Socket): {
+  readonly socket: Socket;
+  readonly text: () => string;
+} {
   let text = '';
-  socket.on('data', (chunk) => {
+  const onRead = (chunk: Buffer) => {
     text += chunk.toString();
-  });
-  await once(socket, 'end');
-  return text;
+  };
+  return { socket: open({ bufferBytesMax: BUFFER, onRead }), text: () => text };
 }
 
 /** Unlike `once`, an error before it is none of this. */

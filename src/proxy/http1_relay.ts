@@ -18,9 +18,10 @@ import { FAULTS, type Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
 import type { Relay } from './connection.ts';
 import { NO_DEADLINE } from './deadlines.ts';
+import { GatheredWrite } from './gathered_write.ts';
 import { Http1Exchange } from './http1_exchange.ts';
 import { Http1Intake, type IntakeEvents } from './http1_intake.ts';
-import { expiredBetween, expiredFault, type IdleTimes } from './http1_timeouts.ts';
+import { expiredBetween, expiredFault } from './http1_timeouts.ts';
 import { Http1Upstream, type ResponseEvents, type UpstreamContext } from './http1_upstream.ts';
 import {
   denialReply,
@@ -34,7 +35,7 @@ import type { PolicySubject } from './policy_subject.ts';
 import { RequestLife } from './request_life.ts';
 import type { Tunnel } from './tunnel.ts';
 
-export interface RelayContext extends UpstreamContext {
+export interface RelayContext extends Omit<UpstreamContext, 'toDownstream'> {
   readonly subject: PolicySubject;
   /** The relay is over. `isLingering`: what was written may still be unread. */
   readonly onClose: (cause: CloseCause, how: 'linger' | 'reset' | 'destroy') => void;
@@ -44,6 +45,8 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   readonly #context: RelayContext;
   readonly #intake: Http1Intake;
   readonly #upstream: Http1Upstream;
+  /** To the client. */
+  readonly #out: GatheredWrite;
   #exchange: Http1Exchange | null = null;
   #tunnel: Tunnel | null = null;
   #isDownstreamEnded = false;
@@ -55,13 +58,14 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   constructor(context: RelayContext) {
     const { limits, behaviour } = context.shared.options;
     this.#context = context;
+    this.#out = new GatheredWrite(context.downstream);
     const heldBytesMax = limits.pipelinedBytesMax;
     this.#intake = new Http1Intake(context.downstream, this, {
       limits,
       heldBytesMax,
       ...behaviour,
     });
-    this.#upstream = new Http1Upstream(context, this);
+    this.#upstream = new Http1Upstream({ ...context, toDownstream: this.#out }, this);
     this.#lastMoveMs = context.clock.nowMs();
     this.#lastRequestByteMs = this.#lastMoveMs;
   }
@@ -77,9 +81,9 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       return;
     }
     // One write for a head and the content that came with it.
-    const corked = this.#upstream.cork();
+    this.#upstream.gather();
     this.#intake.take(chunk, this.#lastMoveMs);
-    corked?.uncork();
+    if (!this.#upstream.sendGathered()) this.#context.downstream.pause();
   }
 
   onDownstreamDrain(): void {
@@ -93,11 +97,8 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   onDownstreamEnd(): void {
     if (this.#isOver) return;
     this.#isDownstreamEnded = true;
-    if (this.#tunnel !== null) {
-      this.#tunnel.downstreamEnded();
-    } else {
-      this.#endOfRequests();
-    }
+    if (this.#tunnel !== null) this.#tunnel.downstreamEnded();
+    else this.#endOfRequests();
   }
 
   /** The client is gone. */
@@ -243,7 +244,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   #write(exchange: Http1Exchange, bytes: Buffer): void {
     exchange.life.bytesOut += bytes.length;
-    if (!this.#context.downstream.write(bytes)) this.#upstream.pause();
+    if (!this.#out.write(bytes)) this.#upstream.pause();
   }
 
   onResponseEnd(): void {
@@ -326,7 +327,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   #sendReply(life: RequestLife, reply: LocalReply, context: ReplyContext): void {
     const bytes = http1Bytes(reply, context);
     life.answered(reply, bytes.length);
-    this.#context.downstream.write(bytes);
+    this.#out.write(bytes);
   }
 
   /** A fault ends the exchange with a reply if none was begun, and the connection unless it is sound. */
@@ -386,6 +387,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   #close(cause: CloseCause, how: 'linger' | 'reset' | 'destroy'): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#out.flush();
     const isClean = this.#exchange === null || this.#exchange.isResponseComplete;
     this.#upstream.drop(isClean && this.#intake.isIdle ? 'close' : 'reset');
     this.#exchange = null;
@@ -404,6 +406,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   #openTunnel(exchange: Http1Exchange): void {
     const { life } = exchange;
+    this.#out.flush();
     const tunnel = this.#upstream.openTunnel({
       onBytes: (fromDownstream, fromUpstream) => {
         life.bytesIn += fromDownstream;
@@ -429,7 +432,10 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     const { limits } = this.#context.shared.options;
     const exchange = this.#exchange;
     if (exchange === null) {
-      const passed = expiredBetween(this.#idleTimes(), nowMs, limits);
+      const isReplyUnread = this.#context.downstream.writableNeedDrain;
+      const { headStartedMs } = this.#intake;
+      const idle = { headStartedMs, lastMoveMs: this.#lastMoveMs, isReplyUnread };
+      const passed = expiredBetween(idle, nowMs, limits);
       if (passed === 'head-timeout') this.#faultBeforeHead(passed);
       else if (passed !== null) this.#close('timeout', passed === 'unread' ? 'destroy' : 'linger');
       return;
@@ -446,12 +452,6 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     if (fault === null) return;
     if (isTunnel) this.#abort(fault, 'timeout');
     else this.#expireExchange(exchange, fault);
-  }
-
-  #idleTimes(): IdleTimes {
-    const isReplyUnread = this.#context.downstream.writableNeedDrain;
-    const { headStartedMs } = this.#intake;
-    return { headStartedMs, lastMoveMs: this.#lastMoveMs, isReplyUnread };
   }
 
   #expireExchange(exchange: Http1Exchange, fault: Fault): void {

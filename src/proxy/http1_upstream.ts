@@ -17,6 +17,7 @@ import type { Fault } from '../model/fault.ts';
 import type { Recorder, UpstreamConnectOutcome } from '../model/record.ts';
 import type { Clock } from '../platform/platform.ts';
 import { DRY_RUN_PERMIT } from '../policy/permit.ts';
+import { GatheredWrite } from './gathered_write.ts';
 import type { Shared } from './shared.ts';
 import { Tunnel, type TunnelEvents } from './tunnel.ts';
 import { type UpstreamEvents, UpstreamLink } from './upstream_link.ts';
@@ -46,6 +47,7 @@ export interface UpstreamContext {
   readonly recorder: Recorder;
   readonly clock: Clock;
   readonly downstream: Socket;
+  readonly toDownstream: GatheredWrite;
 }
 
 export class Http1Upstream implements UpstreamEvents {
@@ -53,6 +55,8 @@ export class Http1Upstream implements UpstreamEvents {
   readonly #events: ResponseEvents;
   #responses: ResponseParser;
   #link: UpstreamLink | null = null;
+  /** To `#link`. */
+  #out: GatheredWrite | null = null;
   #tunnel: Tunnel | null = null;
   #hasResponseBytes = false;
 
@@ -86,22 +90,26 @@ export class Http1Upstream implements UpstreamEvents {
     const isAsRead = head.isCanonical && mutations.length === 0;
     const bytes = isAsRead ? head.raw : serialiseRequestHead(head, mutations);
     this.#link ??= this.#connect(decision.permit ?? DRY_RUN_PERMIT);
+    this.#out ??= new GatheredWrite(this.#link.socket);
     this.#link.requestCount += 1;
     this.#hasResponseBytes = false;
     this.#responses.begin(head.method, head.upgrade !== '');
-    this.#link.socket.write(bytes);
+    this.#out.write(bytes);
   }
 
   /** False when the client has to wait. */
   write(content: Buffer): boolean {
-    return this.#link === null || this.#link.socket.write(content);
+    return this.#out === null || this.#out.write(content);
   }
 
-  /** To be uncorked by the caller: one write for all that is sent meanwhile. Null when not connected. */
-  cork(): Socket | null {
-    const socket = this.#link?.socket ?? null;
-    socket?.cork();
-    return socket;
+  /** What is sent from here on goes in one write, at `sendGathered`; not on a connection that is made anew. */
+  gather(): void {
+    this.#out?.begin();
+  }
+
+  /** False when the client has to wait. */
+  sendGathered(): boolean {
+    return this.#out === null || this.#out.end();
   }
 
   pause(): void {
@@ -124,9 +132,12 @@ export class Http1Upstream implements UpstreamEvents {
     const link = this.#link;
     if (link === null) return;
     this.#link = null;
+    const out = this.#out;
+    this.#out = null;
     this.#responses = this.#newResponses();
     if (how === 'close') link.destroy();
     else link.reset();
+    out?.discard();
   }
 
   countConnect(outcome: UpstreamConnectOutcome): void {
@@ -152,13 +163,10 @@ export class Http1Upstream implements UpstreamEvents {
       return;
     }
     this.#hasResponseBytes = true;
-    const { downstream } = this.#context;
-    downstream.cork();
-    try {
-      this.#read(chunk);
-    } finally {
-      downstream.uncork();
-    }
+    const { toDownstream } = this.#context;
+    toDownstream.begin();
+    this.#read(chunk);
+    if (!toDownstream.end()) this.pause();
   }
 
   #read(chunk: Buffer): void {

@@ -36,6 +36,31 @@ export type FileResult =
 /** `path` is absolute, `shown` is how the user named it. Throws when a file cannot be read. */
 export async function runTestFile(path: string, shown: string, io: Io): Promise<FileResult> {
   const text = await readFile(path, 'utf8');
+  const opened = openTestFile(text, { shown, directory: dirname(path) }, io);
+  if (opened.kind === 'unreadable') return opened;
+  return {
+    kind: 'results',
+    about: opened.file.about,
+    results: resultsOf(shown, opened.file.expectation, await opened.readBundle()),
+  };
+}
+
+export type OpenedTestFile =
+  | {
+      readonly kind: 'opened';
+      readonly file: PolicyTestFile;
+      /** Reads what the file names; throws when that cannot be read. */
+      readonly readBundle: () => Promise<SourceBundle>;
+    }
+  | { readonly kind: 'unreadable'; readonly message: string };
+
+/** `directory` is where its relative paths start. */
+export function openTestFile(
+  text: string,
+  place: { readonly shown: string; readonly directory: string },
+  io: Io,
+): OpenedTestFile {
+  const { shown, directory } = place;
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { prettyErrors: false, lineCounter });
   const syntaxError = document.errors[0];
@@ -46,14 +71,13 @@ export async function runTestFile(path: string, shown: string, io: Io): Promise<
   if (parsed.kind === 'error')
     return { kind: 'unreadable', message: `${shown}: ${parsed.message}` };
   const sources = new TestSources(
-    { path: shown, inline: (place, value) => inlineText({ document, text }, place, value) },
-    { ...io, cwd: dirname(path) },
+    { path: shown, inline: (at, value) => inlineText({ document, text }, at, value) },
+    { ...io, cwd: directory },
   );
-  const bundle = await sources.bundleOf(parsed.file);
   return {
-    kind: 'results',
-    about: parsed.file.about,
-    results: resultsOf(shown, parsed.file.expectation, bundle),
+    kind: 'opened',
+    file: parsed.file,
+    readBundle: () => sources.bundleOf(parsed.file),
   };
 }
 

@@ -15,7 +15,7 @@ import {
 } from '../policy/explain.ts';
 import type { RegexEngine } from '../policy/regex.ts';
 import { IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
-import type { CompiledEndpoint, RemoteView } from '../policy/snapshot.ts';
+import type { CompiledEndpoint, PolicySnapshot, RemoteView } from '../policy/snapshot.ts';
 import type { Problem } from './decode/problem.ts';
 import { decodePolicySet, type PolicySet, type SourceBundle } from './policy_set.ts';
 import type { HttpAsk, Question } from './question.ts';
@@ -130,6 +130,17 @@ export class Judge {
     };
   }
 
+  /** What the engine is asked, for who sends it or measures it. */
+  asked(question: Question): Asked | { readonly kind: 'error'; readonly message: string } {
+    const found = this.#find(question);
+    return found.kind === 'error' ? found : { ...found, head: this.#headOf(question) };
+  }
+
+  /** Ask for it after the questions: one about labels that nobody has may build it anew. */
+  get snapshot(): PolicySnapshot {
+    return this.#context.snapshot;
+  }
+
   /** The only endpoint there is, for questions that name none; null when there is not just one. */
   soleEndpoint(): string | null {
     const endpoints = this.#context.snapshot.endpoints();
@@ -172,7 +183,12 @@ interface Found {
   readonly remote: Identity;
 }
 
-function decide(view: RemoteView, question: Question, head: RequestHead | null): Decision {
+export interface Asked extends Found {
+  /** Null when it is no HTTP request. */
+  readonly head: RequestHead | null;
+}
+
+export function decide(view: RemoteView, question: Question, head: RequestHead | null): Decision {
   if (head !== null) return decideRequest(view, question.serverName, head);
   if (question.ask.kind === 'dns') return decideDns(view, question.ask.name);
   return decideConnection(view, question.serverName);

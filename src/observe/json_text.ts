@@ -19,11 +19,6 @@ export function quoteList(texts: readonly string[]): string {
   return `${list}]`;
 }
 
-/** Milliseconds with three digits; JSON has no NaN and no Infinity. */
-export function milliseconds(value: number): string {
-  return Number.isFinite(value) ? String(Math.round(value * 1000) / 1000) : '0';
-}
-
 /** A whole number; JSON has no NaN and no Infinity. */
 export function integer(value: number): string {
   return Number.isFinite(value) ? String(Math.trunc(value)) : '0';

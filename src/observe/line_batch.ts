@@ -29,15 +29,14 @@ export class LineBatch {
     return this.#lineCount;
   }
 
-  /** `line` is ASCII, so that a char is a byte. */
-  add(line: string): void {
+  add(line: Uint8Array): void {
     if (this.#piece === null || this.#at + line.length > this.#piece.length) {
       this.#closePiece();
       const isLong = line.length > PIECE_BYTES;
       const kept = isLong ? undefined : this.#kept.pop();
       this.#piece = kept ?? Buffer.allocUnsafeSlow(isLong ? line.length : PIECE_BYTES);
     }
-    this.#piece.write(line, this.#at, 'latin1');
+    this.#piece.set(line, this.#at);
     this.#at += line.length;
     this.#byteLength += line.length;
     this.#lineCount++;

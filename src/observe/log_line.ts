@@ -1,8 +1,9 @@
 /**
  * hot path
  *
- * A request's record as one line of JSON. What stays the same over a connection (addresses,
- * identities, labels) is made once for it; the rest is joined by hand in a fixed order. Every text
+ * A request's record as one line of JSON, in bytes. What stays the same over a connection (addresses,
+ * identities, labels, most often rule and host, too) is made once and copied; the rest is appended by hand in a
+ * fixed order. Every text
  * from outside goes through `quote`, and through the redaction when it could carry a secret. The
  * fields are listed in docs/observability.md; a golden test holds each shape.
  */
@@ -10,9 +11,10 @@ import type { ConnectionMeta, Half } from '../model/connection_meta.ts';
 import type { Decision, LoggedHeader } from '../model/decision.ts';
 import { FAULTS } from '../model/fault.ts';
 import type { Direction, Identity } from '../model/identity.ts';
-import type { RequestRecord } from '../model/record.ts';
+import type { RequestRecord, ResponseSource } from '../model/record.ts';
 import type { RequestHead } from '../model/request_head.ts';
-import { integer, milliseconds, quote, quoteList } from './json_text.ts';
+import { integer, quote, quoteList } from './json_text.ts';
+import { LineBytes } from './line_bytes.ts';
 import type { ObservedPolicy } from './observed_policy.ts';
 import { Redaction } from './redaction.ts';
 
@@ -22,23 +24,24 @@ export interface LogLineOptions {
   readonly isQueryLogged: boolean;
 }
 
-/** The part of a line that tells what was decided for whom, and of what it is made. */
-interface JudgedText {
-  readonly meta: ConnectionMeta | null;
-  readonly decision: Decision | null;
-  readonly verdict: string;
-  readonly isRequest: boolean;
-  readonly text: string;
+/** What the line before on the same connection was made of: most often this one is, too. */
+interface Remembered {
+  readonly meta: ConnectionMeta;
+  decision: Decision | null;
+  verdict: string;
+  isRequest: boolean;
+  /** What was decided for whom. */
+  judged: Uint8Array;
+  version: string;
+  method: string;
+  scheme: string;
+  authority: string;
+  /** What was asked of which host. */
+  asked: Uint8Array;
 }
 
-/** The part that tells what was asked of which host. */
-interface AskedText {
-  readonly version: string;
-  readonly method: string;
-  readonly scheme: string;
-  readonly authority: string;
-  readonly text: string;
-}
+/** By the low bits of the connection's number; a power of two. About 600 bytes each. */
+const REMEMBERED_COUNT_MAX = 1024;
 
 export class LogLineWriter {
   readonly #options: LogLineOptions;
@@ -48,8 +51,8 @@ export class LogLineWriter {
   #secrets: readonly string[] = [];
   /** Of connections that live; the labels in it are those of `#policy`. */
   #connections = new WeakMap<Half, string>();
-  #judged: JudgedText = NOTHING_JUDGED;
-  #asked: AskedText = NOTHING_ASKED;
+  #remembered = new Array<Remembered | undefined>(REMEMBERED_COUNT_MAX).fill(undefined);
+  readonly #line = new LineBytes();
 
   constructor(options: LogLineOptions) {
     this.#options = { ...options, headers: [...new Set(options.headers)] };
@@ -62,47 +65,57 @@ export class LogLineWriter {
     this.#secrets = [...secrets];
     this.#redaction = new Redaction([...before, ...this.#secrets]);
     this.#connections = new WeakMap();
-    this.#judged = NOTHING_JUDGED;
-    this.#asked = NOTHING_ASKED;
+    this.#remembered.fill(undefined);
   }
 
-  /** Ends in a line feed and has no other; printable ASCII. */
-  line(record: RequestRecord): string {
+  /** Ends in a line feed and has no other; printable ASCII. To be copied before the next one is made. */
+  line(record: RequestRecord): Uint8Array {
     const { head } = record;
-    const isRequest = head !== null || record.status > 0;
-    let line = `{"level":"${record.verdict === 'forwarded' ? 'info' : 'warn'}","time":"`;
-    line += this.#time.text(record.startedAtMs + record.durationMs);
-    line += this.#judgedText(record, isRequest);
-    if (record.serverName !== '') line += `,"sni":${quote(record.serverName)}`;
-    if (head !== null) line += this.#headText(head, record);
-    else if (record.status > 0) line += `,"http":{"status":${integer(record.status)}}`;
-    if (record.decision !== null) line += this.#loggedHeaders(record.decision);
-    line += countsText(record);
+    const line = this.#line;
+    const remembered = this.#rememberedOf(record.meta);
+    line.clear();
+    line.bytes(record.verdict === 'forwarded' ? INFO_START : WARN_START);
+    this.#time.append(line, record.startedAtMs + record.durationMs);
+    line.bytes(this.#judged(remembered, record, head !== null || record.status > 0));
+    if (record.serverName !== '') line.text(`,"sni":${quote(record.serverName)}`);
+    if (head !== null) this.#appendHead(head, record, remembered);
+    else if (record.status > 0) line.text(`,"http":{"status":${integer(record.status)}}`);
+    if (record.decision !== null) line.text(this.#loggedHeaders(record.decision));
+    appendCounts(line, record);
     if (record.fault !== null) {
-      line += `,"fault":"${record.fault}","blame":"${FAULTS[record.fault].blame}"`;
+      line.text(`,"fault":"${record.fault}","blame":"${FAULTS[record.fault].blame}"`);
     }
-    line += `,"policy_revision":${integer(record.policyRevision)}`;
-    if (record.isDryRun) line += ',"enforced":false';
-    if (record.shadowDecision !== null) line += shadowText(record.shadowDecision);
-    return `${line}}\n`;
+    line.bytes(REVISION);
+    line.integer(record.policyRevision);
+    if (record.isDryRun) line.text(',"enforced":false');
+    if (record.shadowDecision !== null) line.text(shadowText(record.shadowDecision));
+    line.bytes(LINE_END);
+    return line.view();
   }
 
-  /** Most often the one of the line before: of the same connection, and the same rule. */
-  #judgedText({ verdict, decision, meta }: RequestRecord, isRequest: boolean): string {
-    const last = this.#judged;
-    if (
-      last.meta === meta &&
-      last.decision === decision &&
-      last.verdict === verdict &&
-      last.isRequest === isRequest
-    ) {
-      return last.text;
+  #rememberedOf(meta: ConnectionMeta): Remembered {
+    const index = meta.connectionId & (REMEMBERED_COUNT_MAX - 1);
+    let remembered = this.#remembered[index];
+    if (remembered?.meta !== meta) {
+      remembered = nothingOf(meta);
+      this.#remembered[index] = remembered;
     }
-    let text = `","msg":"${isRequest ? 'request' : 'connection'}","verdict":"${verdict}"`;
+    return remembered;
+  }
+
+  #judged(last: Remembered, record: RequestRecord, isRequest: boolean): Uint8Array {
+    const { verdict, decision, meta } = record;
+    const isSame =
+      last.decision === decision && last.verdict === verdict && last.isRequest === isRequest;
+    if (isSame) return last.judged;
+    let text = `Z","msg":"${isRequest ? 'request' : 'connection'}","verdict":"${verdict}"`;
     if (decision !== null) text += decisionText(decision);
     text += this.#connectionText(meta, decision?.half);
-    this.#judged = { meta, decision, verdict, isRequest, text: flat(text) };
-    return text;
+    last.decision = decision;
+    last.verdict = verdict;
+    last.isRequest = isRequest;
+    last.judged = ascii(text);
+    return last.judged;
   }
 
   #connectionText(meta: ConnectionMeta, by: Direction | undefined): string {
@@ -115,39 +128,42 @@ export class LogLineWriter {
     return text;
   }
 
-  #headText(head: RequestHead, record: RequestRecord): string {
+  #appendHead(head: RequestHead, record: RequestRecord, remembered: Remembered): void {
+    const line = this.#line;
     const redaction = this.#redaction;
     const { path } = head;
     const query = path.indexOf('?');
     const shownPath = query === -1 || this.#options.isQueryLogged ? path : path.slice(0, query);
-    let text = this.#askedText(head);
-    text += `,"path":${quote(redaction.text(shownPath))}`;
-    if (record.status > 0) text += `,"status":${integer(record.status)}`;
-    text += '}';
-    if (record.grpcStatus !== null || isGrpc(head)) {
-      text += grpcText(redaction.text(shownPath), record.grpcStatus);
+    line.bytes(this.#asked(remembered, head));
+    line.text(quote(redaction.text(shownPath)));
+    if (record.status > 0) {
+      line.bytes(STATUS);
+      line.integer(record.status);
     }
-    text += this.#fieldsText(head);
+    line.bytes(OBJECT_END);
+    if (record.grpcStatus !== null || isGrpc(head)) {
+      line.text(grpcText(redaction.text(shownPath), record.grpcStatus));
+    }
+    if (this.#options.headers.length > 0) line.text(this.#fieldsText(head));
     const traceparent = head.field('traceparent');
-    if (traceparent !== null) text += traceText(traceparent);
-    return text;
+    if (traceparent !== null) line.text(traceText(traceparent));
   }
 
-  /** Most often that of the line before, too. */
-  #askedText({ version, method, scheme, authority }: RequestHead): string {
-    const last = this.#asked;
-    if (
+  #asked(last: Remembered, { version, method, scheme, authority }: RequestHead): Uint8Array {
+    const isSame =
       last.authority === authority &&
       last.method === method &&
       last.scheme === scheme &&
-      last.version === version
-    ) {
-      return last.text;
-    }
+      last.version === version;
+    if (isSame) return last.asked;
     let text = `,"http":{"version":"${version}","method":${quote(method)}`;
-    text += `,"scheme":${quote(scheme)},"host":${quote(this.#redaction.text(authority))}`;
-    this.#asked = { version, method, scheme, authority, text: flat(text) };
-    return text;
+    text += `,"scheme":${quote(scheme)},"host":${quote(this.#redaction.text(authority))},"path":`;
+    last.version = version;
+    last.method = method;
+    last.scheme = scheme;
+    last.authority = authority;
+    last.asked = ascii(text);
+    return last.asked;
   }
 
   #fieldsText(head: RequestHead): string {
@@ -183,9 +199,38 @@ export class LogLineWriter {
   }
 }
 
-/** One piece of memory instead of dozens, for a text that goes into many lines; it is ASCII. */
-function flat(text: string): string {
-  return Buffer.from(text, 'latin1').toString('latin1');
+function ascii(text: string): Uint8Array {
+  const bytes = Buffer.allocUnsafeSlow(text.length);
+  bytes.write(text, 'latin1');
+  return bytes;
+}
+
+const INFO_START = ascii('{"level":"info","time":"');
+const WARN_START = ascii('{"level":"warn","time":"');
+const STATUS = ascii(',"status":');
+const OBJECT_END = ascii('}');
+const BYTES_IN = ascii(',"bytes_in":');
+const BYTES_OUT = ascii(',"bytes_out":');
+const DURATION = ascii(',"duration_ms":');
+const OVERHEAD = ascii(',"overhead_ms":');
+const REVISION = ascii(',"policy_revision":');
+const LINE_END = ascii('}\n');
+const NOTHING = ascii('');
+
+/** No version, method or authority is ''; no verdict either, so nothing is taken for the same as this. */
+function nothingOf(meta: ConnectionMeta): Remembered {
+  return {
+    meta,
+    decision: null,
+    verdict: '',
+    isRequest: false,
+    judged: NOTHING,
+    version: '',
+    method: '',
+    scheme: '',
+    authority: '',
+    asked: NOTHING,
+  };
 }
 
 function decisionText(decision: Decision): string {
@@ -240,14 +285,23 @@ function sideText(
   return `${text}}`;
 }
 
-function countsText(record: RequestRecord): string {
-  return (
-    `,"response_source":"${record.responseSource}"` +
-    `,"bytes_in":${integer(record.bytesIn)},"bytes_out":${integer(record.bytesOut)}` +
-    `,"duration_ms":${milliseconds(record.durationMs)}` +
-    `,"overhead_ms":${milliseconds(record.overheadMs)}`
-  );
+function appendCounts(line: LineBytes, record: RequestRecord): void {
+  line.bytes(RESPONSE_SOURCES[record.responseSource]);
+  line.bytes(BYTES_IN);
+  line.integer(record.bytesIn);
+  line.bytes(BYTES_OUT);
+  line.integer(record.bytesOut);
+  line.bytes(DURATION);
+  line.milliseconds(record.durationMs);
+  line.bytes(OVERHEAD);
+  line.milliseconds(record.overheadMs);
 }
+
+const RESPONSE_SOURCES: Readonly<Record<ResponseSource, Uint8Array>> = {
+  upstream: ascii(',"response_source":"upstream"'),
+  local: ascii(',"response_source":"local"'),
+  none: ascii(',"response_source":"none"'),
+};
 
 /** gRPC over HTTP/2: a POST with content-type application/grpc, with or without a suffix. */
 function isGrpc(head: RequestHead): boolean {
@@ -283,7 +337,7 @@ class TimeText {
   #second = Number.NaN;
   #prefix = '';
 
-  text(atMs: number): string {
+  append(line: LineBytes, atMs: number): void {
     const whole = Number.isFinite(atMs) ? Math.floor(atMs) : 0;
     const second = Math.floor(whole / 1000);
     if (second !== this.#second) {
@@ -291,20 +345,10 @@ class TimeText {
       this.#prefix = new Date(isValid ? second * 1000 : 0).toISOString().slice(0, 20);
       this.#second = second;
     }
-    return `${this.#prefix}${String(whole - second * 1000).padStart(3, '0')}Z`;
+    line.text(this.#prefix);
+    line.paddedInteger(whole - second * 1000, 3);
   }
 }
 
 /** What a Date can hold (ECMA-262 21.4.1.1). */
 const DATE_MS_MAX = 8.64e15;
-
-const NOTHING_JUDGED: JudgedText = {
-  meta: null,
-  decision: null,
-  verdict: '',
-  isRequest: false,
-  text: '',
-};
-
-/** A method of no character is none. */
-const NOTHING_ASKED: AskedText = { version: '', method: '', scheme: '', authority: '', text: '' };

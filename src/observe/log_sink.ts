@@ -81,8 +81,8 @@ export class LogSink {
     process.on('exit', this.#onExit);
   }
 
-  /** `line` ends in a line feed and is ASCII. Never throws, never waits. */
-  write(line: string): void {
+  /** `line` ends in a line feed, and is copied. Never throws, never waits. */
+  write(line: Uint8Array): void {
     const bytes = this.#pendingBytes + this.#batch.byteLength + line.length;
     if (this.#isClosed || bytes > this.#options.limits.accessLogBufferBytesMax) {
       this.#droppedLines++;

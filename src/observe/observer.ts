@@ -212,7 +212,10 @@ class WorkerObserver implements Observer {
     const { accessLog, logLevel: level } = this.#options;
     const sink = this.#sink;
     if (sink === null || accessLog.to.kind !== 'stdout') return createLogger({ level });
-    return createLogger({ level, write: (line) => sink.write(asciiOf(line)) });
+    return createLogger({
+      level,
+      write: (line) => sink.write(Buffer.from(asciiOf(line), 'latin1')),
+    });
   }
 
   #takePolicy(policy: ObservedPolicy): void {

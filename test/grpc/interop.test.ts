@@ -6,9 +6,9 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { LogLineWriter } from '../../src/observe/log_line.ts';
 import { type Call, type CallResult, GrpcClient, startGrpcServer } from '../support/grpc_peers.ts';
 import { allowHttp, closeRigs, type Rig, startRig } from '../support/plane_rig.ts';
+import { ReadableLines } from '../support/readable_lines.ts';
 
 const cleanups: (() => void)[] = [];
 
@@ -226,9 +226,9 @@ describe('the access log', () => {
 
 /** The `grpc` part of each line that is written for the rig's records. */
 async function logLines(rig: Rig, count: number): Promise<unknown[]> {
-  const writer = new LogLineWriter({ headers: [], isQueryLogged: false });
+  const writer = new ReadableLines({ headers: [], isQueryLogged: false });
   const records = await rig.recorder.untilRecords(count);
-  return records.map((record) => JSON.parse(writer.line(record)).grpc);
+  return records.map((record) => JSON.parse(writer.text(record)).grpc);
 }
 
 /** A way to the server that can be cut and joined again at the same port. */

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { ROUTES } from '../../src/admin/routes.ts';
 import { DENY_REASONS } from '../../src/model/decision.ts';
 import { plainHead } from '../../src/model/request_head.ts';
-import { LogLineWriter } from '../../src/observe/log_line.ts';
 import { METRICS } from '../../src/observe/metric_table.ts';
+import { ReadableLines } from '../support/readable_lines.ts';
 import { allow, denied, deny, GET_ORDERS, POLICY, record } from './records.ts';
 
 const page = readFileSync(new URL('../../docs/observability.md', import.meta.url), 'utf8');
@@ -48,7 +48,7 @@ function tableAfter(header: string): string[] {
 
 /** Lines in which together every field is. */
 function fieldsOfFullLines(): Set<string> {
-  const lines = new LogLineWriter({ headers: ['accept'], isQueryLogged: false });
+  const lines = new ReadableLines({ headers: ['accept'], isQueryLogged: false });
   lines.policyChanged(POLICY, []);
   const head = plainHead({
     method: 'POST',
@@ -72,7 +72,7 @@ function fieldsOfFullLines(): Set<string> {
   });
   const fields = new Set<string>();
   const byBoth = record({ decision: allow({ half: 'ingress', otherRule: GET_ORDERS }) });
-  for (const one of [full, byBoth]) collect(JSON.parse(lines.line(one)), '', fields);
+  for (const one of [full, byBoth]) collect(JSON.parse(lines.text(one)), '', fields);
   return fields;
 }
 

@@ -21,7 +21,7 @@ describe('a batch of lines', () => {
           let next = 0;
           let underWay: readonly Buffer[] = [];
           for (const count of counts) {
-            for (let i = 0; i < count; i++) batch.add(lineOf(next++));
+            for (let i = 0; i < count; i++) batch.add(Buffer.from(lineOf(next++)));
             // The bytes are read when the write ends, as late as a sink may.
             written.push(...underWay.map(String));
             batch.written();

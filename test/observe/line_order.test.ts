@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { RequestRecord } from '../../src/model/record.ts';
 import { plainHead } from '../../src/model/request_head.ts';
 import { LineBatch } from '../../src/observe/line_batch.ts';
-import { LogLineWriter } from '../../src/observe/log_line.ts';
+import { ReadableLines } from '../support/readable_lines.ts';
 import { allow, deny, meta, POLICY, record } from './records.ts';
 
 const METAS = [meta(), meta({ connectionId: 13 })];
@@ -38,18 +38,18 @@ describe('lines', () => {
     fc.assert(
       fc.property(fc.array(anyRecord, { minLength: 2, maxLength: 8 }), (records) => {
         const one = writer();
-        for (const each of records) expect(one.line(each)).toBe(writer().line(each));
+        for (const each of records) expect(one.text(each)).toBe(writer().text(each));
       }),
     );
   });
 
   it('have the labels of the policy in force', () => {
     const one = writer();
-    const before = one.line(record());
+    const before = one.text(record());
     one.policyChanged({ ...POLICY, labels: { labelsOf: () => ['k8s:app=renamed'] } }, ['orders']);
     expect(before).toContain('k8s:app=orders');
-    expect(one.line(record())).toContain('k8s:app=renamed');
-    expect(one.line(record())).toContain('"host":"[redacted]:8080"');
+    expect(one.text(record())).toContain('k8s:app=renamed');
+    expect(one.text(record())).toContain('"host":"[redacted]:8080"');
   });
 });
 
@@ -62,7 +62,7 @@ describe('a batch', () => {
         const batch = new LineBatch();
         let taken: [readonly Buffer[], string][] = [];
         for (const { lines, isWritten } of steps) {
-          for (const each of lines) batch.add(each);
+          for (const each of lines) batch.add(Buffer.from(each, 'latin1'));
           expect(batch.lineCount).toBe(lines.length);
           expect(batch.byteLength).toBe(lines.join('').length);
           taken.push([batch.take(), lines.join('')]);
@@ -79,8 +79,8 @@ describe('a batch', () => {
   });
 });
 
-function writer(): LogLineWriter {
-  const made = new LogLineWriter({ headers: [], isQueryLogged: false });
+function writer(): ReadableLines {
+  const made = new ReadableLines({ headers: [], isQueryLogged: false });
   made.policyChanged(POLICY, []);
   return made;
 }

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../src/model/identity.ts';
 import type { RequestRecord } from '../../src/model/record.ts';
 import { plainHead } from '../../src/model/request_head.ts';
-import { type LogLineOptions, LogLineWriter } from '../../src/observe/log_line.ts';
+import type { LogLineOptions } from '../../src/observe/log_line.ts';
+import { ReadableLines } from '../support/readable_lines.ts';
 import { address, allow, denied, deny, GET_ORDERS, meta, POLICY, record } from './records.ts';
 
 const CONNECTION =
@@ -96,7 +97,7 @@ describe('shapes', () => {
     it('an allow names the rules of both', () => {
       const other = { policy: 'shop/web', rule: 'egress[0]', index: 7 };
       const decision = allow({ half: 'ingress', otherRule: other });
-      const line = writer().line(record({ meta: both, decision }));
+      const line = writer().text(record({ meta: both, decision }));
       expect(line).toContain(`${RULE},"other_policy":"shop/web","other_rule":"egress[0]",`);
     });
   });
@@ -166,7 +167,7 @@ describe('shapes', () => {
       remoteIdentity: 2 as Identity,
       identitySource: 'none',
     });
-    const line = writer().line(record({ meta: egress }));
+    const line = writer().text(record({ meta: egress }));
     expect(line).toContain(
       '"direction":"egress","listener":"api","proxy_id":0,"connection_id":12,' +
         '"src":{"ip":"10.0.0.7","port":40100,"identity":1001,"labels":["k8s:app=orders"]},' +
@@ -199,7 +200,7 @@ describe('shapes', () => {
       path: '/x?q=1',
       fields: ['Accept', 'a/b', 'accept', 'c/d', 'Cookie', 'id=1', 'x-other', 'no'],
     });
-    const line = writer({ headers: ['accept', 'cookie', 'absent'], isQueryLogged: true }).line(
+    const line = writer({ headers: ['accept', 'cookie', 'absent'], isQueryLogged: true }).text(
       record({ head }),
     );
     expect(line).toContain('"path":"/x?q=1"');
@@ -210,9 +211,9 @@ describe('shapes', () => {
   it('labels follow the policy, not the connection', () => {
     const lines = writer();
     const one = record();
-    lines.line(one);
+    lines.text(one);
     lines.policyChanged({ ...POLICY, labels: { labelsOf: () => ['k8s:app=new'] } }, []);
-    expect(lines.line(one)).toContain('"identity":43,"labels":["k8s:app=new"]');
+    expect(lines.text(one)).toContain('"identity":43,"labels":["k8s:app=new"]');
   });
 });
 
@@ -228,7 +229,7 @@ describe('trace context', () => {
   ])('%j is none', (traceparent) => {
     const fields = ['traceparent', traceparent];
     const head = plainHead({ method: 'GET', authority: 'a', path: '/', fields });
-    expect(writer().line(record({ head }))).not.toContain('trace_id');
+    expect(writer().text(record({ head }))).not.toContain('trace_id');
   });
 });
 
@@ -259,7 +260,7 @@ describe('whatever a client sends', () => {
             rule: { policy: name, rule: name, index: 0 },
             missing: [[name, value]],
           });
-          const line = writer({ headers: ['x-any'], isQueryLogged: true }).line(
+          const line = writer({ headers: ['x-any'], isQueryLogged: true }).text(
             record({ head, decision, serverName: name, meta: meta({ listener: name }) }),
           );
           expect(line).toMatch(/^[ -~]*\n$/);
@@ -274,7 +275,7 @@ describe('whatever a client sends', () => {
 
   it('numbers that are none do not break a line', () => {
     for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, -1, 1e300]) {
-      const line = writer().line(
+      const line = writer().text(
         record({ durationMs: bad, overheadMs: bad, bytesIn: bad, startedAtMs: bad }),
       );
       expect(() => JSON.parse(line)).not.toThrow();
@@ -295,10 +296,10 @@ describe('secrets', () => {
           path: `/${found}`,
           fields: ['x-token', found],
         });
-        const lines = new LogLineWriter({ headers: ['x-token'], isQueryLogged: true });
+        const lines = new ReadableLines({ headers: ['x-token'], isQueryLogged: true });
         lines.policyChanged(POLICY, [value]);
         const decision = deny({ missing: [['x-token', found]], rejected: [['x-token', found]] });
-        const parsed = JSON.parse(lines.line(denied({ head, decision })));
+        const parsed = JSON.parse(lines.text(denied({ head, decision })));
         const texts = [
           parsed.http.host,
           parsed.http.path,
@@ -314,29 +315,29 @@ describe('secrets', () => {
   });
 
   it('a secret that has just been replaced is one, too', () => {
-    const lines = new LogLineWriter({ headers: ['x-token'], isQueryLogged: false });
+    const lines = new ReadableLines({ headers: ['x-token'], isQueryLogged: false });
     lines.policyChanged(POLICY, ['old-secret']);
     lines.policyChanged(POLICY, ['new-secret']);
     for (const value of ['old-secret', 'new-secret']) {
       const fields = ['x-token', `Bearer ${value}`];
       const head = plainHead({ method: 'GET', authority: 'a', path: '/', fields });
-      expect(lines.line(record({ head }))).toContain('"headers":{"x-token":"[redacted]"}');
+      expect(lines.text(record({ head }))).toContain('"headers":{"x-token":"[redacted]"}');
     }
   });
 
   it('a short secret is redacted as a whole value', () => {
-    const lines = new LogLineWriter({ headers: ['x-pin'], isQueryLogged: false });
+    const lines = new ReadableLines({ headers: ['x-pin'], isQueryLogged: false });
     lines.policyChanged(POLICY, ['1234', '']);
     const head = plainHead({ method: 'GET', authority: 'a', path: '/', fields: ['x-pin', '1234'] });
-    expect(lines.line(record({ head }))).toContain('"headers":{"x-pin":"[redacted]"}');
+    expect(lines.text(record({ head }))).toContain('"headers":{"x-pin":"[redacted]"}');
   });
 
   it('a secret that is not ASCII is found in the bytes of the request', () => {
-    const lines = new LogLineWriter({ headers: ['x-t'], isQueryLogged: false });
+    const lines = new ReadableLines({ headers: ['x-t'], isQueryLogged: false });
     lines.policyChanged(POLICY, ['gehäuse-ö']);
     const value = Buffer.from('gehäuse-ö').toString('latin1');
     const head = plainHead({ method: 'GET', authority: 'a', path: '/', fields: ['x-t', value] });
-    expect(lines.line(record({ head }))).toContain('"headers":{"x-t":"[redacted]"}');
+    expect(lines.text(record({ head }))).toContain('"headers":{"x-t":"[redacted]"}');
   });
 
   it.each(['authorization', 'cookie', 'set-cookie', 'proxy-authorization', 'x-api-key'])(
@@ -345,21 +346,21 @@ describe('secrets', () => {
       const fields = [name.toUpperCase(), 'hunter2-value'];
       const head = plainHead({ method: 'GET', authority: 'a', path: '/', fields });
       const decision = deny({ rejected: [[name, 'hunter2-value']] });
-      const line = writer({ headers: [name] }).line(denied({ head, decision }));
+      const line = writer({ headers: [name] }).text(denied({ head, decision }));
       expect(line).not.toContain('hunter2');
       expect(line).toContain(`"headers":{"${name}":"[redacted]"}`);
     },
   );
 });
 
-function writer(options: Partial<LogLineOptions> = {}): LogLineWriter {
-  const lines = new LogLineWriter({ headers: [], isQueryLogged: false, ...options });
+function writer(options: Partial<LogLineOptions> = {}): ReadableLines {
+  const lines = new ReadableLines({ headers: [], isQueryLogged: false, ...options });
   lines.policyChanged(POLICY, []);
   return lines;
 }
 
 function check(one: RequestRecord, expected: string): void {
-  const line = writer().line(one);
+  const line = writer().text(one);
   expect(line).toBe(`${expected}\n`);
   expect(() => JSON.parse(line)).not.toThrow();
 }

@@ -383,7 +383,7 @@ function dyingWorker(options: { readonly path: string; readonly lineCount: numbe
     const limits = { accessLogBufferBytesMax: 65536, accessLogDelayMs: 50, accessLogCloseTimeoutMs: 1 };
     const target = { kind: 'file', path: ${JSON.stringify(options.path)} };
     const sink = new LogSink({ target, limits, timers });
-    for (let i = 0; i < ${options.lineCount}; i++) sink.write('{"last":"line"}\\n');
+    for (let i = 0; i < ${options.lineCount}; i++) sink.write(Buffer.from('{"last":"line"}\\n'));
     console.log('dying');
     throw new Error('broken');`;
   const node = ['--input-type=module', '-e', script];

@@ -1,0 +1,10 @@
+/** Access log lines as text. */
+
+import type { RequestRecord } from '../../src/model/record.ts';
+import { LogLineWriter } from '../../src/observe/log_line.ts';
+
+export class ReadableLines extends LogLineWriter {
+  text(record: RequestRecord): string {
+    return Buffer.from(this.line(record)).toString('latin1');
+  }
+}

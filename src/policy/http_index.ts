@@ -2,21 +2,22 @@
  * hot path
  *
  * Which HTTP rules can match, without asking each one: rules with a literal path are found in a map,
- * rules with a path pattern through one RE2 set (or a few single patterns), the others are always
- * candidates. Where many rules are left together (one path for many hosts, hosts without a path),
- * they are found by their host in the same way. So the cost of a verdict does not grow with the
- * number of rules (bench/verdict.ts).
+ * rules with a path pattern through a `PatternIndex`, the others are always candidates. Where many rules
+ * are left together (one path for many hosts, hosts without a path), they are found by their host in the
+ * same way. So the cost of a verdict does not grow with the number of rules (bench/verdict.ts).
  *
  *     by :path       "/health" → 0, 7        "/api" → by :authority   "a.test" → 1
- *                    set {"/x/.*", ...} → 2                           "b.test" → 3
+ *                    patterns "/x/.*", ... → 2                        "b.test" → 3
  *                    without a path → by :authority  "c.test" → 4, 5   without a host → 6
  */
 import type { RequestHead } from '../model/request_head.ts';
 import type { CompiledHttpRule } from './compiled_rule.ts';
-import { MATCH_FAILED, MATCH_YES, type Regex, type RegexEngine, type RegexSet } from './regex.ts';
+import { PatternIndex } from './pattern_index.ts';
+import type { Regex, RegexEngine } from './regex.ts';
+import { ITEMS_PER_STEP, type Steps } from './steps.ts';
 import type { CompiledMatcher } from './value_match.ts';
 
-/** Below this many patterns single tests (80 ns each) beat one set match with indexes (300 ns). */
+/** Below this many patterns together single tests (80 ns each) beat one set match with indexes (300 ns). */
 const SET_PATTERNS_MIN = 4;
 
 /**
@@ -33,9 +34,18 @@ const NONE: readonly number[] = Object.freeze([]);
 export class HttpIndex {
   readonly #root: FieldIndex;
 
-  constructor(rules: readonly CompiledHttpRule[], engine: RegexEngine) {
+  private constructor(root: FieldIndex) {
+    this.#root = root;
+  }
+
+  static *build(rules: readonly CompiledHttpRule[], engine: RegexEngine): Steps<HttpIndex> {
     const numbers = Array.from(rules.keys());
-    this.#root = new FieldIndex(numbers, { rules, engine, depth: 0 });
+    return new HttpIndex(yield* FieldIndex.build(numbers, { rules, engine, depth: 0 }));
+  }
+
+  /** Makes the pattern sets that requests will need, before the first of them waits for one. */
+  prepare(): Steps<void> {
+    return this.#root.prepare();
   }
 
   /**
@@ -58,59 +68,74 @@ interface Level {
   readonly depth: number;
 }
 
+interface FieldIndexParts {
+  readonly isByPath: boolean;
+  readonly byLiteral: ReadonlyMap<string, Bucket>;
+  readonly patterns: PatternIndex;
+  /** For each pattern the rules that have it. */
+  readonly byPattern: readonly Bucket[];
+  /** Rules without a condition on the field, or with one that only asking can tell. */
+  readonly others: Bucket;
+}
+
 class FieldIndex {
   readonly #isByPath: boolean;
-  readonly #byLiteral = new Map<string, Bucket>();
-  /** Distinct patterns, and for each the rules that have it. */
-  readonly #patterns: readonly Regex[];
+  readonly #byLiteral: ReadonlyMap<string, Bucket>;
+  readonly #patterns: PatternIndex;
   readonly #byPattern: readonly Bucket[];
-  readonly #set: RegexSet | null;
-  /** Rules without a condition on the field, or with one that only asking can tell. */
   readonly #others: Bucket;
-  /** True when the set could not be made: nothing can be judged, so everything is denied. */
-  readonly #isBroken: boolean;
 
-  constructor(numbers: readonly number[], level: Level) {
-    const groups = groupRules(numbers, level);
-    this.#isByPath = level.depth === 0;
-    for (const [text, list] of groups.literals) this.#byLiteral.set(text, bucketOf(list, level));
-    const patterns = [...groups.patterns.values()];
-    this.#patterns = patterns.map(({ regex }) => regex);
-    this.#byPattern = patterns.map((entry) => bucketOf(entry.numbers, level));
-    this.#others = bucketOf(groups.others, level);
-    if (patterns.length < (level.depth === 0 ? SET_PATTERNS_MIN : NESTED_SET_PATTERNS_MIN)) {
-      this.#set = null;
-      this.#isBroken = false;
-    } else {
-      const made = level.engine.compileSet(this.#patterns.map(({ pattern }) => pattern));
-      this.#set = made.kind === 'ok' ? made.regex : null;
-      this.#isBroken = made.kind === 'error';
+  private constructor(parts: FieldIndexParts) {
+    this.#isByPath = parts.isByPath;
+    this.#byLiteral = parts.byLiteral;
+    this.#patterns = parts.patterns;
+    this.#byPattern = parts.byPattern;
+    this.#others = parts.others;
+  }
+
+  static *build(numbers: readonly number[], level: Level): Steps<FieldIndex> {
+    const groups = yield* groupRules(numbers, level);
+    const byLiteral = new Map<string, Bucket>();
+    for (const [text, list] of groups.literals) {
+      byLiteral.set(text, yield* bucketOf(list, level));
+      if (byLiteral.size % ITEMS_PER_STEP === 0) yield;
+    }
+    const patterns: Regex[] = [];
+    const byPattern: Bucket[] = [];
+    for (const entry of groups.patterns.values()) {
+      patterns.push(entry.regex);
+      byPattern.push(yield* bucketOf(entry.numbers, level));
+      if (byPattern.length % ITEMS_PER_STEP === 0) yield;
+    }
+    const setPatternsMin = level.depth === 0 ? SET_PATTERNS_MIN : NESTED_SET_PATTERNS_MIN;
+    return new FieldIndex({
+      isByPath: level.depth === 0,
+      byLiteral,
+      patterns: yield* PatternIndex.build(patterns, { engine: level.engine, setPatternsMin }),
+      byPattern,
+      others: yield* bucketOf(groups.others, level),
+    });
+  }
+
+  *prepare(): Steps<void> {
+    yield* this.#patterns.prepare();
+    for (const bucket of [...this.#byLiteral.values(), ...this.#byPattern, this.#others]) {
+      if (bucket instanceof FieldIndex) yield* bucket.prepare();
     }
   }
 
   collect(head: RequestHead, into: CandidateLists): boolean {
-    if (this.#isBroken) return false;
     const literal = this.#byLiteral.get(this.#isByPath ? head.path : head.authority);
     if (literal !== undefined && !collectBucket(literal, head, into)) return false;
     if (!collectBucket(this.#others, head, into)) return false;
-    if (this.#patterns.length === 0) return true;
-    const bytes = this.#isByPath ? head.pathBytes : head.authorityBytes;
-    if (this.#set === null) return this.#testEach(bytes, head, into);
-    const matched = this.#set.match(bytes);
+    if (this.#patterns.isEmpty) return true;
+    const matched = this.#isByPath
+      ? this.#patterns.match(head.path, head.pathBytes)
+      : this.#patterns.match(head.authority, head.authorityBytes);
     if (matched === null) return false;
     for (let i = 0; i < matched.length; i++) {
       const bucket = this.#byPattern[matched[i] as number] ?? NONE;
       if (!collectBucket(bucket, head, into)) return false;
-    }
-    return true;
-  }
-
-  #testEach(bytes: Uint8Array, head: RequestHead, into: CandidateLists): boolean {
-    for (let i = 0; i < this.#patterns.length; i++) {
-      const outcome = (this.#patterns[i] as Regex).test(bytes);
-      if (outcome === MATCH_FAILED) return false;
-      if (outcome !== MATCH_YES) continue;
-      if (!collectBucket(this.#byPattern[i] ?? NONE, head, into)) return false;
     }
     return true;
   }
@@ -122,11 +147,11 @@ function collectBucket(bucket: Bucket, head: RequestHead, into: CandidateLists):
   return true;
 }
 
-function bucketOf(numbers: readonly number[], level: Level): Bucket {
+function* bucketOf(numbers: readonly number[], level: Level): Steps<Bucket> {
   if (level.depth > 0 || numbers.length < NESTED_RULES_MIN) return numbers;
   const withHost = numbers.filter((number) => level.rules[number]?.host !== null);
   if (withHost.length < NESTED_RULES_MIN) return numbers;
-  return new FieldIndex(numbers, { ...level, depth: level.depth + 1 });
+  return yield* FieldIndex.build(numbers, { ...level, depth: level.depth + 1 });
 }
 
 interface Groups {
@@ -135,11 +160,12 @@ interface Groups {
   readonly others: number[];
 }
 
-function groupRules(numbers: readonly number[], { rules, depth }: Level): Groups {
+function* groupRules(numbers: readonly number[], { rules, depth }: Level): Steps<Groups> {
   const literals = new Map<string, number[]>();
   const patterns = new Map<string, { readonly regex: Regex; readonly numbers: number[] }>();
   const others: number[] = [];
-  for (const number of numbers) {
+  for (const [at, number] of numbers.entries()) {
+    if (at % ITEMS_PER_STEP === 0) yield;
     const rule = rules[number] as CompiledHttpRule;
     const matcher: CompiledMatcher | null = depth === 0 ? rule.path : rule.host;
     const literal = matcher?.literal ?? null;

@@ -6,6 +6,7 @@ import type { Direction, Identity, PolicyProtocol, Port, ProxyId } from '../mode
 import type { CompiledRule } from './compiled_rule.ts';
 import type { RegexEngine } from './regex.ts';
 import type { CompiledPort } from './snapshot.ts';
+import { finish, type Steps } from './steps.ts';
 import { ApplicableRules, canApply, selectionKey, View, type ViewKey } from './view.ts';
 
 export interface PortTableOptions {
@@ -92,28 +93,46 @@ export class PortRules implements CompiledPort {
   }
 
   view(proxyId: ProxyId, remote: Identity): View {
-    // Identity (32 bits) and proxy id (16 bits) together fit a safe integer.
-    const number = remote * 0x1_0000 + proxyId;
-    let view = this.#views.get(number);
-    if (view === undefined) {
-      const key = { proxyId, remote };
-      view = new View(this, key, this.#applicableTo(key));
-      setBounded(this.#views, { key: number, value: view }, this.#options.viewCountMax);
-    }
+    const view =
+      this.#views.get(viewNumber(proxyId, remote)) ?? finish(this.#make({ proxyId, remote }));
+    view.isAsked = true;
     return view;
   }
 
-  #applicableTo(key: ViewKey): ApplicableRules {
+  /** Makes a view and what its index will need, so that the first who asks for it does not wait. */
+  *prepare(key: ViewKey): Steps<void> {
+    const view = this.#views.get(viewNumber(key.proxyId, key.remote)) ?? (yield* this.#make(key));
+    yield* view.applicable.index.prepare();
+  }
+
+  /** Those that somebody has asked for. */
+  *asked(): Iterable<ViewKey> {
+    for (const view of this.#views.values()) if (view.isAsked) yield view;
+  }
+
+  *#make(key: ViewKey): Steps<View> {
+    const view = new View(this, key, yield* this.#applicableTo(key));
+    const entry = { key: viewNumber(key.proxyId, key.remote), value: view };
+    setBounded(this.#views, entry, this.#options.viewCountMax);
+    return view;
+  }
+
+  *#applicableTo(key: ViewKey): Steps<ApplicableRules> {
     const selection = selectionKey(this.rules, key);
     let applicable = this.#selections.get(selection);
     if (applicable === undefined) {
       const rules = this.rules.filter((rule) => canApply(rule, key));
-      applicable = new ApplicableRules(rules, this.#options.regexEngine);
+      applicable = yield* ApplicableRules.build(rules, this.#options.regexEngine);
       const entry = { key: selection, value: applicable };
       setBounded(this.#selections, entry, this.#options.viewCountMax);
     }
     return applicable;
   }
+}
+
+/** Identity (32 bits) and proxy id (16 bits) together fit a safe integer. */
+function viewNumber(proxyId: ProxyId, remote: Identity): number {
+  return remote * 0x1_0000 + proxyId;
 }
 
 /** What is cached can be made again: at the bound the oldest one goes. */

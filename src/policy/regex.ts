@@ -28,6 +28,9 @@ export type RegexResult<Compiled> =
 
 export interface RegexEngine {
   compile(pattern: string): RegexResult<Regex>;
-  /** Every pattern must have compiled alone before. */
-  compileSet(patterns: readonly string[]): RegexResult<RegexSet>;
+  /**
+   * Every pattern must have compiled alone before. `memoryShare`: how much of what a set may have this one
+   * gets, above 0 and at most 1, for patterns that are spread over several.
+   */
+  compileSet(patterns: readonly string[], memoryShare: number): RegexResult<RegexSet>;
 }

@@ -22,6 +22,7 @@ import type { PortRules } from './port_table.ts';
 import type { RegexEngine } from './regex.ts';
 import { passTargets } from './rule_order.ts';
 import type { RemoteView } from './snapshot.ts';
+import type { Steps } from './steps.ts';
 
 export interface ViewKey {
   readonly proxyId: ProxyId;
@@ -35,6 +36,8 @@ export class View implements RemoteView {
   readonly hasHttpRules: boolean;
   readonly hasL7Rules: boolean;
   readonly applicable: ApplicableRules;
+  /** False as long as it was only made ahead of time. */
+  isAsked = false;
 
   constructor(port: PortRules, key: ViewKey, applicable: ApplicableRules) {
     this.port = port;
@@ -58,12 +61,21 @@ export class ApplicableRules {
   readonly httpRules: readonly CompiledHttpRule[];
   readonly index: HttpIndex;
 
-  constructor(rules: readonly CompiledRule[], engine: RegexEngine) {
+  private constructor(
+    rules: readonly CompiledRule[],
+    http: Pick<ApplicableRules, 'httpStarts' | 'httpRules' | 'index'>,
+  ) {
     this.rules = rules;
     this.passTargets = passTargets(rules);
     this.hasPasses = rules.some(({ kind }) => kind === VERDICT_PASS);
     this.hasServerNames = rules.some(({ serverNames }) => serverNames.length > 0);
     this.firstUnconditional = firstUnconditional(rules);
+    this.httpStarts = http.httpStarts;
+    this.httpRules = http.httpRules;
+    this.index = http.index;
+  }
+
+  static *build(rules: readonly CompiledRule[], engine: RegexEngine): Steps<ApplicableRules> {
     const httpStarts: number[] = [];
     const httpRules: CompiledHttpRule[] = [];
     for (const rule of rules) {
@@ -71,9 +83,9 @@ export class ApplicableRules {
       for (const httpRule of rule.http ?? []) httpRules.push(httpRule);
     }
     httpStarts.push(httpRules.length);
-    this.httpStarts = httpStarts;
-    this.httpRules = httpRules;
-    this.index = new HttpIndex(httpRules, engine);
+    yield;
+    const index = yield* HttpIndex.build(httpRules, engine);
+    return new ApplicableRules(rules, { httpStarts, httpRules, index });
   }
 }
 

@@ -70,11 +70,12 @@ class Re2Engine implements RegexEngine {
   }
 
   /** A set that is still in use is given again: a reload builds only the sets that changed. */
-  compileSet(patterns: readonly string[]): RegexResult<RegexSet> {
-    const key = patterns.join('\0');
+  compileSet(patterns: readonly string[], memoryShare: number): RegexResult<RegexSet> {
+    const maxMem = Math.ceil(this.#limits.regexSetMemoryBytesMax * memoryShare);
+    const key = `${maxMem}\0${patterns.join('\0')}`;
     const known = this.#sets.get(key)?.deref();
     if (known !== undefined) return { kind: 'ok', regex: known };
-    const result = this.#compileSet(patterns);
+    const result = this.#compileSet(patterns, maxMem);
     if (result.kind === 'ok') {
       this.#forgetUnusedSets();
       this.#sets.set(key, new WeakRef(result.regex));
@@ -94,10 +95,10 @@ class Re2Engine implements RegexEngine {
     }
   }
 
-  #compileSet(patterns: readonly string[]): RegexResult<RegexSet> {
+  #compileSet(patterns: readonly string[], maxMem: number): RegexResult<RegexSet> {
     try {
       const sources = patterns.map((pattern) => re2Source(pattern) ?? '');
-      const set = this.#setOf(sources, this.#limits.regexSetMemoryBytesMax);
+      const set = this.#setOf(sources, maxMem);
       return { kind: 'ok', regex: new Re2Set(patterns, set) };
     } catch (error) {
       return failed(messageOf(error));

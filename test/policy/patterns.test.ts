@@ -262,9 +262,9 @@ describe('patterns', () => {
 
   it('a set that is in use is not built again', () => {
     const patterns = ['/a', '/b.*'];
-    const first = engine.compileSet(patterns);
-    const second = engine.compileSet([...patterns]);
-    const other = engine.compileSet(patterns.toReversed());
+    const first = engine.compileSet(patterns, 1);
+    const second = engine.compileSet([...patterns], 1);
+    const other = engine.compileSet(patterns.toReversed(), 1);
     if (first.kind === 'error' || second.kind === 'error' || other.kind === 'error') {
       throw new Error('the sets compile');
     }
@@ -277,7 +277,7 @@ describe('patterns', () => {
     const small = createRe2Engine({ ...DEFAULT_LIMITS, regexCacheCountMax: 3 });
     for (let round = 0; round < 3; round++) {
       for (let i = 0; i < 20; i++) {
-        const made = small.compileSet([`/${i}`, '/x.*']);
+        const made = small.compileSet([`/${i}`, '/x.*'], 1);
         if (made.kind === 'error') throw new Error(made.message);
         expect(made.regex.match(Buffer.from(`/${i}`))).toEqual([0]);
       }
@@ -285,7 +285,7 @@ describe('patterns', () => {
   });
 
   it('a set says which patterns match, each over the whole subject', () => {
-    const made = engine.compileSet(['/a', '/a.*', '/b', '.*']);
+    const made = engine.compileSet(['/a', '/a.*', '/b', '.*'], 1);
     if (made.kind === 'error') throw new Error(made.message);
     expect(made.regex.match(Buffer.from('/a'))).toEqual([0, 1, 3]);
     expect(made.regex.match(Buffer.from('/ab'))).toEqual([1, 3]);

@@ -5,9 +5,9 @@
  * a sink that is slow for a moment makes more of them, and none is ever copied into a larger one.
  */
 
-export const PIECE_BYTES = 64 * 1024;
+export const PIECE_BYTES = 128 * 1024;
 /** Pieces kept for the next turn; a burst may make more, they are not kept. */
-const KEPT_COUNT_MAX = 8;
+const KEPT_COUNT_MAX = 4;
 
 export class LineBatch {
   #piece: Buffer | null = null;

@@ -35,8 +35,11 @@ export interface LogSinkCounts {
   readonly errors: number;
 }
 
-/** Gathered lines above this are written without waiting for more. */
-const WITHOUT_WAITING_BYTES = PIECE_BYTES / 2;
+/**
+ * Gathered lines above this are written without waiting for more. Each write is a turn of another thread, so
+ * that few large ones cost less than many.
+ */
+const WITHOUT_WAITING_BYTES = (PIECE_BYTES * 3) / 4;
 const STDOUT_FD = 1;
 /** Lines name clients and paths: not for everybody on the machine. */
 const FILE_MODE = 0o640;

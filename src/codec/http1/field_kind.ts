@@ -17,7 +17,9 @@ export const UPGRADE = 9;
 export const HTTP2_SETTINGS = 10;
 export const EXPECT = 11;
 export const CONTENT_TYPE = 12;
-export const FIELD_KIND_COUNT = 13;
+/** Of no meaning to a hop: whether a request has one is asked for each line of the access log. */
+export const TRACEPARENT = 13;
+export const FIELD_KIND_COUNT = 14;
 
 /** Kind of the field whose name is `bytes[start, end)`. "_" is never "-": another name, OTHER. */
 export function fieldKindOf(bytes: Uint8Array, start: number, end: number): number {
@@ -34,6 +36,8 @@ export function fieldKindOf(bytes: Uint8Array, start: number, end: number): numb
     case 10:
       if (equalsIgnoringCase(bytes, start, end, 'connection')) return CONNECTION;
       return equalsIgnoringCase(bytes, start, end, 'keep-alive') ? KEEP_ALIVE : OTHER;
+    case 11:
+      return equalsIgnoringCase(bytes, start, end, 'traceparent') ? TRACEPARENT : OTHER;
     case 12:
       return equalsIgnoringCase(bytes, start, end, 'content-type') ? CONTENT_TYPE : OTHER;
     case 14:

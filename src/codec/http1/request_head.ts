@@ -35,6 +35,8 @@ export interface RequestFacts {
   readonly expectsContinue: boolean;
   readonly upgrade: string;
   readonly isGrpc: boolean;
+  /** There is a traceparent line. */
+  readonly isTraced: boolean;
   readonly connection: string;
   readonly isTrailerKept: boolean;
   readonly nominated: ReadonlySet<string>;
@@ -138,6 +140,8 @@ export class Http1RequestHead implements RequestHead {
   }
 
   field(name: string): string | null {
+    // Asked for each request that is logged, and most have none: no reason to make strings of all fields.
+    if (name === 'traceparent' && !this.#facts.isTraced) return null;
     return joinField(this.fields(), name);
   }
 

@@ -10,7 +10,7 @@ import {
   isProtocol,
   isUpgradeOffered,
 } from './connection_options.ts';
-import { CONTENT_TYPE, EXPECT, HOST, UPGRADE } from './field_kind.ts';
+import { CONTENT_TYPE, EXPECT, HOST, TRACEPARENT, UPGRADE } from './field_kind.ts';
 import { joinedValue } from './field_lines.ts';
 import { FRAMING_CHUNKED, FRAMING_NONE, framingOf } from './framing.ts';
 import type { HeadScanner } from './head_scanner.ts';
@@ -69,6 +69,7 @@ export function readRequestHead(
     expectsContinue: expects && !scanner.isHttp10 && framing !== FRAMING_NONE && framing !== 0,
     upgrade,
     isGrpc: isGrpc(raw, scanner, options),
+    isTraced: scanner.counts[TRACEPARENT] !== 0,
     connection,
     isTrailerKept,
     nominated: options.nominated,

@@ -3,7 +3,7 @@
  * does: deny beats allow beats pass, two allows merge, parsers must agree. Never across selectors:
  * that an unrestricted allow for one selector opened the L7 rules of others was CVE-2023-30851.
  */
-import type { DnsRule, HttpRule, L7Rules, RuleOrigin } from '../ast.ts';
+import { type DnsRule, type HttpRule, type L7Rules, NO_L7, type RuleOrigin } from '../ast.ts';
 import { compareText } from '../labels.ts';
 import { type Piece, parserOf } from './piece.ts';
 import type { RedirectKind } from './precedence.ts';
@@ -65,24 +65,29 @@ function padded(path: string): string {
 function mergeGroup(group: readonly Piece[]): Piece {
   const action = (['deny', 'allow'] as const).find((one) => group.some((p) => p.action === one));
   const winners = group.filter((piece) => piece.action === (action ?? 'pass'));
-  return winners.slice(1).reduce(mergeAllows, withSortedL7(winners[0] as Piece));
+  const [first, ...others] = winners as [Piece, ...Piece[]];
+  if (action !== 'allow') return { ...first, l7: joinL7([first]) };
+  const merged = others.reduce(mergeAllows, first);
+  return { ...merged, l7: joinL7(winners), serverNames: joinServerNames(winners) };
 }
 
-function withSortedL7(piece: Piece): Piece {
-  return { ...piece, l7: joinL7(piece, piece) };
-}
-
+/**
+ * All but the lists, of which it keeps one that shows their kind: joined for each pair, a thousand pieces
+ * would be sorted a thousand times.
+ */
 function mergeAllows(left: Piece, right: Piece): Piece {
-  if (left.action !== 'allow') return left;
   checkParsers(left, right);
   const merged: Piece = {
     ...left,
-    l7: joinL7(left, right),
-    serverNames: [...new Set([...left.serverNames, ...right.serverNames])].sort(),
+    l7: left.l7.kind === 'none' ? right.l7 : left.l7,
+    serverNames: left.serverNames.length === 0 ? right.serverNames : left.serverNames,
     listener: mergeListeners(left, right),
     isTlsTerminated: left.isTlsTerminated || right.isTlsTerminated,
     isTlsOriginated: left.isTlsOriginated || right.isTlsOriginated,
   };
+  if (right.l7.kind !== 'none' && merged.l7.kind !== right.l7.kind) {
+    conflict([left, right], 'HTTP and DNS rules for the same port and peer');
+  }
   if (merged.serverNames.length > 0 && merged.l7.kind !== 'none' && !merged.isTlsTerminated) {
     conflict(
       [left, right],
@@ -90,6 +95,11 @@ function mergeAllows(left: Piece, right: Piece): Piece {
     );
   }
   return merged;
+}
+
+function joinServerNames(pieces: readonly Piece[]): readonly string[] {
+  if (pieces.length === 1) return pieces[0]?.serverNames ?? [];
+  return [...new Set(pieces.flatMap(({ serverNames }) => serverNames))].sort();
 }
 
 /** none merges with anything and tls with http; any other two parsers exclude each other. */
@@ -117,20 +127,21 @@ function mergeListeners(left: Piece, right: Piece): Piece['listener'] {
 
 /**
  * An allow without L7 rules allows every request, so the union does, too; the redirect stays, and
- * with it what the other rules log and change (B.2).
+ * with it what the other rules log and change (B.2). All that have rules have them of one kind.
  */
-function joinL7(left: Piece, right: Piece): L7Rules {
-  const a = left.l7;
-  const b = right.l7;
-  if (a.kind === 'none') return withL7Wildcard(b, left.origin);
-  if (b.kind === 'none') return withL7Wildcard(a, right.origin);
-  if (a.kind === 'http' && b.kind === 'http') {
-    return { kind: 'http', rules: uniqueHttpRules([...a.rules, ...b.rules]) };
-  }
-  if (a.kind === 'dns' && b.kind === 'dns') {
-    return { kind: 'dns', rules: uniqueDnsRules([...a.rules, ...b.rules]) };
-  }
-  return conflict([left, right], 'HTTP and DNS rules for the same port and peer');
+function joinL7(pieces: readonly Piece[]): L7Rules {
+  const all = pieces.map(({ l7 }) => l7);
+  const http = all.flatMap((l7) => (l7.kind === 'http' ? l7.rules : []));
+  const dns = all.flatMap((l7) => (l7.kind === 'dns' ? l7.rules : []));
+  const joined: L7Rules | undefined = all.some(({ kind }) => kind === 'http')
+    ? { kind: 'http', rules: uniqueHttpRules(http) }
+    : all.some(({ kind }) => kind === 'dns')
+      ? { kind: 'dns', rules: uniqueDnsRules(dns) }
+      : undefined;
+  if (joined === undefined) return NO_L7;
+  // The first that has none: pieces are in the order of their origins.
+  const without = pieces.find(({ l7 }) => l7.kind === 'none');
+  return without === undefined ? joined : withL7Wildcard(joined, without.origin);
 }
 
 /** Fewer matchers first, then by content, as sort.go: header actions then run in one order. */

@@ -118,11 +118,11 @@ export const FIGURES = {
 
 export type FigureName = keyof typeof FIGURES;
 
-/** Lines over an axis, or bars by category. */
+/** Lines over an axis, bars by category, or bars whose series add up. */
 export interface Plot {
   readonly id: string;
   readonly title: string;
-  readonly kind: 'lines' | 'bars';
+  readonly kind: 'lines' | 'bars' | 'stacked bars';
   readonly x: Axis;
   readonly y: Axis;
   readonly series: readonly Series[];
@@ -133,6 +133,8 @@ export interface Axis {
   readonly isLogarithmic: boolean;
   /** For bars: the names of the places 0, 1, 2… on the axis. */
   readonly categories: readonly string[];
+  /** Named places instead of numbers: [10, 'p90'], [100, 'p99']. */
+  readonly marks?: readonly (readonly [at: number, label: string])[];
 }
 
 export interface Series {

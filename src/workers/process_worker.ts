@@ -19,11 +19,17 @@ export interface ProcessWorkerOptions {
 export function processLauncher(options: ProcessWorkerOptions): WorkerLauncher {
   return (_index, events) => {
     const child = fork(WORKER_MAIN, [], {
-      // A small young generation fits the caches and does not grow with load: 76 MB resident at rest, 98
-      // after large bodies, as with --optimize-for-size, for 0.7 of its CPU an HTTP/2 request (that flag
-      // collects the whole heap several times a second). With the collector exposed the data plane can
+      // A young generation that holds what is in flight: with 1 MiB a quarter to a third of the CPU of HTTP/2
+      // was its collection, with 8 a twentieth, for 4 MB more at rest and some 30 under load. One thread
+      // collects it, as the others have workers of their own to run: threads that wait for each other on
+      // one core cost more than they do (docs/performance.md). With the collector exposed the data plane can
       // ask for more (proxy/read_memory.ts).
-      execArgv: [...process.execArgv, '--max-semi-space-size=1', '--expose-gc'],
+      execArgv: [
+        ...process.execArgv,
+        '--max-semi-space-size=8',
+        '--no-parallel-scavenge',
+        '--expose-gc',
+      ],
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
       serialization: 'advanced',
     });

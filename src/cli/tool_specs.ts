@@ -1,4 +1,4 @@
-/** The argument tables of the verbs that ask the engine: check, test, explain, verdict; and demo. */
+/** The argument tables of the verbs that ask the engine: check, test, explain, verdict, bench; and demo. */
 import { type FlagSpec, OUTPUT_FLAG, type VerbSpec } from './args.ts';
 
 const POLICY_FLAG: FlagSpec = {
@@ -121,6 +121,43 @@ export const VERDICT_SPEC: VerbSpec = {
   examples: [
     'echo \'{"endpoint":"default/api","remote":"default/client","port":80,"http":{"method":"GET","path":"/"}}\' \\\n' +
       '    | sallyport verdict -p policies/ --endpoints endpoints.yaml',
+  ],
+};
+
+export const BENCH_SPEC: VerbSpec = {
+  name: 'bench',
+  about: 'Measures what the proxy adds to your requests, and which of your rules cost what',
+  argumentsForm: '[POLICY...]',
+  argumentCountMin: 0,
+  argumentCountMax: Number.POSITIVE_INFINITY,
+  flags: [
+    ...SOURCE_FLAGS,
+    {
+      name: 'requests',
+      value: 'FILE',
+      about:
+        'requests as `verdict` reads them, a file of `sallyport test`, or - for standard input',
+    },
+    {
+      name: 'upstream',
+      value: 'URL',
+      about: 'http://HOST:PORT to send allowed requests to (default: an embedded origin)',
+    },
+    { name: 'connections', value: 'COUNT', about: 'requests under way at once (default: 8)' },
+    { name: 'seconds', value: 'COUNT', about: 'of a round, each way (default: 5)' },
+    { name: 'rounds', value: 'COUNT', about: 'default: 3' },
+    { name: 'no-access-log', about: 'without the access log, which goes to a file otherwise' },
+    OUTPUT_FLAG,
+  ],
+  notes: [
+    'Starts the proxy with one worker on loopback and sends the requests through it and, those that\n' +
+      'are allowed, directly to the origin by turns. A test file brings its own policies; those of -p\n' +
+      'stand in their place. What cannot be sent over HTTP/1.1 is judged in process only, and named.',
+    'Exit code 0: every answer was as judged, 1: one was not, or the proxy failed, 2: usage.',
+  ],
+  examples: [
+    'sallyport bench -p policies/ --endpoints endpoints.yaml --requests requests.jsonl',
+    'sallyport bench --requests tests/orders.test.yaml --connections 1 -o json',
   ],
 };
 

@@ -8,7 +8,14 @@ import type { ExitCode, Io } from './io.ts';
 import { REDIRECT_SPEC } from './redirect_specs.ts';
 import { RUN_SPEC, VERSION_SPEC } from './specs.ts';
 import { STATUS_SPEC } from './status_specs.ts';
-import { CHECK_SPEC, DEMO_SPEC, EXPLAIN_SPEC, TEST_SPEC, VERDICT_SPEC } from './tool_specs.ts';
+import {
+  BENCH_SPEC,
+  CHECK_SPEC,
+  DEMO_SPEC,
+  EXPLAIN_SPEC,
+  TEST_SPEC,
+  VERDICT_SPEC,
+} from './tool_specs.ts';
 
 export interface Verb {
   readonly spec: VerbSpec;
@@ -29,6 +36,7 @@ export const VERBS: readonly Verb[] = [
   { spec: TEST_SPEC, load: () => import('./test.ts') },
   { spec: EXPLAIN_SPEC, load: () => import('./explain.ts') },
   { spec: VERDICT_SPEC, load: () => import('./verdict.ts') },
+  { spec: BENCH_SPEC, load: () => import('./bench.ts') },
   { spec: DEMO_SPEC, load: () => import('./demo.ts') },
   { spec: VERSION_SPEC, load: () => import('./version.ts') },
 ];

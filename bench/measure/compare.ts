@@ -1,0 +1,161 @@
+/**
+ * Subjects under the same load, by turns: A B C, C B A, …, so that what changes on the machine meanwhile falls
+ * on all of them. Starts nothing itself.
+ *
+ *     warm-up of each ──► round 1: A B C ──► round 2: C B A ──► … ──► a row of samples each
+ *                         CPU of its processes before and after each load
+ */
+import type { LoadResult, LoadRun } from '../loads/load.ts';
+import type { FigureName, Row, Sample, Scenario } from '../report/report.ts';
+import { durationText } from '../report/summary.ts';
+import type { Subject } from '../subjects/subject.ts';
+import type { SuiteContext } from '../suites/suite.ts';
+import { type CpuUse, cpuBetween, readCpu } from './cpu.ts';
+import { foreignUse, readMachineUse, scenarioWarnings } from './noise.ts';
+
+export interface Contest {
+  /** Unique in the suite: the scenario's. */
+  readonly id: string;
+  readonly title: string;
+  readonly subjects: readonly Subject[];
+  readonly loadOf: (subject: Subject) => LoadRun;
+  /** The columns; PLAIN_FIGURES when absent. */
+  readonly figures?: readonly FigureName[];
+  /** Ratios are told against this subject; HAProxy with its log when absent and taking part. */
+  readonly reference?: string | null;
+  /** Each subject's, before its first round; enough for a JIT when absent. */
+  readonly warmUpSeconds?: number;
+  /** Which of how many of the suite, for the time that is left. */
+  readonly place?: { readonly index: number; readonly count: number };
+}
+
+export const PLAIN_FIGURES: readonly FigureName[] = [
+  'cpuMicros',
+  'cpuUserMicros',
+  'cpuSystemMicros',
+  'requestsPerSecond',
+  'p50Ms',
+  'p99Ms',
+  'failures',
+];
+const DEFAULT_REFERENCE = 'haproxy';
+const WARM_UP_SECONDS_MAX = 3;
+
+export async function compare(context: SuiteContext, contest: Contest): Promise<Scenario> {
+  const { rounds, seconds } = context.settings;
+  const { subjects, loadOf } = contest;
+  const warmUpSeconds =
+    contest.warmUpSeconds ?? Math.min(WARM_UP_SECONDS_MAX, Math.max(1, seconds));
+  const clock = new ContestClock(context, contest, warmUpSeconds);
+  const warnings: string[] = [];
+  const samples = new Map<string, Sample[]>(subjects.map(({ name }) => [name, []]));
+  for (const subject of subjects) {
+    clock.tell(`warm-up, ${subject.name}`);
+    await attempt(warnings, `${subject.name}, warm-up`, () =>
+      loadOf(subject).run(subject.url, warmUpSeconds),
+    );
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const subject of orderOfRound(subjects, round)) {
+      clock.tell(`round ${round + 1}/${rounds}, ${subject.name}`);
+      const what = `${subject.name}, round ${round + 1}`;
+      const sample = await attempt(warnings, what, () =>
+        measure(subject, loadOf(subject), seconds, (text) => warnings.push(`${what}: ${text}`)),
+      );
+      if (sample !== null) samples.get(subject.name)?.push(sample);
+    }
+  }
+  const rows = subjects.map(({ name }): Row => ({ subject: name, samples: samples.get(name) ?? [] }));
+  return {
+    id: contest.id,
+    title: contest.title,
+    load: [...new Set(subjects.map((subject) => loadOf(subject).description))],
+    figures: contest.figures ?? PLAIN_FIGURES,
+    reference: referenceOf(contest),
+    rows,
+    warnings: [...scenarioWarnings(rows), ...warnings],
+  };
+}
+
+/** A B C, C B A, A B C, … */
+export function orderOfRound<T>(subjects: readonly T[], round: number): readonly T[] {
+  return round % 2 === 0 ? subjects : subjects.toReversed();
+}
+
+async function measure(
+  subject: Subject,
+  load: LoadRun,
+  seconds: number,
+  warn: (text: string) => void,
+): Promise<Sample> {
+  const machine = readMachineUse();
+  const before = readCpu(subject.pids());
+  const result = await load.run(subject.url, seconds);
+  const cpu = cpuBetween(before, readCpu(subject.pids()));
+  const foreign = foreignUse(machine, readMachineUse());
+  if (foreign !== null) warn(foreign);
+  return sampleOf(result, cpu);
+}
+
+export function sampleOf(result: LoadResult, cpu: CpuUse): Sample {
+  const { requests, failures, seconds, contentBytes, latency } = result;
+  const micros = (cpuSeconds: number): number => (cpuSeconds * 1e6) / requests;
+  const cpuSeconds = cpu.userSeconds + cpu.systemSeconds;
+  return {
+    failures,
+    ...(requests > 0 && {
+      cpuMicros: micros(cpuSeconds),
+      cpuUserMicros: micros(cpu.userSeconds),
+      cpuSystemMicros: micros(cpu.systemSeconds),
+      requestsPerSecond: requests / seconds,
+    }),
+    ...(contentBytes > 0 && {
+      megabytesPerSecond: contentBytes / 1e6 / seconds,
+      cpuNanosPerKilobyte: (cpuSeconds * 1e9) / (contentBytes / 1024),
+    }),
+    ...latency,
+  };
+}
+
+/** A subject that breaks under a load must not end a run of an hour: it is told. */
+async function attempt<T>(
+  warnings: string[],
+  what: string,
+  action: () => Promise<T>,
+): Promise<T | null> {
+  try {
+    return await action();
+  } catch (error) {
+    warnings.push(`${what}: no result: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  }
+}
+
+function referenceOf({ reference, subjects }: Contest): string | null {
+  const name = reference === undefined ? DEFAULT_REFERENCE : reference;
+  return subjects.some((subject) => subject.name === name) ? name : null;
+}
+
+/** How long this contest and those of the suite that follow will take. */
+class ContestClock {
+  readonly #context: SuiteContext;
+  readonly #contest: Contest;
+  readonly #wholeSeconds: number;
+  readonly #startMs = performance.now();
+
+  constructor(context: SuiteContext, contest: Contest, warmUpSeconds: number) {
+    const { rounds, seconds } = context.settings;
+    this.#context = context;
+    this.#contest = contest;
+    this.#wholeSeconds = contest.subjects.length * (warmUpSeconds + rounds * seconds);
+  }
+
+  tell(text: string): void {
+    const { id, place = { index: 0, count: 1 } } = this.#contest;
+    const doneSeconds = (performance.now() - this.#startMs) / 1000;
+    const behind = Math.max(0, place.count - place.index - 1) * this.#wholeSeconds;
+    const leftSeconds = Math.max(0, this.#wholeSeconds - doneSeconds) + behind;
+    const where = place.count > 1 ? `${place.index + 1}/${place.count} ${id}` : id;
+    this.#context.progress(`${where}: ${text}; about ${durationText(leftSeconds)} left`);
+  }
+}

@@ -2,7 +2,7 @@
  * The report as a Markdown table for each scenario: for a terminal, an issue, a commit message. What needs a
  * picture or a whole configuration file is in the page.
  */
-import type { FigureName, Report, Row, Scenario, SubjectFacts, SuiteResult } from './report.ts';
+import type { FigureName, Report, Row, Scenario, SuiteResult } from './report.ts';
 import {
   durationText,
   figureText,
@@ -21,7 +21,10 @@ export function renderMarkdown(report: Report): string {
     codeBlock([report.command]),
     ...missingBlocks(report),
     table(['machine', ''], machineFacts(report.machine).map(escapeAll)),
-    table(['subject', 'version', 'started by'], report.subjects.map(subjectCells)),
+    table(
+      ['subject', 'version'],
+      report.subjects.map(({ name, version }) => escapeAll([name, version])),
+    ),
     'Medians of the rounds; ± is the round farthest from the median. Figures of one run compare with each ' +
       'other, not with those of another run or machine.',
     ...report.suites.flatMap(suiteBlocks),
@@ -36,10 +39,6 @@ function missingBlocks({ missing }: Report): readonly string[] {
     ({ name, why }) => `> * **${escapeMarkdown(name)}**: ${escapeMarkdown(why)}`,
   );
   return [['> **Missing from this run**', '>', ...lines].join('\n')];
-}
-
-function subjectCells({ name, version, commands }: SubjectFacts): readonly string[] {
-  return escapeAll([name, version, commands.join('; ')]);
 }
 
 function suiteBlocks(suite: SuiteResult): readonly string[] {
@@ -106,7 +105,7 @@ export function escapeMarkdown(text: string): string {
     .replace(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ')
     .trim()
     .replace(/[\\`*_[\]<>|&~#$!]/g, '\\$&')
-    .replace(/^[-+=]|(?<=^\d{1,9})[.)]/, '\\$&');
+    .replace(/^[-+=]|(?<=^\d{1,9})[.)](?=\s|$)/, '\\$&');
 }
 
 /** A fence that nothing inside can close. */

@@ -105,6 +105,6 @@ export function machineFacts(machine: Machine): readonly (readonly [name: string
   ];
 }
 
-function isNumber(value: number | undefined): value is number {
+export function isNumber(value: number | undefined): value is number {
   return value !== undefined && Number.isFinite(value);
 }

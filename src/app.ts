@@ -2,7 +2,7 @@
  * The composition root: configuration → a running proxy. Every long-lived part is made here: the
  * sources, the store that checks policy sets, the workers, the admin server, the log.
  *
- *     sources ──texts──► store (checks the set whole) ──texts, revision──► workers (compile, swap)
+ *     sources ──texts──► store (checks the set whole) ──rules, revision──► workers (compile, swap)
  *
  * A set that is rejected never reaches a worker: the last good one stays in force everywhere.
  */
@@ -13,14 +13,17 @@ import type { Config, LogLevel } from './config/config.ts';
 import type { ConfigResult } from './config/load.ts';
 import { formatProblem, type Problem } from './control/decode/problem.ts';
 import { FileSource } from './control/file_source.ts';
-import { PolicyStore } from './control/policy_store.ts';
+import type { SourceBundle } from './control/policy_set.ts';
+import { PolicyStore, type UpdateResult } from './control/policy_store.ts';
+import { encodeResolved } from './control/resolved_wire.ts';
+import type { NumberedSet } from './control/snapshot_store.ts';
 import { unfinishedFiles } from './control/unfinished_files.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { createLogger, type Logger } from './observe/logger.ts';
 import { MetricsHub } from './observe/metrics_hub.ts';
 import { nodePlatform } from './platform/node_platform.ts';
 import { createRe2Engine } from './regex/re2_engine.ts';
-import { SupervisorBackend } from './workers/admin_backend.ts';
+import { type AcceptedBundle, SupervisorBackend } from './workers/admin_backend.ts';
 import { inProcessLauncher } from './workers/in_process_worker.ts';
 import type { BoundListener } from './workers/messages.ts';
 import { processLauncher } from './workers/process_worker.ts';
@@ -66,6 +69,8 @@ export interface App {
   readonly ended: Promise<void>;
 }
 
+const EMPTY_BUNDLE: SourceBundle = { policies: [], endpoints: null, secrets: null };
+
 export function createApp(config: Config, options: AppOptions): App {
   return new SallyportApp(config, options);
 }
@@ -81,6 +86,10 @@ class SallyportApp implements App {
   readonly #supervisor: Supervisor;
   readonly #admin: AdminServer | null;
   #boundListeners: readonly BoundListener[] = [];
+  #accepted: AcceptedBundle = { revision: 0, bundle: EMPTY_BUNDLE };
+  /** How long the last set took to be checked, and when the workers were told of it. */
+  #checkMs = 0;
+  #sentMs = 0;
   #logLevel: LogLevel;
   #ending: Promise<void> | null = null;
   #resolveEnded: () => void = () => {};
@@ -121,8 +130,7 @@ class SallyportApp implements App {
     if (read.bundle.policies.length === 0) this.#log.warn({}, 'no policies: everything is denied');
     const admin = (await this.#admin?.start()) ?? null;
     if (admin?.kind === 'failed') return failed([admin.message]);
-    const policy = { revision: checked.revision, bundle: read.bundle };
-    const started = await this.#supervisor.start(policy);
+    const started = await this.#supervisor.start(this.#accept(checked, read.bundle));
     if (this.#ending !== null) {
       await this.#ending;
       return { kind: 'ended' };
@@ -200,6 +208,7 @@ class SallyportApp implements App {
       return true;
     }
     const before = this.#store.current().revision;
+    const startedMs = performance.now();
     const result = this.#store.update(read.bundle);
     if (result.kind === 'rejected') {
       this.#tellRejected('rejected', result.problems.map(formatProblem));
@@ -208,8 +217,19 @@ class SallyportApp implements App {
     if (result.revision === before) return false;
     this.#metrics.policyUpdated('accepted', result.revision);
     this.#tellWarnings(result.warnings);
-    this.#supervisor.update({ revision: result.revision, bundle: read.bundle });
+    const policy = this.#accept(result, read.bundle);
+    this.#checkMs = performance.now() - startedMs;
+    this.#sentMs = performance.now();
+    this.#supervisor.update(policy);
     return true;
+  }
+
+  #accept(
+    { revision, set }: Extract<UpdateResult, { kind: 'accepted' }>,
+    bundle: SourceBundle,
+  ): NumberedSet {
+    this.#accepted = { revision, bundle };
+    return { revision, parts: encodeResolved(set) };
   }
 
   #reloadConfig(): void {
@@ -270,6 +290,7 @@ class SallyportApp implements App {
       store: this.#store,
       supervisor: this.#supervisor,
       metrics: this.#metrics,
+      accepted: () => this.#accepted,
       judgeOptions: { ...judgeOptions(), limits: config.limits },
       log: this.#log,
       version: this.#options.version,
@@ -309,7 +330,16 @@ class SallyportApp implements App {
 
   #tellInForce(revision: number): void {
     const { policyNames } = this.#store.current();
-    this.#log.info({ revision, policies: policyNames.length }, 'policy in force');
+    const fields = { revision, policies: policyNames.length };
+    if (this.#sentMs === 0) {
+      this.#log.info(fields, 'policy in force');
+      return;
+    }
+    const times = {
+      check_ms: rounded(this.#checkMs),
+      swap_ms: rounded(performance.now() - this.#sentMs),
+    };
+    this.#log.info({ ...fields, ...times }, 'policy in force');
   }
 
   #tellRejected(result: 'rejected' | 'failed', problems: readonly string[]): void {
@@ -320,6 +350,10 @@ class SallyportApp implements App {
   #tellWarnings(warnings: readonly Problem[]): void {
     for (const warning of warnings) this.#log.warn({ problem: formatProblem(warning) }, 'policy');
   }
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 10) / 10;
 }
 
 /** Names of the file's fields whose values differ and take a restart. */

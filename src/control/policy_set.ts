@@ -3,8 +3,8 @@
  * rule that cannot be enforced or one conflict rejects the set. Reads no file and keeps nothing.
  */
 import type { Limits } from '../model/limits.ts';
+import { finish } from '../model/steps.ts';
 import type { EndpointPolicy, RuleOrigin } from '../policy/ast.ts';
-import { compilePolicies } from '../policy/compile.ts';
 import type { RegexEngine } from '../policy/regex.ts';
 import type { IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import { buildIdentityTable, type IdentityTable } from '../policy/resolve/identity_table.ts';
@@ -18,6 +18,7 @@ import { decodeEndpoints } from './decode/endpoints.ts';
 import { type DocumentName, decodePolicyFile } from './decode/policy_documents.ts';
 import type { Problem } from './decode/problem.ts';
 import { decodeSecrets } from './decode/secrets.ts';
+import { compileSet, type ResolvedPolicies, type ResolvedSet } from './resolved_set.ts';
 
 export interface SourceText {
   /** A path, or what stands for it in messages. */
@@ -131,6 +132,8 @@ export interface BuildOptions {
 export interface BuiltSnapshot {
   readonly kind: 'ok';
   readonly snapshot: PolicySnapshot;
+  /** What it was compiled from. */
+  readonly resolved: ResolvedSet;
   readonly table: IdentityTable;
   /** Endpoint name → names of the policies that select it, sorted; those in dry-run left out. */
   readonly selecting: ReadonlyMap<string, readonly string[]>;
@@ -147,6 +150,22 @@ export interface Rejected {
 
 /** Resolves and compiles the set: what is enforced, and beside it the shadow with dry-run counted in. */
 export function buildSnapshot(set: PolicySet, options: BuildOptions): BuildResult {
+  const resolved = resolveSet(set, options);
+  if (resolved.kind === 'rejected') return resolved;
+  const compiled = finish(compileSet(resolved.resolved, options));
+  if (compiled.kind === 'error') {
+    return rejected(
+      compiled.problems.map(({ origin, endpoint, message }) =>
+        problemOf(set, origin, origin === null ? `${endpoint}: ${message}` : message),
+      ),
+    );
+  }
+  return { ...resolved, snapshot: compiled.snapshot };
+}
+
+type ResolvedResult = Omit<BuiltSnapshot, 'snapshot'> | Rejected;
+
+function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
   const tabled = buildIdentityTable({
     inventory: set.inventory,
     prefixes: namedPrefixes({ ...set, services: set.inventory.services }),
@@ -155,59 +174,57 @@ export function buildSnapshot(set: PolicySet, options: BuildOptions): BuildResul
     identityCountMax: options.limits.identityCountMax,
   });
   if (tabled.kind === 'error') return rejected([problemOf(set, null, tabled.message)]);
-  const enforced = set.specs.filter(({ isDryRun }) => !isDryRun);
-  const context = { set, options, table: tabled.table };
-  let shadow: PolicySnapshot | null = null;
-  if (enforced.length < set.specs.length) {
-    const built = buildOne(set.specs, null, context);
-    if (built.kind === 'rejected') return built;
-    shadow = built.snapshot;
-  }
-  return buildOne(enforced, shadow, context);
+  const { table } = tabled;
+  const { ipcache } = table;
+  const enforcedSpecs = set.specs.filter(({ isDryRun }) => !isDryRun);
+  const isShadowed = enforcedSpecs.length < set.specs.length;
+  const shadow = isShadowed ? resolveOne(set.specs, { set, table }) : null;
+  if (shadow?.kind === 'rejected') return shadow;
+  const enforced = resolveOne(enforcedSpecs, { set, table });
+  if (enforced.kind === 'rejected') return enforced;
+  return {
+    kind: 'ok',
+    resolved: {
+      enforced: enforced.resolved,
+      shadow: shadow?.resolved ?? null,
+      ipcache,
+      labels: new Map(table.entries.map(({ identity, set: own }) => [identity, own.labels])),
+      secrets: set.secrets,
+      node: { prefixes: ipcache.entries, workloads: workloadsOf(set.inventory, table) },
+    },
+    table,
+    selecting: enforced.selecting,
+    warnings: enforced.warnings,
+  };
 }
 
-interface BuildContext {
-  readonly set: PolicySet;
-  readonly options: BuildOptions;
-  readonly table: IdentityTable;
-}
+type ResolvedOne =
+  | {
+      readonly kind: 'ok';
+      readonly resolved: ResolvedPolicies;
+      readonly selecting: BuiltSnapshot['selecting'];
+      readonly warnings: readonly Problem[];
+    }
+  | Rejected;
 
-function buildOne(
+function resolveOne(
   specs: readonly PolicySpec[],
-  shadow: PolicySnapshot | null,
-  context: BuildContext,
-): BuildResult {
-  const { set, options, table } = context;
-  const { inventory, cidrGroups, wirePolicies, secrets } = set;
+  { set, table }: { readonly set: PolicySet; readonly table: IdentityTable },
+): ResolvedOne {
+  const { inventory, cidrGroups, wirePolicies } = set;
   const resolved = resolvePolicies({ specs, cidrGroups, inventory, table });
   if (resolved.kind === 'conflict') {
     const [first, second] = resolved.conflict.origins;
     const message = `${resolved.conflict.message}: ${originText(first)} and ${originText(second)}, both for ${resolved.endpoint}`;
     return rejected([problemOf(set, second, message)]);
   }
-  const joined = joinPolicies(resolved.policies, { wirePolicies, selecting: resolved.selecting });
+  const { selecting } = resolved;
+  const joined = joinPolicies(resolved.policies, { wirePolicies, selecting });
   if (joined.kind === 'conflict') return rejected([problemOf(set, null, joined.message)]);
-  const compiled = compilePolicies(joined.policies, {
-    revision: options.revision,
-    regexEngine: options.regexEngine,
-    limits: options.limits,
-    secrets,
-    ipcache: table.ipcache,
-    labels: table,
-    shadow,
-    policyNames: policyNames(specs, wirePolicies),
-    node: { prefixes: table.ipcache.entries, workloads: workloadsOf(inventory, table) },
-  });
-  if (compiled.kind === 'error') {
-    return rejected(
-      compiled.problems.map(({ origin, endpoint, message }) =>
-        problemOf(set, origin, origin === null ? `${endpoint}: ${message}` : message),
-      ),
-    );
-  }
-  const { snapshot } = compiled;
+  const { policies } = joined;
+  const names = policyNames(specs, wirePolicies);
   const warnings = resolved.warnings.map(({ origin, message }) => problemOf(set, origin, message));
-  return { kind: 'ok', snapshot, table, selecting: resolved.selecting, warnings };
+  return { kind: 'ok', resolved: { policies, names }, selecting, warnings };
 }
 
 function workloadsOf(inventory: Inventory, table: IdentityTable): readonly Workload[] {

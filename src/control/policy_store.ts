@@ -10,6 +10,7 @@ import { IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
 import type { Problem } from './decode/problem.ts';
 import { buildSnapshot, decodePolicySet, type SourceBundle } from './policy_set.ts';
+import type { ResolvedSet } from './resolved_set.ts';
 
 export interface PolicyStoreOptions {
   readonly regexEngine: RegexEngine;
@@ -20,6 +21,8 @@ export type UpdateResult =
   | {
       readonly kind: 'accepted';
       readonly revision: number;
+      /** For those who compile it, too. */
+      readonly set: ResolvedSet;
       readonly warnings: readonly Problem[];
     }
   | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
@@ -82,7 +85,8 @@ export class PolicyStore {
       });
       if (built.kind === 'rejected') return built;
       this.#snapshot = built.snapshot;
-      return { kind: 'accepted', revision, warnings: [...decoded.warnings, ...built.warnings] };
+      const warnings = [...decoded.warnings, ...built.warnings];
+      return { kind: 'accepted', revision, set: built.resolved, warnings };
     } catch (error) {
       // A fault of ours in one policy set must not take down a proxy that has a good one.
       const message = `internal error: ${error instanceof Error ? error.message : String(error)}`;

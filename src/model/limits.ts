@@ -344,6 +344,12 @@ export const LIMITS = {
     'a request to the admin server, and an idle connection of it',
   ),
   reloadDelayMs: spec(100, 0, 60 * SECOND, 'quiet time after a file change before it is read'),
+  policyTurnMs: spec(
+    3,
+    1,
+    1 * SECOND,
+    'work of a worker on a new policy before traffic has its turn; what cannot be put down takes longer',
+  ),
   reloadPollIntervalMs: spec(
     1 * SECOND,
     50,

@@ -10,6 +10,9 @@ const PLATFORM: Platform = {
     nowMs: () => performance.now(),
     wallMs: () => Date.now(),
   },
+  soon: (task) => {
+    setImmediate(task);
+  },
   timers: {
     every: (intervalMs, task) => {
       const timer = setInterval(task, intervalMs);

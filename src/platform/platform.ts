@@ -5,6 +5,8 @@
 export interface Platform {
   readonly clock: Clock;
   readonly timers: Timers;
+  /** Calls `task` once what is waiting has had its turn. */
+  readonly soon: (task: () => void) => void;
   /** Absent where the runtime was not started in a way that allows it. */
   readonly memory?: Memory;
 }

@@ -1,12 +1,13 @@
 /**
  * Endpoint policies → a PolicySnapshot (cilium/proxy network_policy.cc, section by section: ranges,
  * wildcard port, sorting, passes). Pure and whole: either every policy compiles or nothing is put in
- * force.
+ * force. All at once, or in steps for who has something else to do meanwhile.
  */
 import type { RuleRef } from '../model/decision.ts';
 import type { Direction, PolicyProtocol, Port, Protocol } from '../model/identity.ts';
 import { KERNEL_PROTOCOLS, PROTOCOLS } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
+import { finish, type Steps } from '../model/steps.ts';
 import {
   DEFAULT_ALLOW_RULE,
   type EndpointPolicy,
@@ -56,11 +57,26 @@ export function compilePolicies(
   policies: readonly EndpointPolicy[],
   options: CompileOptions,
 ): CompileResult {
+  return finish(compileSteps(policies, options));
+}
+
+export function* compileSteps(
+  policies: readonly EndpointPolicy[],
+  options: CompileOptions,
+): Steps<CompileResult> {
   const compiler = new RuleCompiler(options.regexEngine, options.secrets);
   const tables = { ingress: new Map(), egress: new Map() } satisfies Context['tables'];
-  const endpoints = policies.map((policy) =>
-    compileEndpoint(policy, { compiler, tables, options }),
-  );
+  const endpoints: Endpoint[] = [];
+  for (const policy of policies) {
+    const context = { compiler, tables, options };
+    endpoints.push(
+      new Endpoint(policy, {
+        ingress: yield* compileDirection(policy, 'ingress', context),
+        egress: yield* compileDirection(policy, 'egress', context),
+      }),
+    );
+  }
+  yield;
   const byIp = indexByIp(endpoints, compiler);
   if (compiler.problems.length > 0) return { kind: 'error', problems: compiler.problems };
   const rules = compiler.refs();
@@ -89,25 +105,21 @@ interface Context {
   readonly options: CompileOptions;
 }
 
-function compileEndpoint(policy: EndpointPolicy, context: Context): Endpoint {
-  return new Endpoint(policy, {
-    ingress: compileDirection(policy, 'ingress', context),
-    egress: compileDirection(policy, 'egress', context),
-  });
-}
-
-function compileDirection(
+function* compileDirection(
   policy: EndpointPolicy,
   direction: Direction,
   context: Context,
-): DirectionTables {
+): Steps<DirectionTables> {
   const entries = portPolicies(policy, direction);
   const known = context.tables[direction].get(entries);
   if (known !== undefined) return known;
   const tables = new Map<PolicyProtocol, PortTable>();
   for (const protocol of PROTOCOLS) {
     const own = entries.filter((entry) => entry.protocol === protocol);
+    // The rules are nearly all of the work; the table takes them as they are then.
+    for (const { rules } of own) yield* context.compiler.compileAll(rules, policy.name);
     tables.set(protocol, compileTable(own, { policy, direction, protocol, context }));
+    yield;
   }
   const kernelOnly = policy.kernelOnly?.[direction] ?? [];
   // None at all of a policy in wire form: it cannot speak of them.

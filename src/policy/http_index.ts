@@ -11,10 +11,10 @@
  *                    without a path → by :authority  "c.test" → 4, 5   without a host → 6
  */
 import type { RequestHead } from '../model/request_head.ts';
+import { ITEMS_PER_STEP, type Steps } from '../model/steps.ts';
 import type { CompiledHttpRule } from './compiled_rule.ts';
 import { PatternIndex } from './pattern_index.ts';
 import type { Regex, RegexEngine } from './regex.ts';
-import { ITEMS_PER_STEP, type Steps } from './steps.ts';
 import type { CompiledMatcher } from './value_match.ts';
 
 /** Below this many patterns together single tests (80 ns each) beat one set match with indexes (300 ns). */

@@ -13,9 +13,10 @@
  * tested one by one, many with one beginning by RE2 sets. A set is made when it is first asked, or ahead by
  * `prepare`.
  */
+
+import { ITEMS_PER_STEP, type Steps } from '../model/steps.ts';
 import { literalPrefixOf } from './literal.ts';
 import { MATCH_FAILED, MATCH_YES, type Regex, type RegexEngine, type RegexSet } from './regex.ts';
-import { ITEMS_PER_STEP, type Steps } from './steps.ts';
 
 /** Not looked at any closer: a set of so many is matched as fast as a small one, and made in 2 ms. */
 const LEAF_PATTERNS_MAX = 256;

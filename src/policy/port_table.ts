@@ -3,10 +3,10 @@
  * else port 0, else deny (PortPolicy in network_policy.cc).
  */
 import type { Direction, Identity, PolicyProtocol, Port, ProxyId } from '../model/identity.ts';
+import { finish, type Steps } from '../model/steps.ts';
 import type { CompiledRule } from './compiled_rule.ts';
 import type { RegexEngine } from './regex.ts';
 import type { CompiledPort } from './snapshot.ts';
-import { finish, type Steps } from './steps.ts';
 import { ApplicableRules, canApply, selectionKey, View, type ViewKey } from './view.ts';
 
 export interface PortTableOptions {

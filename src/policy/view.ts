@@ -11,6 +11,7 @@
  *       its index         path "/x" → HTTP rules 0, 4;  RE2 set over the other paths;  no path → 2
  */
 import type { Identity, ProxyId } from '../model/identity.ts';
+import type { Steps } from '../model/steps.ts';
 import {
   type CompiledHttpRule,
   type CompiledRule,
@@ -22,7 +23,6 @@ import type { PortRules } from './port_table.ts';
 import type { RegexEngine } from './regex.ts';
 import { passTargets } from './rule_order.ts';
 import type { RemoteView } from './snapshot.ts';
-import type { Steps } from './steps.ts';
 
 export interface ViewKey {
   readonly proxyId: ProxyId;

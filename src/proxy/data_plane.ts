@@ -31,9 +31,9 @@ export class DataPlane {
       isOverloaded: false,
     };
     this.#registry = new Registry({
-      timers: platform.timers,
-      nowMs: () => platform.clock.nowMs(),
+      platform,
       sweepIntervalMs: limits.sweepIntervalMs,
+      turnMs: limits.policyTurnMs,
       onSweep: () => this.#sampleMemory(),
     });
     this.#listeners = options.listeners.map(
@@ -64,9 +64,12 @@ export class DataPlane {
     return this.#registry.size;
   }
 
-  /** After a swap: connections that are no longer allowed at L3/L4 are closed at once. */
-  policyChanged(): void {
-    this.#registry.policyChanged();
+  /**
+   * After a swap: connections that are no longer allowed at L3/L4 are closed, a few milliseconds of them at a
+   * time when there are many.
+   */
+  policyChanged(onDone: () => void = () => {}): void {
+    this.#registry.policyChanged(onDone);
   }
 
   /** Stops accepting, lets what is in flight finish, cuts the rest at `drainTimeoutMs`. */

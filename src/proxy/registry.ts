@@ -2,7 +2,9 @@
  * Every open downstream connection, from before its first decision to its end: who is told of a policy
  * change, looked at for time-outs, and drained.
  */
-import type { Timers } from '../platform/platform.ts';
+import type { Steps } from '../model/steps.ts';
+import type { Platform } from '../platform/platform.ts';
+import { Turns } from '../platform/turns.ts';
 
 export interface RegisteredConnection {
   /** Acts on every deadline that has passed. */
@@ -17,18 +19,22 @@ export interface RegisteredConnection {
 
 export class Registry {
   readonly #connections = new Set<RegisteredConnection>();
+  readonly #judging: Turns;
   readonly #stopSweep: () => void;
   #whenEmpty: (() => void) | null = null;
 
   constructor(options: {
-    readonly timers: Timers;
-    readonly nowMs: () => number;
+    readonly platform: Platform;
     readonly sweepIntervalMs: number;
+    /** Of judging again, before other work has its turn. */
+    readonly turnMs: number;
     readonly onSweep: () => void;
   }) {
-    this.#stopSweep = options.timers.every(options.sweepIntervalMs, () => {
+    const { clock, timers } = options.platform;
+    this.#judging = new Turns(options.platform, options.turnMs);
+    this.#stopSweep = timers.every(options.sweepIntervalMs, () => {
       options.onSweep();
-      const now = options.nowMs();
+      const now = clock.nowMs();
       for (const connection of this.#connections) connection.expire(now);
     });
   }
@@ -46,8 +52,21 @@ export class Registry {
     if (this.#connections.size === 0) this.#whenEmpty?.();
   }
 
-  policyChanged(): void {
-    for (const connection of [...this.#connections]) connection.policyChanged();
+  /**
+   * Judges again all that are open now; one that comes later is judged by the new policy anyway, as is every
+   * request from now on, whenever its connection has its turn. A call takes the place of one that is still
+   * at it, whose `onDone` is not called then.
+   */
+  policyChanged(onDone: () => void): void {
+    this.#judging.begin({ steps: this.#judgeEach(), onDone });
+  }
+
+  *#judgeEach(): Steps<void> {
+    for (const connection of [...this.#connections]) {
+      // One that has ended meanwhile has nothing left to be judged.
+      if (this.#connections.has(connection)) connection.policyChanged();
+      yield;
+    }
   }
 
   drain(): void {
@@ -68,5 +87,6 @@ export class Registry {
 
   stop(): void {
     this.#stopSweep();
+    this.#judging.stop();
   }
 }

@@ -22,18 +22,31 @@ type RegexLimits = Pick<
   'regexBytesMax' | 'regexMemoryBytesMax' | 'regexSetMemoryBytesMax' | 'regexCacheCountMax'
 >;
 
-export function createRe2Engine(limits: RegexLimits): RegexEngine {
-  return new Re2Engine(limits);
+export interface Re2EngineOptions {
+  /**
+   * True: patterns that this process has taken from one that compiled them already. Each is looked at again
+   * only when it is first asked, and never matches if RE2 refuses it then.
+   */
+  readonly areChecked: boolean;
+}
+
+export function createRe2Engine(
+  limits: RegexLimits,
+  options: Re2EngineOptions = { areChecked: false },
+): RegexEngine {
+  return new Re2Engine(limits, options);
 }
 
 class Re2Engine implements RegexEngine {
   readonly #limits: RegexLimits;
+  readonly #areChecked: boolean;
   readonly #compiled = new Map<string, RegexResult<Regex>>();
   /** Sets that a snapshot still holds, by their patterns. */
   readonly #sets = new Map<string, WeakRef<RegexSet>>();
 
-  constructor(limits: RegexLimits) {
+  constructor(limits: RegexLimits, { areChecked }: Re2EngineOptions) {
     this.#limits = limits;
+    this.#areChecked = areChecked;
   }
 
   /** Compiled patterns are kept, so that a reload compiles only what is new. */
@@ -57,13 +70,12 @@ class Re2Engine implements RegexEngine {
     if (pattern.includes('\0')) return failed('has a NUL character');
     const source = re2Source(pattern);
     if (source === null) return failed('invalid escape sequence');
+    const { regexMemoryBytesMax } = this.#limits;
+    const regex = new SingleRegex(pattern, source, regexMemoryBytesMax);
+    if (this.#areChecked) return { kind: 'ok', regex };
     try {
-      // Alone: "a)(b" is no pattern although "^(?:a)(b)$" would be one.
-      new RE2(source, 'u');
-      // Only repetition and Unicode classes make a program much larger than its text; a set of one
-      // bounds it, which a single RE2 does not.
-      if (/[{]|\\p/i.test(source)) this.#setOf([source], this.#limits.regexMemoryBytesMax);
-      return { kind: 'ok', regex: new SingleRegex(pattern, source) };
+      regex.check();
+      return { kind: 'ok', regex };
     } catch (error) {
       return failed(messageOf(error));
     }
@@ -98,36 +110,54 @@ class Re2Engine implements RegexEngine {
   #compileSet(patterns: readonly string[], maxMem: number): RegexResult<RegexSet> {
     try {
       const sources = patterns.map((pattern) => re2Source(pattern) ?? '');
-      const set = this.#setOf(sources, maxMem);
+      const set = setOf(sources, maxMem);
       return { kind: 'ok', regex: new Re2Set(patterns, set) };
     } catch (error) {
       return failed(messageOf(error));
     }
   }
+}
 
-  #setOf(patterns: readonly string[], maxMem: number): InstanceType<typeof RE2.Set> {
-    return new RE2.Set([...patterns], 'u', { anchor: 'both', maxMem });
-  }
+function setOf(patterns: readonly string[], maxMem: number): InstanceType<typeof RE2.Set> {
+  return new RE2.Set([...patterns], 'u', { anchor: 'both', maxMem });
 }
 
 /** Anchored when it is first asked: most patterns of a large policy are only asked in their set. */
 class SingleRegex implements Regex {
   readonly pattern: string;
   readonly #source: string;
+  readonly #memoryBytesMax: number;
+  #isChecked = false;
   #regex: RE2 | null = null;
 
-  constructor(pattern: string, source: string) {
+  constructor(pattern: string, source: string, memoryBytesMax: number) {
     this.pattern = pattern;
     this.#source = source;
+    this.#memoryBytesMax = memoryBytesMax;
+  }
+
+  /** Throws what RE2 says against it. Alone: "a)(b" is no pattern although "^(?:a)(b)$" would be one. */
+  check(): void {
+    if (this.#isChecked) return;
+    new RE2(this.#source, 'u');
+    // Only repetition and Unicode classes make a program much larger than its text; a set of one
+    // bounds it, which a single RE2 does not.
+    if (/[{]|\\p/i.test(this.#source)) setOf([this.#source], this.#memoryBytesMax);
+    this.#isChecked = true;
   }
 
   test(subject: Uint8Array): MatchOutcome {
     try {
-      this.#regex ??= new RE2(`^(?:${this.#source})$`, 'u');
+      this.#regex ??= this.#made();
       return this.#regex.test(subject as Buffer) ? MATCH_YES : MATCH_NO;
     } catch {
       return MATCH_FAILED;
     }
+  }
+
+  #made(): RE2 {
+    this.check();
+    return new RE2(`^(?:${this.#source})$`, 'u');
   }
 }
 

@@ -7,6 +7,7 @@ import type { AdminBackend, ExplainAnswer, Readiness } from '../admin/backend.ts
 import type { Config, LogLevel } from '../config/config.ts';
 import { LOG_LEVELS } from '../config/declaration.ts';
 import { createJudge, type Judge, type JudgeOptions } from '../control/judge.ts';
+import type { SourceBundle } from '../control/policy_set.ts';
 import type { PolicyStore } from '../control/policy_store.ts';
 import { parseQuestion } from '../control/question.ts';
 import { formatSocketAddress } from '../model/address.ts';
@@ -22,11 +23,18 @@ import type { Supervisor } from './supervisor.ts';
 /** No worker's: the supervisor counts beside them. */
 const OWN_INDEX = -1;
 
+export interface AcceptedBundle {
+  readonly revision: number;
+  readonly bundle: SourceBundle;
+}
+
 export interface AdminBackendParts {
   readonly config: Config;
   readonly store: PolicyStore;
   readonly supervisor: Supervisor;
   readonly metrics: MetricsHub;
+  /** The texts of the set that the workers were told last. */
+  readonly accepted: () => AcceptedBundle;
   readonly judgeOptions: JudgeOptions;
   readonly log: Logger;
   readonly version: string;
@@ -126,8 +134,8 @@ export class SupervisorBackend implements AdminBackend {
 
   /** Made anew when another set is in force: an answer about an old set would mislead. */
   #currentJudge(): Judge {
-    const { supervisor, judgeOptions } = this.#parts;
-    const { revision, bundle } = supervisor.policyInForce();
+    const { accepted, judgeOptions } = this.#parts;
+    const { revision, bundle } = accepted();
     if (this.#judge?.revision === revision) return this.#judge.judge;
     const created = createJudge(bundle, judgeOptions);
     // The store has accepted the same texts.

@@ -1,10 +1,10 @@
 /**
  * What supervisor and workers say to each other: plain values, over the fork's channel or, in tests,
- * by a call. A worker is told texts, never compiled things: each compiles for itself.
+ * by a call. A worker is told which rules there are, never compiled things: each compiles for itself.
  */
 
 import type { AccessLogConfig, CiliumConfig, LogLevel } from '../config/config.ts';
-import type { SourceBundle } from '../control/policy_set.ts';
+import type { NumberedSet } from '../control/snapshot_store.ts';
 import type { SocketAddress } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
 import type { WorkerMetrics } from '../observe/metrics.ts';
@@ -24,12 +24,6 @@ export interface WorkerSettings {
   readonly logLevel: LogLevel;
 }
 
-/** One consistent read of all sources, numbered in the order in which the supervisor accepted it. */
-export interface NumberedBundle {
-  readonly revision: number;
-  readonly bundle: SourceBundle;
-}
-
 export interface BoundListener {
   readonly name: string;
   readonly address: SocketAddress;
@@ -37,8 +31,8 @@ export interface BoundListener {
 
 export type ToWorker =
   /** First, once: compile, then listen. */
-  | { readonly kind: 'start'; readonly settings: WorkerSettings; readonly policy: NumberedBundle }
-  | { readonly kind: 'update'; readonly policy: NumberedBundle }
+  | { readonly kind: 'start'; readonly settings: WorkerSettings; readonly policy: NumberedSet }
+  | { readonly kind: 'update'; readonly policy: NumberedSet }
   | { readonly kind: 'report'; readonly requestId: number }
   | { readonly kind: 'reopen-access-log' }
   | { readonly kind: 'set-log-level'; readonly level: LogLevel }

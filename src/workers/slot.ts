@@ -2,12 +2,12 @@
  * One place for a worker: launches it, tells it the policy in force, and launches it again when it
  * dies, waiting longer each time. What the slot knows of its worker is what the worker said.
  */
+import type { NumberedSet } from '../control/snapshot_store.ts';
 import type { Limits } from '../model/limits.ts';
 import type { WorkerLauncher, WorkerLink } from './link.ts';
 import type {
   BoundListener,
   FromWorker,
-  NumberedBundle,
   ToWorker,
   WorkerReport,
   WorkerSettings,
@@ -29,7 +29,7 @@ export interface SlotOwner {
   readonly limits: Limits;
   readonly launch: WorkerLauncher;
   settingsOf(index: number): WorkerSettings;
-  policyInForce(): NumberedBundle;
+  policyInForce(): NumberedSet;
   /** A worker that was listening, or was to listen again, has died. */
   onDeath(status: WorkerStatus, death: { readonly how: string; readonly retryInMs: number }): void;
   onRestarted(status: WorkerStatus): void;
@@ -88,7 +88,7 @@ export class WorkerSlot {
     });
   }
 
-  update(policy: NumberedBundle): void {
+  update(policy: NumberedSet): void {
     if (this.#link === null || this.#state === 'draining') return;
     this.#link.send({ kind: 'update', policy });
     if (this.#updateTimer === null) this.#awaitUpdate();

@@ -4,10 +4,11 @@
  */
 
 import type { LogLevel } from '../config/config.ts';
+import type { NumberedSet } from '../control/snapshot_store.ts';
 import type { Port } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
 import type { WorkerLauncher } from './link.ts';
-import type { BoundListener, NumberedBundle, WorkerReport, WorkerSettings } from './messages.ts';
+import type { BoundListener, WorkerReport, WorkerSettings } from './messages.ts';
 import { probePorts } from './port_probe.ts';
 import { type SlotOwner, WorkerSlot, type WorkerStatus } from './slot.ts';
 
@@ -44,7 +45,7 @@ export class Supervisor implements SlotOwner {
   readonly #slots: readonly WorkerSlot[];
   /** By listener name: port 0 becomes what the first worker was given, also over restarts. */
   readonly #boundPorts = new Map<string, Port>();
-  #policy: NumberedBundle | null = null;
+  #policy: NumberedSet | null = null;
   #revisionInForce = 0;
   #logLevel: LogLevel;
   #isStarted = false;
@@ -61,7 +62,7 @@ export class Supervisor implements SlotOwner {
     );
   }
 
-  async start(policy: NumberedBundle): Promise<SupervisorStart> {
+  async start(policy: NumberedSet): Promise<SupervisorStart> {
     this.#policy = policy;
     if (this.#isEnding) return ENDED;
     // A transparent listener stands beside the one of the proxy that it replaces.
@@ -87,7 +88,7 @@ export class Supervisor implements SlotOwner {
   }
 
   /** `revision` must rise. Workers that are starting get it too. */
-  update(policy: NumberedBundle): void {
+  update(policy: NumberedSet): void {
     this.#policy = policy;
     for (const slot of this.#slots) slot.update(policy);
   }
@@ -151,7 +152,7 @@ export class Supervisor implements SlotOwner {
     return { ...settings, index, workerCount, listeners, logLevel: this.#logLevel };
   }
 
-  policyInForce(): NumberedBundle {
+  policyInForce(): NumberedSet {
     if (this.#policy === null) throw new Error('no policy set before start');
     return this.#policy;
   }

@@ -1,18 +1,14 @@
 /**
- * A data-plane worker from the inside: takes messages, keeps its own policy store, observer and data
+ * A data-plane worker from the inside: takes messages, keeps its own snapshot store, observer and data
  * plane. Listens only with a policy set in force; ends when it is drained. Knows no process.
  */
-import { formatProblem } from '../control/decode/problem.ts';
-import { decodeSecrets } from '../control/decode/secrets.ts';
-import type { SourceBundle } from '../control/policy_set.ts';
-import { PolicyStore } from '../control/policy_store.ts';
+import { type NumberedSet, SnapshotStore, type TakenSet } from '../control/snapshot_store.ts';
 import { formatSocketAddress } from '../model/address.ts';
-import type { Limits } from '../model/limits.ts';
 import { createObserver, type Observer, type ObserverOptions } from '../observe/observer.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { DataPlane } from '../proxy/data_plane.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
-import type { FromWorker, NumberedBundle, ToWorker, WorkerSettings } from './messages.ts';
+import type { FromWorker, ToWorker, WorkerSettings } from './messages.ts';
 import { bindErrorText } from './port_probe.ts';
 import { makeCiliumIdentities, makeRedirectParts } from './redirect_parts.ts';
 
@@ -22,7 +18,7 @@ export class Worker {
   #parts: Parts | null = null;
   #isDrained = false;
   /** Came while the parts were being made. */
-  #earlyUpdate: NumberedBundle | null = null;
+  #earlyUpdate: NumberedSet | null = null;
 
   constructor(options: {
     readonly post: (message: FromWorker) => void;
@@ -67,28 +63,28 @@ export class Worker {
     this.#parts = null;
     this.#isDrained = true;
     parts?.stopRedirect();
+    parts?.store.stop();
     parts?.dataPlane.stop();
     void parts?.observer.close();
   }
 
-  async #start(settings: WorkerSettings, policy: NumberedBundle): Promise<void> {
+  async #start(settings: WorkerSettings, policy: NumberedSet): Promise<void> {
     try {
-      const parts = await makeParts(settings);
+      const parts = await makeParts(settings, (message) => this.#post(message));
       if (this.#isDrained) {
         parts.stopRedirect();
         await parts.observer.close();
         return;
       }
-      const result = parts.store.update(policy.bundle, policy.revision);
-      if (result.kind === 'rejected') {
-        const message = `the policy set was rejected: ${result.problems.map(formatProblem).join('; ')}`;
+      const result = parts.store.take(this.#earlyUpdate ?? policy);
+      if (result.kind === 'refused') {
+        const message = `the policy set was rejected: ${result.problems.join('; ')}`;
         this.#post({ kind: 'start-failed', message });
         return;
       }
-      parts.secrets.take(policy.bundle);
+      parts.secrets.take(result.set);
       parts.observer.policyChanged();
       this.#parts = parts;
-      if (this.#earlyUpdate !== null) this.#update(this.#earlyUpdate);
       const listeners = await parts.dataPlane.start();
       this.#post({ kind: 'updated', revision: parts.store.current().revision });
       this.#post({ kind: 'listening', listeners });
@@ -99,23 +95,9 @@ export class Worker {
     }
   }
 
-  #update(policy: NumberedBundle): void {
-    if (this.#parts === null) {
-      this.#earlyUpdate = policy;
-      return;
-    }
-    const { store, dataPlane, observer, secrets } = this.#parts;
-    const { revision } = policy;
-    const result = store.update(policy.bundle, revision);
-    if (result.kind === 'rejected') {
-      const problems = result.problems.map(formatProblem);
-      this.#post({ kind: 'update-failed', revision, problems });
-      return;
-    }
-    secrets.take(policy.bundle);
-    dataPlane.policyChanged();
-    observer.policyChanged();
-    this.#post({ kind: 'updated', revision });
+  #update(policy: NumberedSet): void {
+    if (this.#parts === null) this.#earlyUpdate = policy;
+    else this.#parts.store.update(policy);
   }
 
   async #report(requestId: number): Promise<void> {
@@ -128,7 +110,9 @@ export class Worker {
     const parts = this.#parts;
     this.#parts = null;
     parts?.stopRedirect();
+    // A set that came before is still put in force: what drains is not to outlive what it denies.
     await parts?.dataPlane.drain();
+    parts?.store.stop();
     await parts?.observer.close();
     this.#isDrained = true;
     this.#post({ kind: 'drained' });
@@ -140,22 +124,16 @@ interface Parts {
   /** Of the set in force, so that the log never shows them. */
   readonly secrets: SecretValues;
   readonly observer: Observer;
-  readonly store: PolicyStore;
+  readonly store: SnapshotStore;
   readonly dataPlane: DataPlane;
   readonly stopRedirect: () => void;
 }
 
 class SecretValues {
-  readonly #limits: Limits;
   #values: readonly string[] = [];
 
-  constructor(limits: Limits) {
-    this.#limits = limits;
-  }
-
-  take({ secrets }: SourceBundle): void {
-    const decoded = secrets === null ? null : decodeSecrets(secrets, this.#limits);
-    this.#values = decoded?.kind === 'ok' ? [...decoded.secrets.values()] : [];
+  take({ secrets }: TakenSet): void {
+    this.#values = [...secrets.values()];
   }
 
   values(): readonly string[] {
@@ -163,11 +141,30 @@ class SecretValues {
   }
 }
 
-async function makeParts(settings: WorkerSettings): Promise<Parts> {
+async function makeParts(
+  settings: WorkerSettings,
+  post: (message: FromWorker) => void,
+): Promise<Parts> {
   const { limits } = settings;
-  const store = new PolicyStore({ regexEngine: createRe2Engine(limits), limits });
   const platform = nodePlatform();
-  const secrets = new SecretValues(limits);
+  const secrets = new SecretValues();
+  const store = new SnapshotStore({
+    // The supervisor has compiled every pattern, with the same limits.
+    regexEngine: createRe2Engine(limits, { areChecked: true }),
+    limits,
+    platform,
+    events: {
+      onSwap: (set, done) => {
+        secrets.take(set);
+        observer.policyChanged();
+        dataPlane.policyChanged(() => {
+          post({ kind: 'updated', revision: set.revision });
+          done();
+        });
+      },
+      onRefused: (revision, problems) => post({ kind: 'update-failed', revision, problems }),
+    },
+  });
   const observer = openObserver({
     workerIndex: settings.index,
     listeners: settings.listeners.map(({ name }) => name),

@@ -125,6 +125,7 @@ export class ManualPlatform implements Platform {
   readonly #every = new Set<() => void>();
   readonly #after = new Set<() => void>();
   readonly clock = { nowMs: () => this.nowMs, wallMs: () => 1_700_000_000_000 + this.nowMs };
+  readonly soon = (task: () => void) => add(this.#after, task);
   readonly timers = {
     every: (_intervalMs: number, task: () => void) => add(this.#every, task),
     after: (_delayMs: number, task: () => void) => add(this.#after, task),

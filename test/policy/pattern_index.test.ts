@@ -2,10 +2,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import { finish } from '../../src/model/steps.ts';
 import { literalPrefixOf } from '../../src/policy/literal.ts';
 import { PatternIndex } from '../../src/policy/pattern_index.ts';
 import { MATCH_YES, type Regex, type RegexEngine } from '../../src/policy/regex.ts';
-import { finish } from '../../src/policy/steps.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 
 const engine = createRe2Engine(DEFAULT_LIMITS);

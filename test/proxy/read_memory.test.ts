@@ -12,9 +12,9 @@ const SIZE = 4 * MIB;
 describe('the memory of reads', () => {
   it('is released once for every readMemoryBytesMax, of requests and of responses', async () => {
     let releases = 0;
-    const { clock, timers } = new ManualPlatform();
+    const { clock, timers, soon } = new ManualPlatform();
     const rig = await startRig({
-      platform: { clock, timers, memory: { releaseYoung: () => releases++ } },
+      platform: { clock, timers, soon, memory: { releaseYoung: () => releases++ } },
       limits: { readMemoryBytesMax: MIB },
       isOriginKeeping: false,
     });

@@ -11,6 +11,9 @@ export class ManualPlatform implements Platform {
   #nowMs = 10_000;
   readonly #timers = new Set<Timer>();
   readonly clock = { nowMs: () => this.#nowMs, wallMs: () => 1_700_000_000_000 + this.#nowMs };
+  readonly soon = (task: () => void): void => {
+    setImmediate(task);
+  };
   readonly timers = {
     every: (intervalMs: number, task: () => void) => this.#add(intervalMs, intervalMs, task),
     after: (delayMs: number, task: () => void) => this.#add(delayMs, null, task),

@@ -1,11 +1,12 @@
 /** The supervisor against workers that are only promises kept or broken. */
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { NumberedSet } from '../../src/control/snapshot_store.ts';
 import { parseSocketAddress } from '../../src/model/address.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { DEFAULT_BEHAVIOUR } from '../../src/proxy/options.ts';
 import type { WorkerEvents } from '../../src/workers/link.ts';
-import type { NumberedBundle, ToWorker, WorkerSettings } from '../../src/workers/messages.ts';
+import type { ToWorker, WorkerSettings } from '../../src/workers/messages.ts';
 import { Supervisor } from '../../src/workers/supervisor.ts';
 
 /** A worker that does what the test says: how it starts, and whether it takes over updates. */
@@ -332,8 +333,8 @@ describe('reports', () => {
   });
 });
 
-function policy(revision: number): NumberedBundle {
-  return { revision, bundle: {} as NumberedBundle['bundle'] };
+function policy(revision: number): NumberedSet {
+  return { revision, parts: [] };
 }
 
 function address(text: string) {

@@ -6,6 +6,7 @@ import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { DEFAULT_BEHAVIOUR } from '../../src/proxy/options.ts';
 import type { FromWorker, ToWorker } from '../../src/workers/messages.ts';
 import { Worker } from '../../src/workers/worker.ts';
+import { numberedSet } from '../support/numbered_set.ts';
 import { address, allowHttp, ENDPOINTS } from '../support/plane_rig.ts';
 import { Signal } from '../support/signal.ts';
 
@@ -15,9 +16,9 @@ describe('a message that overtakes the start', () => {
     scene.tell({
       kind: 'start',
       settings: SETTINGS,
-      policy: { revision: 1, bundle: bundle('/a') },
+      policy: numberedSet(1, bundle('/a')),
     });
-    scene.tell({ kind: 'update', policy: { revision: 2, bundle: bundle('/b') } });
+    scene.tell({ kind: 'update', policy: numberedSet(2, bundle('/b')) });
     await scene.until(({ kind }) => kind === 'listening');
     const told = scene.posted.map((message) =>
       message.kind === 'updated' ? `updated ${message.revision}` : message.kind,
@@ -32,7 +33,7 @@ describe('a message that overtakes the start', () => {
     scene.tell({
       kind: 'start',
       settings: SETTINGS,
-      policy: { revision: 1, bundle: bundle('/a') },
+      policy: numberedSet(1, bundle('/a')),
     });
     scene.tell({ kind: 'drain' });
     await scene.until(({ kind }) => kind === 'drained');

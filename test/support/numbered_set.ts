@@ -1,0 +1,15 @@
+/** Texts → what a worker is told of them, as the supervisor does it. */
+import { formatProblem } from '../../src/control/decode/problem.ts';
+import type { SourceBundle } from '../../src/control/policy_set.ts';
+import { PolicyStore } from '../../src/control/policy_store.ts';
+import { encodeResolved } from '../../src/control/resolved_wire.ts';
+import type { NumberedSet } from '../../src/control/snapshot_store.ts';
+import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+
+export function numberedSet(revision: number, bundle: SourceBundle): NumberedSet {
+  const regexEngine = createRe2Engine(DEFAULT_LIMITS);
+  const result = new PolicyStore({ regexEngine, limits: DEFAULT_LIMITS }).update(bundle);
+  if (result.kind === 'rejected') throw new Error(result.problems.map(formatProblem).join('\n'));
+  return { revision, parts: encodeResolved(result.set) };
+}

@@ -63,6 +63,8 @@ interface SentEndpoint extends Pick<EndpointPolicy, 'name' | 'endpointIps' | 'en
 }
 
 interface SentRest {
+  /** This one included: a set of which a part is missing is none. */
+  readonly partCount: number;
   readonly names: readonly string[];
   /** Null: there is no shadow. */
   readonly shadowNames: readonly string[] | null;
@@ -104,7 +106,9 @@ class Encoder {
     this.#add('prefixes', prefixes, () => 1);
     this.#add('labels', [...set.labels], () => 1);
     const { secrets, enforced, shadow } = set;
-    const rest = { names: enforced.names, shadowNames: shadow?.names ?? null, secrets };
+    const partCount = this.#parts.length + 1;
+    const shadowNames = shadow?.names ?? null;
+    const rest: SentRest = { partCount, names: enforced.names, shadowNames, secrets };
     this.#add('rest', [rest], () => 1);
     return this.#parts;
   }
@@ -185,8 +189,10 @@ class Decoder {
   readonly #labels = new Map<Identity, readonly string[]>();
   readonly #policyNames = new Map<string, string>();
   #rest: SentRest | null = null;
+  #partCount = 0;
 
   take(part: Part): void {
+    this.#partCount += 1;
     switch (part.kind) {
       case 'rules':
         for (const rule of part.items) this.#rules.push(this.#shared(rule));
@@ -216,7 +222,8 @@ class Decoder {
 
   set(): ResolvedSet {
     const rest = this.#rest;
-    if (rest === null) throw new Error('a resolved set without its end');
+    if (rest?.partCount !== this.#partCount)
+      throw new Error('a resolved set without all its parts');
     return {
       enforced: { policies: this.#policies, names: rest.names },
       shadow:

@@ -208,8 +208,10 @@ async function closePools(pools: readonly Pool[]): Promise<void> {
   await Promise.all(pools.map((pool) => pool.destroy()));
 }
 
+/** What is denied, or cannot be sent, does not get there. */
 function warn({ plan, io }: Work, url: string): void {
-  const methods = [...new Set(plan.sent.map(({ method }) => method))].sort().join(', ');
+  const reaching = plan.sent.filter(({ expected }) => expected.kind === 'forwarded');
+  const methods = [...new Set(reaching.map(({ method }) => method))].sort().join(', ');
   io.stderr.write(
     `sallyport: bench: warning: real requests go to ${url}, again and again: ${methods}\n`,
   );

@@ -31,11 +31,13 @@ export const STOP_TIMEOUT_MS = 8_000;
 export const MICRO_TIME_MAX_MS = 10_000;
 export const MICRO_WARM_UP_MS = 100;
 export const MICRO_BATCH_COUNT = 11;
-export const MICRO_BATCH_MS = 1;
+export const MICRO_BATCH_MS = 0.25;
 /** Of one rule: requests that are measured by turns. */
 export const MICRO_REQUEST_COUNT_MAX = 64;
 
-/** Rows of each kind that the table shows; json and yaml have all. */
+/** Rows that the table shows; json and yaml have all. */
 export const SHOWN_ROW_COUNT_MAX = 50;
+/** Lines of each list below it. */
+export const SHOWN_LINE_COUNT_MAX = 12;
 /** Mismatches that are kept; further ones are counted. */
 export const KEPT_MISMATCH_COUNT_MAX = 100;

@@ -41,7 +41,7 @@ export interface UnreachedRule {
 }
 
 export interface RuleCosts {
-  /** Most hits first. */
+  /** Most hits first, of equal ones the dearest. */
   readonly decided: readonly DecidedCost[];
   readonly unreached: readonly UnreachedRule[];
   /** A request that no HTTP rule matches; null when the requests' ports have none. */
@@ -71,7 +71,7 @@ export function ruleCosts(snapshot: PolicySnapshot, requests: readonly JudgedReq
     };
   });
   return {
-    decided,
+    decided: decided.toSorted((a, b) => b.hits - a.hits || (b.verdictNs ?? 0) - (a.verdictNs ?? 0)),
     unreached: unreachedRules(rules, requests),
     noMatchNs: noMatchCost(decided, requests),
     meanVerdictNs: weightedMean(decided),
@@ -90,6 +90,9 @@ function groupsOf(requests: readonly JudgedRequest[]): ReadonlyMap<string, Judge
   return groups;
 }
 
+/** http[2] before http[10]. */
+const byPlace = new Intl.Collator('en', { numeric: true });
+
 function unreachedRules(
   rules: readonly WrittenRule[],
   requests: readonly JudgedRequest[],
@@ -97,7 +100,8 @@ function unreachedRules(
   const reached = new Set(requests.map(({ decision }) => decision.rule?.index));
   return rules
     .filter(({ ref }: { readonly ref: RuleRef }) => !reached.has(ref.index))
-    .map(({ ref, verdict, match }) => ({ policy: ref.policy, rule: ref.rule, verdict, match }));
+    .map(({ ref, verdict, match }) => ({ policy: ref.policy, rule: ref.rule, verdict, match }))
+    .sort((a, b) => byPlace.compare(a.policy, b.policy) || byPlace.compare(a.rule, b.rule));
 }
 
 /** No pattern that anybody wrote for a path of his own is meant for this one. */

@@ -1,5 +1,5 @@
 /** The report of a bench as text for people. */
-import { SHOWN_ROW_COUNT_MAX } from './bench_bounds.ts';
+import { SHOWN_LINE_COUNT_MAX, SHOWN_ROW_COUNT_MAX } from './bench_bounds.ts';
 import type { BenchReport, Figure, LoadFigures } from './bench_report.ts';
 import { textTable } from './text_table.ts';
 
@@ -21,27 +21,30 @@ export function reportText(report: BenchReport, hasColour: boolean): string {
 function mismatchPart({ answers }: BenchReport, hasColour: boolean): string[] {
   const { mismatches, mismatchCount } = answers;
   if (mismatchCount === 0) return [];
-  const title = `NOT AS JUDGED: ${mismatchCount} answer${mismatchCount === 1 ? '' : 's'}`;
+  const title = `NOT AS JUDGED: ${counted(mismatchCount, 'answer')}`;
   const lines = mismatches
-    .slice(0, SHOWN_ROW_COUNT_MAX)
+    .slice(0, SHOWN_LINE_COUNT_MAX)
     .map(({ place, what }) => `  ${place}: ${what}`);
   const head = hasColour ? `\u001b[31m${title}\u001b[0m` : title;
-  return [[head, ...lines].join('\n')];
+  const more = moreRows(mismatches.length, SHOWN_LINE_COUNT_MAX);
+  return [[head, ...lines, ...more].join('\n')];
 }
 
 function headPart({ run, requests, answers }: BenchReport): string {
   const origin = run.upstream ?? 'the embedded origin';
   const log = run.hasAccessLog ? 'access log to a file' : 'no access log';
-  const groups = requests.groups.length;
   return [
-    `${requests.count} requests of ${run.requestsFile}: ${requests.allowedCount} allowed, ${requests.deniedCount} denied`,
-    `${requests.sentCount} sent by ${groups} listener${groups === 1 ? '' : 's'} to ${origin}; ${
-      answers.mismatchCount === 0
-        ? 'every answer was as judged'
-        : `${answers.mismatchCount} answers were not as judged`
-    }`,
-    `${run.connectionCount} connections, ${run.roundCount} rounds of ${run.roundSeconds} s each way, one worker, ${log}, sallyport ${run.version}`,
+    `${counted(requests.count, 'request')} of ${run.requestsFile}: ${requests.allowedCount} allowed, ${requests.deniedCount} denied`,
+    requests.sentCount === 0
+      ? 'none of them can be sent'
+      : `${requests.sentCount} sent by ${counted(requests.groups.length, 'listener')} to ${origin}; ${answersText(answers)}`,
+    `${counted(run.connectionCount, 'connection')}, ${counted(run.roundCount, 'round')} of ${run.roundSeconds} s each way, one worker, ${log}, sallyport ${run.version}`,
   ].join('\n');
+}
+
+function answersText({ mismatchCount }: BenchReport['answers']): string {
+  if (mismatchCount === 0) return 'every answer was as judged';
+  return `${counted(mismatchCount, 'answer')} not as judged`;
 }
 
 function loadPart({ load, proxyResidentBytes }: BenchReport): string[] {
@@ -105,7 +108,7 @@ function rulesPart({ rules }: BenchReport): string {
   const lines = [
     'Which rules cost what (a verdict in this process, the rest of a request not counted):',
     textTable(['verdict', 'requests', 'ns', 'decided by', 'matched by'], rows).trimEnd(),
-    ...moreRows(rules.decided.length),
+    ...moreRows(rules.decided.length, SHOWN_ROW_COUNT_MAX),
   ];
   if (rules.meanVerdictNs !== null) {
     lines.push(`A verdict on these requests: ${ns(rules.meanVerdictNs)}${noMatch}.`);
@@ -116,13 +119,13 @@ function rulesPart({ rules }: BenchReport): string {
 function unreachedPart({ rules }: BenchReport): string[] {
   if (rules.unreached.length === 0) return [];
   const lines = rules.unreached
-    .slice(0, SHOWN_ROW_COUNT_MAX)
+    .slice(0, SHOWN_LINE_COUNT_MAX)
     .map(({ policy, rule, matchedBy }) => `  ${policy} ${rule} (${matchedBy ?? '-'})`);
   return [
     [
       'Rules that decided none of these requests:',
       ...lines,
-      ...moreRows(rules.unreached.length),
+      ...moreRows(rules.unreached.length, SHOWN_LINE_COUNT_MAX),
     ].join('\n'),
   ];
 }
@@ -131,16 +134,20 @@ function unsentPart({ requests }: BenchReport): string[] {
   const { unsent } = requests;
   if (unsent.length === 0) return [];
   const lines = unsent
-    .slice(0, SHOWN_ROW_COUNT_MAX)
+    .slice(0, SHOWN_LINE_COUNT_MAX)
     .map(({ place, because }) => `  ${place}: ${because}`);
   return [
-    ['Not sent, only judged in this process:', ...lines, ...moreRows(unsent.length)].join('\n'),
+    [
+      'Not sent, only judged in this process:',
+      ...lines,
+      ...moreRows(unsent.length, SHOWN_LINE_COUNT_MAX),
+    ].join('\n'),
   ];
 }
 
 function setPart({ policySet: set }: BenchReport): string {
   return [
-    `The policy set: ${set.ruleCount} rules and parts of rules, ${set.policyCount} policies, ${set.endpointCount} endpoints`,
+    `The policy set: ${set.ruleCount} rules and parts of rules, ${counted(set.policyCount, 'policy', 'policies')}, ${counted(set.endpointCount, 'endpoint')}`,
     `  reading and checking ${ms(set.decodeMs)}, compiling ${ms(set.compileMs)}, the views of these requests ${ms(set.viewsMs)}`,
     `  heap ${kibibytes(set.heapBytes)}, resident memory grew by ${kibibytes(set.residentBytes)}`,
   ].join('\n');
@@ -151,9 +158,13 @@ function listPart(title: string, lines: readonly string[]): string[] {
   return [[title, ...lines.map((line) => `  * ${line}`)].join('\n')];
 }
 
-function moreRows(count: number): string[] {
-  const more = count - SHOWN_ROW_COUNT_MAX;
+function moreRows(count: number, countMax: number): string[] {
+  const more = count - countMax;
   return more > 0 ? [`  and ${more} more: -o json has all`] : [];
+}
+
+function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
 }
 
 function shown({ median, min, max }: Figure, digits: number): string {

@@ -11,9 +11,14 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { REQUEST_COUNT_MAX, REQUESTS_BYTES_MAX } from '../../src/cli/bench_bounds.ts';
+import {
+  GROUP_COUNT_MAX,
+  REQUEST_COUNT_MAX,
+  REQUESTS_BYTES_MAX,
+} from '../../src/cli/bench_bounds.ts';
 import type { BenchReport } from '../../src/cli/bench_report.ts';
 import { runCommandLine } from '../../src/cli/command_line.ts';
+import { BENCH_SPEC } from '../../src/cli/tool_specs.ts';
 import { testIo } from './test_io.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -219,11 +224,18 @@ describe('--upstream', () => {
     const seen = await upstream(() => 204);
     const { code, stdout, stderr } = await bench(
       [...SET, '--requests', '-', ...SHORT, '--upstream', url()],
-      line(REQUEST, asked('/secret'), asked('/health')),
+      line(
+        REQUEST,
+        asked('/health'),
+        asked('/secret'),
+        asked('/orders/7', { http: { ...REQUEST.http, method: 'PATCH' } }),
+      ),
     );
     expect({ code, stderr }).toEqual({
       code: 0,
-      stderr: expect.stringContaining(`warning: real requests go to ${url()}, again and again`),
+      stderr: expect.stringContaining(
+        `warning: real requests go to ${url()}, again and again: GET\n`,
+      ),
     });
     expect(stdout).toContain(`Real requests went to ${url()}.`);
     expect(new Set(seen)).toEqual(new Set(['GET /orders/7', 'GET /health']));
@@ -352,6 +364,27 @@ describe('usage errors: exit 2, one line', () => {
       code: 2,
       stderr: expect.stringContaining('20 listeners with 256 connections each are more than 4096'),
     });
+  });
+});
+
+describe('docs/benchmark.md', () => {
+  const text = readFileSync(join(ROOT, 'docs/benchmark.md'), 'utf8');
+
+  it('names every flag of the verb, and no other', () => {
+    const own = BENCH_SPEC.flags.map(({ name }) => name);
+    const named = new Set([...text.matchAll(/--([a-z][a-z-]*)/g)].map(([, name]) => name));
+    // Short, or told of where policies are: `sallyport help bench`.
+    const elsewhere = ['policy', 'output', 'secrets'];
+    expect([...named].sort()).toEqual(own.filter((name) => !elsewhere.includes(name)).sort());
+  });
+
+  it('the bounds and files that it names are true', () => {
+    expect(text).toContain(`At most ${REQUEST_COUNT_MAX.toLocaleString('en')} requests`);
+    expect(text).toContain(`${REQUESTS_BYTES_MAX / 1024 / 1024} MiB`);
+    expect(text).toContain(`(at most ${GROUP_COUNT_MAX})`);
+    for (const [, target = ''] of text.matchAll(/\]\(([^)#]+)\)/g)) {
+      expect(() => readFileSync(join(ROOT, 'docs', target))).not.toThrow();
+    }
   });
 });
 

@@ -33,6 +33,8 @@ export interface SnapshotStoreOptions {
 }
 
 export interface SnapshotStoreEvents {
+  /** What others make of a snapshot before it is put in force. It is not when the store is stopped. */
+  prepare?(next: PolicySnapshot): Steps<void>;
   /** Right after the swap. Nothing else is taken up before `done` is called. */
   onSwap(taken: TakenSet, done: () => void): void;
   /** What was in force stays so. One line each. */
@@ -115,7 +117,7 @@ export class SnapshotStore {
 
   /** An exception changes nothing: it is a set that cannot be taken. */
   *#make({ revision, parts }: NumberedSet): Steps<Made> {
-    const { regexEngine, limits } = this.#options;
+    const { regexEngine, limits, events } = this.#options;
     try {
       const resolved = yield* decodeResolved(parts);
       const compiled = yield* compileSet(resolved, { revision, regexEngine, limits });
@@ -124,6 +126,7 @@ export class SnapshotStore {
       }
       const { snapshot } = compiled;
       yield* prepareViews(snapshot, this.#snapshot, limits.viewCacheCountMax);
+      if (events.prepare !== undefined) yield* events.prepare(snapshot);
       return { kind: 'made', snapshot, set: { revision, secrets: resolved.secrets } };
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);

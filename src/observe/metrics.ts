@@ -4,6 +4,7 @@
  * What one worker counts. Every label is a word known at the start, so an event is a few additions;
  * `snapshot` turns the numbers into plain data that travels to the supervisor (MetricsHub).
  */
+
 import { DENY_REASONS, type Decision, type DenyReason, type Layer } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
 import type { Direction } from '../model/identity.ts';
@@ -14,6 +15,7 @@ import type {
   ResponseSource,
   UpstreamConnectOutcome,
 } from '../model/record.ts';
+import type { Steps } from '../model/steps.ts';
 import {
   OWN_RESET_CAUSES,
   PEER_RESET_CAUSES,
@@ -55,6 +57,8 @@ export interface WorkerCounterOptions {
   readonly ruleCountMax: number;
 }
 
+const NO_POLICY = { rules: [], policyNames: [] } as const;
+
 export class WorkerCounters {
   readonly #cells: Cells;
   readonly #listeners: ReadonlyMap<string, number>;
@@ -77,11 +81,17 @@ export class WorkerCounters {
     this.#shadowRuleHits = new RuleHits(options.ruleCountMax);
   }
 
+  /** Makes counters for the rules of a policy that is about to come. */
+  *prepare(policy: ObservedPolicy): Steps<void> {
+    yield* this.#ruleHits.prepare(policy);
+    yield* this.#shadowRuleHits.prepare(policy.shadow ?? NO_POLICY);
+  }
+
   /** Not for the hot path: rules get their counters. */
   policyChanged(policy: ObservedPolicy): void {
     this.#ruleCount = policy.rules.length;
     this.#ruleHits.replace(policy);
-    this.#shadowRuleHits.replace(policy.shadow ?? { rules: [], policyNames: [] });
+    this.#shadowRuleHits.replace(policy.shadow ?? NO_POLICY);
   }
 
   record(record: RequestRecord): void {

@@ -16,6 +16,7 @@ import type {
   RequestRecord,
   UpstreamConnectOutcome,
 } from '../model/record.ts';
+import type { Steps } from '../model/steps.ts';
 import type { ResetBy, ResetCause } from '../model/stream_reset.ts';
 import type { Platform } from '../platform/platform.ts';
 import { asciiOf } from './json_text.ts';
@@ -53,6 +54,8 @@ export interface AccessLogOptions {
 }
 
 export interface Observer extends Recorder {
+  /** What `policyChanged` would do for thousands of rules, before the swap and in steps. */
+  prepare(policy: ObservedPolicy): Steps<void>;
   /** Gives rules their counters right after a swap, so that the next record does not have to. */
   policyChanged(): void;
   /** Below "info" forwarded requests are not logged; denials and errors always are. */
@@ -168,6 +171,10 @@ class WorkerObserver implements Observer {
     } catch {
       // Nothing is left that could be told to anybody; it is counted.
     }
+  }
+
+  prepare(policy: ObservedPolicy): Steps<void> {
+    return this.#counters.prepare(policy);
   }
 
   policyChanged(): void {

@@ -6,6 +6,7 @@
  * share one; so do decisions of rules that have left in the meantime.
  */
 import type { RuleRef } from '../model/decision.ts';
+import { finish, ITEMS_PER_STEP, type Steps } from '../model/steps.ts';
 import type { MetricSample } from './metric_cells.ts';
 import { OTHER_RULE } from './metric_table.ts';
 import type { ObservedPolicy } from './observed_policy.ts';
@@ -19,44 +20,68 @@ interface RuleCell {
    * True when it is worth telling that it never matched. Not so for a rule that others stand in (with
    * HTTP rules it settles nothing itself), nor for one that the engine made ("allow localhost").
    */
-  readonly isExpected: boolean;
+  isExpected: boolean;
   allowCount: number;
   denyCount: number;
   /** Milliseconds since the epoch; 0 for never. */
   lastMatchMs: number;
 }
 
+type HitPolicy = Pick<ObservedPolicy, 'rules' | 'policyNames'>;
+
+interface Prepared {
+  readonly rules: readonly RuleRef[];
+  /** Beside `rules`. */
+  readonly cells: readonly RuleCell[];
+  readonly byName: ReadonlyMap<string, RuleCell>;
+}
+
 export class RuleHits {
   readonly #countMax: number;
-  readonly #other: RuleCell = cellOf({ policy: OTHER_RULE, rule: OTHER_RULE }, false);
+  readonly #other: RuleCell = cellOf({ policy: OTHER_RULE, rule: OTHER_RULE });
   #rules: readonly RuleRef[] = [];
   /** Beside `#rules`. */
   #cells: readonly RuleCell[] = [];
-  #byName = new Map<string, RuleCell>();
+  #byName: ReadonlyMap<string, RuleCell> = new Map();
+  #prepared: Prepared | null = null;
 
   constructor(countMax: number) {
     this.#countMax = countMax;
   }
 
-  /** Rules of a new policy set. Not for the hot path. */
-  replace(policy: Pick<ObservedPolicy, 'rules' | 'policyNames'>): void {
+  /**
+   * Cells for the rules of a policy set that is about to come, ahead of `replace`. Those of rules that stay
+   * are the same, and go on counting.
+   */
+  *prepare(policy: HitPolicy): Steps<void> {
     const { rules } = policy;
-    const containers = containersOf(rules);
+    const containers = yield* containersOf(rules);
     const policyNames = new Set(policy.policyNames);
     const byName = new Map<string, RuleCell>();
-    this.#cells = rules.map((rule) => {
+    const cells: RuleCell[] = [];
+    for (const rule of rules) {
       const key = keyOf(rule);
-      let cell = byName.get(key);
-      if (cell !== undefined) return cell;
-      if (byName.size >= this.#countMax) return this.#other;
-      const known = this.#byName.get(key);
-      const isExpected = !containers.has(key) && policyNames.has(rule.policy);
-      cell = cellOf(rule, isExpected, known);
-      byName.set(key, cell);
-      return cell;
-    });
-    this.#rules = rules;
-    this.#byName = byName;
+      let cell = byName.get(key) ?? null;
+      if (cell === null && byName.size < this.#countMax) {
+        cell = this.#byName.get(key) ?? cellOf(rule);
+        cell.isExpected = !containers.has(key) && policyNames.has(rule.policy);
+        byName.set(key, cell);
+      }
+      cells.push(cell ?? this.#other);
+      if (cells.length % ITEMS_PER_STEP === 0) yield;
+    }
+    this.#prepared = { rules, cells, byName };
+  }
+
+  /** Rules of a new policy set. Not for the hot path, least so when they were not prepared. */
+  replace(policy: HitPolicy): void {
+    if (this.#prepared?.rules !== policy.rules) finish(this.prepare(policy));
+    const prepared = this.#prepared;
+    if (prepared === null) return;
+    this.#rules = prepared.rules;
+    this.#cells = prepared.cells;
+    this.#byName = prepared.byName;
+    this.#prepared = null;
   }
 
   count(rule: RuleRef, isAllow: boolean, atMs: number): void {
@@ -100,15 +125,8 @@ export class RuleHits {
   }
 }
 
-function cellOf(rule: RuleName, isExpected: boolean, known?: RuleCell): RuleCell {
-  return {
-    policy: rule.policy,
-    rule: rule.rule,
-    isExpected,
-    allowCount: known?.allowCount ?? 0,
-    denyCount: known?.denyCount ?? 0,
-    lastMatchMs: known?.lastMatchMs ?? 0,
-  };
+function cellOf({ policy, rule }: RuleName): RuleCell {
+  return { policy, rule, isExpected: false, allowCount: 0, denyCount: 0, lastMatchMs: 0 };
 }
 
 /** A rule that never matched has shown no verdict; its place in the policy tells it. */
@@ -117,9 +135,10 @@ function expectedVerdict(rule: string): 'allow' | 'deny' {
 }
 
 /** Keys of rules that another rule's field path begins with. */
-function containersOf(rules: readonly RuleRef[]): ReadonlySet<string> {
+function* containersOf(rules: readonly RuleRef[]): Steps<ReadonlySet<string>> {
   const containers = new Set<string>();
-  for (const { policy, rule } of rules) {
+  for (const [index, { policy, rule }] of rules.entries()) {
+    if (index % ITEMS_PER_STEP === 0) yield;
     for (let dot = rule.lastIndexOf('.'); dot > 0; dot = rule.lastIndexOf('.', dot - 1)) {
       const key = keyOf({ policy, rule: rule.slice(0, dot) });
       // What contains it was added with it.

@@ -154,6 +154,7 @@ async function makeParts(
     limits,
     platform,
     events: {
+      prepare: (next) => observer.prepare(next),
       onSwap: (set, done) => {
         secrets.take(set);
         observer.policyChanged();

@@ -33,14 +33,19 @@ const STAGE_RELAY = 2;
 const STAGE_LINGER = 3;
 const STAGE_CLOSED = 4;
 
+/** One for all connections of a listener. */
 export interface ConnectionContext {
-  readonly id: number;
-  /** Accepted and paused; the connection takes it over. */
-  readonly socket: Socket;
-  readonly ends: Ends;
   readonly listener: ListenerOptions;
   readonly shared: Shared;
   readonly registry: Registry;
+}
+
+export interface Accepted {
+  /** Unique in the process. */
+  readonly id: number;
+  /** Paused; the connection takes it over. */
+  readonly socket: Socket;
+  readonly ends: Ends;
 }
 
 /** What a connection becomes once its protocol is known. */
@@ -61,6 +66,7 @@ export interface Relay {
 
 export class Connection implements RegisteredConnection {
   readonly #context: ConnectionContext;
+  readonly #id: number;
   readonly #socket: Socket;
   readonly #acceptedMs: number;
   #stage: number;
@@ -73,16 +79,17 @@ export class Connection implements RegisteredConnection {
   #isFlushed = false;
   #wasReset = false;
 
-  constructor(context: ConnectionContext) {
+  constructor(context: ConnectionContext, accepted: Accepted) {
     const { listener, shared } = context;
     this.#context = context;
+    this.#id = accepted.id;
     this.#acceptedMs = this.#nowMs();
-    this.#meta = this.#resolve(context.ends);
+    this.#meta = this.#resolve(accepted.ends);
     this.#subject = this.#newSubject();
     this.#stage =
       listener.destination.kind === 'proxy-protocol' ? STAGE_PROXY_HEADER : STAGE_DETECT;
     // Last: until here an exception leaves the socket with the listener, which ends it.
-    this.#socket = takeOver(context.socket, {
+    this.#socket = takeOver(accepted.socket, {
       onRead: (chunk) => this.#onRead(chunk),
       bufferBytesMax: shared.options.limits.bufferBytesMax,
     });
@@ -439,9 +446,9 @@ export class Connection implements RegisteredConnection {
   }
 
   #resolve(ends: Ends): ConnectionMeta {
-    const { id, listener, shared } = this.#context;
+    const { listener, shared } = this.#context;
     const { currentSnapshot, cilium } = shared.options;
-    return resolveMeta(id, ends, { options: listener, snapshot: currentSnapshot(), cilium });
+    return resolveMeta(this.#id, ends, { options: listener, snapshot: currentSnapshot(), cilium });
   }
 
   #newSubject(): PolicySubject {

@@ -25,6 +25,7 @@ export class DataPlane {
     const readMemory = new ReadMemory(limits.readMemoryBytesMax, release);
     this.#shared = {
       options,
+      parsing: { ...options.behaviour, limits },
       readMemory,
       ownAddresses: new OwnAddresses(),
       isDraining: false,

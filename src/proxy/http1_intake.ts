@@ -42,15 +42,11 @@ export class Http1Intake {
   /** When the first byte of a head that is not complete came; 0 when there is none. */
   headStartedMs = 0;
 
-  constructor(
-    downstream: Socket,
-    events: IntakeEvents,
-    options: RequestParserOptions & { readonly heldBytesMax: number },
-  ) {
+  constructor(downstream: Socket, events: IntakeEvents, options: RequestParserOptions) {
     this.#parser = new RequestParser(options);
     this.#downstream = downstream;
     this.#events = events;
-    this.#heldBytesMax = options.heldBytesMax;
+    this.#heldBytesMax = options.limits.pipelinedBytesMax;
   }
 
   get isInHead(): boolean {

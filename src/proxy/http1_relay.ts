@@ -35,7 +35,7 @@ import type { PolicySubject } from './policy_subject.ts';
 import { RequestLife } from './request_life.ts';
 import type { Tunnel } from './tunnel.ts';
 
-export interface RelayContext extends Omit<UpstreamContext, 'toDownstream'> {
+export interface RelayContext extends UpstreamContext {
   readonly subject: PolicySubject;
   /** The relay is over. `isLingering`: what was written may still be unread. */
   readonly onClose: (cause: CloseCause, how: 'linger' | 'reset' | 'destroy') => void;
@@ -56,16 +56,10 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   #lastMoveMs: number;
 
   constructor(context: RelayContext) {
-    const { limits, behaviour } = context.shared.options;
     this.#context = context;
     this.#out = new GatheredWrite(context.downstream);
-    const heldBytesMax = limits.pipelinedBytesMax;
-    this.#intake = new Http1Intake(context.downstream, this, {
-      limits,
-      heldBytesMax,
-      ...behaviour,
-    });
-    this.#upstream = new Http1Upstream({ ...context, toDownstream: this.#out }, this);
+    this.#intake = new Http1Intake(context.downstream, this, context.shared.parsing);
+    this.#upstream = new Http1Upstream(context, this, this.#out);
     this.#lastMoveMs = context.clock.nowMs();
     this.#lastRequestByteMs = this.#lastMoveMs;
   }

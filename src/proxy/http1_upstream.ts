@@ -47,12 +47,12 @@ export interface UpstreamContext {
   readonly recorder: Recorder;
   readonly clock: Clock;
   readonly downstream: Socket;
-  readonly toDownstream: GatheredWrite;
 }
 
 export class Http1Upstream implements UpstreamEvents {
   readonly #context: UpstreamContext;
   readonly #events: ResponseEvents;
+  readonly #toDownstream: GatheredWrite;
   #responses: ResponseParser;
   #link: UpstreamLink | null = null;
   /** To `#link`. */
@@ -60,9 +60,10 @@ export class Http1Upstream implements UpstreamEvents {
   #tunnel: Tunnel | null = null;
   #hasResponseBytes = false;
 
-  constructor(context: UpstreamContext, events: ResponseEvents) {
+  constructor(context: UpstreamContext, events: ResponseEvents, toDownstream: GatheredWrite) {
     this.#context = context;
     this.#events = events;
+    this.#toDownstream = toDownstream;
     this.#responses = this.#newResponses();
   }
 
@@ -163,10 +164,9 @@ export class Http1Upstream implements UpstreamEvents {
       return;
     }
     this.#hasResponseBytes = true;
-    const { toDownstream } = this.#context;
-    toDownstream.begin();
+    this.#toDownstream.begin();
     this.#read(chunk);
-    if (!toDownstream.end()) this.pause();
+    if (!this.#toDownstream.end()) this.pause();
   }
 
   #read(chunk: Buffer): void {
@@ -232,7 +232,6 @@ export class Http1Upstream implements UpstreamEvents {
   }
 
   #newResponses(): ResponseParser {
-    const { limits, behaviour } = this.#context.shared.options;
-    return new ResponseParser({ limits, areTrailersForwarded: behaviour.areTrailersForwarded });
+    return new ResponseParser(this.#context.shared.parsing);
   }
 }

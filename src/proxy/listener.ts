@@ -7,7 +7,7 @@ import { parseIp, type SocketAddress } from '../model/address.ts';
 import { parsePort } from '../model/identity.ts';
 import { KEEP_ALIVE_DELAY_MS } from '../platform/sockets.ts';
 import type { RedirectRecord } from '../redirect/layout.ts';
-import { Connection } from './connection.ts';
+import { Connection, type ConnectionContext } from './connection.ts';
 import type { ListenerOptions } from './options.ts';
 import type { Registry } from './registry.ts';
 import { type Ends, socketEnds } from './resolve.ts';
@@ -27,10 +27,13 @@ export interface ListenerContext {
 
 export class Listener {
   readonly #context: ListenerContext;
+  readonly #connectionContext: ConnectionContext;
   readonly #server: Server;
 
   constructor(context: ListenerContext) {
+    const { options: listener, shared, registry } = context;
     this.#context = context;
+    this.#connectionContext = { listener, shared, registry };
     this.#server = createServer(
       {
         allowHalfOpen: true,
@@ -71,20 +74,14 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
-    const { shared, registry, options } = this.#context;
+    const { shared, registry } = this.#context;
     const ends = this.#endsOf(socket);
     if (ends === null) {
       socket.destroy();
       return;
     }
-    const connection = new Connection({
-      id: this.#context.nextConnectionId(),
-      socket,
-      ends,
-      listener: options,
-      shared,
-      registry,
-    });
+    const id = this.#context.nextConnectionId();
+    const connection = new Connection(this.#connectionContext, { id, socket, ends });
     const { connectionCountMax } = shared.options.limits;
     if (registry.size >= 2 * connectionCountMax) connection.refuseOverloaded('reset');
     else if (registry.size >= connectionCountMax || shared.isOverloaded) {

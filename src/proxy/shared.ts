@@ -1,10 +1,13 @@
 /** What every connection of a data plane shares: options, clocks, and the two states of the whole. */
+import type { RequestParserOptions } from '../codec/http1/request_parser.ts';
 import type { DataPlaneOptions } from './options.ts';
 import type { OwnAddresses } from './own_addresses.ts';
 import type { ReadMemory } from './read_memory.ts';
 
 export interface Shared {
   readonly options: DataPlaneOptions;
+  /** One object for all parsers of HTTP/1.1: a connection has two. */
+  readonly parsing: RequestParserOptions;
   readonly readMemory: ReadMemory;
   readonly ownAddresses: OwnAddresses;
   /** No new request is taken. */

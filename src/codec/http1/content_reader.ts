@@ -15,6 +15,7 @@ import {
 } from './chunk_extension.ts';
 import { CONTENT, FAULT, MESSAGE_END, NEED_MORE, type ParserEvent } from './events.ts';
 import { SCAN_DONE, SCAN_MORE } from './head_scanner.ts';
+import { ScannerPool } from './scanner_pool.ts';
 import { SectionReader } from './section_reader.ts';
 import { CR, HEX_VALUE, LF, SEMICOLON, ZERO } from './syntax.ts';
 import { lastChunk } from './trailers.ts';
@@ -283,12 +284,12 @@ export class ContentReader {
 
 function trailerReader({ limits }: ContentOptions): SectionReader {
   return new SectionReader(
-    {
+    new ScannerPool({
       section: 'trailers',
       fieldCountMax: limits.trailerFieldCountMax,
       targetBytesMax: 0,
       isHttp10Enabled: false,
-    },
+    }),
     // The CRLF that ends the section is no trailer.
     limits.trailerBytesMax + 2,
   );

@@ -13,6 +13,7 @@ import { CONTENT, FAULT, HEAD, MESSAGE_END, NEED_MORE, type ParserEvent } from '
 import { SCAN_DONE, SCAN_MORE } from './head_scanner.ts';
 import type { Http1RequestHead } from './request_head.ts';
 import { readRequestHead } from './request_rules.ts';
+import { PoolsByOptions } from './scanner_pool.ts';
 import { SectionReader } from './section_reader.ts';
 import { CR, LF } from './syntax.ts';
 
@@ -35,6 +36,13 @@ const DEAD = 6;
 
 const NOTHING = Buffer.alloc(0);
 
+const SCANNERS = new PoolsByOptions<RequestParserOptions>(({ limits, isHttp10Enabled }) => ({
+  section: 'request',
+  fieldCountMax: limits.headFieldCountMax,
+  targetBytesMax: limits.targetBytesMax,
+  isHttp10Enabled,
+}));
+
 export class RequestParser {
   /** Where to go on in the chunk after an event. */
   offset = 0;
@@ -50,15 +58,7 @@ export class RequestParser {
 
   constructor(options: RequestParserOptions) {
     this.#options = options;
-    this.#section = new SectionReader(
-      {
-        section: 'request',
-        fieldCountMax: options.limits.headFieldCountMax,
-        targetBytesMax: options.limits.targetBytesMax,
-        isHttp10Enabled: options.isHttp10Enabled,
-      },
-      options.limits.headBytesMax,
-    );
+    this.#section = new SectionReader(SCANNERS.of(options), options.limits.headBytesMax);
     this.#reader = new ContentReader(options);
   }
 

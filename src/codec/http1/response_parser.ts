@@ -12,6 +12,7 @@ import { CONTENT, FAULT, HEAD, MESSAGE_END, NEED_MORE, type ParserEvent } from '
 import { SCAN_DONE, SCAN_MORE } from './head_scanner.ts';
 import type { Http1ResponseHead } from './response_head.ts';
 import { readResponseHead } from './response_rules.ts';
+import { PoolsByOptions } from './scanner_pool.ts';
 import { SectionReader } from './section_reader.ts';
 
 const IDLE = 0;
@@ -22,6 +23,13 @@ const TUNNEL = 4;
 const DEAD = 5;
 
 const NOTHING = Buffer.alloc(0);
+
+const SCANNERS = new PoolsByOptions<ContentOptions>(({ limits }) => ({
+  section: 'response',
+  fieldCountMax: limits.responseFieldCountMax,
+  targetBytesMax: 0,
+  isHttp10Enabled: true,
+}));
 
 export class ResponseParser {
   /** Where to go on in the chunk after an event. */
@@ -43,15 +51,7 @@ export class ResponseParser {
 
   constructor(options: ContentOptions) {
     this.#options = options;
-    this.#section = new SectionReader(
-      {
-        section: 'response',
-        fieldCountMax: options.limits.responseFieldCountMax,
-        targetBytesMax: 0,
-        isHttp10Enabled: true,
-      },
-      options.limits.responseHeadBytesMax,
-    );
+    this.#section = new SectionReader(SCANNERS.of(options), options.limits.responseHeadBytesMax);
     this.#reader = new ContentReader(options);
   }
 

@@ -4,14 +4,14 @@
  */
 import type { Fault } from '../../model/fault.ts';
 import {
-  HeadScanner,
+  type HeadScanner,
   SCAN_DONE,
   SCAN_FAULT,
   SCAN_MORE,
-  type ScannerOptions,
   type ScanOutcome,
 } from './head_scanner.ts';
 import { HeldBytes } from './held_bytes.ts';
+import type { ScannerPool } from './scanner_pool.ts';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -21,19 +21,28 @@ export class SectionReader {
   /** After any outcome but a fault: where to go on in the chunk. */
   offset = 0;
   fault: Fault = 'internal-error';
-  readonly scanner: HeadScanner;
+  readonly #pool: ScannerPool;
+  /** From the first byte of a section until `reset`. */
+  #scanner: HeadScanner | null = null;
   readonly #held = new HeldBytes();
   readonly #bytesMax: number;
 
-  constructor(options: ScannerOptions, bytesMax: number) {
-    this.scanner = new HeadScanner(options);
+  constructor(pool: ScannerPool, bytesMax: number) {
+    this.#pool = pool;
     this.#bytesMax = bytesMax;
+  }
+
+  /** Of the section that is being read or was read last; only until `reset`. */
+  get scanner(): HeadScanner {
+    this.#scanner ??= this.#pool.take();
+    return this.#scanner;
   }
 
   /** Ready for the next section; lets go of what was held. */
   reset(): void {
     this.raw = NOTHING;
-    this.scanner.reset();
+    if (this.#scanner !== null) this.#pool.giveBack(this.#scanner);
+    this.#scanner = null;
     if (this.#held.length > 0) this.#held.release();
   }
 

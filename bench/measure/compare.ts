@@ -11,7 +11,7 @@ import { durationText } from '../report/summary.ts';
 import type { Subject } from '../subjects/subject.ts';
 import type { SuiteContext } from '../suites/suite.ts';
 import { type CpuUse, cpuBetween, readCpu } from './cpu.ts';
-import { foreignUse, readMachineUse, scenarioWarnings } from './noise.ts';
+import { type ForeignUse, foreignShare, readMachineUse, scenarioWarnings } from './noise.ts';
 
 export interface Contest {
   /** Unique in the suite: the scenario's. */
@@ -48,6 +48,7 @@ export async function compare(context: SuiteContext, contest: Contest): Promise<
     contest.warmUpSeconds ?? Math.min(WARM_UP_SECONDS_MAX, Math.max(1, seconds));
   const clock = new ContestClock(context, contest, warmUpSeconds);
   const warnings: string[] = [];
+  const foreign: ForeignUse[] = [];
   const samples = new Map<string, Sample[]>(subjects.map(({ name }) => [name, []]));
   for (const subject of subjects) {
     clock.tell(`warm-up, ${subject.name}`);
@@ -60,12 +61,14 @@ export async function compare(context: SuiteContext, contest: Contest): Promise<
       clock.tell(`round ${round + 1}/${rounds}, ${subject.name}`);
       const what = `${subject.name}, round ${round + 1}`;
       const sample = await attempt(warnings, what, () =>
-        measure(subject, loadOf(subject), seconds, (text) => warnings.push(`${what}: ${text}`)),
+        measure(subject, loadOf(subject), seconds, foreign),
       );
       if (sample !== null) samples.get(subject.name)?.push(sample);
     }
   }
-  const rows = subjects.map(({ name }): Row => ({ subject: name, samples: samples.get(name) ?? [] }));
+  const rows = subjects.map(
+    ({ name }): Row => ({ subject: name, samples: samples.get(name) ?? [] }),
+  );
   return {
     id: contest.id,
     title: contest.title,
@@ -73,7 +76,7 @@ export async function compare(context: SuiteContext, contest: Contest): Promise<
     figures: contest.figures ?? PLAIN_FIGURES,
     reference: referenceOf(contest),
     rows,
-    warnings: [...scenarioWarnings(rows), ...warnings],
+    warnings: [...scenarioWarnings(rows, foreign), ...warnings],
   };
 }
 
@@ -86,14 +89,13 @@ async function measure(
   subject: Subject,
   load: LoadRun,
   seconds: number,
-  warn: (text: string) => void,
+  foreign: ForeignUse[],
 ): Promise<Sample> {
   const machine = readMachineUse();
   const before = readCpu(subject.pids());
   const result = await load.run(subject.url, seconds);
   const cpu = cpuBetween(before, readCpu(subject.pids()));
-  const foreign = foreignUse(machine, readMachineUse());
-  if (foreign !== null) warn(foreign);
+  foreign.push({ subject: subject.name, share: foreignShare(machine, readMachineUse()) });
   return sampleOf(result, cpu);
 }
 

@@ -16,8 +16,20 @@ export interface MachineUse {
   readonly ownSeconds: number;
 }
 
-export function scenarioWarnings(rows: readonly Row[]): readonly string[] {
-  return rows.flatMap((row) => [...spreadWarnings(row), ...failureWarnings(row)]);
+/** In one round: the part of one core that went to programs that are not ours. */
+export interface ForeignUse {
+  readonly subject: string;
+  readonly share: number;
+}
+
+export function scenarioWarnings(
+  rows: readonly Row[],
+  foreign: readonly ForeignUse[] = [],
+): readonly string[] {
+  return [
+    ...rows.flatMap((row) => [...spreadWarnings(row), ...failureWarnings(row)]),
+    ...foreignWarnings(foreign),
+  ];
 }
 
 export function readMachineUse(): MachineUse {
@@ -28,14 +40,11 @@ export function readMachineUse(): MachineUse {
   };
 }
 
-/** Null: nobody else was busy on our cores. */
-export function foreignUse(before: MachineUse, after: MachineUse): string | null {
+export function foreignShare(before: MachineUse, after: MachineUse): number {
   const seconds = (after.atMs - before.atMs) / 1000;
   const busy = after.busySeconds - before.busySeconds;
   const own = after.ownSeconds - before.ownSeconds;
-  const share = (busy - own) / seconds;
-  if (!(share > FOREIGN_SHARE_MAX)) return null;
-  return `other programs used ${(share * 100).toFixed(0)} % of a core`;
+  return (busy - own) / seconds;
 }
 
 const CORES = PINNING === null ? null : parseCoreList(`${PINNING.measured},${PINNING.other}`);
@@ -51,4 +60,15 @@ function spreadWarnings({ subject, samples }: Row): readonly string[] {
 function failureWarnings({ subject, samples }: Row): readonly string[] {
   const failures = samples.reduce((sum, sample) => sum + (sample.failures ?? 0), 0);
   return failures > 0 ? [`${subject}: ${failures} requests failed`] : [];
+}
+
+function foreignWarnings(foreign: readonly ForeignUse[]): readonly string[] {
+  const noisy = foreign.filter(({ share }) => share > FOREIGN_SHARE_MAX);
+  if (noisy.length === 0) return [];
+  const most = Math.max(...noisy.map(({ share }) => share));
+  const names = [...new Set(noisy.map(({ subject }) => subject))].join(', ');
+  return [
+    `in ${noisy.length} of ${foreign.length} rounds other programs used up to ` +
+      `${(most * 100).toFixed(0)} % of a core (while measuring: ${names})`,
+  ];
 }

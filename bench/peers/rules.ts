@@ -1,10 +1,12 @@
 /** The rules of a run and the log of each request, for what is written by hand. */
 import { createWriteStream, readFileSync } from 'node:fs';
 import RE2 from 're2';
-import type { BenchRule } from '../subjects/subject.ts';
+import { type BenchRule, PLAIN_RULES } from '../subjects/subject.ts';
 
-export function readRules(path: string): (method: string, path: string) => boolean {
-  const rules: readonly BenchRule[] = JSON.parse(readFileSync(path, 'utf8'));
+/** Of a file; without one those of all suites. */
+export function readRules(file: string): (method: string, path: string) => boolean {
+  const rules: readonly BenchRule[] =
+    file === '' ? PLAIN_RULES : JSON.parse(readFileSync(file, 'utf8'));
   const literals = new Set<string>();
   const patterns: { method: string; pattern: RE2 }[] = [];
   for (const { method, path, isPattern } of rules) {

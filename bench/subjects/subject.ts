@@ -5,6 +5,7 @@
  * A kind knows whether it can be had here and how to start one; a running subject has an address, its
  * processes and the facts that go into the report.
  */
+import type { Place } from '../measure/pinning.ts';
 import type { Missing, SubjectFacts } from '../report/report.ts';
 
 export interface SubjectKind {
@@ -31,6 +32,16 @@ export interface Order {
   readonly originUrl: string;
   readonly rules: readonly BenchRule[];
   readonly hasAccessLog: boolean;
+  /** How the origin behind it was started: for the kind that is an origin alone. */
+  readonly startOrigin: StartOrigin;
+}
+
+export type StartOrigin = (order: OriginOrder) => Promise<Subject>;
+
+export interface OriginOrder {
+  readonly directory: string;
+  readonly version: HttpVersion;
+  readonly place: Place;
 }
 
 export interface Subject {
@@ -38,6 +49,8 @@ export interface Subject {
   /** http://127.0.0.1:PORT */
   readonly url: string;
   readonly facts: SubjectFacts;
+  /** Answers everything: nothing is enforced. */
+  readonly isOrigin?: boolean;
   /** Every process that works for it, also those started since. */
   readonly pids: () => readonly number[];
   /** Ends it, and waits until it is gone. */

@@ -1,0 +1,5 @@
+/** The suites by name. Each is loaded only when it is run: a tool that one needs must not stop the others. */
+import type { SuiteName } from '../report/report.ts';
+import type { Suite } from './suite.ts';
+
+export const SUITES: Partial<Record<SuiteName, () => Promise<Suite>>> = {};

@@ -57,8 +57,10 @@ function advance(rig: Rig, seconds: number): void {
 
 type Act = (scene: Scene) => unknown;
 
-const answered: Act = ({ upstream, client }) => {
+const answered: Act = async ({ upstream, client }) => {
   client.send(Buffer.concat([1, 3, 5].map((id) => data(id, '', END))));
+  // An answer that overtakes the end of its request would end the stream early.
+  await untilFrames(upstream, (all) => all.some((one) => one.startsWith('DATA 5')));
   upstream.send(Buffer.concat([1, 3, 5].map((id) => headers(id, OK, END | END_HEADERS))));
 };
 

@@ -1,4 +1,6 @@
 /** What makes requests, and what it tells of them. Runs on the core that is not measured. */
+import type { Sample } from '../report/report.ts';
+
 export interface LoadResult {
   readonly requests: number;
   /** Requests with another status than expected, errors, time-outs. */
@@ -7,6 +9,8 @@ export interface LoadResult {
   readonly contentBytes: number;
   /** Absent where the tool cannot tell. */
   readonly latency?: Latency;
+  /** What else it has measured: columns of the scenario. */
+  readonly figures?: Sample;
 }
 
 export interface Latency {

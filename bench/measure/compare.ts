@@ -116,6 +116,7 @@ export function sampleOf(result: LoadResult, cpu: CpuUse): Sample {
       cpuNanosPerKilobyte: (cpuSeconds * 1e9) / (contentBytes / 1024),
     }),
     ...latency,
+    ...result.figures,
   };
 }
 

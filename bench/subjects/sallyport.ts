@@ -56,6 +56,7 @@ workers: 1
 accessLog: { to: ${hasAccessLog ? `${HERE}/access.log` : 'none'} }
 policies: [${HERE}/policy.yaml]
 endpoints: ${HERE}/endpoints.yaml
+limits: { connectionCountMax: 20000, reloadDelayMs: 20 }
 listeners:
   - name: api
     address: 127.0.0.1:0

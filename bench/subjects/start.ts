@@ -46,6 +46,7 @@ export async function startSubject(plan: Plan): Promise<Subject> {
       name,
       url: await urlOf(owned, plan.at),
       facts: { name, version, commands: [owned.command.join(' ')], files: shown(files) },
+      directory,
       isOrigin: plan.isOrigin ?? false,
       pids: () => owned.pids(),
       stop: () => owned.stop(),

@@ -49,6 +49,8 @@ export interface Subject {
   /** http://127.0.0.1:PORT */
   readonly url: string;
   readonly facts: SubjectFacts;
+  /** Where its files are. */
+  readonly directory: string;
   /** Answers everything: nothing is enforced. */
   readonly isOrigin?: boolean;
   /** Every process that works for it, also those started since. */

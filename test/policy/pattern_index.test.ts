@@ -5,7 +5,13 @@ import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { finish } from '../../src/model/steps.ts';
 import { literalPrefixOf } from '../../src/policy/literal.ts';
 import { PatternIndex } from '../../src/policy/pattern_index.ts';
-import { MATCH_YES, type Regex, type RegexEngine } from '../../src/policy/regex.ts';
+import {
+  MATCH_FAILED,
+  MATCH_YES,
+  type MatchOutcome,
+  type Regex,
+  type RegexEngine,
+} from '../../src/policy/regex.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 
 const engine = createRe2Engine(DEFAULT_LIMITS);
@@ -140,7 +146,10 @@ describe('the index of patterns', () => {
       compile: engine.compile.bind(engine),
       compileSet: (patterns, share) => {
         shares.push(share);
-        if (share < 1) return { kind: 'ok', regex: { patterns, match: () => null } };
+        if (share < 1) {
+          const regex = { patterns, test: () => MATCH_FAILED as MatchOutcome, match: () => null };
+          return { kind: 'ok', regex };
+        }
         return engine.compileSet(patterns, share);
       },
     };

@@ -8,6 +8,7 @@
 const CAPACITY_BYTES = 2048;
 /** Above, the call into Node's own copying pays. */
 const BY_CHAR_LENGTH_MAX = 64;
+const BY_BYTE_LENGTH_MAX = 32;
 const ZERO = 0x30;
 const DOT = 0x2e;
 
@@ -37,9 +38,13 @@ export class LineBytes {
   }
 
   bytes(part: Uint8Array): void {
-    this.#reserve(part.length);
-    this.#bytes.set(part, this.#length);
-    this.#length += part.length;
+    const { length } = part;
+    this.#reserve(length);
+    const bytes = this.#bytes;
+    const at = this.#length;
+    if (length > BY_BYTE_LENGTH_MAX) bytes.set(part, at);
+    else for (let i = 0; i < length; i++) bytes[at + i] = part[i] as number;
+    this.#length = at + length;
   }
 
   /** Towards zero; JSON has no NaN and no Infinity. */
@@ -66,23 +71,28 @@ export class LineBytes {
     else this.#digits(rest, 3);
   }
 
-  /** A whole number from 0 on with at least so many digits, zeros in front. */
-  paddedInteger(value: number, countMin: number): void {
-    this.#digits(value, countMin);
-  }
-
+  /** Of a whole number from 0 on, at least so many, zeros in front. */
   #digits(value: number, countMin: number): void {
     let count = 1;
     for (let bound = 10; value >= bound; bound *= 10) count++;
     if (count < countMin) count = countMin;
     this.#reserve(count);
+    const bytes = this.#bytes;
+    const start = this.#length;
+    let at = start + count - 1;
     let rest = value;
-    for (let at = this.#length + count - 1; at >= this.#length; at--) {
+    // One at a time while the number is too large for 32 bits.
+    for (; rest > INT32_MAX; at--) {
       const tens = Math.floor(rest / 10);
-      this.#bytes[at] = ZERO + (rest - tens * 10);
+      bytes[at] = ZERO + (rest - tens * 10);
       rest = tens;
     }
-    this.#length += count;
+    for (let small = rest | 0; at >= start; at--) {
+      const tens = (small / 10) | 0;
+      bytes[at] = ZERO + small - tens * 10;
+      small = tens;
+    }
+    this.#length = start + count;
   }
 
   #reserve(byteLength: number): void {
@@ -93,6 +103,8 @@ export class LineBytes {
     this.#bytes = grown;
   }
 }
+
+const INT32_MAX = 2 ** 31 - 1;
 
 /** Below, three digits behind the point are exact in a number. */
 const MICROS_MAX = 1e12;

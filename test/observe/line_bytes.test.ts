@@ -32,13 +32,6 @@ describe('a line in the making', () => {
     );
   });
 
-  it('has numbers of a fixed width', () => {
-    for (let value = 0; value < 1000; value++) {
-      const text = made((line) => line.paddedInteger(value, 3));
-      expect(text).toBe(String(value).padStart(3, '0'));
-    }
-  });
-
   it('is its parts one after the other, however long they are', () => {
     const part = fc.string({ unit: 'binary-ascii', maxLength: 3000 });
     fc.assert(

@@ -45,7 +45,12 @@ export async function startSubject(plan: Plan): Promise<Subject> {
     return {
       name,
       url: await urlOf(owned, plan.at),
-      facts: { name, version, commands: [owned.command.join(' ')], files: shown(files) },
+      facts: {
+        name,
+        version,
+        commands: [owned.command.join(' ').replaceAll(directory, 'DIRECTORY')],
+        files: shown(files),
+      },
       directory,
       isOrigin: plan.isOrigin ?? false,
       pids: () => owned.pids(),

@@ -15,9 +15,10 @@ import type { CidrGroup, PolicySpec } from '../policy/rule.ts';
 import type { PolicySnapshot, Workload } from '../policy/snapshot.ts';
 import { type DecodeOptions, type Position, positionKey } from './decode/context.ts';
 import { decodeEndpoints } from './decode/endpoints.ts';
-import { type DocumentName, decodePolicyFile } from './decode/policy_documents.ts';
+import type { DocumentName } from './decode/policy_documents.ts';
 import type { Problem } from './decode/problem.ts';
 import { decodeSecrets } from './decode/secrets.ts';
+import { DecodedFiles } from './decoded_files.ts';
 import { compileSet, type ResolvedPolicies, type ResolvedSet } from './resolved_set.ts';
 
 export interface SourceText {
@@ -47,8 +48,12 @@ export type PolicySetResult =
   | { readonly kind: 'ok'; readonly set: PolicySet; readonly warnings: readonly Problem[] }
   | Rejected;
 
-/** Decodes all texts; one problem in one of them rejects the whole. */
-export function decodePolicySet(bundle: SourceBundle, options: DecodeOptions): PolicySetResult {
+/** Decodes all texts; one problem in one of them rejects the whole. `files`: kept by who decodes often. */
+export function decodePolicySet(
+  bundle: SourceBundle,
+  options: DecodeOptions,
+  files = new DecodedFiles(),
+): PolicySetResult {
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
   const specs: PolicySpec[] = [];
@@ -56,8 +61,7 @@ export function decodePolicySet(bundle: SourceBundle, options: DecodeOptions): P
   const wirePolicies: EndpointPolicy[] = [];
   const positions = new Map<string, Position>();
   const names: DocumentName[] = [];
-  for (const source of bundle.policies) {
-    const file = decodePolicyFile(source, options);
+  for (const file of files.decode(bundle.policies, options)) {
     problems.push(...file.problems);
     warnings.push(...file.warnings);
     specs.push(...file.specs);

@@ -9,6 +9,7 @@ import type { RegexEngine } from '../policy/regex.ts';
 import { IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
 import type { Problem } from './decode/problem.ts';
+import { DecodedFiles } from './decoded_files.ts';
 import { buildSnapshot, decodePolicySet, type SourceBundle } from './policy_set.ts';
 import type { ResolvedSet } from './resolved_set.ts';
 
@@ -33,6 +34,7 @@ export type SnapshotListener = (current: PolicySnapshot, previous: PolicySnapsho
 export class PolicyStore {
   readonly #options: PolicyStoreOptions;
   readonly #allocator: IdentityAllocator;
+  readonly #files = new DecodedFiles();
   readonly #listeners = new Set<SnapshotListener>();
   #snapshot: PolicySnapshot;
   /** The last bundle, accepted or not, and what became of it: the same again changes nothing. */
@@ -76,7 +78,7 @@ export class PolicyStore {
   /** Sets the snapshot when the whole of the next one stands; an exception changes nothing. */
   #build(bundle: SourceBundle, revision: number): UpdateResult {
     try {
-      const decoded = decodePolicySet(bundle, this.#options);
+      const decoded = decodePolicySet(bundle, this.#options, this.#files);
       if (decoded.kind === 'rejected') return decoded;
       const built = buildSnapshot(decoded.set, {
         ...this.#options,

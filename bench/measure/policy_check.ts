@@ -38,6 +38,7 @@ export function probesOf(rules: readonly BenchRule[]): readonly Probe[] {
     const sample = isPattern ? samplePath(path) : path;
     return sample === null ? [] : [{ method, path: sample, isAllowed: true }];
   });
+  const judges = rules.map(judgeOf);
   const neighbours = allowed.flatMap(({ method, path }) => [
     { method, path: `${path}/x`, isAllowed: false },
     { method, path: `/x${path}`, isAllowed: false },
@@ -45,7 +46,7 @@ export function probesOf(rules: readonly BenchRule[]): readonly Probe[] {
   ]);
   return [
     ...allowed,
-    ...neighbours.filter((probe) => !rules.some((rule) => matches(rule, probe))),
+    ...neighbours.filter((probe) => !judges.some((allows) => allows(probe))),
     { method: 'GET', path: '/denied/by/every/rule', isAllowed: false },
   ];
 }
@@ -69,9 +70,11 @@ function someOf(rules: readonly BenchRule[]): readonly BenchRule[] {
   );
 }
 
-function matches(rule: BenchRule, { method, path }: Probe): boolean {
-  if (rule.method !== method) return false;
-  return rule.isPattern ? new RegExp(`^(?:${rule.path})$`).test(path) : rule.path === path;
+function judgeOf(rule: BenchRule): (probe: Omit<Probe, 'isAllowed'>) => boolean {
+  const { method, path } = rule;
+  if (!rule.isPattern) return (probe) => probe.method === method && probe.path === path;
+  const pattern = new RegExp(`^(?:${path})$`);
+  return (probe) => probe.method === method && pattern.test(probe.path);
 }
 
 function statusOverHttp1(url: string, method: string, path: string): Promise<number> {

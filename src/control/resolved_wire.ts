@@ -11,7 +11,14 @@ import { deserialize, serialize } from 'node:v8';
 import { parseIp } from '../model/address.ts';
 import type { Identity } from '../model/identity.ts';
 import type { Steps } from '../model/steps.ts';
-import type { EndpointPolicy, HttpRule, L7Rules, PortPolicy, PortRule } from '../policy/ast.ts';
+import type {
+  EndpointPolicy,
+  HeaderMatcher,
+  HttpRule,
+  L7Rules,
+  PortPolicy,
+  PortRule,
+} from '../policy/ast.ts';
 import { Ipcache, type IpcacheEntry } from '../policy/ipcache.ts';
 import { NO_NODE_CONTENTS } from '../policy/snapshot.ts';
 import type { ResolvedPolicies, ResolvedSet } from './resolved_set.ts';
@@ -179,6 +186,8 @@ class Numbers<Item> {
   }
 }
 
+const NO_HEADER_MATCHES: HttpRule['headerMatches'] = Object.freeze([]);
+
 class Decoder {
   readonly #rules: HttpRule[] = [];
   readonly #remotes: ReadonlySet<Identity>[] = [];
@@ -188,6 +197,7 @@ class Decoder {
   readonly #prefixes: IpcacheEntry[] = [];
   readonly #labels = new Map<Identity, readonly string[]>();
   readonly #policyNames = new Map<string, string>();
+  readonly #matchers = new Map<string, HeaderMatcher>();
   #rest: SentRest | null = null;
   #partCount = 0;
 
@@ -237,11 +247,26 @@ class Decoder {
     };
   }
 
-  /** Thousands of rules name one policy: its name is kept once. */
-  #shared({ origin, ...rule }: HttpRule): HttpRule {
-    const known = this.#policyNames.get(origin.policy);
-    if (known === undefined) this.#policyNames.set(origin.policy, origin.policy);
-    return { ...rule, origin: { policy: known ?? origin.policy, rule: origin.rule } };
+  /** Thousands of rules name one policy and one method: what is the same is kept once. */
+  #shared({ origin, matchers, headerMatches }: HttpRule): HttpRule {
+    const policy = this.#policyNames.get(origin.policy) ?? origin.policy;
+    this.#policyNames.set(policy, policy);
+    return {
+      origin: { policy, rule: origin.rule },
+      matchers: matchers.map((matcher) => this.#sharedMatcher(matcher)),
+      headerMatches: headerMatches.length === 0 ? NO_HEADER_MATCHES : headerMatches,
+    };
+  }
+
+  #sharedMatcher(matcher: HeaderMatcher): HeaderMatcher {
+    const { name, value, isInverted, treatMissingAsEmpty } = matcher;
+    // Paths are mostly all different.
+    if (value.kind !== 'regex' || name === ':path') return matcher;
+    const key = `${name}\n${isInverted}\n${treatMissingAsEmpty}\n${value.pattern}`;
+    const known = this.#matchers.get(key);
+    if (known !== undefined) return known;
+    this.#matchers.set(key, matcher);
+    return matcher;
   }
 
   #endpoint({ isShadow, ingress, egress, ...endpoint }: SentEndpoint): void {

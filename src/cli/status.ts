@@ -3,6 +3,7 @@
  */
 import { Agent, request } from 'undici';
 import { stringify } from 'yaml';
+import type { WorkerState } from '../admin/backend.ts';
 import { parseStatusReport, type StatusReport } from '../admin/status_report.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatSocketAddress, parseSocketAddress } from '../model/address.ts';
@@ -156,10 +157,8 @@ function tableOf(report: StatusReport): string {
       report.listeners.map(({ name, address }) => [oneLine(name), oneLine(address)]),
     ),
     textTable(
-      ['WORKER', 'STATE', 'PID', 'REVISION', 'RESTARTS'],
-      report.workers.map(({ index, state, pid, revision: own, restartCount }) =>
-        [index, state, pid, own, restartCount].map((cell) => oneLine(String(cell))),
-      ),
+      ['WORKER', 'STATE', 'PID', 'REVISION', 'RESTARTS', 'CONNECTIONS', 'REQUESTS', 'BUSY S'],
+      report.workers.map((worker) => workerRow(report, worker)),
     ),
   ];
   if (report.unused.length > 0) {
@@ -167,6 +166,18 @@ function tableOf(report: StatusReport): string {
     parts.push(textTable(['UNUSED RULES OF POLICY', 'RULE'], rows));
   }
   return parts.join('\n');
+}
+
+/** Loads that differ much between workers: connections that are few and long (docs/observability.md). */
+function workerRow(report: StatusReport, worker: WorkerState): string[] {
+  const { index, state, pid, revision, restartCount } = worker;
+  // A proxy of before does not tell.
+  const load = report.workerLoads?.[String(index)];
+  const cells = [
+    ...[index, state, pid, revision, restartCount],
+    ...[load?.connectionsOpen ?? '', load?.requests ?? '', load?.busySeconds.toFixed(1) ?? ''],
+  ];
+  return cells.map((cell) => oneLine(String(cell)));
 }
 
 /** No control character of anybody's text reaches a terminal. */

@@ -143,6 +143,17 @@ export const METRICS = {
   ),
   sallyport_workers: gauge('Data-plane workers, by state.', ['state']),
   sallyport_worker_restarts_total: counter('Workers started again after they died.', []),
+  sallyport_worker_connections_open: gauge('Downstream connections open now, by worker.', [
+    'worker',
+  ]),
+  sallyport_worker_http2_streams_open: gauge('HTTP/2 streams of clients open now, by worker.', [
+    'worker',
+  ]),
+  sallyport_worker_http_requests_total: counter('HTTP requests that ended, by worker.', ['worker']),
+  sallyport_worker_busy_seconds_total: counter(
+    'Time in which the event loop of the worker was not waiting: a worker at 1 a second can do no more.',
+    ['worker'],
+  ),
   sallyport_build_info: gauge('Always 1; the version is in the labels.', [
     'version',
     'node_version',

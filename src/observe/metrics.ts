@@ -32,6 +32,7 @@ import {
 import { METRICS, type MetricName } from './metric_table.ts';
 import type { ObservedPolicy } from './observed_policy.ts';
 import { RuleHits } from './rule_hits.ts';
+import type { WorkerLoad } from './worker_families.ts';
 
 /** What one process has counted so far: plain data. */
 export interface MetricsSnapshot {
@@ -68,6 +69,7 @@ export class WorkerCounters {
   readonly #ruleHits: RuleHits;
   readonly #shadowRuleHits: RuleHits;
   #ruleCount = 0;
+  #requestCount = 0;
 
   constructor(options: WorkerCounterOptions) {
     const names = [...new Set(options.listeners)].filter((name) => name !== OTHER);
@@ -105,6 +107,7 @@ export class WorkerCounters {
       const source = SOURCES.indexOf(record.responseSource);
       const index = ((method * STATUSES.length + status) * 2 + direction) * SOURCES.length + source;
       cells.requests.add(index, 1);
+      this.#requestCount++;
       const verdict = FLOW_VERDICTS.indexOf(record.verdict);
       cells.duration.observe(direction * FLOW_VERDICTS.length + verdict, record.durationMs / 1000);
       if (record.decision !== null) cells.overhead.observe(direction, record.overheadMs / 1000);
@@ -159,6 +162,16 @@ export class WorkerCounters {
 
   eventLoopDelayed(delayMs: number): void {
     this.#cells.loopDelay.observe(0, Math.max(0, delayMs) / 1000);
+  }
+
+  /** Over all listeners. */
+  load(): WorkerLoad {
+    const sum = (cells: Float64Array): number => cells.reduce((total, value) => total + value, 0);
+    return {
+      connectionsOpen: sum(this.#opened) - sum(this.#closed),
+      streamsOpen: sum(this.#streamsOpen),
+      requests: this.#requestCount,
+    };
   }
 
   families(): MetricFamily[] {

@@ -26,6 +26,7 @@ import { createLogger, type Logger, type LogLevel } from './logger.ts';
 import { type MetricFamily, type MetricsSnapshot, WorkerCounters } from './metrics.ts';
 import type { ObservedPolicy } from './observed_policy.ts';
 import { processFamilies } from './process_stats.ts';
+import { workerFamilies } from './worker_families.ts';
 
 export interface ObserverOptions {
   /** The worker's slot. */
@@ -204,6 +205,7 @@ class WorkerObserver implements Observer {
       families: [
         ...this.#counters.families(),
         ...this.#sinkFamilies(),
+        ...workerFamilies(String(workerIndex), this.#counters.load()),
         ...(await processFamilies(String(workerIndex))),
       ],
     };

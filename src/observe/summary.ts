@@ -25,6 +25,15 @@ export interface MetricsSummary {
   readonly workerRestarts: number;
   readonly rules: number;
   readonly unusedRules: number;
+  /** By the worker's number. */
+  readonly workerLoads: Readonly<Record<string, WorkerLoadSummary>>;
+}
+
+export interface WorkerLoadSummary {
+  readonly connectionsOpen: number;
+  readonly streamsOpen: number;
+  readonly requests: number;
+  readonly busySeconds: number;
 }
 
 /** Unused rules first, then the least recently used. */
@@ -73,7 +82,25 @@ export function summaryOf(families: readonly MetricFamily[]): MetricsSummary {
     workerRestarts: total('sallyport_worker_restarts_total'),
     rules: total('sallyport_policy_rules'),
     unusedRules: ruleHitsOf(families).filter(isUnused).length,
+    workerLoads: workerLoadsOf(families),
   };
+}
+
+function workerLoadsOf(families: readonly MetricFamily[]): MetricsSummary['workerLoads'] {
+  const total = (name: MetricName, worker: string): number =>
+    samplesOf(families, name).find(({ labels }) => labels['worker'] === worker)?.value ?? 0;
+  const workers = samplesOf(families, 'sallyport_worker_connections_open');
+  return Object.fromEntries(
+    workers.map(({ labels: { worker = '' }, value }) => [
+      worker,
+      {
+        connectionsOpen: value,
+        streamsOpen: total('sallyport_worker_http2_streams_open', worker),
+        requests: total('sallyport_worker_http_requests_total', worker),
+        busySeconds: total('sallyport_worker_busy_seconds_total', worker),
+      },
+    ]),
+  );
 }
 
 export function isUnused({ allowed, denied }: RuleHit): boolean {

@@ -39,9 +39,9 @@ describe('status', () => {
         '--------  ---------------',
         'api       127.0.0.1:15006',
         '',
-        'WORKER  STATE      PID  REVISION  RESTARTS',
-        '------  ---------  ---  --------  --------',
-        '0       listening  42   7         1',
+        'WORKER  STATE      PID  REVISION  RESTARTS  CONNECTIONS  REQUESTS  BUSY S',
+        '------  ---------  ---  --------  --------  -----------  --------  ------',
+        '0       listening  42   7         1         2            9         3.5',
         '',
         'UNUSED RULES OF POLICY  RULE',
         '----------------------  ----------',
@@ -154,6 +154,7 @@ async function adminOf(backend: AdminBackend, where?: AdminAddress): Promise<str
 
 function someMetrics(): MetricsSnapshot {
   const one = (value: number) => [{ suffix: '' as const, labels: {}, value }];
+  const ofWorker = (value: number) => [{ suffix: '' as const, labels: { worker: '0' }, value }];
   const decisions = new CounterCells([dimension('verdict', ['allow', 'deny'])]);
   decisions.add(0, 5);
   const rule = { policy: 'default/api', rule: 'ingress[0]', verdict: 'allow' };
@@ -165,6 +166,9 @@ function someMetrics(): MetricsSnapshot {
       { name: 'sallyport_connections_open', samples: one(2) },
       { name: 'sallyport_connections_opened_total', samples: one(3) },
       { name: 'sallyport_policy_rules', samples: one(1) },
+      { name: 'sallyport_worker_connections_open', samples: ofWorker(2) },
+      { name: 'sallyport_worker_http_requests_total', samples: ofWorker(9) },
+      { name: 'sallyport_worker_busy_seconds_total', samples: ofWorker(3.456) },
       {
         name: 'sallyport_policy_rule_hits_total',
         samples: [{ suffix: '', labels: rule, value: 0 }],

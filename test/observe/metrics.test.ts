@@ -13,6 +13,7 @@ import {
   WorkerCounters,
 } from '../../src/observe/metrics.ts';
 import { MetricsHub } from '../../src/observe/metrics_hub.ts';
+import { workerFamilies } from '../../src/observe/worker_families.ts';
 import { allow, denied, deny, GET_ORDERS, meta, POLICY, record } from './records.ts';
 
 describe('counting', () => {
@@ -354,6 +355,38 @@ describe('merging', () => {
     expect(await textOf(hubOf(), [snapshotOf(0, 'a', counters)])).toContain(
       'sallyport_policy_rule_hits_total{policy="a\\"b\\\\c\\nd",rule="r",verdict="allow"} 0\n',
     );
+  });
+
+  it('keeps apart what each worker has to do, as the kernel deals out connections, not work', async () => {
+    const idle = counting();
+    idle.connectionOpened('api');
+    const busy = counting();
+    for (const listener of ['api', 'db', 'db']) busy.connectionOpened(listener);
+    busy.connectionClosed('db', 'finished');
+    busy.streamsOpened('api', 3);
+    busy.streamsClosed('api', 1);
+    for (let i = 0; i < 5; i++) busy.record(record());
+    const hub = hubOf();
+    const snapshots = [idle, busy].map((counters, index): MetricsSnapshot => {
+      const families = workerFamilies(String(index), counters.load());
+      return { workerIndex: index, instanceId: `w${index}`, families };
+    });
+    const merged = await hub.merge(snapshots, {});
+    const text = await merged.text();
+    for (const line of [
+      'sallyport_worker_connections_open{worker="0"} 1',
+      'sallyport_worker_connections_open{worker="1"} 2',
+      'sallyport_worker_http2_streams_open{worker="1"} 2',
+      'sallyport_worker_http_requests_total{worker="0"} 0',
+      'sallyport_worker_http_requests_total{worker="1"} 5',
+    ]) {
+      expect(text).toContain(`${line}\n`);
+    }
+    expect(text).toMatch(/^sallyport_worker_busy_seconds_total\{worker="1"\} [0-9.e-]+$/m);
+    expect(merged.summary().workerLoads).toMatchObject({
+      '0': { connectionsOpen: 1, streamsOpen: 0, requests: 0 },
+      '1': { connectionsOpen: 2, streamsOpen: 2, requests: 5 },
+    });
   });
 
   it('adds what only the supervisor knows', async () => {

@@ -13,8 +13,6 @@ export interface FixedRate {
   readonly connections: number;
   /** Null: as many as go. */
   readonly requestsPerSecond: number | null;
-  /** Told after each run: how late requests were sent though a connection was free. */
-  readonly onLateness?: (micros: Quantiles) => void;
 }
 
 const CLIENT = fileURLToPath(new URL('./fixed_rate_client.ts', import.meta.url));
@@ -25,11 +23,7 @@ const DESCRIPTION = 'node bench/loads/fixed_rate_client.ts';
 export function fixedRate(options: FixedRate): LoadRun {
   return {
     description: describe(options),
-    run: async (url, seconds) => {
-      const result = await runClient(orderOf(options, url, seconds));
-      options.onLateness?.(result.latenessMicros);
-      return resultOf(result);
-    },
+    run: async (url, seconds) => resultOf(await runClient(orderOf(options, url, seconds))),
   };
 }
 
@@ -63,9 +57,11 @@ async function runClient(order: FixedRateOrder): Promise<FixedRateResult> {
 }
 
 function resultOf(result: FixedRateResult): LoadResult {
-  const { requests, failures, seconds, contentBytes, latencyMicros } = result;
+  const { requests, failures, seconds, contentBytes, latencyMicros, latenessMicros } = result;
   const latency = latencyOf(latencyMicros);
-  return { requests, failures, seconds, contentBytes, ...(latency !== null && { latency }) };
+  if (latency === null) return { requests, failures, seconds, contentBytes };
+  const figures = { loadLateP99Ms: latenessMicros.p99 / 1000 };
+  return { requests, failures, seconds, contentBytes, latency, figures };
 }
 
 /** Null: nothing was answered. */

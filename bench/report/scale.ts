@@ -112,7 +112,8 @@ function rangeOf(values: readonly number[]): readonly [least: number, most: numb
 /** A range has two ends. */
 function widened([least, most]: readonly [number, number]): readonly [number, number] {
   if (least < most) return [least, most];
-  const around = Math.abs(least) / 2 || 1;
+  if (least === 0) return [0, 1];
+  const around = Math.abs(least) / 2;
   return [finite(least - around), finite(most + around)];
 }
 

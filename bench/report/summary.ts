@@ -26,13 +26,13 @@ export function summarise(samples: readonly Sample[], name: FigureName): Summary
   return { median, values, spread: spreadOf(values, median) };
 }
 
-/** A row's median as a multiple of the reference's; null: there is none to compare with. */
+/** A row's median as a multiple of the reference's; null: there is none, or below zero (a difference in noise). */
 export function ratioToReference(scenario: Scenario, row: Row, name: FigureName): number | null {
   const reference = scenario.rows.find(({ subject }) => subject === scenario.reference);
   if (reference === undefined) return null;
   const base = summarise(reference.samples, name);
   const own = summarise(row.samples, name);
-  if (base === null || own === null || base.median === 0) return null;
+  if (base === null || own === null || base.median <= 0 || own.median < 0) return null;
   const ratio = own.median / base.median;
   return Number.isFinite(ratio) ? ratio : null;
 }

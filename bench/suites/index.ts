@@ -4,5 +4,7 @@ import type { Suite } from './suite.ts';
 
 export const SUITES: Partial<Record<SuiteName, () => Promise<Suite>>> = {
   http1: async () => (await import('./http1.ts')).suite,
+  latency: async () => (await import('./latency.ts')).suite,
+  memory: async () => (await import('./memory.ts')).suite,
   policy: async () => (await import('./policy.ts')).suite,
 };

@@ -164,10 +164,19 @@ describe('a scale', () => {
     { values: [0, 0.9], isLogarithmic: false, labels: ['0', '0.2', '0.4', '0.6', '0.8', '1.0'] },
     { values: [0.3, 4], isLogarithmic: true, labels: ['0.2', '0.5', '1', '2', '5'] },
     { values: [1, 10000], isLogarithmic: true, labels: ['1', '10', '100', '1,000', '10,000'] },
+    { values: [], isLogarithmic: false, labels: ['0', '0.2', '0.4', '0.6', '0.8', '1.0'] },
     { values: [-10, 10], isLogarithmic: false, labels: ['-10', '-5', '0', '5', '10'] },
   ])('has round ticks: $values', ({ values, isLogarithmic, labels }) => {
     const { ticks } = makeScale({ values, isLogarithmic, hasZero: true });
     expect(ticks.map(({ label }) => label)).toEqual(labels);
+  });
+});
+
+describe('a scale of one value', () => {
+  it('has it in the middle', () => {
+    const { place } = makeScale({ values: [5, 5], isLogarithmic: false, hasZero: false });
+    expect(place(5)).toBeGreaterThan(0.2);
+    expect(place(5)).toBeLessThan(0.8);
   });
 });
 

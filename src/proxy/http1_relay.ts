@@ -218,13 +218,19 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       this.#upstreamFault(head.status === 101 ? 'unexpected-upgrade' : 'malformed-response');
       return;
     }
+    if (head.status === 101 && this.#isUpgradeRejected(exchange)) return;
     exchange.beginResponse(head, this.#context.shared.isDraining);
-    if (head.status === 101) {
-      this.#sendHead(exchange, head, false);
-      this.#openTunnel(exchange);
-    } else {
-      this.#sendHead(exchange, head, exchange.isClosing);
-    }
+    this.#sendHead(exchange, head, exchange.isClosing && head.status !== 101);
+    if (head.status === 101) this.#openTunnel(exchange);
+  }
+
+  /** By a policy that came after the request was judged: there was no tunnel yet that it could have met. */
+  #isUpgradeRejected({ head }: Http1Exchange): boolean {
+    const { subject, shared } = this.#context;
+    const decision = subject.judgeRequest(head);
+    if (decision.verdict === 'allow' || shared.options.behaviour.isDryRun) return false;
+    this.reject(decision);
+    return true;
   }
 
   #sendHead(exchange: Http1Exchange, head: Http1ResponseHead, isClosing: boolean): void {
@@ -458,11 +464,8 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   /** A tunnel has no later request at which a changed policy could be met: its own one is judged again. */
   judgeOpen(): Decision {
     const { subject } = this.#context;
-    const connection = subject.judgeConnection();
-    if (connection.verdict === 'deny' || this.#tunnel === null || this.#exchange === null) {
-      return connection;
-    }
-    return subject.judgeRequest(this.#exchange.head);
+    const exchange = this.#tunnel === null ? null : this.#exchange;
+    return exchange === null ? subject.judgeConnection() : subject.judgeRequest(exchange.head);
   }
 
   /** No longer allowed: over at once. The connection records it when nothing is in hand. */

@@ -195,6 +195,34 @@ describe('a tunnel', () => {
     expect(rig.recorder.records).toHaveLength(0);
   });
 
+  it('is not begun when the policy that came while the upstream had not answered denies it', async () => {
+    const rig = await startRig({ policy: allowHttp('GET /ws') });
+    const client = await rig.client();
+    client.send(`${UPGRADE}early`);
+    const origin = await rig.origin.connection();
+    await origin.until('\r\n\r\n');
+    rig.update(allowHttp('GET /a'));
+    origin.send(`${SWITCHED}first`);
+    expect(await client.over()).toEqual({ text: '', how: 'reset' });
+    expect(await origin.over()).toBe('reset');
+    expect(origin.received).toBe(UPGRADE);
+    expect(rig.recorder.summaries).toEqual(['denied policy-changed 0 /ws']);
+  });
+
+  it('is begun with --dry-run, whatever policy came meanwhile', async () => {
+    const rig = await startRig({
+      policy: allowHttp('GET /ws'),
+      behaviour: { isDryRun: true },
+    });
+    const client = await rig.client();
+    client.send(UPGRADE);
+    const origin = await rig.origin.connection();
+    await origin.until('\r\n\r\n');
+    rig.update(allowHttp('GET /a'));
+    origin.send(`${SWITCHED}first`);
+    await client.until('first');
+  });
+
   it('goes on under a policy that still allows it', async () => {
     const { rig, client, origin } = await tunnelled();
     rig.update(allowHttp('GET /ws'));

@@ -4,10 +4,12 @@ import type { SourceBundle } from '../../src/control/policy_set.ts';
 import type { Identity, ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { DEFAULT_BEHAVIOUR } from '../../src/proxy/options.ts';
-import type { FromWorker, ToWorker } from '../../src/workers/messages.ts';
+import type { FromWorker, ToWorker, WorkerSettings } from '../../src/workers/messages.ts';
 import { Worker } from '../../src/workers/worker.ts';
 import { numberedSet } from '../support/numbered_set.ts';
-import { address, allowHttp, ENDPOINTS } from '../support/plane_rig.ts';
+import { address, allowHttp, cnp, ENDPOINTS } from '../support/plane_rig.ts';
+import { RawClient } from '../support/raw_client.ts';
+import { RawOrigin } from '../support/raw_origin.ts';
 import { Signal } from '../support/signal.ts';
 
 describe('a message that overtakes the start', () => {
@@ -42,6 +44,39 @@ describe('a message that overtakes the start', () => {
   });
 });
 
+describe('a set of thousands of rules', () => {
+  it('ends what it denies also when a drain comes while it is compiled', async () => {
+    const origin = await RawOrigin.start();
+    const scene = new Scene();
+    const policy = numberedSet(1, bundle('/a'));
+    scene.tell({ kind: 'start', settings: settingsTo(origin.port), policy });
+    await scene.until(({ kind }) => kind === 'listening');
+    const client = await RawClient.open(scene.port);
+    client.send('GET /a HTTP/1.1\r\nhost: x\r\n\r\n');
+    await (await origin.connection()).untilBytes(10);
+    scene.tell({ kind: 'update', policy: numberedSet(2, MANY_FOR_ANOTHER) });
+    // It takes several turns.
+    expect(scene.revisions()).toEqual([1]);
+    scene.tell({ kind: 'drain' });
+    // The origin never answers, and the drain's own deadline is far away: only the new set ends it.
+    await scene.until(({ kind }) => kind === 'drained');
+    origin.stop();
+    client.close();
+  });
+
+  it('come faster than they compile: the last one is in force at the end', async () => {
+    const scene = new Scene();
+    const policy = numberedSet(1, bundle('/a'));
+    scene.tell({ kind: 'start', settings: SETTINGS, policy });
+    await scene.until(({ kind }) => kind === 'listening');
+    const sets = [2, 3, 4, 5].map((revision) => numberedSet(revision, MANY_FOR_ANOTHER));
+    for (const one of sets) scene.tell({ kind: 'update', policy: one });
+    await scene.until((message) => message.kind === 'updated' && message.revision === 5);
+    expect(scene.revisions()).toEqual([1, 2, 5]);
+    scene.worker.stop();
+  });
+});
+
 class Scene {
   readonly posted: FromWorker[] = [];
   readonly #signal = new Signal();
@@ -52,6 +87,16 @@ class Scene {
     },
     onDrained: () => {},
   });
+
+  /** Of the sets in force, as they were told. */
+  revisions(): readonly number[] {
+    return this.posted.flatMap((message) => (message.kind === 'updated' ? message.revision : []));
+  }
+
+  get port(): number {
+    const listening = this.posted.find((message) => message.kind === 'listening');
+    return listening?.listeners[0]?.address.port ?? 0;
+  }
 
   tell(message: ToWorker): void {
     this.worker.handle(message);
@@ -90,9 +135,28 @@ const SETTINGS = {
   logLevel: 'info' as const,
 };
 
+function settingsTo(originPort: number): WorkerSettings {
+  const listeners = SETTINGS.listeners.map((listener) => ({
+    ...listener,
+    upstream: { kind: 'fixed' as const, address: address(`127.0.0.1:${originPort}`) },
+  }));
+  return { ...SETTINGS, listeners, limits: { ...DEFAULT_LIMITS, drainTimeoutMs: 600_000 } };
+}
+
+const MANY_FOR_ANOTHER = bundleOf(
+  cnp(
+    `, rules: { http: [${Array.from({ length: 5000 }, (_, i) => `{ path: "/${i}/[0-9]+" }`).join(', ')}] }`,
+    { from: 'fromEndpoints: [{ matchLabels: { app: other } }]' },
+  ),
+);
+
 function bundle(path: string): SourceBundle {
+  return bundleOf(allowHttp(`GET ${path}`));
+}
+
+function bundleOf(text: string): SourceBundle {
   return {
-    policies: [{ path: 'policy.yaml', text: allowHttp(`GET ${path}`) }],
+    policies: [{ path: 'policy.yaml', text }],
     endpoints: { path: 'endpoints.yaml', text: ENDPOINTS },
     secrets: null,
   };

@@ -24,7 +24,7 @@ export const NEUTRAL_COUNT = 4;
 const MARKS: readonly Mark[] = ['disc', 'square', 'triangle', 'diamond'];
 const DASHES = ['', '6 4', '2 3', '9 3 2 3'];
 const OPACITY_STEP_MAX = 0.45;
-const OPACITY_MIN = 0.2;
+const OPACITY_MIN = 0.28;
 const LAPS = 3;
 
 export function makeLooks(subjects: Iterable<string>, others: Iterable<string> = []): Looks {

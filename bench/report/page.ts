@@ -36,14 +36,16 @@ ${subjectsSection(report, looks)}
 `;
 }
 
-/** Subjects keep their colour in all plots; what else has a name there is neutral. */
+/** Subjects keep their colour in all plots, ours the first one; what else has a name there is neutral. */
 function looksOf({ subjects, suites }: Report): Looks {
   const rows = suites.flatMap(({ scenarios }) => scenarios.flatMap((scenario) => scenario.rows));
   const series = suites.flatMap(({ plots }) => plots.flatMap((plot) => plot.series));
   const names = [...subjects.map(({ name }) => name), ...rows.map(({ subject }) => subject)];
   const known = new Set(names);
   const others = series.map(({ name }) => name).filter((name) => !known.has(name));
-  return makeLooks(names, others);
+  const isOurs = (name: string): boolean => name.startsWith('sallyport');
+  const ordered = [...names.filter(isOurs), ...names.filter((name) => !isOurs(name))];
+  return makeLooks(ordered, others);
 }
 
 function contents({ suites, subjects }: Report): string {

@@ -4,14 +4,14 @@ export const PAGE_STYLE = `
   color-scheme: light dark;
   --page: #fbfbfa; --card: #ffffff; --text: #1c2024; --muted: #62676d; --line: #e2e3e1; --grid: #ebecea;
   --link: #0b62a8; --warn-back: #fff5dc; --warn-edge: #d99a00; --warn-text: #5c4100;
-  --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #b0508f; --c4: #c08a00; --c5: #3f9fdc; --c6: #7a4a1e; --c7: #5b52b5;
+  --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #b0508f; --c4: #c08a00; --c5: #7a4a1e; --c6: #3f9fdc; --c7: #5b52b5;
   --n0: #55606b; --n1: #8a949e; --n2: #b3bac1; --n3: #383f46;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #15181b; --card: #1c2024; --text: #e7e9eb; --muted: #9ba2a9; --line: #32383e; --grid: #2a3036;
     --link: #7cc0f8; --warn-back: #322a14; --warn-edge: #e0ac2b; --warn-text: #f3dfae;
-    --c0: #4fb0ee; --c1: #ff9350; --c2: #3fd0a2; --c3: #e08fc6; --c4: #efc04a; --c5: #a5dbff; --c6: #cf9f70; --c7: #aaa2ff;
+    --c0: #4fb0ee; --c1: #ff9350; --c2: #3fd0a2; --c3: #e08fc6; --c4: #efc04a; --c5: #cf9f70; --c6: #a5dbff; --c7: #aaa2ff;
     --n0: #b4bcc4; --n1: #838c95; --n2: #5f6871; --n3: #dfe3e7;
   }
 }

@@ -30,6 +30,8 @@ const ORIGIN_ALONE = 'origin alone';
 const SALLYPORT = 'sallyport';
 const SATURATION_SECONDS_MAX = 3;
 const SATURATION_ROUNDS_MAX = 2;
+/** Of p99.9 only each thousandth request tells: rounds are longer. */
+const LATENCY_SECONDS_FACTOR = 2;
 /** The rate is a round number. */
 const RATE_STEP = 100;
 /** Of the latency of the origin alone, at p99: more of the load's own lateness makes a warning. */
@@ -137,8 +139,8 @@ async function atHalfLoad(
   subjects: readonly Subject[],
   rate: number,
 ): Promise<Scenario> {
-  const load = lateLoad(rate);
-  const scenario = await compare(context, {
+  const load = fixedLoad(rate);
+  const scenario = await compare(withLongerRounds(context), {
     id: 'half-load',
     title: `${rateText(rate)}, half of the slowest one's saturation`,
     subjects,
@@ -170,9 +172,9 @@ async function withPolicyChanging(
   rate: number,
 ): Promise<Scenario> {
   const changing: Subject = { ...subject, name: `${SALLYPORT}, policy changing` };
-  const calm = lateLoad(rate);
+  const calm = fixedLoad(rate);
   const changed = whilePolicyChanges(calm, subject.directory, PLAIN_RULES);
-  const scenario = await compare(context, {
+  const scenario = await compare(withLongerRounds(context), {
     id: 'policy-changing',
     title: `Sallyport at ${rateText(rate)} while its policy is replaced 10 times a second`,
     subjects: [subject, changing],
@@ -192,7 +194,12 @@ function withSwapWarning(scenario: Scenario): Scenario {
   return { ...scenario, warnings: [...scenario.warnings, warning] };
 }
 
-function lateLoad(rate: number): LoadRun {
+function withLongerRounds(context: SuiteContext): SuiteContext {
+  const seconds = context.settings.seconds * LATENCY_SECONDS_FACTOR;
+  return { ...context, settings: { ...context.settings, seconds } };
+}
+
+function fixedLoad(rate: number): LoadRun {
   return fixedRate({ path: PATH, connections: CONNECTIONS, requestsPerSecond: rate });
 }
 

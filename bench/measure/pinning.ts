@@ -6,7 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { isInstalled } from '../subjects/tools.ts';
 
-export type Place = 'measured' | 'other';
+/** 'all': what is measured by how it spreads over cores. */
+export type Place = 'measured' | 'other' | 'all';
 
 export interface Pinning {
   /** As taskset takes it: "1". */
@@ -20,7 +21,10 @@ export const PINNING: Pinning | null = findPinning();
 
 /** `command`, on the core of what is measured or on those of everything else. */
 export function pinned(place: Place, command: readonly string[]): readonly string[] {
-  return PINNING === null ? command : ['taskset', '-c', PINNING[place], ...command];
+  if (PINNING === null) return command;
+  const { measured, other } = PINNING;
+  const cores = place === 'all' ? `${measured},${other}` : PINNING[place];
+  return ['taskset', '-c', cores, ...command];
 }
 
 /** The harness itself: it must not take turns with what it measures. Its children begin where it is. */

@@ -1,24 +1,39 @@
 /**
  * Sallyport by its real command: supervisor and one worker, admin server and metrics on, access log in a file.
- * SALLYPORT_BENCH_NODE_OPTIONS reaches its processes, for profiles.
+ * SALLYPORT_BENCH_NODE_FLAGS reaches its processes, for profiles.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../measure/machine.ts';
+import type { Place } from '../measure/pinning.ts';
 import { HERE, startSubject } from './start.ts';
 import type { BenchRule, Order, Subject, SubjectKind } from './subject.ts';
 
 export const SALLYPORT = sallyport('sallyport', true);
 export const SALLYPORT_WITHOUT_LOG = sallyport('sallyport, no log', false);
 
-function sallyport(name: string, mayLog: boolean): SubjectKind {
+/** As many as there are, on all cores: to see what a second worker brings. */
+export const SALLYPORT_WORKERS: readonly SubjectKind[] = [1, 2].map((count) =>
+  sallyport(`sallyport, ${count} worker${count === 1 ? '' : 's'}`, true, { count, place: 'all' }),
+);
+
+interface Workers {
+  readonly count: number;
+  readonly place: Place;
+}
+
+function sallyport(
+  name: string,
+  mayLog: boolean,
+  workers: Workers = { count: 1, place: 'measured' },
+): SubjectKind {
   return {
     name,
     speaks: ['h1', 'h2'],
     find: async () => ({
       version: ownVersion(),
       start: (order) =>
-        startSallyport(name, { ...order, hasAccessLog: order.hasAccessLog && mayLog }),
+        startSallyport(name, { ...order, hasAccessLog: order.hasAccessLog && mayLog }, workers),
     }),
   };
 }
@@ -28,21 +43,27 @@ function ownVersion(): string {
   return `${version}, Node ${process.version}`;
 }
 
-function startSallyport(name: string, order: Order): Promise<Subject> {
-  const nodeOptions = process.env['SALLYPORT_BENCH_NODE_OPTIONS'];
+function startSallyport(name: string, order: Order, workers: Workers): Promise<Subject> {
   return startSubject({
     name,
     version: ownVersion(),
     directory: order.directory,
     files: {
-      'sallyport.yaml': sallyportConfig(order),
+      'sallyport.yaml': sallyportConfig(order, workers.count),
       'policy.yaml': policyText(order.rules),
       'endpoints.yaml': ENDPOINTS,
     },
-    command: (pathOf) => [join(ROOT, 'bin/sallyport'), 'run', '-c', pathOf('sallyport.yaml')],
+    command: (pathOf) => [...program(), 'run', '-c', pathOf('sallyport.yaml')],
     at: { line: /^(?=.*"msg":"ready").*?"address":"(127\.0\.0\.1:[0-9]+)"/ },
-    ...(nodeOptions !== undefined && { env: { NODE_OPTIONS: nodeOptions } }),
+    place: workers.place,
   });
+}
+
+/** Its own command; with flags what that would start: a worker is started with the flags of its supervisor. */
+function program(): readonly string[] {
+  const flags = process.env['SALLYPORT_BENCH_NODE_FLAGS'] ?? '';
+  if (flags === '') return [join(ROOT, 'bin/sallyport')];
+  return [process.execPath, ...flags.split(' '), join(ROOT, 'src/main.ts')];
 }
 
 const ENDPOINTS = `endpoints:
@@ -50,9 +71,9 @@ const ENDPOINTS = `endpoints:
   - { name: default/client, ip: 127.0.0.1, labels: { app: client } }
 `;
 
-export function sallyportConfig({ originUrl, hasAccessLog }: Order): string {
+export function sallyportConfig({ originUrl, hasAccessLog }: Order, workerCount = 1): string {
   return `admin: unix:${HERE}/admin.sock
-workers: 1
+workers: ${workerCount}
 accessLog: { to: ${hasAccessLog ? `${HERE}/access.log` : 'none'} }
 policies: [${HERE}/policy.yaml]
 endpoints: ${HERE}/endpoints.yaml

@@ -15,7 +15,7 @@ import type { FigureName, Scenario, SuiteResult } from '../report/report.ts';
 import { startContentOrigin, startEchoOrigin } from '../subjects/origin.ts';
 import type { BenchRule, Subject, SubjectKind } from '../subjects/subject.ts';
 import { isInstalled } from '../subjects/tools.ts';
-import { connectionPlot, contentPlot, cpuPlot, fieldPlot } from './http1_plots.ts';
+import { connectionPlot, contentPlot, cpuPlot, fieldPlot } from './plots.ts';
 import type { Suite, SuiteContext } from './suite.ts';
 
 export const suite: Suite = { title: 'HTTP/1.1', run };

@@ -6,5 +6,7 @@ export const SUITES: Partial<Record<SuiteName, () => Promise<Suite>>> = {
   http1: async () => (await import('./http1.ts')).suite,
   latency: async () => (await import('./latency.ts')).suite,
   memory: async () => (await import('./memory.ts')).suite,
+  h2: async () => (await import('./h2.ts')).suite,
+  grpc: async () => (await import('./grpc.ts')).suite,
   policy: async () => (await import('./policy.ts')).suite,
 };

@@ -1,4 +1,4 @@
-/** The pictures of HTTP/1.1, made of the medians; null: their scenarios were not run. */
+/** The pictures of suites, made of the medians; null: their scenarios were not run. */
 import type { FigureName, Plot, Scenario, Series } from '../report/report.ts';
 import { summarise } from '../report/summary.ts';
 
@@ -64,7 +64,7 @@ export function contentPlot(
   });
 }
 
-interface LinePlan {
+export interface LinePlan {
   readonly id: string;
   readonly title: string;
   readonly xLabel: string;
@@ -77,7 +77,7 @@ interface LinePlan {
 }
 
 /** A line is more than one point. */
-function linePlot(scenarios: readonly Scenario[], plan: LinePlan): Plot | null {
+export function linePlot(scenarios: readonly Scenario[], plan: LinePlan): Plot | null {
   const placed = scenarios
     .map((scenario) => ({ scenario, x: plan.xOf(scenario.id) }))
     .filter((one): one is { scenario: Scenario; x: number } => one.x !== null)
@@ -113,7 +113,7 @@ function pointOf(
   return summary === null ? [] : [[x, summary.median]];
 }
 
-function numberIn(id: string, pattern: RegExp): number | null {
+export function numberIn(id: string, pattern: RegExp): number | null {
   const text = pattern.exec(id)?.[1];
   return text === undefined ? null : Number(text);
 }

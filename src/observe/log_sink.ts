@@ -6,7 +6,7 @@
  *     write(line) ──► #batch (gathered) ──► #pending (given to the stream) ──► descriptor
  *
  * Lines are gathered as bytes: as one growing string they are thousands of small objects that outlive
- * several collections of the heap (half of the CPU of an HTTP/2 request, bench/http2.ts).
+ * several collections of the heap (half of the CPU of an HTTP/2 request, docs/performance.md).
  */
 import { appendFileSync, closeSync, openSync, writeSync } from 'node:fs';
 import { destination } from 'pino';

@@ -14,6 +14,8 @@ const STOP_TIMEOUT_MS = 3_000;
 const READY_POLL_MS = 25;
 /** Of what a process says: enough to tell why it failed. */
 const TOLD_CHARS_MAX = 4_000;
+/** No load tells more, and a subject that logs here must not fill our memory. */
+const OUTPUT_CHARS_MAX = 1_000_000;
 
 const running = new Set<OwnedProcess>();
 process.on('exit', () => {
@@ -24,8 +26,6 @@ export interface ProcessOptions {
   readonly command: readonly string[];
   readonly place: Place;
   readonly directory?: string;
-  /** More variables of its environment. */
-  readonly env?: Readonly<Record<string, string>>;
   /** A descriptor that gets its standard output, instead of us. */
   readonly stdout?: number;
 }
@@ -37,11 +37,11 @@ export class OwnedProcess {
   #output = '';
   #told = '';
 
-  constructor({ command, place, directory, env, stdout }: ProcessOptions) {
+  constructor({ command, place, directory, stdout }: ProcessOptions) {
     const [program = '', ...args] = pinned(place, command);
     const options: SpawnOptions = {
       stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
-      env: { ...plainEnvironment(), ...env },
+      env: plainEnvironment(),
       ...(directory !== undefined && { cwd: directory }),
     };
     this.command = [program, ...args];
@@ -52,7 +52,7 @@ export class OwnedProcess {
     });
     this.#child.on('error', ({ message }) => this.#tell(message));
     this.#child.stdout?.on('data', (chunk: Buffer) => {
-      this.#output += chunk;
+      if (this.#output.length < OUTPUT_CHARS_MAX) this.#output += chunk;
     });
     this.#child.stderr?.on('data', (chunk: Buffer) => this.#tell(chunk.toString()));
     running.add(this);

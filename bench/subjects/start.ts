@@ -1,6 +1,7 @@
 /** What every kind of subject does: writes its files, is started, serves, is told of in the report. */
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ROOT } from '../measure/machine.ts';
 import type { Place } from '../measure/pinning.ts';
 import { OwnedProcess } from './process.ts';
 import type { Subject } from './subject.ts';
@@ -17,7 +18,6 @@ export interface Plan {
   readonly at: { readonly port: number } | { readonly line: RegExp };
   /** Its standard output goes to access.log. */
   readonly isLogOnStdout?: boolean;
-  readonly env?: Readonly<Record<string, string>>;
   readonly place?: Place;
   readonly isOrigin?: boolean;
 }
@@ -37,7 +37,6 @@ export async function startSubject(plan: Plan): Promise<Subject> {
     command: plan.command(pathOf),
     place: plan.place ?? 'measured',
     directory,
-    ...(plan.env !== undefined && { env: plan.env }),
     ...(log !== null && { stdout: log.fd }),
   });
   await log?.close();
@@ -48,7 +47,7 @@ export async function startSubject(plan: Plan): Promise<Subject> {
       facts: {
         name,
         version,
-        commands: [owned.command.join(' ').replaceAll(directory, 'DIRECTORY')],
+        commands: [commandText(owned.command, directory)],
         files: shown(files),
       },
       directory,
@@ -66,6 +65,11 @@ async function urlOf(owned: OwnedProcess, at: Plan['at']): Promise<string> {
   if ('line' in at) return `http://${(await owned.untilLine(at.line))[1]}`;
   await owned.untilListening(at.port);
   return `http://127.0.0.1:${at.port}`;
+}
+
+/** Without the paths of this machine. */
+function commandText(command: readonly string[], directory: string): string {
+  return command.join(' ').replaceAll(directory, 'DIRECTORY').replaceAll(`${ROOT}/`, '');
 }
 
 function shown(files: Plan['files']): Subject['facts']['files'] {

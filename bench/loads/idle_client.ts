@@ -35,11 +35,10 @@ let toOpen = order.connections;
 await Promise.all(Array.from({ length: OPENING_MAX }, openSome));
 process.stdout.write('holding\n');
 // Idle sockets alone keep the loop alive only as long as the server does.
-const keptAlive = setInterval(() => {}, 60_000);
+setInterval(() => {}, 60_000);
 await ended;
-clearInterval(keptAlive);
-process.stdout.write(JSON.stringify({ opened, lost } satisfies IdleResult));
-for (const connection of held) connection.close();
+// The kernel closes ten thousand sockets at once; we would take seconds.
+process.stdout.write(JSON.stringify({ opened, lost } satisfies IdleResult), () => process.exit());
 
 async function openSome(): Promise<void> {
   while (toOpen-- > 0) await openOne();

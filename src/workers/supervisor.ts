@@ -159,6 +159,7 @@ export class Supervisor implements SlotOwner {
 
   onDeath(status: WorkerStatus, death: { readonly how: string; readonly retryInMs: number }): void {
     this.#options.events.onWorkerDied(status, death);
+    if (this.#isStarted) this.#announceIfInForce();
   }
 
   onRestarted(status: WorkerStatus): void {
@@ -174,10 +175,13 @@ export class Supervisor implements SlotOwner {
     this.#options.events.onWorkerUpdateFailed(status, revision, problems);
   }
 
+  /** One that is starting may listen before we hear of it, with the set that it was launched with. */
   #announceIfInForce(): void {
     const { revision } = this.policyInForce();
     if (revision === this.#revisionInForce) return;
-    const running = this.workers().filter(({ state }) => state === 'listening');
+    const running = this.workers().filter(
+      ({ state }) => state === 'listening' || state === 'starting',
+    );
     if (running.length === 0 || running.some((status) => status.revision !== revision)) return;
     this.#revisionInForce = revision;
     this.#options.events.onPolicyInForce(revision);

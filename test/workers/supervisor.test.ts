@@ -246,6 +246,33 @@ describe('a policy set', () => {
     expect(scene.supervisor.isReady()).toBe(true);
   });
 
+  it('is not in force while a worker that was launched with the one before may begin to listen', async () => {
+    const scene = new Scene(2);
+    await scene.supervisor.start(policy(1));
+    scene.onLaunch = () => {};
+    scene.worker(1).end();
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.restartBackoffMinMs);
+    scene.supervisor.update(policy(2));
+    scene.worker(0).took(2);
+    expect(scene.log).not.toContain('revision 2 in force');
+    scene.worker(2).listen();
+    expect(scene.log).not.toContain('revision 2 in force');
+    scene.worker(2).took(2);
+    expect(scene.log.filter((line) => line === 'revision 2 in force')).toHaveLength(1);
+  });
+
+  it('is in force when the worker that kept it from being so is dead', async () => {
+    const scene = new Scene(2);
+    await scene.supervisor.start(policy(1));
+    scene.onLaunch = () => {};
+    scene.worker(1).end();
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.restartBackoffMinMs);
+    scene.supervisor.update(policy(2));
+    scene.worker(0).took(2);
+    scene.worker(2).failToStart('no memory');
+    expect(scene.log.at(-1)).toBe('revision 2 in force');
+  });
+
   it('that a worker refuses costs that worker its life, and is told', async () => {
     const scene = new Scene(2);
     await scene.supervisor.start(policy(1));

@@ -67,9 +67,11 @@ export function figureTitle(name: FigureName): string {
   return unit === '' ? label : `${label} (${unit})`;
 }
 
-/** "±4 %", or nothing. */
+/** "±4 %", "±20 ×" where percent would be a long number, or nothing. */
 export function spreadText({ spread }: Summary): string {
-  return spread === null ? '' : `±${(spread * 100).toFixed(spread < 0.1 ? 1 : 0)} %`;
+  if (spread === null) return '';
+  if (spread >= 10) return `±${spread.toLocaleString('en-US', { maximumFractionDigits: 0 })} ×`;
+  return `±${(spread * 100).toFixed(spread < 0.1 ? 1 : 0)} %`;
 }
 
 export function ratioText(ratio: number | null): string {

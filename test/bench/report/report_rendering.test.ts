@@ -9,7 +9,12 @@ import {
   SUITE_NAMES,
   type SuiteResult,
 } from '../../../bench/report/report.ts';
-import { figureText, ratioToReference, summarise } from '../../../bench/report/summary.ts';
+import {
+  figureText,
+  ratioToReference,
+  spreadText,
+  summarise,
+} from '../../../bench/report/summary.ts';
 import { EXAMPLE_REPORT } from './example_report.ts';
 import { readHtml } from './html_reader.ts';
 
@@ -259,6 +264,16 @@ describe('a summary', () => {
     expect(summarise([{ p99Ms: 5 }], 'p99Ms')?.spread).toBeNull();
     expect(summarise([{ failures: 0 }, { failures: 0 }], 'failures')?.spread).toBeNull();
     expect(summarise(samples, 'p50Ms')).toBeNull();
+  });
+
+  it.each([
+    [0.012, '±1.2 %'],
+    [0.31, '±31 %'],
+    [4.5, '±450 %'],
+    [1234.5, '±1,235 ×'],
+    [null, ''],
+  ])('tells how far the rounds are apart: %s', (spread, text) => {
+    expect(spreadText({ median: 1, values: [1], spread })).toBe(text);
   });
 
   it('lies between the rounds', () => {

@@ -4,7 +4,7 @@
  * Which HTTP rules can match, without asking each one: rules with a literal path are found in a map,
  * rules with a path pattern through a `PatternIndex`, the others are always candidates. Where many rules
  * are left together (one path for many hosts, hosts without a path), they are found by their host in the
- * same way. So the cost of a verdict does not grow with the number of rules (bench/verdict.ts).
+ * same way. So the cost of a verdict does not grow with the number of rules (npm run bench:micro -- decide).
  *
  *     by :path       "/health" → 0, 7        "/api" → by :authority   "a.test" → 1
  *                    patterns "/x/.*", ... → 2                        "b.test" → 3

@@ -16,6 +16,8 @@ export interface H2LoadOptions {
   readonly content?: Buffer;
   /** 'any': what counts as a success, a status does not say (gRPC). */
   readonly expectedStatus?: 200 | 403 | 'any';
+  /** Content of every answer: without it, it is a failure whatever its status says (gRPC again). */
+  readonly answerBytes?: number;
 }
 
 export function h2load(options: H2LoadOptions): LoadRun {
@@ -33,15 +35,15 @@ export function h2load(options: H2LoadOptions): LoadRun {
 }
 
 async function run(options: H2LoadOptions, flags: readonly string[]): Promise<LoadResult> {
-  const { content, expectedStatus = 200 } = options;
+  const { content } = options;
   const scratch = join(tmpdir(), `sallyport-h2load-${randomUUID()}`);
   const upload = content === undefined ? [] : ['-d', `${scratch}.content`];
   try {
     if (content !== undefined) await writeFile(`${scratch}.content`, content);
     const command = ['h2load', '--log-file', `${scratch}.log`, ...upload, ...flags];
     const output = await new OwnedProcess({ place: 'other', command }).output();
-    const result = parseH2load(output, expectedStatus, content?.length ?? 0);
-    return { ...result, latency: latencyOf(await readFile(`${scratch}.log`, 'latin1')) };
+    const latency = latencyOf(await readFile(`${scratch}.log`, 'latin1'));
+    return { ...parseH2load(output, options), ...(latency !== null && { latency }) };
   } finally {
     await rm(`${scratch}.log`, { force: true });
     await rm(`${scratch}.content`, { force: true });
@@ -50,8 +52,11 @@ async function run(options: H2LoadOptions, flags: readonly string[]): Promise<Lo
 
 export function parseH2load(
   output: string,
-  expectedStatus: 200 | 403 | 'any',
-  uploadBytes: number,
+  {
+    expectedStatus = 200,
+    answerBytes = 0,
+    content,
+  }: Pick<H2LoadOptions, 'expectedStatus' | 'answerBytes' | 'content'>,
 ): LoadResult {
   const seconds = numberIn(output, /^finished in ([0-9.]+)(ms|us|s)/m);
   const done = numberIn(output, /, ([0-9]+) done, /);
@@ -60,24 +65,26 @@ export function parseH2load(
   const refused = numberIn(output, /([0-9]+) 4xx/);
   const received = numberIn(output, /\(([0-9]+)\) data$/m);
   const wanted = { 200: succeeded, 403: refused, any: done }[expectedStatus];
+  const answered = answerBytes > 0 ? Math.floor(received / answerBytes) : done;
   return {
     requests: done,
-    failures: Math.max(0, done - wanted) + errored,
+    failures: Math.max(0, done - Math.min(wanted, answered)) + errored,
     seconds,
-    contentBytes: uploadBytes > 0 ? done * uploadBytes : received,
+    contentBytes: content === undefined ? received : done * content.length,
   };
 }
 
-/** Lines of "start in µs, status, duration in µs". Of those that were ever answered. */
-export function latencyOf(log: string): Latency {
+/** Lines of "start in µs, status, duration in µs". Of those that were ever answered; null: none was. */
+export function latencyOf(log: string): Latency | null {
   const micros: number[] = [];
   for (const line of log.split('\n')) {
     const [, status, duration] = line.split('\t');
     if (duration !== undefined && Number(status) > 0) micros.push(Number(duration));
   }
+  if (micros.length === 0) return null;
   const sorted = Float64Array.from(micros).sort();
   const at = (part: number): number =>
-    (sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? Number.NaN) / 1000;
+    (sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? 0) / 1000;
   return { p50Ms: at(0.5), p90Ms: at(0.9), p99Ms: at(0.99), p999Ms: at(0.999), maxMs: at(1) };
 }
 

@@ -8,7 +8,8 @@ import type { LoadRun } from '../loads/load.ts';
 import { compare, PLAIN_FIGURES } from '../measure/compare.ts';
 import { withSubjects } from '../measure/with_subjects.ts';
 import type { FigureName, Scenario, SuiteResult } from '../report/report.ts';
-import type { BenchRule, Subject } from '../subjects/subject.ts';
+import { CONTENT } from '../subjects/origin.ts';
+import type { BenchRule } from '../subjects/subject.ts';
 import { isInstalled } from '../subjects/tools.ts';
 import { cpuPlot } from './plots.ts';
 import type { Suite, SuiteContext } from './suite.ts';
@@ -22,7 +23,6 @@ interface Case {
   readonly figures?: readonly FigureName[];
   readonly isOfProxies?: boolean;
   readonly isQuick?: boolean;
-  readonly isWanted?: (subject: Subject) => boolean;
 }
 
 const UNARY = '/bench.Echo/Unary';
@@ -36,6 +36,8 @@ const RULES: readonly BenchRule[] = [
 const GRPC_FIELDS = { 'content-type': 'application/grpc', te: 'trailers' };
 const TEXT = Buffer.from('hello from the client of the bench');
 const MESSAGE = Buffer.concat([Buffer.from([0, 0, 0, 0, TEXT.length]), TEXT]);
+/** A prefix and the origin's text. */
+const ANSWER_BYTES = 5 + CONTENT.length;
 const PERMISSION_DENIED = 7;
 const CLIENT: Pick<GrpcOptions, 'connections' | 'calls'> = { connections: 4, calls: 16 };
 const WARM_UP_SECONDS = 6;
@@ -48,10 +50,10 @@ async function run(context: SuiteContext): Promise<SuiteResult> {
   const scenarios: Scenario[] = [];
   await withSubjects(context, { version: 'h2', rules: RULES }, async (subjects) => {
     for (const one of cases) {
-      const { isOfProxies = false, isWanted = () => true } = one;
+      const { isOfProxies = false } = one;
       const contest = {
         ...one,
-        subjects: subjects.filter((each) => !(isOfProxies && each.isOrigin) && isWanted(each)),
+        subjects: subjects.filter(({ isOrigin }) => !(isOfProxies && isOrigin)),
         loadOf: () => one.load,
         place: { index: scenarios.length, count: cases.length },
         warmUpSeconds: scenarios.length === 0 ? WARM_UP_SECONDS : 2,
@@ -78,7 +80,7 @@ function allCases(): readonly Case[] {
     {
       id: 'grpc-unary-h2load',
       title: 'Unary calls by h2load, 8 connections × 16 calls',
-      load: h2load({ ...shape, path: UNARY }),
+      load: h2load({ ...shape, path: UNARY, answerBytes: ANSWER_BYTES }),
       isQuick: true,
     },
     {

@@ -11,7 +11,7 @@ import { wrkLoad } from '../loads/wrk.ts';
 import { type Contest, compare, PLAIN_FIGURES } from '../measure/compare.ts';
 import { withSubjects } from '../measure/with_subjects.ts';
 import type { FigureName, Plot, Scenario, SuiteResult } from '../report/report.ts';
-import { SALLYPORT_WORKERS } from '../subjects/sallyport.ts';
+import { SALLYPORT, SALLYPORT_WORKERS } from '../subjects/sallyport.ts';
 import { type BenchRule, PLAIN_RULES, type Subject } from '../subjects/subject.ts';
 import { isInstalled } from '../subjects/tools.ts';
 import { cpuPlot, linePlot, numberIn } from './plots.ts';
@@ -41,7 +41,7 @@ const MAIN = SHAPES[0];
 const FIELD_COUNTS = [5, 20, 80] as const;
 /** h2load's own: the four pseudo-fields and user-agent. */
 const OWN_FIELD_COUNT = 5;
-const CONTENT_SIZES = [1024, 65_536, 1_048_576] as const;
+const CONTENT_SIZES = [0, 1024, 65_536, 1_048_576] as const;
 const CONTENT_RULES: readonly BenchRule[] = [
   ...PLAIN_RULES,
   { method: 'GET', path: '/bytes/[0-9]+', isPattern: true },
@@ -68,14 +68,15 @@ async function run(context: SuiteContext): Promise<SuiteResult> {
       scenarios.push(await compare(one.isMain ? context : withFewerRounds(context), contest));
     }
   });
-  if (!context.settings.isQuick) scenarios.push(...(await workerScenarios(context)));
+  if (wantsWorkers(context)) scenarios.push(...(await workerScenarios(context)));
   return {
     name: 'h2',
     title: suite.title,
     about:
       'The same policy in each, HTTP/2 towards clients and origin, an access log with a line a request. The origin ' +
       'is a program of ours on frames, as it takes least of the core that it shares with the load. nginx has no HTTP/2 ' +
-      'towards upstreams and takes no part.',
+      'towards upstreams and takes no part. With workers nothing is pinned to one core: they share all with the load, so ' +
+      'on two cores a second worker cannot double anything, and its row tells what it costs as much as what it brings.',
     scenarios,
     plots: [cpuPlot(scenarios, mainId()), fieldPlot(scenarios)].filter((plot) => plot !== null),
   };
@@ -119,11 +120,15 @@ function shapeCase(shape: (typeof SHAPES)[number]): Case {
   const { connections, streams } = shape;
   return {
     id: shapeId(shape),
-    title: `GET, ${connections} connections × ${streams} streams`,
+    title: `GET, ${counted(connections, 'connection')} × ${counted(streams, 'stream')}`,
     load: h2load({ path: PATH, connections, streams }),
     isMain: streams > 1,
     isQuick: shape === MAIN,
   };
+}
+
+function counted(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`;
 }
 
 function denialCase(): Case {
@@ -152,23 +157,33 @@ function contentCases(): readonly Case[] {
   return CONTENT_SIZES.flatMap((size) => {
     const streams = size > 100_000 ? 2 : MAIN.streams;
     const shape = { connections: MAIN.connections, streams };
-    const text = size >= 1_048_576 ? `${size / 1_048_576} MiB` : `${size / 1024} KiB`;
-    return [
-      {
-        id: `h2-download-${size}`,
-        title: `Answers of ${text}`,
-        load: h2load({ ...shape, path: `/bytes/${size}` }),
-        figures: CONTENT_FIGURES,
-        isQuick: size === 65_536,
-      },
-      {
-        id: `h2-upload-${size}`,
-        title: `Uploads of ${text}`,
-        load: h2load({ ...shape, path: '/upload', content: Buffer.alloc(size, 'x') }),
-        figures: CONTENT_FIGURES,
-      },
-    ];
+    const figures = size > 0 ? CONTENT_FIGURES : PLAIN_FIGURES;
+    const download: Case = {
+      id: `h2-download-${size}`,
+      title: `Answers of ${bytesText(size)}`,
+      load: h2load({ ...shape, path: `/bytes/${size}`, answerBytes: size }),
+      figures,
+      isQuick: size === 65_536,
+    };
+    // h2load does not take a file of no bytes.
+    if (size === 0) return [download];
+    const upload: Case = {
+      id: `h2-upload-${size}`,
+      title: `Uploads of ${bytesText(size)}`,
+      load: h2load({ ...shape, path: '/upload', content: Buffer.alloc(size, 'x') }),
+      figures,
+    };
+    return [download, upload];
   });
+}
+
+function bytesText(bytes: number): string {
+  if (bytes >= 1_048_576) return `${bytes / 1_048_576} MiB`;
+  return bytes === 0 ? '0 bytes' : `${bytes / 1024} KiB`;
+}
+
+function wantsWorkers({ kinds, settings }: SuiteContext): boolean {
+  return !settings.isQuick && kinds.some(({ name }) => name === SALLYPORT.name);
 }
 
 /** Load, origin and workers share all cores: what a second worker brings is more than is seen on two. */

@@ -5,7 +5,14 @@ import type { Platform } from './platform.ts';
 const collect = globalThis.gc;
 
 const PLATFORM: Platform = {
-  ...(collect === undefined ? {} : { memory: { releaseYoung: () => collect({ type: 'minor' }) } }),
+  ...(collect === undefined
+    ? {}
+    : {
+        memory: {
+          releaseYoung: () => collect({ type: 'minor' }),
+          releaseAll: () => collect({ type: 'major' }),
+        },
+      }),
   clock: {
     nowMs: () => performance.now(),
     wallMs: () => Date.now(),

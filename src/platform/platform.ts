@@ -14,6 +14,8 @@ export interface Platform {
 export interface Memory {
   /** Takes back what was used for a short time only. Takes about a millisecond. */
   releaseYoung(): void;
+  /** Takes back all that is not in use. Takes tens of milliseconds. */
+  releaseAll(): void;
 }
 
 export interface Clock {

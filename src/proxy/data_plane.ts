@@ -3,6 +3,7 @@
  * drain. It is given the snapshot in force and a recorder; it knows nothing of files, processes or
  * configuration.
  */
+import { ConnectionMemory } from './connection_memory.ts';
 import type { BoundListener } from './listener.ts';
 import { Listener } from './listener.ts';
 import type { DataPlaneOptions } from './options.ts';
@@ -16,6 +17,7 @@ export class DataPlane {
   readonly #shared: Shared;
   readonly #registry: Registry;
   readonly #listeners: readonly Listener[];
+  readonly #connectionMemory: ConnectionMemory;
   #connectionCount = 0;
 
   constructor(options: DataPlaneOptions) {
@@ -23,6 +25,7 @@ export class DataPlane {
     this.#options = options;
     const release = platform.memory?.releaseYoung ?? null;
     const readMemory = new ReadMemory(limits.readMemoryBytesMax, release);
+    this.#connectionMemory = new ConnectionMemory(platform.memory?.releaseAll ?? null);
     this.#shared = {
       options,
       parsing: { ...options.behaviour, limits },
@@ -111,6 +114,7 @@ export class DataPlane {
 
   /** When it cannot be told (no file descriptor is left to ask with), the process is at a bound, too. */
   #sampleMemory(): void {
+    this.#connectionMemory.counted(this.#registry.size);
     try {
       const bytes = process.memoryUsage.rss();
       this.#shared.isOverloaded = bytes >= this.#options.limits.memoryBytesMax;

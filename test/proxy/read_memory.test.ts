@@ -14,7 +14,12 @@ describe('the memory of reads', () => {
     let releases = 0;
     const { clock, timers, soon } = new ManualPlatform();
     const rig = await startRig({
-      platform: { clock, timers, soon, memory: { releaseYoung: () => releases++ } },
+      platform: {
+        clock,
+        timers,
+        soon,
+        memory: { releaseYoung: () => releases++, releaseAll: () => {} },
+      },
       limits: { readMemoryBytesMax: MIB },
       isOriginKeeping: false,
     });

@@ -3,7 +3,7 @@
  *
  * How sockets are read: the kernel's bytes land in one buffer that all sockets share, and are copied from
  * there into memory of just their size before anybody sees them. Left to itself, Node takes 64 KiB
- * for each read and gives most of it back, which costs more than the copy (bench/micro/reads.ts).
+ * for each read and gives most of it back, which costs more than the copy (bench/reads.ts).
  *
  *     kernel ──read──► landing (64 KiB, for all) ──copy──► slab: │chunk│chunk│chunk│  free  │
  *                                                 └─ more than a quarter of a slab: a buffer of its own

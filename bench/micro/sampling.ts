@@ -87,10 +87,13 @@ function microsOf(work: Work, calls: number): number {
   return user + system;
 }
 
-/** At least 1. Grows by doubling, so that a first call, which compiles, does not mislead. */
+/**
+ * At least 1. Grows by doubling, until two in a row say that it is enough: CPU time of a compiler or collector on
+ * another thread can make one call look long.
+ */
 function callsFor(work: Work, micros: number): number {
   for (let calls = 1; ; calls *= 2) {
-    const taken = microsOf(work, calls);
+    const taken = Math.min(microsOf(work, calls), microsOf(work, calls));
     if (taken >= micros / 2) return Math.max(1, Math.round((calls * micros) / taken));
   }
 }

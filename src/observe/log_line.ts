@@ -42,6 +42,8 @@ interface Remembered {
 
 /** By the low bits of the connection's number; a power of two. About 600 bytes each. */
 const REMEMBERED_COUNT_MAX = 1024;
+/** A method and a host may be as long as a head: what is longer is made each time, and nobody's memory. */
+const REMEMBERED_LENGTH_MAX = 512;
 
 export class LogLineWriter {
   readonly #options: LogLineOptions;
@@ -111,11 +113,13 @@ export class LogLineWriter {
     let text = `Z","msg":"${isRequest ? 'request' : 'connection'}","verdict":"${verdict}"`;
     if (decision !== null) text += decisionText(decision);
     text += this.#connectionText(meta, decision?.half);
+    const judged = ascii(text);
+    if (decision !== null && hasValues(decision)) return judged;
     last.decision = decision;
     last.verdict = verdict;
     last.isRequest = isRequest;
-    last.judged = ascii(text);
-    return last.judged;
+    last.judged = judged;
+    return judged;
   }
 
   #connectionText(meta: ConnectionMeta, by: Direction | undefined): string {
@@ -158,6 +162,7 @@ export class LogLineWriter {
     if (isSame) return last.asked;
     let text = `,"http":{"version":"${version}","method":${quote(method)}`;
     text += `,"scheme":${quote(scheme)},"host":${quote(this.#redaction.text(authority))},"path":`;
+    if (text.length > REMEMBERED_LENGTH_MAX) return ascii(text);
     last.version = version;
     last.method = method;
     last.scheme = scheme;
@@ -231,6 +236,11 @@ function nothingOf(meta: ConnectionMeta): Remembered {
     authority: '',
     asked: NOTHING,
   };
+}
+
+/** The client's, perhaps as long as a head; such a decision is of one request only. */
+function hasValues({ missing, rejected }: Decision): boolean {
+  return missing.length > 0 || rejected.length > 0;
 }
 
 function decisionText(decision: Decision): string {

@@ -1,7 +1,7 @@
 /**
  * npm run bench:check: every micro benchmark against its budget. Fails on a regression beyond the noise.
  *
- *     npm run bench:check -- [--group NAME]... [--times 2]     twice the work: nearly everything must fail
+ *     npm run bench:check -- [--group NAME]... [--times 2]     twice the work: everything must fail but 0 bytes
  */
 import { parseArgs } from 'node:util';
 import { BYTES_BUDGETS, TIME_BUDGETS } from './budgets.ts';

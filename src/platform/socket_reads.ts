@@ -50,7 +50,7 @@ export function takeOver(
   const { onRead, bufferBytesMax } = options;
   const holder = accepted as { _handle?: unknown };
   const handle = holder._handle;
-  if (handle === undefined || handle === null) return accepted.on('data', onRead);
+  if (handle === undefined || handle === null) return accepted.on('data', onRead).resume();
   holder._handle = null;
   accepted.destroy();
   const own: SocketConstructorOpts & { readonly highWaterMark: number } = {

@@ -151,7 +151,8 @@ describe('a connection that was taken over', () => {
   });
 
   it('is read by events where its handle is not to be had', async () => {
-    const socket = new Socket();
+    // As a server with `pauseOnConnect` hands it on.
+    const socket = new Socket().pause();
     const chunks: Buffer[] = [];
     const taken = takeOver(socket, {
       onRead: (chunk) => chunks.push(chunk),

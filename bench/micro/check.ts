@@ -21,10 +21,14 @@ async function main(): Promise<void> {
       times: { type: 'string', default: '1' },
     },
   });
+  const unknown = values.group.filter((name) => !GROUPS.some((group) => group === name));
+  if (unknown.length > 0) throw new Error(`no group ${unknown.join(', ')}: ${GROUPS.join(', ')}`);
+  const workFactor = Number(values.times);
+  if (!Number.isInteger(workFactor) || workFactor < 1) throw new Error('--times is a whole number');
   const rows: (readonly string[])[] = [];
   const counts = { passed: 0, failed: 0, loose: 0 };
   for (const group of GROUPS.filter((name) => values.group.includes(name))) {
-    const result = await resultOf(group, Number(values.times));
+    const result = await resultOf(group, workFactor);
     for (const one of result.times) rows.push([...timeRow(one), verdictText(one)]);
     for (const one of result.bytes) rows.push([...bytesRow(one), verdictText(one)]);
     for (const { verdict } of [...result.times, ...result.bytes]) {

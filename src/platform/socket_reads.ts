@@ -9,7 +9,7 @@
  *                                                 └─ more than a quarter of a slab: a buffer of its own
  *
  * A slab is never written twice, so a chunk stays as it is for whoever keeps it. Who keeps a few bytes keeps
- * their slab: so slabs are small.
+ * their slab: so slabs are small, and what stays for long is kept as `unshared`.
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 
@@ -60,6 +60,14 @@ export function takeOver(
     onread: sharedReads(onRead),
   };
   return new Socket(own);
+}
+
+/** The same bytes for whoever keeps them for long: not in memory of which they are a small part. */
+export function unshared(chunk: Buffer): Buffer {
+  if (chunk.length >= chunk.buffer.byteLength / 4) return chunk;
+  const own = Buffer.allocUnsafeSlow(chunk.length);
+  chunk.copy(own);
+  return own;
 }
 
 function landed(byteLength: number): Buffer {

@@ -6,11 +6,13 @@
  * Between `begin` and `end` nothing has reached the socket for sure: `flush` before anything else is done with it.
  */
 import type { Socket } from 'node:net';
+import { unshared } from '../platform/socket_reads.ts';
 
 export class GatheredWrite {
   readonly #socket: Socket;
   #isGathering = false;
   #isCorked = false;
+  #wasWaiting = false;
   #pending: Buffer | null = null;
 
   constructor(socket: Socket) {
@@ -23,7 +25,7 @@ export class GatheredWrite {
 
   /** False when whoever makes the bytes has to wait for 'drain', as far as that is known yet. */
   write(bytes: Buffer): boolean {
-    if (!this.#isGathering) return this.#socket.write(bytes);
+    if (!this.#isGathering) return this.#send(bytes);
     const pending = this.#pending;
     if (pending === null) {
       this.#pending = bytes;
@@ -32,7 +34,7 @@ export class GatheredWrite {
       this.#pending = Buffer.from(buffer, byteOffset, length + bytes.length);
     } else {
       this.#cork();
-      this.#socket.write(pending);
+      this.#send(pending);
       this.#pending = bytes;
     }
     return true;
@@ -49,7 +51,7 @@ export class GatheredWrite {
     const pending = this.#pending;
     if (pending === null) return true;
     this.#pending = null;
-    const hasRoom = this.#socket.write(pending);
+    const hasRoom = this.#send(pending);
     if (this.#isCorked) {
       this.#isCorked = false;
       this.#socket.uncork();
@@ -64,8 +66,15 @@ export class GatheredWrite {
     this.#isCorked = false;
   }
 
+  /** Behind bytes that wait for the other side to read, small slices would each keep the memory they are from. */
+  #send(bytes: Buffer): boolean {
+    const isWaiting = this.#isCorked ? this.#wasWaiting : this.#socket.writableLength > 0;
+    return this.#socket.write(isWaiting ? unshared(bytes) : bytes);
+  }
+
   #cork(): void {
     if (this.#isCorked) return;
+    this.#wasWaiting = this.#socket.writableLength > 0;
     this.#isCorked = true;
     this.#socket.cork();
   }

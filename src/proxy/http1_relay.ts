@@ -16,6 +16,7 @@ import { serialiseResponseHead } from '../codec/http1/serialise.ts';
 import type { Decision } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
+import { unshared } from '../platform/socket_reads.ts';
 import type { Relay } from './connection.ts';
 import { NO_DEADLINE } from './deadlines.ts';
 import { GatheredWrite } from './gathered_write.ts';
@@ -440,6 +441,8 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       else if (passed !== null) this.#close('timeout', passed === 'unread' ? 'destroy' : 'linger');
       return;
     }
+    // It lasts: not in memory that it shares with others.
+    exchange.head.keepAs(unshared);
     const isTunnel = this.#tunnel !== null;
     const times = {
       startedMs: isTunnel ? NO_DEADLINE : exchange.life.startedMs,

@@ -124,6 +124,8 @@ export class Http1Upstream implements UpstreamEvents {
   /** After a 101; bytes that came with it go first. Null when the connection is gone. */
   openTunnel(events: TunnelEvents): Tunnel | null {
     if (this.#link === null) return null;
+    // The one that there was holds the head of the 101, for as long as the tunnel lasts.
+    this.#responses = this.#newResponses();
     this.#tunnel = new Tunnel(this.#context.downstream, this.#link.socket, events);
     return this.#tunnel;
   }

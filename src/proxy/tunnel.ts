@@ -3,6 +3,7 @@
  * after its 101, and TLS on ports where only the server name is judged.
  */
 import type { Socket } from 'node:net';
+import { unshared } from '../platform/socket_reads.ts';
 
 export interface TunnelEvents {
   /** Both directions have ended, or one side failed: both sockets are closed or closing. */
@@ -31,13 +32,13 @@ export class Tunnel {
   fromDownstream(chunk: Buffer): void {
     if (this.#isOver) return;
     this.#events.onBytes(chunk.length, 0);
-    if (!this.#upstream.write(chunk)) this.#downstream.pause();
+    if (!write(this.#upstream, chunk)) this.#downstream.pause();
   }
 
   fromUpstream(chunk: Buffer): void {
     if (this.#isOver) return;
     this.#events.onBytes(0, chunk.length);
-    if (!this.#downstream.write(chunk)) this.#upstream.pause();
+    if (!write(this.#downstream, chunk)) this.#upstream.pause();
   }
 
   downstreamEnded(): void {
@@ -80,4 +81,9 @@ export class Tunnel {
     this.#isOver = true;
     this.#events.onEnd(isFailure);
   }
+}
+
+/** Behind bytes that wait for the other side to read, small chunks would each keep the memory they are from. */
+function write(socket: Socket, chunk: Buffer): boolean {
+  return socket.write(socket.writableLength > 0 ? unshared(chunk) : chunk);
 }

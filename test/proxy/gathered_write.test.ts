@@ -91,6 +91,42 @@ describe('gathered writes', () => {
   });
 });
 
+describe('what waits for the other side to read', () => {
+  const SLAB_BYTES = 16 * 1024;
+
+  it.each([
+    ['written at once', () => {}, () => {}],
+    [
+      'gathered',
+      (out: GatheredWrite) => out.begin(),
+      (out: GatheredWrite) => {
+        out.end();
+      },
+    ],
+  ])('keeps no memory of others, %s', (_, begin, end) => {
+    const { socket } = recorded({ isSlow: true });
+    const waiting: Buffer[] = [];
+    const push = socket.write.bind(socket);
+    socket.write = (bytes: Buffer) => {
+      waiting.push(bytes);
+      return push(bytes);
+    };
+    const out = new GatheredWrite(socket);
+    for (let n = 0; n < 100; n++) {
+      const slab = Buffer.alloc(SLAB_BYTES, n);
+      begin(out);
+      out.write(slab.subarray(0, 10));
+      out.write(slab.subarray(100, 110));
+      end(out);
+    }
+    expect(Buffer.concat(waiting)).toHaveLength(2_000);
+    const memory = new Set(waiting.map(({ buffer }) => buffer));
+    const bytes = [...memory].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    // Those that are being written when the first one stops are a slab.
+    expect(bytes).toBeLessThan(2 * SLAB_BYTES);
+  });
+});
+
 /** A socket that keeps what is written to it, a list for each call of the system. */
 function recorded({ isSlow = false } = {}): {
   readonly socket: Socket;

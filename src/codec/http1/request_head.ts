@@ -43,18 +43,26 @@ export interface RequestFacts {
 }
 
 export class Http1RequestHead implements RequestHead {
-  /** The head as it was read, its last CRLF CRLF included. */
-  readonly raw: Buffer;
-  readonly #facts: RequestFacts;
+  #facts: RequestFacts;
   #method: string | null = null;
   #path: string | null;
   #authority: string | null = null;
   #lines: SentLines | null = null;
 
   constructor(facts: RequestFacts) {
-    this.raw = facts.raw;
     this.#facts = facts;
     this.#path = facts.path;
+  }
+
+  /** The head as it was read, its last CRLF CRLF included. */
+  get raw(): Buffer {
+    return this.#facts.raw;
+  }
+
+  /** For a request that lasts: `raw` becomes what `copyOf` makes of it. */
+  keepAs(copyOf: (raw: Buffer) => Buffer): void {
+    const raw = copyOf(this.raw);
+    if (raw !== this.raw) this.#facts = { ...this.#facts, raw };
   }
 
   /** `raw` is what `serialiseRequestHead(head, NO_MUTATIONS)` writes: it may be sent as it is. */

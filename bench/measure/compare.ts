@@ -23,8 +23,6 @@ export interface Contest {
   readonly figures?: readonly FigureName[];
   /** Ratios are told against this subject; HAProxy with its log when absent and taking part. */
   readonly reference?: string | null;
-  /** Each subject's, before its first round; enough for a JIT when absent. */
-  readonly warmUpSeconds?: number;
   /** Which of how many of the suite, for the time that is left. */
   readonly place?: { readonly index: number; readonly count: number };
 }
@@ -39,22 +37,26 @@ export const PLAIN_FIGURES: readonly FigureName[] = [
   'failures',
 ];
 const DEFAULT_REFERENCE = 'haproxy';
-const WARM_UP_SECONDS_MAX = 3;
+/** The JIT has compiled what a load needs after six to nine seconds on one core; a round before that measures the compiler. */
+const FIRST_WARM_UP_SECONDS = 8;
+/** Of a subject that has served another load before. */
+const NEXT_WARM_UP_SECONDS = 2;
+/** Those that have had their first. */
+const warmed = new WeakSet<Subject>();
 
 export async function compare(context: SuiteContext, contest: Contest): Promise<Scenario> {
   const { rounds, seconds } = context.settings;
   const { subjects, loadOf } = contest;
-  const warmUpSeconds =
-    contest.warmUpSeconds ?? Math.min(WARM_UP_SECONDS_MAX, Math.max(1, seconds));
-  const clock = new ContestClock(context, contest, warmUpSeconds);
+  const clock = new ContestClock(context, contest);
   const warnings: string[] = [];
   const foreign: ForeignUse[] = [];
   const samples = new Map<string, Sample[]>(subjects.map(({ name }) => [name, []]));
   for (const subject of subjects) {
     clock.tell(`warm-up, ${subject.name}`);
     await attempt(warnings, `${subject.name}, warm-up`, () =>
-      loadOf(subject).run(subject.url, warmUpSeconds),
+      loadOf(subject).run(subject.url, warmUpSecondsOf(subject)),
     );
+    warmed.add(subject);
   }
   for (let round = 0; round < rounds; round++) {
     for (const subject of orderOfRound(subjects, round)) {
@@ -83,6 +85,10 @@ export async function compare(context: SuiteContext, contest: Contest): Promise<
 /** A B C, C B A, A B C, … */
 export function orderOfRound<T>(subjects: readonly T[], round: number): readonly T[] {
   return round % 2 === 0 ? subjects : subjects.toReversed();
+}
+
+function warmUpSecondsOf(subject: Subject): number {
+  return warmed.has(subject) ? NEXT_WARM_UP_SECONDS : FIRST_WARM_UP_SECONDS;
 }
 
 async function measure(
@@ -144,19 +150,24 @@ class ContestClock {
   readonly #context: SuiteContext;
   readonly #contest: Contest;
   readonly #wholeSeconds: number;
+  /** Of each contest that follows with the same subjects. */
+  readonly #nextSeconds: number;
   readonly #startMs = performance.now();
 
-  constructor(context: SuiteContext, contest: Contest, warmUpSeconds: number) {
+  constructor(context: SuiteContext, contest: Contest) {
     const { rounds, seconds } = context.settings;
+    const roundSeconds = contest.subjects.length * rounds * seconds;
     this.#context = context;
     this.#contest = contest;
-    this.#wholeSeconds = contest.subjects.length * (warmUpSeconds + rounds * seconds);
+    this.#wholeSeconds =
+      roundSeconds + contest.subjects.map(warmUpSecondsOf).reduce((sum, one) => sum + one, 0);
+    this.#nextSeconds = roundSeconds + contest.subjects.length * NEXT_WARM_UP_SECONDS;
   }
 
   tell(text: string): void {
     const { id, place = { index: 0, count: 1 } } = this.#contest;
     const doneSeconds = (performance.now() - this.#startMs) / 1000;
-    const behind = Math.max(0, place.count - place.index - 1) * this.#wholeSeconds;
+    const behind = Math.max(0, place.count - place.index - 1) * this.#nextSeconds;
     const leftSeconds = Math.max(0, this.#wholeSeconds - doneSeconds) + behind;
     const where = place.count > 1 ? `${place.index + 1}/${place.count} ${id}` : id;
     this.#context.progress(`${where}: ${text}; about ${durationText(leftSeconds)} left`);

@@ -40,7 +40,6 @@ const MESSAGE = Buffer.concat([Buffer.from([0, 0, 0, 0, TEXT.length]), TEXT]);
 const ANSWER_BYTES = 5 + CONTENT.length;
 const PERMISSION_DENIED = 7;
 const CLIENT: Pick<GrpcOptions, 'connections' | 'calls'> = { connections: 4, calls: 16 };
-const WARM_UP_SECONDS = 6;
 
 async function run(context: SuiteContext): Promise<SuiteResult> {
   if (!isInstalled('h2load')) {
@@ -56,7 +55,6 @@ async function run(context: SuiteContext): Promise<SuiteResult> {
         subjects: subjects.filter(({ isOrigin }) => !(isOfProxies && isOrigin)),
         loadOf: () => one.load,
         place: { index: scenarios.length, count: cases.length },
-        warmUpSeconds: scenarios.length === 0 ? WARM_UP_SECONDS : 2,
       };
       scenarios.push(await compare(context, contest));
     }

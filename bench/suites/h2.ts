@@ -53,8 +53,6 @@ const CONTENT_FIGURES: readonly FigureName[] = [
   'cpuNanosPerKilobyte',
 ];
 const SIDE_ROUNDS_MAX = 3;
-/** The JIT is still at work after three seconds on one core. */
-const MAIN_WARM_UP_SECONDS = 6;
 const ONLY_MAIN = ['haproxy, no log', 'sallyport, no log'];
 
 async function run(context: SuiteContext): Promise<SuiteResult> {
@@ -95,7 +93,6 @@ function contestOf(
     subjects: subjects.filter(takesPart),
     loadOf: () => one.load,
     place,
-    warmUpSeconds: one.isMain ? MAIN_WARM_UP_SECONDS : 2,
   };
 }
 

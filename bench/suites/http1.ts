@@ -86,7 +86,6 @@ async function run(context: SuiteContext): Promise<SuiteResult> {
           subjects: subjects.filter((subject) => takesPart(one, subject)),
           loadOf: () => one.load,
           place: { index: scenarios.length, count },
-          ...(!isMain && { warmUpSeconds: 1 }),
         };
         scenarios.push(await compare(isMain ? context : withFewerRounds(context), contest));
       }

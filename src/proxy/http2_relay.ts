@@ -297,7 +297,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   onGoAway(upstream: Http2Upstream, lastStreamId: number): void {
     const hopeless = this.#outlet.leave(upstream);
     for (const exchange of hopeless) this.#endings.giveUp(exchange, 'upstream-closed');
-    for (const stream of [...upstream.connection.streams()]) {
+    for (const stream of upstream.connection.streams()) {
       const exchange = stream.context;
       if (stream.id <= lastStreamId || exchange === null) continue;
       upstream.connection.resetStream(stream, ERROR_CODES.CANCEL);
@@ -306,7 +306,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   }
 
   onLost(upstream: Http2Upstream, fault: Fault): void {
-    const exchanges = [...upstream.connection.streams()].map((stream) => stream.context);
+    const exchanges = upstream.connection.streams().map((stream) => stream.context);
     for (const exchange of exchanges) {
       if (exchange === null) continue;
       if (isLossOf('upstream', fault)) this.#tally.reset(exchange, 'upstream', 'connection-lost');
@@ -434,7 +434,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
 
   #expireStreams(nowMs: number): void {
     const { limits } = this.#context.shared.options;
-    for (const stream of [...this.#connection.streams()]) {
+    for (const stream of this.#connection.streams()) {
       const exchange = stream.context;
       const fault = exchange === null ? null : exchangeTimeout(exchange, limits, nowMs);
       if (exchange === null || fault === null) continue;

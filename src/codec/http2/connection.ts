@@ -154,12 +154,12 @@ export class Http2Connection<Context> {
   }
 
   /** Of all streams that are open, in the order in which they were opened. */
-  streams(): Iterable<Http2Stream<Context>> {
-    return this.#state.streams.values();
+  streams(): readonly Http2Stream<Context>[] {
+    return this.#state.streams.all();
   }
 
   stream(streamId: number): Http2Stream<Context> | null {
-    return this.#state.streams.get(streamId) ?? null;
+    return this.#state.streams.get(streamId);
   }
 
   // Client role.

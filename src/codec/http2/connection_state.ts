@@ -30,6 +30,7 @@ import { SendSide } from './send_side.ts';
 import { ownHeaderTableBytes, type Role } from './settings.ts';
 import type { SlabPool } from './slab_pool.ts';
 import { Http2Stream } from './stream.ts';
+import { StreamTable } from './stream_table.ts';
 
 /** A frame was dealt with and there is nothing to tell. */
 export const NOTHING = -1;
@@ -54,7 +55,7 @@ export class ConnectionState<Context> {
   readonly sender: SendSide<Context>;
   readonly writer: FrameWriter;
   readonly budget: AbuseBudget;
-  readonly streams = new Map<number, Http2Stream<Context>>();
+  readonly streams = new StreamTable<Http2Stream<Context>>();
   readonly closed: ClosedStreams;
   /** What the peer may still send on the whole connection. */
   readonly window = new ReceiveWindow(WINDOW_BYTES_DEFAULT);
@@ -104,7 +105,7 @@ export class ConnectionState<Context> {
   addStream(streamId: number): Http2Stream<Context> {
     const windows = { receive: this.streamWindow, send: this.sender.peer.initialWindow };
     const stream = new Http2Stream<Context>(streamId, windows);
-    this.streams.set(streamId, stream);
+    this.streams.add(stream);
     this.lastStreamId = streamId;
     this.openedCount++;
     this.budget.noteStreamOpened();

@@ -35,7 +35,7 @@ export function receiveSettings<C>(state: ConnectionState<C>): Outcome {
   const { bytes, start, end } = reader;
   const isFromServer = state.role === 'client';
   const payload = { bytes, start, end, isFromServer };
-  const code = state.sender.applySettings(payload, state.streams.values());
+  const code = state.sender.applySettings(payload, state.streams.all());
   if (code !== NO_ERROR) return state.fail(code, 'SETTINGS with a value out of range');
   state.writer.writeSettingsAck();
   return SETTINGS;
@@ -60,7 +60,7 @@ export function receiveReset<C>(state: ConnectionState<C>): Outcome {
   if (streamId === 0) return state.fail(PROTOCOL_ERROR, 'RST_STREAM on 0');
   if (reader.length !== RESET_BYTES) return state.fail(FRAME_SIZE_ERROR, 'RST_STREAM');
   const stream = state.streams.get(streamId);
-  if (stream === undefined) {
+  if (stream === null) {
     if (state.isIdle(streamId)) return state.fail(PROTOCOL_ERROR, 'RST_STREAM on idle stream');
     return isNoiseAllowed(state, 1) ? NOTHING : state.abuse('late frames');
   }
@@ -97,7 +97,7 @@ export function receiveWindowUpdate<C>(state: ConnectionState<C>): Outcome {
     return state.fail(FLOW_CONTROL_ERROR, 'the connection window overflows');
   }
   const stream = state.streams.get(streamId);
-  if (stream === undefined) {
+  if (stream === null) {
     // Late ones are the rule, not the exception: windows open while a response ends.
     return state.isIdle(streamId)
       ? state.fail(PROTOCOL_ERROR, 'WINDOW_UPDATE on idle stream')
@@ -116,7 +116,7 @@ export function receivePriority<C>(state: ConnectionState<C>): Outcome {
   if (!isNoiseAllowed(state, 1)) return state.abuse('PRIORITY');
   if (reader.length !== PRIORITY_BYTES) {
     const stream = state.streams.get(streamId);
-    if (stream === undefined) return state.fail(FRAME_SIZE_ERROR, 'PRIORITY');
+    if (stream === null) return state.fail(FRAME_SIZE_ERROR, 'PRIORITY');
     return state.streamError(stream, FRAME_SIZE_ERROR, 'PRIORITY');
   }
   if (readUint31(reader.bytes, reader.start) !== streamId) return NOTHING;
@@ -136,7 +136,7 @@ function receiveSettingsAck<C>(state: ConnectionState<C>): Outcome {
   state.areSettingsAcknowledged = true;
   state.decoder.setTableBytesMax(ownHeaderTableBytes(state.role, state.limits));
   state.streamWindow = state.limits.h2StreamWindowBytes;
-  for (const stream of state.streams.values()) {
+  for (const stream of state.streams.all()) {
     stream.receiveWindow.resize(state.streamWindow);
     // What was not worth a frame by the larger window may be all that a smaller one has left.
     if (!stream.isRemoteEnded) state.freeStream(stream, 0);

@@ -43,7 +43,7 @@ export function receiveData<C>(state: ConnectionState<C>): Outcome {
     if (outcome !== NOTHING) return outcome;
   }
   const stream = state.streams.get(reader.streamId);
-  if (stream === undefined) return receiveLateData(state, length);
+  if (stream === null) return receiveLateData(state, length);
   const isEndStream = reader.isLastSlice && (reader.flags & FLAG_END_STREAM) !== 0;
   if (stream.isFaulty) {
     state.freeConnection(length);
@@ -152,7 +152,7 @@ function receiveFragment<C>(state: ConnectionState<C>, outcome: BlockOutcome): O
 function receiveBlock<C>(state: ConnectionState<C>): Outcome {
   const { streamId } = state.reader;
   const stream = state.streams.get(streamId);
-  if (stream !== undefined) {
+  if (stream !== null) {
     return stream.hasHead ? receiveTrailers(state, stream) : receiveResponse(state, stream);
   }
   if (!state.isIdle(streamId)) return receiveLateBlock(state);

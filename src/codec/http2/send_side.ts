@@ -17,8 +17,8 @@ export class SendSide<Context> {
   /** After `flush`: content bytes that left its stream. */
   flushedBytes = 0;
   #window = WINDOW_BYTES_DEFAULT;
-  /** Streams with something that waits. */
-  readonly #waiting = new Set<Http2Stream<Context>>();
+  /** Streams with something that waits, whose turn is longest ago first. No Set, as StreamTable is no Map. */
+  readonly #waiting: Http2Stream<Context>[] = [];
   /** Streams to try since a window was opened; each leaves one frame a turn. */
   #turns: Http2Stream<Context>[] = [];
   #turnAt = 0;
@@ -71,7 +71,7 @@ export class SendSide<Context> {
   }
 
   forget(stream: Http2Stream<Context>): void {
-    if (stream.isWaiting) this.#waiting.delete(stream);
+    if (stream.isWaiting) this.#stopWaiting(stream);
     stream.dropWaiting();
   }
 
@@ -79,7 +79,7 @@ export class SendSide<Context> {
   widenConnection(increment: number): boolean {
     if (this.#window + increment > UINT31_MAX) return false;
     this.#window += increment;
-    if (this.#waiting.size > 0) this.#giveTurns(this.#waiting);
+    if (this.#waiting.length > 0) this.#giveTurns(this.#waiting);
     return true;
   }
 
@@ -112,7 +112,7 @@ export class SendSide<Context> {
       if (stream.sendWindow + change > UINT31_MAX) return ERROR_CODES.FLOW_CONTROL_ERROR;
       stream.sendWindow += change;
     }
-    if (change > 0 && this.#waiting.size > 0) this.#giveTurns(this.#waiting);
+    if (change > 0 && this.#waiting.length > 0) this.#giveTurns(this.#waiting);
     return code;
   }
 
@@ -153,7 +153,9 @@ export class SendSide<Context> {
     this.flushedBytes = left;
     if (left === 0) return false;
     queue.drop(left);
+    this.#stopWaiting(stream);
     if (queue.byteLength === 0) this.#finishWaiting(stream);
+    else this.#waiting.push(stream);
     return true;
   }
 
@@ -164,7 +166,6 @@ export class SendSide<Context> {
       this.writer.writeHeaders(stream.id, { fields: trailers, kinds: null, from: 0 }, true);
       stream.isLocalEnded = true;
     }
-    this.#waiting.delete(stream);
     stream.dropWaiting();
   }
 
@@ -198,9 +199,14 @@ export class SendSide<Context> {
   }
 
   #wait(stream: Http2Stream<Context>, content: Buffer, bounds: DataBounds): void {
+    if (!stream.isWaiting) this.#waiting.push(stream);
     stream.queue ??= new SendQueue();
     stream.queue.append(content, bounds.start, bounds.end);
     if (bounds.isEndStream) stream.isEndWaiting = true;
-    this.#waiting.add(stream);
+  }
+
+  #stopWaiting(stream: Http2Stream<Context>): void {
+    const at = this.#waiting.indexOf(stream);
+    if (at >= 0) this.#waiting.splice(at, 1);
   }
 }

@@ -209,6 +209,19 @@ describe('windows (RFC 9113 6.9)', () => {
     const events = drive(connection, windowUpdate(0, 65_536));
     expect(events.map((event) => event.split(' ')[1])).toEqual(['1', '3', '1', '3']);
   });
+
+  it('streams that wait take turns, however little the connection window opens', () => {
+    const connection = greetedServer();
+    drive(connection, Buffer.concat([settings([4, 1 << 20]), headers(1, GET), headers(3, GET)]));
+    for (const stream of connection.streams()) {
+      connection.respond(stream, { status: 200, fields: [], isEndStream: false });
+      const content = Buffer.alloc(100_000);
+      connection.sendData(stream, content, { start: 0, end: content.length, isEndStream: false });
+    }
+    connection.take();
+    const served = Array.from({ length: 4 }, () => drive(connection, windowUpdate(0, 100)));
+    expect(served).toEqual([['sent 1 100'], ['sent 3 100'], ['sent 1 100'], ['sent 3 100']]);
+  });
 });
 
 describe('credit', () => {

@@ -10,6 +10,7 @@ import type { FigureName, Row, Sample, Scenario } from '../report/report.ts';
 import { durationText } from '../report/summary.ts';
 import type { Subject } from '../subjects/subject.ts';
 import type { SuiteContext } from '../suites/suite.ts';
+import { emptyLog, lostLines } from './access_log.ts';
 import { type CpuUse, cpuBetween, readCpu } from './cpu.ts';
 import { type ForeignUse, foreignShare, readMachineUse, scenarioWarnings } from './noise.ts';
 
@@ -23,6 +24,8 @@ export interface Contest {
   readonly figures?: readonly FigureName[];
   /** Ratios are told against this subject; HAProxy with its log when absent and taking part. */
   readonly reference?: string | null;
+  /** A request makes one line of an access log; messages in a tunnel do not. */
+  readonly isLogged?: boolean;
   /** Which of how many of the suite, for the time that is left. */
   readonly place?: { readonly index: number; readonly count: number };
 }
@@ -50,6 +53,7 @@ export async function compare(context: SuiteContext, contest: Contest): Promise<
   const clock = new ContestClock(context, contest);
   const warnings: string[] = [];
   const foreign: ForeignUse[] = [];
+  const lost = new Map<string, string>();
   const samples = new Map<string, Sample[]>(subjects.map(({ name }) => [name, []]));
   for (const subject of subjects) {
     clock.tell(`warm-up, ${subject.name}`);
@@ -58,14 +62,17 @@ export async function compare(context: SuiteContext, contest: Contest): Promise<
     );
     warmed.add(subject);
   }
-  for (let round = 0; round < rounds; round++) {
-    for (const subject of orderOfRound(subjects, round)) {
-      clock.tell(`round ${round + 1}/${rounds}, ${subject.name}`);
-      const what = `${subject.name}, round ${round + 1}`;
-      const sample = await attempt(warnings, what, () =>
+  for (let turn = 0; turn < rounds; turn++) {
+    for (const subject of orderOfRound(subjects, turn)) {
+      clock.tell(`round ${turn + 1}/${rounds}, ${subject.name}`);
+      const what = `${subject.name}, round ${turn + 1}`;
+      const round = await attempt(warnings, what, () =>
         measure(subject, loadOf(subject), seconds, foreign),
       );
-      if (sample !== null) samples.get(subject.name)?.push(sample);
+      if (round === null) continue;
+      samples.get(subject.name)?.push(round.sample);
+      const loss = contest.isLogged === false ? null : await lostLines(subject, round.requests);
+      if (loss !== null) lost.set(subject.name, loss);
     }
   }
   const rows = subjects.map(
@@ -78,7 +85,7 @@ export async function compare(context: SuiteContext, contest: Contest): Promise<
     figures: contest.figures ?? PLAIN_FIGURES,
     reference: referenceOf(contest),
     rows,
-    warnings: [...scenarioWarnings(rows, foreign), ...warnings],
+    warnings: [...scenarioWarnings(rows, foreign), ...lost.values(), ...warnings],
   };
 }
 
@@ -96,13 +103,14 @@ async function measure(
   load: LoadRun,
   seconds: number,
   foreign: ForeignUse[],
-): Promise<Sample> {
+): Promise<{ readonly sample: Sample; readonly requests: number }> {
+  await emptyLog(subject);
   const machine = readMachineUse();
   const before = readCpu(subject.pids());
   const result = await load.run(subject.url, seconds);
   const cpu = cpuBetween(before, readCpu(subject.pids()));
   foreign.push({ subject: subject.name, share: foreignShare(machine, readMachineUse()) });
-  return sampleOf(result, cpu);
+  return { sample: sampleOf(result, cpu), requests: result.requests };
 }
 
 export function sampleOf(result: LoadResult, cpu: CpuUse): Sample {

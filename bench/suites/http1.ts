@@ -33,6 +33,7 @@ interface Case {
   readonly isMain?: boolean;
   /** What the origin alone has no part in. */
   readonly isOfProxies?: boolean;
+  readonly isLogged?: boolean;
   /** Part of a quick look. */
   readonly isQuick?: boolean;
 }
@@ -245,6 +246,7 @@ function tunnelCase(messageBytes: number): Case {
     id: `http1-websocket-${messageBytes}`,
     title: `WebSocket messages of ${messageBytes} bytes, echoed; a request is a message`,
     load: webSocketLoad({ connections: MAIN_CONNECTIONS, messageBytes }),
+    isLogged: false,
     figures: [...PLAIN_FIGURES, 'cpuNanosPerKilobyte'],
   };
 }

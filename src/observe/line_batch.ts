@@ -6,8 +6,12 @@
  */
 
 export const PIECE_BYTES = 128 * 1024;
-/** Pieces kept for the next turn; a burst may make more, they are not kept. */
-const KEPT_COUNT_MAX = 4;
+/**
+ * Pieces kept for the next turn: as many as this one needed, so that a log of 100 MB a second makes none anew (new
+ * ones are memory outside of the heap, which brings full collections: six a second), and these few at rest.
+ */
+const KEPT_COUNT_MAX = 32;
+const KEPT_COUNT_AT_REST = 4;
 
 export class LineBatch {
   #piece: Buffer | null = null;
@@ -57,10 +61,11 @@ export class LineBatch {
 
   /** Everything that was taken has been written. */
   written(): void {
+    const countMax = Math.min(KEPT_COUNT_MAX, KEPT_COUNT_AT_REST + 2 * this.#taken.length);
     for (const piece of this.#taken) {
-      if (piece.length !== PIECE_BYTES || this.#kept.length >= KEPT_COUNT_MAX) continue;
-      this.#kept.push(piece);
+      if (piece.length === PIECE_BYTES && this.#kept.length < countMax) this.#kept.push(piece);
     }
+    if (this.#kept.length > countMax) this.#kept.length = countMax;
     this.#taken = [];
   }
 

@@ -35,4 +35,21 @@ describe('a batch of lines', () => {
       { numRuns: 50 },
     );
   });
+
+  it('makes no memory anew for as much as it had before, and lets go of it when there is less', () => {
+    const batch = new LineBatch();
+    const fill = (pieceCount: number): ReadonlySet<ArrayBufferLike> => {
+      for (let i = 0; i < pieceCount * PIECE_LINES; i++) batch.add(Buffer.from(lineOf(i)));
+      const pieces = batch.take();
+      batch.written();
+      return new Set(pieces.map(({ buffer }) => buffer));
+    };
+    const first = fill(12);
+    expect(first.size).toBe(12);
+    expect([...fill(12)].every((buffer) => first.has(buffer))).toBe(true);
+    for (let i = 0; i < 3; i++) fill(1);
+    const later = fill(12);
+    const kept = [...later].filter((buffer) => first.has(buffer));
+    expect(kept.length).toBeLessThan(7);
+  });
 });

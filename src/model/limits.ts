@@ -306,7 +306,7 @@ export const LIMITS = {
   // observation and control
   configBytesMax: spec(1 * MIB, 1 * KIB, 64 * MIB, 'bytes of the configuration file'),
   accessLogBufferBytesMax: spec(
-    4 * MIB,
+    16 * MIB,
     4 * KIB,
     1024 * MIB,
     'access log bytes waiting for a slow sink; above: records are dropped and counted',

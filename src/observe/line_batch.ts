@@ -5,13 +5,20 @@
  * a sink that is slow for a moment makes more of them, and none is ever copied into a larger one.
  */
 
-export const PIECE_BYTES = 128 * 1024;
 /**
- * Pieces kept for the next turn: as many as this one needed, so that a log of 100 MB a second makes none anew (new
- * ones are memory outside of the heap, which brings full collections: six a second), and these few at rest.
+ * Each write is a turn of another thread, for which a worker that is full lets it wait milliseconds: what has
+ * gathered meanwhile has to fit into one, or lines come faster than they go. Of a piece that is not filled only what
+ * was written to takes memory.
  */
-const KEPT_COUNT_MAX = 32;
-const KEPT_COUNT_AT_REST = 4;
+export const PIECE_BYTES = 1024 * 1024;
+/** Fewer bytes are copied, so that the piece is used on: they must not hold it while a sink does not take them. */
+const COPIED_BYTES_MAX = 16 * 1024;
+/**
+ * Pieces kept for the next turn: as many as this one needed, so that a log of 200 MB a second makes none anew (new
+ * ones are memory outside of the heap, which brings full collections: six a second), and few at rest.
+ */
+const KEPT_COUNT_MAX = 8;
+const KEPT_COUNT_AT_REST = 2;
 
 export class LineBatch {
   #piece: Buffer | null = null;
@@ -48,7 +55,7 @@ export class LineBatch {
 
   /** All lines, in pieces that end with a line. The bytes stay as they are at least until `written`. */
   take(): readonly Buffer[] {
-    if (this.#at < PIECE_BYTES / 2) this.#copyPiece();
+    if (this.#at < COPIED_BYTES_MAX) this.#copyPiece();
     else this.#closePiece();
     const lines = this.#full;
     this.#full = [];
@@ -69,7 +76,6 @@ export class LineBatch {
     this.#taken = [];
   }
 
-  /** Few lines must not hold a whole piece for as long as a sink that fails does not take them. */
   #copyPiece(): void {
     if (this.#piece === null || this.#at === 0) return;
     this.#full.push(Buffer.from(this.#piece.subarray(0, this.#at)));

@@ -12,7 +12,7 @@ import { appendFileSync, closeSync, openSync, writeSync } from 'node:fs';
 import { destination } from 'pino';
 import type { Limits } from '../model/limits.ts';
 import type { Timers } from '../platform/platform.ts';
-import { LineBatch, PIECE_BYTES } from './line_batch.ts';
+import { LineBatch } from './line_batch.ts';
 
 export type LogTarget =
   | { readonly kind: 'stdout' }
@@ -35,11 +35,8 @@ export interface LogSinkCounts {
   readonly errors: number;
 }
 
-/**
- * Gathered lines above this are written without waiting for more. Each write is a turn of another thread, so
- * that few large ones cost less than many.
- */
-const WITHOUT_WAITING_BYTES = (PIECE_BYTES * 3) / 4;
+/** Gathered lines above this are written without waiting for more: few large writes cost less than many. */
+const WITHOUT_WAITING_BYTES = 384 * 1024;
 const STDOUT_FD = 1;
 /** Lines name clients and paths: not for everybody on the machine. */
 const FILE_MODE = 0o640;

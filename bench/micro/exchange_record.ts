@@ -50,7 +50,7 @@ export function recordOf(
     bytesIn: 120,
     bytesOut: 300 + (count & 63),
     // Some 30,000 requests a second.
-    startedAtMs: 1_700_000_000_000 + count / 32,
+    endedAtMs: 1_700_000_000_000 + count / 32,
     durationMs: 0.25 + (count & 127) / 1000,
     overheadMs: 0.004 + (count & 3) / 1000,
   };

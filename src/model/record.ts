@@ -36,8 +36,8 @@ export interface RequestRecord {
   /** Head and content bytes from the client, and to it. */
   readonly bytesIn: number;
   readonly bytesOut: number;
-  /** Milliseconds since the epoch at the first byte of the request. */
-  readonly startedAtMs: number;
+  /** Milliseconds since the epoch. */
+  readonly endedAtMs: number;
   readonly durationMs: number;
   /** Of the duration, what the proxy itself took from head to verdict. */
   readonly overheadMs: number;

@@ -77,7 +77,7 @@ export class LogLineWriter {
     const remembered = this.#rememberedOf(record.meta);
     line.clear();
     line.bytes(record.verdict === 'forwarded' ? INFO_START : WARN_START);
-    this.#time.append(line, record.startedAtMs + record.durationMs);
+    this.#time.append(line, record.endedAtMs);
     line.bytes(this.#judged(remembered, record, head !== null || record.status > 0));
     if (record.serverName !== '') line.text(`,"sni":${quote(record.serverName)}`);
     if (head !== null) this.#appendHead(head, record, remembered);

@@ -202,7 +202,7 @@ export class WorkerCounters {
 
   #recordDecision(record: RequestRecord, direction: number): void {
     const { decision, shadowDecision } = record;
-    const atMs = record.startedAtMs + record.durationMs;
+    const atMs = record.endedAtMs;
     if (decision !== null) {
       this.#cells.decisions.add(decisionIndex(decision, direction), 1);
       if (decision.rule !== null) {

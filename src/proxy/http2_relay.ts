@@ -60,6 +60,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   };
   readonly #startedMs: number;
   #lastMoveMs: number;
+  /** When what is being read of an upstream came. */
+  #upstreamTurnMs = 0;
   /** Since when a head is unfinished, however many pieces of it came: `NO_DEADLINE` when none is. */
   #headSinceMs = NO_DEADLINE;
   #isDraining = false;
@@ -244,6 +246,10 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
 
   // --- upstream
 
+  onTurnBegin(nowMs: number): void {
+    this.#upstreamTurnMs = nowMs;
+  }
+
   onResponseHead(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
     const head = facts.responseHead;
     if (head === null) return;
@@ -327,7 +333,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   }
 
   #moved(exchange: Http2Exchange): void {
-    this.#lastMoveMs = this.#context.clock.nowMs();
+    this.#lastMoveMs = this.#upstreamTurnMs;
     exchange.lastMoveMs = this.#lastMoveMs;
   }
 

@@ -49,6 +49,8 @@ export interface Http2UpstreamEvents {
   onUpstreamDrain(): void;
   /** A bug of ours, met while something was told. */
   onUpstreamError(error: unknown): void;
+  /** Before anything of what one read brought. */
+  onTurnBegin(nowMs: number): void;
   /** After everything that one read brought: write what there is to write. */
   onTurnEnd(): void;
 }
@@ -155,9 +157,12 @@ export class Http2Upstream {
   }
 
   #receive(chunk: Buffer): void {
-    const { clock } = this.#options.shared.options.platform;
+    const { events, shared } = this.#options;
+    const { clock } = shared.options.platform;
     const { connection } = this;
-    connection.receive(chunk, clock.nowMs());
+    const nowMs = clock.nowMs();
+    events.onTurnBegin(nowMs);
+    connection.receive(chunk, nowMs);
     while (!this.#isGone) {
       const event = connection.next();
       if (event === NEED_MORE) break;
@@ -168,7 +173,7 @@ export class Http2Upstream {
       }
       this.#tell(event);
     }
-    this.#options.events.onTurnEnd();
+    events.onTurnEnd();
   }
 
   #tell(event: number): void {

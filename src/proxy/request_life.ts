@@ -20,7 +20,6 @@ export interface LifeContext {
 export class RequestLife {
   readonly #context: LifeContext;
   #meta: ConnectionMeta;
-  readonly #startedAtMs: number;
   /** Of the monotonic clock. */
   readonly startedMs: number;
   head: RequestHead | null = null;
@@ -41,7 +40,6 @@ export class RequestLife {
     this.#context = context;
     this.#meta = context.meta;
     this.startedMs = startedMs;
-    this.#startedAtMs = context.clock.wallMs() - (context.clock.nowMs() - startedMs);
   }
 
   get isFinished(): boolean {
@@ -82,6 +80,7 @@ export class RequestLife {
   }
 
   #record(fault: Fault | null): RequestRecord {
+    const { clock } = this.#context;
     return {
       meta: this.#meta,
       verdict: this.#verdict(fault),
@@ -97,8 +96,8 @@ export class RequestLife {
       serverName: this.serverName,
       bytesIn: this.bytesIn,
       bytesOut: this.bytesOut,
-      startedAtMs: this.#startedAtMs,
-      durationMs: this.#context.clock.nowMs() - this.startedMs,
+      endedAtMs: clock.wallMs(),
+      durationMs: clock.nowMs() - this.startedMs,
       overheadMs: this.overheadMs,
     };
   }

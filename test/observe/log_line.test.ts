@@ -276,7 +276,7 @@ describe('whatever a client sends', () => {
   it('numbers that are none do not break a line', () => {
     for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, -1, 1e300]) {
       const line = writer().text(
-        record({ durationMs: bad, overheadMs: bad, bytesIn: bad, startedAtMs: bad }),
+        record({ durationMs: bad, overheadMs: bad, bytesIn: bad, endedAtMs: bad }),
       );
       expect(() => JSON.parse(line)).not.toThrow();
     }

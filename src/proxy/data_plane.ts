@@ -4,6 +4,7 @@
  * configuration.
  */
 import { ConnectionMemory } from './connection_memory.ts';
+import { TurnWrites } from './gathered_write.ts';
 import type { BoundListener } from './listener.ts';
 import { Listener } from './listener.ts';
 import type { DataPlaneOptions } from './options.ts';
@@ -30,6 +31,7 @@ export class DataPlane {
       options,
       parsing: { ...options.behaviour, limits },
       readMemory,
+      turnWrites: new TurnWrites(platform.soon),
       ownAddresses: new OwnAddresses(),
       isDraining: false,
       isOverloaded: false,

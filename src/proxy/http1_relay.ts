@@ -58,9 +58,10 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   constructor(context: RelayContext) {
     this.#context = context;
-    this.#out = new GatheredWrite(context.downstream);
-    this.#intake = new Http1Intake(context.downstream, this, context.shared.parsing);
-    this.#upstream = new Http1Upstream(context, this, this.#out);
+    const { downstream, shared } = context;
+    this.#intake = new Http1Intake(downstream, this, shared.parsing);
+    this.#upstream = new Http1Upstream(context, this);
+    this.#out = new GatheredWrite(downstream, this.#upstream, shared.turnWrites);
     this.#lastMoveMs = context.clock.nowMs();
     this.#lastRequestByteMs = this.#lastMoveMs;
   }
@@ -75,10 +76,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       this.#tunnel.fromDownstream(chunk);
       return;
     }
-    // One write for a head and the content that came with it.
-    this.#upstream.gather();
     this.#intake.take(chunk, this.#lastMoveMs);
-    if (!this.#upstream.sendGathered()) this.#context.downstream.pause();
   }
 
   onDownstreamDrain(): void {
@@ -175,7 +173,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       }
       return;
     }
-    if (!this.#upstream.write(content)) this.#context.downstream.pause();
+    this.#upstream.write(content);
   }
 
   onRequestEnd(): void {
@@ -245,7 +243,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   #write(exchange: Http1Exchange, bytes: Buffer): void {
     exchange.life.bytesOut += bytes.length;
-    if (!this.#out.write(bytes)) this.#upstream.pause();
+    this.#out.write(bytes);
   }
 
   onResponseEnd(): void {

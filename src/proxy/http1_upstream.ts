@@ -52,7 +52,6 @@ export interface UpstreamContext {
 export class Http1Upstream implements UpstreamEvents {
   readonly #context: UpstreamContext;
   readonly #events: ResponseEvents;
-  readonly #toDownstream: GatheredWrite;
   #responses: ResponseParser;
   #link: UpstreamLink | null = null;
   /** To `#link`. */
@@ -60,10 +59,9 @@ export class Http1Upstream implements UpstreamEvents {
   #tunnel: Tunnel | null = null;
   #hasResponseBytes = false;
 
-  constructor(context: UpstreamContext, events: ResponseEvents, toDownstream: GatheredWrite) {
+  constructor(context: UpstreamContext, events: ResponseEvents) {
     this.#context = context;
     this.#events = events;
-    this.#toDownstream = toDownstream;
     this.#responses = this.#newResponses();
   }
 
@@ -90,27 +88,17 @@ export class Http1Upstream implements UpstreamEvents {
     const mutations = decision.verdict === 'allow' ? decision.mutations : NO_MUTATIONS;
     const isAsRead = head.isCanonical && mutations.length === 0;
     const bytes = isAsRead ? head.raw : serialiseRequestHead(head, mutations);
+    const { downstream, shared } = this.#context;
     this.#link ??= this.#connect(decision.permit ?? DRY_RUN_PERMIT);
-    this.#out ??= new GatheredWrite(this.#link.socket);
+    this.#out ??= new GatheredWrite(this.#link.socket, downstream, shared.turnWrites);
     this.#link.requestCount += 1;
     this.#hasResponseBytes = false;
     this.#responses.begin(head.method, head.upgrade !== '');
     this.#out.write(bytes);
   }
 
-  /** False when the client has to wait. */
-  write(content: Buffer): boolean {
-    return this.#out === null || this.#out.write(content);
-  }
-
-  /** What is sent from here on goes in one write, at `sendGathered`; not on a connection that is made anew. */
-  gather(): void {
-    this.#out?.begin();
-  }
-
-  /** False when the client has to wait. */
-  sendGathered(): boolean {
-    return this.#out === null || this.#out.end();
+  write(content: Buffer): void {
+    this.#out?.write(content);
   }
 
   pause(): void {
@@ -124,6 +112,7 @@ export class Http1Upstream implements UpstreamEvents {
   /** After a 101; bytes that came with it go first. Null when the connection is gone. */
   openTunnel(events: TunnelEvents): Tunnel | null {
     if (this.#link === null) return null;
+    this.#out?.flush();
     // The one that there was holds the head of the 101, for as long as the tunnel lasts.
     this.#responses = this.#newResponses();
     this.#tunnel = new Tunnel(this.#context.downstream, this.#link.socket, events);
@@ -166,9 +155,7 @@ export class Http1Upstream implements UpstreamEvents {
       return;
     }
     this.#hasResponseBytes = true;
-    this.#toDownstream.begin();
     this.#read(chunk);
-    if (!this.#toDownstream.end()) this.pause();
   }
 
   #read(chunk: Buffer): void {

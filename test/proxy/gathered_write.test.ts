@@ -2,7 +2,7 @@
 import { Socket } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { GatheredWrite } from '../../src/proxy/gathered_write.ts';
+import { GatheredWrite, TurnWrites } from '../../src/proxy/gathered_write.ts';
 
 describe('gathered writes', () => {
   it('arrive whole and in order, whatever was gathered and flushed when', () => {
@@ -12,11 +12,12 @@ describe('gathered writes', () => {
       .map(([at, length]) => ({ kind: 'write', bytes: memory.subarray(at, at + length) }) as const);
     // Neighbours, as heads and their content are.
     const neighbours = fc.nat(200).map((at) => ({ kind: 'write-two', at }) as const);
-    const turn = fc.constantFrom({ kind: 'begin' }, { kind: 'end' }, { kind: 'flush' } as const);
+    const long = fc.constant({ kind: 'write', bytes: Buffer.alloc(9_000, 'x') } as const);
+    const turn = fc.constantFrom({ kind: 'turn-end' }, { kind: 'flush' } as const);
     fc.assert(
-      fc.property(fc.array(fc.oneof(slice, neighbours, turn)), (steps) => {
+      fc.property(fc.array(fc.oneof(slice, neighbours, long, turn)), (steps) => {
         const { socket, written } = recorded();
-        const out = new GatheredWrite(socket);
+        const { out, endTurn } = gathering(socket);
         const expected: Buffer[] = [];
         const write = (bytes: Buffer): void => {
           expected.push(bytes);
@@ -27,35 +28,32 @@ describe('gathered writes', () => {
           else if (step.kind === 'write-two') {
             write(memory.subarray(step.at, step.at + 10));
             write(memory.subarray(step.at + 10, step.at + 20));
-          } else if (step.kind === 'begin') out.begin();
-          else if (step.kind === 'end') out.end();
+          } else if (step.kind === 'turn-end') endTurn();
           else out.flush();
         }
-        out.end();
+        endTurn();
         expect(Buffer.concat(written.flat()).equals(Buffer.concat(expected))).toBe(true);
         expect(socket.writableCorked).toBe(0);
       }),
     );
   });
 
-  it('of a head and its content are one write of one slice', () => {
+  it('of a head and its content are one write of one slice, at the end of the turn', () => {
     const chunk = Buffer.from('head|content|next');
     const { socket, written } = recorded();
-    const out = new GatheredWrite(socket);
-    out.begin();
+    const { out, endTurn } = gathering(socket);
     out.write(chunk.subarray(0, 5));
     out.write(chunk.subarray(5, 13));
     expect(written).toEqual([]);
-    out.end();
+    endTurn();
     expect(written.map(textsOf)).toEqual([['head|content|']]);
   });
 
   it('of slices from elsewhere are one write of all', () => {
     const { socket, written } = recorded();
-    const out = new GatheredWrite(socket);
-    out.begin();
+    const { out, endTurn } = gathering(socket);
     for (const text of ['a', 'b', 'c']) out.write(Buffer.from(text));
-    out.end();
+    endTurn();
     expect(written.map(textsOf)).toEqual([['a', 'b', 'c']]);
   });
 
@@ -63,30 +61,72 @@ describe('gathered writes', () => {
     const first = Buffer.alloc(8, 'a').subarray(0, 4);
     const second = Buffer.alloc(8, 'b').subarray(4);
     const { socket, written } = recorded();
-    const out = new GatheredWrite(socket);
-    out.begin();
+    const { out, endTurn } = gathering(socket);
     out.write(first);
     out.write(second);
-    out.end();
+    endTurn();
     expect(written.map(textsOf)).toEqual([['aaaa', 'bbbb']]);
   });
 
-  it('tell when the one who makes the bytes has to wait', () => {
+  it('stop the one who makes the bytes when there is no room', () => {
     const { socket } = recorded({ isSlow: true });
-    const out = new GatheredWrite(socket);
-    out.begin();
-    expect(out.write(Buffer.alloc(100))).toBe(true);
-    expect(out.end()).toBe(false);
+    const { out, endTurn, pauses } = gathering(socket);
+    out.write(Buffer.alloc(100));
+    expect(pauses.count).toBe(0);
+    endTurn();
+    expect(pauses.count).toBe(1);
+  });
+
+  it('do not wait for the end of the turn when they are many bytes', () => {
+    const { socket, written } = recorded();
+    const { out } = gathering(socket);
+    for (let i = 0; i < 20; i++) out.write(Buffer.alloc(1000, i));
+    expect(written.flat().reduce((sum, { length }) => sum + length, 0)).toBeGreaterThan(16_000);
+  });
+
+  it('do not wait for the end of the turn when they are to many sockets', () => {
+    const turn = new TurnWrites(() => {});
+    const all = Array.from({ length: 100 }, () => recorded());
+    for (const { socket } of all) new GatheredWrite(socket, NOBODY, turn).write(Buffer.from('x'));
+    expect(all.filter(({ written }) => written.length > 0)).toHaveLength(64);
+  });
+
+  it('are asked to be ended once a turn, and again in the next', () => {
+    const asked: (() => void)[] = [];
+    const turn = new TurnWrites((task) => asked.push(task));
+    for (let round = 1; round <= 3; round++) {
+      for (let i = 0; i < 3; i++) {
+        new GatheredWrite(recorded().socket, NOBODY, turn).write(Buffer.from('x'));
+      }
+      expect(asked).toHaveLength(round);
+      asked.at(-1)?.();
+    }
+  });
+
+  it('that fail end their socket, and no other', () => {
+    const { socket: broken } = recorded();
+    broken.on('error', () => {});
+    broken.write = () => {
+      throw new Error('a bug');
+    };
+    const { socket, written } = recorded();
+    const asked: (() => void)[] = [];
+    const turn = new TurnWrites((task) => asked.push(task));
+    new GatheredWrite(broken, NOBODY, turn).write(Buffer.from('x'));
+    new GatheredWrite(socket, NOBODY, turn).write(Buffer.from('y'));
+    asked[0]?.();
+    expect(broken.destroyed).toBe(true);
+    expect(written.map(textsOf)).toEqual([['y']]);
   });
 
   it('that are discarded never arrive, and leave the socket uncorked', () => {
     const { socket, written } = recorded();
-    const out = new GatheredWrite(socket);
-    out.begin();
+    const { out, endTurn } = gathering(socket);
     out.write(Buffer.from('x'));
+    out.write(Buffer.from('y'));
     out.discard();
-    out.end();
-    expect(written).toEqual([]);
+    endTurn();
+    expect(Buffer.concat(written.flat()).includes('y')).toBe(false);
     expect(socket.writableCorked).toBe(0);
   });
 });
@@ -94,16 +134,7 @@ describe('gathered writes', () => {
 describe('what waits for the other side to read', () => {
   const SLAB_BYTES = 16 * 1024;
 
-  it.each([
-    ['written at once', () => {}, () => {}],
-    [
-      'gathered',
-      (out: GatheredWrite) => out.begin(),
-      (out: GatheredWrite) => {
-        out.end();
-      },
-    ],
-  ])('keeps no memory of others, %s', (_, begin, end) => {
+  it('keeps no memory of others', () => {
     const { socket } = recorded({ isSlow: true });
     const waiting: Buffer[] = [];
     const push = socket.write.bind(socket);
@@ -111,13 +142,12 @@ describe('what waits for the other side to read', () => {
       waiting.push(bytes);
       return push(bytes);
     };
-    const out = new GatheredWrite(socket);
+    const { out, endTurn } = gathering(socket);
     for (let n = 0; n < 100; n++) {
       const slab = Buffer.alloc(SLAB_BYTES, n);
-      begin(out);
       out.write(slab.subarray(0, 10));
       out.write(slab.subarray(100, 110));
-      end(out);
+      endTurn();
     }
     expect(Buffer.concat(waiting)).toHaveLength(2_000);
     const memory = new Set(waiting.map(({ buffer }) => buffer));
@@ -126,6 +156,19 @@ describe('what waits for the other side to read', () => {
     expect(bytes).toBeLessThan(2 * SLAB_BYTES);
   });
 });
+
+const NOBODY = { pause: (): void => {} };
+
+function gathering(socket: Socket) {
+  const asked: (() => void)[] = [];
+  const turn = new TurnWrites((task) => asked.push(task));
+  const pauses = { count: 0 };
+  const source = { pause: () => void pauses.count++ };
+  const endTurn = (): void => {
+    for (const task of asked.splice(0)) task();
+  };
+  return { out: new GatheredWrite(socket, source, turn), endTurn, pauses };
+}
 
 /** A socket that keeps what is written to it, a list for each call of the system. */
 function recorded({ isSlow = false } = {}): {

@@ -102,7 +102,7 @@ export function record(changes: Partial<RequestRecord> = {}): RequestRecord {
     serverName: '',
     bytesIn: 120,
     bytesOut: 340,
-    endedAtMs: 1_700_000_000_127.5678,
+    endedAtMs: 1_700_000_000_127.5679,
     durationMs: 4.5678,
     overheadMs: 0.0521,
     ...changes,

@@ -22,6 +22,7 @@ export const KIND_ETAG = 34;
 export const KIND_EXPECT = 35;
 export const KIND_HOST = 38;
 export const KIND_PROXY_AUTHORIZATION = 49;
+export const KIND_SET_COOKIE = 55;
 
 /** A valid name that is not in the static table. */
 export const KIND_OTHER = 64;
@@ -54,6 +55,16 @@ export const STATIC_KINDS: readonly number[] = [0, ...staticKinds()];
 
 /** RFC 9113 8.2.1: a token without upper case. */
 const LOWER_TOKEN: Uint8Array = lowerTokenClass();
+
+/** Its value is for one client's or one user's eyes. */
+export function isCredential(code: number): boolean {
+  return (
+    code === KIND_AUTHORIZATION ||
+    code === KIND_COOKIE ||
+    code === KIND_PROXY_AUTHORIZATION ||
+    code === KIND_SET_COOKIE
+  );
+}
 
 /** The code of a name (latin1 string), malformed ones included. */
 export function nameCode(name: string): number {

@@ -8,6 +8,7 @@
  */
 import { latin1 } from '../http1/syntax.ts';
 import {
+  isCredential,
   KIND_CODE_MASK,
   KIND_NEVER_INDEXED,
   nameCode,
@@ -45,6 +46,9 @@ const SIZE_UPDATE_COUNT_MAX = 2;
 /** Decoded Huffman strings pass through here; grows to the largest string that a block can hold. */
 let scratch: Buffer = Buffer.allocUnsafeSlow(4096);
 
+/** Of all connections of a worker. */
+const LITERALS = new LiteralCache();
+
 export class HpackDecoder {
   /** A fresh array for each block: the caller may keep it. */
   fields: string[] = [];
@@ -55,6 +59,7 @@ export class HpackDecoder {
   isSelfContained = true;
 
   readonly #table: DynamicTable;
+  readonly #literals: LiteralCache;
   #bytes: Buffer = scratch;
   #at = 0;
   #end = 0;
@@ -68,11 +73,11 @@ export class HpackDecoder {
   #valueFlag = 0;
   /** Where it is in the cache. */
   #slot = NO_SLOT;
-  #cache: LiteralCache | null = null;
 
   /** `tableBytesMax` is the SETTINGS_HEADER_TABLE_SIZE that is in force. */
-  constructor(tableBytesMax: number) {
+  constructor(tableBytesMax: number, literals = LITERALS) {
     this.#table = new DynamicTable(tableBytesMax);
+    this.#literals = literals;
   }
 
   /** When the peer has acknowledged a smaller SETTINGS_HEADER_TABLE_SIZE. */
@@ -166,7 +171,7 @@ export class HpackDecoder {
       this.#name = this.#table.names[slot] as string;
       this.#nameKind = (this.#table.kinds[slot] as number) & KIND_CODE_MASK;
     }
-    return this.#readString(isSecret);
+    return this.#readString(isSecret || isCredential(this.#nameKind));
   }
 
   /** Into `#value`, `#valueFlag` and `#slot`. */
@@ -180,19 +185,18 @@ export class HpackDecoder {
     this.#at = end;
     this.#slot = NO_SLOT;
     if (isSecret) return this.#decodeString(start, end, isHuffman);
-    this.#cache ??= new LiteralCache();
-    const cache = this.#cache;
-    const slot = cache.find(this.#bytes, start, end, isHuffman);
+    const literals = this.#literals;
+    const slot = literals.find(this.#bytes, start, end, isHuffman);
     this.#slot = slot;
-    if (cache.isHit) {
-      this.#value = cache.texts[slot] as string;
-      this.#valueFlag = cache.valueFlags[slot] as number;
+    if (literals.isHit) {
+      this.#value = literals.texts[slot] as string;
+      this.#valueFlag = literals.valueFlags[slot] as number;
       return true;
     }
     if (!this.#decodeString(start, end, isHuffman)) return false;
     if (slot !== NO_SLOT) {
       const text = this.#value;
-      cache.put(slot, {
+      literals.put(slot, {
         bytes: this.#bytes,
         start,
         end,
@@ -221,11 +225,11 @@ export class HpackDecoder {
 
   /** Of the string that was read last. */
   #nameKindOf(name: string): number {
-    if (this.#cache === null || this.#slot === NO_SLOT) return nameCode(name);
-    const known = this.#cache.nameKinds[this.#slot] as number;
+    if (this.#slot === NO_SLOT) return nameCode(name);
+    const known = this.#literals.nameKinds[this.#slot] as number;
     if (known >= 0) return known;
     const code = nameCode(name);
-    this.#cache.nameKinds[this.#slot] = code;
+    this.#literals.nameKinds[this.#slot] = code;
     return code;
   }
 

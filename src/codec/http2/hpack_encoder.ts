@@ -28,8 +28,8 @@ const LITERAL_NEVER_INDEXED = 0x10;
 /** Two lengths or indexes of at most five bytes each, and the name index. */
 const FIELD_OVERHEAD_BYTES_MAX = 11;
 
-/** Below this a loop over the chars is faster than a call into C++. */
-const SHORT_STRING_LENGTH = 24;
+/** Up to here a loop over the chars is faster than a call into C++. */
+const SHORT_STRING_LENGTH = 16;
 
 /** Names up to here have static entries with a value: pseudo-fields and accept-encoding. */
 const LAST_STATIC_VALUE_CODE = KIND_ACCEPT_ENCODING;

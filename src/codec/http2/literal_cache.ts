@@ -1,10 +1,16 @@
 /**
- * The short literals that a connection's header blocks brought last, by their bytes on the wire: a
- * peer that indexes nothing (an upstream, told to; gRPC and h2load for some fields) sends the same
+ * hot path
+ *
+ * The short literals that header blocks brought last, by their bytes on the wire: a peer that indexes nothing (an
+ * upstream, told to; gRPC and h2load for some fields), or has more fields than fit into its table, sends the same
  * names and values again and again, and need not have each decoded, checked and made into a string again.
- * Two ways a set and small; made when first needed. Never-indexed literals are not kept.
+ *
+ * One for all connections of a worker, two ways a set: what a literal means depends on its bytes alone, clients of one
+ * program send the same, and 80 fields of one request would push each other out of a small one. Secrets (never
+ * indexed, or credentials by their name) are not kept; of others, time could tell one client that another has
+ * sent a value, to who knows all of it: only whole literals are found.
  */
-const SLOT_COUNT = 64;
+const SLOT_COUNT = 2048;
 const LENGTH_MAX = 48;
 const HUFFMAN_FLAG = 0x80;
 
@@ -18,7 +24,7 @@ export class LiteralCache {
   readonly nameKinds: number[] = new Array<number>(SLOT_COUNT).fill(-1);
   isHit = false;
   /** By set: the slot that was used last; the other one is overwritten next. */
-  readonly #recent = Uint8Array.from({ length: SLOT_COUNT / 2 }, (_, set) => 2 * set);
+  readonly #recent = Uint16Array.from({ length: SLOT_COUNT / 2 }, (_, set) => 2 * set);
   readonly #bytes = new Uint8Array(SLOT_COUNT * LENGTH_MAX);
   /** Length and coding of what is in the slot; 0xff for nothing. */
   readonly #lengths = new Uint8Array(SLOT_COUNT).fill(0xff);

@@ -5,6 +5,8 @@ import {
   KIND_CODE_MASK,
   KIND_MALFORMED,
   KIND_NEVER_INDEXED,
+  nameCode,
+  valueFlag,
 } from '../../../src/codec/http2/field_kind.ts';
 import {
   HPACK_MALFORMED,
@@ -14,6 +16,7 @@ import {
 } from '../../../src/codec/http2/hpack_decoder.ts';
 import { encodedLengthMax, encodeFields } from '../../../src/codec/http2/hpack_encoder.ts';
 import { encodeHuffman } from '../../../src/codec/http2/huffman.ts';
+import { LiteralCache } from '../../../src/codec/http2/literal_cache.ts';
 import { block } from './wire.ts';
 
 const WIDE = { listBytesMax: 1 << 20, fieldCountMax: 10_000 };
@@ -364,6 +367,10 @@ describe('round trips', () => {
   });
 });
 
+function flagOf(value: string): number {
+  return valueFlag(Buffer.from(value, 'latin1'), 0, value.length);
+}
+
 describe('literals that come again', () => {
   it('are read as if they were the first, whatever came between', () => {
     const decoder = new HpackDecoder(0);
@@ -373,13 +380,41 @@ describe('literals that come again', () => {
       fc.property(fc.array(field, { maxLength: 30 }), (list) => {
         const bytes = new IndexingEncoder(0).encode(list);
         expect(decoder.decode(bytes, 0, bytes.length, WIDE)).toBe(HPACK_OK);
-        const fresh = new HpackDecoder(0);
-        fresh.decode(bytes, 0, bytes.length, WIDE);
         expect(decoder.fields).toEqual(list.flatMap((one) => one.slice(0, 2)));
-        expect(decoder.kinds).toEqual(fresh.kinds);
+        expect(decoder.kinds.map((kind) => kind & ~KIND_NEVER_INDEXED)).toEqual(
+          list.map(([name, value]) => nameCode(name) | flagOf(value)),
+        );
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe('literals that are secrets', () => {
+  it.each([
+    ['authorization', 'Bearer one', 0x00],
+    ['cookie', 'session=one', 0x00],
+    ['proxy-authorization', 'Basic one', 0x00],
+    ['set-cookie', 'session=one', 0x00],
+    ['x-api-key', 'never indexed', 0x10],
+  ])('are not kept for other connections: %s', (name, value, pattern) => {
+    const literals = new LiteralCache();
+    const decoder = new HpackDecoder(4096, literals);
+    for (const indexing of [pattern, pattern === 0 ? 0x40 : pattern]) {
+      const text = (it: string): number[] => [it.length, ...Buffer.from(it, 'latin1')];
+      const bytes = Buffer.from([
+        indexing,
+        ...text(name),
+        ...text(value),
+        0,
+        ...text('x'),
+        ...text('open'),
+      ]);
+      expect(decoder.decode(bytes, 0, bytes.length, WIDE)).toBe(HPACK_OK);
+      expect(decoder.fields).toEqual([name, value, 'x', 'open']);
+    }
+    expect(literals.texts).toContain('open');
+    expect(literals.texts).not.toContain(value);
   });
 });
 

@@ -14,21 +14,23 @@ const RESPONSE_FIELDS: readonly string[] = [
 ];
 
 /** What most clients send first: with incremental indexing. */
-export const INSERTING_BLOCK = literalBlock(REQUEST_FIELDS, true);
+export const INSERTING_BLOCK = literalBlock(REQUEST_FIELDS, 0x40);
 /** The same fields later: an index each, the last one inserted is 62. */
 export const REPEATED_BLOCK = Buffer.from(
   Array.from({ length: REQUEST_FIELDS.length / 2 }, (_, i) => {
     return 0xbe + REQUEST_FIELDS.length / 2 - 1 - i;
   }),
 );
-export const LITERAL_BLOCK = literalBlock(REQUEST_FIELDS, false);
-export const RESPONSE_BLOCK = literalBlock(RESPONSE_FIELDS, false);
+export const LITERAL_BLOCK = literalBlock(REQUEST_FIELDS, 0x00);
+/** Never indexed, so that nothing of it is remembered. */
+export const SECRET_BLOCK = literalBlock(REQUEST_FIELDS, 0x10);
+export const RESPONSE_BLOCK = literalBlock(RESPONSE_FIELDS, 0x00);
 
 /** Literals, Huffman coded. */
-function literalBlock(fields: readonly string[], isIndexed: boolean): Buffer {
+function literalBlock(fields: readonly string[], pattern: number): Buffer {
   const bytes: number[] = [];
   for (let i = 0; i + 1 < fields.length; i += 2) {
-    bytes.push(isIndexed ? 0x40 : 0x00);
+    bytes.push(pattern);
     for (const text of [fields[i] as string, fields[i + 1] as string]) {
       const coded = encodeHuffman(Buffer.from(text, 'latin1'));
       bytes.push(0x80 | coded.length, ...coded);

@@ -4,7 +4,13 @@ import { encodedLengthMax, encodeFields } from '../../../src/codec/http2/hpack_e
 import type { Http2RequestHead } from '../../../src/codec/http2/request_head.ts';
 import { RequestRules } from '../../../src/codec/http2/request_rules.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
-import { INSERTING_BLOCK, LITERAL_BLOCK, REPEATED_BLOCK, REQUEST_FIELDS } from '../http2_blocks.ts';
+import {
+  INSERTING_BLOCK,
+  LITERAL_BLOCK,
+  REPEATED_BLOCK,
+  REQUEST_FIELDS,
+  SECRET_BLOCK,
+} from '../http2_blocks.ts';
 import type { Works } from '../work.ts';
 
 const BOUNDS = { listBytesMax: 61_440, fieldCountMax: 100 };
@@ -25,6 +31,7 @@ export function works(): Works {
   return {
     'decode 9 fields of the dynamic table': () => decode(decoder, REPEATED_BLOCK),
     'decode 9 fields, Huffman literals': () => decode(literals, LITERAL_BLOCK),
+    'decode 9 fields, Huffman literals never seen': () => decode(literals, SECRET_BLOCK),
     'decode 9 fields and insert them': () => decode(new HpackDecoder(TABLE_BYTES), INSERTING_BLOCK),
     'decode and validate a request': () => validated().path.length,
     'decode, validate and encode a request': () => {

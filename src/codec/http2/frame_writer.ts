@@ -308,7 +308,7 @@ export interface DataBounds {
 }
 
 /** Below this a loop over the bytes is faster than a call into C++. */
-const SHORT_COPY_BYTES = 96;
+const SHORT_COPY_BYTES = 40;
 
 function copyBytes(source: Buffer, bounds: DataBounds, target: Buffer, at: number): void {
   const { start, end } = bounds;

@@ -38,7 +38,7 @@ async function startHaproxy(name: string, version: string, order: Order): Promis
     files: { 'haproxy.cfg': haproxyConfig(port, order), ...haproxyLists(order.rules) },
     command: (pathOf) => ['haproxy', '-db', '-f', pathOf('haproxy.cfg')],
     at: { port },
-    isLogOnStdout: true,
+    isLogOnStdout: order.hasAccessLog,
   });
 }
 

@@ -14,7 +14,7 @@ import { pinHarness } from './measure/pinning.ts';
 import { type BenchOptions, HELP, parseOptions } from './options.ts';
 import { renderMarkdown } from './report/markdown.ts';
 import { renderPage } from './report/page.ts';
-import type { Missing, Report, SuiteName, SuiteResult } from './report/report.ts';
+import type { Missing, Report, Scenario, SuiteName, SuiteResult } from './report/report.ts';
 import { SubjectBook } from './report/subject_book.ts';
 import { durationText } from './report/summary.ts';
 import { KINDS } from './subjects/kinds.ts';
@@ -96,18 +96,19 @@ class Run {
     return (performance.now() - this.#startMs) / 1000;
   }
 
-  /** One that fails is told as missing, and the others go on: an hour's figures are not thrown away. */
+  /** Of one that fails what it has measured is told, and the others go on: an hour's figures are not thrown away. */
   async suite(name: SuiteName): Promise<void> {
+    const scenarios: Scenario[] = [];
     try {
       const suite = await SUITES[name]();
-      this.results.push(await suite.run(this.#contextOf(name)));
+      this.results.push(await suite.run(this.#contextOf(name, scenarios)));
     } catch (error) {
       if (isEnding) return;
-      this.hasFailed = true;
-      const why = error instanceof Error ? error.message : String(error);
-      this.endProgress();
-      process.stderr.write(`bench: suite ${name} failed: ${why}\n`);
-      this.missing.set(`suite ${name}`, { name: `suite ${name}`, why: `failed: ${why}` });
+      this.#failed(`suite ${name}`, error);
+      const about = 'This suite failed before its end: what it had measured until then.';
+      if (scenarios.length > 0) {
+        this.results.push({ name, title: name, about, scenarios, plots: [] });
+      }
     }
   }
 
@@ -115,7 +116,16 @@ class Run {
     if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
   }
 
-  #contextOf(name: SuiteName): SuiteContext {
+  #failed(name: string, error: unknown): void {
+    if (isEnding) return;
+    this.hasFailed = true;
+    const why = error instanceof Error ? error.message : String(error);
+    this.endProgress();
+    process.stderr.write(`bench: ${name} failed: ${why}\n`);
+    this.missing.set(name, { name, why: `failed: ${why}` });
+  }
+
+  #contextOf(name: SuiteName, scenarios: Scenario[]): SuiteContext {
     const { only, settings, suites } = this.#options;
     const place = `${name} (${suites.indexOf(name) + 1}/${suites.length})`;
     return {
@@ -128,6 +138,8 @@ class Run {
       },
       tellSubject: (facts) => this.book.tell(facts),
       tellMissing: (missing) => this.missing.set(missing.name, missing),
+      tellFailed: (what, error) => this.#failed(`${what} (${name})`, error),
+      tellScenario: (scenario) => scenarios.push(scenario),
     };
   }
 }

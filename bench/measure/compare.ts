@@ -78,7 +78,7 @@ export async function compare(context: SuiteContext, contest: Contest): Promise<
   const rows = subjects.map(
     ({ name }): Row => ({ subject: name, samples: samples.get(name) ?? [] }),
   );
-  return {
+  const scenario: Scenario = {
     id: contest.id,
     title: contest.title,
     load: [...new Set(subjects.map((subject) => loadOf(subject).description))],
@@ -87,6 +87,8 @@ export async function compare(context: SuiteContext, contest: Contest): Promise<
     rows,
     warnings: [...scenarioWarnings(rows, foreign), ...lost.values(), ...warnings],
   };
+  context.tellScenario(scenario);
+  return scenario;
 }
 
 /** A B C, C B A, A B C, … */

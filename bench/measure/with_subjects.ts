@@ -1,6 +1,7 @@
 /**
  * Starts an origin and every chosen subject that speaks the version, makes sure that each enforces the
- * policy, and stops them all whatever happens.
+ * policy, and stops them all whatever happens. One that does not start, or enforces something else, is told
+ * as failed and takes no part; the others do.
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -58,11 +59,10 @@ export async function withSubjects<T>(
     for (const kind of context.kinds) {
       if (!kind.speaks.includes(version) || !isWanted(kind)) continue;
       const own = join(directory, kind.name.replaceAll(/\W+/g, '-'));
-      const subject = await startKind(context, kind, { ...order, directory: own });
-      if (subject === null) continue;
-      subjects.push(subject);
-      if (lineUp.isChecked ?? true) await checkPolicy(subject, version, rules);
-      context.tellSubject(subject.facts);
+      const check = (subject: Subject): Promise<void> =>
+        (lineUp.isChecked ?? true) ? checkPolicy(subject, version, rules) : Promise.resolve();
+      const subject = await startKind(context, kind, { ...order, directory: own }, check);
+      if (subject !== null) subjects.push(subject);
     }
     return await action(subjects.slice(1), origin);
   } finally {
@@ -81,11 +81,12 @@ export function findKind(kind: SubjectKind): Promise<Found | Missing> {
   return known;
 }
 
-/** Null: cannot be had, which the report tells. */
+/** Null: cannot be had, or broke, which the report tells. */
 async function startKind(
   context: SuiteContext,
   kind: SubjectKind,
   order: Order,
+  check: (subject: Subject) => Promise<void>,
 ): Promise<Subject | null> {
   const answer = await findKind(kind);
   if ('why' in answer) {
@@ -94,5 +95,15 @@ async function startKind(
   }
   context.progress(`starting ${kind.name} ${answer.version}`);
   await mkdir(order.directory);
-  return answer.start(order);
+  let subject: Subject | null = null;
+  try {
+    subject = await answer.start(order);
+    await check(subject);
+    context.tellSubject(subject.facts);
+    return subject;
+  } catch (error) {
+    context.tellFailed(kind.name, error);
+    await subject?.stop();
+    return null;
+  }
 }

@@ -2,7 +2,7 @@
  * A suite: scenarios that belong together, run one after the other. `bench/main.ts` chooses the suites, finds
  * the subjects, and writes the report.
  */
-import type { Missing, SubjectFacts, SuiteResult } from '../report/report.ts';
+import type { Missing, Scenario, SubjectFacts, SuiteResult } from '../report/report.ts';
 import type { SubjectKind } from '../subjects/subject.ts';
 
 export interface Suite {
@@ -21,6 +21,10 @@ export interface SuiteContext {
   /** For the report; the same one again is not told twice. */
   readonly tellSubject: (facts: SubjectFacts) => void;
   readonly tellMissing: (missing: Missing) => void;
+  /** What could be had and broke: told like what is missing, and the run ends with an error. */
+  readonly tellFailed: (name: string, error: unknown) => void;
+  /** One that is measured, before what follows it in its suite may fail. */
+  readonly tellScenario: (scenario: Scenario) => void;
 }
 
 export interface SuiteSettings {

@@ -27,6 +27,8 @@ const context = (rounds: number): SuiteContext => ({
   progress: () => {},
   tellSubject: () => {},
   tellMissing: () => {},
+  tellFailed: () => {},
+  tellScenario: () => {},
 });
 
 describe('a comparison', () => {

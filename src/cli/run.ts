@@ -6,6 +6,7 @@ import { type App, createApp } from '../app.ts';
 import type { Config } from '../config/config.ts';
 import { type ConfigResult, loadConfig } from '../config/load.ts';
 import type { FlagOverride } from '../config/overrides.ts';
+import { nodePlatform } from '../platform/node_platform.ts';
 import { LineSink } from '../workers/line_sink.ts';
 import type { Args } from './args.ts';
 import { EXIT_NEGATIVE, EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from './io.ts';
@@ -84,7 +85,9 @@ async function runApp(
   surroundings: { readonly io: Io; readonly load: () => ConfigResult },
 ): Promise<ExitCode> {
   const { io, load } = surroundings;
-  const sink = new LineSink(STDOUT, config.limits.accessLogBufferBytesMax);
+  const { accessLogBufferBytesMax, accessLogCloseTimeoutMs } = config.limits;
+  const { timers } = nodePlatform();
+  const sink = new LineSink({ fd: STDOUT, bytesMax: accessLogBufferBytesMax, timers });
   const app = createApp(config, {
     load,
     version: sallyportVersion(),
@@ -103,7 +106,7 @@ async function runApp(
     return EXIT_OK;
   } finally {
     release();
-    await sink.idle();
+    await sink.idle(accessLogCloseTimeoutMs);
   }
 }
 

@@ -1,23 +1,22 @@
 /**
- * Where access log lines go: a file descriptor or a file, by pino's destination, never blocking.
- * While one write is under way the lines that come are gathered, and go together in the next; above
- * `accessLogBufferBytesMax` they are dropped, and counted.
+ * Where access log lines go: a descriptor or a file, never blocking. While one write is under way the lines that
+ * come are gathered, and go together in the next; above `accessLogBufferBytesMax` they are dropped, and counted.
  *
- *     write(line) ──► #batch (gathered) ──► #pending (given to the stream) ──► descriptor
+ *     write(line) ──► #batch (gathered) ──► #output (being written) ──► descriptor
  *
  * Lines are gathered as bytes: as one growing string they are thousands of small objects that outlive
  * several collections of the heap (half of the CPU of an HTTP/2 request, docs/performance.md).
  */
-import { appendFileSync, closeSync, openSync, writeSync } from 'node:fs';
-import { destination } from 'pino';
+import { close, open, openSync, writeSync } from 'node:fs';
 import type { Limits } from '../model/limits.ts';
+import { countLines, LineOutput } from '../platform/line_output.ts';
 import type { Timers } from '../platform/platform.ts';
 import { LineBatch } from './line_batch.ts';
 
 export type LogTarget =
   | { readonly kind: 'stdout' }
   | { readonly kind: 'file'; readonly path: string }
-  /** For tests, and for whoever holds a descriptor. */
+  /** For tests, and for whoever has a descriptor: it is the sink's from now on. */
   | { readonly kind: 'descriptor'; readonly fd: number };
 
 export interface LogSinkOptions {
@@ -43,41 +42,35 @@ const FILE_MODE = 0o640;
 
 export class LogSink {
   readonly #options: LogSinkOptions;
-  readonly #stream: ReturnType<typeof destination>;
+  readonly #output: LineOutput;
   readonly #batch = new LineBatch();
+  #fd: number;
   #pendingBytes = 0;
   #pendingLines = 0;
-  /** The stream has something to write and has not failed at it. */
-  #isBusy = false;
   #stopTimer: (() => void) | null = null;
   #writtenLines = 0;
   #droppedLines = 0;
   #errors = 0;
   #isClosed = false;
-  /** A new file is wanted and not open yet. */
-  #isReopening = false;
+  /** Counts what was asked to be opened again: only the last one is used. */
+  #openTurn = 0;
+  /** What is gathered waits for the new file. */
+  #isOpening = false;
+  #onceEnded: (() => void) | null = null;
+  #hasEnded = false;
 
   /** Throws when the file cannot be opened for appending: better at the start than never. */
   constructor(options: LogSinkOptions) {
     this.#options = options;
-    const { target } = options;
-    if (target.kind === 'file') closeSync(openSync(target.path, 'a', FILE_MODE));
-    this.#stream = destination({
-      dest: destinationOf(target),
-      sync: false,
-      minLength: 0,
-      append: true,
-      mode: FILE_MODE,
-      contentMode: 'buffer',
+    this.#fd = openTarget(options.target);
+    this.#output = new LineOutput(this.#fd, {
+      timers: options.timers,
+      onWritten: () => this.#onWritten(),
+      onError: () => {
+        this.#errors++;
+      },
+      onGone: (lineCount) => this.#onGone(lineCount),
     });
-    // In place of pino's own listener, which silently swallows all later lines after EPIPE and lets
-    // any other error loose.
-    this.#stream.removeAllListeners('error');
-    this.#stream.on('error', (error: NodeJS.ErrnoException) => this.#onError(error));
-    this.#stream.on('drain', () => this.#onDrain());
-    // pino would flush at exit in a loop that never ends when the disk is full: a worker that died
-    // would stay, with its share of the connections. What is left is written once, by us.
-    this.#stream.flushSync = () => {};
     process.on('exit', this.#onExit);
   }
 
@@ -102,47 +95,49 @@ export class LogSink {
 
   /** After a rotation: goes on in a file of the same name. A failure leaves the old one in use. */
   reopen(): void {
-    if (this.#isClosed) return;
+    const { target } = this.#options;
+    if (this.#isClosed || target.kind !== 'file') return;
     this.#handOn();
-    if (this.#options.target.kind !== 'file' || this.#isReopening) return;
-    this.#isReopening = true;
-    this.#stream.once('ready', () => {
-      this.#isReopening = false;
-    });
-    try {
-      this.#stream.reopen();
-    } catch {
-      this.#isReopening = false;
+    this.#isOpening = true;
+    const turn = ++this.#openTurn;
+    open(target.path, 'a', FILE_MODE, (error, fd) => this.#onOpened(turn, error, fd));
+  }
+
+  #onOpened(turn: number, error: Error | null, fd: number): void {
+    const isLast = turn === this.#openTurn;
+    if (error !== null) {
       this.#errors++;
+    } else if (!isLast || this.#hasEnded) {
+      close(fd, () => {});
+    } else {
+      this.#fd = fd;
+      this.#output.moveTo(fd);
     }
+    if (!isLast) return;
+    this.#isOpening = false;
+    this.#goOn();
   }
 
   /** Resolves when everything is written, or after a while when the sink does not take it. */
   close(): Promise<void> {
     if (this.#isClosed) return Promise.resolve();
-    this.#handOn();
     this.#isClosed = true;
-    process.off('exit', this.#onExit);
     return new Promise((resolve) => {
       const { limits, timers } = this.#options;
       const stop = timers.after(limits.accessLogCloseTimeoutMs, () => {
-        this.#giveUp();
-        resolve();
+        this.#droppedLines += countLines(this.#output.abandon()) + this.#batch.lineCount;
+        this.#end();
       });
-      const done = (): void => {
+      this.#onceEnded = () => {
         stop();
-        this.#settle();
         resolve();
       };
-      this.#stream.once('close', done);
-      // The stream forgets an end that is asked for while it waits to open the new file.
-      if (this.#isReopening) this.#stream.once('ready', () => this.#end(done));
-      else this.#end(done);
+      this.#goOn();
     });
   }
 
   #writeIfDue(): void {
-    if (this.#isBusy || this.#batch.lineCount === 0) return;
+    if (this.#output.isBusy || this.#batch.lineCount === 0) return;
     if (this.#batch.byteLength >= WITHOUT_WAITING_BYTES) {
       this.#handOn();
     } else {
@@ -154,78 +149,65 @@ export class LogSink {
   #handOn(): void {
     this.#stopTimer?.();
     this.#stopTimer = null;
-    if (this.#batch.lineCount === 0) return;
-    this.#pendingBytes += this.#batch.byteLength;
-    this.#pendingLines += this.#batch.lineCount;
-    this.#isBusy = true;
-    const pieces = this.#batch.take();
-    try {
-      // The types know text only; the stream is made for bytes.
-      for (const piece of pieces) this.#stream.write(piece as unknown as string);
-    } catch {
-      this.#errors++;
-      this.#giveUp();
-    }
+    if (this.#output.isBusy || this.#isOpening || this.#batch.lineCount === 0) return;
+    this.#pendingBytes = this.#batch.byteLength;
+    this.#pendingLines = this.#batch.lineCount;
+    this.#output.write(this.#batch.take());
   }
 
-  #onDrain(): void {
-    this.#settle();
-    this.#writeIfDue();
-  }
-
-  #settle(): void {
+  #onWritten(): void {
     this.#writtenLines += this.#pendingLines;
     this.#pendingLines = 0;
     this.#pendingBytes = 0;
-    this.#isBusy = false;
     this.#batch.written();
+    this.#goOn();
   }
 
-  /** What waits is tried again with the next write: a disk that was full. */
-  #onError(error: NodeJS.ErrnoException): void {
-    this.#errors++;
-    this.#isBusy = false;
-    this.#isReopening = false;
-    // The reader of a pipe has gone away, for good.
-    if (error.code === 'EPIPE') this.#giveUp();
-  }
-
-  #giveUp(): void {
-    this.#isClosed = true;
-    this.#droppedLines += this.#pendingLines + this.#batch.lineCount;
-    this.#pendingLines = 0;
-    this.#batch.take();
-    process.off('exit', this.#onExit);
-    this.#stream.destroy();
-  }
-
-  #end(onFailure: () => void): void {
-    try {
-      this.#stream.end();
-    } catch {
-      onFailure();
+  /** What was gathered meanwhile, or the end when there is nothing. */
+  #goOn(): void {
+    if (this.#isClosed) {
+      this.#handOn();
+      if (!this.#output.isBusy && !this.#isOpening) this.#end();
+    } else {
+      this.#writeIfDue();
     }
   }
 
-  /** A worker that dies of an exception leaves the lines that were still being gathered. */
+  /** The reader of a pipe has gone away, for good. */
+  #onGone(lineCount: number): void {
+    this.#errors++;
+    this.#writtenLines += this.#pendingLines - lineCount;
+    this.#droppedLines += lineCount + this.#batch.lineCount;
+    this.#isClosed = true;
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#stopTimer?.();
+    process.off('exit', this.#onExit);
+    if (this.#options.target.kind !== 'stdout') this.#output.close();
+    this.#onceEnded?.();
+  }
+
+  /** A worker that dies of an exception leaves what nobody was writing yet. */
   readonly #onExit = (): void => {
-    const { target } = this.#options;
     try {
-      const batch = Buffer.concat(this.#batch.take());
-      if (target.kind === 'file') appendFileSync(target.path, batch);
-      else writeSync(target.kind === 'stdout' ? STDOUT_FD : target.fd, batch);
+      const lines = [...this.#output.waiting(), ...this.#batch.take()];
+      for (const bytes of lines) writeSync(this.#fd, bytes);
     } catch {
       // Nobody is left to tell.
     }
   };
 }
 
-function destinationOf(target: LogTarget): string | number {
+function openTarget(target: LogTarget): number {
   switch (target.kind) {
     case 'stdout':
       return STDOUT_FD;
     case 'file':
-      return target.path;
+      return openSync(target.path, 'a', FILE_MODE);
     case 'descriptor':
       return target.fd;
   }

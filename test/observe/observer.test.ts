@@ -10,6 +10,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -111,6 +112,40 @@ describe('the access log', () => {
     await observer.close();
     const text = readFileSync(join(`${folder}.moved`, 'access.log'), 'utf8');
     expect(text.split('\n')).toHaveLength(3);
+  });
+
+  it('ends at once, with nothing lost, when the new file cannot be opened', async () => {
+    const log = logFile();
+    const observer = observing({ to: log.target }, { platform: nodePlatform() });
+    observer.record(record());
+    const folder = join(log.path, '..');
+    renameSync(folder, `${folder}.moved`);
+    cleanups.push(() => rmSync(`${folder}.moved`, { recursive: true, force: true }));
+    observer.reopen();
+    const startedMs = performance.now();
+    await observer.close();
+    expect(performance.now() - startedMs).toBeLessThan(LIMITS.accessLogCloseTimeoutMs);
+    expect(await metricValue(observer, 'sallyport_access_log_records_total')).toBe(1);
+    expect(await metricValue(observer, 'sallyport_access_log_dropped_total')).toBe(0);
+  });
+
+  it('on a disk that is full keeps what its bound allows, and writes it when there is room', async () => {
+    const log = logFile();
+    symlinkSync('/dev/full', log.path);
+    const limits = { ...LIMITS, accessLogBufferBytesMax: 64 * 1024 };
+    const observer = observing({ to: log.target }, { platform: nodePlatform(), limits });
+    for (let i = 0; i < 500; i++) observer.record(record({ bytesIn: i }));
+    await until(async () => (await metricValue(observer, 'sallyport_access_log_errors_total')) > 1);
+    for (let i = 500; i < 600; i++) observer.record(record({ bytesIn: i }));
+    rmSync(log.path);
+    observer.reopen();
+    await observer.close();
+    const written = log.lines().map(({ bytes_in }) => bytes_in);
+    expect(written).toEqual([...Array(written.length).keys()]);
+    expect(written.length).toBeGreaterThan(20);
+    expect(await metricValue(observer, 'sallyport_access_log_records_total')).toBe(written.length);
+    const dropped = await metricValue(observer, 'sallyport_access_log_dropped_total');
+    expect(dropped).toBe(600 - written.length);
   });
 
   it('that cannot be opened is an error at the start', () => {

@@ -3,6 +3,7 @@ import { closeSync, mkdtempSync, openSync, read, readFileSync, rmSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { nodePlatform } from '../../src/platform/node_platform.ts';
 import { LineSink } from '../../src/workers/line_sink.ts';
 
 let dir = '';
@@ -19,10 +20,10 @@ describe('line sink', () => {
   it('writes everything in order', async () => {
     const path = join(dir, 'out');
     const fd = openSync(path, 'a');
-    const sink = new LineSink(fd, 1_000_000);
+    const sink = sinkTo(fd, 1_000_000);
     const lines = Array.from({ length: 500 }, (_, i) => `line ${i}\n`);
     for (const line of lines) sink.write(line);
-    await sink.idle();
+    await sink.idle(IDLE_TIMEOUT_MS);
     closeSync(fd);
     expect(readFileSync(path, 'utf8')).toBe(lines.join(''));
     expect(sink.droppedLineCount).toBe(0);
@@ -32,7 +33,7 @@ describe('line sink', () => {
     const pipe = join(dir, 'pipe');
     expect(spawnSync('mkfifo', [pipe]).status).toBe(0);
     const fd = openSync(pipe, 'r+');
-    const sink = new LineSink(fd, 200_000);
+    const sink = sinkTo(fd, 200_000);
     const line = `${'x'.repeat(999)}\n`;
     for (let i = 0; i < 500; i++) sink.write(line);
     expect(sink.droppedLineCount).toBe(300);
@@ -40,7 +41,7 @@ describe('line sink', () => {
     for (let length = 0; length < got.length; ) {
       length += await readSome(fd, got, length);
     }
-    await sink.idle();
+    await sink.idle(IDLE_TIMEOUT_MS);
     expect(got.toString()).toBe(line.repeat(200));
     closeSync(fd);
   });
@@ -51,14 +52,20 @@ describe('line sink', () => {
     const reader = openSync(pipe, 'r+');
     const fd = openSync(pipe, 'w');
     closeSync(reader);
-    const sink = new LineSink(fd, 1000);
+    const sink = sinkTo(fd, 1000);
     sink.write('one\ntwo\n');
-    await sink.idle();
+    await sink.idle(IDLE_TIMEOUT_MS);
     sink.write('three\n');
     expect(sink.droppedLineCount).toBe(3);
     closeSync(fd);
   });
 });
+
+const IDLE_TIMEOUT_MS = 5000;
+
+function sinkTo(fd: number, bytesMax: number): LineSink {
+  return new LineSink({ fd, bytesMax, timers: nodePlatform().timers });
+}
 
 function readSome(fd: number, into: Buffer, offset: number): Promise<number> {
   return new Promise((resolve, reject) => {

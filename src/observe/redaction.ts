@@ -2,43 +2,9 @@
  * What never gets into a log line: values of fields that carry credentials, whoever allows them to
  * be logged, and every value that is, or contains, a secret of the policies.
  */
-export const REDACTED = '[redacted]';
+import { CREDENTIAL_FIELDS } from '../model/credential_fields.ts';
 
-/** Lower case. Their values are never logged. */
-const CREDENTIAL_FIELDS: ReadonlySet<string> = new Set([
-  'authorization',
-  'proxy-authorization',
-  'authentication-info',
-  'proxy-authentication-info',
-  'cookie',
-  'cookie2',
-  'set-cookie',
-  'set-cookie2',
-  'x-api-key',
-  'api-key',
-  'apikey',
-  'x-apikey',
-  'x-auth-token',
-  'x-auth-key',
-  'x-access-token',
-  'x-id-token',
-  'x-refresh-token',
-  'x-amz-security-token',
-  'x-goog-api-key',
-  'x-goog-iap-jwt-assertion',
-  'x-amzn-oidc-data',
-  'x-amzn-oidc-accesstoken',
-  'x-vault-token',
-  'x-gitlab-token',
-  'private-token',
-  'job-token',
-  'x-csrf-token',
-  'x-xsrf-token',
-  'x-forwarded-access-token',
-  'x-forwarded-client-cert',
-  'x-ms-client-principal',
-  'dpop',
-]);
+export const REDACTED = '[redacted]';
 
 /** Shorter secrets are found only when they are the whole value: "a" would redact every text. */
 const SUBSTRING_LENGTH_MIN = 6;

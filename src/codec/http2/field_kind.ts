@@ -3,6 +3,7 @@
  * table, and kept there, so that validating a repeated field costs nothing. The low bits name the
  * field: its first index in HPACK's static table, or one of the codes below; flags are above.
  */
+import { CREDENTIAL_FIELDS } from '../../model/credential_fields.ts';
 import { COLON, FIELD_VALUE, isBlank, isFieldValue, TOKEN } from '../http1/syntax.ts';
 import { STATIC_COUNT, STATIC_FIELDS, STATIC_NAME_INDEX } from './static_table.ts';
 
@@ -24,7 +25,9 @@ export const KIND_HOST = 38;
 export const KIND_PROXY_AUTHORIZATION = 49;
 export const KIND_SET_COOKIE = 55;
 
-/** A valid name that is not in the static table. */
+/** Not in the static table, and carries credentials. */
+export const KIND_CREDENTIAL = 63;
+/** Any other valid name that is not in the static table. */
 export const KIND_OTHER = 64;
 export const KIND_TE = 65;
 /** Fields that belong to one connection and do not exist in HTTP/2 (RFC 9113 8.2.2). */
@@ -59,11 +62,17 @@ const LOWER_TOKEN: Uint8Array = lowerTokenClass();
 /** Its value is for one client's or one user's eyes. */
 export function isCredential(code: number): boolean {
   return (
+    code === KIND_CREDENTIAL ||
     code === KIND_AUTHORIZATION ||
     code === KIND_COOKIE ||
     code === KIND_PROXY_AUTHORIZATION ||
     code === KIND_SET_COOKIE
   );
+}
+
+/** The code of a name that is known to be good. */
+export function knownNameCode(name: string): number {
+  return NAME_CODES.get(name) ?? KIND_OTHER;
 }
 
 /** The code of a name (latin1 string), malformed ones included. */
@@ -110,6 +119,7 @@ export function areSendable(fields: readonly string[]): boolean {
 
 function nameCodes(): Map<string, number> {
   const codes = new Map(STATIC_NAME_INDEX);
+  for (const name of CREDENTIAL_FIELDS) if (!codes.has(name)) codes.set(name, KIND_CREDENTIAL);
   codes.set('te', KIND_TE);
   for (const name of CONNECTION_SPECIFIC_NAMES) codes.set(name, KIND_CONNECTION_SPECIFIC);
   return codes;

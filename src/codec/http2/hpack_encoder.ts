@@ -5,19 +5,18 @@
  * on a cluster network cost more CPU than they are worth.
  */
 import {
+  isCredential,
   KIND_ACCEPT_ENCODING,
-  KIND_AUTHORIZATION,
   KIND_CODE_MASK,
-  KIND_COOKIE,
   KIND_METHOD,
   KIND_NEVER_INDEXED,
-  KIND_OTHER,
   KIND_PATH,
-  KIND_PROXY_AUTHORIZATION,
   KIND_SCHEME,
+  KIND_SET_COOKIE,
   KIND_STATUS,
+  knownNameCode,
 } from './field_kind.ts';
-import { STATIC_COUNT, STATIC_NAME_INDEX } from './static_table.ts';
+import { STATIC_COUNT } from './static_table.ts';
 
 /** A dynamic table size update to 0 (RFC 7541 6.3). */
 export const SIZE_UPDATE_TO_ZERO = 0x20;
@@ -62,7 +61,7 @@ export function encodeFields(
   let end = at;
   for (let i = source.from; i + 1 < fields.length; i += 2) {
     const name = fields[i] as string;
-    const kind = kinds === null ? kindOf(name) : (kinds[i >> 1] as number);
+    const kind = kinds === null ? knownNameCode(name) : (kinds[i >> 1] as number);
     end = encodeField(target, end, name, fields[i + 1] as string, kind);
   }
   return end;
@@ -85,8 +84,7 @@ export function encodeField(
     target[at] = 0x80 | index;
     return at + 1;
   }
-  const isSecret =
-    code === KIND_AUTHORIZATION || code === KIND_COOKIE || code === KIND_PROXY_AUTHORIZATION;
+  const isSecret = isCredential(code) && code !== KIND_SET_COOKIE;
   const isNeverIndexed = isSecret || (kind & KIND_NEVER_INDEXED) !== 0;
   const pattern = isNeverIndexed ? LITERAL_NEVER_INDEXED : LITERAL;
   if (code <= STATIC_COUNT) {
@@ -94,10 +92,6 @@ export function encodeField(
   }
   target[at] = pattern;
   return writeString(target, writeString(target, at + 1, name), value);
-}
-
-function kindOf(name: string): number {
-  return STATIC_NAME_INDEX.get(name) ?? KIND_OTHER;
 }
 
 /** 0 when the static table has no field of that name with that value. */

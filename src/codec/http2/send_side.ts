@@ -53,7 +53,7 @@ export class SendSide<Context> {
   sendHeaders(stream: Http2Stream<Context>, source: FieldSource, isEndStream: boolean): void {
     if (stream.isClosed || stream.isLocalEnded || stream.isEndWaiting) return;
     if (stream.isWaiting && isEndStream) {
-      stream.waitingTrailers = source.fields.slice(source.from);
+      stream.waitingTrailers = copyOf(source);
       stream.isEndWaiting = true;
       return;
     }
@@ -163,7 +163,7 @@ export class SendSide<Context> {
   #finishWaiting(stream: Http2Stream<Context>): void {
     const trailers = stream.waitingTrailers;
     if (trailers !== null) {
-      this.writer.writeHeaders(stream.id, { fields: trailers, kinds: null, from: 0 }, true);
+      this.writer.writeHeaders(stream.id, trailers, true);
       stream.isLocalEnded = true;
     }
     stream.dropWaiting();
@@ -209,4 +209,13 @@ export class SendSide<Context> {
     const at = this.#waiting.indexOf(stream);
     if (at >= 0) this.#waiting.splice(at, 1);
   }
+}
+
+/** What was read is read over by the next block. */
+function copyOf({ fields, kinds, from }: FieldSource): FieldSource {
+  return {
+    fields: fields.slice(from),
+    kinds: kinds === null ? null : kinds.slice(from >> 1),
+    from: 0,
+  };
 }

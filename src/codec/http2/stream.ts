@@ -7,6 +7,7 @@
  *     half-closed (local)     !isRemoteEnded   isLocalEnded
  */
 import { LENGTH_UNKNOWN } from './content_length.ts';
+import type { FieldSource } from './frame_writer.ts';
 import { ReceiveWindow } from './receive_window.ts';
 import type { SendQueue } from './send_queue.ts';
 
@@ -37,7 +38,7 @@ export class Http2Stream<Context> {
   queue: SendQueue | null = null;
   isEndWaiting = false;
   /** Trailers that follow what waits. */
-  waitingTrailers: readonly string[] | null = null;
+  waitingTrailers: FieldSource | null = null;
 
   constructor(id: number, windows: { readonly receive: number; readonly send: number }) {
     this.id = id;

@@ -3,13 +3,18 @@
  *
  * The streams that are open, by number: open addressing, the place of a number that is taken is the next free one.
  *
- *     number / 2 mod capacity ──► │ 33 │  – │ 35 │ 163 │  – │ …        163 belongs where 35 is
+ *     hash(number) mod capacity ──► │ 33 │  – │ 35 │ 163 │  – │ …        163 belongs where 35 is
+ *
+ * The peer chooses the numbers, and may skip as many as it likes: without a seed of our own it could have them all
+ * belong to one place.
  *
  * Not a Map: when one is rehashed, which happens every few streams, its old table points to the new one. Once the
  * collector has moved a table to the old generation, each that follows is moved there with all that its
  * streams refer to, though all of it is dead: a quarter of the CPU of an HTTP/2 worker, from some moment
  * on and for good (docs/performance.md).
  */
+import { randomBytes } from 'node:crypto';
+
 export class StreamTable<Stream extends { readonly id: number }> {
   size = 0;
   #slots: (Stream | null)[] = emptySlots(SLOT_COUNT_MIN);
@@ -35,7 +40,7 @@ export class StreamTable<Stream extends { readonly id: number }> {
     for (let at = (free + 1) & mask; ; at = (at + 1) & mask) {
       const stream = slots[at] as Stream | null;
       if (stream === null) break;
-      const home = (stream.id >>> 1) & mask;
+      const home = hashOf(stream.id) & mask;
       if (((at - home) & mask) < ((at - free) & mask)) continue;
       slots[free] = stream;
       free = at;
@@ -53,7 +58,7 @@ export class StreamTable<Stream extends { readonly id: number }> {
   #slotOf(id: number): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
-    let at = (id >>> 1) & mask;
+    let at = hashOf(id) & mask;
     for (;;) {
       const stream = slots[at] as Stream | null;
       if (stream === null || stream.id === id) return at;
@@ -69,6 +74,15 @@ export class StreamTable<Stream extends { readonly id: number }> {
 }
 
 const SLOT_COUNT_MIN = 16;
+const SEED = randomBytes(4).readUInt32LE();
+
+/** The finalizer of MurmurHash3: each bit of the number changes each bit of the outcome with even odds. */
+function hashOf(id: number): number {
+  let hash = id ^ SEED;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
+}
 
 function emptySlots(count: number): null[] {
   return new Array<null>(count).fill(null);

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Http2Connection } from '../../../src/codec/http2/connection.ts';
 import { DATA, HEAD, NEED_MORE, SENT, TRAILERS } from '../../../src/codec/http2/event.ts';
+import { KIND_NEVER_INDEXED, KIND_OTHER } from '../../../src/codec/http2/field_kind.ts';
 import { CLIENT_PREFACE } from '../../../src/codec/http2/frame.ts';
 import type { Limits } from '../../../src/model/limits.ts';
 import {
@@ -191,10 +192,21 @@ describe('windows (RFC 9113 6.9)', () => {
     const { stream } = connection.facts;
     connection.respond(stream, { status: 200, fields: [], isEndStream: false });
     connection.sendData(stream, Buffer.from('ab'), { start: 0, end: 2, isEndStream: false });
-    connection.sendHeaders(stream, { fields: ['grpc-status', '0'], kinds: null, from: 0 }, true);
+    const kinds = [KIND_OTHER, KIND_OTHER | KIND_NEVER_INDEXED, KIND_OTHER];
+    const trailers = { fields: ['read', 'r', 'never', 'n', 'plain', 'p'], kinds, from: 2 };
+    connection.sendHeaders(stream, trailers, true);
     expect(told(connection.take()).slice(-1)).toEqual(['DATA 1 a']);
+    // What the peer read next has taken the place of the fields and of what they are.
+    trailers.fields.fill('');
+    kinds.fill(0);
     expect(drive(connection, windowUpdate(1, 1))).toEqual(['sent 1 1 end']);
-    expect(told(connection.take())).toEqual(['DATA 1 b', 'HEADERS 1 end']);
+    const left = connection.take();
+    expect(told(left)).toEqual(['DATA 1 b', 'HEADERS 1 end']);
+    const block = Buffer.concat(left).subarray(9 + 1 + 9);
+    expect([...block]).toEqual([
+      ...[0x10, 5, ...Buffer.from('never'), 1, 0x6e],
+      ...[0x00, 5, ...Buffer.from('plain'), 1, 0x70],
+    ]);
   });
 
   it('streams that wait for the connection window take turns of one frame', () => {

@@ -354,12 +354,12 @@ describe('round trips', () => {
   it('marks secrets never-indexed, and keeps the mark of the client', () => {
     const decoder = new HpackDecoder(4096);
     const bytes = Buffer.concat([
-      block(['authorization', 's', 'cookie', 'c', 'x', 'y']),
+      block(['authorization', 's', 'cookie', 'c', 'x', 'y', 'x-api-key', 'k']),
       Buffer.from('1001780173', 'hex'),
     ]);
     decoder.decode(bytes, 0, bytes.length, WIDE);
     const marked = decoder.kinds.map((kind) => (kind & KIND_NEVER_INDEXED) !== 0);
-    expect(marked).toEqual([true, true, false, true]);
+    expect(marked).toEqual([true, true, false, true, true]);
     const target = Buffer.alloc(100);
     const end = encodeFields(target, 0, { fields: decoder.fields, kinds: decoder.kinds, from: 0 });
     decoder.decode(target, 0, end, WIDE);
@@ -396,7 +396,9 @@ describe('literals that are secrets', () => {
     ['cookie', 'session=one', 0x00],
     ['proxy-authorization', 'Basic one', 0x00],
     ['set-cookie', 'session=one', 0x00],
-    ['x-api-key', 'never indexed', 0x10],
+    ['x-api-key', 'key one', 0x00],
+    ['x-vault-token', 'token one', 0x00],
+    ['x-plain', 'never indexed', 0x10],
   ])('are not kept for other connections: %s', (name, value, pattern) => {
     const literals = new LiteralCache();
     const decoder = new HpackDecoder(4096, literals);

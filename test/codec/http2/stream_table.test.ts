@@ -42,6 +42,26 @@ describe('the streams that are open', () => {
     check(table, new Map(), 2000);
   });
 
+  it('are near their place also when the peer skips numbers so that low bits are the same', () => {
+    for (const step of [2, 2048, 65_536, 2 ** 20]) {
+      const looks: number[] = [];
+      const table = new StreamTable<Numbered>();
+      for (let i = 0; i < 500; i++) {
+        const id = 1 + i * step;
+        // Counts who is asked for its number on the way to another.
+        table.add({
+          get id() {
+            looks[i] = (looks[i] ?? 0) + 1;
+            return id;
+          },
+        });
+      }
+      looks.fill(0);
+      for (let i = 0; i < 500; i++) table.get(1 + i * step);
+      expect(looks.reduce((sum, one) => sum + one, 0)).toBeLessThan(5 * 500);
+    }
+  });
+
   it('are young garbage when they have ended, however old the table is', async () => {
     const table = new StreamTable<Numbered & { readonly content: readonly number[] }>();
     let id = 1;

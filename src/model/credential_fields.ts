@@ -1,0 +1,38 @@
+/**
+ * Fields that carry credentials, in lower case: their values are never logged, and not kept where what one
+ * client sends could tell another of it.
+ */
+export const CREDENTIAL_FIELDS: ReadonlySet<string> = new Set([
+  'authorization',
+  'proxy-authorization',
+  'authentication-info',
+  'proxy-authentication-info',
+  'cookie',
+  'cookie2',
+  'set-cookie',
+  'set-cookie2',
+  'x-api-key',
+  'api-key',
+  'apikey',
+  'x-apikey',
+  'x-auth-token',
+  'x-auth-key',
+  'x-access-token',
+  'x-id-token',
+  'x-refresh-token',
+  'x-amz-security-token',
+  'x-goog-api-key',
+  'x-goog-iap-jwt-assertion',
+  'x-amzn-oidc-data',
+  'x-amzn-oidc-accesstoken',
+  'x-vault-token',
+  'x-gitlab-token',
+  'private-token',
+  'job-token',
+  'x-csrf-token',
+  'x-xsrf-token',
+  'x-forwarded-access-token',
+  'x-forwarded-client-cert',
+  'x-ms-client-principal',
+  'dpop',
+]);

@@ -32,6 +32,8 @@ const POLICY_FILE = /\.(ya?ml|json)$/;
 const STDIN = '-';
 const NOT_REGULAR = 'it is not a regular file';
 const CHANGED = 'a file changed while it was read';
+/** Files that are replaced all the time are read after so many delays without one in which nothing moved. */
+const RESTLESS_LOOKS_MAX = 5;
 
 export class FileSource {
   readonly #options: FileSourceOptions;
@@ -90,13 +92,14 @@ export class FileSource {
 
   /**
    * Calls `task` when two looks, `reloadDelayMs` apart, saw the same files: a file that is written in
-   * place, or is gone for a moment between two versions, is not taken at its word. A task that waits
+   * place, or is gone for a moment between two versions, is not taken at its word. Where the looks never agree
+   * because files are replaced whole, by a rename, more often than that, the task does not wait for ever. One that waits
    * already is not added again. Notifications do not put it off: they also come for files that are no
    * policies, such as a log in the same directory. Never called after `stop`.
    */
   whenSettled(task: () => void): void {
     this.#waiting.add(task);
-    if (this.#cancelLook === null) this.#lookAgain(this.#look());
+    if (this.#cancelLook === null) this.#lookAgain(this.#look(), 1);
   }
 
   stop(): void {
@@ -109,13 +112,14 @@ export class FileSource {
     this.#watchers.clear();
   }
 
-  #lookAgain(before: string): void {
+  #lookAgain(before: string, count: number): void {
     const { limits, timers } = this.#options;
     this.#cancelLook = timers.after(limits.reloadDelayMs, () => {
       this.#cancelLook = null;
       const now = this.#look();
-      if (now !== before) {
-        this.#lookAgain(now);
+      const isWhole = count >= RESTLESS_LOOKS_MAX && areReplacedWhole(before, now);
+      if (now !== before && !isWhole) {
+        this.#lookAgain(now, count + 1);
         return;
       }
       const tasks = [...this.#waiting];
@@ -198,7 +202,7 @@ export class FileSource {
       try {
         for (const file of policyFiles(path)) parts.push(stamp(file));
       } catch {
-        parts.push(`${path} unreadable`);
+        parts.push(`${path} ${UNREADABLE}`);
       }
     }
     return parts.join('\n');
@@ -293,9 +297,25 @@ function withoutRepetition(texts: readonly SourceText[]): readonly SourceText[] 
   return [...byPath.values()];
 }
 
+const UNREADABLE = 'unreadable';
+
 function stamp(path: string): string {
   const { size, mtimeNs, ctimeNs, ino, dev } = statSync(path, { bigint: true });
   return `${path} ${size} ${mtimeNs} ${ctimeNs} ${dev}:${ino}`;
+}
+
+/** Between two looks nothing was written in place: what differs is another file under the same name. */
+function areReplacedWhole(before: string, now: string): boolean {
+  const stamps = new Set(before.split('\n'));
+  const files = new Set([...stamps].map(fileOf));
+  return now
+    .split('\n')
+    .every((one) => stamps.has(one) || (!one.endsWith(UNREADABLE) && !files.has(fileOf(one))));
+}
+
+/** Device and inode. */
+function fileOf(stampText: string): string {
+  return stampText.slice(stampText.lastIndexOf(' ') + 1);
 }
 
 function reading<T>(path: string, read: () => T): T {

@@ -188,6 +188,44 @@ describe('files that are still being written', () => {
     stop();
   });
 
+  it('are read after a while when each is replaced by a whole one again and again', () => {
+    write('p.yaml', '1');
+    const { timers, changeCount, stop } = watching([root]);
+    const replace = (text: string): void => {
+      write('p.yaml.new', text);
+      renameSync(join(root, 'p.yaml.new'), join(root, 'p.yaml'));
+    };
+    replace('22');
+    timers.poll();
+    for (let round = 0; round < 4; round++) {
+      replace(`22${'2'.repeat(round)}`);
+      timers.pass();
+      expect(changeCount()).toBe(0);
+    }
+    replace('333');
+    timers.pass();
+    expect(changeCount()).toBe(1);
+    stop();
+  });
+
+  it('are not read while one is written in place, however long', () => {
+    write('p.yaml', '1');
+    write('q.yaml', '1');
+    const { timers, changeCount, stop } = watching([root]);
+    write('p.yaml', '');
+    timers.poll();
+    for (let round = 1; round < 30; round++) {
+      write('p.yaml', 'x'.repeat(1 + round));
+      write('q.yaml.new', 'y'.repeat(1 + round));
+      renameSync(join(root, 'q.yaml.new'), join(root, 'q.yaml'));
+      timers.pass();
+      expect(changeCount()).toBe(0);
+    }
+    timers.settle();
+    expect(changeCount()).toBe(1);
+    stop();
+  });
+
   const absences: readonly [about: string, leave: () => void, comeBack: () => void][] = [
     ['a file', () => rmSync(join(root, 'p.yaml')), () => write('p.yaml', '2')],
     [

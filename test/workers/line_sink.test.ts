@@ -46,6 +46,18 @@ describe('line sink', () => {
     closeSync(fd);
   });
 
+  it('waits for room on a full disk, for so long, and counts what it gives up', async () => {
+    const fd = openSync('/dev/full', 'w');
+    const sink = sinkTo(fd, 1000);
+    sink.write('one\ntwo\n');
+    sink.write('three\n');
+    await sink.idle(300);
+    expect(sink.droppedLineCount).toBe(3);
+    sink.write('four\n');
+    expect(sink.droppedLineCount).toBe(4);
+    closeSync(fd);
+  });
+
   it('drops and counts, and goes on, when the reader is gone', async () => {
     const pipe = join(dir, 'pipe');
     expect(spawnSync('mkfifo', [pipe]).status).toBe(0);

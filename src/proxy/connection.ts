@@ -13,12 +13,13 @@ import type { CloseCause } from '../model/record.ts';
 import { takeOver } from '../platform/socket_reads.ts';
 import { DENY_NOT_JUDGEABLE } from '../policy/decide.ts';
 import { DRY_RUN_PERMIT } from '../policy/permit.ts';
-import { Http1Relay, type RelayContext } from './http1_relay.ts';
+import { Http1Relay } from './http1_relay.ts';
 import { Http2Relay } from './http2_relay.ts';
 import { faultReply, http1Bytes, NOTHING_READ } from './local_reply.ts';
 import type { ListenerOptions } from './options.ts';
 import { PolicySubject } from './policy_subject.ts';
 import type { RegisteredConnection, Registry } from './registry.ts';
+import type { Relay, RelayContext } from './relay.ts';
 import { RequestLife } from './request_life.ts';
 import { type Ends, resolveMeta } from './resolve.ts';
 import type { Shared } from './shared.ts';
@@ -46,22 +47,6 @@ export interface Accepted {
   /** Paused; the connection takes it over. */
   readonly socket: Socket;
   readonly ends: Ends;
-}
-
-/** What a connection becomes once its protocol is known. */
-export interface Relay {
-  onDownstreamData(chunk: Buffer): void;
-  onDownstreamDrain(): void;
-  onDownstreamEnd(): void;
-  onDownstreamGone(isReset: boolean): void;
-  expire(nowMs: number): void;
-  /** What the policy in force says of that which is open. */
-  judgeOpen(): Decision;
-  /** Closed by a changed policy; true when that made a record. */
-  reject(decision: Decision): boolean;
-  drain(): void;
-  cut(): void;
-  internalError(error: unknown): void;
 }
 
 export class Connection implements RegisteredConnection {

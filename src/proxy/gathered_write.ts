@@ -19,6 +19,8 @@ import { unshared } from '../platform/socket_reads.ts';
 /** Who makes the bytes: stopped when the socket takes no more, set going by its 'drain'. */
 export interface Source {
   pause(): void;
+  /** A fault of ours at the end of a turn: it ends what the bytes belong to. */
+  internalError(error: unknown): void;
 }
 
 /** More does not wait for the end of the turn: its peer has enough to do, and memory is bounded. */
@@ -35,11 +37,22 @@ export class GatheredWrite {
   #wasWaiting = false;
   #pending: Buffer | null = null;
   #byteLength = 0;
+  #flushedBytes = 0;
 
   constructor(socket: Socket, source: Source, turn: TurnWrites) {
     this.#socket = socket;
     this.#source = source;
     this.#turn = turn;
+  }
+
+  /** Where the next byte stands among all that are written here. */
+  get position(): number {
+    return this.#flushedBytes + this.#byteLength;
+  }
+
+  /** The byte that stands there is with the socket. */
+  isFlushed(position: number): boolean {
+    return this.#flushedBytes > position;
   }
 
   write(bytes: Buffer): void {
@@ -68,6 +81,7 @@ export class GatheredWrite {
     const pending = this.#pending;
     if (pending === null) return;
     this.#pending = null;
+    this.#flushedBytes += this.#byteLength;
     this.#byteLength = 0;
     const hasRoom = this.#send(pending);
     if (this.#isCorked) {
@@ -91,7 +105,7 @@ export class GatheredWrite {
     try {
       this.flush();
     } catch (error) {
-      this.#socket.destroy(error instanceof Error ? error : new Error(String(error)));
+      this.#source.internalError(error);
     }
   }
 

@@ -81,6 +81,11 @@ export class Http1Intake {
     else queueMicrotask(() => this.#readHeld(nowMs));
   }
 
+  /** Reads on even when a response is awaited, so that a client that leaves is seen; not when too much waits. */
+  readOn(): void {
+    if (!this.isFull) this.#downstream.resume();
+  }
+
   /** Everything that waits, for a tunnel. */
   takeHeld(): Buffer {
     const held = this.#takeHeld();

@@ -17,13 +17,12 @@ import type { Decision } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
 import { unshared } from '../platform/socket_reads.ts';
-import type { Relay } from './connection.ts';
 import { NO_DEADLINE } from './deadlines.ts';
 import { GatheredWrite } from './gathered_write.ts';
 import { Http1Exchange } from './http1_exchange.ts';
 import { Http1Intake, type IntakeEvents } from './http1_intake.ts';
 import { expiredBetween, expiredFault } from './http1_timeouts.ts';
-import { Http1Upstream, type ResponseEvents, type UpstreamContext } from './http1_upstream.ts';
+import { Http1Upstream, type ResponseEvents } from './http1_upstream.ts';
 import {
   denialReply,
   faultReply,
@@ -32,15 +31,9 @@ import {
   NOTHING_READ,
   type ReplyContext,
 } from './local_reply.ts';
-import type { PolicySubject } from './policy_subject.ts';
+import type { Relay, RelayContext } from './relay.ts';
 import { RequestLife } from './request_life.ts';
 import type { Tunnel } from './tunnel.ts';
-
-export interface RelayContext extends UpstreamContext {
-  readonly subject: PolicySubject;
-  /** The relay is over. `isLingering`: what was written may still be unread. */
-  readonly onClose: (cause: CloseCause, how: 'linger' | 'reset' | 'destroy') => void;
-}
 
 export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   readonly #context: RelayContext;
@@ -190,15 +183,20 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   }
 
   onUpstreamRoom(): void {
-    // Read on even when a response is awaited, so that a client that leaves is seen.
-    if (!this.#intake.isFull) this.#context.downstream.resume();
+    this.#intake.readOn();
     this.#lastRequestByteMs = this.#context.clock.nowMs();
   }
 
   /** As a direct server's would be, unless the client has already begun to ask more. */
   onIdleUpstreamClosed(): void {
     if (this.#exchange === null && this.#intake.isIdle) this.#close('upstream-closed', 'linger');
-    else this.#upstream.drop('close');
+    else this.#replaceUpstream();
+  }
+
+  /** The next request gets another one, and what the one before had not read holds the client back no longer. */
+  #replaceUpstream(): void {
+    this.#upstream.drop('close');
+    this.#intake.readOn();
   }
 
   // --- responses
@@ -292,7 +290,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     const { recorder, meta } = this.#context;
     exchange.retryCount += 1;
     recorder.upstreamRetried(meta.listener);
-    this.#upstream.drop('close');
+    this.#replaceUpstream();
     this.#judge(exchange);
   }
 

@@ -17,7 +17,7 @@ import type { Fault } from '../model/fault.ts';
 import type { Recorder, UpstreamConnectOutcome } from '../model/record.ts';
 import type { Clock } from '../platform/platform.ts';
 import { DRY_RUN_PERMIT } from '../policy/permit.ts';
-import { GatheredWrite } from './gathered_write.ts';
+import { GatheredWrite, type Source } from './gathered_write.ts';
 import type { Shared } from './shared.ts';
 import { Tunnel, type TunnelEvents } from './tunnel.ts';
 import { type UpstreamEvents, UpstreamLink } from './upstream_link.ts';
@@ -58,6 +58,8 @@ export class Http1Upstream implements UpstreamEvents {
   #out: GatheredWrite | null = null;
   #tunnel: Tunnel | null = null;
   #hasResponseBytes = false;
+  /** Where the head of the request in hand stands in `#out`. */
+  #headPosition = 0;
 
   constructor(context: UpstreamContext, events: ResponseEvents) {
     this.#context = context;
@@ -90,10 +92,15 @@ export class Http1Upstream implements UpstreamEvents {
     const bytes = isAsRead ? head.raw : serialiseRequestHead(head, mutations);
     const { downstream, shared } = this.#context;
     this.#link ??= this.#connect(decision.permit ?? DRY_RUN_PERMIT);
-    this.#out ??= new GatheredWrite(this.#link.socket, downstream, shared.turnWrites);
+    this.#out ??= new GatheredWrite(
+      this.#link.socket,
+      this.#newSource(downstream),
+      shared.turnWrites,
+    );
     this.#link.requestCount += 1;
     this.#hasResponseBytes = false;
     this.#responses.begin(head.method, head.upgrade !== '');
+    this.#headPosition = this.#out.position;
     this.#out.write(bytes);
   }
 
@@ -103,6 +110,10 @@ export class Http1Upstream implements UpstreamEvents {
 
   pause(): void {
     this.#link?.socket.pause();
+  }
+
+  internalError(error: unknown): void {
+    this.#events.internalError(error);
   }
 
   resume(): void {
@@ -152,6 +163,10 @@ export class Http1Upstream implements UpstreamEvents {
     this.#events.onUpstreamBytes();
     if (this.#tunnel !== null) {
       this.#tunnel.fromUpstream(chunk);
+      return;
+    }
+    if (this.#isRequestUnsent()) {
+      this.#events.onUpstreamLost('malformed-response');
       return;
     }
     this.#hasResponseBytes = true;
@@ -206,6 +221,18 @@ export class Http1Upstream implements UpstreamEvents {
 
   onUpstreamError(error: unknown): void {
     this.#events.internalError(error);
+  }
+
+  /** What comes before it was sent is no answer to it (RFC 9112 9.2), though it is read in the same turn. */
+  #isRequestUnsent(): boolean {
+    return !this.#responses.isIdle && this.#out?.isFlushed(this.#headPosition) === false;
+  }
+
+  #newSource(downstream: Socket): Source {
+    return {
+      pause: () => downstream.pause(),
+      internalError: (error) => this.#events.internalError(error),
+    };
   }
 
   #connect(permit: Permit): UpstreamLink {

@@ -7,10 +7,10 @@
  */
 
 import { DRY_RUN_PERMIT } from '../policy/permit.ts';
-import type { RelayContext } from './http1_relay.ts';
 import { type Http2Endings, replyContext } from './http2_endings.ts';
 import type { Http2Exchange } from './http2_exchange.ts';
 import { denialReply } from './local_reply.ts';
+import type { RelayContext } from './relay.ts';
 
 export class Http2Judge {
   readonly #context: RelayContext;

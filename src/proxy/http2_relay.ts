@@ -31,9 +31,7 @@ import type { Http2Stream } from '../codec/http2/stream.ts';
 import type { Decision } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
-import type { Relay } from './connection.ts';
 import { NO_DEADLINE } from './deadlines.ts';
-import type { RelayContext } from './http1_relay.ts';
 import { Http2Endings } from './http2_endings.ts';
 import { Http2Exchange } from './http2_exchange.ts';
 import { Http2Judge } from './http2_judge.ts';
@@ -42,6 +40,7 @@ import { Http2Tally } from './http2_tally.ts';
 import { connectionTimeout, exchangeTimeout } from './http2_timeouts.ts';
 import { type Http2Upstream, type Http2UpstreamEvents, writeFrames } from './http2_upstream.ts';
 import { faultReply } from './local_reply.ts';
+import type { Relay, RelayContext } from './relay.ts';
 import { RequestLife } from './request_life.ts';
 
 /** One for the process: slabs move between connections. */

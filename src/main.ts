@@ -18,7 +18,9 @@ process.exit(code);
 function processIo(): Io {
   // A reader that went away (`| head`) is no error of ours: what is left has no audience.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? 0 : 70);
+    if (error.code === 'EPIPE') process.exit(0);
+    process.stderr.write(`sallyport: standard output: ${error.message}\n`);
+    process.exit(70);
   });
   process.stderr.on('error', () => {});
   const { env } = process;
@@ -33,7 +35,10 @@ function processIo(): Io {
   };
 }
 
+/** `run` has a way of its own to standard output, and must not fail at the end for a disk that is full. */
 function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  // A failure of what was written at once is told a moment later.
+  if (stream.writableLength === 0) return new Promise((resolve) => setImmediate(resolve));
   return new Promise((resolve) => {
     stream.write('', () => resolve());
   });

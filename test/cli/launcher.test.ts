@@ -1,12 +1,15 @@
 /** bin/sallyport finds a Node that is new enough, from a checkout, through links, and in a package. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
+  closeSync,
   copyFileSync,
   cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   realpathSync,
   rmSync,
   symlinkSync,
@@ -14,6 +17,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { get, Scratch } from '../workers/running.ts';
@@ -44,6 +48,46 @@ describe('from a checkout', () => {
     symlinkSync('../first', join(scratch, 'links/second'));
     const result = launch(join(scratch, 'links/second'), { path: plainTools() });
     expect(result).toMatchObject({ status: 0, stderr: '' });
+  });
+});
+
+describe('standard output on a full disk', () => {
+  it('is an error, and says so', () => {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(join(ROOT, 'bin/sallyport'), ['version'], {
+      encoding: 'utf8',
+      stdio: ['ignore', full, 'pipe'],
+    });
+    closeSync(full);
+    expect(status).toBe(70);
+    expect(stderr).toMatch(/^sallyport: standard output: ENOSPC.*\n$/);
+  });
+
+  it('costs a proxy its log and nothing else', async () => {
+    const running = new Scratch();
+    const full = openSync('/dev/full', 'w');
+    try {
+      const config = running.config({
+        upstream: await running.origin(),
+        more: `workers: 1\nadmin: unix:${running.dir}/admin.sock`,
+      });
+      const proxy = spawn(join(ROOT, 'bin/sallyport'), ['run', '-c', config], {
+        stdio: ['ignore', full, 'pipe'],
+      });
+      let stderr = '';
+      proxy.stderr?.on('data', (chunk: Buffer) => {
+        stderr += chunk;
+      });
+      const ended = once(proxy, 'close');
+      const admin = join(running.dir, 'admin.sock');
+      while (!existsSync(admin) && proxy.exitCode === null) await sleep(20);
+      proxy.kill('SIGTERM');
+      expect(await ended).toEqual([0, null]);
+      expect(stderr).toBe('');
+    } finally {
+      closeSync(full);
+      await running.dispose();
+    }
   });
 });
 

@@ -69,7 +69,10 @@ export class LogSink {
       onError: () => {
         this.#errors++;
       },
-      onGone: (lineCount) => this.#onGone(lineCount),
+      onGone: (lineCount) => {
+        this.#errors++;
+        this.#giveUp(lineCount);
+      },
     });
     process.on('exit', this.#onExit);
   }
@@ -125,8 +128,7 @@ export class LogSink {
     return new Promise((resolve) => {
       const { limits, timers } = this.#options;
       const stop = timers.after(limits.accessLogCloseTimeoutMs, () => {
-        this.#droppedLines += countLines(this.#output.abandon()) + this.#batch.lineCount;
-        this.#end();
+        this.#giveUp(countLines(this.#output.abandon()));
       });
       this.#onceEnded = () => {
         stop();
@@ -173,9 +175,8 @@ export class LogSink {
     }
   }
 
-  /** The reader of a pipe has gone away, for good. */
-  #onGone(lineCount: number): void {
-    this.#errors++;
+  /** So many of what was handed on are not written, and what was gathered will not be. */
+  #giveUp(lineCount: number): void {
     this.#writtenLines += this.#pendingLines - lineCount;
     this.#droppedLines += lineCount + this.#batch.lineCount;
     this.#isClosed = true;

@@ -12,7 +12,7 @@ import { judgeOptions } from './cli/judge_options.ts';
 import type { Config, LogLevel } from './config/config.ts';
 import type { ConfigResult } from './config/load.ts';
 import { formatProblem, type Problem } from './control/decode/problem.ts';
-import { FileSource } from './control/file_source.ts';
+import { FileSource, RESTLESS } from './control/file_source.ts';
 import type { SourceBundle } from './control/policy_set.ts';
 import { PolicyStore, type UpdateResult } from './control/policy_store.ts';
 import { encodeResolved } from './control/resolved_wire.ts';
@@ -142,7 +142,10 @@ class SallyportApp implements App {
     this.#boundListeners = started.listeners;
     // Files may have changed since they were read.
     this.#readSources();
-    this.#source.watch(() => this.#readSources());
+    this.#source.watch(
+      () => this.#readSources(),
+      () => this.#log.warn({}, RESTLESS),
+    );
     const adminAddress = admin?.address ?? null;
     this.#tellReady(adminAddress);
     return { kind: 'started', listeners: started.listeners, admin: adminAddress };

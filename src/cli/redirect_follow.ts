@@ -3,7 +3,9 @@
  * interfaces, and does one thing at a time: read, wait until the proxies have compiled the same, write,
  * wait out the grace. Whatever fails is logged and tried again; what is in force stays.
  */
+
 import type { Config } from '../config/config.ts';
+import { RESTLESS } from '../control/file_source.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { NodeLinks } from '../redirect/host/links.ts';
 import { appliedTexts, missingTexts, type RedirectLoader } from './redirect_loader.ts';
@@ -41,7 +43,7 @@ export class RedirectFollower {
       this.#hasNewFiles = true;
       this.#wake();
     };
-    loader.policy.source.watch(reread);
+    loader.policy.source.watch(reread, () => log.warn({}, RESTLESS));
     process.on('SIGHUP', reread);
     signal.addEventListener('abort', () => this.#wake(), { once: true });
     const stopChecks = this.#options.node.timers.every(

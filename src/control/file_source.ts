@@ -34,6 +34,12 @@ const NOT_REGULAR = 'it is not a regular file';
 const CHANGED = 'a file changed while it was read';
 /** Files that are replaced all the time are read after so many delays without one in which nothing moved. */
 const RESTLESS_LOOKS_MAX = 5;
+/** That something is written in place all the time is told after so many, and then as often again. */
+const RESTLESS_LOOKS_TOLD = 50;
+
+/** For the log. */
+export const RESTLESS =
+  'policy, endpoints or secrets files keep being written to; the last good set stays in force until they rest';
 
 export class FileSource {
   readonly #options: FileSourceOptions;
@@ -44,6 +50,7 @@ export class FileSource {
   #stops: (() => void)[] = [];
   readonly #waiting = new Set<() => void>();
   #cancelLook: (() => void) | null = null;
+  #onRestless: () => void = () => {};
 
   constructor(options: FileSourceOptions) {
     this.#options = options;
@@ -71,9 +78,11 @@ export class FileSource {
   /**
    * Calls `onChange` after files changed and then were quiet for `reloadDelayMs`; the caller reads.
    * Notifications of the file system make it quick; a periodic look makes it certain (network file
-   * systems, directories that come later). Does not keep the process alive.
+   * systems, directories that come later). Does not keep the process alive. `onRestless`: a file is being written
+   * in place without end, and nothing is read until it rests.
    */
-  watch(onChange: () => void): void {
+  watch(onChange: () => void, onRestless: () => void = () => {}): void {
+    this.#onRestless = onRestless;
     this.#fingerprint ??= this.#look();
     const tell = (): void => {
       const now = this.#look();
@@ -119,6 +128,7 @@ export class FileSource {
       const now = this.#look();
       const isWhole = count >= RESTLESS_LOOKS_MAX && areReplacedWhole(before, now);
       if (now !== before && !isWhole) {
+        if (count % RESTLESS_LOOKS_TOLD === 0) this.#onRestless();
         this.#lookAgain(now, count + 1);
         return;
       }

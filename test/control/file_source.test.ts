@@ -208,19 +208,24 @@ describe('files that are still being written', () => {
     stop();
   });
 
-  it('are not read while one is written in place, however long', () => {
+  it('are not read while one is written in place, however long, which is told', () => {
     write('p.yaml', '1');
     write('q.yaml', '1');
-    const { timers, changeCount, stop } = watching([root]);
+    let toldCount = 0;
+    const onRestless = (): void => {
+      toldCount++;
+    };
+    const { timers, changeCount, stop } = watching([root], onRestless);
     write('p.yaml', '');
     timers.poll();
-    for (let round = 1; round < 30; round++) {
+    for (let round = 1; round < 120; round++) {
       write('p.yaml', 'x'.repeat(1 + round));
       write('q.yaml.new', 'y'.repeat(1 + round));
       renameSync(join(root, 'q.yaml.new'), join(root, 'q.yaml'));
       timers.pass();
       expect(changeCount()).toBe(0);
     }
+    expect(toldCount).toBe(2);
     timers.settle();
     expect(changeCount()).toBe(1);
     stop();
@@ -352,13 +357,13 @@ class HandTimers implements Timers {
   }
 }
 
-function watching(policies: readonly string[]) {
+function watching(policies: readonly string[], onRestless: () => void = () => {}) {
   const timers = new HandTimers();
   const source = sourceOf(policies, { timers });
   let count = 0;
   source.watch(() => {
     count += 1;
-  });
+  }, onRestless);
   return { timers, changeCount: () => count, stop: () => source.stop() };
 }
 

@@ -1,0 +1,74 @@
+import { HOUR, KIB, MIB, SECOND, spec } from './spec.ts';
+
+/** Bounds of connections, and of the memory that a worker gives them. */
+export const CONNECTION_LIMITS = {
+  bufferBytesMax: spec(
+    64 * KIB,
+    4 * KIB,
+    16 * MIB,
+    'bytes waiting in one direction before the other side is paused',
+  ),
+  readMemoryBytesMax: spec(
+    8 * MIB,
+    1 * MIB,
+    1024 * MIB,
+    'bytes read from sockets after which the memory of reads that are over is taken back',
+  ),
+  detectBytesMax: spec(
+    16 * KIB,
+    64,
+    64 * KIB,
+    'bytes read to tell the protocol and the server name of a connection',
+  ),
+  proxyProtocolBytesMax: spec(536, 232, 4 * KIB, 'bytes of a PROXY protocol header'),
+  connectionCountMax: spec(
+    10_000,
+    1,
+    1_000_000,
+    'downstream connections of one worker; above: 503 and close',
+  ),
+  memoryBytesMax: spec(
+    1024 * MIB,
+    64 * MIB,
+    1024 * 1024 * MIB,
+    'resident memory of one worker above which new work gets 503',
+  ),
+  idleTimeoutMs: spec(1 * HOUR, 100, 24 * HOUR, 'a connection without a request'),
+  connectTimeoutMs: spec(
+    2 * SECOND,
+    10,
+    5 * 60 * SECOND,
+    'a connection attempt to the upstream; above: 504',
+  ),
+  detectTimeoutMs: spec(
+    10 * SECOND,
+    100,
+    1 * HOUR,
+    'from accept to the first bytes that tell the protocol',
+  ),
+  proxyProtocolTimeoutMs: spec(
+    5 * SECOND,
+    100,
+    1 * HOUR,
+    'from accept to a whole PROXY protocol header',
+  ),
+  drainTimeoutMs: spec(5 * SECOND, 0, 1 * HOUR, 'from SIGTERM to cutting what is still open'),
+  listenBacklogMax: spec(
+    4096,
+    1,
+    65_535,
+    'connections that wait at a listener to be accepted; net.core.somaxconn bounds it, too',
+  ),
+  delayedCloseTimeoutMs: spec(
+    1 * SECOND,
+    0,
+    60 * SECOND,
+    'waiting for the client to read our last reply before its socket is closed',
+  ),
+  sweepIntervalMs: spec(
+    100,
+    10,
+    10 * SECOND,
+    'how often time-outs are looked at: their resolution',
+  ),
+} as const;

@@ -1,0 +1,98 @@
+import { HOUR, KIB, MIB, SECOND, spec } from './spec.ts';
+
+/** Bounds of one HTTP/2 connection. They hold on each side. */
+export const HTTP2_LIMITS = {
+  h2StreamCountMax: spec(100, 1, 100_000, 'streams open at once; above: REFUSED_STREAM'),
+  h2StreamWindowBytes: spec(
+    64 * KIB,
+    1 * KIB,
+    1024 * MIB,
+    'flow-control window of a stream: content that may wait for the other side',
+  ),
+  h2ConnectionWindowBytes: spec(
+    1 * MIB,
+    64 * KIB,
+    1024 * MIB,
+    'flow-control window of a connection: content of all its streams that may wait',
+  ),
+  h2HeaderTableBytes: spec(4 * KIB, 0, 64 * KIB, 'HPACK dynamic table of the client’s fields'),
+  h2HeaderBlockBytesMax: spec(
+    64 * KIB,
+    1 * KIB,
+    1 * MIB,
+    'encoded bytes of one header block; above: the connection is closed',
+  ),
+  h2ContinuationCountMax: spec(
+    16,
+    0,
+    1000,
+    'CONTINUATION frames of one header block; above: the connection is closed',
+  ),
+  h2SettingCountMax: spec(
+    32,
+    6,
+    2000,
+    'entries of one SETTINGS frame; above: the connection is closed',
+  ),
+  h2ResetCountMax: spec(
+    100,
+    1,
+    1_000_000,
+    'streams reset within h2ResetWindowMs, by the client or because of its errors; above: the connection is closed',
+  ),
+  h2ControlFrameCountMax: spec(
+    500,
+    10,
+    100_000,
+    'answers to control frames that wait for a peer that does not read; above: the connection is closed',
+  ),
+  h2QueuedFrameCountMax: spec(
+    2000,
+    10,
+    1_000_000,
+    'frames, but for those of content, that wait for a peer that does not read; above: the connection is closed',
+  ),
+  h2EmptyFrameCountMax: spec(
+    8,
+    0,
+    10_000,
+    'frames in a row without content or fields that end nothing; above: the connection is closed',
+  ),
+  h2NoiseFrameCountMax: spec(
+    100,
+    1,
+    1_000_000,
+    'frames that move no request on (PING, SETTINGS, PRIORITY, unknown) beyond what streams, content and time allow; above: the connection is closed',
+  ),
+  h2NoiseFramesPerSecond: spec(
+    10,
+    0,
+    1_000_000,
+    'frames of that kind that are forgotten each second',
+  ),
+  h2WindowUpdateSlackCount: spec(
+    5,
+    0,
+    1_000_000,
+    'WINDOW_UPDATE frames beyond 2 × (streams + 10 × DATA frames sent); above: the connection is closed',
+  ),
+  h2ClosedStreamCountMax: spec(
+    256,
+    16,
+    65_536,
+    'closed streams that are remembered, so that late frames get the right answer',
+  ),
+  h2ResetWindowMs: spec(10 * SECOND, 100, 1 * HOUR, 'the time in which h2ResetCountMax counts'),
+  h2SettingsTimeoutMs: spec(
+    10 * SECOND,
+    100,
+    1 * HOUR,
+    'from our SETTINGS to their acknowledgement; above: SETTINGS_TIMEOUT',
+  ),
+  h2StallPingIntervalMs: spec(
+    30 * SECOND,
+    100,
+    1 * HOUR,
+    'how often a client that is not read, as its upstream does not read, is sent a PING: so its end is noticed',
+  ),
+} as const;

@@ -1,0 +1,44 @@
+import { HOUR, KIB, MIB, SECOND, spec } from './spec.ts';
+
+/** Bounds of the access log, the metrics and the admin server. */
+export const OBSERVATION_LIMITS = {
+  configBytesMax: spec(1 * MIB, 1 * KIB, 64 * MIB, 'bytes of the configuration file'),
+  accessLogBufferBytesMax: spec(
+    16 * MIB,
+    4 * KIB,
+    1024 * MIB,
+    'access log bytes waiting for a slow sink; above: records are dropped and counted',
+  ),
+  accessLogDelayMs: spec(
+    50,
+    1,
+    10 * SECOND,
+    'how long an access log line waits for others to be written with it',
+  ),
+  accessLogCloseTimeoutMs: spec(
+    2 * SECOND,
+    10,
+    60 * SECOND,
+    'waiting for the sink of the access log to take the last lines',
+  ),
+  internalErrorLogIntervalMs: spec(
+    1 * SECOND,
+    0,
+    1 * HOUR,
+    'least time between two log lines on internal errors; those between are counted',
+  ),
+  metricPolicyLabelCountMax: spec(
+    10_000,
+    10,
+    1_000_000,
+    'rules that get their own hit counter; above: they share one',
+  ),
+  adminBodyBytesMax: spec(1 * MIB, 1 * KIB, 64 * MIB, 'bytes of a request to the admin server'),
+  adminConnectionCountMax: spec(64, 1, 10_000, 'connections of the admin server; above: closed'),
+  adminTimeoutMs: spec(
+    10 * SECOND,
+    100,
+    5 * 60 * SECOND,
+    'a request to the admin server, and an idle connection of it',
+  ),
+} as const;

@@ -1,0 +1,41 @@
+import { HOUR, KIB, MIB, SECOND, spec } from './spec.ts';
+
+/** Bounds of the processes: how long the supervisor waits, and for what. */
+export const WORKER_LIMITS = {
+  restartBackoffMinMs: spec(
+    100,
+    1,
+    60 * SECOND,
+    'first wait before a dead worker is started again',
+  ),
+  restartBackoffMaxMs: spec(
+    30 * SECOND,
+    1,
+    1 * HOUR,
+    'longest wait before a dead worker is started again',
+  ),
+  workerReplyTimeoutMs: spec(
+    5 * SECOND,
+    100,
+    60 * SECOND,
+    'waiting for a worker to answer the supervisor',
+  ),
+  workerUpdateTimeoutMs: spec(
+    60 * SECOND,
+    1 * SECOND,
+    1 * HOUR,
+    'a worker that has not taken over a policy set after this is restarted: it would enforce an old one',
+  ),
+  workerStartTimeoutMs: spec(
+    60 * SECOND,
+    1 * SECOND,
+    1 * HOUR,
+    'a worker that has not bound its listeners after this is started again',
+  ),
+  workerOutputLineBytesMax: spec(
+    256 * KIB,
+    4 * KIB,
+    16 * MIB,
+    'bytes of one line that a worker prints; the rest of a longer one is dropped',
+  ),
+} as const;

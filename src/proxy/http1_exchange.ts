@@ -80,11 +80,14 @@ export class Http1Exchange {
     }
   }
 
-  /** RFC 9110 9.2.2, and without content, so that nothing has to be kept to send it again. */
-  get isRetryable(): boolean {
-    return (
-      this.head.framing === 'none' && this.head.upgrade === '' && IDEMPOTENT.has(this.head.method)
-    );
+  /**
+   * On a fresh connection, when not one byte came back on one that had worked before: RFC 9110 9.2.2, and
+   * without content, so that nothing has to be kept to send it again.
+   */
+  mayRetry({ upstreamRetryCountMax }: Limits): boolean {
+    const { head, life, retryCount } = this;
+    if (life.isFinished || retryCount >= upstreamRetryCountMax) return false;
+    return head.framing === 'none' && head.upgrade === '' && IDEMPOTENT.has(head.method);
   }
 }
 

@@ -12,21 +12,19 @@
  */
 import type { Http1RequestHead } from '../codec/http1/request_head.ts';
 import type { Http1ResponseHead } from '../codec/http1/response_head.ts';
-import { serialiseResponseHead } from '../codec/http1/serialise.ts';
 import type { Decision } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
 import { unshared } from '../platform/socket_reads.ts';
 import { NO_DEADLINE } from './deadlines.ts';
-import { GatheredWrite } from './gathered_write.ts';
 import { Http1Exchange } from './http1_exchange.ts';
 import { Http1Intake, type IntakeEvents } from './http1_intake.ts';
+import { Http1Outlet } from './http1_outlet.ts';
 import { expiredBetween, expiredFault } from './http1_timeouts.ts';
 import { Http1Upstream, type ResponseEvents } from './http1_upstream.ts';
 import {
   denialReply,
   faultReply,
-  http1Bytes,
   type LocalReply,
   NOTHING_READ,
   type ReplyContext,
@@ -39,8 +37,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   readonly #context: RelayContext;
   readonly #intake: Http1Intake;
   readonly #upstream: Http1Upstream;
-  /** To the client. */
-  readonly #out: GatheredWrite;
+  readonly #outlet: Http1Outlet;
   #exchange: Http1Exchange | null = null;
   #tunnel: Tunnel | null = null;
   #isDownstreamEnded = false;
@@ -54,7 +51,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     const { downstream, shared } = context;
     this.#intake = new Http1Intake(downstream, this, shared.parsing);
     this.#upstream = new Http1Upstream(context, this);
-    this.#out = new GatheredWrite(downstream, this.#upstream, shared.turnWrites);
+    this.#outlet = new Http1Outlet(context, this.#upstream);
     this.#lastMoveMs = context.clock.nowMs();
     this.#lastRequestByteMs = this.#lastMoveMs;
   }
@@ -208,7 +205,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       if (head.status === 100) exchange.isContinueAwaited = false;
       this.#lastRequestByteMs = this.#lastMoveMs;
       // A client of HTTP/1.0 knows no informational responses (RFC 9110 15.2).
-      if (exchange.head.version !== 'HTTP/1.0') this.#sendHead(exchange, head, false);
+      if (exchange.head.version !== 'HTTP/1.0') this.#outlet.head(exchange.life, head, false);
       return;
     }
     if (!exchange.isAnsweredBy(head)) {
@@ -217,7 +214,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     }
     if (head.status === 101 && this.#isUpgradeRejected(exchange)) return;
     exchange.beginResponse(head, this.#context.shared.isDraining);
-    this.#sendHead(exchange, head, exchange.isClosing && head.status !== 101);
+    this.#outlet.head(exchange.life, head, exchange.isClosing && head.status !== 101);
     if (head.status === 101) this.#openTunnel(exchange);
   }
 
@@ -230,18 +227,8 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     return true;
   }
 
-  #sendHead(exchange: Http1Exchange, head: Http1ResponseHead, isClosing: boolean): void {
-    const isAsRead = head.isCanonical && (!isClosing || !head.isPersistent);
-    this.#write(exchange, isAsRead ? head.raw : serialiseResponseHead(head, { isClosing }));
-  }
-
   onResponseContent(content: Buffer): void {
-    if (this.#exchange !== null) this.#write(this.#exchange, content);
-  }
-
-  #write(exchange: Http1Exchange, bytes: Buffer): void {
-    exchange.life.bytesOut += bytes.length;
-    this.#out.write(bytes);
+    if (this.#exchange !== null) this.#outlet.content(this.#exchange.life, content);
   }
 
   onResponseEnd(): void {
@@ -262,7 +249,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     const exchange = this.#exchange;
     if (exchange === null) {
       this.#close('upstream-closed', 'linger');
-    } else if (this.#mayRetry(exchange)) {
+    } else if (this.#upstream.isStale && exchange.mayRetry(this.#context.shared.options.limits)) {
       this.#retry(exchange);
     } else {
       this.#upstreamFault(exchange.isResponseStarted ? 'upstream-truncated' : fault);
@@ -272,17 +259,6 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   #upstreamFault(fault: Fault): void {
     this.#upstream.drop('reset');
     this.#fault(fault);
-  }
-
-  /** Only a connection that had worked before, and only when not one byte came back on it. */
-  #mayRetry(exchange: Http1Exchange): boolean {
-    const { upstreamRetryCountMax } = this.#context.shared.options.limits;
-    return (
-      this.#upstream.isStale &&
-      exchange.isRetryable &&
-      !exchange.life.isFinished &&
-      exchange.retryCount < upstreamRetryCountMax
-    );
   }
 
   /** Judged again: the policy may have changed since. */
@@ -315,16 +291,10 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     fault: Fault | null,
   ): void {
     const context = exchange.replyContext(this.#context.shared.options.limits);
-    this.#sendReply(exchange.life, answer(context), context);
+    this.#outlet.reply(exchange.life, answer(context), context);
     exchange.life.finish(fault);
     exchange.isDiscarding = true;
     if (exchange.isRequestComplete || exchange.isClosing) this.#endExchange();
-  }
-
-  #sendReply(life: RequestLife, reply: LocalReply, context: ReplyContext): void {
-    const bytes = http1Bytes(reply, context);
-    life.answered(reply, bytes.length);
-    this.#out.write(bytes);
   }
 
   /** A fault ends the exchange with a reply if none was begun, and the connection unless it is sound. */
@@ -352,7 +322,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     }
     const life = this.#newLife();
     if (FAULTS[fault].status !== 0) {
-      this.#sendReply(life, faultReply(fault, NOTHING_READ), NOTHING_READ);
+      this.#outlet.reply(life, faultReply(fault, NOTHING_READ), NOTHING_READ);
     }
     life.finish(fault);
     this.#close(fault.endsWith('timeout') ? 'timeout' : 'fault', 'linger');
@@ -384,7 +354,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   #close(cause: CloseCause, how: 'linger' | 'reset' | 'destroy'): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#out.flush();
+    this.#outlet.flush();
     const isClean = this.#exchange === null || this.#exchange.isResponseComplete;
     this.#upstream.drop(isClean && this.#intake.isIdle ? 'close' : 'reset');
     this.#exchange = null;
@@ -403,23 +373,22 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   #openTunnel(exchange: Http1Exchange): void {
     const { life } = exchange;
-    this.#out.flush();
+    this.#outlet.flush();
     const tunnel = this.#upstream.openTunnel({
-      onBytes: (fromDownstream, fromUpstream) => {
-        life.bytesIn += fromDownstream;
-        life.bytesOut += fromUpstream;
-      },
-      onEnd: (isFailure) => {
-        life.finish(null);
-        if (!isFailure) exchange.isResponseComplete = true;
-        this.#close('finished', isFailure ? 'destroy' : 'linger');
-      },
+      onBytes: (fromDownstream, fromUpstream) => life.passed(fromDownstream, fromUpstream),
+      onEnd: (isFailure) => this.#endTunnel(exchange, isFailure),
     });
     if (tunnel === null) return;
     this.#tunnel = tunnel;
     const held = this.#intake.takeHeld();
     if (held.length > 0) tunnel.fromDownstream(held);
     if (this.#isDownstreamEnded) tunnel.downstreamEnded();
+  }
+
+  #endTunnel(exchange: Http1Exchange, isFailure: boolean): void {
+    exchange.life.finish(null);
+    if (!isFailure) exchange.isResponseComplete = true;
+    this.#close('finished', isFailure ? 'destroy' : 'linger');
   }
 
   // --- from the registry

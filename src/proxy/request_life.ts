@@ -64,6 +64,12 @@ export class RequestLife {
     return decision;
   }
 
+  /** Bytes each way of a tunnel. */
+  passed(fromDownstream: number, fromUpstream: number): void {
+    this.bytesIn += fromDownstream;
+    this.bytesOut += fromUpstream;
+  }
+
   /** By us, with so many bytes. */
   answered(reply: LocalReply, byteLength: number): void {
     this.status = reply.status;

@@ -45,10 +45,7 @@ export class TlsRelay implements Relay, UpstreamEvents {
       readMemory: options.shared.readMemory,
     });
     this.#tunnel = new Tunnel(options.downstream, this.#upstream.socket, {
-      onBytes: (fromDownstream, fromUpstream) => {
-        life.bytesIn += fromDownstream;
-        life.bytesOut += fromUpstream;
-      },
+      onBytes: (fromDownstream, fromUpstream) => life.passed(fromDownstream, fromUpstream),
       onEnd: (isFailure) => this.#finish(null, 'finished', isFailure ? 'reset' : 'linger'),
     });
   }

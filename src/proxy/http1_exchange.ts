@@ -51,8 +51,10 @@ export class Http1Exchange {
     };
   }
 
+  /** Its content is owed, and nobody else may be the one who is waited for. */
   get isClientsTurn(): boolean {
-    return !this.isRequestComplete && !this.isContinueAwaited;
+    if (this.isRequestComplete || this.isContinueAwaited) return false;
+    return !this.isResponseStarted && !this.head.isGrpc;
   }
 
   /** What the parser of responses cannot know of the request. */

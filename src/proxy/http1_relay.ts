@@ -16,6 +16,7 @@ import type { Decision } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
 import { unshared } from '../platform/socket_reads.ts';
+import { ContentPace } from './content_pace.ts';
 import { NO_DEADLINE } from './deadlines.ts';
 import { Http1Exchange } from './http1_exchange.ts';
 import { Http1Intake, type IntakeEvents } from './http1_intake.ts';
@@ -43,7 +44,8 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   #isDownstreamEnded = false;
   #isOver = false;
   #requestCount = 0;
-  #lastRequestByteMs: number;
+  readonly #pace: ContentPace;
+  /** Of a byte in either direction. */
   #lastMoveMs: number;
 
   constructor(context: RelayContext) {
@@ -53,7 +55,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     this.#upstream = new Http1Upstream(context, this);
     this.#outlet = new Http1Outlet(context, this.#upstream);
     this.#lastMoveMs = context.clock.nowMs();
-    this.#lastRequestByteMs = this.#lastMoveMs;
+    this.#pace = new ContentPace(this.#lastMoveMs);
   }
 
   // --- downstream
@@ -61,7 +63,6 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   onDownstreamData(chunk: Buffer): void {
     if (this.#isOver) return;
     this.#lastMoveMs = this.#context.clock.nowMs();
-    this.#lastRequestByteMs = this.#lastMoveMs;
     if (this.#tunnel !== null) {
       this.#tunnel.fromDownstream(chunk);
       return;
@@ -123,6 +124,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     this.#requestCount += 1;
     const exchange = new Http1Exchange(head, this.#newLife());
     this.#exchange = exchange;
+    this.#pace.begin(this.#lastMoveMs);
     const countMax = shared.options.limits.requestsPerConnectionMax;
     exchange.isClosing ||= countMax !== 0 && this.#requestCount >= countMax;
     exchange.isClosing ||= shared.isDraining;
@@ -156,6 +158,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     if (exchange === null) return;
     exchange.life.bytesIn += content.length;
     exchange.isContinueAwaited = false;
+    this.#pace.received(content.length);
     if (exchange.isDiscarding) {
       exchange.discardedBytes += content.length;
       if (exchange.discardedBytes > this.#context.shared.options.limits.discardedContentBytesMax) {
@@ -181,7 +184,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   onUpstreamRoom(): void {
     this.#intake.readOn();
-    this.#lastRequestByteMs = this.#context.clock.nowMs();
+    this.#pace.restart(this.#context.clock.nowMs());
   }
 
   /** As a direct server's would be, unless the client has already begun to ask more. */
@@ -203,7 +206,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     if (exchange === null) return;
     if (head.isInformational) {
       if (head.status === 100) exchange.isContinueAwaited = false;
-      this.#lastRequestByteMs = this.#lastMoveMs;
+      this.#pace.restart(this.#lastMoveMs);
       // A client of HTTP/1.0 knows no informational responses (RFC 9110 15.2).
       if (exchange.head.version !== 'HTTP/1.0') this.#outlet.head(exchange.life, head, false);
       return;
@@ -409,11 +412,11 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     // It lasts: not in memory that it shares with others.
     exchange.head.keepAs(unshared);
     const isTunnel = this.#tunnel !== null;
+    const isClientWaitedFor = exchange.isClientsTurn && !this.#context.downstream.isPaused();
     const times = {
       startedMs: isTunnel ? NO_DEADLINE : exchange.life.startedMs,
       connectingSinceMs: this.#upstream.connectingSinceMs,
-      isWaitingForClient: exchange.isClientsTurn && !this.#context.downstream.isPaused(),
-      lastRequestByteMs: this.#lastRequestByteMs,
+      isContentTooSlow: isClientWaitedFor && this.#pace.isTooSlow(nowMs, limits),
       lastMoveMs: this.#lastMoveMs,
     };
     const fault = expiredFault(times, nowMs, limits);

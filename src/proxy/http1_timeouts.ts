@@ -7,9 +7,8 @@ export interface ExchangeTimes {
   readonly startedMs: number;
   /** Of a connection attempt that is still going on; else null. */
   readonly connectingSinceMs: number | null;
-  /** The request is not complete and it is the client who could go on. */
-  readonly isWaitingForClient: boolean;
-  readonly lastRequestByteMs: number;
+  /** It is the client who could go on, and its content has come too slowly (content_pace.ts). */
+  readonly isContentTooSlow: boolean;
   /** Of any byte in either direction. */
   readonly lastMoveMs: number;
 }
@@ -21,9 +20,7 @@ export function expiredFault(times: ExchangeTimes, nowMs: number, limits: Limits
     return 'connect-timeout';
   }
   if (nowMs >= deadlineAfter(times.startedMs, limits.requestTimeoutMs)) return 'request-timeout';
-  if (times.isWaitingForClient && nowMs >= times.lastRequestByteMs + limits.bodyTimeoutMs) {
-    return 'body-timeout';
-  }
+  if (times.isContentTooSlow) return 'body-timeout';
   if (nowMs >= deadlineAfter(times.lastMoveMs, limits.streamIdleTimeoutMs)) {
     return 'stream-idle-timeout';
   }

@@ -94,8 +94,7 @@ export class TlsRelay implements Relay, UpstreamEvents {
     const times = {
       startedMs: this.#options.life.startedMs,
       connectingSinceMs: this.#upstream.isConnected ? null : this.#upstream.startedMs,
-      isWaitingForClient: false,
-      lastRequestByteMs: this.#lastMoveMs,
+      isContentTooSlow: false,
       lastMoveMs: this.#lastMoveMs,
     };
     const { limits } = this.#options.shared.options;

@@ -62,7 +62,13 @@ export const HTTP_LIMITS = {
     60 * SECOND,
     100,
     1 * HOUR,
-    'between two reads of request content; above: 408',
+    'waiting for request content before any response, longer by the time that what has come takes at bodyBytesPerSecondMin; above: 408; not for gRPC',
+  ),
+  bodyBytesPerSecondMin: spec(
+    240,
+    0,
+    1024 * MIB,
+    'rate at which request content, all of it together, lengthens bodyTimeoutMs; 0: content may be as slow as it likes',
   ),
   streamIdleTimeoutMs: spec(
     300 * SECOND,

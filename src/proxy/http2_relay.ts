@@ -24,24 +24,21 @@ import {
 } from '../codec/http2/event.ts';
 import type { EventFacts } from '../codec/http2/event_facts.ts';
 import { ERROR_CODES } from '../codec/http2/frame.ts';
-import type { Http2RequestHead } from '../codec/http2/request_head.ts';
-import { SendQueue } from '../codec/http2/send_queue.ts';
 import { SlabPool } from '../codec/http2/slab_pool.ts';
-import type { Http2Stream } from '../codec/http2/stream.ts';
 import type { Decision } from '../model/decision.ts';
-import { FAULTS, type Fault } from '../model/fault.ts';
+import type { Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
 import { NO_DEADLINE } from './deadlines.ts';
 import { Http2Endings } from './http2_endings.ts';
-import { Http2Exchange } from './http2_exchange.ts';
+import type { Http2Exchange } from './http2_exchange.ts';
 import { Http2Judge } from './http2_judge.ts';
 import { Http2Outlet } from './http2_outlet.ts';
+import { Http2Pressure } from './http2_pressure.ts';
+import { Http2Requests } from './http2_requests.ts';
 import { Http2Tally } from './http2_tally.ts';
 import { connectionTimeout, exchangeTimeout } from './http2_timeouts.ts';
 import { type Http2Upstream, type Http2UpstreamEvents, writeFrames } from './http2_upstream.ts';
-import { faultReply } from './local_reply.ts';
 import type { Relay, RelayContext } from './relay.ts';
-import { RequestLife } from './request_life.ts';
 
 /** One for the process: slabs move between connections. */
 const POOL = new SlabPool();
@@ -52,10 +49,12 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   readonly #outlet: Http2Outlet;
   readonly #endings: Http2Endings;
   readonly #judge: Http2Judge;
+  readonly #requests: Http2Requests;
+  readonly #pressure: Http2Pressure;
   readonly #tally: Http2Tally;
   readonly #onWritten = (): void => {
     this.#connection.written();
-    if (this.#outlet.isPaused) this.#balance();
+    if (this.#outlet.isPaused && !this.#isOver) this.#pressure.balance();
   };
   readonly #startedMs: number;
   #lastMoveMs: number;
@@ -66,10 +65,6 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   #isDraining = false;
   /** Both GOAWAYs are sent: a stream on its way was served, a later one is refused. */
   #isDrainAnnounced = false;
-  /** Nothing is read from the client, as an upstream does not read. */
-  #isPaused = false;
-  /** Since when, or when it was last sent a PING meanwhile. */
-  #pausedMs = 0;
   #isOver = false;
 
   constructor(context: RelayContext) {
@@ -100,6 +95,21 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
       tally: this.#tally,
     });
     this.#judge = new Http2Judge(context, this.#endings);
+    this.#requests = new Http2Requests({
+      context,
+      connection: this.#connection,
+      outlet: this.#outlet,
+      endings: this.#endings,
+      judge: this.#judge,
+      tally: this.#tally,
+    });
+    this.#pressure = new Http2Pressure({
+      downstream: context.downstream,
+      connection: this.#connection,
+      outlet: this.#outlet,
+      clock: context.clock,
+      limits,
+    });
   }
 
   // --- downstream
@@ -125,11 +135,11 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   }
 
   onDownstreamDrain(): void {
-    this.#balance();
+    if (!this.#isOver) this.#pressure.balance();
   }
 
   onUpstreamDrain(): void {
-    this.#balance();
+    if (!this.#isOver) this.#pressure.balance();
   }
 
   onDownstreamEnd(): void {
@@ -155,9 +165,9 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   #take(event: number, facts: EventFacts<Http2Exchange>): void {
     const { stream } = facts;
     if (event === HEAD && facts.requestHead !== null) {
-      this.#onRequestHead(facts.requestHead, stream, facts.isEndStream);
+      this.#requests.head(facts.requestHead, facts, this.#lastMoveMs);
     } else if (event === MALFORMED) {
-      this.#onMalformed(stream, facts);
+      this.#requests.malformed(stream, facts, this.#lastMoveMs);
     } else if (event === PING_ACKED) {
       if (this.#isDraining && !this.#isDrainAnnounced) this.#connection.endDrain();
       this.#isDrainAnnounced = this.#isDraining;
@@ -170,77 +180,11 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   #takeOf(event: number, exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
     // Content that nobody wants is no reason to wait longer for an answer to be read.
     if (!exchange.isResponseEnded || event === SENT) exchange.lastMoveMs = this.#lastMoveMs;
-    if (event === DATA) this.#onRequestData(exchange, facts);
-    else if (event === TRAILERS) this.#onRequestTrailers(exchange, facts);
+    if (event === DATA) this.#requests.data(exchange, facts);
+    else if (event === TRAILERS) this.#requests.trailers(exchange, facts);
     else if (event === SENT) this.#onResponseSent(exchange, facts.byteCount);
     else if (event === RESET) this.#endings.cancel(exchange, facts.errorCode);
     else if (event === STREAM_ERROR) this.#endings.refuse(exchange, 'http2-error');
-  }
-
-  #onRequestHead(
-    head: Http2RequestHead,
-    stream: Http2Stream<Http2Exchange>,
-    isEndStream: boolean,
-  ): void {
-    const { shared } = this.#context;
-    const life = this.#newLife();
-    const nowMs = this.#lastMoveMs;
-    const exchange = new Http2Exchange(head, life, { stream, isEndStream, nowMs });
-    stream.context = exchange;
-    life.head = head;
-    life.bytesIn = head.byteLength;
-    if (head.redirectTo !== '') this.#endings.answerFault(exchange, 'escaped-slash');
-    else if (shared.isOverloaded) this.#endings.answerFault(exchange, 'overloaded');
-    else if (this.#judge.isAllowed(exchange)) this.#outlet.admit(exchange);
-  }
-
-  #onRequestData(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
-    const { bytes, start, end, isEndStream } = facts;
-    exchange.life.bytesIn += end - start;
-    if (isEndStream) exchange.isRequestEnded = true;
-    // The answer waits for the client's window: nothing more of the request is asked for.
-    if (exchange.isResponseEnded) return;
-    if (exchange.upstream === null || exchange.link === null) {
-      // Copied, as it outlives the read; the window that we gave is its bound.
-      exchange.held ??= new SendQueue();
-      exchange.held.append(bytes, start, end);
-    } else {
-      const { connection } = exchange.link;
-      const left = connection.sendData(exchange.upstream, bytes, { start, end, isEndStream });
-      const isGone = exchange.upstream.isClosed && !isEndStream;
-      this.#connection.credit(exchange.downstream, isGone ? end - start : left);
-    }
-  }
-
-  #onRequestTrailers(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
-    exchange.isRequestEnded = true;
-    if (exchange.isResponseEnded) return;
-    if (exchange.upstream === null || exchange.link === null) {
-      exchange.heldTrailers = facts.fields;
-      return;
-    }
-    const source = { fields: facts.fields, kinds: facts.kinds, from: 0 };
-    exchange.link.connection.sendHeaders(exchange.upstream, source, true);
-  }
-
-  /** The request itself, or what follows its head, is malformed. */
-  #onMalformed(stream: Http2Stream<Http2Exchange>, facts: EventFacts<Http2Exchange>): void {
-    const { fault, errorCode } = facts;
-    const exchange = stream.context;
-    if (exchange !== null) {
-      this.#endings.refuse(exchange, fault);
-    } else if (errorCode === ERROR_CODES.NO_ERROR && FAULTS[fault].status !== 0) {
-      // Understood and refused; what is malformed gets a reset only (RFC 9113 8.1.1).
-      const life = this.#newLife();
-      const context = { isGrpc: false, isHeadMethod: false, isClosing: false, location: '' };
-      const reply = faultReply(fault, context);
-      this.#endings.respond(stream, life, { reply, isHeadMethod: false });
-      life.finish(fault);
-    } else {
-      this.#newLife().finish(fault);
-    }
-    if (exchange === null && !stream.isClosed) this.#tally.resetWithoutHead(fault);
-    this.#connection.resetStream(stream, errorCode);
   }
 
   // --- upstream
@@ -336,19 +280,11 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     exchange.lastMoveMs = this.#lastMoveMs;
   }
 
-  #newLife(): RequestLife {
-    const { subject } = this.#context;
-    const life = new RequestLife(this.#context, this.#lastMoveMs);
-    life.policyRevision = subject.revision;
-    life.serverName = subject.serverName;
-    return life;
-  }
-
   // --- endings of the connection
 
   #fail(fault: Fault): void {
     this.#flush();
-    if (!this.#hasUnfinished()) this.#newLife().finish(fault);
+    if (!this.#hasUnfinished()) this.#requests.newLife(this.#lastMoveMs).finish(fault);
     this.#end(fault, 'fault', 'linger');
   }
 
@@ -382,20 +318,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   #flush(): void {
     const { downstream } = this.#context;
     writeFrames(downstream, this.#connection.take(), this.#onWritten);
-    this.#balance();
-  }
-
-  /** Who does not read stops the other side: not only by windows, which a peer may open at will. */
-  #balance(): void {
-    if (this.#isOver) return;
-    const { downstream } = this.#context;
-    this.#outlet.setPaused(downstream.writableNeedDrain || this.#connection.isCongested);
-    const { isCongested } = this.#outlet;
-    if (isCongested === this.#isPaused) return;
-    this.#isPaused = isCongested;
-    this.#pausedMs = this.#context.clock.nowMs();
-    if (isCongested) downstream.pause();
-    else downstream.resume();
+    if (!this.#isOver) this.#pressure.balance();
   }
 
   // --- from the registry
@@ -411,11 +334,11 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
       startedMs: this.#startedMs,
       lastMoveMs: this.#lastMoveMs,
       headSinceMs: this.#headSinceMs,
-      isPaused: this.#isPaused,
+      isPaused: this.#pressure.isPaused,
     });
     if (timeout === null) {
       this.#expireStreams(nowMs);
-      this.#probe(nowMs);
+      this.#pressure.probe(nowMs);
       this.onTurnEnd();
       return;
     }
@@ -423,18 +346,6 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     this.#flush();
     if (timeout.fault === null) this.#close('timeout', 'linger');
     else this.#fail(timeout.fault);
-  }
-
-  /**
-   * The end of a client that is not read shows only in what is written to it: a PING brings the reset of
-   * one that is gone, and the next one meets it. What is being written already tells as well.
-   */
-  #probe(nowMs: number): void {
-    const { downstream, shared } = this.#context;
-    if (!this.#isPaused || downstream.writableLength > 0) return;
-    if (nowMs < this.#pausedMs + shared.options.limits.h2StallPingIntervalMs) return;
-    this.#pausedMs = nowMs;
-    this.#connection.ping();
   }
 
   #expireStreams(nowMs: number): void {

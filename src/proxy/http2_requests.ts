@@ -1,0 +1,118 @@
+/**
+ * hot path
+ *
+ * What clients send on their streams: heads, which are judged, and what follows them on its way to the
+ * upstream stream, or held until that is open.
+ */
+import type { Http2Connection } from '../codec/http2/connection.ts';
+import type { EventFacts } from '../codec/http2/event_facts.ts';
+import { ERROR_CODES } from '../codec/http2/frame.ts';
+import type { Http2RequestHead } from '../codec/http2/request_head.ts';
+import { SendQueue } from '../codec/http2/send_queue.ts';
+import type { Http2Stream } from '../codec/http2/stream.ts';
+import { FAULTS } from '../model/fault.ts';
+import type { Http2Endings } from './http2_endings.ts';
+import { Http2Exchange } from './http2_exchange.ts';
+import type { Http2Judge } from './http2_judge.ts';
+import type { Http2Outlet } from './http2_outlet.ts';
+import type { Http2Tally } from './http2_tally.ts';
+import { faultReply } from './local_reply.ts';
+import type { RelayContext } from './relay.ts';
+import { RequestLife } from './request_life.ts';
+
+export interface Http2RequestsOptions {
+  readonly context: RelayContext;
+  readonly connection: Http2Connection<Http2Exchange>;
+  readonly outlet: Http2Outlet;
+  readonly endings: Http2Endings;
+  readonly judge: Http2Judge;
+  readonly tally: Http2Tally;
+}
+
+export class Http2Requests {
+  readonly #context: RelayContext;
+  readonly #connection: Http2Connection<Http2Exchange>;
+  readonly #outlet: Http2Outlet;
+  readonly #endings: Http2Endings;
+  readonly #judge: Http2Judge;
+  readonly #tally: Http2Tally;
+
+  constructor(options: Http2RequestsOptions) {
+    this.#context = options.context;
+    this.#connection = options.connection;
+    this.#outlet = options.outlet;
+    this.#endings = options.endings;
+    this.#judge = options.judge;
+    this.#tally = options.tally;
+  }
+
+  head(head: Http2RequestHead, facts: EventFacts<Http2Exchange>, nowMs: number): void {
+    const { shared } = this.#context;
+    const { stream, isEndStream } = facts;
+    const life = this.newLife(nowMs);
+    const exchange = new Http2Exchange(head, life, { stream, isEndStream, nowMs });
+    stream.context = exchange;
+    life.head = head;
+    life.bytesIn = head.byteLength;
+    if (head.redirectTo !== '') this.#endings.answerFault(exchange, 'escaped-slash');
+    else if (shared.isOverloaded) this.#endings.answerFault(exchange, 'overloaded');
+    else if (this.#judge.isAllowed(exchange)) this.#outlet.admit(exchange);
+  }
+
+  data(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
+    const { bytes, start, end, isEndStream } = facts;
+    exchange.life.bytesIn += end - start;
+    if (isEndStream) exchange.isRequestEnded = true;
+    // The answer waits for the client's window: nothing more of the request is asked for.
+    if (exchange.isResponseEnded) return;
+    if (exchange.upstream === null || exchange.link === null) {
+      // Copied, as it outlives the read; the window that we gave is its bound.
+      exchange.held ??= new SendQueue();
+      exchange.held.append(bytes, start, end);
+    } else {
+      const { connection } = exchange.link;
+      const left = connection.sendData(exchange.upstream, bytes, { start, end, isEndStream });
+      const isGone = exchange.upstream.isClosed && !isEndStream;
+      this.#connection.credit(exchange.downstream, isGone ? end - start : left);
+    }
+  }
+
+  trailers(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
+    exchange.isRequestEnded = true;
+    if (exchange.isResponseEnded) return;
+    if (exchange.upstream === null || exchange.link === null) {
+      exchange.heldTrailers = facts.fields;
+      return;
+    }
+    const source = { fields: facts.fields, kinds: facts.kinds, from: 0 };
+    exchange.link.connection.sendHeaders(exchange.upstream, source, true);
+  }
+
+  /** The request itself, or what follows its head, is malformed. */
+  malformed(stream: Http2Stream<Http2Exchange>, facts: EventFacts<Http2Exchange>, nowMs: number) {
+    const { fault, errorCode } = facts;
+    const exchange = stream.context;
+    if (exchange !== null) {
+      this.#endings.refuse(exchange, fault);
+    } else if (errorCode === ERROR_CODES.NO_ERROR && FAULTS[fault].status !== 0) {
+      // Understood and refused; what is malformed gets a reset only (RFC 9113 8.1.1).
+      const life = this.newLife(nowMs);
+      const context = { isGrpc: false, isHeadMethod: false, isClosing: false, location: '' };
+      const reply = faultReply(fault, context);
+      this.#endings.respond(stream, life, { reply, isHeadMethod: false });
+      life.finish(fault);
+    } else {
+      this.newLife(nowMs).finish(fault);
+    }
+    if (exchange === null && !stream.isClosed) this.#tally.resetWithoutHead(fault);
+    this.#connection.resetStream(stream, errorCode);
+  }
+
+  newLife(nowMs: number): RequestLife {
+    const { subject } = this.#context;
+    const life = new RequestLife(this.#context, nowMs);
+    life.policyRevision = subject.revision;
+    life.serverName = subject.serverName;
+    return life;
+  }
+}

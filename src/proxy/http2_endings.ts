@@ -36,6 +36,7 @@ export class Http2Endings {
    */
   complete(exchange: Http2Exchange): void {
     exchange.isResponseEnded = true;
+    this.#connection.noteAnswered();
     // What of the request still waits for the upstream's window goes nowhere, ended or not.
     if (exchange.upstream !== null && !exchange.upstream.isClosed) {
       this.#dropUpstream(exchange, ERROR_CODES.NO_ERROR, 'response-complete');

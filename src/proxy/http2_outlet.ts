@@ -34,10 +34,12 @@ export class Http2Outlet {
     this.#options = options;
   }
 
-  /** Only for an exchange with its permit and its source. */
+  /**
+   * Only for an exchange with its permit and its source. It is opened when `openWaiting` is called next: who
+   * opens streams and resets them in one breath has not asked the upstream for anything.
+   */
   admit(exchange: Http2Exchange): void {
     this.#waiting.push(exchange);
-    this.openWaiting();
   }
 
   /** No connection is made and nothing is sent for what the rules of this moment deny. */

@@ -62,6 +62,8 @@ export class Http2Requests {
   data(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
     const { bytes, start, end, isEndStream } = facts;
     exchange.life.bytesIn += end - start;
+    // Its head goes first, as what it was before this came.
+    if (exchange.upstream === null) this.#outlet.openWaiting();
     if (isEndStream) exchange.isRequestEnded = true;
     // The answer waits for the client's window: nothing more of the request is asked for.
     if (exchange.isResponseEnded) return;
@@ -78,6 +80,7 @@ export class Http2Requests {
   }
 
   trailers(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
+    if (exchange.upstream === null) this.#outlet.openWaiting();
     exchange.isRequestEnded = true;
     if (exchange.isResponseEnded) return;
     if (exchange.upstream === null || exchange.link === null) {

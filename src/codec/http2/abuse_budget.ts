@@ -11,14 +11,23 @@ const WINDOW_UPDATES_A_DATA_FRAME = 10;
 
 const MILLISECONDS_A_SECOND = 1000;
 
+/**
+ * A stream that lived this long, or less, before it was reset costs one reset; one that lived ten times as long
+ * costs a tenth: it had its place among the streams that may be open at once, and so few can follow it.
+ */
+const WHOLE_RESET_LIFE_MS = 10;
+
+/** What a stream that an upstream has answered to its end gives back: a third may be reset for good. */
+const RESETS_AN_ANSWER = 0.5;
+
 /** Refused streams that are forgiven while the client cannot know our limit yet, by that limit. */
 const EARLY_REFUSALS_A_STREAM = 10;
 
 export class AbuseBudget {
   readonly #limits: Limits;
-  /** Times of the latest resets, as a ring; made at the first one. */
-  #resetTimes: Float64Array | null = null;
-  #resetAt = 0;
+  /** Resets that are not forgiven yet. */
+  #resets = 0;
+  #resetsAtMs = 0;
   #noise = 0;
   #noiseAtMs = 0;
   #emptyCount = 0;
@@ -32,14 +41,19 @@ export class AbuseBudget {
     this.#earlyRefusalsLeft = limits.h2StreamCountMax * EARLY_REFUSALS_A_STREAM;
   }
 
-  /** A stream was reset by the peer, or by us because of what it sent. */
+  /** The peer gave up a stream that it had opened `lifeMs` ago. Deadlines, hedging and users do so all day. */
+  countCancel(lifeMs: number, nowMs: number): boolean {
+    return this.#countResets(WHOLE_RESET_LIFE_MS / Math.max(lifeMs, WHOLE_RESET_LIFE_MS), nowMs);
+  }
+
+  /** A stream was reset by us because of what the peer sent, however long it lived. */
   countReset(nowMs: number): boolean {
-    const countMax = this.#limits.h2ResetCountMax;
-    this.#resetTimes ??= new Float64Array(countMax).fill(Number.NEGATIVE_INFINITY);
-    const oldestMs = this.#resetTimes[this.#resetAt] as number;
-    this.#resetTimes[this.#resetAt] = nowMs;
-    this.#resetAt = (this.#resetAt + 1) % countMax;
-    return nowMs - oldestMs >= this.#limits.h2ResetWindowMs;
+    return this.#countResets(1, nowMs);
+  }
+
+  /** An upstream has answered a stream: what it did was asked for. */
+  noteAnswered(): void {
+    if (this.#resets > 0) this.#resets = Math.max(0, this.#resets - RESETS_AN_ANSWER);
   }
 
   /** A stream above our limit was refused, before the peer has acknowledged that limit. */
@@ -90,5 +104,14 @@ export class AbuseBudget {
   noteStreamOpened(): void {
     this.#streamCount++;
     this.#noise = Math.max(0, this.#noise - FRAMES_A_STREAM);
+  }
+
+  #countResets(cost: number, nowMs: number): boolean {
+    const { h2ResetCountMax, h2ResetWindowMs } = this.#limits;
+    const elapsedMs = Math.max(0, nowMs - this.#resetsAtMs);
+    const forgiven = (elapsedMs * h2ResetCountMax) / h2ResetWindowMs;
+    this.#resetsAtMs = nowMs;
+    this.#resets = Math.max(0, this.#resets - forgiven) + cost;
+    return this.#resets <= h2ResetCountMax;
   }
 }

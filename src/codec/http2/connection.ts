@@ -240,6 +240,11 @@ export class Http2Connection<Context> {
     return left;
   }
 
+  /** An upstream has answered a stream to its end: that speaks for the client whose streams are reset. */
+  noteAnswered(): void {
+    this.#state.budget.noteAnswered();
+  }
+
   /** Drops what waits, and credits what was received and not credited. */
   resetStream(stream: Http2Stream<Context>, errorCode: number): void {
     this.#state.reset(stream, errorCode);

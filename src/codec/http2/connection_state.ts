@@ -104,7 +104,7 @@ export class ConnectionState<Context> {
 
   addStream(streamId: number): Http2Stream<Context> {
     const windows = { receive: this.streamWindow, send: this.sender.peer.initialWindow };
-    const stream = new Http2Stream<Context>(streamId, windows);
+    const stream = new Http2Stream<Context>(streamId, this.nowMs, windows);
     this.streams.add(stream);
     this.lastStreamId = streamId;
     this.openedCount++;

@@ -66,7 +66,8 @@ export function receiveReset<C>(state: ConnectionState<C>): Outcome {
   }
   state.closeByPeer(stream);
   // What an upstream may reset is bounded by what we have opened there.
-  if (state.role === 'server' && !state.budget.countReset(state.nowMs)) {
+  const lifeMs = state.nowMs - stream.openedMs;
+  if (state.role === 'server' && !state.budget.countCancel(lifeMs, state.nowMs)) {
     return state.abuse('resets');
   }
   facts.stream = stream;

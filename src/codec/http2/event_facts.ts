@@ -8,7 +8,7 @@ import type { Http2ResponseHead } from './response_head.ts';
 import { Http2Stream } from './stream.ts';
 
 export class EventFacts<Context> {
-  stream: Http2Stream<Context> = new Http2Stream<Context>(0, { receive: 0, send: 0 });
+  stream: Http2Stream<Context> = new Http2Stream<Context>(0, 0, { receive: 0, send: 0 });
   isEndStream = false;
   /** Of a HEAD in the server role. */
   requestHead: Http2RequestHead | null = null;

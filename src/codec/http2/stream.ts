@@ -13,6 +13,7 @@ import type { SendQueue } from './send_queue.ts';
 
 export class Http2Stream<Context> {
   readonly id: number;
+  readonly openedMs: number;
   /** The caller's own: what it relays the stream to. */
   context: Context | null = null;
   isRemoteEnded = false;
@@ -40,8 +41,13 @@ export class Http2Stream<Context> {
   /** Trailers that follow what waits. */
   waitingTrailers: FieldSource | null = null;
 
-  constructor(id: number, windows: { readonly receive: number; readonly send: number }) {
+  constructor(
+    id: number,
+    openedMs: number,
+    windows: { readonly receive: number; readonly send: number },
+  ) {
     this.id = id;
+    this.openedMs = openedMs;
     this.receiveWindow = new ReceiveWindow(windows.receive);
     this.sendWindow = windows.send;
   }

@@ -38,7 +38,7 @@ export const HTTP2_LIMITS = {
     100,
     1,
     1_000_000,
-    'streams reset within h2ResetWindowMs, by the client or because of its errors; above: the connection is closed',
+    'streams reset at once, by the client or because of its errors; each answer of the upstream makes up for half a one, and one that lived longer than 10 ms counts less; above: the connection is closed',
   ),
   h2ControlFrameCountMax: spec(
     500,
@@ -82,7 +82,12 @@ export const HTTP2_LIMITS = {
     65_536,
     'closed streams that are remembered, so that late frames get the right answer',
   ),
-  h2ResetWindowMs: spec(10 * SECOND, 100, 1 * HOUR, 'the time in which h2ResetCountMax counts'),
+  h2ResetWindowMs: spec(
+    1 * SECOND,
+    100,
+    1 * HOUR,
+    'the time in which h2ResetCountMax are forgiven',
+  ),
   h2SettingsTimeoutMs: spec(
     10 * SECOND,
     100,

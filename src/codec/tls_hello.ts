@@ -1,8 +1,8 @@
 /**
  * Server name and ALPN of a TLS ClientHello (RFC 8446 4.1.2, RFC 6066 3, RFC 7301), for SNI rules.
  * Nothing is decrypted or answered. The hello may be spread over records (RFC 8446 5.1): they are
- * put together first, as a server would, so that no fragmentation hides the name from policy.
- * The caller bounds how many bytes it hands over (`detectBytesMax`).
+ * put together first, as a server would, so that no fragmentation hides the name from policy. Bytes are
+ * looked at once each, in their order, so that no cut of the stream changes the answer or its cost.
  */
 import { ByteCursor } from './byte_cursor.ts';
 import { latin1 } from './http1/syntax.ts';
@@ -13,12 +13,12 @@ export type ClientHello =
   | { readonly kind: 'hello'; readonly serverName: string; readonly alpn: readonly string[] }
   | { readonly kind: 'malformed'; readonly message: string };
 
-const RECORD_HEADER_BYTES = 5;
+export const RECORD_HEADER_BYTES = 5;
+export const HANDSHAKE_RECORD = 22;
+export const HANDSHAKE_HEADER_BYTES = 4;
+export const TLS_MAJOR = 3;
 const RECORD_BYTES_MAX = 16_384;
-const HANDSHAKE_HEADER_BYTES = 4;
-const HANDSHAKE_RECORD = 22;
 const CLIENT_HELLO = 1;
-const TLS_MAJOR = 3;
 const SESSION_ID_BYTES_MAX = 32;
 /** Of a DNS name in text form (RFC 1035 2.3.4). */
 const SERVER_NAME_LENGTH_MAX = 253;
@@ -28,46 +28,111 @@ const HOST_NAME_TYPE = 0;
 const NEED_MORE: ClientHello = Object.freeze({ kind: 'need-more' });
 
 /** `bytes` is everything read so far, from the first byte of the connection. */
-export function parseClientHello(bytes: Buffer): ClientHello {
-  const fragments: Buffer[] = [];
-  let gathered = 0;
-  let needed = HANDSHAKE_HEADER_BYTES;
-  for (let at = 0; ; ) {
-    const wrong = recordHeaderError(bytes, at);
-    if (wrong !== null) return malformed(wrong);
-    if (bytes.length - at < RECORD_HEADER_BYTES) return NEED_MORE;
-    const start = at + RECORD_HEADER_BYTES;
-    const end = start + bytes.readUInt16BE(at + 3);
-    const fragment = bytes.subarray(start, end);
-    if (gathered === 0 && fragment.length > 0 && fragment[0] !== CLIENT_HELLO) {
-      return malformed('a handshake message that is no ClientHello');
+export function parseClientHello(bytes: Buffer, bytesMax = Number.POSITIVE_INFINITY): ClientHello {
+  return new ClientHelloReader(bytesMax).read(bytes);
+}
+
+/** Reads one hello as it comes. It keeps no bytes: its caller does, and hands them over at each call. */
+export class ClientHelloReader {
+  readonly #bytesMax: number;
+  /** Of all bytes: those that have been looked at. */
+  #at = 0;
+  #headerBytes = 0;
+  /** Of the record that is being read. */
+  #recordLength = 0;
+  #recordLeft = 0;
+  /** Of the handshake message, its header included. */
+  #gathered = 0;
+  #needed = HANDSHAKE_HEADER_BYTES;
+  #result: ClientHello = NEED_MORE;
+
+  /** A hello that ends later than `bytesMax`, headers of records included, is malformed. */
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Where the hello ends; of use once it is told. */
+  get byteLength(): number {
+    return this.#at;
+  }
+
+  /** `bytes` begins with all that was handed over before. The first result other than need-more stays. */
+  read(bytes: Buffer): ClientHello {
+    const end = Math.min(bytes.length, this.#bytesMax);
+    while (this.#result === NEED_MORE && this.#at < end) {
+      if (this.#recordLeft === 0) this.#readHeaderByte(bytes[this.#at] as number);
+      else this.#readFragment(bytes, end);
     }
-    fragments.push(fragment);
-    // The header is put together once, the message once: many tiny records cost no more than one.
-    const isHeaderNew = gathered < HANDSHAKE_HEADER_BYTES;
-    gathered += fragment.length;
-    if (isHeaderNew && gathered >= HANDSHAKE_HEADER_BYTES) {
-      const header = Buffer.concat(fragments, HANDSHAKE_HEADER_BYTES);
-      needed = HANDSHAKE_HEADER_BYTES + header.readUIntBE(1, 3);
+    if (this.#result === NEED_MORE && this.#at >= this.#bytesMax) this.#fail(TOO_LONG);
+    return this.#result;
+  }
+
+  #readHeaderByte(byte: number): void {
+    this.#at += 1;
+    this.#headerBytes += 1;
+    if (this.#headerBytes === 1 && byte !== HANDSHAKE_RECORD) {
+      this.#fail('a record that is no handshake');
+    } else if (this.#headerBytes === 2 && byte !== TLS_MAJOR) {
+      this.#fail('a record of an unknown version');
+    } else if (this.#headerBytes === 4) {
+      this.#recordLength = byte << 8;
+    } else if (this.#headerBytes === RECORD_HEADER_BYTES) {
+      this.#headerBytes = 0;
+      this.#recordLength |= byte;
+      this.#recordLeft = this.#recordLength;
+      if (this.#recordLength === 0) this.#fail('an empty handshake record');
+      if (this.#recordLength > RECORD_BYTES_MAX) this.#fail('a record longer than 2^14 bytes');
     }
-    if (gathered >= needed && gathered >= HANDSHAKE_HEADER_BYTES) {
-      const message = Buffer.concat(fragments, needed);
-      return readHello(new ByteCursor(message, HANDSHAKE_HEADER_BYTES));
+  }
+
+  #readFragment(bytes: Buffer, end: number): void {
+    // Byte by byte to where the message tells how long it is.
+    if (this.#gathered < HANDSHAKE_HEADER_BYTES) {
+      this.#readMessageHeaderByte(bytes[this.#at] as number);
+      this.#took(1);
+    } else {
+      this.#took(Math.min(end - this.#at, this.#recordLeft, this.#needed - this.#gathered));
     }
-    if (end > bytes.length) return NEED_MORE;
-    at = end;
+    const isWhole = this.#gathered >= HANDSHAKE_HEADER_BYTES && this.#gathered === this.#needed;
+    if (this.#result !== NEED_MORE || !isWhole) return;
+    // A second message there would be read by the server, and by nobody here.
+    if (this.#recordLeft > 0) this.#fail('bytes behind the ClientHello in its record');
+    else this.#result = readHello(new ByteCursor(messageOf(bytes, this.#at, this.#needed), 4));
+  }
+
+  #took(byteCount: number): void {
+    this.#at += byteCount;
+    this.#gathered += byteCount;
+    this.#recordLeft -= byteCount;
+  }
+
+  #readMessageHeaderByte(byte: number): void {
+    if (this.#gathered === 0) {
+      if (byte !== CLIENT_HELLO) this.#fail('a handshake message that is no ClientHello');
+      return;
+    }
+    const shift = 8 * (HANDSHAKE_HEADER_BYTES - 1 - this.#gathered);
+    this.#needed += byte << shift;
+    if (this.#needed > this.#bytesMax) this.#fail(TOO_LONG);
+  }
+
+  #fail(message: string): void {
+    this.#result = malformed(message);
   }
 }
 
-/** Judges as much of a record header as is there, so that garbage is refused at once. */
-function recordHeaderError(bytes: Buffer, at: number): string | null {
-  const header = bytes.subarray(at, at + RECORD_HEADER_BYTES);
-  if (header.length > 0 && header[0] !== HANDSHAKE_RECORD) return 'a record that is no handshake';
-  if (header.length > 1 && header[1] !== TLS_MAJOR) return 'a record of an unknown version';
-  if (header.length < RECORD_HEADER_BYTES) return null;
-  const length = header.readUInt16BE(3);
-  if (length === 0) return 'an empty handshake record';
-  return length > RECORD_BYTES_MAX ? 'a record longer than 2^14 bytes' : null;
+const TOO_LONG = 'a ClientHello longer than detectBytesMax';
+
+/** The handshake message of `length` bytes, out of whole records that end at `end`. */
+function messageOf(bytes: Buffer, end: number, length: number): Buffer {
+  const message = Buffer.allocUnsafeSlow(length);
+  let filled = 0;
+  for (let at = 0; at < end; ) {
+    const start = at + RECORD_HEADER_BYTES;
+    at = start + bytes.readUInt16BE(at + 3);
+    filled += bytes.copy(message, filled, start, at);
+  }
+  return message;
 }
 
 function readHello(hello: ByteCursor): ClientHello {

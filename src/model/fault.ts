@@ -66,6 +66,11 @@ export const FAULTS = {
     'the PROXY protocol header breaks its grammar',
   ),
   'malformed-client-hello': fault('downstream', 0, 'the TLS ClientHello cannot be read'),
+  'server-name-changed': fault(
+    'downstream',
+    0,
+    'a second TLS ClientHello names another server than the first, which was judged (RFC 8446 4.1.2)',
+  ),
   'unsupported-version': fault('downstream', 505, 'an HTTP version other than 1.0 and 1.1'),
   'http10-refused': fault('downstream', 426, 'HTTP/1.0, which is not enabled'),
   'connect-refused': fault('downstream', 405, 'CONNECT is not offered'),

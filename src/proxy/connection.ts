@@ -3,16 +3,14 @@
  * register, detect, and then a relay or a tunnel. An exception in it ends it and nothing else.
  */
 import type { Socket } from 'node:net';
-import { detectProtocol } from '../codec/detect.ts';
-import { parseProxyHeader } from '../codec/proxy_protocol.ts';
-import { parseClientHello } from '../codec/tls_hello.ts';
 import type { ConnectionMeta } from '../model/connection_meta.ts';
-import type { Decision, Permit } from '../model/decision.ts';
+import type { Decision } from '../model/decision.ts';
 import type { Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
 import { takeOver } from '../platform/socket_reads.ts';
 import { DENY_NOT_JUDGEABLE } from '../policy/decide.ts';
 import { DRY_RUN_PERMIT } from '../policy/permit.ts';
+import { FirstBytes, type FirstStep } from './first_bytes.ts';
 import { Http1Relay } from './http1_relay.ts';
 import { Http2Relay } from './http2_relay.ts';
 import { faultReply, http1Bytes, NOTHING_READ } from './local_reply.ts';
@@ -25,10 +23,7 @@ import { type Ends, resolveMeta } from './resolve.ts';
 import type { Shared } from './shared.ts';
 import { TlsRelay } from './tls_relay.ts';
 
-const NOTHING = Buffer.alloc(0);
-
-const STAGE_PROXY_HEADER = 0;
-const STAGE_DETECT = 1;
+const STAGE_FIRST_BYTES = 1;
 const STAGE_RELAY = 2;
 /** Closing: what was written may still be unread, what comes is dropped. */
 const STAGE_LINGER = 3;
@@ -54,8 +49,8 @@ export class Connection implements RegisteredConnection {
   readonly #id: number;
   readonly #socket: Socket;
   readonly #acceptedMs: number;
-  #stage: number;
-  #first: Buffer = NOTHING;
+  #stage = STAGE_FIRST_BYTES;
+  readonly #first: FirstBytes;
   #meta: ConnectionMeta;
   #subject: PolicySubject;
   #relay: Relay | null = null;
@@ -71,8 +66,9 @@ export class Connection implements RegisteredConnection {
     this.#acceptedMs = this.#nowMs();
     this.#meta = this.#resolve(accepted.ends);
     this.#subject = this.#newSubject();
-    this.#stage =
-      listener.destination.kind === 'proxy-protocol' ? STAGE_PROXY_HEADER : STAGE_DETECT;
+    this.#first = new FirstBytes(shared.options.limits, {
+      isProxyHeaderExpected: listener.destination.kind === 'proxy-protocol',
+    });
     // Last: until here an exception leaves the socket with the listener, which ends it.
     this.#socket = takeOver(accepted.socket, {
       onRead: (chunk) => this.#onRead(chunk),
@@ -87,7 +83,7 @@ export class Connection implements RegisteredConnection {
     this.#guard(() => {
       registry.add(this);
       shared.options.recorder.connectionOpened(listener.name);
-      if (this.#stage === STAGE_DETECT) this.#refuseEarly();
+      if (!this.#first.isProxyHeaderExpected) this.#refuseEarly();
     });
   }
 
@@ -134,22 +130,35 @@ export class Connection implements RegisteredConnection {
   #onData(chunk: Buffer): void {
     if (this.#stage === STAGE_RELAY) {
       this.#relay?.onDownstreamData(chunk);
-    } else if (this.#stage < STAGE_RELAY) {
-      this.#first = this.#first.length === 0 ? chunk : Buffer.concat([this.#first, chunk]);
-      if (this.#stage === STAGE_PROXY_HEADER) this.#readProxyHeader();
-      if (this.#stage === STAGE_DETECT && this.#first.length > 0) this.#detect();
+    } else if (this.#stage === STAGE_FIRST_BYTES) {
+      this.#first.append(chunk);
+      // Each step may end this stage.
+      while (this.#stage === STAGE_FIRST_BYTES && this.#takeStep(this.#first.next()));
     }
   }
 
-  #readProxyHeader(): void {
-    const { proxyProtocolBytesMax } = this.#limits();
-    const header = parseProxyHeader(this.#first, proxyProtocolBytesMax);
-    if (header.kind === 'need-more') return;
-    if (header.kind === 'malformed') {
-      this.#refuse('malformed-proxy-protocol', null);
-      return;
+  /** False: nothing more can be told before further bytes come. */
+  #takeStep(step: FirstStep): boolean {
+    switch (step.kind) {
+      case 'need-more':
+        return false;
+      case 'malformed':
+        this.#refuse(`malformed-${step.what}`, null);
+        return false;
+      case 'proxied':
+      case 'local':
+        this.#takeProxyHeader(step);
+        return true;
+      case 'protocol':
+        this.#startProtocol(step.protocol);
+        return false;
+      case 'hello':
+        this.#takeHello(step);
+        return false;
     }
-    this.#first = this.#first.subarray(header.byteLength);
+  }
+
+  #takeProxyHeader(header: Extract<FirstStep, { kind: 'proxied' | 'local' }>): void {
     if (header.kind === 'proxied') {
       const { source, destination } = header;
       this.#meta = this.#resolve({ source, destination, record: null });
@@ -159,7 +168,6 @@ export class Connection implements RegisteredConnection {
       this.#refuse('no-destination', null);
       return;
     }
-    this.#stage = STAGE_DETECT;
     this.#refuseEarly();
   }
 
@@ -187,13 +195,7 @@ export class Connection implements RegisteredConnection {
     if (isCertain) this.#refuse(null, decision);
   }
 
-  #detect(): void {
-    const protocol = detectProtocol(this.#first);
-    if (protocol === 'need-more') return;
-    if (protocol === 'tls') {
-      this.#readClientHello();
-      return;
-    }
+  #startProtocol(protocol: 'http1' | 'http2' | 'other'): void {
     // Without TLS there is no server name to wait for. Who is refused is told nothing, not even 400.
     const decision = this.#subject.judgeConnection();
     if (decision.verdict === 'deny' && !this.#isDryRun()) {
@@ -213,7 +215,7 @@ export class Connection implements RegisteredConnection {
   }
 
   #startHttp(relay: Relay): void {
-    const first = this.#takeFirst();
+    const first = this.#first.take();
     this.#relay = relay;
     this.#stage = STAGE_RELAY;
     relay.onDownstreamData(first);
@@ -229,23 +231,11 @@ export class Connection implements RegisteredConnection {
     };
   }
 
-  #readClientHello(): void {
-    const hello = parseClientHello(this.#first);
-    if (hello.kind === 'need-more') {
-      if (this.#first.length > this.#limits().detectBytesMax) {
-        this.#refuse('malformed-client-hello', null);
-      }
-      return;
-    }
-    if (hello.kind === 'malformed') {
-      this.#refuse('malformed-client-hello', null);
-      return;
-    }
-    this.#subject.serverName = hello.serverName;
+  #takeHello({ serverName, byteLength }: Extract<FirstStep, { kind: 'hello' }>): void {
+    this.#subject.serverName = serverName;
     const decision = this.#judgeOpaque();
-    if (decision.verdict === 'allow') this.#startTls(decision.permit, decision);
-    else if (this.#isDryRun()) this.#startTls(DRY_RUN_PERMIT, decision);
-    else this.#refuse(null, decision);
+    if (decision.verdict === 'deny' && !this.#isDryRun()) this.#refuse(null, decision);
+    else this.#startTls(decision, byteLength);
   }
 
   /** HTTP rules cannot be judged inside of TLS: on a port that has any, nothing passes. */
@@ -255,12 +245,12 @@ export class Connection implements RegisteredConnection {
     return DENY_NOT_JUDGEABLE;
   }
 
-  #startTls(permit: Permit, decision: Decision): void {
-    const first = this.#takeFirst();
+  #startTls(decision: Decision, helloByteLength: number): void {
+    const first = this.#first.take();
     const life = this.#newLife(decision);
     life.isDryRun = decision.verdict === 'deny';
-    this.#relay = new TlsRelay({
-      permit,
+    const relay = new TlsRelay({
+      permit: decision.verdict === 'allow' ? decision.permit : DRY_RUN_PERMIT,
       life,
       meta: this.#meta,
       subject: this.#subject,
@@ -268,14 +258,9 @@ export class Connection implements RegisteredConnection {
       downstream: this.#socket,
       onClose: (cause, how) => this.#finish(cause, how),
     });
+    this.#relay = relay;
     this.#stage = STAGE_RELAY;
-    this.#relay.onDownstreamData(first);
-  }
-
-  #takeFirst(): Buffer {
-    const first = this.#first;
-    this.#first = NOTHING;
-    return first;
+    relay.start(first, helloByteLength);
   }
 
   // --- endings
@@ -304,7 +289,7 @@ export class Connection implements RegisteredConnection {
   #finish(cause: CloseCause, how: 'linger' | 'reset' | 'destroy'): void {
     if (this.#stage >= STAGE_LINGER) return;
     this.#relay = null;
-    this.#first = NOTHING;
+    this.#first.take();
     const { recorder } = this.#context.shared.options;
     recorder.connectionClosed(this.#meta.listener, cause);
     if (how === 'linger' && !this.#socket.destroyed) {
@@ -360,7 +345,7 @@ export class Connection implements RegisteredConnection {
 
   /** A connection that brought nothing is no request; one that brought half a hello is a record. */
   #endBeforeRelay(): void {
-    if (this.#first.length > 0) this.#newLife(null).finish('downstream-closed');
+    if (this.#first.byteLength > 0) this.#newLife(null).finish('downstream-closed');
     this.#finish('downstream-closed', 'destroy');
   }
 
@@ -376,7 +361,7 @@ export class Connection implements RegisteredConnection {
 
   #expireBeforeRelay(nowMs: number): void {
     const { proxyProtocolTimeoutMs, detectTimeoutMs } = this.#limits();
-    const isHeader = this.#stage === STAGE_PROXY_HEADER;
+    const isHeader = this.#first.isProxyHeaderExpected;
     if (nowMs < this.#acceptedMs + (isHeader ? proxyProtocolTimeoutMs : detectTimeoutMs)) return;
     this.#newLife(null).finish(isHeader ? 'proxy-protocol-timeout' : 'detect-timeout');
     this.#finish('timeout', 'destroy');
@@ -385,7 +370,9 @@ export class Connection implements RegisteredConnection {
   policyChanged(): void {
     this.#guard(() => {
       if (this.#isDryRun()) return;
-      if (this.#stage === STAGE_DETECT) this.#refuseEarly();
+      if (this.#stage === STAGE_FIRST_BYTES && !this.#first.isProxyHeaderExpected) {
+        this.#refuseEarly();
+      }
       if (this.#relay === null) return;
       const denial = this.#relay.judgeOpen();
       if (denial.verdict === 'allow') return;

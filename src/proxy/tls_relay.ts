@@ -3,6 +3,7 @@
  * is. One record for the whole connection.
  */
 import type { Socket } from 'node:net';
+import { TlsRetryWatch } from '../codec/tls_retry.ts';
 import type { ConnectionMeta } from '../model/connection_meta.ts';
 import type { Decision, Permit } from '../model/decision.ts';
 import type { Fault } from '../model/fault.ts';
@@ -30,18 +31,24 @@ export class TlsRelay implements Relay, UpstreamEvents {
   readonly #options: TlsRelayOptions;
   readonly #upstream: UpstreamLink;
   readonly #tunnel: Tunnel;
+  /** Null with --dry-run: nothing is refused, whatever the hellos name. */
+  readonly #watch: TlsRetryWatch | null;
   #lastMoveMs: number;
   #isOver = false;
 
   constructor(options: TlsRelayOptions) {
-    const { life } = options;
+    const { life, subject } = options;
+    const { limits, behaviour } = options.shared.options;
     this.#options = options;
+    this.#watch = behaviour.isDryRun
+      ? null
+      : new TlsRetryWatch(subject.serverName, limits.detectBytesMax);
     this.#lastMoveMs = this.#nowMs();
     this.#upstream = new UpstreamLink(options.permit, options.meta, {
       sockets: options.shared.options.sockets,
       events: this,
       nowMs: this.#lastMoveMs,
-      bufferBytesMax: options.shared.options.limits.bufferBytesMax,
+      bufferBytesMax: limits.bufferBytesMax,
       readMemory: options.shared.readMemory,
     });
     this.#tunnel = new Tunnel(options.downstream, this.#upstream.socket, {
@@ -50,9 +57,23 @@ export class TlsRelay implements Relay, UpstreamEvents {
     });
   }
 
+  /** The hello that was judged. */
+  start(hello: Buffer, helloByteLength: number): void {
+    this.#tunnel.fromDownstream(hello.subarray(0, helloByteLength));
+    if (hello.length > helloByteLength) this.onDownstreamData(hello.subarray(helloByteLength));
+  }
+
   onDownstreamData(chunk: Buffer): void {
     this.#lastMoveMs = this.#nowMs();
-    this.#tunnel.fromDownstream(chunk);
+    const watch = this.#watch;
+    if (watch === null || watch.isOver) {
+      this.#tunnel.fromDownstream(chunk);
+      return;
+    }
+    const result = watch.fromClient(chunk);
+    if (result.kind === 'malformed') this.#refuse('malformed-client-hello');
+    else if (result.kind === 'renamed') this.#refuse('server-name-changed');
+    else if (result.bytes.length > 0) this.#tunnel.fromDownstream(result.bytes);
   }
 
   onDownstreamDrain(): void {}
@@ -72,6 +93,7 @@ export class TlsRelay implements Relay, UpstreamEvents {
 
   onUpstreamData(chunk: Buffer): void {
     this.#lastMoveMs = this.#nowMs();
+    this.#watch?.fromServer(chunk);
     this.#tunnel.fromUpstream(chunk);
   }
 
@@ -131,6 +153,11 @@ export class TlsRelay implements Relay, UpstreamEvents {
   internalError(error: unknown): void {
     this.#options.shared.options.recorder.internalError('tls', error);
     this.#finish('internal-error', 'fault', 'reset');
+  }
+
+  /** Who goes back on the name that was judged: both sides are reset, and nothing more of it goes upstream. */
+  #refuse(fault: Fault): void {
+    this.#finish(fault, 'fault', 'reset');
   }
 
   #finish(fault: Fault | null, cause: CloseCause, how: 'linger' | 'reset' | 'destroy'): void {

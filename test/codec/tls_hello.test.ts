@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream';
 import { connect } from 'node:tls';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseClientHello } from '../../src/codec/tls_hello.ts';
+import { ClientHelloReader, parseClientHello } from '../../src/codec/tls_hello.ts';
 
 const uint8 = (value: number): Buffer => Buffer.from([value]);
 const uint16 = (value: number): Buffer => Buffer.from([value >> 8, value & 0xff]);
@@ -205,7 +205,79 @@ describe('malformed', () => {
   it.each(broken)('%s', (_, bytes) => check(bytes, 'malformed'));
 });
 
+describe('in any pieces', () => {
+  const named = hello({ extensions: [extension(21, Buffer.alloc(300)), serverName('a.test')] });
+  const streams: readonly [about: string, bytes: Buffer][] = [
+    ['a hello, and more', Buffer.concat([records(named), Buffer.from('more')])],
+    ['a hello in small records', records(named, 7)],
+    [
+      'a hello as long as the bound',
+      records(hello({ extensions: [extension(21, Buffer.alloc(438))] })),
+    ],
+    ['a hello longer by one', records(hello({ extensions: [extension(21, Buffer.alloc(439))] }))],
+    [
+      'a hello that says it is longer',
+      records(hello({ extensions: [extension(21, Buffer.alloc(4000))] })),
+    ],
+    ['a hello that is longer by its records', records(named, 1)],
+    ['two hellos in a record', twice(records(named))],
+    ['damage', Buffer.concat([records(named, 50).subarray(0, 55), Buffer.from([0x17, 3, 3])])],
+  ];
+  const BYTES_MAX = 526;
+  it('the bound is where it is said to be', () => {
+    const kinds = streams.map(([, bytes]) => parseClientHello(bytes, BYTES_MAX).kind);
+    expect(streams[2]?.[1].length).toBe(BYTES_MAX);
+    expect(kinds).toEqual([...Array(3).fill('hello'), ...Array(5).fill('malformed')]);
+  });
+
+  it.each(streams)('%s: the same result, found at the same byte', (_, bytes) => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1 }), (lengths) => {
+        const reader = new ClientHelloReader(BYTES_MAX);
+        let seen = 0;
+        for (let i = 0; seen < bytes.length; i++) {
+          seen += lengths[i % lengths.length] as number;
+          if (reader.read(bytes.subarray(0, seen)).kind !== 'need-more') break;
+        }
+        const whole = new ClientHelloReader(BYTES_MAX);
+        expect(reader.read(bytes)).toEqual(whole.read(bytes));
+        expect(reader.byteLength).toBe(whole.byteLength);
+      }),
+    );
+  });
+});
+
+/** The same message a second time in the record of the first. */
+function twice(oneRecord: Buffer): Buffer {
+  const both = Buffer.concat([oneRecord, oneRecord.subarray(5)]);
+  both.writeUInt16BE(both.length - 5, 3);
+  return both;
+}
+
 describe('bounded work', () => {
+  it('every byte is looked at once, however few come at a time', () => {
+    const bytes = records(hello({ extensions: [extension(21, Buffer.alloc(2000))] }), 1);
+    const looked = Buffer.from(bytes);
+    let reads = 0;
+    const counted = new Proxy(looked, {
+      get(target, name) {
+        if (typeof name === 'string' && /^[0-9]+$/.test(name)) reads++;
+        const value = Reflect.get(target, name) as unknown;
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const reader = new ClientHelloReader(bytes.length);
+    for (let length = 1; length <= bytes.length; length++) {
+      const view = new Proxy(counted, {
+        get: (target, name) =>
+          name === 'length' ? length : (Reflect.get(target, name) as unknown),
+      });
+      reader.read(view as Buffer);
+    }
+    expect(reader.byteLength).toBe(bytes.length);
+    expect(reads).toBeLessThanOrEqual(bytes.length);
+  });
+
   it('thousands of records of one byte cost no more than they are', () => {
     const big = hello({ extensions: [extension(21, Buffer.alloc(2000)), serverName('a.test')] });
     expect(told(records(big, 1))).toEqual({ kind: 'hello', serverName: 'a.test', alpn: [] });

@@ -15,10 +15,10 @@ export const CONNECTION_LIMITS = {
     'bytes read from sockets after which the memory of reads that are over is taken back',
   ),
   detectBytesMax: spec(
-    16 * KIB,
+    32 * KIB,
     64,
-    64 * KIB,
-    'bytes read to tell the protocol and the server name of a connection',
+    256 * KIB,
+    'bytes of a TLS ClientHello, headers of records included; above: reset',
   ),
   proxyProtocolBytesMax: spec(536, 232, 4 * KIB, 'bytes of a PROXY protocol header'),
   connectionCountMax: spec(

@@ -209,7 +209,7 @@ describe('in any pieces', () => {
   const named = hello({ extensions: [extension(21, Buffer.alloc(300)), serverName('a.test')] });
   const streams: readonly [about: string, bytes: Buffer][] = [
     ['a hello, and more', Buffer.concat([records(named), Buffer.from('more')])],
-    ['a hello in small records', records(named, 7)],
+    ['a hello in small records', records(named, 20)],
     [
       'a hello as long as the bound',
       records(hello({ extensions: [extension(21, Buffer.alloc(438))] })),

@@ -99,6 +99,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
       isDryRun: behaviour.dryRun,
       isHttp10Enabled: behaviour.http10,
       areTrailersForwarded: behaviour.trailers,
+      underscores: behaviour.underscoreFields,
       isPathNormalised: behaviour.pathNormalisation,
       denial: {
         status: behaviour.denial.status,

@@ -3,6 +3,7 @@
  * Schema, the names of the environment's variables and the reference all come from here.
  */
 import type { SocketAddress } from '../model/address.ts';
+import { UNDERSCORE_ACTIONS } from '../model/field_alias.ts';
 import { LIMITS, type LimitSpec, type Limits } from '../model/limits.ts';
 import type { DestinationOption, IdentityOption, UpstreamOption } from '../proxy/options.ts';
 import { IDENTITY_SOURCE_NAMES } from '../proxy/options.ts';
@@ -93,6 +94,11 @@ const behaviour = mapping({
   dryRun: optional(switchField(), 'Judge, log and count, but let denied requests through.', false),
   http10: optional(switchField(), 'Serve HTTP/1.0 requests instead of refusing them (426).', false),
   trailers: optional(switchField(), 'Forward trailer fields instead of dropping them.', false),
+  underscoreFields: optional(
+    choiceField(UNDERSCORE_ACTIONS),
+    'Request fields with "_" in their name, which servers of the CGI family take for those with "-": allow, drop, or refuse the request (400). A rule that changes a field takes its other spellings away in any case.',
+    'allow',
+  ),
   pathNormalisation: optional(
     switchField(),
     'Normalise request paths (RFC 3986, merged slashes, %2F and %5C redirected) before judging, as Cilium does.',

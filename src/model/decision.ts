@@ -4,6 +4,7 @@
  * the policy is compiled, and shared.
  */
 import type { Brand } from './brand.ts';
+import { isAlias } from './field_alias.ts';
 import type { Direction } from './identity.ts';
 
 /** Proof of an allow. Only `policy/` makes one; `upstream/connect` asks for one. */
@@ -45,7 +46,8 @@ export type LoggedHeader = readonly [name: string, value: string];
  * A change to the request's fields, applied in order to what goes upstream.
  * add: one more line with `value`; delete: all lines of that name go; replace: the first line of
  * that name gets `value` and the others go, or one is added (Envoy's setCopy would leave the
- * others in place, and with them the value that was to be replaced: docs/differences.md).
+ * others in place, and with them the value that was to be replaced: docs/differences.md). Whichever
+ * it is, lines of other names that a server may take for this one go, too (field_alias.ts).
  */
 export interface HeaderMutation {
   readonly kind: 'add' | 'delete' | 'replace';
@@ -100,12 +102,12 @@ export function applyMutations(
 }
 
 function applyMutation(fields: readonly string[], mutation: HeaderMutation): readonly string[] {
-  if (mutation.kind === 'add') return [...fields, mutation.name, mutation.value];
   const kept: string[] = [];
   let isPlaced = mutation.kind === 'delete';
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const name = fields[i] as string;
-    if (name.toLowerCase() !== mutation.name) {
+    if (isAlias(name, mutation.name)) continue;
+    if (mutation.kind === 'add' || name.toLowerCase() !== mutation.name) {
       kept.push(name, fields[i + 1] as string);
     } else if (!isPlaced) {
       kept.push(name, mutation.value);

@@ -19,6 +19,11 @@ export const FAULTS = {
     'the request line breaks the grammar of RFC 9112 3',
   ),
   'malformed-field': fault('downstream', 400, 'a field line breaks the grammar of RFC 9112 5'),
+  'underscore-field': fault(
+    'downstream',
+    400,
+    'a field name holds "_", which underscoreFields refuses',
+  ),
   'malformed-target': fault(
     'downstream',
     400,

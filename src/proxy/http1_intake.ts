@@ -10,6 +10,7 @@ import { CONTENT, FAULT, HEAD, MESSAGE_END } from '../codec/http1/events.ts';
 import { HeldBytes } from '../codec/http1/held_bytes.ts';
 import type { Http1RequestHead } from '../codec/http1/request_head.ts';
 import { RequestParser, type RequestParserOptions } from '../codec/http1/request_parser.ts';
+import type { HeaderMutation } from '../model/decision.ts';
 import type { Fault } from '../model/fault.ts';
 
 const NOTHING = Buffer.alloc(0);
@@ -66,6 +67,11 @@ export class Http1Intake {
   /** More waits than may: the client is paused. */
   get isFull(): boolean {
     return this.#heldBytes() > this.#heldBytesMax;
+  }
+
+  /** What rules changed in the head of the request in hand. */
+  changed(mutations: readonly HeaderMutation[]): void {
+    this.#parser.changed(mutations);
   }
 
   /** Bytes of the client, in order. */

@@ -145,6 +145,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   #forward(exchange: Http1Exchange, decision: Decision): void {
     exchange.life.isDryRun = decision.verdict === 'deny';
+    if (decision.verdict === 'allow') this.#intake.changed(decision.mutations);
     try {
       this.#upstream.send(exchange.head, decision);
     } catch (error) {

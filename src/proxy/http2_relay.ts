@@ -77,6 +77,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
       limits,
       pool: POOL,
       isPathNormalised: behaviour.isPathNormalised,
+      underscores: behaviour.underscores,
     });
     this.#outlet = new Http2Outlet({
       shared: context.shared,

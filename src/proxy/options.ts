@@ -3,6 +3,7 @@
  * user's file; tests make them by hand.
  */
 import type { SocketAddress } from '../model/address.ts';
+import type { UnderscoreAction } from '../model/field_alias.ts';
 import type { Direction, Identity, ProxyId } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
 import type { Recorder } from '../model/record.ts';
@@ -83,6 +84,8 @@ export interface Behaviour {
   readonly isDryRun: boolean;
   readonly isHttp10Enabled: boolean;
   readonly areTrailersForwarded: boolean;
+  /** Of requests, trailers included. */
+  readonly underscores: UnderscoreAction;
   /** RFC 3986 normalisation, merged slashes, %2F and %5C unescaped by redirect: as Cilium's agent sets it. */
   readonly isPathNormalised: boolean;
   readonly denial: DenialOptions;
@@ -101,6 +104,7 @@ export const DEFAULT_BEHAVIOUR: Behaviour = Object.freeze({
   isDryRun: false,
   isHttp10Enabled: false,
   areTrailersForwarded: false,
+  underscores: 'allow',
   isPathNormalised: true,
   denial: Object.freeze({
     status: 403,

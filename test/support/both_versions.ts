@@ -4,6 +4,7 @@ import { HEAD, FAULT as HTTP1_FAULT } from '../../src/codec/http1/events.ts';
 import type { Http1RequestHead } from '../../src/codec/http1/request_head.ts';
 import { RequestParser } from '../../src/codec/http1/request_parser.ts';
 import type { Http2RequestHead } from '../../src/codec/http2/request_head.ts';
+import type { UnderscoreAction } from '../../src/model/field_alias.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { drive, greetedServer, headers } from '../codec/http2/wire.ts';
 
@@ -15,12 +16,16 @@ export interface LogicalRequest {
 }
 
 /** Null when it is refused. */
-export function byHttp1({ method, path, authority, fields }: LogicalRequest) {
+export function byHttp1(
+  { method, path, authority, fields }: LogicalRequest,
+  underscores: UnderscoreAction = 'allow',
+) {
   const parser = new RequestParser({
     limits: DEFAULT_LIMITS,
     isHttp10Enabled: false,
     areTrailersForwarded: false,
     isPathNormalised: true,
+    underscores,
   });
   const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('');
   const text = `${method} ${path} HTTP/1.1\r\nhost: ${authority}\r\n${lines}\r\n`;
@@ -31,13 +36,11 @@ export function byHttp1({ method, path, authority, fields }: LogicalRequest) {
 }
 
 /** Names are sent in lower case, as HTTP/2 must. */
-export function byHttp2({
-  method,
-  path,
-  authority,
-  fields,
-}: LogicalRequest): Http2RequestHead | null {
-  const connection = greetedServer();
+export function byHttp2(
+  { method, path, authority, fields }: LogicalRequest,
+  underscores: UnderscoreAction = 'allow',
+): Http2RequestHead | null {
+  const connection = greetedServer(DEFAULT_LIMITS, underscores);
   const pseudo = [':method', method, ':scheme', 'http', ':authority', authority, ':path', path];
   const regular = fields.flatMap(([name, value]) => [name.toLowerCase(), value]);
   const [line] = drive(connection, headers(1, [...pseudo, ...regular], 4));

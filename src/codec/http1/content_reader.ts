@@ -7,6 +7,7 @@
  */
 import type { Fault } from '../../model/fault.ts';
 import type { Limits } from '../../model/limits.ts';
+import { RESPONSE_TRAILERS, type TrailerRule } from '../../model/trailer_fields.ts';
 import {
   EXTENSION_END,
   EXTENSION_MALFORMED,
@@ -52,6 +53,8 @@ export class ContentReader {
   offset = 0;
   content: Buffer = NOTHING;
   fault: Fault = 'malformed-chunk';
+  /** For the message in hand, until its trailers have been read. */
+  trailerRule: TrailerRule = RESPONSE_TRAILERS;
   readonly #options: ContentOptions;
   /** Made for the first trailer section: most connections never see one. */
   #trailers: SectionReader | null = null;
@@ -257,7 +260,8 @@ export class ContentReader {
     this.offset = trailers.offset;
     if (outcome === SCAN_MORE) return NEED_MORE;
     if (outcome === SCAN_DONE) {
-      const last = lastChunk(trailers.raw, this.#options.areTrailersForwarded);
+      const { areTrailersForwarded } = this.#options;
+      const last = lastChunk(trailers.raw, areTrailersForwarded, this.trailerRule);
       trailers.reset();
       this.#state = ENDED;
       if (last !== null) return this.#give(last, this.offset);

@@ -28,6 +28,7 @@ export interface HopFields {
   readonly authority: string | null;
   readonly isUpgradeKept: boolean;
   readonly isTrailerKept: boolean;
+  readonly areUnderscoresDropped: boolean;
   /** Lower-case names that Connection nominated. */
   readonly nominated: ReadonlySet<string>;
 }
@@ -62,6 +63,7 @@ export function sentLines(raw: Buffer, fieldsStart: number, hop: HopFields): Sen
       continue;
     }
     if (isDropped(kind, hop) || isNominated(name, hop.nominated)) continue;
+    if (hop.areUnderscoresDropped && name.includes('_')) continue;
     if (kind === HOST && hop.authority !== null) value = hop.authority;
     else if (kind === CONTENT_LENGTH) value = hop.contentLength ?? '';
     else if (kind === TRANSFER_ENCODING) value = 'chunked';
@@ -83,6 +85,12 @@ export function readLines(raw: Buffer, fieldsStart: number): readonly string[] {
     at = lineEnd + 2;
   }
   return lines;
+}
+
+/** Whether the name of a line holds "_". */
+export function hasUnderscoreName(raw: Buffer, fieldsStart: number): boolean {
+  if (raw.indexOf('_', fieldsStart) === -1) return false;
+  return readLines(raw, fieldsStart).some((text, i) => i % 2 === 0 && text.includes('_'));
 }
 
 /** The values of all lines of one kind joined with ",", whether they are sent on or not. */

@@ -39,6 +39,8 @@ export interface RequestFacts {
   readonly isTraced: boolean;
   readonly connection: string;
   readonly isTrailerKept: boolean;
+  /** Lines whose name holds "_" are not sent, and not seen. */
+  readonly areUnderscoresDropped: boolean;
   readonly nominated: ReadonlySet<string>;
 }
 
@@ -171,6 +173,7 @@ export class Http1RequestHead implements RequestHead {
       authority: this.authority,
       isUpgradeKept: facts.upgrade !== '',
       isTrailerKept: facts.isTrailerKept,
+      areUnderscoresDropped: facts.areUnderscoresDropped,
       nominated: facts.nominated,
     });
     return this.#lines;

@@ -6,8 +6,11 @@
  *
  * It never decides, replies or sends; it holds no more than one unfinished head.
  */
+import { type HeaderMutation, NO_MUTATIONS } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
+import type { UnderscoreAction } from '../../model/field_alias.ts';
 import type { Limits } from '../../model/limits.ts';
+import { requestTrailers, type TrailerRule } from '../../model/trailer_fields.ts';
 import { ContentReader } from './content_reader.ts';
 import { CONTENT, FAULT, HEAD, MESSAGE_END, NEED_MORE, type ParserEvent } from './events.ts';
 import { SCAN_DONE, SCAN_MORE } from './head_scanner.ts';
@@ -22,6 +25,8 @@ export interface RequestParserOptions {
   readonly isHttp10Enabled: boolean;
   readonly areTrailersForwarded: boolean;
   readonly isPathNormalised: boolean;
+  /** By default allow. */
+  readonly underscores?: UnderscoreAction;
 }
 
 const IDLE = 0;
@@ -53,6 +58,8 @@ export class RequestParser {
   readonly #options: RequestParserOptions;
   readonly #section: SectionReader;
   readonly #reader: ContentReader;
+  /** Of requests in whose heads no rule changed anything. */
+  readonly #plainTrailers: TrailerRule;
   #head: Http1RequestHead | null = null;
   #phase = IDLE;
 
@@ -60,6 +67,7 @@ export class RequestParser {
     this.#options = options;
     this.#section = new SectionReader(SCANNERS.of(options), options.limits.headBytesMax);
     this.#reader = new ContentReader(options);
+    this.#plainTrailers = requestTrailers(NO_MUTATIONS, options.underscores ?? 'allow');
   }
 
   /** The head of the message that is being read; only to be asked for from HEAD to before MESSAGE_END. */
@@ -76,6 +84,11 @@ export class RequestParser {
   /** Some bytes of a head are here, not all. */
   get isInHead(): boolean {
     return this.#phase === IN_HEAD;
+  }
+
+  /** After a HEAD: what rules changed in it goes on as no trailer either. */
+  changed(mutations: readonly HeaderMutation[]): void {
+    this.#reader.trailerRule = requestTrailers(mutations, this.#plainTrailers.underscores);
   }
 
   /**
@@ -133,6 +146,7 @@ export class RequestParser {
     if (typeof head === 'string') return this.#fail(head);
     section.reset();
     this.#head = head;
+    this.#reader.trailerRule = this.#plainTrailers;
     if (head.framing === 'chunked') this.#reader.beginChunked();
     else this.#reader.beginLength(head.framing === 'length' ? head.contentLength : 0);
     this.#phase = IN_CONTENT;

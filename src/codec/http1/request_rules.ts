@@ -3,6 +3,7 @@
  * (RFC 9112 3.2, 6, 9.3; RFC 9110 7.2, 7.6.1, 7.8, 10.1.1). Pure: a head or the fault.
  */
 import type { Fault } from '../../model/fault.ts';
+import type { UnderscoreAction } from '../../model/field_alias.ts';
 import {
   areLinesCanonical,
   type ConnectionOptions,
@@ -11,7 +12,7 @@ import {
   isUpgradeOffered,
 } from './connection_options.ts';
 import { CONTENT_TYPE, EXPECT, HOST, TRACEPARENT, UPGRADE } from './field_kind.ts';
-import { joinedValue } from './field_lines.ts';
+import { hasUnderscoreName, joinedValue } from './field_lines.ts';
 import { FRAMING_CHUNKED, FRAMING_NONE, framingOf } from './framing.ts';
 import type { HeadScanner } from './head_scanner.ts';
 import { isHost } from './host.ts';
@@ -22,6 +23,7 @@ import { equalsIgnoringCase, SEMICOLON } from './syntax.ts';
 export interface RequestRules {
   readonly areTrailersForwarded: boolean;
   readonly isPathNormalised: boolean;
+  readonly underscores?: UnderscoreAction;
 }
 
 const GRPC = 'application/grpc';
@@ -46,6 +48,9 @@ export function readRequestHead(
   if (upgrade === null) return 'malformed-upgrade';
   const expects = expectsContinueOf(raw, scanner);
   if (expects === null) return 'malformed-expect';
+  const areUnderscoresDropped =
+    (rules.underscores ?? 'allow') !== 'allow' && hasUnderscoreName(raw, scanner.fieldsStart);
+  if (areUnderscoresDropped && rules.underscores === 'refuse') return 'underscore-field';
   const connection = connectionValue(options, upgrade);
   const isTrailerKept = rules.areTrailersForwarded;
   const hop = { connection, isUpgradeKept: upgrade !== '', isTrailerKept };
@@ -61,7 +66,7 @@ export function readRequestHead(
     authorityEnd: hostEnd,
     fieldsStart: scanner.fieldsStart,
     isHttp10: scanner.isHttp10,
-    isCanonical: target.isAsSent && areLinesCanonical(raw, scanner, hop),
+    isCanonical: target.isAsSent && !areUnderscoresDropped && areLinesCanonical(raw, scanner, hop),
     framing: framing >= 0 ? 'length' : framing === FRAMING_CHUNKED ? 'chunked' : 'none',
     contentLength: framing >= 0 ? framing : -1,
     isPersistent: isPersistent(scanner, options),
@@ -72,6 +77,7 @@ export function readRequestHead(
     isTraced: scanner.counts[TRACEPARENT] !== 0,
     connection,
     isTrailerKept,
+    areUnderscoresDropped,
     nominated: options.nominated,
   });
 }

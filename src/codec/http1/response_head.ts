@@ -91,6 +91,7 @@ export class Http1ResponseHead {
       authority: null,
       isUpgradeKept: facts.upgrade !== '',
       isTrailerKept: facts.isTrailerKept,
+      areUnderscoresDropped: false,
       nominated: facts.nominated,
     });
     return this.#lines;

@@ -3,6 +3,7 @@
  * (close, reset, credit, fail) that keep them in step with each other. `connection.ts` is its face.
  */
 import type { Fault } from '../../model/fault.ts';
+import type { UnderscoreAction } from '../../model/field_alias.ts';
 import type { Limits } from '../../model/limits.ts';
 import { AbuseBudget } from './abuse_budget.ts';
 import {
@@ -42,6 +43,8 @@ export interface Http2ConnectionOptions {
   /** One for all connections of a worker. */
   readonly pool: SlabPool;
   readonly isPathNormalised: boolean;
+  /** Of requests; by default allow. */
+  readonly underscores?: UnderscoreAction;
 }
 
 export class ConnectionState<Context> {

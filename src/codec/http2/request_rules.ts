@@ -4,6 +4,7 @@
  * one verdict whichever version asked.
  */
 import type { Fault } from '../../model/fault.ts';
+import type { UnderscoreAction } from '../../model/field_alias.ts';
 import type { Limits } from '../../model/limits.ts';
 import { isHost } from '../http1/host.ts';
 import { isToken, latin1 } from '../http1/syntax.ts';
@@ -33,6 +34,8 @@ import { Http2RequestHead } from './request_head.ts';
 export interface RequestRuleOptions {
   readonly limits: Limits;
   readonly isPathNormalised: boolean;
+  /** By default allow. */
+  readonly underscores?: UnderscoreAction;
 }
 
 /** What is known of a path that was seen before on the connection. */
@@ -176,7 +179,11 @@ export class RequestRules {
     if (!this.#isKnownHost(authority)) return 'malformed-host';
     const path = this.#readPath(this.#path);
     if (typeof path === 'string') return path;
-    const sent = this.#sent(decoder, { authority, path: path.path, pseudoCount });
+    const underscores = this.#options.underscores ?? 'allow';
+    const areUnderscoresDropped = underscores !== 'allow' && hasUnderscoreName(decoder.fields);
+    if (areUnderscoresDropped && underscores === 'refuse') return 'underscore-field';
+    const reading = { authority, path: path.path, pseudoCount, areUnderscoresDropped };
+    const sent = this.#sent(decoder, reading);
     return new Http2RequestHead({
       method,
       scheme: this.#scheme,
@@ -227,12 +234,18 @@ export class RequestRules {
   /** The fields as they go upstream: those received when they are already in that form. */
   #sent(
     decoder: HpackDecoder,
-    read: { readonly authority: string; readonly path: string; readonly pseudoCount: number },
+    read: {
+      readonly authority: string;
+      readonly path: string;
+      readonly pseudoCount: number;
+      readonly areUnderscoresDropped: boolean;
+    },
   ): { readonly fields: readonly string[]; readonly kinds: readonly number[] } {
     const isAsReceived =
       this.#host === null &&
       this.#cookieCount < 2 &&
       read.pseudoCount === 4 &&
+      !read.areUnderscoresDropped &&
       read.path === this.#path;
     if (isAsReceived) return decoder;
     const fields = [':method', this.#method, ':scheme', this.#scheme];
@@ -244,13 +257,15 @@ export class RequestRules {
       const code = kind & KIND_CODE_MASK;
       const value = decoder.fields[2 * i + 1] as string;
       if (code === KIND_HOST) continue;
+      const name = decoder.fields[2 * i] as string;
+      if (read.areUnderscoresDropped && name.includes('_')) continue;
       if (code === KIND_COOKIE && cookieAt !== -1) {
         // RFC 9113 8.2.3: crumbs of one cookie string.
         fields[cookieAt] = `${fields[cookieAt] as string}; ${value}`;
         continue;
       }
       if (code === KIND_COOKIE) cookieAt = fields.length + 1;
-      fields.push(decoder.fields[2 * i] as string, value);
+      fields.push(name, value);
       kinds.push(kind);
     }
     return { fields, kinds };
@@ -275,6 +290,10 @@ function changedPath(bytes: Buffer): KnownPath {
 /** As for HTTP/1.1, policy judges the path that the client would be sent to. */
 function redirectedPath(path: string): KnownPath {
   return { path, bytes: Buffer.from(path, 'latin1'), redirectTo: path };
+}
+
+function hasUnderscoreName(fields: readonly string[]): boolean {
+  return fields.some((text, i) => i % 2 === 0 && text.includes('_'));
 }
 
 function isGrpcType(value: string): boolean {

@@ -16,6 +16,7 @@ import { CLIENT_PREFACE, errorCodeName } from '../../../src/codec/http2/frame.ts
 import { FrameReader, READ_DATA, READ_FRAME } from '../../../src/codec/http2/frame_reader.ts';
 import { encodedLengthMax, encodeFields } from '../../../src/codec/http2/hpack_encoder.ts';
 import { SlabPool } from '../../../src/codec/http2/slab_pool.ts';
+import type { UnderscoreAction } from '../../../src/model/field_alias.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../../src/model/limits.ts';
 
 export const POOL = new SlabPool();
@@ -82,8 +83,12 @@ export function limitsWith(changes: Partial<Limits>): Limits {
   return { ...DEFAULT_LIMITS, ...changes };
 }
 
-export function server(limits: Limits = DEFAULT_LIMITS): Http2Connection<string> {
-  return new Http2Connection({ role: 'server', limits, pool: POOL, isPathNormalised: true });
+export function server(
+  limits: Limits = DEFAULT_LIMITS,
+  underscores: UnderscoreAction = 'allow',
+): Http2Connection<string> {
+  const options = { limits, pool: POOL, isPathNormalised: true, underscores };
+  return new Http2Connection({ role: 'server', ...options });
 }
 
 export function client(limits: Limits = DEFAULT_LIMITS): Http2Connection<string> {
@@ -100,8 +105,11 @@ export const GENEROUS_LIMITS: Limits = {
 };
 
 /** A server connection that has the client's preface, SETTINGS and ACK behind it. */
-export function greetedServer(limits: Limits = DEFAULT_LIMITS): Http2Connection<string> {
-  const connection = server(limits);
+export function greetedServer(
+  limits: Limits = DEFAULT_LIMITS,
+  underscores: UnderscoreAction = 'allow',
+): Http2Connection<string> {
+  const connection = server(limits, underscores);
   drive(connection, Buffer.concat([CLIENT_PREFACE, settings(), SETTINGS_ACK]));
   connection.take();
   connection.flushed();

@@ -29,10 +29,23 @@ export const CHECK_SPEC: VerbSpec = {
   argumentsForm: '[POLICY...]',
   argumentCountMin: 0,
   argumentCountMax: Number.POSITIVE_INFINITY,
-  flags: [...SOURCE_FLAGS, { name: 'strict', about: 'count notes as findings, too' }, OUTPUT_FLAG],
+  flags: [
+    ...SOURCE_FLAGS,
+    { name: 'strict', about: 'count notes as findings, too' },
+    {
+      name: 'ignore',
+      value: 'ID',
+      isRepeated: true,
+      about: 'do not tell findings of this id (docs/findings.md has them)',
+    },
+    { name: 'all', about: 'tell every finding, also where there are many of one kind' },
+    OUTPUT_FLAG,
+  ],
   notes: [
     'Every problem is named with file, line, column and field. Exit code 0: clean (notes do not\n' +
-      'count unless --strict), 1: findings, 2: a file cannot be read.',
+      'count unless --strict), 1: findings, 2: a file cannot be read. JSON and YAML have every finding.',
+    'A policy can say itself what is not to be told of it: the annotation\n' +
+      'sallyport.dev/ignore-findings: ID, ID',
   ],
   examples: ['sallyport check -p policies/', 'kubectl get cnp -A -o yaml | sallyport check -p -'],
 };

@@ -5,6 +5,7 @@
 import type { Limits } from '../model/limits.ts';
 import { finish } from '../model/steps.ts';
 import type { EndpointPolicy, RuleOrigin } from '../policy/ast.ts';
+import type { FindingId } from '../policy/lint/finding_kinds.ts';
 import type { RegexEngine } from '../policy/regex.ts';
 import type { IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import { buildIdentityTable, type IdentityTable } from '../policy/resolve/identity_table.ts';
@@ -42,6 +43,8 @@ export interface PolicySet {
   readonly secrets: ReadonlyMap<string, string>;
   /** Where rules stand, by `positionKey`. */
   readonly positions: ReadonlyMap<string, Position>;
+  /** Findings that a policy's annotation wants ignored, by the policy's name. */
+  readonly ignored: ReadonlyMap<string, ReadonlySet<FindingId>>;
 }
 
 export type PolicySetResult =
@@ -60,6 +63,7 @@ export function decodePolicySet(
   const cidrGroups: CidrGroup[] = [];
   const wirePolicies: EndpointPolicy[] = [];
   const positions = new Map<string, Position>();
+  const ignored = new Map<string, ReadonlySet<FindingId>>();
   const names: DocumentName[] = [];
   for (const file of files.decode(bundle.policies, options)) {
     problems.push(...file.problems);
@@ -69,6 +73,7 @@ export function decodePolicySet(
     wirePolicies.push(...file.wirePolicies);
     names.push(...file.names);
     for (const [key, position] of file.positions) positions.set(key, position);
+    for (const [policy, ids] of file.ignored) ignored.set(policy, ids);
   }
   problems.push(...duplicates(names));
   const inventory = inventoryOf(bundle.endpoints, options, problems);
@@ -76,7 +81,7 @@ export function decodePolicySet(
   if (problems.length > 0) return rejected(problems);
   return {
     kind: 'ok',
-    set: { specs, cidrGroups, wirePolicies, inventory, secrets, positions },
+    set: { specs, cidrGroups, wirePolicies, inventory, secrets, positions, ignored },
     warnings,
   };
 }
@@ -301,7 +306,8 @@ function originText({ policy, rule }: RuleOrigin): string {
 function problemOf(set: PolicySet, origin: RuleOrigin | null, message: string): Problem {
   const position = origin === null ? undefined : set.positions.get(positionKey(origin));
   const place = position ?? { path: 'the policy set', line: 0, column: 0 };
-  return { ...place, field: origin === null ? '' : originText(origin), message };
+  if (origin === null) return { ...place, field: '', message };
+  return { ...place, field: originText(origin), message, policy: origin.policy };
 }
 
 function rejected(problems: readonly Problem[]): Rejected {

@@ -4,6 +4,7 @@
  * Kubernetes.
  */
 import { nearestName } from '../../model/nearest.ts';
+import type { FindingId } from '../../policy/lint/finding_kinds.ts';
 import type { Problem } from './problem.ts';
 import type { Field, YamlReader } from './yaml_fields.ts';
 
@@ -41,7 +42,8 @@ export class ObjectReader {
     return null;
   }
 
-  warn(field: Field, message: string): void {
+  /** `id`: the kind of finding that it is, by which it can be ignored. */
+  warn(field: Field, message: string, id: FindingId = 'advice'): void {
     const key = `${field.offset} ${field.path} ${message}`;
     if (this.#warned.has(key)) return;
     this.#warned.add(key);
@@ -50,7 +52,15 @@ export class ObjectReader {
       ...this.#yaml.place(field),
       field: field.path,
       message,
+      id,
     });
+  }
+
+  /** Says of the warnings from the `first` on whose they are, as they were told before it was known. */
+  attributeWarnings(first: number, policy: string): void {
+    for (let i = first; i < this.warnings.length; i++) {
+      this.warnings[i] = { ...(this.warnings[i] as Problem), policy };
+    }
   }
 
   place(field: Field): { readonly line: number; readonly column: number } {

@@ -4,7 +4,9 @@
  * problem means for the set.
  */
 import type { EndpointPolicy } from '../../policy/ast.ts';
+import type { FindingId } from '../../policy/lint/finding_kinds.ts';
 import type { CidrGroup, PolicySpec } from '../../policy/rule.ts';
+import { type Annotations, readAnnotations } from './annotations.ts';
 import { decodeCidrGroup } from './cidr_group.ts';
 import { decodeClusterNetworkPolicy } from './cluster_network_policy.ts';
 import { decodeSpecs } from './cnp.ts';
@@ -21,6 +23,8 @@ export interface DecodedPolicies {
   /** Kind and name of each object, in order, for finding duplicates. */
   readonly names: readonly DocumentName[];
   readonly positions: Positions;
+  /** By policy, as in `RuleOrigin.policy`: findings that its annotation wants ignored. */
+  readonly ignored: ReadonlyMap<string, ReadonlySet<FindingId>>;
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
 }
@@ -43,7 +47,6 @@ const KINDS = new Map<string, { readonly group: string; readonly versions: reado
 ]);
 
 const OBJECT_FIELDS = ['apiVersion', 'kind', 'metadata', 'spec', 'specs', 'status'] as const;
-const DRY_RUN_ANNOTATION = 'sallyport.dev/dry-run';
 const DEFAULT_NAMESPACE = 'default';
 const KUBERNETES_LIST = { items: 'items', fields: ['apiVersion', 'kind', 'metadata', 'items'] };
 
@@ -88,6 +91,7 @@ class FileDecoder implements DecodedPolicies {
   readonly wirePolicies: EndpointPolicy[] = [];
   readonly names: DocumentName[] = [];
   readonly positions: Positions = new Map();
+  readonly ignored = new Map<string, ReadonlySet<FindingId>>();
   readonly problems: Problem[] = [];
   readonly warnings: Problem[] = [];
   readonly #path: string;
@@ -172,6 +176,7 @@ class FileDecoder implements DecodedPolicies {
   }
 
   #decodeKind(reader: ObjectReader, field: Field, kind: string): void {
+    const firstWarning = reader.warnings.length;
     const isPolicy = kind.endsWith('NetworkPolicy') && kind !== 'ClusterNetworkPolicy';
     // Old examples carry the description on the object; it belongs in the rule.
     const document = reader.object(
@@ -192,7 +197,9 @@ class FileDecoder implements DecodedPolicies {
     const name = namespace === null ? metadata.name : `${namespace}/${metadata.name}`;
     const context = { ...this.#context(reader, field, namespace), policy: name };
     this.#addName(reader, field, { kind, name });
-    const options = { root: field, isDryRun: metadata.isDryRun };
+    const { annotations } = metadata;
+    if (annotations.ignoredFindings.size > 0) this.ignored.set(name, annotations.ignoredFindings);
+    const options = { root: field, isDryRun: annotations.isDryRun };
     if (kind === 'CiliumCIDRGroup') {
       const group = decodeCidrGroup(context, document, { root: field, labels: metadata.labels });
       if (group !== null) this.cidrGroups.push(group);
@@ -202,6 +209,7 @@ class FileDecoder implements DecodedPolicies {
     } else {
       this.specs.push(...decodeSpecs(context, document, options));
     }
+    reader.attributeWarnings(firstWarning, name);
   }
 
   #context(reader: ObjectReader, root: Field, namespace: string | null): DocumentContext {
@@ -252,7 +260,7 @@ interface Metadata {
   readonly namespace: string | null;
   readonly namespaceField: Field | undefined;
   readonly labels: readonly (readonly [string, string])[];
-  readonly isDryRun: boolean;
+  readonly annotations: Annotations;
 }
 
 /**
@@ -293,7 +301,7 @@ function readMetadata(reader: ObjectReader, root: Field, document: Fields): Meta
     namespace: hasNamespace ? objectName(reader, namespaceField, 63) : null,
     namespaceField,
     labels: textEntries(reader, all.get('labels')),
-    isDryRun: readDryRun(reader, all.get('annotations')),
+    annotations: readAnnotations(reader, all.get('annotations')),
   };
 }
 
@@ -318,11 +326,4 @@ function textEntries(
     const text = value.isEmpty ? '' : reader.text(value);
     return text === null ? [] : [[name, text] as const];
   });
-}
-
-function readDryRun(reader: ObjectReader, annotations: Field | undefined): boolean {
-  if (annotations === undefined || annotations.isEmpty) return false;
-  const field = reader.map(annotations).get(DRY_RUN_ANNOTATION);
-  if (field === undefined) return false;
-  return reader.oneOf(field, ['true', 'false']) === 'true';
 }

@@ -2,6 +2,8 @@
  * What is wrong with a text that a user gave, and where: file, line, column and field, so that it
  * can be found and mended without reading our code.
  */
+import type { FindingId } from '../../policy/lint/finding_kinds.ts';
+
 export interface Problem {
   /** The file, as the user named it. */
   readonly path: string;
@@ -12,6 +14,10 @@ export interface Problem {
   readonly field: string;
   /** What is wrong, what was found and what is allowed. */
   readonly message: string;
+  /** Of a warning: the kind of finding that it is; absent: `advice`. Nothing for what rejects the set. */
+  readonly id?: FindingId;
+  /** Of a warning: whose it is, as in `RuleOrigin.policy`, so that the policy can say it is to be ignored. */
+  readonly policy?: string;
 }
 
 /** "FILE:LINE:COLUMN: FIELD: MESSAGE". */

@@ -1,0 +1,47 @@
+/** Annotations under `sallyport.dev/`: what a policy says to us beside its rules. */
+
+import { nearestName } from '../../model/nearest.ts';
+import type { FindingId } from '../../policy/lint/finding_kinds.ts';
+import { FINDING_IDS, isFindingId } from '../../policy/lint/finding_kinds.ts';
+import type { ObjectReader } from './object_reader.ts';
+import type { Field } from './yaml_fields.ts';
+
+export const ANNOTATION_PREFIX = 'sallyport.dev/';
+
+/** By what stands behind the prefix. */
+export const ANNOTATIONS = {
+  'dry-run': 'judge and log as if the policy were in force, and enforce nothing of it',
+  'ignore-findings': 'ids of findings of `sallyport check` that are not to be told of this policy',
+} as const satisfies Record<string, string>;
+
+export interface Annotations {
+  readonly isDryRun: boolean;
+  readonly ignoredFindings: ReadonlySet<FindingId>;
+}
+
+export function readAnnotations(reader: ObjectReader, field: Field | undefined): Annotations {
+  if (field === undefined || field.isEmpty) return { isDryRun: false, ignoredFindings: new Set() };
+  const own = (name: keyof typeof ANNOTATIONS): Field | undefined =>
+    reader.map(field).get(`${ANNOTATION_PREFIX}${name}`);
+  const dryRun = own('dry-run');
+  const ignored = own('ignore-findings');
+  return {
+    isDryRun: dryRun !== undefined && reader.oneOf(dryRun, ['true', 'false']) === 'true',
+    ignoredFindings: ignored === undefined ? new Set() : readIds(reader, ignored),
+  };
+}
+
+/** An id that is not known is no error: it may be one of another version. */
+function readIds(reader: ObjectReader, field: Field): ReadonlySet<FindingId> {
+  const ids = new Set<FindingId>();
+  for (const word of (reader.text(field) ?? '').split(/[\s,]+/)) {
+    if (isFindingId(word)) ids.add(word);
+    else if (word !== '') reader.warn(field, unknownIdText(word), 'unknown-finding');
+  }
+  return ids;
+}
+
+export function unknownIdText(id: string): string {
+  const nearest = nearestName(id, FINDING_IDS);
+  return `no finding has the id "${id}"${nearest === null ? '' : `; did you mean ${nearest}?`}`;
+}

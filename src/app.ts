@@ -11,13 +11,20 @@ import { AdminServer } from './admin/admin_server.ts';
 import { judgeOptions } from './cli/judge_options.ts';
 import type { Config, LogLevel } from './config/config.ts';
 import type { ConfigResult } from './config/load.ts';
-import { formatProblem, type Problem } from './control/decode/problem.ts';
+import { formatProblem } from './control/decode/problem.ts';
 import { FileSource, RESTLESS } from './control/file_source.ts';
+import { LastGoodSet } from './control/last_good_set.ts';
+import {
+  emptySetText,
+  type FeedStart,
+  type NewSet,
+  PolicyFeed,
+  type RejectedSet,
+} from './control/policy_feed.ts';
 import type { SourceBundle } from './control/policy_set.ts';
-import { PolicyStore, type UpdateResult } from './control/policy_store.ts';
+import { PolicyStore } from './control/policy_store.ts';
 import { encodeResolved } from './control/resolved_wire.ts';
 import type { NumberedSet } from './control/snapshot_store.ts';
-import { unfinishedFiles } from './control/unfinished_files.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { createLogger, type Logger } from './observe/logger.ts';
 import { MetricsHub } from './observe/metrics_hub.ts';
@@ -82,6 +89,7 @@ class SallyportApp implements App {
   readonly #log: Logger;
   readonly #source: FileSource;
   readonly #store: PolicyStore;
+  readonly #feed: PolicyFeed;
   readonly #metrics: MetricsHub;
   readonly #supervisor: Supervisor;
   readonly #admin: AdminServer | null;
@@ -111,8 +119,14 @@ class SallyportApp implements App {
     this.#store = new PolicyStore({
       regexEngine: createRe2Engine(config.limits),
       limits: config.limits,
+      isEmptySetOpen: config.isEmptySetOpen,
     });
-    this.#metrics = new MetricsHub({ version: options.version, clock: nodePlatform().clock });
+    this.#feed = this.#makeFeed();
+    this.#metrics = new MetricsHub({
+      version: options.version,
+      clock: nodePlatform().clock,
+      isPolicyCurrent: () => this.#feed.staleness === null,
+    });
     this.#supervisor = this.#makeSupervisor();
     this.#admin = this.#makeAdmin();
     this.ended = new Promise((resolve) => {
@@ -121,16 +135,12 @@ class SallyportApp implements App {
   }
 
   async start(): Promise<AppStart> {
-    const read = this.#source.read();
-    if (read.kind === 'error') return failed([read.message]);
-    const checked = this.#store.update(read.bundle);
-    if (checked.kind === 'rejected') return failed(checked.problems.map(formatProblem));
-    this.#metrics.policyUpdated('accepted', checked.revision);
-    this.#tellWarnings(checked.warnings);
-    if (read.bundle.policies.length === 0) this.#log.warn({}, 'no policies: everything is denied');
+    const first = this.#feed.start();
+    if (first.kind === 'rejected') return failed(first.problems);
+    this.#tellFirst(first);
     const admin = (await this.#admin?.start()) ?? null;
     if (admin?.kind === 'failed') return failed([admin.message]);
-    const started = await this.#supervisor.start(this.#accept(checked, read.bundle));
+    const started = await this.#supervisor.start(this.#accept(first));
     if (this.#ending !== null) {
       await this.#ending;
       return { kind: 'ended' };
@@ -190,9 +200,10 @@ class SallyportApp implements App {
   }
 
   async #end(endWorkers: () => Promise<void>): Promise<void> {
-    this.#source.stop();
+    const stopped = this.#feed.stop();
     this.#finishReload();
     await endWorkers();
+    await stopped;
     await this.#admin?.stop();
     this.#log.info({}, 'ended');
     this.#resolveEnded();
@@ -200,37 +211,23 @@ class SallyportApp implements App {
 
   /** True when a set was accepted or rejected; false when nothing changed. */
   #readSources(): boolean {
-    const read = this.#source.read();
-    if (read.kind === 'error') {
-      this.#tellRejected('failed', [read.message]);
-      return true;
-    }
-    const unfinished = unfinishedFiles(read.bundle);
-    if (unfinished.length > 0) {
-      this.#tellRejected('rejected', unfinished);
-      return true;
-    }
-    const before = this.#store.current().revision;
     const startedMs = performance.now();
-    const result = this.#store.update(read.bundle);
-    if (result.kind === 'rejected') {
-      this.#tellRejected('rejected', result.problems.map(formatProblem));
+    const read = this.#feed.read();
+    if (read.kind === 'same') return false;
+    if (read.kind === 'rejected') {
+      this.#tellRejected(read);
       return true;
     }
-    if (result.revision === before) return false;
-    this.#metrics.policyUpdated('accepted', result.revision);
-    this.#tellWarnings(result.warnings);
-    const policy = this.#accept(result, read.bundle);
+    this.#tellAccepted(read);
+    const policy = this.#accept(read);
     this.#checkMs = performance.now() - startedMs;
     this.#sentMs = performance.now();
     this.#supervisor.update(policy);
     return true;
   }
 
-  #accept(
-    { revision, set }: Extract<UpdateResult, { kind: 'accepted' }>,
-    bundle: SourceBundle,
-  ): NumberedSet {
+  #accept({ accepted, bundle }: Pick<NewSet, 'accepted' | 'bundle'>): NumberedSet {
+    const { revision, set } = accepted;
     this.#accepted = { revision, bundle };
     return { revision, parts: encodeResolved(set) };
   }
@@ -252,6 +249,20 @@ class SallyportApp implements App {
     this.#log.level = level;
     this.#supervisor.setLogLevel(level);
     this.#log.info({ level }, 'log level changed');
+  }
+
+  #makeFeed(): PolicyFeed {
+    const { stateDir: folder } = this.#config;
+    const wallMs = (): number => nodePlatform().clock.wallMs();
+    const onError = (problem: string): void =>
+      this.#log.error({ problem }, 'the last good policy set could not be kept');
+    return new PolicyFeed({
+      source: this.#source,
+      store: this.#store,
+      lastGood:
+        folder === null ? null : new LastGoodSet({ folder, name: 'proxy', wallMs, onError }),
+      wallMs,
+    });
   }
 
   #makeSupervisor(): Supervisor {
@@ -294,7 +305,12 @@ class SallyportApp implements App {
       supervisor: this.#supervisor,
       metrics: this.#metrics,
       accepted: () => this.#accepted,
-      judgeOptions: { ...judgeOptions(), limits: config.limits },
+      staleness: () => this.#feed.staleness,
+      judgeOptions: {
+        ...judgeOptions(),
+        limits: config.limits,
+        isEmptySetOpen: config.isEmptySetOpen,
+      },
       log: this.#log,
       version: this.#options.version,
       droppedLineCount: this.#options.droppedLineCount,
@@ -345,13 +361,27 @@ class SallyportApp implements App {
     this.#log.info({ ...fields, ...times }, 'policy in force');
   }
 
-  #tellRejected(result: 'rejected' | 'failed', problems: readonly string[]): void {
-    this.#metrics.policyUpdated(result, this.#store.current().revision);
-    this.#log.error({ problems }, 'policy rejected; the last good set stays in force');
+  #tellFirst(first: Exclude<FeedStart, RejectedSet>): void {
+    this.#tellAccepted(first);
+    if (first.kind !== 'restored') return;
+    const { rejected, savedAt } = first;
+    this.#metrics.policyUpdated(rejected.result, first.accepted.revision);
+    const { problems } = rejected;
+    if (savedAt === null) this.#log.error({ problems }, 'policy rejected; everything is denied');
+    else this.#log.error({ problems, savedAt }, 'policy rejected; the last good set is in force');
   }
 
-  #tellWarnings(warnings: readonly Problem[]): void {
-    for (const warning of warnings) this.#log.warn({ problem: formatProblem(warning) }, 'policy');
+  #tellAccepted({ accepted }: Pick<NewSet, 'accepted'>): void {
+    this.#metrics.policyUpdated('accepted', accepted.revision);
+    for (const warning of accepted.warnings) {
+      this.#log.warn({ problem: formatProblem(warning) }, 'policy');
+    }
+    if (accepted.isEmpty) this.#log.warn({}, emptySetText(this.#config.isEmptySetOpen));
+  }
+
+  #tellRejected({ result, problems }: RejectedSet): void {
+    this.#metrics.policyUpdated(result, this.#store.current().revision);
+    this.#log.error({ problems }, 'policy rejected; the last good set stays in force');
   }
 }
 
@@ -369,6 +399,8 @@ function changedFields(before: Config, after: Config): readonly string[] {
     policyPaths: 'policies',
     endpointsPath: 'endpoints',
     secretsPath: 'secrets',
+    isEmptySetOpen: 'allowEmptyPolicySet',
+    stateDir: 'stateDir',
     behaviour: 'behaviour',
     redirect: 'redirect',
     cilium: 'cilium',

@@ -12,6 +12,8 @@ export interface AdminBackend {
   metrics(): Promise<MergedMetrics>;
   /** The policy set in force. */
   snapshot(): PolicySnapshot;
+  /** What the sources say and is not in force, since it was rejected; null when all of it is. */
+  staleness(): { readonly sinceMs: number; readonly problems: readonly string[] } | null;
   /** `printSnapshot` of it: all of it, as text. */
   policyText(): string;
   /** `question`: the decoded JSON of a request in the form of `verdict`'s input. */

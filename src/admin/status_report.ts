@@ -11,11 +11,22 @@ export interface StatusReport extends MetricsSummary {
   readonly revision: number;
   readonly policies: number;
   readonly endpoints: number;
+  /** Null while the sources' newest set is in force. Readiness does not depend on it. */
+  readonly stale: StalePolicy | null;
   readonly listeners: readonly { readonly name: string; readonly address: string }[];
   readonly workers: readonly WorkerState[];
   /** Rules in force that have settled no decision yet. */
   readonly unused: readonly { readonly policy: string; readonly rule: string }[];
 }
+
+export interface StalePolicy {
+  /** ISO 8601. */
+  readonly since: string;
+  /** What is wrong with the set that was rejected, one line each; bounded, the last line says by how much. */
+  readonly problems: readonly string[];
+}
+
+const STALE_PROBLEMS_MAX = 20;
 
 export async function statusReport(backend: AdminBackend): Promise<StatusReport> {
   const metrics = await backend.metrics();
@@ -28,6 +39,7 @@ export async function statusReport(backend: AdminBackend): Promise<StatusReport>
     revision: snapshot.revision,
     policies: snapshot.policyNames.length,
     endpoints: snapshot.endpoints().length,
+    stale: staleOf(backend),
     listeners: backend.listeners(),
     workers: backend.workers(),
     ...metrics.summary(),
@@ -35,6 +47,17 @@ export async function statusReport(backend: AdminBackend): Promise<StatusReport>
       .ruleHits()
       .filter(isUnused)
       .map(({ policy, rule }) => ({ policy, rule })),
+  };
+}
+
+function staleOf(backend: AdminBackend): StalePolicy | null {
+  const staleness = backend.staleness();
+  if (staleness === null) return null;
+  const problems = staleness.problems.slice(0, STALE_PROBLEMS_MAX);
+  const more = staleness.problems.length - problems.length;
+  return {
+    since: new Date(staleness.sinceMs).toISOString(),
+    problems: more === 0 ? problems : [...problems, `and ${more} more`],
   };
 }
 

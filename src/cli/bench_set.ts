@@ -113,6 +113,7 @@ function timedJudge(bundle: SourceBundle): TimedJudge {
   const decodedMs = performance.now();
   const opened = openQuestions(decoded.set, {
     revision: 1,
+    isEmptySetOpen: false,
     regexEngine: options.regexEngine,
     limits: options.limits,
     allocator: new IdentityAllocator(options.limits.identityCountMax),

@@ -48,7 +48,7 @@ export class RedirectLoader {
   async start(): Promise<LoaderReport> {
     this.#checkNode();
     await this.policy.settled();
-    const read = this.policy.read();
+    const read = this.policy.start();
     if (read.kind === 'rejected') throw new LoaderError(read.problems);
     const links = await this.readLinks();
     const done = [...(await this.#prepareNode(links))];
@@ -106,8 +106,8 @@ export class RedirectLoader {
   }
 
   /** What is pinned and attached stays so. */
-  close(): void {
-    this.policy.source.stop();
+  async close(): Promise<void> {
+    await this.policy.stop();
     this.#datapath?.close();
     this.#datapath = null;
   }
@@ -118,7 +118,6 @@ export class RedirectLoader {
     const { policy } = this;
     const warnings: string[] = [];
     if (behaviour.isDryRun) warnings.push(DRY_RUN);
-    if (policy.snapshot.policyNames.length === 0) warnings.push(NO_POLICIES);
     if (policy.table.endpoints.length === 0) warnings.push(NO_ENDPOINTS);
     if (redirect.uplinks.length === 0 && hasRedirects(policy.table)) warnings.push(NO_UPLINKS);
     return warnings;
@@ -177,7 +176,6 @@ export class RedirectLoader {
 const DRY_RUN =
   'behaviour.dryRun is the proxy’s: what the kernel refuses without it is refused all the same';
 
-const NO_POLICIES = 'no policies: every endpoint is open';
 const NO_ENDPOINTS = 'no endpoint of the endpoints file has an interface: nothing here is judged';
 const NO_UPLINKS =
   'redirect.uplinks is empty: what comes from outside to ports with L7 rules is refused, as it cannot be redirected';

@@ -2,8 +2,9 @@
 import type { Config } from '../config/config.ts';
 import { formatProblem } from '../control/decode/problem.ts';
 import { FileSource } from '../control/file_source.ts';
+import { LastGoodSet } from '../control/last_good_set.ts';
+import { emptySetText, type FeedRead, type FeedStart, PolicyFeed } from '../control/policy_feed.ts';
 import { PolicyStore } from '../control/policy_store.ts';
-import { unfinishedFiles } from '../control/unfinished_files.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { type KernelTable, kernelTable } from '../policy/kernel_table.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
@@ -21,20 +22,35 @@ export class NodePolicy {
   readonly source: FileSource;
   readonly #config: Config;
   readonly #store: PolicyStore;
+  readonly #feed: PolicyFeed;
+  /** A set that could not be kept on disk: told with the next one that is read. */
+  #saveProblems: string[] = [];
   #table: KernelTable | null = null;
 
   constructor(config: Config) {
     this.#config = config;
+    const { clock, timers } = nodePlatform();
+    const wallMs = (): number => clock.wallMs();
     this.source = new FileSource({
       policies: config.policyPaths,
       endpoints: config.endpointsPath,
       secrets: config.secretsPath,
       limits: config.limits,
-      timers: nodePlatform().timers,
+      timers,
     });
     this.#store = new PolicyStore({
       regexEngine: createRe2Engine(config.limits),
       limits: config.limits,
+      isEmptySetOpen: config.isEmptySetOpen,
+    });
+    const { stateDir: folder } = config;
+    const onError = (message: string): void => void this.#saveProblems.push(message);
+    this.#feed = new PolicyFeed({
+      source: this.source,
+      store: this.#store,
+      lastGood:
+        folder === null ? null : new LastGoodSet({ folder, name: 'loader', wallMs, onError }),
+      wallMs,
     });
   }
 
@@ -43,24 +59,46 @@ export class NodePolicy {
     return new Promise((resolve) => this.source.whenSettled(resolve));
   }
 
+  stop(): Promise<void> {
+    return this.#feed.stop();
+  }
+
+  /**
+   * The first read. When the files are bad, the last good set of the state folder is taken instead; when there is
+   * none it is rejected: what an earlier loader left in the kernel is better than closing it all.
+   */
+  start(): PolicyRead {
+    const started = this.#feed.start();
+    if (started.kind !== 'restored') return this.#take(started);
+    const { savedAt, rejected } = started;
+    if (savedAt === null) return rejected;
+    const taken = this.#take({ ...started, kind: 'changed' });
+    if (taken.kind !== 'changed') return taken;
+    return {
+      ...taken,
+      warnings: [...restoredTexts(savedAt, rejected.problems), ...taken.warnings],
+    };
+  }
+
   /** Reads the files, and takes them over if all of them are good. */
   read(): PolicyRead {
-    const read = this.source.read();
-    if (read.kind === 'error') return { kind: 'rejected', problems: [read.message] };
-    // Also the first time: what is in force may be of a loader before us, and an empty file would open it.
-    const unfinished = unfinishedFiles(read.bundle);
-    if (unfinished.length > 0) return { kind: 'rejected', problems: unfinished };
-    const before = this.#store.current().revision;
-    const result = this.#store.update(read.bundle);
-    if (result.kind === 'rejected') {
-      return { kind: 'rejected', problems: result.problems.map(formatProblem) };
-    }
-    if (result.revision === before) return { kind: 'same' };
+    return this.#take(this.#feed.read());
+  }
+
+  #take(read: FeedRead | Exclude<FeedStart, { kind: 'restored' }>): PolicyRead {
+    if (read.kind !== 'changed') return read;
     const { isDnsAllowed } = this.#config.redirect;
     this.#table = kernelTable(this.snapshot, { isDnsAllowed });
+    const saveProblems = this.#saveProblems;
+    this.#saveProblems = [];
     return {
       kind: 'changed',
-      warnings: [...result.warnings.map(formatProblem), ...this.#table.warnings],
+      warnings: [
+        ...saveProblems,
+        ...(read.accepted.isEmpty ? [emptySetText(this.#config.isEmptySetOpen)] : []),
+        ...read.accepted.warnings.map(formatProblem),
+        ...this.#table.warnings,
+      ],
     };
   }
 
@@ -93,4 +131,12 @@ export class NodePolicy {
       isHostJudged,
     };
   }
+}
+
+/** One line each: since when the set is that is in force, and why the files are not. */
+export function restoredTexts(savedAt: string, problems: readonly string[]): readonly string[] {
+  return [
+    `the files are bad: the last good set, saved at ${savedAt}, is in force`,
+    ...problems.map((problem) => `bad: ${problem}`),
+  ];
 }

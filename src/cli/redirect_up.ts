@@ -47,7 +47,7 @@ export async function redirectUp(
     for (const problem of problems) tell.problem(problem);
     return EXIT_NEGATIVE;
   } finally {
-    loader.close();
+    await loader.close();
     release();
     await unlock();
   }

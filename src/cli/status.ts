@@ -27,7 +27,8 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   if (output === 'json') io.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else if (output === 'yaml') io.stdout.write(stringify(report));
   else io.stdout.write(tableOf(report));
-  return report.ready ? EXIT_OK : EXIT_NEGATIVE;
+  const isStale = args.has('strict') && Boolean(report.stale);
+  return report.ready && !isStale ? EXIT_OK : EXIT_NEGATIVE;
 }
 
 interface Target {
@@ -149,6 +150,12 @@ function tableOf(report: StatusReport): string {
     ['log lines lost', String(report.accessLogDropped)],
     ['internal errors', String(report.internalErrors)],
   ];
+  // A proxy of before does not tell.
+  if (report.stale) {
+    const [first = 'rejected', ...others] = report.stale.problems;
+    const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
+    facts.splice(3, 0, ['STALE', `since ${report.stale.since}: ${first}${more}`]);
+  }
   const width = Math.max(...facts.map(([name]) => name.length));
   const parts = [
     facts.map(([name, text]) => `${name.padEnd(width)}  ${oneLine(text)}\n`).join(''),

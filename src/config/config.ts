@@ -29,6 +29,9 @@ export interface Config {
   readonly policyPaths: readonly string[];
   readonly endpointsPath: string | null;
   readonly secretsPath: string | null;
+  readonly isEmptySetOpen: boolean;
+  /** Absolute; null keeps nothing on disk. */
+  readonly stateDir: string | null;
   readonly behaviour: Behaviour;
   /** For `sallyport redirect`; the proxy takes nothing from it but the place of the pins. */
   readonly redirect: RedirectConfig;
@@ -95,6 +98,8 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
     policyPaths: values.policies,
     endpointsPath: values.endpoints,
     secretsPath: values.secrets,
+    isEmptySetOpen: values.allowEmptyPolicySet,
+    stateDir: values.stateDir,
     behaviour: {
       isDryRun: behaviour.dryRun,
       isHttp10Enabled: behaviour.http10,

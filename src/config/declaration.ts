@@ -187,8 +187,17 @@ export const CONFIG_FIELD = mapping({
   accessLog: optional(accessLog, 'One record for each request.', {}),
   policies: optional(
     list(pathField(), { countMin: 0 }),
-    'Policy files and directories, watched; none at all denies everything.',
+    'Policy files and directories, watched; without any policy everything is denied.',
     [],
+  ),
+  allowEmptyPolicySet: optional(
+    switchField(),
+    'Without any policy, leave every endpoint open, as Cilium does. Off, as an empty set may be a folder that failed to mount.',
+    false,
+  ),
+  stateDir: absentAsNull(
+    pathField(),
+    'Folder for the last good policy set, kept for the owner alone: a start with bad files enforces it, or denies everything when there is none. Without this field such a start fails.',
   ),
   endpoints: absentAsNull(
     pathField(),

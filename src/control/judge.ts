@@ -26,6 +26,8 @@ export interface JudgeOptions {
   readonly regexEngine: RegexEngine;
   /** The path as the proxy would match and send it. */
   readonly normalisePath: (path: string) => string;
+  /** See `BuildOptions.isEmptySetOpen`; absent is false, as in a proxy that is not told otherwise. */
+  readonly isEmptySetOpen?: boolean;
 }
 
 /** An answer of `verdict`: CONTRACT 4's shapes, ready for JSON. */
@@ -83,6 +85,7 @@ export function createJudge(bundle: SourceBundle, options: JudgeOptions): JudgeR
     regexEngine: options.regexEngine,
     limits: options.limits,
     allocator: new IdentityAllocator(options.limits.identityCountMax),
+    isEmptySetOpen: options.isEmptySetOpen ?? false,
   });
   if (opened.kind === 'rejected') return opened;
   return {

@@ -134,6 +134,8 @@ export interface BuildOptions {
   readonly limits: Limits;
   /** Kept over rebuilds, so that identities stay what they are. */
   readonly allocator: IdentityAllocator;
+  /** A set without any policy opens every endpoint, as in Cilium, instead of closing all of them. */
+  readonly isEmptySetOpen: boolean;
   /** Label sets (canonical) that a question is about although nobody has them. */
   readonly extraLabels?: readonly (readonly string[])[];
 }
@@ -187,9 +189,11 @@ function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
   const { ipcache } = table;
   const enforcedSpecs = set.specs.filter(({ isDryRun }) => !isDryRun);
   const isShadowed = enforcedSpecs.length < set.specs.length;
-  const shadow = isShadowed ? resolveOne(set.specs, { set, table }) : null;
+  const unselected = isEmptySet(set) && !options.isEmptySetOpen ? 'deny' : 'allow';
+  const context: ResolveOneContext = { set, table, unselected };
+  const shadow = isShadowed ? resolveOne(set.specs, context) : null;
   if (shadow?.kind === 'rejected') return shadow;
-  const enforced = resolveOne(enforcedSpecs, { set, table });
+  const enforced = resolveOne(enforcedSpecs, context);
   if (enforced.kind === 'rejected') return enforced;
   return {
     kind: 'ok',
@@ -207,6 +211,17 @@ function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
   };
 }
 
+/** Without any policy, also one in dry-run. */
+export function isEmptySet({ specs, wirePolicies }: PolicySet): boolean {
+  return specs.length === 0 && wirePolicies.length === 0;
+}
+
+interface ResolveOneContext {
+  readonly set: PolicySet;
+  readonly table: IdentityTable;
+  readonly unselected: 'allow' | 'deny';
+}
+
 type ResolvedOne =
   | {
       readonly kind: 'ok';
@@ -218,10 +233,10 @@ type ResolvedOne =
 
 function resolveOne(
   specs: readonly PolicySpec[],
-  { set, table }: { readonly set: PolicySet; readonly table: IdentityTable },
+  { set, table, unselected }: ResolveOneContext,
 ): ResolvedOne {
   const { inventory, cidrGroups, wirePolicies } = set;
-  const resolved = resolvePolicies({ specs, cidrGroups, inventory, table });
+  const resolved = resolvePolicies({ specs, cidrGroups, inventory, table, unselected });
   if (resolved.kind === 'conflict') {
     const [first, second] = resolved.conflict.origins;
     const message = `${resolved.conflict.message}: ${originText(first)} and ${originText(second)}, both for ${resolved.endpoint}`;

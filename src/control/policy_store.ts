@@ -10,12 +10,14 @@ import { IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
 import type { Problem } from './decode/problem.ts';
 import { DecodedFiles } from './decoded_files.ts';
-import { buildSnapshot, decodePolicySet, type SourceBundle } from './policy_set.ts';
+import { buildSnapshot, decodePolicySet, isEmptySet, type SourceBundle } from './policy_set.ts';
 import type { ResolvedSet } from './resolved_set.ts';
 
 export interface PolicyStoreOptions {
   readonly regexEngine: RegexEngine;
   readonly limits: Limits;
+  /** See `BuildOptions.isEmptySetOpen`; absent is false. */
+  readonly isEmptySetOpen?: boolean;
 }
 
 export type UpdateResult =
@@ -24,6 +26,8 @@ export type UpdateResult =
       readonly revision: number;
       /** For those who compile it, too. */
       readonly set: ResolvedSet;
+      /** Without any policy. */
+      readonly isEmpty: boolean;
       readonly warnings: readonly Problem[];
     }
   | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
@@ -84,11 +88,13 @@ export class PolicyStore {
         ...this.#options,
         revision,
         allocator: this.#allocator,
+        isEmptySetOpen: this.#options.isEmptySetOpen ?? false,
       });
       if (built.kind === 'rejected') return built;
       this.#snapshot = built.snapshot;
       const warnings = [...decoded.warnings, ...built.warnings];
-      return { kind: 'accepted', revision, set: built.resolved, warnings };
+      const isEmpty = isEmptySet(decoded.set);
+      return { kind: 'accepted', revision, set: built.resolved, isEmpty, warnings };
     } catch (error) {
       // A fault of ours in one policy set must not take down a proxy that has a good one.
       const message = `internal error: ${error instanceof Error ? error.message : String(error)}`;

@@ -60,6 +60,10 @@ export const METRICS = {
     'When the policy set in force was accepted; 0 before the first.',
     [],
   ),
+  sallyport_policy_last_update_successful: gauge(
+    '1 while what the policy sources say is in force; 0 from a set that was rejected or could not be read to the next good one.',
+    [],
+  ),
   sallyport_policy_rules: gauge('Rules of the policy set in force.', [], 'max'),
   sallyport_regex_failures_total: counter(
     'Decisions that were denials because a pattern set ran out of memory.',

@@ -17,6 +17,8 @@ import { type MetricsSummary, type RuleHit, ruleHitsOf, summaryOf } from './summ
 export interface MetricsHubOptions {
   readonly version: string;
   readonly clock: Clock;
+  /** False while the sources' newest set is not in force, as it was rejected or cannot be read. */
+  readonly isPolicyCurrent: () => boolean;
 }
 
 /** What came of reading the policy sources. */
@@ -94,6 +96,7 @@ export class MetricsHub {
       ),
       one('sallyport_policy_revision', this.#revision),
       one('sallyport_policy_last_update_timestamp_seconds', this.#updatedAtMs / 1000),
+      one('sallyport_policy_last_update_successful', this.#options.isPolicyCurrent() ? 1 : 0),
       ...Object.entries(workers).map(([state, count]) =>
         one('sallyport_workers', count, { state }),
       ),

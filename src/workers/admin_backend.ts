@@ -7,6 +7,7 @@ import type { AdminBackend, ExplainAnswer, Readiness } from '../admin/backend.ts
 import type { Config, LogLevel } from '../config/config.ts';
 import { LOG_LEVELS } from '../config/declaration.ts';
 import { createJudge, type Judge, type JudgeOptions } from '../control/judge.ts';
+import type { Staleness } from '../control/policy_feed.ts';
 import type { SourceBundle } from '../control/policy_set.ts';
 import type { PolicyStore } from '../control/policy_store.ts';
 import { parseQuestion } from '../control/question.ts';
@@ -35,6 +36,8 @@ export interface AdminBackendParts {
   readonly metrics: MetricsHub;
   /** The texts of the set that the workers were told last. */
   readonly accepted: () => AcceptedBundle;
+  /** Why the files are not what is in force; null when they are. */
+  readonly staleness: () => Staleness | null;
   readonly judgeOptions: JudgeOptions;
   readonly log: Logger;
   readonly version: string;
@@ -86,6 +89,10 @@ export class SupervisorBackend implements AdminBackend {
     const answer = this.#currentJudge().explain(parsed.question);
     if (answer.kind === 'error') return answer;
     return { kind: 'explanation', explanation: answer.explanation };
+  }
+
+  staleness(): Staleness | null {
+    return this.#parts.staleness();
   }
 
   workers(): readonly WorkerStatus[] {

@@ -16,9 +16,11 @@ export function fakeBackend(
     readonly readiness?: Readiness;
     readonly metrics?: readonly MetricsSnapshot[];
     readonly failing?: boolean;
+    readonly staleness?: ReturnType<AdminBackend['staleness']>;
   } = {},
 ): FakeBackend {
   const hub = new MetricsHub({
+    isPolicyCurrent: () => true,
     version: '1.2.3',
     clock: { nowMs: () => 0, wallMs: () => 1_700_000_000_000 },
   });
@@ -49,6 +51,7 @@ export function fakeBackend(
       return hub.merge(options.metrics ?? [], { listening: 1 });
     },
     snapshot: () => snapshot,
+    staleness: () => options.staleness ?? null,
     policyText: () => 'endpoint default/api\n',
     explain: (question) =>
       typeof question === 'object' && question !== null && 'port' in question

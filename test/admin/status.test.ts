@@ -70,6 +70,36 @@ describe('status', () => {
     expect(code).toBe(1);
   });
 
+  it('shows that the newest set was rejected; with --strict exits with 1', async () => {
+    const staleness = { sinceMs: 1_700_000_000_000, problems: ['a.yaml:3:1: bad', 'b.yaml: bad'] };
+    const admin = await adminOf(fakeBackend({ staleness }));
+    const { stdout, code } = await run(['--admin', admin]);
+    expect(stdout).toContain('ready            yes\n');
+    expect(stdout).toContain(
+      'STALE            since 2023-11-14T22:13:20.000Z: a.yaml:3:1: bad (and 1 more)\n',
+    );
+    expect(code).toBe(0);
+    const strict = await run(['--admin', admin, '--strict', '-o', 'json']);
+    expect(strict.code).toBe(1);
+    expect(JSON.parse(strict.stdout)).toMatchObject({
+      ready: true,
+      stale: { since: '2023-11-14T22:13:20.000Z', problems: staleness.problems },
+    });
+  });
+
+  it('is bounded, however many problems a rejected set has', async () => {
+    const problems = Array.from({ length: 3000 }, (_, index) => `file-${index}.yaml: bad`);
+    const admin = await adminOf(fakeBackend({ staleness: { sinceMs: 0, problems } }));
+    const { stale } = JSON.parse((await run(['--admin', admin, '-o', 'json'])).stdout);
+    expect(stale.problems).toHaveLength(21);
+    expect(stale.problems.at(-1)).toBe('and 2980 more');
+  });
+
+  it('with --strict exits with 0 while what the files say is in force', async () => {
+    const admin = await adminOf(fakeBackend());
+    expect(await run(['--admin', admin, '--strict'])).toMatchObject({ code: 0 });
+  });
+
   it('asks over a unix socket', async () => {
     const path = join(temporaryFolder(), 'admin.sock');
     await adminOf(fakeBackend(), { kind: 'unix', path });

@@ -13,6 +13,19 @@ endpoints:
   - { name: default/web, ip: 10.0.0.2, labels: { app: web } }
 `;
 
+const CIDR_GROUP = `
+apiVersion: cilium.io/v2
+kind: CiliumCIDRGroup
+metadata: { name: partners }
+spec: { externalCIDRs: [192.0.2.0/24] }
+`;
+
+const OTHERS = policy('web', 80).replace('app: api', 'app: other');
+const DRY_RUN = policy('nobody', 80).replace(
+  'name: p',
+  'name: p, annotations: { sallyport.dev/dry-run: "true" }',
+);
+
 describe('the policy store', () => {
   it('denies everything before the first bundle', () => {
     const store = newStore();
@@ -30,6 +43,35 @@ describe('the policy store', () => {
     expect(store.hasPolicy).toBe(true);
     expect(isAllowed(store, 'web', 80)).toBe(true);
     expect(isAllowed(store, 'web', 81)).toBe(false);
+  });
+
+  it.each([
+    { name: 'no file', policies: [], isOpen: false },
+    { name: 'a file of comments', policies: ['# nothing\n'], isOpen: false },
+    { name: 'only a CIDR group', policies: [CIDR_GROUP], isOpen: false },
+    { name: 'only a policy of another endpoint', policies: [OTHERS], isOpen: true },
+    { name: 'only a policy in dry-run', policies: [DRY_RUN], isOpen: true },
+  ])('an endpoint that no policy selects, with $name: open is $isOpen', ({ policies, isOpen }) => {
+    const bundle = {
+      policies: policies.map((text, index) => ({ path: `${index}.yaml`, text })),
+      endpoints: { path: 'endpoints.yaml', text: ENDPOINTS },
+      secrets: null,
+    };
+    const store = newStore();
+    expect(store.update(bundle)).toMatchObject({ kind: 'accepted', isEmpty: !isOpen });
+    expect(isAllowed(store, 'web', 80)).toBe(isOpen);
+    const open = newStore(true);
+    open.update(bundle);
+    expect(isAllowed(open, 'web', 80)).toBe(true);
+  });
+
+  it('a set that becomes empty closes every endpoint, but to the host', () => {
+    const store = newStore();
+    store.update(bundleOf(policy('web', 80)));
+    expect(isAllowed(store, 'web', 80)).toBe(true);
+    store.update({ ...bundleOf(''), policies: [] });
+    expect(isAllowed(store, 'web', 80)).toBe(false);
+    expect(isAllowed(store, 'host', 80)).toBe(true);
   });
 
   it('takes the revision that it is given', () => {
@@ -147,8 +189,9 @@ describe('the policy store', () => {
   });
 });
 
-function newStore(): PolicyStore {
-  return new PolicyStore({ limits: DEFAULT_LIMITS, regexEngine: createRe2Engine(DEFAULT_LIMITS) });
+function newStore(isEmptySetOpen = false): PolicyStore {
+  const regexEngine = createRe2Engine(DEFAULT_LIMITS);
+  return new PolicyStore({ limits: DEFAULT_LIMITS, regexEngine, isEmptySetOpen });
 }
 
 function bundleOf(policies: string, endpoints = ENDPOINTS): SourceBundle {
@@ -188,7 +231,8 @@ spec:
 
 function isAllowed(store: PolicyStore, from: string, port: number): boolean {
   const snapshot = store.current();
-  const remote = snapshot.ipcache.lookup(from === 'web' ? '10.0.0.2' : '10.0.0.9') ?? 2;
+  const address = from === 'web' ? '10.0.0.2' : '10.0.0.9';
+  const remote = from === 'host' ? 1 : (snapshot.ipcache.lookup(address) ?? 2);
   const compiled = snapshot.endpoint('10.0.0.1').port('ingress', 'TCP', port as Port);
   const view = compiled.view(0 as ProxyId, remote as Identity);
   return decideConnection(view, '').verdict === 'allow';

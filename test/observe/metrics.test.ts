@@ -445,6 +445,7 @@ function familyOf(counters: WorkerCounters, name: MetricName): MetricFamily {
 
 function hubOf(): MetricsHub {
   return new MetricsHub({
+    isPolicyCurrent: () => true,
     version: '1.2.3',
     clock: { nowMs: () => 0, wallMs: () => 1_700_000_000_000 },
   });

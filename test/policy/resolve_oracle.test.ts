@@ -152,7 +152,7 @@ describe('resolved and compiled policy', () => {
 function compiled(specs: readonly PolicySpec[]): PolicySnapshot {
   const inventory = worldOf();
   const table = tableOf(inventory, specs);
-  const result = resolvePolicies({ specs, cidrGroups: [], inventory, table });
+  const result = resolvePolicies({ specs, cidrGroups: [], inventory, table, unselected: 'allow' });
   if (result.kind === 'conflict') throw new Error(result.conflict.message);
   const built = compilePolicies(result.policies, {
     revision: 1,

@@ -139,7 +139,7 @@ describe('up', () => {
   });
 
   it.each([
-    ['no policies', (): void => fake.write('policy.yaml', '# none\n'), 'every endpoint is open'],
+    ['no policies', (): void => fake.write('policy.yaml', '# none\n'), 'everything is denied'],
     [
       'no interfaces',
       (): void =>
@@ -275,7 +275,7 @@ describe('--follow', () => {
 
     end.abort();
     await running;
-    loader.close();
+    await loader.close();
     expect(fake.attached).toEqual(new Set([2, 11, 20]));
     expect(fake.generation).toBe(5);
   });

@@ -16,7 +16,13 @@ export function cnpSnapshot(
 ): PolicySnapshot {
   const inventory = worldOf();
   const table = tableOf(inventory, specs);
-  const resolved = resolvePolicies({ specs, cidrGroups: [], inventory, table });
+  const resolved = resolvePolicies({
+    specs,
+    cidrGroups: [],
+    inventory,
+    table,
+    unselected: 'allow',
+  });
   if (resolved.kind === 'conflict') throw new Error(resolved.conflict.message);
   const built = compilePolicies(resolved.policies, {
     revision: 1,

@@ -25,6 +25,7 @@ export function open(bundle: SourceBundle): Opened {
       : openQuestions(decoded.set, {
           ...OPTIONS,
           revision: 1,
+          isEmptySetOpen: false,
           allocator: new IdentityAllocator(DEFAULT_LIMITS.identityCountMax),
         });
   if (opened.kind === 'ok') return opened;

@@ -62,7 +62,13 @@ export function resolved(
   specs: readonly PolicySpec[],
   inventory: Inventory = worldOf(),
 ): ResolveResult {
-  return resolvePolicies({ specs, cidrGroups: [], inventory, table: tableOf(inventory, specs) });
+  return resolvePolicies({
+    specs,
+    cidrGroups: [],
+    inventory,
+    table: tableOf(inventory, specs),
+    unselected: 'allow',
+  });
 }
 
 export function policyOf(

@@ -62,7 +62,8 @@ describe('app', () => {
     expect((await ask('/metrics')).text).toMatch(/policy_updates_total\{result="rejected"\} 1/);
     scratch.write('policies/api.yaml', policyOf('/new'));
     await app?.reload();
-    expect((await get(port, '/ok')).status).toBe(403);
+    // The workers take a set up in turns with traffic.
+    await expect.poll(async () => (await get(port, '/ok')).status).toBe(403);
   });
 
   it('a file that is empty, as while it is being written, changes nothing', async () => {

@@ -23,6 +23,11 @@ export interface ResolveInput {
   readonly cidrGroups: readonly CidrGroup[];
   readonly inventory: Inventory;
   readonly table: IdentityTable;
+  /**
+   * What an endpoint has that no spec selects: in Cilium nothing is enforced then. `deny` is for a set without
+   * any policy, which may be a mount that failed: default deny both ways, so only the host comes in.
+   */
+  readonly unselected: 'allow' | 'deny';
 }
 
 export type ResolveResult =
@@ -119,8 +124,10 @@ class Resolver {
     const isInit = subject.set.valuesOf('reserved:init').length > 0;
     // policy-enforcement "default": nobody's rule selects it, so nothing is enforced. An endpoint
     // whose labels are not known yet is always enforced (repository.go).
-    if (specs.length === 0) return isInit ? DENY_ALL : ALLOW_ALL;
-    const deniedFrom = isInit ? 'normal' : defaultDenyTier(specs, direction);
+    const isUnselected = specs.length === 0;
+    if (isUnselected && isInit) return DENY_ALL;
+    if (isUnselected && this.#input.unselected === 'allow') return ALLOW_ALL;
+    const deniedFrom = isInit || isUnselected ? 'normal' : defaultDenyTier(specs, direction);
     const pieces = specs
       .filter((spec) => isReached(spec.tier, deniedFrom))
       .flatMap((spec) => this.#piecesOfSpec(spec, direction));

@@ -113,6 +113,7 @@ class SallyportApp implements App {
       policies: config.policyPaths,
       endpoints: config.endpointsPath,
       secrets: config.secretsPath,
+      hasNodeLabels: config.hasNodeLabels,
       limits: config.limits,
       timers: nodePlatform().timers,
     });

@@ -145,6 +145,7 @@ class TestSources {
       policies,
       endpoints: await this.#optional(file.endpoints, 'endpoints'),
       secrets: await this.#optional(file.secrets, 'secrets'),
+      hasNodeLabels: file.hasNodeLabels,
     };
   }
 

@@ -35,6 +35,7 @@ export class NodePolicy {
       policies: config.policyPaths,
       endpoints: config.endpointsPath,
       secrets: config.secretsPath,
+      hasNodeLabels: config.hasNodeLabels,
       limits: config.limits,
       timers,
     });

@@ -27,6 +27,7 @@ export async function readSources(args: Args, io: Io): Promise<SourcesResult> {
         policies: await readPolicies(paths, io),
         endpoints: await readText(args.value('endpoints'), io),
         secrets: await readText(args.value('secrets'), io),
+        hasNodeLabels: args.has('enable-node-selector-labels'),
       },
     };
   } catch (error) {

@@ -21,7 +21,17 @@ const SECRETS_FLAG: FlagSpec = {
   about: 'secrets of header matches: name -> value',
 };
 
-export const SOURCE_FLAGS: readonly FlagSpec[] = [POLICY_FLAG, ENDPOINTS_FLAG, SECRETS_FLAG];
+const NODE_LABELS_FLAG: FlagSpec = {
+  name: 'enable-node-selector-labels',
+  about: 'allow fromNodes and toNodes, as the option of that name',
+};
+
+export const SOURCE_FLAGS: readonly FlagSpec[] = [
+  POLICY_FLAG,
+  ENDPOINTS_FLAG,
+  SECRETS_FLAG,
+  NODE_LABELS_FLAG,
+];
 
 export const CHECK_SPEC: VerbSpec = {
   name: 'check',

@@ -32,6 +32,8 @@ export interface Config {
   readonly isEmptySetOpen: boolean;
   /** Absolute; null keeps nothing on disk. */
   readonly stateDir: string | null;
+  /** fromNodes and toNodes are allowed, and other nodes are known by their labels. */
+  readonly hasNodeLabels: boolean;
   readonly behaviour: Behaviour;
   /** For `sallyport redirect`; the proxy takes nothing from it but the place of the pins. */
   readonly redirect: RedirectConfig;
@@ -100,6 +102,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
     secretsPath: values.secrets,
     isEmptySetOpen: values.allowEmptyPolicySet,
     stateDir: values.stateDir,
+    hasNodeLabels: values.enableNodeSelectorLabels,
     behaviour: {
       isDryRun: behaviour.dryRun,
       isHttp10Enabled: behaviour.http10,

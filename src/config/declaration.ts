@@ -207,6 +207,11 @@ export const CONFIG_FIELD = mapping({
     pathField(),
     'Secrets file (name to value) for header matches with secrets; watched.',
   ),
+  enableNodeSelectorLabels: optional(
+    switchField(),
+    'Allow fromNodes and toNodes, and know other nodes by their labels, as Cilium’s option of that name does. Off, such a policy is refused, as it is there.',
+    false,
+  ),
   behaviour: optional(behaviour, 'What is done with requests, apart from policy.', {}),
   cilium: optional(
     cilium,

@@ -14,6 +14,8 @@ export interface FileSourceOptions {
   readonly policies: readonly string[];
   readonly endpoints: string | null;
   readonly secrets: string | null;
+  /** For the bundle. */
+  readonly hasNodeLabels?: boolean;
   readonly limits: Pick<
     Limits,
     'policyBytesMax' | 'policyFileCountMax' | 'reloadDelayMs' | 'reloadPollIntervalMs'
@@ -148,6 +150,7 @@ export class FileSource {
       policies: withoutRepetition(policies),
       endpoints: endpoints === null ? null : this.#readText(endpoints, budget),
       secrets: secrets === null ? null : this.#readText(secrets, budget),
+      hasNodeLabels: this.#options.hasNodeLabels === true,
     };
   }
 

@@ -32,6 +32,8 @@ export interface SourceBundle {
   readonly policies: readonly SourceText[];
   readonly endpoints: SourceText | null;
   readonly secrets: SourceText | null;
+  /** Rules and identities know the labels of nodes (Cilium's enable-node-selector-labels); absent: they do not. */
+  readonly hasNodeLabels?: boolean;
 }
 
 export interface PolicySet {
@@ -45,6 +47,8 @@ export interface PolicySet {
   readonly positions: ReadonlyMap<string, Position>;
   /** Findings that a policy's annotation wants ignored, by the policy's name. */
   readonly ignored: ReadonlyMap<string, ReadonlySet<FindingId>>;
+  /** As in the bundle. */
+  readonly hasNodeLabels?: boolean;
 }
 
 export type PolicySetResult =
@@ -65,7 +69,8 @@ export function decodePolicySet(
   const positions = new Map<string, Position>();
   const ignored = new Map<string, ReadonlySet<FindingId>>();
   const names: DocumentName[] = [];
-  for (const file of files.decode(bundle.policies, options)) {
+  const hasNodeLabels = bundle.hasNodeLabels === true;
+  for (const file of files.decode(bundle.policies, { ...options, hasNodeLabels })) {
     problems.push(...file.problems);
     warnings.push(...file.warnings);
     specs.push(...file.specs);
@@ -81,7 +86,7 @@ export function decodePolicySet(
   if (problems.length > 0) return rejected(problems);
   return {
     kind: 'ok',
-    set: { specs, cidrGroups, wirePolicies, inventory, secrets, positions, ignored },
+    set: { specs, cidrGroups, wirePolicies, inventory, secrets, positions, ignored, hasNodeLabels },
     warnings,
   };
 }
@@ -183,6 +188,7 @@ function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
     extra: options.extraLabels ?? [],
     allocator: options.allocator,
     identityCountMax: options.limits.identityCountMax,
+    hasNodeLabels: set.hasNodeLabels === true,
   });
   if (tabled.kind === 'error') return rejected([problemOf(set, null, tabled.message)]);
   const { table } = tabled;

@@ -113,6 +113,7 @@ function sameBundle(a: SourceBundle, b: SourceBundle): boolean {
   const left = textsOf(a);
   const right = textsOf(b);
   return (
+    a.hasNodeLabels === b.hasNodeLabels &&
     left.length === right.length &&
     left.every((one, index) => {
       const other = right[index];

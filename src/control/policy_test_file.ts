@@ -6,6 +6,7 @@
  *     policies: [ ./file.yaml, { kind: CiliumNetworkPolicy, ... } ]
  *     endpoints: ./endpoints.yaml | { endpoints: [...] }
  *     secrets: ./secrets.yaml | { name: value }
+ *     enableNodeSelectorLabels: true  # fromNodes and toNodes are allowed
  *     cases:
  *       - name: what is shown
  *         request: { ... }            # a line of `verdict`
@@ -19,6 +20,7 @@ export interface PolicyTestFile {
   readonly policies: readonly TestSource[];
   readonly endpoints: TestSource | null;
   readonly secrets: TestSource | null;
+  readonly hasNodeLabels: boolean;
   readonly expectation: Expectation;
 }
 
@@ -51,7 +53,15 @@ const EXPECT_KEYS = [
 
 export type ExpectKey = (typeof EXPECT_KEYS)[number];
 
-const FILE_KEYS = ['about', 'policies', 'endpoints', 'secrets', 'cases', 'rejected'] as const;
+const FILE_KEYS = [
+  'about',
+  'policies',
+  'endpoints',
+  'secrets',
+  'enableNodeSelectorLabels',
+  'cases',
+  'rejected',
+] as const;
 const CASE_KEYS = ['name', 'request', 'expect'] as const;
 
 export type PolicyTestFileResult =
@@ -85,6 +95,7 @@ function fileOf(value: unknown): PolicyTestFile {
     policies: policies.map((source, index) => sourceOf(source, `policies[${index}]`)),
     endpoints: optionalSource(fields.get('endpoints'), 'endpoints'),
     secrets: optionalSource(fields.get('secrets'), 'secrets'),
+    hasNodeLabels: switchOf(fields.get('enableNodeSelectorLabels'), 'enableNodeSelectorLabels'),
     expectation: expectationOf(fields),
   };
 }
@@ -118,6 +129,11 @@ function expectOf(value: unknown, at: string): ReadonlyMap<ExpectKey, unknown> {
   const fields = recordOf(value, at, EXPECT_KEYS) as ReadonlyMap<ExpectKey, unknown>;
   if (fields.size === 0) fail(`${at} expects nothing`);
   return fields;
+}
+
+function switchOf(value: unknown, at: string): boolean {
+  if (value === undefined || typeof value === 'boolean') return value === true;
+  return fail(`${at} must be true or false (found ${shown(value)})`);
 }
 
 function optionalSource(value: unknown, at: string): TestSource | null {

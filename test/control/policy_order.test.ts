@@ -11,6 +11,7 @@ const LISTS = ['ingress', 'ingressDeny', 'egress', 'egressDeny', 'toPorts', 'htt
 interface Fixture {
   readonly policies: readonly Readonly<Record<string, unknown>>[];
   readonly endpoints?: unknown;
+  readonly enableNodeSelectorLabels?: boolean;
   readonly cases?: readonly { readonly name: string; readonly request: unknown }[];
 }
 
@@ -49,6 +50,7 @@ function bundleOf(fixture: Fixture): SourceBundle {
     policies: [
       { path: 'policies', text: fixture.policies.map((one) => stringify(one)).join('\n---\n') },
     ],
+    hasNodeLabels: fixture.enableNodeSelectorLabels === true,
     endpoints:
       fixture.endpoints === undefined
         ? null

@@ -17,7 +17,7 @@ import type {
 import { type DocumentContext, originOf } from './context.ts';
 import { decodeSelector } from './label_selector.ts';
 import type { Fields } from './object_reader.ts';
-import { decodePrefix } from './peers.ts';
+import { decodePrefix, NEEDS_NODE_LABELS } from './peers.ts';
 import type { Field } from './yaml_fields.ts';
 
 const PRIORITY_MAX = 1000;
@@ -188,6 +188,9 @@ function decodePeer(
     return someItems(context, names).flatMap((item) => domainPeer(context, item) ?? []);
   }
   const nodes = fields.get('nodes');
+  if (nodes !== undefined && context.options.hasNodeLabels !== true) {
+    return reader.fail(nodes, NEEDS_NODE_LABELS) ?? [];
+  }
   if (nodes !== undefined) return [{ kind: 'nodes', selector: decodeSelector(context, nodes) }];
   const selector = decodePodsOrNamespaces(context, field, fields);
   return selector === null ? [] : [{ kind: 'selector', selector }];

@@ -35,21 +35,40 @@ export function decodeSelector(context: DocumentContext, field: Field): LabelSel
 }
 
 /**
- * The subject of a CNP is always of its own namespace: matchLabels that name another one give way,
- * with a warning (EndpointSelector.AddMatch); matchExpressions hold beside it.
+ * The subject of a CNP is always of its own namespace (EndpointSelector.AddMatch): a label with the key
+ * `k8s:io.kubernetes.pod.namespace` gives way to it; the same key without `k8s:`, and what expressions say,
+ * hold beside it, so that another namespace there selects nobody.
  */
 export function decodeSubjectSelector(context: DocumentContext, field: Field): LabelSelector {
-  const { namespace } = context;
+  const { namespace, reader } = context;
   const { labels, expressions } = decodeParts(context, field);
   if (namespace === null) return { requirements: [...labels, ...expressions] };
-  if (labels.some(({ key, values }) => isNamespaceKey(key) && values.join() !== namespace)) {
-    context.reader.warn(
+  const own = labels.filter(({ key }) => key !== K8S_NAMESPACE_KEY);
+  const isOverruled = labels.some(
+    ({ key, values }) => key === K8S_NAMESPACE_KEY && values.join() !== namespace,
+  );
+  if (isOverruled) {
+    reader.warn(
       field,
       `the namespace in the selector is not that of the policy and is ignored: a CiliumNetworkPolicy selects endpoints of its own namespace, ${namespace}`,
     );
   }
-  const own = labels.filter(({ key }) => !isNamespaceKey(key));
-  return { requirements: [...own, ...expressions, inNamespace(namespace)] };
+  const beside = [...own, ...expressions];
+  if (beside.some((requirement) => demandsOtherNamespace(requirement, namespace))) {
+    reader.warn(
+      field,
+      `selects nobody: it asks for another namespace, and a CiliumNetworkPolicy selects endpoints of its own namespace, ${namespace}, only; write the policy in that namespace`,
+    );
+  }
+  return { requirements: [...beside, inNamespace(namespace)] };
+}
+
+/** Of the subject of a policy in `namespace`: no endpoint there can meet the requirement. */
+function demandsOtherNamespace(requirement: LabelRequirement, namespace: string): boolean {
+  const { key, operator, values } = requirement;
+  if (!isNamespaceKey(key)) return false;
+  if (operator === 'in') return !values.includes(namespace);
+  return operator === 'does-not-exist' || (operator === 'not-in' && values.includes(namespace));
 }
 
 interface SelectorParts {
@@ -64,10 +83,29 @@ function decodeParts(context: DocumentContext, field: Field): SelectorParts {
   const labels = labelsField === undefined ? [] : [...reader.map(labelsField)];
   const expressionsField = fields.get('matchExpressions');
   const expressions = expressionsField === undefined ? [] : reader.list(expressionsField);
-  return {
+  const parts = {
     labels: labels.flatMap(([key, value]) => decodeMatchLabel(context, key, value) ?? []),
     expressions: expressions.flatMap((item) => decodeExpression(context, item) ?? []),
   };
+  warnOfPruned(context, labels, parts.labels.length + parts.expressions.length);
+  return parts;
+}
+
+/** A label without a value is no condition any more, and a selector without conditions is everybody. */
+function warnOfPruned(
+  context: DocumentContext,
+  labels: readonly (readonly [string, Field])[],
+  requirementCount: number,
+): void {
+  const rest =
+    requirementCount === 0 ? 'nothing is asked for any more, so it selects everybody' : '';
+  for (const [key, value] of labels) {
+    if (!value.isEmpty) continue;
+    context.reader.warn(
+      value,
+      `has no value, and the API server removes such a field: the selector does not ask for ${key}${rest === '' ? '' : `; ${rest}`} (write "" for a label that is empty)`,
+    );
+  }
 }
 
 function decodeMatchLabel(
@@ -75,8 +113,9 @@ function decodeMatchLabel(
   key: string,
   value: Field,
 ): LabelRequirement | null {
+  if (!isKeyValid(context, key, value) || value.isEmpty) return null;
   const text = labelValue(context, value);
-  if (!isKeyValid(context, key, value) || text === null) return null;
+  if (text === null) return null;
   return { key: selectorKey(key), operator: 'in', values: [text] };
 }
 
@@ -172,8 +211,7 @@ function valuesProblem(operator: string, count: number): string | null {
 }
 
 function labelValue(context: DocumentContext, field: Field): string | null {
-  // `app:` without a value is the empty text, as kubectl sends it.
-  const text = field.isEmpty ? '' : context.reader.text(field);
+  const text = context.reader.text(field);
   if (text === null) return null;
   if (text.length <= VALUE_MAX && /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/.test(text)) {
     return text;

@@ -58,7 +58,7 @@ export function decodePeers(
   if (given.length === 0) return null;
   const peers: Peer[] = [];
   for (const { name, field, items } of given) {
-    const refused = refusedField(name, options);
+    const refused = refusedField(context, name, options);
     if (refused !== null) {
       context.reader.fail(field, refused);
       continue;
@@ -79,7 +79,12 @@ export function decodePeers(
   return peers;
 }
 
-function refusedField(name: string, options: PeerOptions): string | null {
+/** As the agent refuses it (ErrFromToNodesRequiresNodeSelectorOption); with where to say so here. */
+export const NEEDS_NODE_LABELS =
+  'rules on nodes are only allowed with enableNodeSelectorLabels: true in the configuration (--enable-node-selector-labels for tools), as in Cilium, where that option is off by default, too';
+
+function refusedField(context: DocumentContext, name: string, options: PeerOptions): string | null {
+  if (name.endsWith('Nodes') && context.options.hasNodeLabels !== true) return NEEDS_NODE_LABELS;
   if (name.endsWith('Requires')) {
     return `${name} is deprecated and was removed from Cilium in 1.19; add its requirements to the selectors instead`;
   }
@@ -198,7 +203,7 @@ function decodeService(context: DocumentContext, field: Field): Peer | null {
     const service = reader.object(named, ['serviceName', 'namespace']);
     return {
       kind: 'service',
-      namespace: optionalText(context, service.get('namespace')) ?? context.namespace,
+      namespace: serviceNamespace(context, service),
       name: optionalText(context, service.get('serviceName')),
       selector: null,
     };
@@ -208,10 +213,16 @@ function decodeService(context: DocumentContext, field: Field): Peer | null {
   if (selector === undefined) return reader.fail(selected as Field, 'selector is required');
   return {
     kind: 'service',
-    namespace: optionalText(context, service.get('namespace')) ?? context.namespace,
+    namespace: serviceNamespace(context, service),
     name: null,
     selector: decodeSelector(context, selector),
   };
+}
+
+/** None: any namespace, not that of the policy (serviceRefMatches, serviceSelectorMatches). */
+function serviceNamespace(context: DocumentContext, service: Fields): string | null {
+  const namespace = optionalText(context, service.get('namespace'));
+  return namespace === '' ? null : namespace;
 }
 
 function decodeFqdn(context: DocumentContext, field: Field): Peer | null {
@@ -267,8 +278,15 @@ function checkAws(context: DocumentContext, field: Field): void {
   const known = ['labels', 'securityGroupsIds', 'securityGroupsNames', 'region'];
   for (const [name, value] of reader.object(field, known)) {
     if (name === 'region') reader.text(value);
-    else if (name === 'labels') for (const label of reader.map(value).values()) reader.text(label);
+    else if (name === 'labels') checkTexts(context, value);
     else reader.texts(value);
+  }
+}
+
+/** Values of a map; one without a value is removed by the API server. */
+function checkTexts(context: DocumentContext, field: Field): void {
+  for (const value of context.reader.map(field).values()) {
+    if (!value.isEmpty) context.reader.text(value);
   }
 }
 

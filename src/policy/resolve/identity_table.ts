@@ -18,12 +18,13 @@ import {
 import { LabelSet } from '../selector.ts';
 import type { LabelLookup } from '../snapshot.ts';
 import type { AllocationRequest, IdentityAllocator } from './identity_allocator.ts';
-import type {
-  Inventory,
-  InventoryCidr,
-  InventoryEndpoint,
-  InventoryIdentity,
-} from './inventory.ts';
+import type { Inventory, InventoryCidr, InventoryEndpoint } from './inventory.ts';
+import {
+  isReservedSet,
+  type ReservedOptions,
+  reservedIdentities,
+  reservedIdentityOf,
+} from './reserved_identities.ts';
 
 export interface IdentityEntry {
   readonly identity: Identity;
@@ -52,6 +53,8 @@ export interface IdentityTableInput {
   readonly extra: readonly (readonly string[])[];
   readonly allocator: IdentityAllocator;
   readonly identityCountMax: number;
+  /** See `ReservedOptions`; false when absent. */
+  readonly hasNodeLabels?: boolean;
 }
 
 export type IdentityTableResult =
@@ -72,6 +75,7 @@ class TableError extends Error {}
 
 class TableBuilder {
   readonly #input: IdentityTableInput;
+  readonly #reservedOptions: ReservedOptions;
   readonly #entries = new Map<Identity, IdentityEntry>();
   readonly #identityByLabels = new Map<string, Identity>();
   readonly #ipcache: IpcacheEntry[] = [];
@@ -79,11 +83,13 @@ class TableBuilder {
 
   constructor(input: IdentityTableInput) {
     this.#input = input;
+    this.#reservedOptions = { hasNodeLabels: input.hasNodeLabels === true };
   }
 
   build(): IdentityTable {
     const { inventory } = this.#input;
-    for (const { identity, labels } of RESERVED) this.#define(identity, labels, []);
+    const reserved = reservedIdentities(inventory, this.#reservedOptions);
+    for (const [identity, labels] of reserved) this.#define(identity, labels, []);
     for (const { identity, labels } of inventory.identities) this.#define(identity, labels, []);
     for (const { identity, labels } of inventory.endpoints) {
       if (identity !== null) this.#define(identity, labels, []);
@@ -104,6 +110,16 @@ class TableBuilder {
     });
   }
 
+  /** Null: nobody has these labels yet. */
+  #knownIdentity(labels: readonly string[]): Identity | null {
+    const key = labelSetKey(labels);
+    const known = this.#identityByLabels.get(key);
+    if (known !== undefined) return known;
+    const reserved = reservedIdentityOf(labels, this.#reservedOptions);
+    if (reserved !== null) this.#identityByLabels.set(key, reserved);
+    return reserved;
+  }
+
   #takenIdentities(): Set<Identity> {
     const taken = new Set(this.#entries.keys());
     for (const { identity } of this.#input.inventory.cidrs) {
@@ -116,12 +132,12 @@ class TableBuilder {
     const requests: AllocationRequest[] = [];
     for (const { labels } of endpoints) {
       const key = labelSetKey(labels);
-      if (!this.#identityByLabels.has(key)) requests.push({ scope: 'cluster', key });
+      if (this.#knownIdentity(labels) === null) requests.push({ scope: 'cluster', key });
     }
     const allocated = this.#allocate(requests, taken);
     for (const { name, labels, ips, identity: explicit } of endpoints) {
       const key = labelSetKey(labels);
-      const identity = explicit ?? this.#identityByLabels.get(key) ?? allocated.get(key);
+      const identity = explicit ?? this.#knownIdentity(labels) ?? allocated.get(key);
       if (identity === undefined) throw new TableError(`no identity for endpoint ${name}`);
       this.#define(identity, labels, []);
       this.#identityByEndpoint.set(name, identity);
@@ -133,9 +149,7 @@ class TableBuilder {
   }
 
   #defineExtra(taken: ReadonlySet<Identity>): void {
-    const missing = this.#input.extra.filter(
-      (labels) => !this.#identityByLabels.has(labelSetKey(labels)),
-    );
+    const missing = this.#input.extra.filter((labels) => this.#knownIdentity(labels) === null);
     const requests = missing.map((labels) => ({
       scope: 'cluster' as const,
       key: labelSetKey(labels),
@@ -201,7 +215,8 @@ class TableBuilder {
     const isDefined = this.#entries.has(identity);
     if (isDefined && labels.length > 0) {
       const known = this.#entries.get(identity)?.set.labels ?? [];
-      if (labelSetKey(known) !== labelSetKey(labels)) this.#failTwice(identity, known, labels);
+      const isSame = labelSetKey(known) === labelSetKey(labels) || isReservedSet(identity, labels);
+      if (!isSame) this.#failTwice(identity, known, labels);
     }
     if (isDefined) return identity;
     if (!labels.some((label) => parseLabel(label)?.source === LABEL_SOURCE_K8S)) return null;
@@ -215,7 +230,7 @@ class TableBuilder {
     if (known === undefined) {
       const set = new LabelSet(sortedLabels(labels));
       this.#entries.set(identity, { identity, set, prefixes });
-    } else if (labelSetKey(known.set.labels) !== key) {
+    } else if (labelSetKey(known.set.labels) !== key && !isReservedSet(identity, labels)) {
       this.#failTwice(identity, known.set.labels, labels);
     }
     if (!this.#identityByLabels.has(key)) this.#identityByLabels.set(key, identity);
@@ -334,16 +349,4 @@ class Table implements IdentityTable {
   entriesWith(key: string, value: string): readonly IdentityEntry[] {
     return this.#byLabel.get(`${key}=${value}`) ?? [];
   }
-}
-
-/** Unknown (0) is judged as world before anything is looked up, so it has no entry. */
-const RESERVED: readonly InventoryIdentity[] = Object.entries(RESERVED_IDENTITIES)
-  .filter(([name]) => name !== 'unknown')
-  .map(([name, number]) => ({ identity: number as Identity, labels: reservedLabels(name) }));
-
-/** An API server is also a remote node (pkg/identity/reserved.go). */
-function reservedLabels(name: string): readonly string[] {
-  return name === 'kube-apiserver'
-    ? [reservedLabel('kube-apiserver'), reservedLabel('remote-node')]
-    : [reservedLabel(name)];
 }

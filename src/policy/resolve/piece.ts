@@ -5,7 +5,7 @@
 import type { Identity, PolicyProtocol } from '../../model/identity.ts';
 import { POLICY_PROTOCOLS, PROTOCOLS } from '../../model/identity.ts';
 import { type L7Rules, NO_L7, type RuleOrigin } from '../ast.ts';
-import type { DirectionRule, IcmpSelector, ListenerRef, Peer, PortsRule } from '../rule.ts';
+import type { DirectionRule, IcmpSelector, ListenerRef, PortsRule } from '../rule.ts';
 import type { RedirectKind } from './precedence.ts';
 import { ANY_REMOTE, type Selection, type Selections } from './selection.ts';
 
@@ -126,11 +126,6 @@ export function parserOf(piece: Piece): RedirectKind | null {
   if (piece.l7.kind !== 'none') return piece.l7.kind;
   const isTls = piece.serverNames.length > 0 || piece.isTlsTerminated || piece.isTlsOriginated;
   return isTls ? 'tls' : null;
-}
-
-/** Peers that nothing here can resolve, for warnings. */
-export function unresolvablePeers(rule: DirectionRule): readonly Peer[] {
-  return (rule.peers ?? []).filter((peer) => peer.kind === 'group');
 }
 
 const EVERY_PORT: readonly PiecePort[] = POLICY_PROTOCOLS.map((protocol) => ({

@@ -2,7 +2,7 @@
  * Every prefix that a policy set names: each gets an identity of its own, so that an address in an
  * exception (or in another rule's narrower prefix) is told from the rest by longest-prefix match.
  */
-import { type IpPrefix, parsePrefix } from '../../model/address.ts';
+import { type IpAddress, type IpPrefix, parsePrefix } from '../../model/address.ts';
 import type { CidrGroup, Peer, PolicySpec } from '../rule.ts';
 import type { InventoryService } from './inventory.ts';
 
@@ -21,7 +21,7 @@ export function namedPrefixes(sources: PrefixSources): readonly IpPrefix[] {
   };
   for (const { prefixes } of sources.cidrGroups) prefixes.forEach(add);
   for (const { ips } of sources.services) {
-    for (const ip of ips) add(fullPrefix(ip.text));
+    for (const ip of ips) add(fullPrefix(ip));
   }
   for (const spec of sources.specs) {
     for (const { peers } of spec.rules) for (const peer of peers ?? []) addPeer(peer, add);
@@ -39,8 +39,9 @@ function addPeer(peer: Peer, add: (prefix: IpPrefix) => void): void {
   }
 }
 
-function fullPrefix(text: string): IpPrefix {
-  return prefixOf(text);
+/** One address as a prefix. */
+export function fullPrefix(ip: IpAddress): IpPrefix {
+  return prefixOf(ip.text);
 }
 
 function prefixOf(text: string): IpPrefix {

@@ -12,7 +12,8 @@ import { LabelSet } from '../selector.ts';
 import type { IdentityTable } from './identity_table.ts';
 import type { Inventory, InventoryEndpoint } from './inventory.ts';
 import { type MergeConflict, MergeError, mergePieces } from './merge.ts';
-import { type Piece, piecesOf, unresolvablePeers } from './piece.ts';
+import { peerWarnings } from './peer_warnings.ts';
+import { type Piece, piecesOf } from './piece.ts';
 import { portPoliciesOf, type ResolveWarning } from './port_rules.ts';
 import { allowPrecedence, Levels, rulesOf } from './precedence.ts';
 import { Selections } from './selection.ts';
@@ -92,7 +93,7 @@ class Resolver {
       cidrGroups: input.cidrGroups,
       services: input.inventory.services,
     });
-    for (const spec of input.specs) this.#warnOfGroups(spec);
+    for (const spec of input.specs) this.#warnOfPeers(spec);
   }
 
   warnings(): readonly ResolveWarning[] {
@@ -170,12 +171,12 @@ class Resolver {
     return rules;
   }
 
-  #warnOfGroups(spec: PolicySpec): void {
-    for (const rule of spec.rules) {
-      for (const peer of unresolvablePeers(rule)) {
-        if (peer.kind !== 'group') continue;
-        const message = `${peer.about}: groups cannot be resolved here, so this peer selects nobody`;
-        this.#warn({ origin: rule.origin, message });
+  #warnOfPeers(spec: PolicySpec): void {
+    for (const { origin, peers } of spec.rules) {
+      for (const peer of peers ?? []) {
+        for (const message of peerWarnings(peer, this.#selections, this.#input.table)) {
+          this.#warn({ origin, message });
+        }
       }
     }
   }

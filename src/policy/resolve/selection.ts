@@ -2,7 +2,7 @@
  * Peers → selections: which identities each selector of a rule picks. A selection of nobody stays
  * an empty set; only a true "any remote" is null. What is not known is not selected.
  */
-import { type IpPrefix, prefixContains } from '../../model/address.ts';
+import { type IpAddress, type IpPrefix, prefixContains } from '../../model/address.ts';
 import { IDENTITY_WORLD, type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
 import { matchFqdnPattern } from '../fqdn_pattern.ts';
 import { CLUSTER_KEY, LABEL_SOURCE_FQDN, parseLabel } from '../labels.ts';
@@ -11,6 +11,7 @@ import { LabelSet, selectorKey, selectorMatches } from '../selector.ts';
 import type { IdentityEntry, IdentityTable } from './identity_table.ts';
 import type { InventoryService } from './inventory.ts';
 import { PrefixIndex } from './prefix_index.ts';
+import { fullPrefix } from './prefixes.ts';
 
 export interface Selection {
   /** One text for one selector: rules of one selector merge, those of others stay apart. */
@@ -25,6 +26,8 @@ export interface SelectionContext {
   readonly cidrGroups: readonly CidrGroup[];
   readonly services: readonly InventoryService[];
 }
+
+export type ServicePeer = Peer & { readonly kind: 'service' };
 
 export const ANY_REMOTE: Selection = Object.freeze({ key: 'any', remotes: null });
 
@@ -77,7 +80,7 @@ export class Selections {
       case 'nodes':
         return [this.#bySelector(nodeSelector(peer.selector))];
       case 'service':
-        return [this.#ofService(peer)];
+        return this.#ofService(peer, mode);
       case 'group':
         return [];
     }
@@ -156,25 +159,25 @@ export class Selections {
     return selections;
   }
 
-  #ofService(peer: Peer & { readonly kind: 'service' }): Selection {
-    const { namespace, name, selector } = peer;
-    const key = JSON.stringify([namespace, name, selector === null ? null : selectorKey(selector)]);
-    return this.#cached(`service ${key}`, () => {
-      const remotes = new Set<Identity>();
-      for (const service of this.#context.services) {
-        if (serviceMatches(service, peer)) this.#addService(service, remotes);
-      }
-      return remotes;
-    });
+  /**
+   * A Service with a selector stands for the endpoints that it selects, one without for its addresses as CIDRs
+   * (service.go processRule), which select neither endpoints nor nodes.
+   */
+  #ofService(peer: ServicePeer, mode: CidrMode): readonly Selection[] {
+    return this.servicesOf(peer).flatMap((service) =>
+      service.selector !== null
+        ? [this.#bySelector(service.selector)]
+        : service.ips.map((ip) => this.#byAddress(ip, mode)),
+    );
   }
 
-  #addService(service: InventoryService, remotes: Set<Identity>): void {
-    for (const ip of service.ips) {
-      const identity = this.#context.table.ipcache.lookup(ip.text);
-      if (identity !== null && !WORLDS.has(identity)) remotes.add(identity);
-    }
-    if (service.selector === null || service.selector.requirements.length === 0) return;
-    for (const identity of this.#bySelector(service.selector).remotes ?? []) remotes.add(identity);
+  #byAddress(ip: IpAddress, mode: CidrMode): Selection {
+    const prefix = fullPrefix(ip);
+    return this.#byPrefixes(`cidr ${prefix.text}`, { prefixes: [prefix], except: [], mode });
+  }
+
+  servicesOf(peer: ServicePeer): readonly InventoryService[] {
+    return this.#context.services.filter((service) => serviceMatches(service, peer));
   }
 
   #cached(key: string, select: () => Set<Identity>): Selection {
@@ -191,12 +194,6 @@ interface PrefixQuery {
   readonly except: readonly IpPrefix[];
   readonly mode: CidrMode;
 }
-
-const WORLDS: ReadonlySet<number> = new Set([
-  IDENTITY_WORLD,
-  RESERVED_IDENTITIES['world-ipv4'],
-  RESERVED_IDENTITIES['world-ipv6'],
-]);
 
 /**
  * A whole family is also the world itself (api/cidr.go), which stands for every address that no
@@ -270,10 +267,7 @@ function nodeSelector(selector: LabelSelector): LabelSelector {
   };
 }
 
-function serviceMatches(
-  service: InventoryService,
-  peer: Peer & { readonly kind: 'service' },
-): boolean {
+function serviceMatches(service: InventoryService, peer: ServicePeer): boolean {
   if (peer.namespace !== null && peer.namespace !== service.namespace) return false;
   if (peer.name !== null && peer.name !== service.name) return false;
   if (peer.selector === null) return peer.name !== null;

@@ -1,7 +1,18 @@
 /** What Cilium accepts, and what it is read as. */
 import { describe, expect, it } from 'vitest';
 import type { Peer, PortSelector } from '../../../src/policy/rule.ts';
-import { ccnp, cnp, egress, http, ingress, ruleOf, specOf, tiers, warningsOf } from './decoding.ts';
+import {
+  ccnp,
+  cnp,
+  egress,
+  http,
+  ingress,
+  problemsOf,
+  ruleOf,
+  specOf,
+  tiers,
+  warningsOf,
+} from './decoding.ts';
 
 const OWN = 'k8s:io.kubernetes.pod.namespace in shop';
 const HAS_NAMESPACE = 'k8s:io.kubernetes.pod.namespace exists';
@@ -16,11 +27,11 @@ describe('the subject', () => {
     check(cnp(of('{}')), [OWN]);
     check(cnp(of('{ matchLabels: { app: api } }')), ['any:app in api', OWN]);
     check(cnp(of('{ matchLabels: { "k8s:io.kubernetes.pod.namespace": other } }')), [OWN]);
-    check(cnp(of('{ matchLabels: { io.kubernetes.pod.namespace: other } }')), [OWN]);
   });
 
-  it('of a CNP keeps what expressions say about the namespace', () => {
+  it('of a CNP keeps what expressions, and labels without k8s:, say about the namespace', () => {
     const key = 'io.kubernetes.pod.namespace';
+    check(cnp(of(`{ matchLabels: { ${key}: other } }`)), [`any:${key} in other`, OWN]);
     check(cnp(of(`{ matchExpressions: [{ key: ${key}, operator: NotIn, values: [shop] }] }`)), [
       `any:${key} not-in shop`,
       OWN,
@@ -105,16 +116,58 @@ describe('peers', () => {
   it.each([
     ['{ toFQDNs: [{ matchName: A.test }, { matchPattern: "**.b" }] }', ['A.test', '**.b']],
     ['{ toFQDNs: [{ matchName: "", matchPattern: "*" }] }', ['*']],
-    ['{ toServices: [{ k8sService: { serviceName: a } }] }', ['shop/a']],
+    ['{ toServices: [{ k8sService: { serviceName: a } }] }', ['null/a']],
     ['{ toServices: [{ k8sService: { serviceName: a, namespace: b } }] }', ['b/a']],
     [
       '{ toServices: [{ k8sServiceSelector: { selector: { matchLabels: { a: b } } } }] }',
-      ['shop/any:a in b'],
+      ['null/any:a in b'],
     ],
     ['{ toNodes: [{}] }', ['nodes reserved:remote-node exists']],
     ['{ toEndpoints: [{}], authentication: { mode: disabled } }', [OWN]],
     ['{ toEndpoints: [{}], toCIDR: [], toRequires: [] }', [OWN]],
   ])('%s', (element, read) => check(egress(element), read));
+});
+
+describe('a label without a value', () => {
+  const check = (selector: string, read: readonly string[], told: readonly string[]): void => {
+    const text = cnp(`{ endpointSelector: ${selector}, ingress: [{}] }`);
+    expect(shown(specOf(text).subject)).toEqual([...read, OWN]);
+    expect(warningsOf(text)).toEqual(told);
+  };
+  const told = (key: string, rest = '') =>
+    `spec.endpointSelector.matchLabels.${key}: has no value, and the API server removes such a field: the selector does not ask for ${key}${rest} (write "" for a label that is empty)`;
+  const EVERYBODY = '; nothing is asked for any more, so it selects everybody';
+
+  it.each(['{ app: }', '{ app: ~ }', '{ app: null }', '{ app: NULL }'])(
+    '%s is not asked for',
+    (labels) => {
+      check(`{ matchLabels: ${labels} }`, [], [told('app', EVERYBODY)]);
+    },
+  );
+
+  it('is not asked for beside others, and an empty text is', () => {
+    check('{ matchLabels: { app: , tier: a } }', ['any:tier in a'], [told('app')]);
+    check('{ matchLabels: { app: "" } }', ['any:app in '], []);
+    check('{ matchLabels: { app: !!str } }', ['any:app in '], []);
+  });
+
+  it('is none among values, which the API server does not prune', () => {
+    const text = cnp(
+      '{ endpointSelector: { matchExpressions: [{ key: a, operator: In, values: [b, ~] }] }, ingress: [{}] }',
+    );
+    expect(problemsOf(text)).toEqual([
+      'spec.endpointSelector.matchExpressions[0].values[1]: must be a string (found ~)',
+    ]);
+  });
+
+  it.each([
+    ['ingress', '{ fromEndpoints: [{ matchLabels: { app: } }] }', OWN],
+    ['egress', '{ toEndpoints: [{ matchLabels: { app: } }] }', OWN],
+    ['egressDeny', '{ toEndpoints: [{ matchLabels: { app: } }] }', OWN],
+  ])('of a peer of %s is not asked for, either', (list, element, read) => {
+    const rule = ruleOf(cnp(`{ endpointSelector: {}, ${list}: [${element}] }`));
+    expect(rule.peers?.map(peerText)).toEqual([read]);
+  });
 });
 
 describe('ports', () => {

@@ -17,7 +17,7 @@ const REGEX_ENGINE = createRe2Engine(DEFAULT_LIMITS);
 export function decodeText(text: string, limits: Partial<Limits> = {}): DecodedPolicies {
   return decodePolicyFile(
     { path: 'p.yaml', text },
-    { limits: { ...DEFAULT_LIMITS, ...limits }, regexEngine: REGEX_ENGINE },
+    { limits: { ...DEFAULT_LIMITS, ...limits }, regexEngine: REGEX_ENGINE, hasNodeLabels: true },
   );
 }
 

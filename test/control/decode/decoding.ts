@@ -9,6 +9,7 @@ import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
 const OPTIONS = {
   limits: { ...DEFAULT_LIMITS, yamlAliasCountMax: 10, regexBytesMax: 64 },
   regexEngine: createRe2Engine(DEFAULT_LIMITS),
+  hasNodeLabels: true,
 };
 
 export function decodeText(text: string): DecodedPolicies {

@@ -4,10 +4,12 @@
  */
 import { runCommandLine } from './cli/command_line.ts';
 import type { Io } from './cli/io.ts';
+import { terminalText } from './cli/terminal.ts';
 
 // A broken invariant: going on could let through what should be denied. Workers end with us.
 process.on('uncaughtException', (error) => {
-  process.stderr.write(`sallyport: internal error: ${error.stack ?? error.message}\n`);
+  const text = error.stack ?? error.message;
+  process.stderr.write(terminalText(`sallyport: internal error: ${text}\n`));
   process.exit(70);
 });
 
@@ -19,7 +21,7 @@ function processIo(): Io {
   // A reader that went away (`| head`) is no error of ours: what is left has no audience.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
-    process.stderr.write(`sallyport: standard output: ${error.message}\n`);
+    process.stderr.write(terminalText(`sallyport: standard output: ${error.message}\n`));
     process.exit(70);
   });
   process.stderr.on('error', () => {});

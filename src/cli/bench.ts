@@ -10,7 +10,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Pool } from 'undici';
-import { stringify } from 'yaml';
 import type { Args } from './args.ts';
 import { CONNECTION_TOTAL_MAX } from './bench_bounds.ts';
 import { type CheckResult, checkRequests, Mismatches } from './bench_check.ts';
@@ -26,6 +25,7 @@ import { type JudgedSet, judgeSet, UNNAMED_HOST } from './bench_set.ts';
 import { reportText } from './bench_text.ts';
 import { type Round, runRounds } from './bench_turns.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from './io.ts';
+import { yamlText } from './terminal.ts';
 import { sallyportVersion } from './version.ts';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
@@ -223,5 +223,5 @@ function progress({ io }: Work, text: string): void {
 
 function formatted(report: BenchReport, { format }: BenchOptions, io: Io): string {
   if (format === 'json') return `${JSON.stringify(report, null, 2)}\n`;
-  return format === 'yaml' ? stringify(report) : reportText(report, io.hasColour);
+  return format === 'yaml' ? yamlText(report) : reportText(report, io.hasColour);
 }

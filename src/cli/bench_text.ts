@@ -1,6 +1,7 @@
 /** The report of a bench as text for people. */
 import { SHOWN_LINE_COUNT_MAX, SHOWN_ROW_COUNT_MAX } from './bench_bounds.ts';
 import type { BenchReport, Figure, LoadFigures } from './bench_report.ts';
+import { paint } from './terminal.ts';
 import { textTable } from './text_table.ts';
 
 export function reportText(report: BenchReport, hasColour: boolean): string {
@@ -25,7 +26,7 @@ function mismatchPart({ answers }: BenchReport, hasColour: boolean): string[] {
   const lines = mismatches
     .slice(0, SHOWN_LINE_COUNT_MAX)
     .map(({ place, what }) => `  ${place}: ${what}`);
-  const head = hasColour ? `\u001b[31m${title}\u001b[0m` : title;
+  const head = paint({ hasColour }, 'red', title);
   const more = moreRows(mismatches.length, SHOWN_LINE_COUNT_MAX);
   return [[head, ...lines, ...more].join('\n')];
 }

@@ -1,5 +1,4 @@
 /** `sallyport check`: validates and lints policies; every finding with file, line and field. */
-import { stringify } from 'yaml';
 import { unknownIdText } from '../control/decode/annotations.ts';
 import { createJudge } from '../control/judge.ts';
 import type { SourceBundle } from '../control/policy_set.ts';
@@ -10,6 +9,7 @@ import { checkLines } from './check_text.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from './io.ts';
 import { judgeOptions } from './judge_options.ts';
 import { readSources } from './sources.ts';
+import { yamlText } from './terminal.ts';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
   const ignored = args.values('ignore').flatMap((list) => list.split(','));
@@ -56,5 +56,5 @@ function print(args: Args, io: Io, result: Result): void {
   }
   const findings = result.told.map(({ isIgnored: _, ...finding }) => finding);
   const value = { findings, ...(ignoredCount === 0 ? {} : { ignored: ignoredCount }) };
-  io.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : stringify(value));
+  io.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : yamlText(value));
 }

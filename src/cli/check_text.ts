@@ -1,8 +1,10 @@
 /** Findings as lines for a person: all that are few, those of one kind summed up where they are many. */
 import { formatProblem } from '../control/decode/problem.ts';
+import { shownLine } from '../model/shown_text.ts';
 import type { FindingId, FindingSeverity } from '../policy/lint/finding_kinds.ts';
 import type { CheckFinding } from './check_findings.ts';
 import type { Io } from './io.ts';
+import { type Colour, paint } from './terminal.ts';
 
 /** Of one kind; of a severity there are never more kinds than `FINDING_KINDS` has. */
 const SHOWN_OF_A_KIND: Readonly<Record<FindingSeverity, number>> = {
@@ -11,9 +13,9 @@ const SHOWN_OF_A_KIND: Readonly<Record<FindingSeverity, number>> = {
   note: 3,
 };
 
-const COLOURS = { error: 31, warning: 33, note: 36 } as const satisfies Record<
+const COLOURS = { error: 'red', warning: 'yellow', note: 'cyan' } as const satisfies Record<
   FindingSeverity,
-  number
+  Colour
 >;
 
 export interface CheckResult {
@@ -58,9 +60,10 @@ export function checkLines(result: CheckResult, options: CheckTextOptions): stri
 
 function findingLine(found: CheckFinding, options: CheckTextOptions): string {
   const instead = found.instead === undefined ? '' : `; write: ${found.instead}`;
-  return `${word(found.severity, options)}: ${formatProblem(found)}${instead} [${found.id}]`;
+  const text = shownLine(`${formatProblem(found)}${instead}`);
+  return `${word(found.severity, options)}: ${text} [${found.id}]`;
 }
 
 function word(severity: FindingSeverity, { io }: CheckTextOptions): string {
-  return io.hasColour ? `\u001b[${COLOURS[severity]}m${severity}\u001b[0m` : severity;
+  return paint(io, COLOURS[severity], severity);
 }

@@ -6,11 +6,13 @@ import { nearestName } from '../model/nearest.ts';
 import { type Args, columns, parseVerbArgs, type VerbSpec, verbHelp } from './args.ts';
 import { EXIT_INTERNAL, EXIT_OK, type ExitCode, type Io, usageError } from './io.ts';
 import { HELP_SPEC } from './specs.ts';
+import { safeIo } from './terminal.ts';
 import { VERBS, type Verb } from './verbs.ts';
 import { versionLine } from './version.ts';
 
 /** `argv` is what stands after the name of the command. */
-export async function runCommandLine(argv: readonly string[], io: Io): Promise<ExitCode> {
+export async function runCommandLine(argv: readonly string[], streams: Io): Promise<ExitCode> {
+  const io = safeIo(streams);
   try {
     return await dispatch(argv, io);
   } catch (error) {

@@ -21,6 +21,7 @@ import { nearMisses } from './explain_text.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io } from './io.ts';
 import { judgeOptions } from './judge_options.ts';
 import { readText } from './sources.ts';
+import { paint } from './terminal.ts';
 import { textTable } from './text_table.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -90,7 +91,7 @@ async function showRequests(proxy: RunningProxy, io: Io): Promise<boolean> {
     rows.push([
       demo.caller.name,
       `${demo.method} ${demo.path}${headersText(demo)}`,
-      coloured(io, isAllowed ? 32 : 31, isAllowed ? 'allowed' : 'denied'),
+      paint(io, isAllowed ? 'green' : 'red', isAllowed ? 'allowed' : 'denied'),
       status === 0 ? 'reset' : String(status),
       verdict.decidedBy,
     ]);
@@ -301,8 +302,4 @@ function headersText(demo: DemoRequest): string {
 
 function portOf(server: Server): number {
   return (server.address() as AddressInfo).port;
-}
-
-function coloured(io: Io, colour: number, text: string): string {
-  return io.hasColour ? `\u001b[${colour}m${text}\u001b[0m` : text;
 }

@@ -1,5 +1,4 @@
 /** `sallyport explain`: the verdict on one request and, rule by rule, why. */
-import { stringify } from 'yaml';
 import { formatProblem } from '../control/decode/problem.ts';
 import {
   createJudge,
@@ -9,6 +8,7 @@ import {
 } from '../control/judge.ts';
 import type { SourceBundle, SourceText } from '../control/policy_set.ts';
 import { parseQuestion } from '../control/question.ts';
+import { shownLine } from '../model/shown_text.ts';
 import { addEndpoint, adHocEndpoint } from './ad_hoc_endpoint.ts';
 import type { Args } from './args.ts';
 import { explanationLines } from './explain_text.ts';
@@ -16,6 +16,7 @@ import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from './io
 import { judgeOptions } from './judge_options.ts';
 import { questionValue } from './question_flags.ts';
 import { readSources } from './sources.ts';
+import { paint, yamlText } from './terminal.ts';
 
 type Explained = Extract<ExplainedAnswer, { kind: 'answer' }>;
 
@@ -94,11 +95,11 @@ function print(args: Args, io: Io, answer: Explained): void {
     remote: { identity: answer.remote, labels: answer.remoteLabels },
     steps: answer.explanation.steps,
   };
-  io.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : stringify(value));
+  io.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : yamlText(value));
 }
 
 function painted(io: Io, line: string): string {
-  if (!io.hasColour) return line;
-  if (line.startsWith('ALLOWED')) return `\u001b[32m${line}\u001b[0m`;
-  return line.startsWith('DENIED') ? `\u001b[31m${line}\u001b[0m` : line;
+  const text = shownLine(line);
+  if (text.startsWith('ALLOWED')) return paint(io, 'green', text);
+  return text.startsWith('DENIED') ? paint(io, 'red', text) : text;
 }

@@ -3,6 +3,8 @@
  * their own. Verbs write through it and return an exit code; none ends the process.
  */
 
+import { shownLine } from '../model/shown_text.ts';
+
 /** 0 yes or done, 1 a negative answer, 2 usage or unreadable input, 70 an error of our own. */
 export type ExitCode = 0 | 1 | 2 | 70;
 
@@ -31,7 +33,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Writes one line that says what is wrong and where, and returns exit code 2. */
 export function usageError(io: Io, message: string): ExitCode {
-  io.stderr.write(`sallyport: ${message.replaceAll('\n', ' ')}\n`);
+  io.stderr.write(`sallyport: ${shownLine(message.replaceAll('\n', ' '))}\n`);
   return EXIT_USAGE;
 }
 

@@ -1,5 +1,6 @@
 /** `sallyport redirect status`: looks, compares, tells. Changes nothing. */
 import type { Config } from '../config/config.ts';
+import { shownLine } from '../model/shown_text.ts';
 import { type NodeLinks, readLinks } from '../redirect/host/links.ts';
 import type { Inspection } from '../redirect/inspect.ts';
 import type { CounterName } from '../redirect/layout.ts';
@@ -25,7 +26,7 @@ export async function redirectStatus(
   if (found.kind === 'nothing') {
     const problems = [...node.missingFeatures(), ...found.problems];
     if (isJson) io.stdout.write(`${JSON.stringify({ isHealthy: false, problems }, null, 2)}\n`);
-    else for (const problem of problems) io.stdout.write(`${problem}\n`);
+    else for (const problem of problems) io.stdout.write(`${shownLine(problem)}\n`);
     return EXIT_NEGATIVE;
   }
   const links = await readLinks(node.run);
@@ -149,7 +150,7 @@ function tablesOf(report: RedirectReport, rowsMax: number): string {
 }
 
 function problemLines(problems: readonly string[], rowsMax: number): string {
-  const lines = problems.slice(0, rowsMax).map((one) => `! ${oneLine(one)}\n`);
+  const lines = problems.slice(0, rowsMax).map((one) => `! ${shownLine(one)}\n`);
   const more = problems.length - lines.length;
   return lines.join('') + (more > 0 ? `! and ${more} more (-o json)\n` : '');
 }
@@ -160,12 +161,7 @@ function table(
   rowsMax: number,
 ): string {
   if (rows.length === 0) return '';
-  const shown = rows.slice(0, rowsMax).map((row) => row.map(oneLine));
+  const shown = rows.slice(0, rowsMax).map((row) => row.map(shownLine));
   const more = rows.length - shown.length;
   return textTable(header, shown) + (more > 0 ? `and ${more} more (-o json)\n` : '');
-}
-
-/** No control character of anybody's text reaches a terminal. */
-function oneLine(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim();
 }

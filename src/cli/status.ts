@@ -2,14 +2,15 @@
  * `sallyport status`: asks the admin server of a running proxy how it is. Reads, changes nothing.
  */
 import { Agent, request } from 'undici';
-import { stringify } from 'yaml';
 import type { WorkerState } from '../admin/backend.ts';
 import { parseStatusReport, type StatusReport } from '../admin/status_report.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatSocketAddress, parseSocketAddress } from '../model/address.ts';
 import { DEFAULT_LIMITS } from '../model/limits.ts';
+import { shownLine } from '../model/shown_text.ts';
 import type { Args } from './args.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from './io.ts';
+import { yamlText } from './terminal.ts';
 import { textTable } from './text_table.ts';
 
 const DEFAULT_ADMIN = '127.0.0.1:9901';
@@ -19,13 +20,13 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   if (target.kind === 'error') return usageError(io, `status: ${target.message}`);
   const fetched = await fetchStatus(target);
   if (fetched.kind === 'error') {
-    io.stderr.write(`sallyport: status: ${target.shown}: ${oneLine(fetched.message)}\n`);
+    io.stderr.write(`sallyport: status: ${target.shown}: ${shownLine(fetched.message)}\n`);
     return EXIT_NEGATIVE;
   }
   const { report } = fetched;
   const output = args.value('output') ?? 'table';
   if (output === 'json') io.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-  else if (output === 'yaml') io.stdout.write(stringify(report));
+  else if (output === 'yaml') io.stdout.write(yamlText(report));
   else io.stdout.write(tableOf(report));
   const isStale = args.has('strict') && Boolean(report.stale);
   return report.ready && !isStale ? EXIT_OK : EXIT_NEGATIVE;
@@ -158,10 +159,10 @@ function tableOf(report: StatusReport): string {
   }
   const width = Math.max(...facts.map(([name]) => name.length));
   const parts = [
-    facts.map(([name, text]) => `${name.padEnd(width)}  ${oneLine(text)}\n`).join(''),
+    facts.map(([name, text]) => `${name.padEnd(width)}  ${shownLine(text)}\n`).join(''),
     textTable(
       ['LISTENER', 'ADDRESS'],
-      report.listeners.map(({ name, address }) => [oneLine(name), oneLine(address)]),
+      report.listeners.map(({ name, address }) => [shownLine(name), shownLine(address)]),
     ),
     textTable(
       ['WORKER', 'STATE', 'PID', 'REVISION', 'RESTARTS', 'CONNECTIONS', 'REQUESTS', 'BUSY S'],
@@ -169,7 +170,7 @@ function tableOf(report: StatusReport): string {
     ),
   ];
   if (report.unused.length > 0) {
-    const rows = report.unused.map(({ policy, rule }) => [oneLine(policy), oneLine(rule)]);
+    const rows = report.unused.map(({ policy, rule }) => [shownLine(policy), shownLine(rule)]);
     parts.push(textTable(['UNUSED RULES OF POLICY', 'RULE'], rows));
   }
   return parts.join('\n');
@@ -184,12 +185,7 @@ function workerRow(report: StatusReport, worker: WorkerState): string[] {
     ...[index, state, pid, revision, restartCount],
     ...[load?.connectionsOpen ?? '', load?.requests ?? '', load?.busySeconds.toFixed(1) ?? ''],
   ];
-  return cells.map((cell) => oneLine(String(cell)));
-}
-
-/** No control character of anybody's text reaches a terminal. */
-function oneLine(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim();
+  return cells.map((cell) => shownLine(String(cell)));
 }
 
 function wrong(message: string): TargetResult {

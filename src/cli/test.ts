@@ -8,6 +8,7 @@ import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from './io
 import { junitXml } from './junit.ts';
 import { runTestFile, type TestResult } from './policy_tests.ts';
 import { readErrorText } from './sources.ts';
+import { paint } from './terminal.ts';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
   const results: TestResult[] = [];
@@ -79,19 +80,15 @@ function printFile(
   io.stdout.write(`${file}${about === '' ? '' : `: ${about}`}\n`);
   for (const { name, failure } of results) {
     if (failure === null) {
-      if (!isQuiet) io.stdout.write(`  ${paint(io, 32, 'ok')}    ${name}\n`);
+      if (!isQuiet) io.stdout.write(`  ${paint(io, 'green', 'ok')}    ${name}\n`);
     } else {
-      io.stdout.write(`  ${paint(io, 31, 'FAIL')}  ${name}\n${indented(failure, '        ')}\n`);
+      io.stdout.write(`  ${paint(io, 'red', 'FAIL')}  ${name}\n${indented(failure, '        ')}\n`);
     }
   }
 }
 
 function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function paint(io: Io, colour: number, text: string): string {
-  return io.hasColour ? `\u001b[${colour}m${text}\u001b[0m` : text;
 }
 
 function indented(text: string, indent: string): string {

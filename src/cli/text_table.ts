@@ -1,12 +1,14 @@
-/** Rows as an aligned text table; colour codes do not count as width. */
-const ANSI = /\u001b\[[0-9;]*m/g;
+/** Rows as an aligned text table; colours do not count as width. */
+import { shownWidth } from './terminal.ts';
 
 export function textTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...all.map((row) => width(row[column] ?? ''))));
+  const all = [header, ...rows].map((row) => row.map(cellText));
+  const widths = header.map((_, column) =>
+    Math.max(...all.map((row) => shownWidth(row[column] ?? ''))),
+  );
   const lines = all.map((row) =>
     row
-      .map((cell, column) => cell + ' '.repeat((widths[column] ?? 0) - width(cell)))
+      .map((cell, column) => cell + ' '.repeat((widths[column] ?? 0) - shownWidth(cell)))
       .join('  ')
       .trimEnd(),
   );
@@ -14,6 +16,7 @@ export function textTable(header: readonly string[], rows: readonly (readonly st
   return `${lines.join('\n')}\n`;
 }
 
-function width(text: string): number {
-  return text.replace(ANSI, '').length;
+/** A cell stays in its row. */
+function cellText(text: string): string {
+  return text.replaceAll('\n', '\\n').replaceAll('\t', '\\t');
 }

@@ -1,8 +1,8 @@
 /** `sallyport version`: what is running, for people and for bug reports. */
 import { readFileSync } from 'node:fs';
-import { stringify } from 'yaml';
 import type { Args } from './args.ts';
 import { EXIT_OK, type ExitCode, type Io } from './io.ts';
+import { yamlText } from './terminal.ts';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
   const facts = {
@@ -13,7 +13,7 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   };
   const output = args.value('output') ?? 'table';
   if (output === 'json') io.stdout.write(`${JSON.stringify(facts)}\n`);
-  else if (output === 'yaml') io.stdout.write(stringify(facts));
+  else if (output === 'yaml') io.stdout.write(yamlText(facts));
   else io.stdout.write(`${versionLine()}\n`);
   return EXIT_OK;
 }

@@ -3,6 +3,7 @@
  * to requests is in the access log, not here.
  */
 import { type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
+import { asciiOf } from './json_text.ts';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -29,7 +30,7 @@ export function createLogger(options: LoggerOptions): Logger {
     // An `err` field is an Error; its message may quote nothing but our own words.
     serializers: { err: pino.stdSerializers.err },
   };
-  return write === undefined
-    ? pino(settings, pino.destination({ dest: 1, sync: true }))
-    : pino(settings, { write });
+  const destination = write === undefined ? pino.destination({ dest: 1, sync: true }) : { write };
+  // Policies and requests are written by others, and a log may be read on a terminal.
+  return pino(settings, { write: (line) => destination.write(asciiOf(line)) });
 }

@@ -4,6 +4,7 @@
  */
 import type { Identity, PolicyProtocol } from '../model/identity.ts';
 import { PROTOCOLS } from '../model/identity.ts';
+import { shownLine } from '../model/shown_text.ts';
 import type { HeaderMatcher } from './ast.ts';
 import type { CompiledHttpRule, CompiledRule } from './compiled_rule.ts';
 import type { PortRules, PortTable } from './port_table.ts';
@@ -14,7 +15,7 @@ const VERDICTS = ['deny', 'allow', 'pass'] as const;
 /** Ends in a newline. */
 export function printSnapshot(snapshot: PolicySnapshot): string {
   const lines = snapshot.endpoints().flatMap((endpoint) => printEndpoint(endpoint));
-  return `${lines.length === 0 ? 'no policies: everything is denied' : lines.join('\n')}\n`;
+  return `${lines.length === 0 ? 'no policies: everything is denied' : lines.map(shownLine).join('\n')}\n`;
 }
 
 interface TableOwner extends CompiledEndpoint {

@@ -120,7 +120,7 @@ describe('status', () => {
     const readiness = { isReady: false, reason: 'a\u001b[2Jb\nc\u009b' } as const;
     const admin = await adminOf(fakeBackend({ readiness }));
     const { stdout } = await run(['--admin', admin]);
-    expect(stdout).toContain('no: a [2Jb c\n');
+    expect(stdout).toContain('no: a\\u001b[2Jb\\nc\\u009b\n');
   });
 });
 

@@ -286,6 +286,10 @@ class SallyportApp implements App {
       events: {
         onWorkerDied: ({ index }, { how, retryInMs }) =>
           this.#log.error({ worker: index, how, retry_in_ms: retryInMs }, 'worker died'),
+        onWorkerHung: ({ index, pid }) => {
+          this.#metrics.workerHung();
+          this.#log.error({ worker: index, pid }, 'worker hangs; it is killed');
+        },
         onWorkerRestarted: ({ index, pid }) => {
           this.#metrics.workerRestarted();
           this.#log.warn({ worker: index, pid }, 'worker restarted');

@@ -6,6 +6,8 @@ import type { MergedMetrics } from '../observe/metrics_hub.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
 
 export interface AdminBackend {
+  /** Live: some worker gives signs of life, or none has to yet or any more. */
+  liveness(): Liveness;
   /** Ready: every listener is bound, the first policy set is in force, and nothing drains. */
   readiness(): Readiness;
   /** Asks every worker; those that do not answer in time count with their last word. */
@@ -31,6 +33,11 @@ export interface AdminBackend {
   /** A request failed by an error of ours. */
   onError(where: string, error: unknown): void;
 }
+
+export type Liveness =
+  | { readonly isLive: true }
+  /** `reason` is one line for people. */
+  | { readonly isLive: false; readonly reason: string };
 
 export type Readiness =
   | { readonly isReady: true }

@@ -32,7 +32,10 @@ export interface Route {
 export const ROUTES: ReadonlyMap<string, Route> = new Map(
   Object.entries({
     '/': get('this list', () => jsonReply(200, index())),
-    '/healthz/live': get('200 while the process answers', () => textReply(200, 'live\n')),
+    '/healthz/live': get(
+      '200 while any worker gives signs of life; else 503 and why',
+      (_, backend) => liveReply(backend),
+    ),
     '/healthz/ready': get(
       '200 when every listener is bound and a policy set is in force; else 503 and why',
       (_, backend) => readyReply(backend),
@@ -91,6 +94,11 @@ function get(about: string, answer: Route['answer']): Route {
 
 function index(): unknown {
   return Object.fromEntries([...ROUTES].map(([path, { about }]) => [path, about]));
+}
+
+function liveReply(backend: AdminBackend): AdminReply {
+  const liveness = backend.liveness();
+  return liveness.isLive ? textReply(200, 'live\n') : textReply(503, `${liveness.reason}\n`);
 }
 
 function readyReply(backend: AdminBackend): AdminReply {

@@ -147,6 +147,10 @@ export const METRICS = {
   ),
   sallyport_workers: gauge('Data-plane workers, by state.', ['state']),
   sallyport_worker_restarts_total: counter('Workers started again after they died.', []),
+  sallyport_worker_hangs_total: counter(
+    'Workers killed because they gave no sign of life for workerSilenceTimeoutMs.',
+    [],
+  ),
   sallyport_worker_connections_open: gauge('Downstream connections open now, by worker.', [
     'worker',
   ]),

@@ -46,6 +46,7 @@ export class MetricsHub {
   #revision = 0;
   #updatedAtMs = 0;
   #restartCount = 0;
+  #hangCount = 0;
 
   constructor(options: MetricsHubOptions) {
     this.#options = options;
@@ -60,6 +61,10 @@ export class MetricsHub {
 
   workerRestarted(): void {
     this.#restartCount++;
+  }
+
+  workerHung(): void {
+    this.#hangCount++;
   }
 
   /** `snapshots`: of the workers that answered. `workers`: how many there are in each state. */
@@ -101,6 +106,7 @@ export class MetricsHub {
         one('sallyport_workers', count, { state }),
       ),
       one('sallyport_worker_restarts_total', this.#restartCount),
+      one('sallyport_worker_hangs_total', this.#hangCount),
       one('sallyport_build_info', 1, { version, node_version: process.versions.node }),
     ];
   }

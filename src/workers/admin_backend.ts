@@ -3,7 +3,7 @@
  * that it told the workers; numbers are summed over workers; `explain` asks an engine of its own, made
  * of the same texts when it is first asked.
  */
-import type { AdminBackend, ExplainAnswer, Readiness } from '../admin/backend.ts';
+import type { AdminBackend, ExplainAnswer, Liveness, Readiness } from '../admin/backend.ts';
 import type { Config, LogLevel } from '../config/config.ts';
 import { LOG_LEVELS } from '../config/declaration.ts';
 import { createJudge, type Judge, type JudgeOptions } from '../control/judge.ts';
@@ -56,6 +56,14 @@ export class SupervisorBackend implements AdminBackend {
 
   constructor(parts: AdminBackendParts) {
     this.#parts = parts;
+  }
+
+  liveness(): Liveness {
+    const { isDraining, supervisor } = this.#parts;
+    if (isDraining() || !supervisor.isStarted || supervisor.hasAnsweringWorker()) {
+      return { isLive: true };
+    }
+    return { isLive: false, reason: 'no worker answers' };
   }
 
   readiness(): Readiness {

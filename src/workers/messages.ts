@@ -34,6 +34,8 @@ export type ToWorker =
   | { readonly kind: 'start'; readonly settings: WorkerSettings; readonly policy: NumberedSet }
   | { readonly kind: 'update'; readonly policy: NumberedSet }
   | { readonly kind: 'report'; readonly requestId: number }
+  /** Answered by `alive`, at once. */
+  | { readonly kind: 'are-you-alive' }
   | { readonly kind: 'reopen-access-log' }
   | { readonly kind: 'set-log-level'; readonly level: LogLevel }
   /** Stop accepting, let finish, cut after `limits.drainTimeoutMs`, then end. */
@@ -49,6 +51,7 @@ export type FromWorker =
       readonly problems: readonly string[];
     }
   | { readonly kind: 'report'; readonly requestId: number; readonly report: WorkerReport }
+  | { readonly kind: 'alive' }
   | { readonly kind: 'drained' };
 
 /** What one worker has counted; the supervisor sums over workers. */

@@ -4,6 +4,7 @@
  */
 import type { NumberedSet } from '../control/snapshot_store.ts';
 import type { Limits } from '../model/limits.ts';
+import { Heartbeat } from './heartbeat.ts';
 import type { WorkerLauncher, WorkerLink } from './link.ts';
 import type {
   BoundListener,
@@ -32,6 +33,8 @@ export interface SlotOwner {
   policyInForce(): NumberedSet;
   /** A worker that was listening, or was to listen again, has died. */
   onDeath(status: WorkerStatus, death: { readonly how: string; readonly retryInMs: number }): void;
+  /** A worker without a sign of life: it is being killed. */
+  onHung(status: WorkerStatus): void;
   onRestarted(status: WorkerStatus): void;
   onUpdated(status: WorkerStatus): void;
   onUpdateFailed(status: WorkerStatus, revision: number, problems: readonly string[]): void;
@@ -57,7 +60,9 @@ export class WorkerSlot {
   /** Deaths since a worker last lived as long as the longest back-off. */
   #deathsInARow = 0;
   #listeningSinceMs = 0;
-  #startFailure = '';
+  /** Why we killed it; empty when it ended by itself. */
+  #killedBecause = '';
+  #heartbeat: Heartbeat | null = null;
   #onStart: ((start: SlotStart) => void) | null = null;
   #onEnded: (() => void)[] = [];
   #startTimer: NodeJS.Timeout | null = null;
@@ -78,6 +83,11 @@ export class WorkerSlot {
       revision: this.#revision,
       restartCount: this.#restartCount,
     };
+  }
+
+  /** It serves, and its last sign of life is not long ago. */
+  get isAnswering(): boolean {
+    return this.#state === 'listening' && this.#heartbeat?.isAnswering === true;
   }
 
   /** The first start: a failure is told, not retried. */
@@ -146,13 +156,13 @@ export class WorkerSlot {
   #launch(): void {
     const { limits, launch } = this.#owner;
     this.#state = 'starting';
-    this.#startFailure = '';
+    this.#killedBecause = '';
     this.#link = launch(this.#index, {
       onMessage: (message) => this.#onMessage(message),
       onEnd: (how) => this.#onEnd(how),
     });
     this.#startTimer = setTimeout(() => {
-      this.#startFailure = `not listening within ${limits.workerStartTimeoutMs} ms`;
+      this.#killedBecause = `not listening within ${limits.workerStartTimeoutMs} ms`;
       this.#link?.kill();
     }, limits.workerStartTimeoutMs);
     const settings = this.#owner.settingsOf(this.#index);
@@ -160,12 +170,13 @@ export class WorkerSlot {
   }
 
   #onMessage(message: FromWorker): void {
+    this.#heartbeat?.heard();
     switch (message.kind) {
       case 'listening':
         this.#onListening(message.listeners);
         break;
       case 'start-failed':
-        this.#startFailure = message.message;
+        this.#killedBecause = message.message;
         this.#link?.kill();
         break;
       case 'updated':
@@ -179,6 +190,7 @@ export class WorkerSlot {
       case 'report':
         this.#settleReport(message.requestId, message.report);
         break;
+      case 'alive':
       case 'drained':
         break;
     }
@@ -189,9 +201,25 @@ export class WorkerSlot {
     this.#startTimer = null;
     if (this.#state === 'starting') this.#state = 'listening';
     this.#listeningSinceMs = performance.now();
+    this.#heartbeat = this.#startHeartbeat();
     if (this.#onStart === null) this.#owner.onRestarted(this.status);
     this.#onStart?.({ kind: 'listening', listeners });
     this.#onStart = null;
+  }
+
+  #startHeartbeat(): Heartbeat {
+    const { limits } = this.#owner;
+    return new Heartbeat({
+      limits,
+      ask: () => this.#link?.send({ kind: 'are-you-alive' }),
+      onSilent: () => {
+        // One that drains has a deadline of its own.
+        if (this.#state !== 'listening') return;
+        this.#killedBecause = `no sign of life for ${limits.workerSilenceTimeoutMs} ms`;
+        this.#owner.onHung(this.status);
+        this.#link?.kill();
+      },
+    });
   }
 
   #onUpdated(revision: number): void {
@@ -215,13 +243,15 @@ export class WorkerSlot {
   #onEnd(how: string): void {
     const wasDraining = this.#state === 'draining';
     this.#link = null;
+    this.#heartbeat?.stop();
+    this.#heartbeat = null;
     this.#revision = 0;
     if (this.#startTimer !== null) clearTimeout(this.#startTimer);
     this.#startTimer = null;
     this.#clearUpdateTimer();
     for (const requestId of [...this.#reports.keys()]) this.#settleReport(requestId, null);
     this.#state = 'ended';
-    const why = this.#startFailure === '' ? how : this.#startFailure;
+    const why = this.#killedBecause === '' ? how : this.#killedBecause;
     const onStart = this.#onStart;
     this.#onStart = null;
     if (onStart !== null) onStart({ kind: 'failed', message: why });

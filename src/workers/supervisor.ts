@@ -25,6 +25,8 @@ export interface SupervisorEvents {
     status: WorkerStatus,
     death: { readonly how: string; readonly retryInMs: number },
   ): void;
+  /** It gives no sign of life and is being killed; `onWorkerDied` follows. */
+  onWorkerHung(status: WorkerStatus): void;
   onWorkerRestarted(status: WorkerStatus): void;
   /** Every worker that runs has taken over the set. */
   onPolicyInForce(revision: number): void;
@@ -123,6 +125,11 @@ export class Supervisor implements SlotOwner {
     return this.workers().some(({ state }) => state === 'listening');
   }
 
+  /** True while any worker serves and gives signs of life. */
+  hasAnsweringWorker(): boolean {
+    return this.#slots.some((slot) => slot.isAnswering);
+  }
+
   /** True while every worker listens with the policy set in force. */
   isReady(): boolean {
     const { revision } = this.policyInForce();
@@ -160,6 +167,10 @@ export class Supervisor implements SlotOwner {
   onDeath(status: WorkerStatus, death: { readonly how: string; readonly retryInMs: number }): void {
     this.#options.events.onWorkerDied(status, death);
     if (this.#isStarted) this.#announceIfInForce();
+  }
+
+  onHung(status: WorkerStatus): void {
+    this.#options.events.onWorkerHung(status);
   }
 
   onRestarted(status: WorkerStatus): void {

@@ -40,6 +40,9 @@ export class Worker {
       case 'report':
         void this.#report(message.requestId);
         break;
+      case 'are-you-alive':
+        this.#post({ kind: 'alive' });
+        break;
       case 'reopen-access-log':
         this.#parts?.observer.reopen();
         break;

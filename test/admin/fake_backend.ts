@@ -1,5 +1,5 @@
 /** An `AdminBackend` of plain values, for tests of the server and of `status`. */
-import type { AdminBackend, Readiness } from '../../src/admin/backend.ts';
+import type { AdminBackend, Liveness, Readiness } from '../../src/admin/backend.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import type { MetricsSnapshot } from '../../src/observe/metrics.ts';
 import { MetricsHub } from '../../src/observe/metrics_hub.ts';
@@ -13,6 +13,7 @@ export interface FakeBackend extends AdminBackend {
 
 export function fakeBackend(
   options: {
+    readonly liveness?: Liveness;
     readonly readiness?: Readiness;
     readonly metrics?: readonly MetricsSnapshot[];
     readonly failing?: boolean;
@@ -45,6 +46,7 @@ export function fakeBackend(
   const backend: FakeBackend = {
     errors: [],
     drainCount: 0,
+    liveness: () => options.liveness ?? { isLive: true },
     readiness: () => options.readiness ?? { isReady: true },
     metrics: () => {
       if (options.failing === true) throw new Error('secret detail');

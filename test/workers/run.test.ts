@@ -202,6 +202,36 @@ describe('a worker that is killed', () => {
   });
 });
 
+describe('a worker that hangs', () => {
+  it('is killed and started again; until then nobody says that the proxy lives', async () => {
+    const limits =
+      'limits: { reloadDelayMs: 10, workerHeartbeatIntervalMs: 100, workerSilenceTimeoutMs: 3s }';
+    const config = scratch.config({ upstream: await scratch.origin() });
+    const text = readFileSync(config, 'utf8').replace(/^limits: .*$/m, limits);
+    scratch.write('config.yaml', `admin: 127.0.0.1:0\n${text}`);
+    const proxy = scratch.run(['run', '-c', config]);
+    const port = await proxy.port();
+    const { admin, workerPids } = await proxy.message('ready');
+    const adminPort = Number(String(admin).split(':').at(-1));
+    expect((await get(adminPort, '/healthz/live')).status).toBe(200);
+    process.kill(Number((workerPids as readonly number[])[0]), 'SIGSTOP');
+    await expect
+      .poll(() => get(adminPort, '/healthz/live'), { timeout: 20_000 })
+      .toEqual({ status: 503, text: 'no worker answers\n' });
+    await proxy.message('worker hangs; it is killed');
+    expect(await proxy.message('worker died')).toMatchObject({
+      how: 'no sign of life for 3000 ms',
+    });
+    await proxy.message('worker restarted');
+    expect((await get(port, '/ok')).status).toBe(200);
+    await expect
+      .poll(async () => (await get(adminPort, '/healthz/live')).status, { timeout: 20_000 })
+      .toBe(200);
+    const metrics = (await get(adminPort, '/metrics')).text;
+    expect(metrics).toMatch(/^sallyport_worker_hangs_total 1$/m);
+  });
+});
+
 describe('the end', () => {
   it('a drain lets a request finish', async () => {
     const config = scratch.config({ upstream: await scratch.origin(300) });

@@ -15,6 +15,8 @@ class FakeWorker {
   readonly index: number;
   readonly #events: WorkerEvents;
   isEnded = false;
+  /** Stopped, or in an endless loop. */
+  isHung = false;
 
   constructor(index: number, events: WorkerEvents) {
     this.index = index;
@@ -49,6 +51,10 @@ class FakeWorker {
     this.#events.onMessage({ kind: 'start-failed', message });
   }
 
+  alive(): void {
+    this.#events.onMessage({ kind: 'alive' });
+  }
+
   end(how = 'signal SIGKILL'): void {
     if (this.isEnded) return;
     this.isEnded = true;
@@ -79,6 +85,7 @@ class Scene {
       events: {
         onWorkerDied: (status, { how, retryInMs }) =>
           this.log.push(`worker ${status.index} died: ${how}, again in ${retryInMs} ms`),
+        onWorkerHung: (status) => this.log.push(`worker ${status.index} hangs`),
         onWorkerRestarted: (status) => this.log.push(`worker ${status.index} is back`),
         onPolicyInForce: (revision) => this.log.push(`revision ${revision} in force`),
         onWorkerUpdateFailed: (status, revision, problems) =>
@@ -95,6 +102,8 @@ class Scene {
       send: (message: ToWorker) => {
         worker.sent.push(message);
         if (message.kind === 'start') queueMicrotask(() => this.onLaunch(worker));
+        if (message.kind === 'are-you-alive' && !worker.isHung)
+          queueMicrotask(() => worker.alive());
         if (message.kind === 'drain' && this.isDrainHeard)
           queueMicrotask(() => worker.end('exit code 0'));
       },
@@ -125,6 +134,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
+  vi.restoreAllMocks();
   vi.useRealTimers();
 });
 
@@ -231,6 +241,67 @@ describe('a worker that dies', () => {
     }
     expect(scene.workers.length).toBe(4);
     expect(scene.supervisor.workers()[0]).toMatchObject({ state: 'listening', restartCount: 3 });
+  });
+});
+
+describe('a worker that hangs', () => {
+  const { workerHeartbeatIntervalMs, workerSilenceTimeoutMs } = DEFAULT_LIMITS;
+
+  it('is killed and started again; the others go on', async () => {
+    const scene = new Scene(2);
+    await scene.supervisor.start(policy(1));
+    await vi.advanceTimersByTimeAsync(60_000);
+    scene.worker(0).isHung = true;
+    await vi.advanceTimersByTimeAsync(workerSilenceTimeoutMs - workerHeartbeatIntervalMs);
+    expect(scene.worker(0).isEnded).toBe(false);
+    await vi.advanceTimersByTimeAsync(2 * workerHeartbeatIntervalMs + 100);
+    expect(scene.log).toEqual([
+      'revision 1 in force',
+      'worker 0 hangs',
+      `worker 0 died: no sign of life for ${workerSilenceTimeoutMs} ms, again in 100 ms`,
+      'worker 0 is back',
+    ]);
+    expect(scene.worker(1).isEnded).toBe(false);
+  });
+
+  it('counts as one that does not answer after three heartbeats', async () => {
+    const scene = new Scene(2);
+    await scene.supervisor.start(policy(1));
+    scene.worker(0).isHung = true;
+    await vi.advanceTimersByTimeAsync(5 * workerHeartbeatIntervalMs);
+    expect(scene.supervisor.hasAnsweringWorker()).toBe(true);
+    scene.worker(1).isHung = true;
+    await vi.advanceTimersByTimeAsync(5 * workerHeartbeatIntervalMs);
+    expect(scene.supervisor.hasAnsweringWorker()).toBe(false);
+    await vi.advanceTimersByTimeAsync(workerSilenceTimeoutMs);
+    expect(scene.supervisor.hasAnsweringWorker()).toBe(true);
+  });
+
+  it('is not one whose supervisor slept: it has its whole time after that', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    await vi.advanceTimersByTimeAsync(1_500);
+    // A suspend: the clock jumps, no timer ran, no message was read.
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + 10 * workerSilenceTimeoutMs);
+    scene.worker(0).isHung = true;
+    await vi.advanceTimersByTimeAsync(workerSilenceTimeoutMs - 2 * workerHeartbeatIntervalMs);
+    expect(scene.worker(0).isEnded).toBe(false);
+    scene.worker(0).isHung = false;
+    await vi.advanceTimersByTimeAsync(10 * workerSilenceTimeoutMs);
+    expect(scene.log).toEqual(['revision 1 in force']);
+  });
+
+  it('while it drains has the deadline of the drain', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.isDrainHeard = false;
+    scene.worker(0).isHung = true;
+    const drained = scene.supervisor.drain();
+    const { drainTimeoutMs, workerReplyTimeoutMs } = DEFAULT_LIMITS;
+    await vi.advanceTimersByTimeAsync(drainTimeoutMs + workerReplyTimeoutMs);
+    await drained;
+    expect(scene.log).toEqual(['revision 1 in force']);
   });
 });
 

@@ -14,6 +14,18 @@ export const WORKER_LIMITS = {
     1 * HOUR,
     'longest wait before a dead worker is started again',
   ),
+  workerHeartbeatIntervalMs: spec(
+    1 * SECOND,
+    50,
+    60 * SECOND,
+    'how often a worker is asked for a sign of life; after three without one `/healthz/live` does not count on it',
+  ),
+  workerSilenceTimeoutMs: spec(
+    10 * SECOND,
+    500,
+    1 * HOUR,
+    'a worker without a sign of life for so long hangs: it is killed, which resets its connections, and started again',
+  ),
   workerReplyTimeoutMs: spec(
     5 * SECOND,
     100,

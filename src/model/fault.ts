@@ -117,6 +117,11 @@ export const FAULTS = {
   ),
   'http2-not-supported': fault('downstream', 0, 'HTTP/2, which this version does not relay'),
   'downstream-closed': fault('downstream', 0, 'the client closed before the response was complete'),
+  'downstream-gave-up': fault(
+    'downstream',
+    0,
+    'the client sent its FIN after the request, and no response came: the upstream was told by a FIN, too',
+  ),
   'downstream-reset': fault('downstream', 0, 'the client reset the connection'),
 
   // the upstream's
@@ -130,6 +135,11 @@ export const FAULTS = {
   'upstream-reset': fault('upstream', 503, 'the upstream reset the connection'),
   'upstream-truncated': fault('upstream', 0, 'the upstream closed in the middle of its response'),
   'malformed-response': fault('upstream', 502, 'the response breaks the grammar of RFC 9112'),
+  'unsolicited-response': fault(
+    'upstream',
+    502,
+    'the upstream answered what nobody had asked: it may have taken content for a request',
+  ),
   'response-head-too-large': fault('upstream', 502, 'the response head is larger than its bounds'),
   'upstream-http2-error': fault(
     'upstream',

@@ -5,14 +5,26 @@
  */
 import type { Http1RequestHead } from '../codec/http1/request_head.ts';
 import type { Http1ResponseHead } from '../codec/http1/response_head.ts';
+import type { Decision } from '../model/decision.ts';
+import type { Fault } from '../model/fault.ts';
 import type { Limits } from '../model/limits.ts';
+import type { PolicySnapshot } from '../policy/snapshot.ts';
 import type { ReplyContext } from './local_reply.ts';
 import type { RequestLife } from './request_life.ts';
 
 export class Http1Exchange {
   readonly head: Http1RequestHead;
   readonly life: RequestLife;
+  /**
+   * Content on a method that has none by default (RFC 9110 9.3): origins that do not read it take it for
+   * their next request, which nobody has judged. They are told that none follows.
+   */
+  readonly isContentOdd: boolean;
   retryCount = 0;
+  /** By which it was judged last. */
+  judgedBy: PolicySnapshot | null = null;
+  /** For its upstream connection: nothing of it has been sent. */
+  isWaiting = false;
   isRequestComplete = false;
   /** The client may be waiting for 100 (Continue) before its content: it is not late yet. */
   isContinueAwaited: boolean;
@@ -31,6 +43,7 @@ export class Http1Exchange {
     life.head = head;
     life.bytesIn = head.byteLength;
     this.isClosing = !head.isPersistent;
+    this.isContentOdd = hasOddContent(head);
     this.isContinueAwaited = head.expectsContinue;
   }
 
@@ -49,6 +62,19 @@ export class Http1Exchange {
       isClosing: this.isClosing,
       location: head.redirectTo,
     };
+  }
+
+  /** By which it goes on. */
+  get decision(): Decision {
+    const { decision } = this.life;
+    if (decision === null) throw new Error('the request was not judged');
+    return decision;
+  }
+
+  /** The upstream ended as the client had, without a response: nobody waits for a reply. */
+  isUnanswered(fault: Fault): boolean {
+    const isEnd = fault === 'upstream-closed' || fault === 'upstream-reset';
+    return isEnd && this.isRequestComplete && !this.isResponseStarted;
   }
 
   /** Its content is owed, and nobody else may be the one who is waited for. */
@@ -92,5 +118,11 @@ export class Http1Exchange {
     return head.framing === 'none' && head.upgrade === '' && IDEMPOTENT.has(head.method);
   }
 }
+
+function hasOddContent({ framing, contentLength, method }: Http1RequestHead): boolean {
+  return framing !== 'none' && contentLength !== 0 && WITHOUT_CONTENT.has(method);
+}
+
+const WITHOUT_CONTENT = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE']);
 
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);

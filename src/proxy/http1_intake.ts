@@ -87,6 +87,14 @@ export class Http1Intake {
     else queueMicrotask(() => this.#readHeld(nowMs));
   }
 
+  /** The request in hand had to wait, and so had what follows its head. */
+  goOn(nowMs: number): void {
+    const held = this.#takeHeld();
+    this.#downstream.resume();
+    this.#read(held, nowMs);
+    if (!this.hasMore && !this.#events.isOver()) this.#events.onHeldRead();
+  }
+
   /** Reads on even when a response is awaited, so that a client that leaves is seen; not when too much waits. */
   readOn(): void {
     if (!this.isFull) this.#downstream.resume();
@@ -101,11 +109,8 @@ export class Http1Intake {
 
   #readHeld(nowMs: number): void {
     if (this.#events.isOver() || this.#events.isBusy() || this.#held.length === 0) return;
-    const held = this.#takeHeld();
     try {
-      this.#downstream.resume();
-      this.#read(held, nowMs);
-      if (!this.hasMore && !this.#events.isOver()) this.#events.onHeldRead();
+      this.goOn(nowMs);
     } catch (error) {
       this.#events.internalError(error);
     }

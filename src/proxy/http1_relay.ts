@@ -12,16 +12,15 @@
  */
 import type { Http1RequestHead } from '../codec/http1/request_head.ts';
 import type { Http1ResponseHead } from '../codec/http1/response_head.ts';
-import type { Decision } from '../model/decision.ts';
+import type { Decision, DenyDecision } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
 import { unshared } from '../platform/socket_reads.ts';
-import { ContentPace } from './content_pace.ts';
-import { NO_DEADLINE } from './deadlines.ts';
+import { Http1Clock } from './http1_clock.ts';
 import { Http1Exchange } from './http1_exchange.ts';
 import { Http1Intake, type IntakeEvents } from './http1_intake.ts';
+import { Http1Judge } from './http1_judge.ts';
 import { Http1Outlet } from './http1_outlet.ts';
-import { expiredBetween, expiredFault } from './http1_timeouts.ts';
 import { Http1Upstream, type ResponseEvents } from './http1_upstream.ts';
 import {
   denialReply,
@@ -39,14 +38,13 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   readonly #intake: Http1Intake;
   readonly #upstream: Http1Upstream;
   readonly #outlet: Http1Outlet;
+  readonly #clock: Http1Clock;
+  readonly #judges: Http1Judge;
   #exchange: Http1Exchange | null = null;
   #tunnel: Tunnel | null = null;
   #isDownstreamEnded = false;
   #isOver = false;
   #requestCount = 0;
-  readonly #pace: ContentPace;
-  /** Of a byte in either direction. */
-  #lastMoveMs: number;
 
   constructor(context: RelayContext) {
     this.#context = context;
@@ -54,20 +52,17 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     this.#intake = new Http1Intake(downstream, this, shared.parsing);
     this.#upstream = new Http1Upstream(context, this);
     this.#outlet = new Http1Outlet(context, this.#upstream);
-    this.#lastMoveMs = context.clock.nowMs();
-    this.#pace = new ContentPace(this.#lastMoveMs);
+    this.#clock = new Http1Clock(context);
+    this.#judges = new Http1Judge(context);
   }
 
   // --- downstream
 
   onDownstreamData(chunk: Buffer): void {
     if (this.#isOver) return;
-    this.#lastMoveMs = this.#context.clock.nowMs();
-    if (this.#tunnel !== null) {
-      this.#tunnel.fromDownstream(chunk);
-      return;
-    }
-    this.#intake.take(chunk, this.#lastMoveMs);
+    const nowMs = this.#clock.moved();
+    if (this.#tunnel !== null) this.#tunnel.fromDownstream(chunk);
+    else this.#intake.take(chunk, nowMs);
   }
 
   onDownstreamDrain(): void {
@@ -89,6 +84,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   onDownstreamGone(isReset: boolean): void {
     if (this.#isOver) return;
     if (this.#tunnel !== null) this.#tunnel.fail();
+    else if (this.#isDownstreamEnded) this.#abort('downstream-gave-up', 'downstream-closed');
     else this.#abort(isReset ? 'downstream-reset' : 'downstream-closed', 'downstream-closed');
   }
 
@@ -100,7 +96,9 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   /** Also while the client does not read: else replies to it would pile up without a bound. */
   isBusy(): boolean {
-    return this.#exchange?.isRequestComplete ?? this.#context.downstream.writableNeedDrain;
+    const exchange = this.#exchange;
+    if (exchange === null) return this.#context.downstream.writableNeedDrain;
+    return exchange.isRequestComplete || exchange.isWaiting;
   }
 
   /** All that was held is read. */
@@ -124,7 +122,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     this.#requestCount += 1;
     const exchange = new Http1Exchange(head, this.#newLife());
     this.#exchange = exchange;
-    this.#pace.begin(this.#lastMoveMs);
+    this.#clock.begin();
     const countMax = shared.options.limits.requestsPerConnectionMax;
     exchange.isClosing ||= countMax !== 0 && this.#requestCount >= countMax;
     exchange.isClosing ||= shared.isDraining;
@@ -133,21 +131,43 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     else this.#judge(exchange);
   }
 
+  /** The upstream sees nothing of a request, nor is it read on, before its connection is there. */
   #judge(exchange: Http1Exchange): void {
-    const { isDryRun, denial } = this.#context.shared.options.behaviour;
-    const decision = exchange.life.judge(this.#context.subject, exchange.head);
-    if (decision.verdict === 'allow' || isDryRun) {
-      this.#forward(exchange, decision);
+    if (!this.#isAllowed(exchange, this.#judges.denialOf(exchange))) return;
+    if (this.#upstream.isConnected) {
+      this.#send(exchange);
     } else {
-      this.#reply(exchange, (context) => denialReply(decision, denial, context), null);
+      exchange.isWaiting = true;
+      this.#upstream.connect(exchange.decision);
     }
   }
 
-  #forward(exchange: Http1Exchange, decision: Decision): void {
-    exchange.life.isDryRun = decision.verdict === 'deny';
+  #isAllowed(exchange: Http1Exchange, denial: DenyDecision | null): boolean {
+    if (denial === null) return true;
+    const options = this.#context.shared.options.behaviour.denial;
+    this.#reply(exchange, (context) => denialReply(denial, options, context), null);
+    return false;
+  }
+
+  onUpstreamReady(): void {
+    const exchange = this.#exchange;
+    if (exchange === null || !exchange.isWaiting) return;
+    exchange.isWaiting = false;
+    const nowMs = this.#clock.moved();
+    this.#clock.restartPace();
+    const isAllowed = this.#isAllowed(exchange, this.#judges.lateDenialOf(exchange));
+    if (isAllowed) this.#send(exchange);
+    if (this.#isOver) return;
+    if (!exchange.isRequestComplete) this.#intake.goOn(nowMs);
+    else if (this.#isDownstreamEnded) this.#endOfRequests();
+  }
+
+  #send(exchange: Http1Exchange): void {
+    const { decision } = exchange;
+    exchange.isClosing ||= exchange.isContentOdd;
     if (decision.verdict === 'allow') this.#intake.changed(decision.mutations);
     try {
-      this.#upstream.send(exchange.head, decision);
+      this.#upstream.send(exchange.head, decision, exchange.isContentOdd);
     } catch (error) {
       this.#context.recorder.internalError('serialise', error);
       this.#fault('internal-error');
@@ -159,7 +179,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     if (exchange === null) return;
     exchange.life.bytesIn += content.length;
     exchange.isContinueAwaited = false;
-    this.#pace.received(content.length);
+    this.#clock.contentCame(content.length);
     if (exchange.isDiscarding) {
       exchange.discardedBytes += content.length;
       if (exchange.discardedBytes > this.#context.shared.options.limits.discardedContentBytesMax) {
@@ -180,12 +200,12 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   // --- upstream
 
   onUpstreamBytes(): void {
-    this.#lastMoveMs = this.#context.clock.nowMs();
+    this.#clock.moved();
   }
 
   onUpstreamRoom(): void {
     this.#intake.readOn();
-    this.#pace.restart(this.#context.clock.nowMs());
+    this.#clock.restartPace();
   }
 
   /** As a direct server's would be, unless the client has already begun to ask more. */
@@ -207,7 +227,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     if (exchange === null) return;
     if (head.isInformational) {
       if (head.status === 100) exchange.isContinueAwaited = false;
-      this.#pace.restart(this.#lastMoveMs);
+      this.#clock.restartPace();
       // A client of HTTP/1.0 knows no informational responses (RFC 9110 15.2).
       if (exchange.head.version !== 'HTTP/1.0') this.#outlet.head(exchange.life, head, false);
       return;
@@ -216,19 +236,17 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       this.#upstreamFault(head.status === 101 ? 'unexpected-upgrade' : 'malformed-response');
       return;
     }
-    if (head.status === 101 && this.#isUpgradeRejected(exchange)) return;
+    if (head.status === 101) {
+      // By a policy that came after it was judged: there was no tunnel yet that it could have met.
+      const denial = this.#judges.tunnelDenialOf(exchange);
+      if (denial !== null) {
+        this.reject(denial);
+        return;
+      }
+    }
     exchange.beginResponse(head, this.#context.shared.isDraining);
     this.#outlet.head(exchange.life, head, exchange.isClosing && head.status !== 101);
     if (head.status === 101) this.#openTunnel(exchange);
-  }
-
-  /** By a policy that came after the request was judged: there was no tunnel yet that it could have met. */
-  #isUpgradeRejected({ head }: Http1Exchange): boolean {
-    const { subject, shared } = this.#context;
-    const decision = subject.judgeRequest(head);
-    if (decision.verdict === 'allow' || shared.options.behaviour.isDryRun) return false;
-    this.reject(decision);
-    return true;
   }
 
   onResponseContent(content: Buffer): void {
@@ -244,16 +262,26 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     this.#endExchange();
   }
 
+  /** What nobody asked for has a record of its own, as there is no request that it could be of. */
   onResponseFault(fault: Fault): void {
-    if (this.#exchange === null) this.#close('upstream-closed', 'linger');
-    else this.#upstreamFault(fault);
+    const exchange = this.#exchange;
+    if (exchange !== null && !exchange.life.isFinished) {
+      this.#upstreamFault(fault);
+      return;
+    }
+    this.#newLife().finish(fault);
+    this.#close('fault', 'linger');
   }
 
   onUpstreamLost(fault: Fault): void {
     const exchange = this.#exchange;
     if (exchange === null) {
       this.#close('upstream-closed', 'linger');
+    } else if (this.#isDownstreamEnded && exchange.isUnanswered(fault)) {
+      exchange.life.finish('downstream-gave-up');
+      this.#close('downstream-closed', 'linger');
     } else if (this.#upstream.isStale && exchange.mayRetry(this.#context.shared.options.limits)) {
+      if (fault === 'unsolicited-response') this.#newLife().finish(fault);
       this.#retry(exchange);
     } else {
       this.#upstreamFault(exchange.isResponseStarted ? 'upstream-truncated' : fault);
@@ -284,8 +312,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       this.#close('finished', 'linger');
       return;
     }
-    this.#lastMoveMs = this.#context.clock.nowMs();
-    this.#intake.proceed(this.#lastMoveMs);
+    this.#intake.proceed(this.#clock.moved());
   }
 
   /** Answers here; what is left of the request is read and dropped, the upstream sees none of it. */
@@ -335,12 +362,13 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   /** The client sends nothing more: what it sent before is still answered. */
   #endOfRequests(): void {
     const exchange = this.#exchange;
-    if (this.#intake.hasMore) return;
+    if (this.#intake.hasMore || exchange?.isWaiting) return;
     if (exchange === null) {
       if (this.#intake.isInHead) this.#faultBeforeHead('downstream-closed');
       else this.#close('finished', 'linger');
     } else if (exchange.isRequestComplete) {
       exchange.isClosing = true;
+      this.#upstream.endRequests();
     } else if (exchange.isDiscarding) {
       this.#close('finished', 'linger');
     } else {
@@ -368,7 +396,10 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   /** Begun by the first byte of the head, if that came in an earlier chunk. */
   #newLife(): RequestLife {
     const { subject } = this.#context;
-    const life = new RequestLife(this.#context, this.#intake.headStartedMs || this.#lastMoveMs);
+    const life = new RequestLife(
+      this.#context,
+      this.#intake.headStartedMs || this.#clock.lastMoveMs,
+    );
     life.judgedBy(subject, null);
     return life;
   }
@@ -392,20 +423,17 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   #endTunnel(exchange: Http1Exchange, isFailure: boolean): void {
     exchange.life.finish(null);
     if (!isFailure) exchange.isResponseComplete = true;
-    this.#close('finished', isFailure ? 'destroy' : 'linger');
+    // A reset on one side is one on the other.
+    this.#close('finished', isFailure ? 'reset' : 'linger');
   }
 
   // --- from the registry
 
   expire(nowMs: number): void {
     if (this.#isOver) return;
-    const { limits } = this.#context.shared.options;
     const exchange = this.#exchange;
     if (exchange === null) {
-      const isReplyUnread = this.#context.downstream.writableNeedDrain;
-      const { headStartedMs } = this.#intake;
-      const idle = { headStartedMs, lastMoveMs: this.#lastMoveMs, isReplyUnread };
-      const passed = expiredBetween(idle, nowMs, limits);
+      const passed = this.#clock.expiredBetween(this.#intake.headStartedMs, nowMs);
       if (passed === 'head-timeout') this.#faultBeforeHead(passed);
       else if (passed !== null) this.#close('timeout', passed === 'unread' ? 'destroy' : 'linger');
       return;
@@ -413,14 +441,9 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     // It lasts: not in memory that it shares with others.
     exchange.head.keepAs(unshared);
     const isTunnel = this.#tunnel !== null;
-    const isClientWaitedFor = exchange.isClientsTurn && !this.#context.downstream.isPaused();
-    const times = {
-      startedMs: isTunnel ? NO_DEADLINE : exchange.life.startedMs,
-      connectingSinceMs: this.#upstream.connectingSinceMs,
-      isContentTooSlow: isClientWaitedFor && this.#pace.isTooSlow(nowMs, limits),
-      lastMoveMs: this.#lastMoveMs,
-    };
-    const fault = expiredFault(times, nowMs, limits);
+    const { connectingSinceMs } = this.#upstream;
+    const state = { isTunnel, isDownstreamEnded: this.#isDownstreamEnded, connectingSinceMs };
+    const fault = this.#clock.expiredExchange(exchange, state, nowMs);
     if (fault === null) return;
     if (isTunnel) this.#abort(fault, 'timeout');
     else this.#expireExchange(exchange, fault);
@@ -428,16 +451,14 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   #expireExchange(exchange: Http1Exchange, fault: Fault): void {
     if (fault === 'connect-timeout') this.#upstream.countConnect('timeout');
-    if (exchange.life.isFinished) this.#close('timeout', 'linger');
+    if (fault === 'downstream-gave-up') this.#abort(fault, 'downstream-closed');
+    else if (exchange.life.isFinished) this.#close('timeout', 'linger');
     else if (fault === 'body-timeout') this.#fault(fault);
     else this.#upstreamFault(fault);
   }
 
-  /** A tunnel has no later request at which a changed policy could be met: its own one is judged again. */
   judgeOpen(): Decision {
-    const { subject } = this.#context;
-    const exchange = this.#tunnel === null ? null : this.#exchange;
-    return exchange === null ? subject.judgeConnection() : subject.judgeRequest(exchange.head);
+    return this.#judges.judgeOpen(this.#tunnel === null ? null : this.#exchange);
   }
 
   /** No longer allowed: over at once. The connection records it when nothing is in hand. */

@@ -11,6 +11,8 @@ export interface ExchangeTimes {
   readonly isContentTooSlow: boolean;
   /** Of any byte in either direction. */
   readonly lastMoveMs: number;
+  /** The client has sent its FIN, and no response has begun. */
+  readonly isHalfClosed: boolean;
 }
 
 /** The most telling one first; null when none has passed. */
@@ -21,6 +23,8 @@ export function expiredFault(times: ExchangeTimes, nowMs: number, limits: Limits
   }
   if (nowMs >= deadlineAfter(times.startedMs, limits.requestTimeoutMs)) return 'request-timeout';
   if (times.isContentTooSlow) return 'body-timeout';
+  const halfClosedTimeoutMs = times.isHalfClosed ? limits.halfClosedTimeoutMs : 0;
+  if (nowMs >= deadlineAfter(times.lastMoveMs, halfClosedTimeoutMs)) return 'downstream-gave-up';
   if (nowMs >= deadlineAfter(times.lastMoveMs, limits.streamIdleTimeoutMs)) {
     return 'stream-idle-timeout';
   }

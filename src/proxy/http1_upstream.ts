@@ -23,6 +23,8 @@ import { Tunnel, type TunnelEvents } from './tunnel.ts';
 import { type UpstreamEvents, UpstreamLink } from './upstream_link.ts';
 
 export interface ResponseEvents {
+  /** The connection that `connect` asked for is there: `send` may be called. */
+  onUpstreamReady(): void;
   /** Before whatever the bytes turn out to be. */
   onUpstreamBytes(): void;
   /** May call `openTunnel` when it is a 101. */
@@ -82,22 +84,28 @@ export class Http1Upstream implements UpstreamEvents {
 
   // --- to the upstream
 
-  /**
-   * What was judged is what is sent: the bytes that were read when they say just that. Connects when
-   * there is no connection. Throws, and sends nothing, when a rule's change cannot be made.
-   */
-  send(head: Http1RequestHead, decision: Decision): void {
-    const mutations = decision.verdict === 'allow' ? decision.mutations : NO_MUTATIONS;
-    const isAsRead = head.isCanonical && mutations.length === 0;
-    const bytes = isAsRead ? head.raw : serialiseRequestHead(head, mutations);
-    const { downstream, shared } = this.#context;
+  get isConnected(): boolean {
+    return this.#link?.isConnected === true;
+  }
+
+  /** Not a byte is sent before `send`. */
+  connect(decision: Decision): void {
     this.#link ??= this.#connect(decision.permit ?? DRY_RUN_PERMIT);
-    this.#out ??= new GatheredWrite(
-      this.#link.socket,
-      this.#newSource(downstream),
-      shared.turnWrites,
-    );
-    this.#link.requestCount += 1;
+  }
+
+  /**
+   * What was judged is what is sent: the bytes that were read when they say just that. Only when connected.
+   * Throws, and sends nothing, when a rule's change cannot be made.
+   */
+  send(head: Http1RequestHead, decision: Decision, isClosing: boolean): void {
+    const link = this.#link;
+    if (link === null) throw new Error('there is no connection to send on');
+    const mutations = decision.verdict === 'allow' ? decision.mutations : NO_MUTATIONS;
+    const isAsRead = head.isCanonical && mutations.length === 0 && !isClosing;
+    const bytes = isAsRead ? head.raw : serialiseRequestHead(head, mutations, { isClosing });
+    const { downstream, shared } = this.#context;
+    this.#out ??= new GatheredWrite(link.socket, this.#newSource(downstream), shared.turnWrites);
+    link.requestCount += 1;
     this.#hasResponseBytes = false;
     this.#responses.begin(head.method, head.upgrade !== '');
     this.#headPosition = this.#out.position;
@@ -106,6 +114,12 @@ export class Http1Upstream implements UpstreamEvents {
 
   write(content: Buffer): void {
     this.#out?.write(content);
+  }
+
+  /** A FIN follows what was sent: no request comes after it. Responses are still read. */
+  endRequests(): void {
+    this.#out?.flush();
+    this.#link?.socket.end();
   }
 
   pause(): void {
@@ -153,6 +167,7 @@ export class Http1Upstream implements UpstreamEvents {
 
   onUpstreamConnected(): void {
     this.countConnect('connected');
+    this.#events.onUpstreamReady();
   }
 
   onUpstreamDrain(): void {
@@ -166,7 +181,7 @@ export class Http1Upstream implements UpstreamEvents {
       return;
     }
     if (this.#isRequestUnsent()) {
-      this.#events.onUpstreamLost('malformed-response');
+      this.#events.onUpstreamLost('unsolicited-response');
       return;
     }
     this.#hasResponseBytes = true;

@@ -86,9 +86,15 @@ export class TlsRelay implements Relay, UpstreamEvents {
     this.#tunnel.fail();
   }
 
+  /** Before a byte is sent: by the rules that are in force by now. */
   onUpstreamConnected(): void {
-    this.#options.life.responseSource = 'upstream';
     this.#countConnect('connected');
+    const decision = this.judgeOpen();
+    if (decision.verdict === 'allow' || this.#options.shared.options.behaviour.isDryRun) {
+      this.#options.life.responseSource = 'upstream';
+    } else {
+      this.reject(decision);
+    }
   }
 
   onUpstreamData(chunk: Buffer): void {
@@ -117,6 +123,7 @@ export class TlsRelay implements Relay, UpstreamEvents {
       startedMs: this.#options.life.startedMs,
       connectingSinceMs: this.#upstream.isConnected ? null : this.#upstream.startedMs,
       isContentTooSlow: false,
+      isHalfClosed: false,
       lastMoveMs: this.#lastMoveMs,
     };
     const { limits } = this.#options.shared.options;

@@ -39,7 +39,7 @@ describe('an answer that is read before the request has left', () => {
     await inOneTurn();
     await client.over();
     expect(client.received.slice(OK.length)).toMatch(/^HTTP\/1\.1 50[23] /);
-    expect(rig.recorder.summaries.at(-1)).toMatch(/^error malformed-response/);
+    expect(rig.recorder.summaries.at(-1)).toMatch(/^error unsolicited-response/);
   });
 });
 

@@ -123,7 +123,6 @@ export class NumberedOrigin {
       this.#sockets.add(socket);
       socket.on('error', () => {});
       socket.on('close', () => this.#sockets.delete(socket));
-      socket.on('end', () => socket.end());
       this.#serve(socket);
     });
   }
@@ -152,6 +151,12 @@ export class NumberedOrigin {
     let at = 0;
     let start: Buffer = NOTHING;
     let writing: Promise<void> = Promise.resolve();
+    // The client's FIN may come before its last answers are out.
+    socket.on('end', () => {
+      writing = writing.then(() => {
+        socket.end();
+      });
+    });
     socket.on('data', (chunk: Buffer) => {
       if (this.#random.below(30) === 0) pauseShortly(socket, this.#random);
       let rest = start.length === 0 ? chunk : Buffer.concat([start, chunk]);

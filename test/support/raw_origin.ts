@@ -76,6 +76,23 @@ export class OriginConnection {
     );
   }
 
+  /** The proxy has sent its FIN; the connection may still be open in the other direction. */
+  async untilEnded(): Promise<void> {
+    await this.#signal.until(
+      () => this.isEnded,
+      () => 'a FIN at the origin',
+      () => this.isClosed,
+    );
+  }
+
+  /** Both directions are over, however. */
+  async closed(): Promise<void> {
+    await this.#signal.until(
+      () => this.isClosed,
+      () => 'a close at the origin',
+    );
+  }
+
   /** The proxy has ended or reset it. */
   async over(): Promise<'fin' | 'reset'> {
     await this.#signal.until(
@@ -122,6 +139,10 @@ export class RawOrigin {
       () => `connection ${index} at the origin, ${this.connections.length} so far`,
     );
     return this.connections[index] as OriginConnection;
+  }
+
+  async untilConnections(count: number): Promise<void> {
+    await this.connection(count - 1);
   }
 
   stop(): void {

@@ -86,7 +86,7 @@ export class ResponseParser {
     this.offset = offset;
     if (offset >= chunk.length) return NEED_MORE;
     const isAwaited = this.#phase === AWAITED || this.#phase === IN_HEAD;
-    if (!isAwaited || this.#isClosing) return this.#fail('malformed-response');
+    if (!isAwaited || this.#isClosing) return this.#fail('unsolicited-response');
     this.#phase = IN_HEAD;
     return this.#nextHead(chunk, offset);
   }

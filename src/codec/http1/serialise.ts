@@ -13,16 +13,18 @@ import { FIELD_VALUE, isFieldValue, isToken, TARGET } from './syntax.ts';
 const FIXED_FIELDS = new Set(['host', 'content-length', 'transfer-encoding']);
 
 /**
- * The head as it goes upstream. Equal to `head.raw` when `head.isCanonical` and there are no
- * mutations. Throws when a mutation names Host or a framing field, or holds bytes that no field may
+ * The head as it goes upstream; with `connection: close` when closing. Equal to `head.raw` when
+ * `head.isCanonical`, there are no mutations and it is not closing. Throws when a mutation names Host or a framing field, or holds bytes that no field may
  * hold: such a rule cannot be enforced, so nothing may be sent.
  */
 export function serialiseRequestHead(
   head: Http1RequestHead,
   mutations: readonly HeaderMutation[],
+  options: { readonly isClosing: boolean } = { isClosing: false },
 ): Buffer {
   let lines = head.lines();
   if (mutations.length > 0) lines = applyMutations(lines, mutations.filter(isForField));
+  if (options.isClosing) lines = applyMutations(lines, CLOSING);
   checkTarget(head.path);
   return write(`${checkedToken(head.method)} ${head.path} ${head.version}`, lines);
 }

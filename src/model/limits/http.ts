@@ -70,6 +70,12 @@ export const HTTP_LIMITS = {
     1024 * MIB,
     'rate at which request content, all of it together, lengthens bodyTimeoutMs; 0: content may be as slow as it likes',
   ),
+  halfClosedTimeoutMs: spec(
+    60 * SECOND,
+    0,
+    24 * HOUR,
+    'a client that has sent its FIN after an HTTP/1.1 request may be gone: so long without a byte of response, then both sides are closed',
+  ),
   streamIdleTimeoutMs: spec(
     300 * SECOND,
     0,

@@ -187,7 +187,7 @@ export const CONFIG_FIELD = mapping({
   accessLog: optional(accessLog, 'One record for each request.', {}),
   policies: optional(
     list(pathField(), { countMin: 0 }),
-    'Policy files and directories, watched; without any policy everything is denied.',
+    'Policy files and directories, with those below them, watched; without any policy everything is denied.',
     [],
   ),
   allowEmptyPolicySet: optional(

@@ -3,10 +3,11 @@
  * watches them. Knows nothing of what the texts say. Files are named as they were given, so that a
  * ConfigMap mount (`..data` and the symbolic links into it) shows stable names in messages.
  */
-import { type FSWatcher, readdirSync, readFileSync, statSync, watch } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { type FSWatcher, readFileSync, statSync, watch } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Limits } from '../model/limits.ts';
 import type { Timers } from '../platform/platform.ts';
+import { FolderError, type FolderLimits, PolicyFolders } from './policy_folders.ts';
 import type { SourceBundle, SourceText } from './policy_set.ts';
 
 export interface FileSourceOptions {
@@ -18,7 +19,11 @@ export interface FileSourceOptions {
   readonly hasNodeLabels?: boolean;
   readonly limits: Pick<
     Limits,
-    'policyBytesMax' | 'policyFileCountMax' | 'reloadDelayMs' | 'reloadPollIntervalMs'
+    | 'policyBytesMax'
+    | 'policyFileCountMax'
+    | 'policyFolderCountMax'
+    | 'reloadDelayMs'
+    | 'reloadPollIntervalMs'
   >;
   readonly timers: Timers;
   /** Stands before the file system's: for tests. */
@@ -29,8 +34,6 @@ export type ReadResult =
   | { readonly kind: 'ok'; readonly bundle: SourceBundle }
   | { readonly kind: 'error'; readonly path: string; readonly message: string };
 
-/** What a directory contributes; anything else in it is not policy (editors' files, READMEs). */
-const POLICY_FILE = /\.(ya?ml|json)$/;
 const STDIN = '-';
 const NOT_REGULAR = 'it is not a regular file';
 const CHANGED = 'a file changed while it was read';
@@ -45,7 +48,9 @@ export const RESTLESS =
 
 export class FileSource {
   readonly #options: FileSourceOptions;
-  readonly #watchers = new Map<string, FSWatcher>();
+  readonly #watchers = new Map<string, { readonly watcher: FSWatcher; readonly ino: string }>();
+  /** That the last look went into. */
+  #folders: readonly string[] = [];
   #stdin: string | null = null;
   /** Of what was read last, taken before it was read: a change in between is seen later. */
   #fingerprint: string | null = null;
@@ -86,17 +91,20 @@ export class FileSource {
   watch(onChange: () => void, onRestless: () => void = () => {}): void {
     this.#onRestless = onRestless;
     this.#fingerprint ??= this.#look();
+    const changed = (): void => this.whenSettled(tell);
     const tell = (): void => {
       const now = this.#look();
       if (now === this.#fingerprint) return;
       this.#fingerprint = now;
+      // A folder that came with the change is watched from now on.
+      this.#watchAll(changed);
       onChange();
     };
-    const changed = (): void => this.whenSettled(tell);
     this.#watchAll(changed);
     const poll = (): void => {
+      const now = this.#look();
       this.#watchAll(changed);
-      if (this.#look() !== this.#fingerprint) changed();
+      if (now !== this.#fingerprint) changed();
     };
     this.#stops.push(this.#options.timers.every(this.#options.limits.reloadPollIntervalMs, poll));
   }
@@ -119,7 +127,7 @@ export class FileSource {
     this.#cancelLook?.();
     this.#cancelLook = null;
     this.#waiting.clear();
-    for (const watcher of this.#watchers.values()) watcher.close();
+    for (const { watcher } of this.#watchers.values()) watcher.close();
     this.#watchers.clear();
   }
 
@@ -143,11 +151,11 @@ export class FileSource {
   #readBundle(): SourceBundle {
     const { endpoints, secrets } = this.#options;
     const budget = new Budget(this.#options.limits);
-    const policies = this.#options.policies.flatMap((path) =>
-      policyFiles(path).map((file) => this.#readText(file, budget)),
-    );
+    const folders = new PolicyFolders(this.#options.limits);
     return {
-      policies: withoutRepetition(policies),
+      policies: [...new Set(this.#options.policies)].flatMap((path) =>
+        policyFiles(path, folders).map((file) => this.#readText(file, budget)),
+      ),
       endpoints: endpoints === null ? null : this.#readText(endpoints, budget),
       secrets: secrets === null ? null : this.#readText(secrets, budget),
       hasNodeLabels: this.#options.hasNodeLabels === true,
@@ -170,35 +178,40 @@ export class FileSource {
     return this.#paths()[0] ?? STDIN;
   }
 
-  /** Watches the directory of each path: files that are replaced by a rename keep being seen. */
+  /**
+   * Watches the folder of each path, so that files that are replaced by a rename keep being seen, and all folders that
+   * the last look went into. One that another has come in the place of is watched anew.
+   */
   #watchAll(changed: () => void): void {
-    for (const directory of this.#directories()) {
-      if (this.#watchers.has(directory)) continue;
+    const wanted = this.#wantedFolders();
+    for (const [folder, { watcher, ino }] of this.#watchers) {
+      if (wanted.get(folder) === ino) continue;
+      watcher.close();
+      this.#watchers.delete(folder);
+    }
+    for (const [folder, ino] of wanted) {
+      if (this.#watchers.has(folder)) continue;
       try {
-        const watcher = watch(directory, { persistent: false }, changed);
-        const forget = (): void => {
+        const watcher = watch(folder, { persistent: false }, changed);
+        watcher.on('error', () => {
           watcher.close();
-          this.#watchers.delete(directory);
-        };
-        watcher.on('error', forget);
-        this.#watchers.set(directory, watcher);
+          if (this.#watchers.get(folder)?.watcher === watcher) this.#watchers.delete(folder);
+        });
+        this.#watchers.set(folder, { watcher, ino });
       } catch {
-        // Not there yet, or no watches left: the periodic look finds what changes.
+        // Gone again, or no watches left: the periodic look finds what changes.
       }
     }
   }
 
-  #directories(): ReadonlySet<string> {
-    const directories = new Set<string>();
-    for (const path of this.#paths()) {
-      directories.add(dirname(path));
-      try {
-        if (statSync(path).isDirectory()) directories.add(path);
-      } catch {
-        // A path that is not there is told by read().
-      }
+  /** Those that are there, with what tells one from another of the same name. */
+  #wantedFolders(): ReadonlyMap<string, string> {
+    const wanted = new Map<string, string>();
+    for (const folder of [...this.#paths().map((path) => dirname(path)), ...this.#folders]) {
+      const stats = statSync(folder, { bigint: true, throwIfNoEntry: false });
+      if (stats?.isDirectory() === true) wanted.set(folder, `${stats.dev}:${stats.ino}`);
     }
-    return directories;
+    return wanted;
   }
 
   #paths(): readonly string[] {
@@ -210,14 +223,18 @@ export class FileSource {
 
   /** Names, sizes, times and inodes of all files: differs when any content may differ. */
   #look(): string {
+    const { policies, limits } = this.#options;
+    const folders = new PolicyFolders(limits);
     const parts: string[] = [];
     for (const path of this.#paths()) {
       try {
-        for (const file of policyFiles(path)) parts.push(stamp(file));
+        const files = policies.includes(path) ? policyFiles(path, folders) : [path];
+        for (const file of files) parts.push(stamp(file));
       } catch {
         parts.push(`${path} ${UNREADABLE}`);
       }
     }
+    this.#folders = folders.folders;
     return parts.join('\n');
   }
 }
@@ -225,12 +242,11 @@ export class FileSource {
 /** Texts of files and directories, in order, for tools. Rejects with what is wrong and where. */
 export async function readPolicyPaths(
   paths: readonly string[],
-  limits: BudgetLimits,
+  limits: BudgetLimits & FolderLimits,
 ): Promise<readonly SourceText[]> {
   const budget = new Budget(limits);
-  return withoutRepetition(
-    paths.flatMap((path) => policyFiles(path).map((file) => readText(file, budget))),
-  );
+  const folders = new PolicyFolders(limits);
+  return paths.flatMap((path) => policyFiles(path, folders).map((file) => readText(file, budget)));
 }
 
 class ReadError extends Error {
@@ -243,15 +259,15 @@ class ReadError extends Error {
   }
 }
 
-/** The files of a directory, sorted, not of those below it; else the path itself. */
-function policyFiles(path: string): readonly string[] {
-  if (path === STDIN || !reading(path, () => statSync(path)).isDirectory()) return [path];
-  const names = reading(path, () => readdirSync(path));
-  return names
-    .filter((name) => POLICY_FILE.test(name) && !name.startsWith('.'))
-    .map((name) => join(path, name))
-    .filter((file) => !reading(file, () => statSync(file)).isDirectory())
-    .sort();
+/** The path itself, or the policy files of a folder and below; what `folders` gave before is left out. */
+function policyFiles(path: string, folders: PolicyFolders): readonly string[] {
+  if (path === STDIN) return [path];
+  try {
+    return folders.filesOf(path);
+  } catch (error) {
+    if (error instanceof FolderError) throw new ReadError(error.path, reasonOf(error.cause));
+    throw error;
+  }
 }
 
 function readText(path: string, budget: Budget, readBytes = readFile): SourceText {
@@ -302,12 +318,6 @@ class Budget {
     this.#bytes += bytes;
     this.#files += 1;
   }
-}
-
-/** A file that is named twice, or named and in a named directory, is one file. */
-function withoutRepetition(texts: readonly SourceText[]): readonly SourceText[] {
-  const byPath = new Map(texts.map((text) => [text.path, text]));
-  return [...byPath.values()];
 }
 
 const UNREADABLE = 'unreadable';

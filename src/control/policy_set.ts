@@ -5,6 +5,7 @@
 import type { Limits } from '../model/limits.ts';
 import { finish } from '../model/steps.ts';
 import type { EndpointPolicy, RuleOrigin } from '../policy/ast.ts';
+import { compareText } from '../policy/labels.ts';
 import type { FindingId } from '../policy/lint/finding_kinds.ts';
 import type { RegexEngine } from '../policy/regex.ts';
 import type { IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
@@ -16,7 +17,7 @@ import type { CidrGroup, PolicySpec } from '../policy/rule.ts';
 import type { PolicySnapshot, Workload } from '../policy/snapshot.ts';
 import { type DecodeOptions, type Position, positionKey } from './decode/context.ts';
 import { decodeEndpoints } from './decode/endpoints.ts';
-import type { DocumentName } from './decode/policy_documents.ts';
+import type { DocumentName, OtherObject } from './decode/policy_documents.ts';
 import type { Problem } from './decode/problem.ts';
 import { decodeSecrets } from './decode/secrets.ts';
 import { DecodedFiles } from './decoded_files.ts';
@@ -69,6 +70,7 @@ export function decodePolicySet(
   const positions = new Map<string, Position>();
   const ignored = new Map<string, ReadonlySet<FindingId>>();
   const names: DocumentName[] = [];
+  const others: OtherObject[] = [];
   const hasNodeLabels = bundle.hasNodeLabels === true;
   for (const file of files.decode(bundle.policies, { ...options, hasNodeLabels })) {
     problems.push(...file.problems);
@@ -77,10 +79,12 @@ export function decodePolicySet(
     cidrGroups.push(...file.cidrGroups);
     wirePolicies.push(...file.wirePolicies);
     names.push(...file.names);
+    others.push(...file.others);
     for (const [key, position] of file.positions) positions.set(key, position);
     for (const [policy, ids] of file.ignored) ignored.set(policy, ids);
   }
   problems.push(...duplicates(names));
+  warnings.push(...passedOver(others));
   const inventory = inventoryOf(bundle.endpoints, options, problems);
   const secrets = secretsOf(bundle.secrets, options, problems);
   if (problems.length > 0) return rejected(problems);
@@ -90,6 +94,24 @@ export function decodePolicySet(
     warnings,
   };
 }
+
+/** One word for all of them: folders hold the rest of what is deployed, too. */
+function passedOver(others: readonly OtherObject[]): Problem[] {
+  const [first] = others;
+  if (first === undefined) return [];
+  const counts = new Map<string, number>();
+  for (const { kind } of others) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  const sorted = [...counts].sort((a, b) => b[1] - a[1] || compareText(a[0], b[0]));
+  const shown = sorted.slice(0, KINDS_SHOWN_MAX).map(([kind, count]) => `${kind} (${count})`);
+  const rest =
+    sorted.length > KINDS_SHOWN_MAX ? ` and ${sorted.length - KINDS_SHOWN_MAX} more kinds` : '';
+  const { path, line, column } = first;
+  const are = others.length === 1 ? 'object of another kind is' : 'objects of other kinds are';
+  const message = `${others.length} ${are} no policy and passed over: ${shown.join(', ')}${rest}`;
+  return [{ path, line, column, field: '', message, id: 'not-a-policy' }];
+}
+
+const KINDS_SHOWN_MAX = 8;
 
 /** Two objects of one kind and name: which of them counts would depend on the order of files. */
 function duplicates(names: readonly DocumentName[]): Problem[] {

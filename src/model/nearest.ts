@@ -3,9 +3,12 @@
  * ever decided by it.
  */
 
-/** Null when no name is near enough to be what was meant. */
-export function nearestName(found: string, known: Iterable<string>): string | null {
-  const allowedEdits = Math.max(1, Math.floor(found.length / 3));
+/** Null when no name is near enough to be what was meant: a third of it may differ, unless `allowedEdits` is given. */
+export function nearestName(
+  found: string,
+  known: Iterable<string>,
+  allowedEdits = Math.max(1, Math.floor(found.length / 3)),
+): string | null {
   const lowered = found.toLowerCase();
   let best: string | null = null;
   let bestEdits = allowedEdits + 1;

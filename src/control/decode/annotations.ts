@@ -21,6 +21,7 @@ export interface Annotations {
 
 export function readAnnotations(reader: ObjectReader, field: Field | undefined): Annotations {
   if (field === undefined || field.isEmpty) return { isDryRun: false, ignoredFindings: new Set() };
+  for (const [name, value] of reader.map(field)) checkName(reader, name, value);
   const own = (name: keyof typeof ANNOTATIONS): Field | undefined =>
     reader.map(field).get(`${ANNOTATION_PREFIX}${name}`);
   const dryRun = own('dry-run');
@@ -29,6 +30,18 @@ export function readAnnotations(reader: ObjectReader, field: Field | undefined):
     isDryRun: dryRun !== undefined && reader.oneOf(dryRun, ['true', 'false']) === 'true',
     ignoredFindings: ignored === undefined ? new Set() : readIds(reader, ignored),
   };
+}
+
+/** One that is misspelt would be without effect: what was to be a dry run would be in force. */
+function checkName(reader: ObjectReader, name: string, field: Field): void {
+  const [prefix = '', rest = ''] = name.toLowerCase().split('/', 2);
+  const isOurs = `${prefix}/` === ANNOTATION_PREFIX;
+  const known = Object.keys(ANNOTATIONS);
+  if (!isOurs || known.some((one) => name === `${ANNOTATION_PREFIX}${one}`)) return;
+  const nearest = nearestName(rest, known);
+  const hint = nearest === null ? '' : `; did you mean ${ANNOTATION_PREFIX}${nearest}?`;
+  const allowed = known.map((one) => `${ANNOTATION_PREFIX}${one}`).join(', ');
+  reader.fail(field, `unknown annotation "${name}"${hint} (allowed: ${allowed})`);
 }
 
 /** An id that is not known is no error: it may be one of another version. */

@@ -58,6 +58,7 @@ export function decodeSubjectSelector(context: DocumentContext, field: Field): L
     reader.warn(
       field,
       `selects nobody: it asks for another namespace, and a CiliumNetworkPolicy selects endpoints of its own namespace, ${namespace}, only; write the policy in that namespace`,
+      'selects-nobody',
     );
   }
   return { requirements: [...beside, inNamespace(namespace)] };
@@ -104,6 +105,7 @@ function warnOfPruned(
     context.reader.warn(
       value,
       `has no value, and the API server removes such a field: the selector does not ask for ${key}${rest === '' ? '' : `; ${rest}`} (write "" for a label that is empty)`,
+      'null-pruned',
     );
   }
 }

@@ -14,6 +14,8 @@ export type Fields = ReadonlyMap<string, Field>;
 export interface ReadOptions {
   /** What unknown names are refused for, with a better message than the list of known ones. */
   readonly refused?: ReadonlyMap<string, string>;
+  /** Of what may be without a value and no word is lost about it. */
+  readonly silent?: ReadonlySet<string>;
 }
 
 /**
@@ -74,7 +76,9 @@ export class ObjectReader {
       if (known.includes(name)) {
         if (!value.isEmpty) fields.set(name, value);
         // A condition left blank allows more than its author may think.
-        else this.warn(value, 'has no value and so counts as absent');
+        else if (options.silent?.has(name) !== true) {
+          this.warn(value, 'has no value and so counts as absent', 'null-pruned');
+        }
       } else {
         this.fail(value, this.#unknown(name, known, options));
       }

@@ -6,12 +6,13 @@
 import type { EndpointPolicy } from '../../policy/ast.ts';
 import type { FindingId } from '../../policy/lint/finding_kinds.ts';
 import type { CidrGroup, PolicySpec } from '../../policy/rule.ts';
-import { type Annotations, readAnnotations } from './annotations.ts';
 import { decodeCidrGroup } from './cidr_group.ts';
 import { decodeClusterNetworkPolicy } from './cluster_network_policy.ts';
 import { decodeSpecs } from './cnp.ts';
 import type { DecodeOptions, DocumentContext, Positions } from './context.ts';
+import { readMetadata } from './metadata.ts';
 import { decodeWirePolicy, isWirePolicy } from './npds.ts';
+import { type Inherited, kindOf, listKindOf } from './object_kinds.ts';
 import { type Fields, ObjectReader } from './object_reader.ts';
 import type { Problem } from './problem.ts';
 import { type Field, readYamlDocuments } from './yaml_fields.ts';
@@ -20,6 +21,8 @@ export interface DecodedPolicies {
   readonly specs: readonly PolicySpec[];
   readonly cidrGroups: readonly CidrGroup[];
   readonly wirePolicies: readonly EndpointPolicy[];
+  /** Objects that are no policies and were passed over, in order. */
+  readonly others: readonly OtherObject[];
   /** Kind and name of each object, in order, for finding duplicates. */
   readonly names: readonly DocumentName[];
   readonly positions: Positions;
@@ -27,6 +30,13 @@ export interface DecodedPolicies {
   readonly ignored: ReadonlyMap<string, ReadonlySet<FindingId>>;
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
+}
+
+export interface OtherObject {
+  readonly kind: string;
+  readonly path: string;
+  readonly line: number;
+  readonly column: number;
 }
 
 export interface DocumentName {
@@ -37,16 +47,10 @@ export interface DocumentName {
   readonly column: number;
 }
 
-const KINDS = new Map<string, { readonly group: string; readonly versions: readonly string[] }>([
-  ['CiliumNetworkPolicy', { group: 'cilium.io', versions: ['v2'] }],
-  ['CiliumClusterwideNetworkPolicy', { group: 'cilium.io', versions: ['v2'] }],
-  ['CiliumCIDRGroup', { group: 'cilium.io', versions: ['v2', 'v2alpha1'] }],
-  ['CiliumEnvoyConfig', { group: 'cilium.io', versions: ['v2'] }],
-  ['CiliumClusterwideEnvoyConfig', { group: 'cilium.io', versions: ['v2'] }],
-  ['ClusterNetworkPolicy', { group: 'policy.networking.k8s.io', versions: ['v1alpha2'] }],
-]);
-
 const OBJECT_FIELDS = ['apiVersion', 'kind', 'metadata', 'spec', 'specs', 'status'] as const;
+/** Nothing hangs on a status, and tools write one without a value. */
+const SAYS_NOTHING: ReadonlySet<string> = new Set(['status']);
+const KUSTOMIZATION = /(^|\/)kustomization\.ya?ml$/;
 const DEFAULT_NAMESPACE = 'default';
 const KUBERNETES_LIST = { items: 'items', fields: ['apiVersion', 'kind', 'metadata', 'items'] };
 
@@ -89,6 +93,7 @@ class FileDecoder implements DecodedPolicies {
   readonly specs: PolicySpec[] = [];
   readonly cidrGroups: CidrGroup[] = [];
   readonly wirePolicies: EndpointPolicy[] = [];
+  readonly others: OtherObject[] = [];
   readonly names: DocumentName[] = [];
   readonly positions: Positions = new Map();
   readonly ignored = new Map<string, ReadonlySet<FindingId>>();
@@ -106,11 +111,11 @@ class FileDecoder implements DecodedPolicies {
   decode(reader: ObjectReader, field: Field): void {
     if (field.isMap) {
       const all = reader.map(field);
-      const items = ['resources', 'networkpolicies'].find((name) => all.has(name));
-      if (items !== undefined) {
+      const items = wireListName(reader, all);
+      if (items !== null) {
         this.#decodeItems(reader, field, { items, fields: [items, ...WIRE_LIST_FIELDS] });
-      } else if (isList(all)) {
-        this.#decodeItems(reader, field, KUBERNETES_LIST);
+      } else if (listKindOf(all) !== null) {
+        this.#decodeItems(reader, field, KUBERNETES_LIST, inheritedOf(all));
       } else {
         this.#decodeOne(reader, field);
       }
@@ -125,14 +130,16 @@ class FileDecoder implements DecodedPolicies {
     reader: ObjectReader,
     field: Field,
     form: { readonly items: string; readonly fields: readonly string[] },
+    inherited: Inherited | null = null,
   ): void {
-    const items = reader.object(field, form.fields).get(form.items);
+    const silent = new Set(form.fields);
+    const items = reader.object(field, form.fields, { silent }).get(form.items);
     for (const item of items === undefined ? [] : reader.list(items)) {
-      this.#decodeOne(reader, item);
+      this.#decodeOne(reader, item, inherited);
     }
   }
 
-  #decodeOne(reader: ObjectReader, field: Field): void {
+  #decodeOne(reader: ObjectReader, field: Field, inherited: Inherited | null = null): void {
     if (!field.isMap) {
       reader.fail(
         field,
@@ -142,37 +149,40 @@ class FileDecoder implements DecodedPolicies {
     }
     const all = reader.map(field);
     if (isWirePolicy(all)) this.#decodeWire(reader, field);
-    else this.#decodeObject(reader, field, all);
+    else this.#decodeObject(reader, field, { all, inherited });
   }
 
   #decodeWire(reader: ObjectReader, field: Field): void {
     const policy = decodeWirePolicy(this.#context(reader, field, null), field);
     if (policy === null) return;
     this.wirePolicies.push(policy);
-    this.#addName(reader, field, { kind: 'NetworkPolicy', name: policy.name });
+    this.#addName(reader, field, { kind: 'cilium.NetworkPolicy', name: policy.name });
   }
 
-  #decodeObject(reader: ObjectReader, field: Field, all: Fields): void {
-    const kindField = all.get('kind');
-    const kind = typeof kindField?.value === 'string' ? kindField.value : null;
-    const known = kind === null ? undefined : KINDS.get(kind);
-    if (kindField === undefined || kind === null || known === undefined) {
-      const found = kindField === undefined ? 'no kind' : `kind ${kindField.shown}`;
-      reader.fail(
-        kindField ?? field,
-        `is no policy (found ${found}; allowed: ${[...KINDS.keys()].join(', ')}, or a wire policy with endpoint_ips)`,
-      );
-      return;
-    }
-    checkVersion(reader, field, { kind, ...known, field: all.get('apiVersion') });
-    if (kind.endsWith('EnvoyConfig')) {
+  #decodeObject(
+    reader: ObjectReader,
+    field: Field,
+    object: { readonly all: Fields; readonly inherited: Inherited | null },
+  ): void {
+    const { all, inherited } = object;
+    // Kustomize lets its file go without a kind.
+    const isKustomization = !all.has('kind') && KUSTOMIZATION.test(this.#path);
+    const found = isKustomization
+      ? ({ kind: 'other', name: 'Kustomization' } as const)
+      : kindOf(field, all, inherited);
+    if (found.kind === 'problem') {
+      reader.fail(found.field, found.message);
+    } else if (found.kind === 'other') {
+      this.others.push({ kind: found.name, path: this.#path, ...reader.place(field) });
+    } else if (found.name.endsWith('EnvoyConfig')) {
       reader.warn(
-        kindField,
+        all.get('kind') ?? field,
         'Envoy configurations are not used here: rules that name one of its listeners are not served',
+        'not-a-policy',
       );
-      return;
+    } else {
+      this.#decodeKind(reader, field, found.name);
     }
-    this.#decodeKind(reader, field, kind);
   }
 
   #decodeKind(reader: ObjectReader, field: Field, kind: string): void {
@@ -182,17 +192,13 @@ class FileDecoder implements DecodedPolicies {
     const document = reader.object(
       field,
       isPolicy ? [...OBJECT_FIELDS, 'description'] : OBJECT_FIELDS,
+      { silent: SAYS_NOTHING },
     );
     const description = document.get('description');
     if (description !== undefined) reader.warn(description, 'belongs in spec; here it is ignored');
     const metadata = readMetadata(reader, field, document);
     const isNamespaced = kind === 'CiliumNetworkPolicy';
-    if (!isNamespaced && metadata.namespace !== null) {
-      reader.fail(
-        metadata.namespaceField ?? field,
-        `a ${kind} has no namespace (found "${metadata.namespace}")`,
-      );
-    }
+    // The API server takes a namespace of what has none away.
     const namespace = isNamespaced ? (metadata.namespace ?? DEFAULT_NAMESPACE) : null;
     const name = namespace === null ? metadata.name : `${namespace}/${metadata.name}`;
     const context = { ...this.#context(reader, field, namespace), policy: name };
@@ -229,101 +235,21 @@ class FileDecoder implements DecodedPolicies {
   }
 }
 
-/** `kubectl get -o yaml` of several objects. */
-function isList(all: Fields): boolean {
-  const kind = all.get('kind')?.value;
-  if (typeof kind !== 'string' || !kind.endsWith('List')) return false;
-  return kind === 'List' || KINDS.has(kind.slice(0, -'List'.length));
-}
-
-interface VersionCheck {
-  readonly kind: string;
-  readonly group: string;
-  readonly versions: readonly string[];
-  readonly field: Field | undefined;
-}
-
-function checkVersion(reader: ObjectReader, root: Field, check: VersionCheck): void {
-  const allowed = check.versions.map((version) => `${check.group}/${version}`);
-  if (check.field === undefined) {
-    reader.fail(root, `apiVersion is required (allowed: ${allowed.join(', ')})`);
-  } else if (!allowed.some((version) => version === check.field?.value)) {
-    reader.fail(
-      check.field,
-      `is no apiVersion of ${check.kind} (found ${check.field.shown}; allowed: ${allowed.join(', ')})`,
-    );
-  }
-}
-
-interface Metadata {
-  readonly name: string;
-  readonly namespace: string | null;
-  readonly namespaceField: Field | undefined;
-  readonly labels: readonly (readonly [string, string])[];
-  readonly annotations: Annotations;
-}
-
 /**
- * ObjectMeta of Kubernetes. All but these four say nothing here, but a misspelt namespace would put
- * the policy, and what it closes, into another one.
+ * The field that lists wire policies, by what only they have: `resources` is also a field of Kustomize. One without
+ * items is a list when the rest of a discovery response stands beside it. Null: no such list.
  */
-const METADATA_FIELDS = [
-  'name',
-  'namespace',
-  'labels',
-  'annotations',
-  'generateName',
-  'selfLink',
-  'uid',
-  'resourceVersion',
-  'generation',
-  'creationTimestamp',
-  'deletionTimestamp',
-  'deletionGracePeriodSeconds',
-  'ownerReferences',
-  'finalizers',
-  'clusterName',
-  'managedFields',
-] as const;
-
-function readMetadata(reader: ObjectReader, root: Field, document: Fields): Metadata {
-  const field = document.get('metadata');
-  if (field === undefined) reader.fail(root, 'metadata.name is required');
-  const all: Fields = field === undefined ? new Map() : reader.object(field, METADATA_FIELDS);
-  const nameField = all.get('name');
-  if (field !== undefined && (nameField === undefined || nameField.isEmpty)) {
-    reader.fail(field, 'name is required');
-  }
-  const namespaceField = all.get('namespace');
-  const hasNamespace = namespaceField?.isEmpty === false && namespaceField.value !== '';
-  return {
-    name: nameField === undefined || nameField.isEmpty ? '' : objectName(reader, nameField, 253),
-    namespace: hasNamespace ? objectName(reader, namespaceField, 63) : null,
-    namespaceField,
-    labels: textEntries(reader, all.get('labels')),
-    annotations: readAnnotations(reader, all.get('annotations')),
-  };
+function wireListName(reader: ObjectReader, all: Fields): string | null {
+  if (all.has('kind')) return null;
+  if (all.has('networkpolicies')) return 'networkpolicies';
+  const resources = all.get('resources');
+  if (resources === undefined || resources.shown !== 'a list') return null;
+  const items = reader.list(resources);
+  const isWire = items.some((item) => item.isMap && isWirePolicy(reader.map(item)));
+  return isWire || WIRE_LIST_FIELDS.some((name) => all.has(name)) ? 'resources' : null;
 }
 
-/** RFC 1123 names, as Kubernetes has them: they go into logs and metrics as they are. */
-function objectName(reader: ObjectReader, field: Field, max: number): string {
-  const name = reader.text(field);
-  if (name === null) return '';
-  if (name.length <= max && /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(name)) return name;
-  reader.fail(
-    field,
-    `is no name (found ${field.shown}; allowed: at most ${max} lower-case letters, digits, "-" and ".", with a letter or digit at both ends)`,
-  );
-  return '';
-}
-
-function textEntries(
-  reader: ObjectReader,
-  field: Field | undefined,
-): readonly (readonly [string, string])[] {
-  if (field === undefined || field.isEmpty) return [];
-  return [...reader.map(field)].flatMap(([name, value]) => {
-    const text = value.isEmpty ? '' : reader.text(value);
-    return text === null ? [] : [[name, text] as const];
-  });
+function inheritedOf(all: Fields): Inherited | null {
+  const kind = listKindOf(all);
+  return kind === null || kind === '' ? null : { kind, apiVersion: all.get('apiVersion')?.value };
 }

@@ -10,10 +10,13 @@ import {
   isSeq,
   LineCounter,
   type Node,
+  type Pair,
   type ParsedNode,
   parseAllDocuments,
   parseDocument,
+  type YAMLMap,
 } from 'yaml';
+import { splitJson, type TextPlace } from './json_documents.ts';
 import type { Problem } from './problem.ts';
 
 /** A value and where it stands. */
@@ -59,6 +62,14 @@ export function readYamlDocuments(
   source: { readonly path: string; readonly text: string },
   limits: { readonly yamlAliasCountMax: number },
 ): readonly YamlReader[] {
+  const jsonDocuments = splitJson(source.text);
+  if (jsonDocuments !== null) {
+    return jsonDocuments.map(({ text, start }) => {
+      const lines = new LineCounter();
+      const document = parseDocument<ParsedNode>(text, { lineCounter: lines, ...PARSE_OPTIONS });
+      return new Reader(source.path, { document, lines, start }, limits);
+    });
+  }
   const lines = new LineCounter();
   const documents = parseAllDocuments<ParsedNode>(source.text, {
     lineCounter: lines,
@@ -76,6 +87,8 @@ type ParsedDocument = Document.Parsed<ParsedNode>;
 interface Parsed {
   readonly document: ParsedDocument;
   readonly lines: LineCounter;
+  /** Where the text stands in its file; absent: at its beginning. */
+  readonly start?: TextPlace;
 }
 
 /** The library's words, but where they speak to its user and not to ours. */
@@ -94,8 +107,11 @@ class Reader implements YamlReader {
   readonly #told = new Set<string>();
   readonly #path: string;
   readonly #lines: LineCounter;
+  readonly #start: TextPlace;
   readonly #document: ParsedDocument;
   readonly #aliasCountMax: number;
+  /** Maps that are being merged, so that one that merges itself ends. */
+  readonly #merging = new Set<YAMLMap>();
   #aliasCount = 0;
 
   constructor(path: string, parsed: Parsed, limits: { readonly yamlAliasCountMax: number }) {
@@ -103,6 +119,7 @@ class Reader implements YamlReader {
     this.#aliasCountMax = limits.yamlAliasCountMax;
     this.#document = parsed.document;
     this.#lines = parsed.lines;
+    this.#start = parsed.start ?? { line: 1, column: 1 };
   }
 
   root(): Field | null {
@@ -116,12 +133,66 @@ class Reader implements YamlReader {
       this.fail(field, `must be a map (found ${field.shown})`);
       return [];
     }
-    return field.node.items.flatMap((pair) => {
+    return field.node.items.some(({ key }) => isMergeKey(key as Node | null))
+      ? this.#mergedEntries(field, field.node)
+      : this.#ownEntries(field, field.node.items);
+  }
+
+  /**
+   * What `<<` brings in stands behind what the map says itself (YAML's merge type). kubectl's reader takes whatever
+   * comes last, so a key that stands before the `<<` and is in both is not taken by either rule.
+   */
+  #mergedEntries(field: Field, map: YAMLMap): readonly (readonly [string, Field])[] {
+    const byName = new Map<string, Field>();
+    if (this.#merging.has(map)) {
+      this.fail(field, 'is merged into itself');
+      return [];
+    }
+    this.#merging.add(map);
+    const merges = map.items.filter(({ key }) => isMergeKey(key as Node | null));
+    const last = merges.at(-1) as Pair;
+    for (const { value } of merges) {
+      for (const [name, brought] of this.#broughtIn(field, value as Node | null)) {
+        if (!byName.has(name)) byName.set(name, brought);
+      }
+    }
+    this.#merging.delete(map);
+    const before = map.items.slice(0, map.items.indexOf(last));
+    for (const [name, own] of this.#ownEntries(field, before)) {
+      if (byName.has(name)) {
+        this.fail(
+          own,
+          `"${name}" is also in what << brings in, and readers of YAML do not agree which counts; write << first`,
+        );
+      }
+      byName.set(name, own);
+    }
+    for (const [name, own] of this.#ownEntries(field, map.items.slice(before.length))) {
+      byName.set(name, own);
+    }
+    return [...byName];
+  }
+
+  /** A map, or a list of maps of which the first counts. */
+  #broughtIn(field: Field, value: Node | null): readonly (readonly [string, Field])[] {
+    const brought = this.#field(field.path, value, field.offset);
+    if (isMap(brought.node)) return this.entries(brought);
+    if (!isSeq(brought.node)) {
+      this.fail(brought, `<< takes a map or a list of maps (found ${brought.shown})`);
+      return [];
+    }
+    return brought.node.items.flatMap((item) =>
+      this.entries(this.#field(field.path, item as Node | null, field.offset)),
+    );
+  }
+
+  #ownEntries(field: Field, pairs: readonly Pair[]): readonly (readonly [string, Field])[] {
+    return pairs.flatMap((pair) => {
       const key = pair.key as Node | null;
+      if (isMergeKey(key)) return [];
       if (!isScalar(key) || typeof key.value !== 'string') {
         const found = this.#field(field.path, key, field.offset);
-        const hint = found.plain === '<<' ? '; merge keys are not supported, write them out' : '';
-        this.fail(found, `a key must be a text (found ${found.plain ?? found.shown}${hint})`);
+        this.fail(found, `a key must be a text (found ${found.plain ?? found.shown})`);
         return [];
       }
       const path = field.path === '' ? key.value : `${field.path}.${key.value}`;
@@ -145,8 +216,15 @@ class Reader implements YamlReader {
   }
 
   place(field: Field): { readonly line: number; readonly column: number } {
-    const { line, col } = this.#lines.linePos(field.offset);
-    return { line: Math.max(1, line), column: Math.max(1, col) };
+    return this.#placeOf(field.offset);
+  }
+
+  #placeOf(offset: number): { readonly line: number; readonly column: number } {
+    const { line, col } = this.#lines.linePos(offset);
+    const [ownLine, ownColumn] = [Math.max(1, line), Math.max(1, col)];
+    const { line: firstLine, column: firstColumn } = this.#start;
+    const column = ownLine === 1 ? ownColumn + firstColumn - 1 : ownColumn;
+    return { line: ownLine + firstLine - 1, column };
   }
 
   #field(path: string, written: Node | null, parentOffset: number): Field {
@@ -181,19 +259,22 @@ class Reader implements YamlReader {
   }
 
   #add(offset: number, field: string, message: string): void {
-    const { line, col } = this.#lines.linePos(offset);
     // A field may be read more than once; what is wrong with it is told once.
     const key = `${offset} ${field} ${message}`;
     if (this.#told.has(key)) return;
     this.#told.add(key);
     this.problems.push({
       path: this.#path,
-      line: Math.max(1, line),
-      column: Math.max(1, col),
+      ...this.#placeOf(offset),
       field,
       message,
     });
   }
+}
+
+/** Plain `<<`; in quotes it is a key like any other. */
+function isMergeKey(key: Node | null): boolean {
+  return isScalar(key) && key.type === 'PLAIN' && key.source === '<<';
 }
 
 function shown(node: Node | null, value: unknown): string {

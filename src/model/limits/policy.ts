@@ -4,6 +4,12 @@ import { HOUR, KIB, MIB, SECOND, spec } from './spec.ts';
 export const POLICY_LIMITS = {
   policyBytesMax: spec(64 * MIB, 1 * KIB, 1024 * MIB, 'bytes of all policy files together'),
   policyFileCountMax: spec(100_000, 1, 10_000_000, 'policy files in force together'),
+  policyFolderCountMax: spec(
+    10_000,
+    1,
+    1_000_000,
+    'folders that are looked into for policy files, those below the named ones included',
+  ),
   yamlAliasCountMax: spec(100, 0, 100_000, 'expanded aliases of one YAML document'),
   regexBytesMax: spec(4 * KIB, 16, 1 * MIB, 'bytes of one regular expression'),
   regexMemoryBytesMax: spec(

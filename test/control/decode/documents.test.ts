@@ -26,7 +26,7 @@ describe('a file', () => {
       '1: CiliumNetworkPolicy shop/p',
       '7: CiliumClusterwideNetworkPolicy c',
       '12: CiliumCIDRGroup g',
-      '17: NetworkPolicy npds/42',
+      '17: cilium.NetworkPolicy npds/42',
     ]);
     expect(decoded.specs.map(({ origin }) => `${origin.policy} ${origin.rule}`)).toEqual([
       'shop/p ',
@@ -71,6 +71,33 @@ describe('a file', () => {
       isDryRun: true,
     });
     expect(specOf(object('false')).isDryRun).toBe(false);
+  });
+
+  it.each([
+    ['sallyport.dev/dryrun', 'did you mean sallyport.dev/dry-run?'],
+    ['sallyport.dev/Dry-Run', 'did you mean sallyport.dev/dry-run?'],
+    ['Sallyport.dev/dry-run', 'did you mean sallyport.dev/dry-run?'],
+    ['sallyport.dev/ignore', ''],
+    ['sallyport.dev/', ''],
+    ['sallyport.dev/toString', ''],
+  ])('an annotation of ours that is not known is an error: %s', (name, hint) => {
+    const text = (kind: string, group: string) =>
+      `apiVersion: ${group}\nkind: ${kind}\nmetadata: { name: p, annotations: { "${name}": "true" } }\nspec: ${SPEC}`;
+    const [told] = problemsOf(text('CiliumNetworkPolicy', 'cilium.io/v2'));
+    expect(told).toContain(`unknown annotation "${name}"`);
+    expect(told).toContain(hint);
+    expect(told).toContain('(allowed: sallyport.dev/dry-run, sallyport.dev/ignore-findings)');
+    expect(problemsOf(text('Deployment', 'apps/v1'))).toEqual([]);
+  });
+
+  it.each([
+    'example.com/dry-run',
+    'kubectl.kubernetes.io/last-applied-configuration',
+    'dry-run',
+    'sallyport.dev.example/x',
+  ])('an annotation of others is theirs: %s', (name) => {
+    const text = `apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: { name: p, annotations: { ${name}: "x" } }\nspec: ${SPEC}`;
+    expect(specOf(text).isDryRun).toBe(false);
   });
 
   it('one bad document does not hide what is wrong with the others', () => {

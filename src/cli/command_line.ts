@@ -4,10 +4,11 @@
  */
 import { nearestName } from '../model/nearest.ts';
 import { type Args, columns, parseVerbArgs, type VerbSpec, verbHelp } from './args.ts';
-import { EXIT_INTERNAL, EXIT_OK, type ExitCode, type Io, usageError } from './io.ts';
-import { HELP_SPEC } from './specs.ts';
+import { EXIT_INTERNAL, EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from './io.ts';
+import { loadFailureText } from './load_failure.ts';
+import { HELP_SPEC, RUN_SPEC } from './specs.ts';
 import { safeIo } from './terminal.ts';
-import { VERBS, type Verb } from './verbs.ts';
+import { VERBS, type Verb, type VerbModule } from './verbs.ts';
 import { versionLine } from './version.ts';
 
 /** `argv` is what stands after the name of the command. */
@@ -40,8 +41,21 @@ async function runVerb(verb: Verb, argv: readonly string[], io: Io): Promise<Exi
   const parsed = parseVerbArgs(verb.spec, argv);
   if (parsed.kind === 'error') return usageError(io, parsed.message);
   if (parsed.args.has('help')) return print(io, verbHelp(verb.spec));
-  const module = await verb.load();
+  const module = await loaded(verb, io);
+  if (module === null) return verb.spec === RUN_SPEC ? EXIT_NEGATIVE : EXIT_INTERNAL;
   return module.run(parsed.args, withColourChoice(io, parsed.args));
+}
+
+/** Null after it was told why the installation is not complete. */
+async function loaded(verb: Verb, io: Io): Promise<VerbModule | null> {
+  try {
+    return await verb.load();
+  } catch (error) {
+    const text = loadFailureText(error);
+    if (text === null) throw error;
+    io.stderr.write(`sallyport: ${text}\n`);
+    return null;
+  }
 }
 
 function runHelp(argv: readonly string[], io: Io): ExitCode {

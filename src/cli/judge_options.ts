@@ -1,13 +1,13 @@
 /** What the tools hand the engine: RE2, the default limits, and the proxy's path normalisation. */
 import { normalisePath } from '../codec/path.ts';
 import type { JudgeOptions } from '../control/judge.ts';
-import { DEFAULT_LIMITS } from '../model/limits.ts';
+import { DEFAULT_LIMITS, type Limits } from '../model/limits.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
 
-export function judgeOptions(): JudgeOptions {
+export function judgeOptions(limits: Limits = DEFAULT_LIMITS): JudgeOptions {
   return {
-    limits: DEFAULT_LIMITS,
-    regexEngine: createRe2Engine(DEFAULT_LIMITS),
+    limits,
+    regexEngine: createRe2Engine(limits),
     normalisePath: normalisedPath,
   };
 }

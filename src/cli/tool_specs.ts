@@ -41,6 +41,12 @@ export const CHECK_SPEC: VerbSpec = {
   argumentCountMax: Number.POSITIVE_INFINITY,
   flags: [
     ...SOURCE_FLAGS,
+    {
+      name: 'config',
+      short: 'c',
+      value: 'FILE',
+      about: 'instead: the files that this configuration names, and whether `run` would start',
+    },
     { name: 'strict', about: 'count notes as findings, too' },
     {
       name: 'ignore',
@@ -53,11 +59,16 @@ export const CHECK_SPEC: VerbSpec = {
   ],
   notes: [
     'Every problem is named with file, line, column and field. Exit code 0: clean (notes do not\n' +
-      'count unless --strict), 1: findings, 2: a file cannot be read. JSON and YAML have every finding.',
+      'count unless --strict), 1: findings, or it would not start, 2: a file cannot be read or the\n' +
+      'configuration is wrong. JSON and YAML have every finding.',
     'A policy can say itself what is not to be told of it: the annotation\n' +
       'sallyport.dev/ignore-findings: ID, ID',
   ],
-  examples: ['sallyport check -p policies/', 'kubectl get cnp -A -o yaml | sallyport check -p -'],
+  examples: [
+    'sallyport check -p policies/',
+    'kubectl get cnp -A -o yaml | sallyport check -p -',
+    'sallyport check -c sallyport.yaml',
+  ],
 };
 
 export const TEST_SPEC: VerbSpec = {

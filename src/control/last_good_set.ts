@@ -139,6 +139,7 @@ function printed(bundle: SourceBundle, wallMs: number): string {
     policies: bundle.policies,
     endpoints: bundle.endpoints,
     secrets: bundle.secrets,
+    hasNodeLabels: bundle.hasNodeLabels,
   });
   const header = {
     format: FORMAT,
@@ -165,8 +166,9 @@ function parsed(text: string): LoadedSet {
 
 function isBundle(value: unknown): value is SourceBundle {
   if (!isRecord(value)) return false;
-  const { policies, endpoints, secrets } = value;
+  const { policies, endpoints, secrets, hasNodeLabels = false } = value;
   return (
+    typeof hasNodeLabels === 'boolean' &&
     Array.isArray(policies) &&
     policies.every(isText) &&
     [endpoints, secrets].every((one) => one === null || isText(one))

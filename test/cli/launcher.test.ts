@@ -10,6 +10,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   realpathSync,
   rmSync,
   symlinkSync,
@@ -130,6 +131,62 @@ describe('without a Node of its own', () => {
     const result = launch(join(checkout, 'bin/sallyport'), { path: `${tools}:${plainTools()}` });
     expect(result).toMatchObject({ status: 0, stderr: '' });
     expect(result.stdout).toContain(join(checkout, 'dist/main.js'));
+  });
+});
+
+describe('an installation that is not complete', () => {
+  /** A checkout without its packages, in which `harm` puts some of them. */
+  function incomplete(name: string, fill: (modules: string) => void): string {
+    const home = join(scratch, name);
+    const modules = join(home, 'node_modules');
+    mkdirSync(modules, { recursive: true });
+    for (const part of ['bin', 'src', 'package.json']) {
+      // Copied: Node looks for packages beside the real file.
+      cpSync(join(ROOT, part), join(home, part), { recursive: true });
+    }
+    for (const entry of readdirSync(join(ROOT, 'node_modules'))) {
+      if (entry !== 're2') symlinkSync(join(ROOT, 'node_modules', entry), join(modules, entry));
+    }
+    fill(modules);
+    return join(home, 'bin/sallyport');
+  }
+
+  /** The package's JavaScript without what was compiled. */
+  function uncompiled(modules: string): void {
+    cpSync(join(ROOT, 'node_modules/re2'), join(modules, 're2'), {
+      recursive: true,
+      filter: (path) => !path.includes('/build') && !path.includes('/vendor'),
+    });
+  }
+
+  it.each<{ name: string; fill: (modules: string) => void; told: RegExp }>([
+    { name: 'without-re2', fill: () => {}, told: /the package re2 is not installed; run `npm ci`/ },
+    {
+      name: 'uncompiled',
+      fill: uncompiled,
+      told: /a native package was not compiled \(re2\); run `npm ci`/,
+    },
+    {
+      name: 'of-another-node',
+      fill: (modules) => {
+        uncompiled(modules);
+        mkdirSync(join(modules, 're2/build/Release'), { recursive: true });
+        writeFileSync(join(modules, 're2/build/Release/re2.node'), 'no library');
+      },
+      told: /a native package does not load on this Node, v\d+\.\d+\.\d+ \(re2\); run `npm ci`/,
+    },
+  ])('$name: one line says what to do', ({ name, fill, told }) => {
+    const bin = incomplete(name, fill);
+    for (const [args, status] of [
+      [['run', '-c', 'none.yaml'], 1],
+      [['check', '-p', 'none.yaml'], 70],
+    ] as const) {
+      const result = launch(bin, { path: plainTools(), args });
+      expect(result.status).toBe(status);
+      expect(result.stderr).toMatch(told);
+      expect(result.stderr.trimEnd()).not.toContain('\n');
+    }
+    expect(launch(bin, { path: plainTools() })).toMatchObject({ status: 0, stderr: '' });
   });
 });
 

@@ -136,6 +136,7 @@ function bundleOf(text: string): SourceBundle {
     policies: [{ path: 'policies/a.yaml', text }],
     endpoints: { path: 'endpoints.yaml', text: 'endpoints: []\n' },
     secrets: null,
+    hasNodeLabels: true,
   };
 }
 

@@ -1,0 +1,86 @@
+/**
+ * `check -c CONFIG`: what `run` would read and need at its start, looked at without starting anything. Ports are not
+ * tried, as the proxy that serves now has them.
+ */
+import { accessSync, constants } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Config } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { FileSource } from '../control/file_source.ts';
+import type { SourceBundle } from '../control/policy_set.ts';
+import { unfinishedFiles } from '../control/unfinished_files.ts';
+import { nodePlatform } from '../platform/node_platform.ts';
+import type { Io } from './io.ts';
+
+export type ConfiguredSources =
+  | {
+      readonly kind: 'bundle';
+      readonly bundle: SourceBundle;
+      readonly config: Config;
+      /** Why the policy set cannot even be read. One line each. */
+      readonly readProblems: readonly string[];
+      /** What else keeps `run` from starting. One line each. */
+      readonly otherProblems: readonly string[];
+    }
+  /** The configuration itself is wrong. One line each. */
+  | { readonly kind: 'rejected'; readonly problems: readonly string[] };
+
+const NOTHING: SourceBundle = { policies: [], endpoints: null, secrets: null };
+
+export function readConfiguredSources(path: string | null, io: Io): ConfiguredSources {
+  const loaded = loadConfig({ path, flags: [], env: io.env, cwd: io.cwd });
+  if (loaded.kind === 'rejected') return loaded;
+  const { config } = loaded;
+  const read = new FileSource({
+    policies: config.policyPaths,
+    endpoints: config.endpointsPath,
+    secrets: config.secretsPath,
+    hasNodeLabels: config.hasNodeLabels,
+    limits: config.limits,
+    timers: nodePlatform().timers,
+  }).read();
+  return {
+    kind: 'bundle',
+    bundle: read.kind === 'error' ? NOTHING : read.bundle,
+    config,
+    readProblems: read.kind === 'error' ? [read.message] : unfinishedFiles(read.bundle),
+    otherProblems: accessLogProblems(config),
+  };
+}
+
+function accessLogProblems({ accessLog }: Config): readonly string[] {
+  const { to } = accessLog;
+  if (to.kind !== 'file') return [];
+  const folder = dirname(to.path);
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return [];
+  } catch (error) {
+    const { code = String(error) } = error as NodeJS.ErrnoException;
+    return [`access log ${to.path}: ${folder} cannot be written to (${code})`];
+  }
+}
+
+export interface StartReport {
+  readonly wouldStart: boolean;
+  readonly text: string;
+  readonly problems: readonly string[];
+}
+
+/** What `run` would do with the sources as they are. */
+export function startReport(
+  sources: Extract<ConfiguredSources, { kind: 'bundle' }>,
+  isSetRejected: boolean,
+): StartReport {
+  const { config, readProblems, otherProblems } = sources;
+  const { path, stateDir } = config;
+  const problems = [...readProblems, ...otherProblems];
+  if (problems.length === 0 && !isSetRejected) {
+    return { wouldStart: true, text: `${path}: would start`, problems };
+  }
+  const isFallbackUsed = stateDir !== null && otherProblems.length === 0;
+  const text = isFallbackUsed
+    ? `${path}: would start with the last good set in ${stateDir}, or deny everything`
+    : `${path}: would not start`;
+  return { wouldStart: isFallbackUsed, text, problems };
+}

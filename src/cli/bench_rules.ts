@@ -111,7 +111,7 @@ function addPort(port: PortRules, rules: Map<number, WrittenRule>): void {
   };
   for (const rule of port.rules) {
     for (const httpRule of rule.http ?? []) add(httpRule.ref, rule, httpMatch(httpRule));
-    for (const dnsRule of rule.dns ?? []) {
+    for (const dnsRule of rule.dns?.rules ?? []) {
       const ref = dnsRule.allow.rule;
       if (ref !== null) add(ref, rule, { ...CONNECTION_MATCH, layer: 'dns' });
     }

@@ -11,6 +11,8 @@ const OUTCOME_WORDS = {
   'no-l7-rule-matched': 'is for this remote, but none of its rules matched',
   'other-remote': 'is for other remotes',
   'other-listener': 'is for another listener',
+  'wider-ports':
+    'names more ports: where a port has DNS rules for the remote, they alone judge names',
   'server-name': 'is for other server names',
   'not-reached': 'was not asked: a rule before it gave the verdict',
   'passed-over': 'was passed over',

@@ -23,6 +23,7 @@ export const DENY_REASONS = {
   'no-dns-rule-matched': 'no DNS rule matched the name',
   'not-judgeable': 'the port has L7 rules and the bytes are of another protocol',
   'regex-out-of-memory': 'a pattern set ran out of memory, so nothing could be judged',
+  'regex-budget': 'the patterns of the port would cost more for this request than one verdict may',
   'identity-changed': 'an address of the connection belongs to another identity than when it began',
   'internal-error': 'an internal error, so nothing could be judged',
 } as const satisfies Record<string, string>;

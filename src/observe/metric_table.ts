@@ -69,6 +69,10 @@ export const METRICS = {
     'Decisions that were denials because a pattern set ran out of memory.',
     ['direction'],
   ),
+  sallyport_regex_budget_denials_total: counter(
+    'Decisions that were denials because patterns would have cost more than one verdict may.',
+    ['direction'],
+  ),
 
   // requests
   sallyport_http_requests_total: counter(

@@ -212,6 +212,7 @@ export class WorkerCounters {
         this.#ruleHits.count(decision.otherRule, true, atMs);
       }
       if (decision.reason === 'regex-out-of-memory') this.#cells.regexFailures.add(direction, 1);
+      if (decision.reason === 'regex-budget') this.#cells.regexBudgets.add(direction, 1);
       if (record.isDryRun) this.#cells.dryRunDenials.add(direction, 1);
     }
     if (shadowDecision === null) return;
@@ -366,6 +367,7 @@ function makeCells(listenerNames: readonly string[]) {
     shadowDecisions: counter('sallyport_policy_shadow_decisions_total', decision),
     dryRunDenials: counter('sallyport_policy_dry_run_denials_total', [direction]),
     regexFailures: counter('sallyport_regex_failures_total', [direction]),
+    regexBudgets: counter('sallyport_regex_budget_denials_total', [direction]),
     requests: counter('sallyport_http_requests_total', [
       dimension('method', METHODS),
       dimension('status', STATUSES),

@@ -20,7 +20,7 @@ import type { CompiledRule } from './compiled_rule.ts';
 import { splitPorts } from './port_ranges.ts';
 import { DENY_PORT, NO_POLICY_PORT, PortTable, type PortTableOptions } from './port_table.ts';
 import type { RegexEngine } from './regex.ts';
-import { type CompileProblem, RuleCompiler } from './rule_compiler.ts';
+import { type CompileProblem, RuleCompiler, type RulePlace } from './rule_compiler.ts';
 import { orderRules, passProblem } from './rule_order.ts';
 import {
   type CompiledEndpoint,
@@ -117,7 +117,9 @@ function* compileDirection(
   for (const protocol of PROTOCOLS) {
     const own = entries.filter((entry) => entry.protocol === protocol);
     // The rules are nearly all of the work; the table takes them as they are then.
-    for (const { rules } of own) yield* context.compiler.compileAll(rules, policy.name);
+    for (const entry of own) {
+      yield* context.compiler.compileAll(entry.rules, placeOf(entry, policy));
+    }
     tables.set(protocol, compileTable(own, { policy, direction, protocol, context }));
     yield;
   }
@@ -147,7 +149,7 @@ function compileTable(
   const validEntries = entries.filter((entry) => isValidRange(entry, place));
   const { ranges, wildcard } = splitPorts<CompiledRule>(validEntries, (entry) => {
     const rules = entry.rules.length === 0 ? [defaultAllowRule(policy)] : entry.rules;
-    return rules.map((rule) => compiler.compile(rule, policy.name));
+    return rules.map((rule) => compiler.compile(rule, placeOf(entry, policy)));
   });
   const hasPasses = validEntries.some(({ rules }) => rules.some(isPassRule));
   const ordered = (rules: readonly CompiledRule[]): readonly CompiledRule[] | null => {
@@ -163,12 +165,17 @@ function compileTable(
     protocol,
     regexEngine: options.regexEngine,
     viewCountMax: options.limits.viewCacheCountMax,
+    workLimits: options.limits,
   };
   return new PortTable(
     ranges.map(({ first, last, rules }) => ({ first, last, rules: ordered(rules) })),
     wildcard === null ? null : ordered(wildcard),
     tableOptions,
   );
+}
+
+function placeOf(entry: PortPolicy<PolicyProtocol>, policy: EndpointPolicy): RulePlace {
+  return { endpoint: policy.name, ports: entry.port * 0x1_0000 + entry.endPort };
 }
 
 function isValidRange(entry: PortPolicy<PolicyProtocol>, place: TablePlace): boolean {

@@ -13,6 +13,7 @@ import {
 } from '../model/decision.ts';
 import type { Identity } from '../model/identity.ts';
 import type { DnsRule, PortRule } from './ast.ts';
+import type { DnsIndex } from './dns_index.ts';
 import type { CompiledHeaderMatch } from './header_match.ts';
 import { ALLOW_PERMIT } from './permit.ts';
 import type { SniPattern } from './sni_pattern.ts';
@@ -37,7 +38,9 @@ export interface CompiledRule {
   readonly serverNames: readonly SniPattern[];
   /** Null when the rule has no HTTP rules. */
   readonly http: readonly CompiledHttpRule[] | null;
-  readonly dns: readonly CompiledDnsRule[] | null;
+  readonly dns: CompiledDnsRules | null;
+  /** Which ports it names, as one number: equal for rules of one entry of the policy. */
+  readonly ports: number;
   readonly hasHeaderMatches: boolean;
   readonly networkAllow: AllowDecision;
   readonly networkDeny: DenyDecision;
@@ -57,6 +60,11 @@ export interface CompiledHttpRule {
   readonly others: readonly CompiledMatcher[];
   readonly headerMatches: readonly CompiledHeaderMatch[];
   readonly allow: AllowDecision;
+}
+
+export interface CompiledDnsRules {
+  readonly rules: readonly CompiledDnsRule[];
+  readonly index: DnsIndex;
 }
 
 export interface CompiledDnsRule {

@@ -18,14 +18,15 @@ import {
   VERDICT_DENY,
   VERDICT_PASS,
 } from './compiled_rule.ts';
-import { matchFqdnName, matchFqdnPattern } from './fqdn_pattern.ts';
+import { canonicalName } from './fqdn_pattern.ts';
 import { HeaderEdits, runHeaderMatch } from './header_match.ts';
 import { CandidateLists } from './http_index.ts';
 import { ALLOW_PERMIT } from './permit.ts';
 import { NO_POLICY_PORT } from './port_table.ts';
 import { MATCH_FAILED, MATCH_YES } from './regex.ts';
 import type { RemoteView } from './snapshot.ts';
-import { evaluateMatcher, type HeadView } from './value_match.ts';
+import { evaluateMatcher, FieldMemo, type HeadView } from './value_match.ts';
+import { beginVerdict, isSpent, spend } from './verdict_work.ts';
 import { type ApplicableRules, View } from './view.ts';
 
 export const DENY_NO_POLICY = denyDecision('network', 'no-policy', null);
@@ -36,6 +37,9 @@ export const DENY_NO_HTTP_RULE = denyDecision('http', 'no-http-rule-matched', nu
 export const DENY_NO_DNS_RULE = denyDecision('dns', 'no-dns-rule-matched', null);
 export const DENY_NOT_JUDGEABLE = denyDecision('network', 'not-judgeable', null);
 export const DENY_OUT_OF_MEMORY = denyDecision('http', 'regex-out-of-memory', null);
+export const DENY_BUDGET = denyDecision('http', 'regex-budget', null);
+const DENY_NETWORK_BUDGET = denyDecision('network', 'regex-budget', null);
+const DENY_DNS_BUDGET = denyDecision('dns', 'regex-budget', null);
 export const DENY_IDENTITY_CHANGED = denyDecision('network', 'identity-changed', null);
 export const DENY_INTERNAL = denyDecision('network', 'internal-error', null);
 const ALLOW_HTTP_UNCONDITIONAL = allowDecision('http', null);
@@ -43,7 +47,7 @@ const ALLOW_HTTP_UNCONDITIONAL = allowDecision('http', null);
 /** `serverName` is "" for a connection without TLS. */
 export function decideConnection(view: RemoteView, serverName: string): Decision {
   try {
-    return networkVerdict(viewOf(view), serverName);
+    return networkVerdict(begun(view), serverName);
   } catch {
     return DENY_INTERNAL;
   }
@@ -52,7 +56,7 @@ export function decideConnection(view: RemoteView, serverName: string): Decision
 /** The connection's verdict, and if that is an allow, the request's. */
 export function decideRequest(view: RemoteView, serverName: string, head: RequestHead): Decision {
   try {
-    const own = viewOf(view);
+    const own = begun(view);
     const network = networkVerdict(own, serverName);
     if (network.verdict === 'deny') return network;
     if (!own.hasL7Rules) return httpAllowOf(own, network);
@@ -65,7 +69,7 @@ export function decideRequest(view: RemoteView, serverName: string, head: Reques
 /** A DNS question for `name` (rules.dns; cilium-agent's DNS proxy). */
 export function decideDns(view: RemoteView, name: string): Decision {
   try {
-    return dnsVerdict(viewOf(view), name);
+    return dnsVerdict(begun(view), name);
   } catch {
     return DENY_INTERNAL;
   }
@@ -76,7 +80,9 @@ export function networkVerdict(view: View, serverName: string): AllowDecision | 
   const { rules, passTargets } = view.applicable;
   for (let i = 0; i < rules.length; ) {
     const rule = rules[i] as CompiledRule;
-    if (!acceptsServerName(rule, serverName)) {
+    const isAccepted = acceptsServerName(rule, serverName);
+    if (isSpent()) return DENY_NETWORK_BUDGET;
+    if (!isAccepted) {
       i++;
     } else if (rule.kind === VERDICT_DENY) {
       return rule.networkDeny;
@@ -94,7 +100,9 @@ export function acceptsServerName(rule: CompiledRule, serverName: string): boole
   if (serverNames.length === 0) return true;
   if (serverName === '') return false;
   for (let i = 0; i < serverNames.length; i++) {
-    if (serverNames[i]?.matches(serverName) === true) return true;
+    const pattern = serverNames[i] as (typeof serverNames)[number];
+    if (!spend(pattern.work(serverName.length))) return false;
+    if (pattern.matches(serverName)) return true;
   }
   return false;
 }
@@ -119,9 +127,14 @@ function httpAllowOf(view: View, network: AllowDecision): AllowDecision {
 /** The HTTP form of the walk. It does not look at server names: copied from Cilium. */
 export function httpVerdict(view: View, head: RequestHead): Decision {
   const { applicable, port } = view;
-  if (!applicable.index.candidates(head, candidates)) return DENY_OUT_OF_MEMORY;
+  if (!applicable.index.candidates(head, candidates)) return failure();
   if (applicable.hasPasses || port.hasHeaderMatches) return walk(view, head);
   return shortVerdict(applicable, head);
+}
+
+/** What could not be judged is denied, for an allow, a pass and a deny rule alike. */
+function failure(): DenyDecision {
+  return isSpent() ? DENY_BUDGET : DENY_OUT_OF_MEMORY;
 }
 
 /** One verdict is computed at a time and nothing in it waits, so one scratch list serves all. */
@@ -134,14 +147,14 @@ const candidates = new CandidateLists();
 function shortVerdict(applicable: ApplicableRules, head: RequestHead): Decision {
   const limit = applicable.httpStarts[applicable.firstUnconditional] as number;
   let best = limit;
-  plainView.head = head;
+  plainView.look(head);
   for (let i = 0; i < candidates.count; i++) {
     const list = candidates.list(i);
     for (let j = 0; j < list.length; j++) {
       const number = list[j] as number;
       if (number >= best) break;
       const outcome = matchOthers(applicable.httpRules[number] as CompiledHttpRule, plainView);
-      if (outcome === MATCH_FAILED) return DENY_OUT_OF_MEMORY;
+      if (outcome === MATCH_FAILED) return failure();
       if (outcome === MATCH_YES) {
         best = number;
         break;
@@ -156,18 +169,33 @@ function shortVerdict(applicable: ApplicableRules, head: RequestHead): Decision 
 
 class PlainView implements HeadView {
   head = null as unknown as RequestHead;
+  readonly #memo = new FieldMemo();
+
+  look(head: RequestHead): void {
+    this.head = head;
+    this.#memo.forget();
+  }
 
   field(name: string): string | null {
-    return this.head.field(name);
+    return this.#memo.value(name, this.head, null);
+  }
+
+  fieldBytes(name: string): Uint8Array {
+    this.field(name);
+    return this.#memo.bytes();
   }
 }
 
 const plainView = new PlainView();
 
+/** Of a candidate that is put in order. */
+const SORT_WORK = 50;
+
 /** Every rule in order, with passes, and with all header actions of the winning precedence. */
 function walk(view: View, head: RequestHead): Decision {
   const edits = new HeaderEdits(head);
   const numbers = candidates.sorted();
+  if (!spend(SORT_WORK * numbers.length)) return failure();
   const { applicable, port } = view;
   const { rules } = applicable;
   let allowed: AllowDecision | null = null;
@@ -176,7 +204,7 @@ function walk(view: View, head: RequestHead): Decision {
     const rule = rules[i] as CompiledRule;
     if (allowed !== null && rule.precedence < allowedPrecedence) break;
     const found = ruleVerdict(applicable, i, { numbers, edits });
-    if (found === 'failed') return DENY_OUT_OF_MEMORY;
+    if (found === 'failed') return failure();
     if (found === null) {
       i++;
     } else if (rule.kind === VERDICT_DENY) {
@@ -224,6 +252,7 @@ function ruleVerdict(
     if (outcome === MATCH_FAILED) return 'failed';
     if (outcome !== MATCH_YES) continue;
     if (runHeaderMatches(httpRule, evaluation.edits)) matched ??= httpRule.allow;
+    if (isSpent()) return 'failed';
     // Without header matches the first one settles it; with them every rule's actions are run.
     if (matched !== null && !rule.hasHeaderMatches) break;
   }
@@ -271,17 +300,25 @@ function withEdits(decision: AllowDecision | DenyDecision, edits: HeaderEdits): 
     : { ...decision, mutations, missing, rejected };
 }
 
-/** The first verdict wins; a rule without L7 rules allows every name. */
+/**
+ * The first verdict wins; a rule without L7 rules allows every name. Where a port has DNS rules for the remote the
+ * question goes to the DNS proxy, which knows of that port's rules only: one that names all ports, or a range, lets
+ * no name through then (pkg/fqdn/dnsproxy asks one L4Filter).
+ */
 function dnsVerdict(view: View, name: string): Decision {
   const { rules, passTargets } = view.applicable;
+  const canonical = canonicalName(name);
+  let redirectedBy: CompiledRule | null = null;
   let isAllowedSomewhere = false;
   for (let i = 0; i < rules.length; ) {
     const rule = rules[i] as CompiledRule;
     // A question comes without a server name: a rule that asks for one does not apply.
-    const isAsked = rule.serverNames.length === 0;
+    const isAsked = rule.serverNames.length === 0 && !isWider(rule, redirectedBy);
     if (isAsked && rule.kind === VERDICT_DENY) return rule.dnsDeny;
-    const decision = isAsked ? dnsMatch(rule, name) : null;
+    const decision = isAsked ? dnsMatch(rule, canonical) : null;
+    if (isSpent()) return DENY_DNS_BUDGET;
     isAllowedSomewhere ||= isAsked && rule.kind === VERDICT_ALLOW;
+    if (isAsked && isDnsRedirect(rule)) redirectedBy ??= rule;
     if (decision === null) i++;
     else if (rule.kind === VERDICT_ALLOW) return decision;
     else i = passTargets[i] as number;
@@ -289,19 +326,31 @@ function dnsVerdict(view: View, name: string): Decision {
   return isAllowedSomewhere ? DENY_NO_DNS_RULE : networkDenial(view);
 }
 
-/** Null: the rule does not match. HTTP rules say nothing of DNS, so such a rule matches no name. */
-export function dnsMatch(rule: CompiledRule, name: string): AllowDecision | null {
+/** True for a rule that sends questions to the DNS proxy. */
+export function isDnsRedirect(rule: CompiledRule): boolean {
+  return rule.dns !== null && rule.kind === VERDICT_ALLOW;
+}
+
+/** True when the DNS proxy, which asks by `redirectedBy`, does not know of the rule. */
+export function isWider(rule: CompiledRule, redirectedBy: CompiledRule | null): boolean {
+  if (redirectedBy === null || rule.kind === VERDICT_DENY) return false;
+  return rule.ports !== redirectedBy.ports;
+}
+
+/**
+ * Null: the rule does not match. HTTP rules say nothing of DNS, so such a rule matches no name. `canonical`: as
+ * `canonicalName` gives it.
+ */
+export function dnsMatch(rule: CompiledRule, canonical: string): AllowDecision | null {
   if (rule.http !== null) return null;
   if (rule.dns === null) return rule.dnsAllow;
-  for (const { source, allow } of rule.dns) {
-    if (source.matchName !== null && matchFqdnName(source.matchName, name)) return allow;
-    if (source.matchPattern !== null && matchFqdnPattern(source.matchPattern, name)) return allow;
-  }
-  return null;
+  const found = rule.dns.index.match(canonical);
+  return found === -1 ? null : (rule.dns.rules[found]?.allow ?? null);
 }
 
 /** Only this folder makes views. */
-function viewOf(view: RemoteView): View {
-  if (view instanceof View) return view;
-  throw new TypeError('a view that this engine did not make');
+function begun(view: RemoteView): View {
+  if (!(view instanceof View)) throw new TypeError('a view that this engine did not make');
+  beginVerdict(view.port.workLimits);
+  return view;
 }

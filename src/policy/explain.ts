@@ -19,11 +19,15 @@ import {
   decideDns,
   decideRequest,
   dnsMatch,
+  isDnsRedirect,
+  isWider,
 } from './decide.ts';
+import { canonicalName } from './fqdn_pattern.ts';
 import { type CompiledHeaderMatch, HeaderEdits, runHeaderMatch } from './header_match.ts';
-import { MATCH_YES } from './regex.ts';
+import { MATCH_FAILED, MATCH_YES, type MatchOutcome } from './regex.ts';
 import type { RemoteView } from './snapshot.ts';
 import { type CompiledMatcher, evaluateMatcher } from './value_match.ts';
+import { beginVerdict, isSpent } from './verdict_work.ts';
 import { View } from './view.ts';
 
 export interface Explanation {
@@ -42,6 +46,8 @@ export type RuleOutcome =
   | 'other-remote'
   | 'other-listener'
   | 'server-name'
+  /** Names more ports than one with DNS rules for the remote, whose own rules alone judge names. */
+  | 'wider-ports'
   /** A verdict was there before it was its turn. */
   | 'not-reached'
   /** A pass jumped over it. */
@@ -100,13 +106,15 @@ export function explainRequest(
 
 /** As `decideDns`. */
 export function explainDns(view: RemoteView, name: string): Explanation {
-  return explain(view, { serverName: '', head: null, dnsName: name }, decideDns(view, name));
+  const dnsName = canonicalName(name);
+  return explain(view, { serverName: '', head: null, dnsName }, decideDns(view, name));
 }
 
 interface Asked {
   readonly serverName: string;
   /** Null when the connection already settled it. */
   readonly head: RequestHead | null;
+  /** Canonical. */
   readonly dnsName: string | null;
 }
 
@@ -114,6 +122,8 @@ const VERDICT_NAMES: readonly RuleVerdictName[] = ['deny', 'allow', 'pass'];
 
 function explain(view: RemoteView, asked: Asked, decision: Decision): Explanation {
   if (!(view instanceof View)) return { decision, steps: [] };
+  // As much again for the rules one by one: what was not asked for its cost is not asked here, either.
+  beginVerdict(view.port.workLimits);
   return { decision, steps: new Walk(view, asked).steps() };
 }
 
@@ -125,6 +135,7 @@ class Walk {
   #settledPrecedence = -1;
   #isFinal = false;
   #passedTo = -1;
+  #redirectedBy: CompiledRule | null = null;
 
   constructor(view: View, asked: Asked) {
     this.#view = view;
@@ -140,6 +151,7 @@ class Walk {
     const step = { rule: rule.ref, verdict: verdictName(rule), precedence: rule.precedence };
     const skipped = this.#skipped(rule);
     if (skipped !== null) return { ...step, outcome: skipped, http: [], dns: [] };
+    if (this.#asked.dnsName !== null && isDnsRedirect(rule)) this.#redirectedBy ??= rule;
     const http = this.#httpSteps(rule);
     const dns = this.#dnsNames(rule);
     const outcome = this.#isL7Match(rule, http) ? 'applied' : 'no-l7-rule-matched';
@@ -153,6 +165,7 @@ class Walk {
     if (rule.remotes !== null && !rule.remotes.has(remote)) return 'other-remote';
     if (this.#isFinal || rule.precedence < this.#settledPrecedence) return 'not-reached';
     if (this.#passedTo !== -1 && rule.precedence >= this.#passedTo) return 'passed-over';
+    if (this.#asked.dnsName !== null && isWider(rule, this.#redirectedBy)) return 'wider-ports';
     // The request's check does not look at server names, as in Cilium.
     const looksAtNames = this.#asked.head === null;
     if (looksAtNames && !acceptsServerName(rule, this.#asked.serverName)) return 'server-name';
@@ -190,7 +203,7 @@ class Walk {
 
   #dnsNames(rule: CompiledRule): readonly string[] {
     if (this.#asked.dnsName === null || rule.dns === null) return [];
-    return rule.dns.map(({ source }) => source.matchName ?? source.matchPattern ?? '');
+    return rule.dns.rules.map(({ source }) => source.matchName ?? source.matchPattern ?? '');
   }
 }
 
@@ -199,8 +212,9 @@ function httpStep(rule: CompiledHttpRule, edits: HeaderEdits): HttpStep {
   const matched: string[] = [];
   let mismatch: Mismatch | null = null;
   for (const matcher of conditions) {
-    if (evaluateMatcher(matcher, edits) === MATCH_YES) matched.push(labelOf(matcher.source.name));
-    else mismatch ??= mismatchOf(matcher, edits);
+    const outcome = evaluateMatcher(matcher, edits);
+    if (outcome === MATCH_YES) matched.push(labelOf(matcher.source.name));
+    else mismatch ??= mismatchOf(matcher, { edits, outcome });
   }
   if (mismatch === null) {
     for (const match of rule.headerMatches) {
@@ -219,12 +233,17 @@ function httpStep(rule: CompiledHttpRule, edits: HeaderEdits): HttpStep {
   };
 }
 
-function mismatchOf(matcher: CompiledMatcher, edits: HeaderEdits): Mismatch {
+function mismatchOf(
+  matcher: CompiledMatcher,
+  { edits, outcome }: { readonly edits: HeaderEdits; readonly outcome: MatchOutcome },
+): Mismatch {
   const { source } = matcher;
   const words = matcher.literal === null ? wordsOf(source.value) : `is "${matcher.literal}"`;
+  const because = isSpent() ? 'it would cost more than a verdict may' : 'it gave no answer';
+  const asked = outcome === MATCH_FAILED ? `${words} (could not be asked: ${because})` : words;
   return {
     what: labelOf(source.name),
-    expected: source.isInverted ? `not: ${words}` : words,
+    expected: source.isInverted ? `not: ${asked}` : asked,
     found: foundValue(source.name, edits),
   };
 }

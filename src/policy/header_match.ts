@@ -11,9 +11,10 @@ import {
   NO_HEADERS,
   NO_MUTATIONS,
 } from '../model/decision.ts';
-import { joinField, type RequestHead } from '../model/request_head.ts';
+import type { RequestHead } from '../model/request_head.ts';
 import type { HeaderMatch } from './ast.ts';
-import type { HeadView } from './value_match.ts';
+import { FieldMemo, type HeadView } from './value_match.ts';
+import { headerMatchWork, mutationWork, spend } from './verdict_work.ts';
 
 const REDACTED = '[redacted]';
 
@@ -39,6 +40,7 @@ export class HeaderEdits implements HeadView {
   readonly head: RequestHead;
   #mutations: HeaderMutation[] = [];
   #fields: readonly string[] | null = null;
+  readonly #memo = new FieldMemo();
   readonly #missing: LoggedHeader[] = [];
   readonly #rejected: LoggedHeader[] = [];
 
@@ -47,12 +49,25 @@ export class HeaderEdits implements HeadView {
   }
 
   field(name: string): string | null {
-    return this.#fields === null ? this.head.field(name) : joinField(this.#fields, name);
+    return this.#memo.value(name, this.head, this.#fields);
+  }
+
+  fieldBytes(name: string): Uint8Array {
+    this.field(name);
+    return this.#memo.bytes();
+  }
+
+  /** How many there are to be told. */
+  get loggedCount(): number {
+    return this.#missing.length + this.#rejected.length;
   }
 
   mutate(mutation: HeaderMutation): void {
+    const fields = this.#fields ?? this.head.fields();
+    spend(mutationWork(fields.length));
     this.#mutations.push(mutation);
-    this.#fields = applyMutations(this.#fields ?? this.head.fields(), [mutation]);
+    this.#fields = applyMutations(fields, [mutation]);
+    this.#memo.forget();
   }
 
   logMissing(name: string, value: string): void {
@@ -76,11 +91,12 @@ export class HeaderEdits implements HeadView {
   }
 }
 
-/** True when matching can go on. */
+/** True when matching can go on; false, too, once it would cost more than the verdict may. */
 export function runHeaderMatch(match: CompiledHeaderMatch, edits: HeaderEdits): boolean {
   const { source, expected } = match;
   if (expected === null) return false;
   const found = edits.field(source.name);
+  if (!spend(headerMatchWork(found?.length ?? 0, edits.loggedCount))) return false;
   const isPresenceMatch = expected === '';
   const isMatch = isPresenceMatch
     ? found !== null

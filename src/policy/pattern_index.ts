@@ -24,6 +24,8 @@ import {
   type RegexEngine,
   type RegexSet,
 } from './regex.ts';
+import { type Beginning, SetWidth } from './set_width.ts';
+import { canSpend, patternWork, setWork, spend, spendOnPattern } from './verdict_work.ts';
 
 /** Not looked at any closer: a set of so many is matched as fast as a small one, and made in 2 ms. */
 const LEAF_PATTERNS_MAX = 256;
@@ -36,6 +38,12 @@ const SET_PATTERNS_MAX = 1024;
 
 /** Of the memory that one set for all patterns would have, a set of few gets no less than this. */
 const MEMORY_SHARE_MIN = 1 / 32;
+
+/** A set that would take more than this part of what is left is held against its patterns one by one. */
+const SET_SHARE = 4;
+
+/** To see that a text has another beginning. */
+const BEGINNING_WORK = 20;
 
 /** Characters of a beginning that are looked at. */
 const BEGINNING_MAX = 256;
@@ -81,7 +89,7 @@ export class PatternIndex {
 
   /**
    * Indexes of all that match, in no order, valid until the next call. Null when one could not be
-   * evaluated: then nothing is known.
+   * evaluated, or would cost more than the verdict may: then nothing is known.
    */
   match(text: string, bytes: Uint8Array): readonly number[] | null {
     let node = this.#root;
@@ -91,7 +99,7 @@ export class PatternIndex {
     while (node !== null) {
       const { cells } = node;
       for (let i = 0; i < cells.length; i++) {
-        if (!(cells[i] as Cell).match(bytes, matched)) return null;
+        if (!(cells[i] as Cell).match(text, bytes, matched)) return null;
       }
       node = node.at < text.length ? childFor(node, text.charCodeAt(node.at)) : null;
     }
@@ -110,10 +118,8 @@ interface Node {
   readonly children: readonly Node[];
 }
 
-interface Entry {
-  readonly regex: Regex;
+interface Entry extends Beginning {
   readonly index: number;
-  readonly beginning: string;
 }
 
 interface NodeOptions extends PatternIndexOptions {
@@ -184,7 +190,7 @@ function childFor(node: Node, code: number): Node | null {
 /** Patterns that are asked together. */
 interface Cell {
   /** False when one could not be evaluated. */
-  match(bytes: Uint8Array, matched: number[]): boolean;
+  match(text: string, bytes: Uint8Array, matched: number[]): boolean;
   prepare(): void;
 }
 
@@ -210,9 +216,11 @@ class SingleCell implements Cell {
     this.#indexes = entries.map(({ index }) => index);
   }
 
-  match(bytes: Uint8Array, matched: number[]): boolean {
+  match(_text: string, bytes: Uint8Array, matched: number[]): boolean {
     for (let i = 0; i < this.#regexes.length; i++) {
-      const outcome = (this.#regexes[i] as Regex).test(bytes);
+      const regex = this.#regexes[i] as Regex;
+      if (!spendOnPattern(regex.cost, bytes.length)) return false;
+      const outcome = regex.test(bytes);
       if (outcome === MATCH_FAILED) return false;
       if (outcome === MATCH_YES) matched.push(this.#indexes[i] as number);
     }
@@ -224,8 +232,8 @@ class SingleCell implements Cell {
 }
 
 class SetCell implements Cell {
-  readonly #patterns: readonly string[];
-  readonly #indexes: readonly number[];
+  readonly #entries: readonly Entry[];
+  #width: SetWidth | null = null;
   readonly #engine: RegexEngine;
   #memoryShare: number;
   /** Then most subjects match nothing in it, which is asked first. */
@@ -237,24 +245,51 @@ class SetCell implements Cell {
     entries: readonly Entry[],
     { engine, patternCount, isOneOfMany }: NodeOptions & { readonly isOneOfMany: boolean },
   ) {
-    this.#patterns = entries.map(({ regex }) => regex.pattern);
-    this.#indexes = entries.map(({ index }) => index);
+    this.#entries = entries;
     this.#engine = engine;
     this.#memoryShare = Math.max(entries.length / patternCount, MEMORY_SHARE_MIN);
     this.#isOneOfMany = isOneOfMany;
   }
 
-  match(bytes: Uint8Array, matched: number[]): boolean {
+  match(text: string, bytes: Uint8Array, matched: number[]): boolean {
+    this.#width ??= new SetWidth(this.#entries);
+    const work = setWork(this.#width.at(bytes.length), bytes.length);
+    // More than a part of what is left: it may be cheaper to ask those that can match one by one.
+    if (!canSpend(SET_SHARE * work)) {
+      const single = this.#singleWork(text, bytes.length);
+      if (single < work) return spend(single) && this.#matchSingly(text, bytes, matched);
+    }
+    if (!spend(work)) return false;
     const found = this.#found(bytes);
     if (found === null) return false;
     for (let i = 0; i < found.length; i++) {
-      matched.push(this.#indexes[found[i] as number] as number);
+      matched.push((this.#entries[found[i] as number] as Entry).index);
     }
     return true;
   }
 
   prepare(): void {
+    this.#width ??= new SetWidth(this.#entries);
     this.#set ??= this.#made();
+  }
+
+  #singleWork(text: string, bytes: number): number {
+    let work = 0;
+    for (const { regex, beginning } of this.#entries) {
+      work += text.startsWith(beginning) ? patternWork(regex.cost, bytes) : BEGINNING_WORK;
+      if (!canSpend(work)) break;
+    }
+    return work;
+  }
+
+  #matchSingly(text: string, bytes: Uint8Array, matched: number[]): boolean {
+    for (const { regex, index, beginning } of this.#entries) {
+      if (!text.startsWith(beginning)) continue;
+      const outcome = regex.test(bytes);
+      if (outcome === MATCH_FAILED) return false;
+      if (outcome === MATCH_YES) matched.push(index);
+    }
+    return true;
   }
 
   /** A set for which its share is too little gets all there is, before nothing can be judged. */
@@ -275,7 +310,8 @@ class SetCell implements Cell {
   }
 
   #made(): RegexSet | null {
-    const made = this.#engine.compileSet(this.#patterns, this.#memoryShare);
+    const patterns = this.#entries.map(({ regex }) => regex.pattern);
+    const made = this.#engine.compileSet(patterns, this.#memoryShare);
     return made.kind === 'ok' ? made.regex : null;
   }
 }

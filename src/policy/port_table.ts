@@ -3,10 +3,12 @@
  * else port 0, else deny (PortPolicy in network_policy.cc).
  */
 import type { Direction, Identity, PolicyProtocol, Port, ProxyId } from '../model/identity.ts';
+import { DEFAULT_LIMITS } from '../model/limits.ts';
 import { finish, type Steps } from '../model/steps.ts';
 import type { CompiledRule } from './compiled_rule.ts';
 import type { RegexEngine } from './regex.ts';
 import type { CompiledPort } from './snapshot.ts';
+import type { WorkLimits } from './verdict_work.ts';
 import { ApplicableRules, canApply, selectionKey, View, type ViewKey } from './view.ts';
 
 export interface PortTableOptions {
@@ -14,6 +16,7 @@ export interface PortTableOptions {
   readonly protocol: PolicyProtocol;
   readonly regexEngine: RegexEngine;
   readonly viewCountMax: number;
+  readonly workLimits: WorkLimits;
 }
 
 export interface OrderedRange {
@@ -69,6 +72,8 @@ export class PortRules implements CompiledPort {
   readonly hasDnsRules: boolean;
   /** Then all rules of the winning precedence are run, so that every header action is. */
   readonly hasHeaderMatches: boolean;
+  /** What one verdict may cost. */
+  readonly workLimits: WorkLimits;
   readonly #options: PortTableOptions;
   readonly #views = new Map<number, View>();
   readonly #selections = new Map<string, ApplicableRules>();
@@ -89,6 +94,7 @@ export class PortRules implements CompiledPort {
     this.hasHttpRules = range.rules.some(({ http }) => http !== null);
     this.hasDnsRules = range.rules.some(({ dns }) => dns !== null);
     this.hasHeaderMatches = range.rules.some(({ hasHeaderMatches }) => hasHeaderMatches);
+    this.workLimits = options.workLimits;
     this.#options = options;
   }
 
@@ -145,7 +151,12 @@ function setBounded<Key, Value>(
   cache.set(entry.key, entry.value);
 }
 
-const DENY_OPTIONS = { protocol: 'TCP', viewCountMax: 1, regexEngine: noEngine() } as const;
+const DENY_OPTIONS = {
+  protocol: 'TCP',
+  viewCountMax: 1,
+  regexEngine: noEngine(),
+  workLimits: DEFAULT_LIMITS,
+} as const;
 
 /** The endpoint is not known at all: deny, too, and say so. */
 export const NO_POLICY_PORT: Readonly<Record<Direction, PortRules>> = {

@@ -55,7 +55,7 @@ function printRule(rule: CompiledRule): string[] {
   ];
   const lines = [`      ${parts.join(', ')}  [${rule.ref.policy} ${rule.ref.rule}]`];
   if (rule.http !== null) lines.push(...rule.http.map(printHttpRule));
-  for (const { source } of rule.dns ?? []) {
+  for (const { source } of rule.dns?.rules ?? []) {
     const names = [source.matchName, source.matchPattern].filter((name) => name !== null);
     lines.push(`        dns ${names.join(' or ')}`);
   }

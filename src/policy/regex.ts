@@ -9,8 +9,21 @@ export const MATCH_FAILED = -1;
 
 export type MatchOutcome = typeof MATCH_NO | typeof MATCH_YES | typeof MATCH_FAILED;
 
+/** What asking a pattern can cost, whatever it is asked about; `verdict_work.ts` counts with it. */
+export interface PatternCost {
+  /** Instructions of its program, not fewer than it has. */
+  readonly programSize: number;
+  /** Of the pattern, counted repetition written out: each takes one character. */
+  readonly placeCount: number;
+  /** Places of the pattern in which one can be at once. */
+  readonly width: number;
+  /** To make all states of its automaton; infinite where they are too many to be kept. */
+  readonly buildWork: number;
+}
+
 export interface Regex {
   readonly pattern: string;
+  readonly cost: PatternCost;
   test(subject: Uint8Array): MatchOutcome;
 }
 

@@ -4,10 +4,10 @@
  */
 import type { RuleRef } from '../model/decision.ts';
 import { finish, type Steps } from '../model/steps.ts';
-import type { HeaderMatcher, HttpRule, PortRule, RuleOrigin } from './ast.ts';
+import type { DnsRule, HeaderMatcher, HttpRule, PortRule, RuleOrigin } from './ast.ts';
 import {
   allowDecision,
-  type CompiledDnsRule,
+  type CompiledDnsRules,
   type CompiledHttpRule,
   type CompiledRule,
   denyDecision,
@@ -16,6 +16,7 @@ import {
   VERDICT_PASS,
   type VerdictKind,
 } from './compiled_rule.ts';
+import { DnsIndex } from './dns_index.ts';
 import { compileHeaderMatch } from './header_match.ts';
 import { literalOf } from './literal.ts';
 import type { Regex, RegexEngine } from './regex.ts';
@@ -29,8 +30,16 @@ export interface CompileProblem {
   readonly message: string;
 }
 
+/** Whose rule it is, and of which of its ports. */
+export interface RulePlace {
+  readonly endpoint: string;
+  /** See `CompiledRule.ports`. */
+  readonly ports: number;
+}
+
 /** Each may have patterns, of which one takes 5 to 20 µs the first time. */
 const HTTP_RULES_PER_STEP = 16;
+const PLACES_PER_STEP = 20;
 
 const KINDS = {
   deny: VERDICT_DENY,
@@ -59,17 +68,17 @@ export class RuleCompiler {
   }
 
   /** The same rule object, as endpoints with equal policies share them, is compiled once. */
-  compile(rule: PortRule, endpoint: string): CompiledRule {
+  compile(rule: PortRule, { endpoint, ports }: RulePlace): CompiledRule {
     this.#endpoint = endpoint;
-    return this.#rules.get(rule) ?? finish(this.#compileRule(rule));
+    return this.#rules.get(rule) ?? finish(this.#compileRule(rule, ports));
   }
 
   /** Ahead of asking for each: `compile` finds them. */
-  *compileAll(rules: readonly PortRule[], endpoint: string): Steps<void> {
+  *compileAll(rules: readonly PortRule[], { endpoint, ports }: RulePlace): Steps<void> {
     for (const rule of rules) {
       if (this.#rules.has(rule)) continue;
       this.#endpoint = endpoint;
-      yield* this.#compileRule(rule);
+      yield* this.#compileRule(rule, ports);
       yield;
     }
   }
@@ -79,7 +88,7 @@ export class RuleCompiler {
     this.problems.push({ origin, endpoint, message });
   }
 
-  *#compileRule(rule: PortRule): Steps<CompiledRule> {
+  *#compileRule(rule: PortRule, ports: number): Steps<CompiledRule> {
     const ref = this.#refOf(rule.origin);
     const passPrecedence = rule.verdict.kind === 'pass' ? rule.verdict.passPrecedence : 0;
     if (passPrecedence > rule.precedence) {
@@ -100,7 +109,8 @@ export class RuleCompiler {
       remotes: rule.remotes,
       serverNames: this.#serverNames(rule),
       http,
-      dns: rule.l7.kind === 'dns' ? rule.l7.rules.map((item) => this.#compileDnsRule(item)) : null,
+      dns: rule.l7.kind === 'dns' ? this.#compileDnsRules(rule.l7.rules) : null,
+      ports,
       hasHeaderMatches: http?.some((item) => item.headerMatches.length > 0) ?? false,
       networkAllow: allowDecision('network', ref),
       networkDeny: denyDecision('network', 'denied-by-rule', ref),
@@ -117,9 +127,17 @@ export class RuleCompiler {
     const compiled: CompiledHttpRule[] = [];
     for (const rule of rules) {
       compiled.push(this.#compileHttpRule(rule));
-      if (compiled.length % HTTP_RULES_PER_STEP === 0) yield;
+      if (compiled.length % HTTP_RULES_PER_STEP === 0 || this.#hasLargePattern(rule)) yield;
     }
     return compiled;
+  }
+
+  /** Whose automaton takes a millisecond to look at. */
+  #hasLargePattern({ matchers }: HttpRule): boolean {
+    return matchers.some(({ value }) => {
+      const regex = value.kind === 'regex' ? (this.#regexes.get(value.pattern) ?? null) : null;
+      return regex !== null && regex.cost.placeCount > PLACES_PER_STEP;
+    });
   }
 
   #compileHttpRule(rule: HttpRule): CompiledHttpRule {
@@ -141,8 +159,11 @@ export class RuleCompiler {
     };
   }
 
-  #compileDnsRule(source: CompiledDnsRule['source']): CompiledDnsRule {
-    return { source, allow: allowDecision('dns', this.#refOf(source.origin)) };
+  #compileDnsRules(sources: readonly DnsRule[]): CompiledDnsRules {
+    const rules = sources.map((source) => {
+      return { source, allow: allowDecision('dns', this.#refOf(source.origin)) };
+    });
+    return { rules, index: new DnsIndex(sources) };
   }
 
   #compileMatcher(source: HeaderMatcher, origin: RuleOrigin): CompiledMatcher {

@@ -3,15 +3,46 @@
  * :path or :authority. Several values of a field are joined with "," before. A missing field matches
  * nothing, also when inverted, unless the matcher asks for presence or treats missing as empty.
  */
-import { latin1Bytes, type RequestHead } from '../model/request_head.ts';
+import { joinField, latin1Bytes, type RequestHead } from '../model/request_head.ts';
 import type { HeaderMatcher, ValueMatcher } from './ast.ts';
 import { MATCH_FAILED, MATCH_NO, MATCH_YES, type MatchOutcome, type Regex } from './regex.ts';
+import { fieldWork, isSpent, spend, spendOnPattern, textWork } from './verdict_work.ts';
 
 /** What a matcher can look at: the request, or the request with a rule's changes already made. */
 export interface HeadView {
   readonly head: RequestHead;
   /** Joined value of a field (lower case), null when absent. */
   field(name: string): string | null;
+  /** The same as bytes. */
+  fieldBytes(name: string): Uint8Array;
+}
+
+/** Many rules ask about one field: what was found for the last one is kept. */
+export class FieldMemo {
+  #name = '';
+  #value: string | null = null;
+  #bytes: Uint8Array | null = null;
+
+  forget(): void {
+    this.#name = '';
+  }
+
+  /** `changed`: the fields after a rule's changes; null: as they came. */
+  value(name: string, head: RequestHead, changed: readonly string[] | null): string | null {
+    if (name === this.#name) return this.#value;
+    const value = changed === null ? head.field(name) : joinField(changed, name);
+    spend(fieldWork(value?.length ?? 0, changed?.length ?? 0));
+    this.#name = name;
+    this.#value = value;
+    this.#bytes = null;
+    return value;
+  }
+
+  /** Of the field that `value` was asked for last. */
+  bytes(): Uint8Array {
+    this.#bytes ??= latin1Bytes(this.#value ?? '');
+    return this.#bytes;
+  }
 }
 
 export interface CompiledMatcher {
@@ -37,23 +68,28 @@ function evaluateValue(matcher: CompiledMatcher, view: HeadView): MatchOutcome {
     case ':path':
       return matcher.regex === null
         ? compare(matcher, head.path)
-        : matcher.regex.test(head.pathBytes);
+        : testWithin(matcher.regex, head.pathBytes);
     case ':method':
       return matcher.regex === null
         ? compare(matcher, head.method)
-        : matcher.regex.test(head.methodBytes);
+        : testWithin(matcher.regex, head.methodBytes);
     case ':authority':
       return matcher.regex === null
         ? compare(matcher, head.authority)
-        : matcher.regex.test(head.authorityBytes);
+        : testWithin(matcher.regex, head.authorityBytes);
     default:
       return evaluateField(matcher, view);
   }
 }
 
+function testWithin(regex: Regex, subject: Uint8Array): MatchOutcome {
+  return spendOnPattern(regex.cost, subject.length) ? regex.test(subject) : MATCH_FAILED;
+}
+
 function evaluateField(matcher: CompiledMatcher, view: HeadView): MatchOutcome {
   const { source } = matcher;
   const value = source.name === ':scheme' ? view.head.scheme : view.field(source.name);
+  if (isSpent()) return MATCH_FAILED;
   if (source.value.kind === 'present') {
     const isThere = value !== null || source.treatMissingAsEmpty;
     return isThere === source.value.isPresent ? MATCH_YES : MATCH_NO;
@@ -61,14 +97,27 @@ function evaluateField(matcher: CompiledMatcher, view: HeadView): MatchOutcome {
   // Missing is a mismatch either way: the caller turns an inverted outcome around.
   if (value === null && !source.treatMissingAsEmpty)
     return source.isInverted ? MATCH_YES : MATCH_NO;
-  const text = value ?? '';
-  return matcher.regex === null ? compare(matcher, text) : matcher.regex.test(latin1Bytes(text));
+  if (matcher.regex === null) return compare(matcher, value ?? '');
+  if (value === null) return testWithin(matcher.regex, NO_BYTES);
+  const bytes = source.name === ':scheme' ? latin1Bytes(value) : view.fieldBytes(source.name);
+  return testWithin(matcher.regex, bytes);
 }
 
+const NO_BYTES = latin1Bytes('');
+
 function compare(matcher: CompiledMatcher, text: string): MatchOutcome {
+  const { value } = matcher.source;
+  const work =
+    matcher.literal === null
+      ? textWork(text.length, 'ignoreCase' in value && value.ignoreCase)
+      : LITERAL_WORK;
+  if (!spend(work)) return MATCH_FAILED;
   if (matcher.literal !== null) return text === matcher.literal ? MATCH_YES : MATCH_NO;
-  return compareValue(matcher.source.value, text) ? MATCH_YES : MATCH_NO;
+  return compareValue(value, text) ? MATCH_YES : MATCH_NO;
 }
+
+/** Lengths are compared first. */
+const LITERAL_WORK = 20;
 
 function compareValue(value: ValueMatcher, text: string): boolean {
   switch (value.kind) {

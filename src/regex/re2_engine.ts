@@ -10,16 +10,23 @@ import {
   MATCH_NO,
   MATCH_YES,
   type MatchOutcome,
+  type PatternCost,
   type Regex,
   type RegexEngine,
   type RegexResult,
   type RegexSet,
 } from '../policy/regex.ts';
+import { patternCost } from './pattern_cost.ts';
 import { re2Source } from './re2_source.ts';
 
 type RegexLimits = Pick<
   Limits,
-  'regexBytesMax' | 'regexMemoryBytesMax' | 'regexSetMemoryBytesMax' | 'regexCacheCountMax'
+  | 'regexBytesMax'
+  | 'regexMemoryBytesMax'
+  | 'regexProgramSizeMax'
+  | 'regexWidthMax'
+  | 'regexSetMemoryBytesMax'
+  | 'regexCacheCountMax'
 >;
 
 export interface Re2EngineOptions {
@@ -70,15 +77,29 @@ class Re2Engine implements RegexEngine {
     if (pattern.includes('\0')) return failed('has a NUL character');
     const source = re2Source(pattern);
     if (source === null) return failed('invalid escape sequence');
-    const { regexMemoryBytesMax } = this.#limits;
-    const regex = new SingleRegex(pattern, source, regexMemoryBytesMax);
+    const { regexMemoryBytesMax, regexProgramSizeMax } = this.#limits;
+    const cost = patternCost(source, regexProgramSizeMax);
+    const regex = new SingleRegex(pattern, { source, cost, memoryBytesMax: regexMemoryBytesMax });
     if (this.#areChecked) return { kind: 'ok', regex };
     try {
-      regex.check();
+      regex.checkSyntax();
+      const tooCostly = this.#costProblem(cost);
+      if (tooCostly !== null) return failed(tooCostly);
+      regex.checkMemory();
       return { kind: 'ok', regex };
     } catch (error) {
       return failed(messageOf(error));
     }
+  }
+
+  #costProblem(cost: PatternCost): string | null {
+    const { regexProgramSizeMax, regexWidthMax } = this.#limits;
+    if (cost.programSize > regexProgramSizeMax) {
+      return `needs a program of ${cost.programSize} instructions (allowed: regexProgramSizeMax, ${regexProgramSizeMax}); counted repetition multiplies what it repeats`;
+    }
+    // Few places can be many states, and still no byte costs much.
+    if (cost.placeCount <= regexWidthMax || Number.isFinite(cost.buildWork)) return null;
+    return `can be in ${cost.width} places at once, and each byte of a request costs as much (allowed: regexWidthMax, ${regexWidthMax}); a counted repetition of characters that may also stand before it does that, as in (a|b)*a(a|b){300}`;
   }
 
   /** A set that is still in use is given again: a reload builds only the sets that changed. */
@@ -122,41 +143,66 @@ function setOf(patterns: readonly string[], maxMem: number): InstanceType<typeof
   return new RE2.Set([...patterns], 'u', { anchor: 'both', maxMem });
 }
 
+interface SingleParts {
+  readonly source: string;
+  readonly cost: PatternCost;
+  readonly memoryBytesMax: number;
+}
+
+/** What a pattern is asked with: RE2, or a set of one. */
+interface Tester {
+  test(subject: Buffer): boolean;
+}
+
 /** Anchored when it is first asked: most patterns of a large policy are only asked in their set. */
 class SingleRegex implements Regex {
   readonly pattern: string;
+  readonly cost: PatternCost;
   readonly #source: string;
   readonly #memoryBytesMax: number;
   #isChecked = false;
-  #regex: RE2 | null = null;
+  #tester: Tester | null = null;
 
-  constructor(pattern: string, source: string, memoryBytesMax: number) {
+  constructor(pattern: string, { source, cost, memoryBytesMax }: SingleParts) {
     this.pattern = pattern;
+    this.cost = cost;
     this.#source = source;
     this.#memoryBytesMax = memoryBytesMax;
   }
 
   /** Throws what RE2 says against it. Alone: "a)(b" is no pattern although "^(?:a)(b)$" would be one. */
-  check(): void {
+  checkSyntax(): void {
     if (this.#isChecked) return;
     new RE2(this.#source, 'u');
-    // Only repetition and Unicode classes make a program much larger than its text; a set of one
-    // bounds it, which a single RE2 does not.
+  }
+
+  /**
+   * Throws for too large a program. Only repetition and Unicode classes make one much larger than its text; a set
+   * of one bounds it, which a single RE2 does not.
+   */
+  checkMemory(): void {
+    if (this.#isChecked) return;
     if (/[{]|\\p/i.test(this.#source)) setOf([this.#source], this.#memoryBytesMax);
     this.#isChecked = true;
   }
 
   test(subject: Uint8Array): MatchOutcome {
     try {
-      this.#regex ??= this.#made();
-      return this.#regex.test(subject as Buffer) ? MATCH_YES : MATCH_NO;
+      this.#tester ??= this.#made();
+      return this.#tester.test(subject as Buffer) ? MATCH_YES : MATCH_NO;
     } catch {
       return MATCH_FAILED;
     }
   }
 
-  #made(): RE2 {
-    this.check();
+  /**
+   * Out of memory for its automaton, a single RE2 goes on without one, at four times the cost of making state
+   * after state. A set never does.
+   */
+  #made(): Tester {
+    this.checkSyntax();
+    this.checkMemory();
+    if (!Number.isFinite(this.cost.buildWork)) return setOf([this.#source], this.#memoryBytesMax);
     return new RE2(`^(?:${this.#source})$`, 'u');
   }
 }

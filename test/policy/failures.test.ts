@@ -12,6 +12,7 @@ import {
   endpoint,
   get,
   http,
+  NO_COST,
   PASS_TO,
   port,
   rule,
@@ -27,7 +28,10 @@ function brokenEngine(fails: 'single' | 'set match' | 'set build'): RegexEngine 
     match: () => null,
   });
   return {
-    compile: (pattern) => ({ kind: 'ok', regex: { pattern, test: () => MATCH_FAILED } }),
+    compile: (pattern) => ({
+      kind: 'ok',
+      regex: { pattern, cost: NO_COST, test: () => MATCH_FAILED },
+    }),
     compileSet: (patterns) =>
       fails === 'set build'
         ? { kind: 'error', message: 'out of memory' }

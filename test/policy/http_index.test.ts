@@ -12,6 +12,7 @@ import {
   get,
   http,
   httpRule,
+  NO_COST,
   port,
   rule,
   shown,
@@ -83,7 +84,10 @@ describe('the index', () => {
   it('a pattern that fails below the first level denies', () => {
     const hosts = Array.from({ length: 20 }, (_, i) => [':path', '/a', ':authority', `h${i}.*`]);
     const failing: RegexEngine = {
-      compile: (pattern) => ({ kind: 'ok', regex: { pattern, test: () => MATCH_FAILED } }),
+      compile: (pattern) => ({
+        kind: 'ok',
+        regex: { pattern, cost: NO_COST, test: () => MATCH_FAILED },
+      }),
       compileSet: () => ({ kind: 'error', message: 'out of memory' }),
     };
     const policy = endpoint([
@@ -98,7 +102,7 @@ describe('the index', () => {
   it('a set that cannot be made below the first level denies', () => {
     const hosts = Array.from({ length: 40 }, (_, i) => [':path', '/a', ':authority', `h${i}.*`]);
     const failing: RegexEngine = {
-      compile: (pattern) => ({ kind: 'ok', regex: { pattern, test: () => 0 } }),
+      compile: (pattern) => ({ kind: 'ok', regex: { pattern, cost: NO_COST, test: () => 0 } }),
       compileSet: () => ({ kind: 'error', message: 'out of memory' }),
     };
     const policy = endpoint([port('80', [rule('r', { l7: http(...hosts) })])]);

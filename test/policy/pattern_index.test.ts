@@ -1,6 +1,6 @@
 /** Patterns found by how their matches begin: never fewer than asking each one finds. */
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { finish } from '../../src/model/steps.ts';
 import { literalPrefixOf } from '../../src/policy/literal.ts';
@@ -12,9 +12,12 @@ import {
   type Regex,
   type RegexEngine,
 } from '../../src/policy/regex.ts';
+import { beginVerdict } from '../../src/policy/verdict_work.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 
 const engine = createRe2Engine(DEFAULT_LIMITS);
+
+beforeEach(() => beginVerdict({ ...DEFAULT_LIMITS, verdictWorkMax: Number.MAX_SAFE_INTEGER }));
 
 /** Whatever may stand between text and an operator, and what an operator may do to text. */
 const PIECES = [

@@ -15,7 +15,7 @@ import type {
 } from '../../src/policy/ast.ts';
 import { NO_L7 } from '../../src/policy/ast.ts';
 import { type CompileResult, compilePolicies } from '../../src/policy/compile.ts';
-import type { RegexEngine } from '../../src/policy/regex.ts';
+import type { PatternCost, RegexEngine } from '../../src/policy/regex.ts';
 import type { PolicySnapshot, RemoteView } from '../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 
@@ -23,6 +23,9 @@ export const ADDRESS = '10.0.0.1';
 export const PASS_TO = (passPrecedence: number): RuleVerdict => ({ kind: 'pass', passPrecedence });
 export const ALLOW: RuleVerdict = { kind: 'allow' };
 export const DENY: RuleVerdict = { kind: 'deny' };
+
+/** Of a pattern that stands in for one in a test. */
+export const NO_COST: PatternCost = { programSize: 1, placeCount: 1, width: 1, buildWork: 0 };
 
 const sharedEngine = createRe2Engine(DEFAULT_LIMITS);
 

@@ -18,6 +18,30 @@ export const POLICY_LIMITS = {
     256 * MIB,
     'memory of one compiled regular expression',
   ),
+  regexProgramSizeMax: spec(
+    16_384,
+    16,
+    1_000_000,
+    'instructions of the program of one regular expression, as counted before it is compiled',
+  ),
+  regexWidthMax: spec(
+    128,
+    1,
+    100_000,
+    'places of one regular expression in which its match can be at once, where its automaton is too large to be kept',
+  ),
+  regexSubjectBytesMax: spec(
+    64 * KIB,
+    256,
+    1 * MIB,
+    'bytes of a value that a regular expression is asked about; a longer one denies (regex-budget)',
+  ),
+  verdictWorkMax: spec(
+    3_000_000,
+    10_000,
+    1_000_000_000,
+    'work of one verdict on patterns and fields, a unit about a nanosecond; more of it denies (regex-budget)',
+  ),
   regexCacheCountMax: spec(
     20_000,
     1,

@@ -206,14 +206,17 @@ class Program {
   #emitRepeat(node: SyntaxNode & { readonly kind: 'repeat' }, next: number): number {
     const { part, min, max } = node;
     let start = next;
+    let copies = min;
     if (max === null) {
       const loop = this.#add(null, []);
-      this.targets[loop] = [this.#emit(part, loop), next];
-      start = loop;
+      const body = this.#emit(part, loop);
+      this.targets[loop] = [body, next];
+      start = min === 0 ? loop : body;
+      copies = Math.max(0, min - 1);
     } else {
       for (let i = min; i < max; i++) start = this.#add(null, [this.#emit(part, start), next]);
     }
-    for (let i = 0; i < min; i++) start = this.#emit(part, start);
+    for (let i = 0; i < copies; i++) start = this.#emit(part, start);
     return start;
   }
 }

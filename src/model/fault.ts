@@ -161,6 +161,11 @@ export const FAULTS = {
   // ours
   overloaded: fault('internal', 503, 'the proxy is at its bound of connections or memory'),
   draining: fault('internal', 503, 'the proxy is shutting down'),
+  evicted: fault(
+    'internal',
+    0,
+    'closed to make room: at a bound of the proxy, its source held more than any other',
+  ),
   'internal-error': fault('internal', 500, 'an error of the proxy itself'),
   'no-redirect-record': fault(
     'internal',

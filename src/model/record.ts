@@ -55,7 +55,23 @@ export type CloseCause =
   | 'timeout'
   | 'policy-changed'
   | 'overloaded'
+  | 'evicted'
   | 'drained';
+
+/** What a connection was when it was closed to make room: never allowed anything, or between requests, or in one. */
+export type ShareState = 'spare' | 'idle' | 'busy';
+
+/** The bound at which it was. */
+export type EvictionBound = 'connections' | 'requests' | 'memory';
+
+/** Who holds the connections of a data plane, now. */
+export interface HolderCounts {
+  readonly identities: number;
+  readonly addresses: number;
+  /** Connections of the identity, and of the address, that have the most. */
+  readonly largestIdentity: number;
+  readonly largestAddress: number;
+}
 
 /** Given to the data plane; its methods never throw and never block. */
 export interface Recorder {
@@ -70,6 +86,10 @@ export interface Recorder {
   streamsClosed(listener: string, count: number): void;
   /** At most once a stream. */
   streamsReset(by: ResetBy, cause: ResetCause, count: number): void;
+  /** Closed to make room for others, by the largest holder at a bound. */
+  evicted(bound: EvictionBound, state: ShareState): void;
+  /** Told now and then. */
+  held(counts: HolderCounts): void;
   /** An exception that was caught at the edge of one connection: a bug of ours, counted loudly. */
   internalError(where: string, error: unknown): void;
 }

@@ -109,6 +109,21 @@ export const METRICS = {
     'Live connections that the proxy cut because policy changed.',
     ['reason'],
   ),
+  sallyport_evictions_total: counter(
+    'Connections closed to make room for others, as their source held the most: at which bound, and what they were ' +
+      '(spare: never allowed anything; idle: between requests; busy: in one).',
+    ['bound', 'state'],
+  ),
+  sallyport_holders: gauge(
+    'Identities, and addresses, that have connections open. Of the worker that has the most.',
+    ['by'],
+    'max',
+  ),
+  sallyport_largest_holder_connections: gauge(
+    'Connections of the identity, and of the address, that has the most on one worker.',
+    ['by'],
+    'max',
+  ),
   sallyport_upstream_connects_total: counter('Connection attempts to upstreams, by outcome.', [
     'listener',
     'outcome',

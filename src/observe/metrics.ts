@@ -10,9 +10,12 @@ import { FAULTS, type Fault } from '../model/fault.ts';
 import type { Direction } from '../model/identity.ts';
 import type {
   CloseCause,
+  EvictionBound,
   FlowVerdict,
+  HolderCounts,
   RequestRecord,
   ResponseSource,
+  ShareState,
   UpstreamConnectOutcome,
 } from '../model/record.ts';
 import type { Steps } from '../model/steps.ts';
@@ -58,6 +61,12 @@ export interface WorkerCounterOptions {
   readonly ruleCountMax: number;
 }
 
+const NOTHING_HELD: HolderCounts = {
+  identities: 0,
+  addresses: 0,
+  largestIdentity: 0,
+  largestAddress: 0,
+};
 const NO_POLICY = { rules: [], policyNames: [] } as const;
 
 export class WorkerCounters {
@@ -68,6 +77,7 @@ export class WorkerCounters {
   readonly #streamsOpen: Float64Array;
   readonly #ruleHits: RuleHits;
   readonly #shadowRuleHits: RuleHits;
+  #held: HolderCounts = NOTHING_HELD;
   #ruleCount = 0;
   #requestCount = 0;
 
@@ -156,6 +166,15 @@ export class WorkerCounters {
     if (index !== undefined) this.#cells.streamsReset.add(index, count);
   }
 
+  evicted(bound: EvictionBound, state: ShareState): void {
+    const index = BOUNDS.indexOf(bound) * SHARE_STATES.length + SHARE_STATES.indexOf(state);
+    this.#cells.evictions.add(index, 1);
+  }
+
+  held(counts: HolderCounts): void {
+    this.#held = counts;
+  }
+
   internalError(): void {
     this.#cells.internalErrors.add(0, 1);
   }
@@ -186,6 +205,11 @@ export class WorkerCounters {
       {
         name: 'sallyport_http2_streams_open',
         samples: this.#byListener((i) => this.#streamsOpen[i] as number),
+      },
+      { name: 'sallyport_holders', samples: byKind(this.#held.identities, this.#held.addresses) },
+      {
+        name: 'sallyport_largest_holder_connections',
+        samples: byKind(this.#held.largestIdentity, this.#held.largestAddress),
       },
       { name: 'sallyport_policy_rules', samples: one(this.#ruleCount) },
       { name: 'sallyport_policy_rule_hits_total', samples: this.#ruleHits.hitSamples() },
@@ -257,8 +281,11 @@ const CAUSES = wordsOf<CloseCause>({
   timeout: true,
   'policy-changed': true,
   overloaded: true,
+  evicted: true,
   drained: true,
 });
+const BOUNDS = wordsOf<EvictionBound>({ connections: true, requests: true, memory: true });
+const SHARE_STATES = wordsOf<ShareState>({ spare: true, idle: true, busy: true });
 /** Index 0: the decision was an allow, which has no reason. */
 const REASONS = ['none', ...(Object.keys(DENY_REASONS) as DenyReason[])];
 const REASON_INDEXES: ReadonlyMap<string, number> = indexesOf(REASONS);
@@ -307,6 +334,13 @@ const STATUS_INDEXES = statusIndexes();
 /** Every word of a type: one that is forgotten here would be counted in another's cell. */
 function wordsOf<Word extends string>(words: Readonly<Record<Word, true>>): readonly Word[] {
   return Object.keys(words) as Word[];
+}
+
+function byKind(identity: number, address: number): MetricSample[] {
+  return [
+    { suffix: '', labels: { by: 'identity' }, value: identity },
+    { suffix: '', labels: { by: 'address' }, value: address },
+  ];
 }
 
 function methodIndex(method: string): number {
@@ -388,6 +422,10 @@ function makeCells(listenerNames: readonly string[]) {
     closed: counter('sallyport_connections_closed_total', [listener, dimension('cause', CAUSES)]),
     terminated: counter('sallyport_connections_terminated_total', [
       dimension('reason', ['policy-changed']),
+    ]),
+    evictions: counter('sallyport_evictions_total', [
+      dimension('bound', BOUNDS),
+      dimension('state', SHARE_STATES),
     ]),
     connects: counter('sallyport_upstream_connects_total', [
       listener,

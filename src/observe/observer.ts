@@ -12,8 +12,11 @@ import { randomUUID } from 'node:crypto';
 import type { Limits } from '../model/limits.ts';
 import type {
   CloseCause,
+  EvictionBound,
+  HolderCounts,
   Recorder,
   RequestRecord,
+  ShareState,
   UpstreamConnectOutcome,
 } from '../model/record.ts';
 import type { Steps } from '../model/steps.ts';
@@ -152,6 +155,14 @@ class WorkerObserver implements Observer {
 
   streamsReset(by: ResetBy, cause: ResetCause, count: number): void {
     this.#counters.streamsReset(by, cause, count);
+  }
+
+  evicted(bound: EvictionBound, state: ShareState): void {
+    this.#counters.evicted(bound, state);
+  }
+
+  held(counts: HolderCounts): void {
+    this.#counters.held(counts);
   }
 
   internalError(where: string, error: unknown): void {

@@ -6,20 +6,23 @@ import type { Socket } from 'node:net';
 import type { ConnectionMeta } from '../model/connection_meta.ts';
 import type { Decision } from '../model/decision.ts';
 import type { Fault } from '../model/fault.ts';
+import { type Identity, RESERVED_IDENTITIES } from '../model/identity.ts';
 import type { CloseCause } from '../model/record.ts';
 import { takeOver } from '../platform/socket_reads.ts';
 import { DENY_NOT_JUDGEABLE } from '../policy/decide.ts';
 import { DRY_RUN_PERMIT } from '../policy/permit.ts';
 import { FirstBytes, type FirstStep } from './first_bytes.ts';
+import { type AddressHolder, type Evictable, Share } from './holders.ts';
 import { Http1Relay } from './http1_relay.ts';
 import { Http2Relay } from './http2_relay.ts';
+import { Linger } from './linger.ts';
 import { faultReply, http1Bytes, NOTHING_READ } from './local_reply.ts';
 import type { ListenerOptions } from './options.ts';
 import { PolicySubject } from './policy_subject.ts';
 import type { RegisteredConnection, Registry } from './registry.ts';
-import type { Relay, RelayContext } from './relay.ts';
+import { CUT_CAUSES, type CutFault, type Relay, type RelayContext } from './relay.ts';
 import { RequestLife } from './request_life.ts';
-import { type Ends, resolveMeta } from './resolve.ts';
+import { type Ends, resolveMeta, sourceIdentity } from './resolve.ts';
 import type { Shared } from './shared.ts';
 import { TlsRelay } from './tls_relay.ts';
 
@@ -28,6 +31,9 @@ const STAGE_RELAY = 2;
 /** Closing: what was written may still be unread, what comes is dropped. */
 const STAGE_LINGER = 3;
 const STAGE_CLOSED = 4;
+
+/** No client is of it: unknown ones are world. */
+const NOT_KNOWN_YET = RESERVED_IDENTITIES.unknown as Identity;
 
 /** One for all connections of a listener. */
 export interface ConnectionContext {
@@ -44,19 +50,18 @@ export interface Accepted {
   readonly ends: Ends;
 }
 
-export class Connection implements RegisteredConnection {
+export class Connection implements RegisteredConnection, Evictable {
   readonly #context: ConnectionContext;
   readonly #id: number;
   readonly #socket: Socket;
   readonly #acceptedMs: number;
+  readonly #share: Share;
   #stage = STAGE_FIRST_BYTES;
   readonly #first: FirstBytes;
   #meta: ConnectionMeta;
   #subject: PolicySubject;
   #relay: Relay | null = null;
-  #lingerUntilMs = 0;
-  #unsentBytes = 0;
-  #isFlushed = false;
+  #linger: Linger | null = null;
   #wasReset = false;
 
   constructor(context: ConnectionContext, accepted: Accepted) {
@@ -64,6 +69,7 @@ export class Connection implements RegisteredConnection {
     this.#context = context;
     this.#id = accepted.id;
     this.#acceptedMs = this.#nowMs();
+    this.#share = new Share(this, this.#acceptedMs);
     this.#meta = this.#resolve(accepted.ends);
     this.#subject = this.#newSubject();
     this.#first = new FirstBytes(shared.options.limits, {
@@ -82,9 +88,18 @@ export class Connection implements RegisteredConnection {
     this.#listen();
     this.#guard(() => {
       registry.add(this);
+      this.#share.moveTo(this.#holder());
       shared.options.recorder.connectionOpened(listener.name);
       if (!this.#first.isProxyHeaderExpected) this.#refuseEarly();
     });
+  }
+
+  /** False: it is to be refused. At the bound of connections it is others that make room, if they have more. */
+  isAdmitted(): boolean {
+    const { shares } = this.#context.shared;
+    const holder = this.#holder();
+    if (shares.holders.isOverloaded || holder.isRefused) return false;
+    return !shares.isFull || shares.makeRoom(holder, this.#nowMs());
   }
 
   /**
@@ -110,7 +125,7 @@ export class Connection implements RegisteredConnection {
   #listen(): void {
     const socket = this.#socket;
     socket.on('drain', () => this.#guard(() => this.#relay?.onDownstreamDrain()));
-    socket.on('finish', () => this.#guard(() => this.#onFlushed()));
+    socket.on('finish', () => this.#guard(() => this.#linger?.flushed(this.#nowMs())));
     socket.on('end', () => this.#guard(() => this.#onEnd()));
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.#wasReset = error.code === 'ECONNRESET' || error.code === 'EPIPE';
@@ -163,6 +178,8 @@ export class Connection implements RegisteredConnection {
       const { source, destination } = header;
       this.#meta = this.#resolve({ source, destination, record: null });
       this.#subject = this.#newSubject();
+      // Until here it was the sender's of the header.
+      this.#share.moveTo(this.#holder());
     } else if (this.#context.listener.upstream.kind === 'original-destination') {
       // LOCAL names no original destination, so there is nowhere to go.
       this.#refuse('no-destination', null);
@@ -224,6 +241,7 @@ export class Connection implements RegisteredConnection {
   #relayContext(): RelayContext {
     return {
       ...this.#lifeContext(),
+      share: this.#share,
       shared: this.#context.shared,
       downstream: this.#socket,
       subject: this.#subject,
@@ -283,47 +301,23 @@ export class Connection implements RegisteredConnection {
 
   /**
    * linger: our FIN follows the last byte, and what the client still sends is read and dropped, so that
-   * no reset overtakes our reply. It may take its time for reading the reply (streamIdleTimeoutMs without
-   * progress), not for closing after that (delayedCloseTimeoutMs).
+   * no reset overtakes our reply.
    */
   #finish(cause: CloseCause, how: 'linger' | 'reset' | 'destroy'): void {
     if (this.#stage >= STAGE_LINGER) return;
     this.#relay = null;
     this.#first.take();
+    this.#share.closing(this.#nowMs());
     const { recorder } = this.#context.shared.options;
     recorder.connectionClosed(this.#meta.listener, cause);
     if (how === 'linger' && !this.#socket.destroyed) {
       this.#stage = STAGE_LINGER;
-      this.#isFlushed = this.#socket.writableFinished;
-      this.#extendLinger();
-      this.#socket.end();
-      this.#socket.resume();
+      this.#linger = new Linger(this.#socket, this.#limits(), this.#nowMs());
       return;
     }
-    this.#stage = STAGE_CLOSED;
-    this.#context.registry.delete(this);
+    this.#leave();
     if (how === 'reset') this.#socket.resetAndDestroy();
     else this.#socket.destroy();
-  }
-
-  #extendLinger(): void {
-    const { delayedCloseTimeoutMs, streamIdleTimeoutMs, idleTimeoutMs } = this.#limits();
-    const unreadTimeoutMs = streamIdleTimeoutMs === 0 ? idleTimeoutMs : streamIdleTimeoutMs;
-    this.#unsentBytes = this.#socket.writableLength;
-    this.#lingerUntilMs =
-      this.#nowMs() + (this.#isFlushed ? delayedCloseTimeoutMs : unreadTimeoutMs);
-  }
-
-  #expireLinger(nowMs: number): void {
-    if (!this.#isFlushed && this.#socket.writableLength < this.#unsentBytes) this.#extendLinger();
-    else if (nowMs >= this.#lingerUntilMs) this.#socket.destroy();
-  }
-
-  /** All our bytes are out, our FIN too. Once both sides have ended, the socket closes by itself. */
-  #onFlushed(): void {
-    if (this.#stage !== STAGE_LINGER) return;
-    this.#isFlushed = true;
-    this.#extendLinger();
   }
 
   #onEnd(): void {
@@ -339,7 +333,12 @@ export class Connection implements RegisteredConnection {
     } else if (this.#stage < STAGE_RELAY) {
       this.#endBeforeRelay();
     }
+    this.#leave();
+  }
+
+  #leave(): void {
     this.#stage = STAGE_CLOSED;
+    this.#share.moveTo(null);
     this.#context.registry.delete(this);
   }
 
@@ -354,7 +353,7 @@ export class Connection implements RegisteredConnection {
   expire(nowMs: number): void {
     this.#guard(() => {
       if (this.#stage === STAGE_RELAY) this.#relay?.expire(nowMs);
-      else if (this.#stage === STAGE_LINGER) this.#expireLinger(nowMs);
+      else if (this.#stage === STAGE_LINGER) this.#linger?.expire(nowMs);
       else if (this.#stage < STAGE_RELAY) this.#expireBeforeRelay(nowMs);
     });
   }
@@ -389,11 +388,35 @@ export class Connection implements RegisteredConnection {
   }
 
   cut(): void {
+    this.#cut('draining');
+  }
+
+  #cut(fault: CutFault): void {
     this.#guard(() => {
-      this.#relay?.cut();
-      this.#finish('drained', 'destroy');
+      this.#relay?.cut(fault);
+      this.#finish(CUT_CAUSES[fault], 'destroy');
       this.#socket.destroy();
     });
+  }
+
+  // --- from the shares
+
+  evict(): void {
+    if (this.#stage === STAGE_FIRST_BYTES && this.#first.byteLength > 0) {
+      this.#newLife(null).finish('evicted');
+    }
+    this.#cut('evicted');
+    // It may have been waiting for its last bytes to be read.
+    this.#leave();
+  }
+
+  lastMoveMs(): number {
+    return this.#relay?.lastMoveMs() ?? this.#acceptedMs;
+  }
+
+  heldBytes(): number {
+    const held = this.#relay?.heldBytes() ?? this.#first.byteLength;
+    return this.#socket.writableLength + held;
   }
 
   // --- helpers
@@ -438,7 +461,7 @@ export class Connection implements RegisteredConnection {
 
   #lifeContext() {
     const { recorder, platform } = this.#context.shared.options;
-    return { meta: this.#meta, recorder, clock: platform.clock };
+    return { meta: this.#meta, recorder, clock: platform.clock, share: this.#share };
   }
 
   #limits() {
@@ -447,6 +470,16 @@ export class Connection implements RegisteredConnection {
 
   #isDryRun(): boolean {
     return this.#context.shared.options.behaviour.isDryRun;
+  }
+
+  /** Whose connection it is, as far as it is known. */
+  #holder(): AddressHolder {
+    const { shares, options } = this.#context.shared;
+    // Before its PROXY header it is nobody's, lest the sender's share be that of all behind it.
+    const identity = this.#first.isProxyHeaderExpected
+      ? NOT_KNOWN_YET
+      : sourceIdentity(this.#meta, options.currentSnapshot());
+    return shares.holders.of(identity, this.#meta.source);
   }
 
   #nowMs(): number {

@@ -12,6 +12,7 @@ import { OwnAddresses } from './own_addresses.ts';
 import { ReadMemory } from './read_memory.ts';
 import { Registry } from './registry.ts';
 import type { Shared } from './shared.ts';
+import { Shares } from './shares.ts';
 
 export class DataPlane {
   readonly #options: DataPlaneOptions;
@@ -33,8 +34,8 @@ export class DataPlane {
       readMemory,
       turnWrites: new TurnWrites(platform.soon),
       ownAddresses: new OwnAddresses(),
+      shares: new Shares(limits, options.recorder, platform.memory?.releaseAll ?? null),
       isDraining: false,
-      isOverloaded: false,
     };
     this.#registry = new Registry({
       platform,
@@ -114,14 +115,18 @@ export class DataPlane {
     this.#registry.stop();
   }
 
-  /** When it cannot be told (no file descriptor is left to ask with), the process is at a bound, too. */
   #sampleMemory(): void {
     this.#connectionMemory.counted(this.#registry.size);
-    try {
-      const bytes = process.memoryUsage.rss();
-      this.#shared.isOverloaded = bytes >= this.#options.limits.memoryBytesMax;
-    } catch {
-      this.#shared.isOverloaded = true;
-    }
+    this.#shared.shares.sweep(residentBytes());
+    this.#options.recorder.held(this.#shared.shares.counts());
+  }
+}
+
+/** Null: no file descriptor is left to ask with; then the process is at a bound, too. */
+function residentBytes(): number | null {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return null;
   }
 }

@@ -29,7 +29,7 @@ import {
   NOTHING_READ,
   type ReplyContext,
 } from './local_reply.ts';
-import type { Relay, RelayContext } from './relay.ts';
+import { CUT_CAUSES, type CutFault, type Relay, type RelayContext } from './relay.ts';
 import { RequestLife } from './request_life.ts';
 import type { Tunnel } from './tunnel.ts';
 
@@ -127,7 +127,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     exchange.isClosing ||= countMax !== 0 && this.#requestCount >= countMax;
     exchange.isClosing ||= shared.isDraining;
     if (head.redirectTo !== '') this.#fault('escaped-slash');
-    else if (shared.isOverloaded) this.#fault('overloaded');
+    else if (this.#context.share.isRefused) this.#fault('overloaded');
     else this.#judge(exchange);
   }
 
@@ -478,8 +478,16 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     else if (!this.#intake.isInHead) this.#close('drained', 'linger');
   }
 
-  cut(): void {
-    if (!this.#isOver) this.#abort('draining', 'drained');
+  cut(fault: CutFault): void {
+    if (!this.#isOver) this.#abort(fault, CUT_CAUSES[fault]);
+  }
+
+  lastMoveMs(): number {
+    return this.#lastMoveMs;
+  }
+
+  heldBytes(): number {
+    return this.#intake.heldBytes + this.#upstream.waitingBytes;
   }
 
   internalError(error: unknown): void {

@@ -69,6 +69,11 @@ export class Http1Upstream implements UpstreamEvents {
     this.#responses = this.#newResponses();
   }
 
+  /** What was written and the upstream has not taken. */
+  get waitingBytes(): number {
+    return this.#link === null ? 0 : this.#link.socket.writableLength;
+  }
+
   /** When the attempt to connect that is still going on began; null when there is none. */
   get connectingSinceMs(): number | null {
     return this.#link === null || this.#link.isConnected ? null : this.#link.startedMs;

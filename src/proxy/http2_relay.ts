@@ -38,10 +38,12 @@ import { Http2Requests } from './http2_requests.ts';
 import { Http2Tally } from './http2_tally.ts';
 import { connectionTimeout, exchangeTimeout } from './http2_timeouts.ts';
 import { type Http2Upstream, type Http2UpstreamEvents, writeFrames } from './http2_upstream.ts';
-import type { Relay, RelayContext } from './relay.ts';
+import { CUT_CAUSES, type CutFault, type Relay, type RelayContext } from './relay.ts';
 
 /** One for the process: slabs move between connections. */
 const POOL = new SlabPool();
+
+const STREAM_BYTES = 4 * 1024;
 
 export class Http2Relay implements Relay, Http2UpstreamEvents {
   readonly #context: RelayContext;
@@ -387,8 +389,17 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     this.onTurnEnd();
   }
 
-  cut(): void {
-    if (!this.#isOver) this.#end('draining', 'drained', 'destroy');
+  cut(fault: CutFault): void {
+    if (!this.#isOver) this.#end(fault, CUT_CAUSES[fault], 'destroy');
+  }
+
+  lastMoveMs(): number {
+    return this.#lastMoveMs;
+  }
+
+  /** What a stream takes besides its content is a guess. */
+  heldBytes(): number {
+    return this.#connection.outputBytes + STREAM_BYTES * this.#connection.streamCount;
   }
 
   internalError(error: unknown): void {

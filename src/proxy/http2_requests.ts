@@ -47,7 +47,6 @@ export class Http2Requests {
   }
 
   head(head: Http2RequestHead, facts: EventFacts<Http2Exchange>, nowMs: number): void {
-    const { shared } = this.#context;
     const { stream, isEndStream } = facts;
     const life = this.newLife(nowMs);
     const exchange = new Http2Exchange(head, life, { stream, isEndStream, nowMs });
@@ -55,7 +54,7 @@ export class Http2Requests {
     life.head = head;
     life.bytesIn = head.byteLength;
     if (head.redirectTo !== '') this.#endings.answerFault(exchange, 'escaped-slash');
-    else if (shared.isOverloaded) this.#endings.answerFault(exchange, 'overloaded');
+    else if (this.#context.share.isRefused) this.#endings.answerFault(exchange, 'overloaded');
     else if (this.#judge.isAllowed(exchange)) this.#outlet.admit(exchange);
   }
 

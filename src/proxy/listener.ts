@@ -82,11 +82,12 @@ export class Listener {
     }
     const id = this.#context.nextConnectionId();
     const connection = new Connection(this.#connectionContext, { id, socket, ends });
-    const { connectionCountMax } = shared.options.limits;
-    if (registry.size >= 2 * connectionCountMax) connection.refuseOverloaded('reset');
-    else if (registry.size >= connectionCountMax || shared.isOverloaded) {
-      connection.refuseOverloaded('reply');
-    } else connection.start();
+    if (connection.isAdmitted()) {
+      connection.start();
+      return;
+    }
+    const isReplyRead = registry.size < 2 * shared.options.limits.connectionCountMax;
+    connection.refuseOverloaded(isReplyRead ? 'reply' : 'reset');
   }
 
   #endsOf(socket: Socket): Ends | null {

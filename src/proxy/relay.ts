@@ -1,8 +1,16 @@
 /** What a connection becomes once its protocol is known, and what that is given. */
 import type { Decision } from '../model/decision.ts';
 import type { CloseCause } from '../model/record.ts';
+import type { Share } from './holders.ts';
 import type { UpstreamContext } from './http1_upstream.ts';
 import type { PolicySubject } from './policy_subject.ts';
+
+export type CutFault = 'draining' | 'evicted';
+
+export const CUT_CAUSES: Readonly<Record<CutFault, CloseCause>> = {
+  draining: 'drained',
+  evicted: 'evicted',
+};
 
 export interface Relay {
   onDownstreamData(chunk: Buffer): void;
@@ -10,17 +18,23 @@ export interface Relay {
   onDownstreamEnd(): void;
   onDownstreamGone(isReset: boolean): void;
   expire(nowMs: number): void;
+  /** Of any byte in either direction. */
+  lastMoveMs(): number;
+  /** Bytes that wait for a peer to take them, about; without those of the downstream socket. */
+  heldBytes(): number;
   /** What the policy in force says of that which is open. */
   judgeOpen(): Decision;
   /** Closed by a changed policy; true when that made a record. */
   reject(decision: Decision): boolean;
   drain(): void;
-  cut(): void;
+  /** Over now, whatever is in hand. */
+  cut(fault: CutFault): void;
   internalError(error: unknown): void;
 }
 
 export interface RelayContext extends UpstreamContext {
   readonly subject: PolicySubject;
+  readonly share: Share;
   /** The relay is over. `isLingering`: what was written may still be unread. */
   readonly onClose: (cause: CloseCause, how: 'linger' | 'reset' | 'destroy') => void;
 }

@@ -15,6 +15,13 @@ export interface LifeContext {
   readonly meta: ConnectionMeta;
   readonly recorder: Recorder;
   readonly clock: Clock;
+  readonly share: RequestShare;
+}
+
+/** Who is told of each request on a connection: it counts them. */
+export interface RequestShare {
+  requestOpened(): void;
+  requestClosed(isAllowed: boolean, nowMs: number): void;
 }
 
 export class RequestLife {
@@ -40,6 +47,7 @@ export class RequestLife {
     this.#context = context;
     this.#meta = context.meta;
     this.startedMs = startedMs;
+    context.share.requestOpened();
   }
 
   get isFinished(): boolean {
@@ -82,10 +90,13 @@ export class RequestLife {
   finish(fault: Fault | null): void {
     if (this.#isFinished) return;
     this.#isFinished = true;
-    this.#context.recorder.record(this.#record(fault));
+    const { recorder, clock, share } = this.#context;
+    const nowMs = clock.nowMs();
+    share.requestClosed(this.decision?.verdict === 'allow', nowMs);
+    recorder.record(this.#record(fault, nowMs));
   }
 
-  #record(fault: Fault | null): RequestRecord {
+  #record(fault: Fault | null, nowMs: number): RequestRecord {
     const { clock } = this.#context;
     return {
       meta: this.#meta,
@@ -103,7 +114,7 @@ export class RequestLife {
       bytesIn: this.bytesIn,
       bytesOut: this.bytesOut,
       endedAtMs: clock.wallMs(),
-      durationMs: clock.nowMs() - this.startedMs,
+      durationMs: nowMs - this.startedMs,
       overheadMs: this.overheadMs,
     };
   }

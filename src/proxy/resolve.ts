@@ -128,6 +128,13 @@ function identityOf(side: { readonly identity: Identity } | undefined): Identity
   return side === undefined ? IDENTITY_WORLD : effectiveIdentity(side.identity);
 }
 
+/** Who calls, for what is shared between clients: never for a verdict. */
+export function sourceIdentity(meta: ConnectionMeta, snapshot: PolicySnapshot): Identity {
+  if (meta.recorded !== null) return meta.recorded.source.identity;
+  if (meta.direction === 'ingress') return meta.remoteIdentity;
+  return snapshot.ipcache.lookup(meta.source.ip) ?? IDENTITY_WORLD;
+}
+
 /** The client's identity as Cilium's proxies show it (cilium-proxy 2.12), and most often its address. */
 function senderOf(source: SocketAddress, sides: Sides, options: ListenerOptions): Sender {
   const magic = sides.direction === 'ingress' ? MARK_PROXY_INGRESS : MARK_PROXY_EGRESS;

@@ -4,6 +4,7 @@ import type { TurnWrites } from './gathered_write.ts';
 import type { DataPlaneOptions } from './options.ts';
 import type { OwnAddresses } from './own_addresses.ts';
 import type { ReadMemory } from './read_memory.ts';
+import type { Shares } from './shares.ts';
 
 export interface Shared {
   readonly options: DataPlaneOptions;
@@ -12,8 +13,8 @@ export interface Shared {
   readonly readMemory: ReadMemory;
   readonly turnWrites: TurnWrites;
   readonly ownAddresses: OwnAddresses;
+  /** Who holds what of the worker, and who makes room at its bounds. */
+  readonly shares: Shares;
   /** No new request is taken. */
   isDraining: boolean;
-  /** Memory is at its bound: new work is refused. */
-  isOverloaded: boolean;
 }

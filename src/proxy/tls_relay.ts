@@ -11,7 +11,7 @@ import type { CloseCause } from '../model/record.ts';
 import { DENY_NOT_JUDGEABLE } from '../policy/decide.ts';
 import { expiredFault } from './http1_timeouts.ts';
 import type { PolicySubject } from './policy_subject.ts';
-import type { Relay } from './relay.ts';
+import { CUT_CAUSES, type CutFault, type Relay } from './relay.ts';
 import type { RequestLife } from './request_life.ts';
 import type { Shared } from './shared.ts';
 import { Tunnel } from './tunnel.ts';
@@ -153,8 +153,16 @@ export class TlsRelay implements Relay, UpstreamEvents {
   /** A tunnel cannot be asked to end; it is cut at the deadline. */
   drain(): void {}
 
-  cut(): void {
-    this.#finish('draining', 'drained', 'destroy');
+  cut(fault: CutFault): void {
+    this.#finish(fault, CUT_CAUSES[fault], 'destroy');
+  }
+
+  lastMoveMs(): number {
+    return this.#lastMoveMs;
+  }
+
+  heldBytes(): number {
+    return this.#upstream.socket.writableLength;
   }
 
   internalError(error: unknown): void {

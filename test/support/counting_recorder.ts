@@ -1,8 +1,11 @@
 /** A Recorder that keeps what it is told. */
 import type {
   CloseCause,
+  EvictionBound,
+  HolderCounts,
   Recorder,
   RequestRecord,
+  ShareState,
   UpstreamConnectOutcome,
 } from '../../src/model/record.ts';
 import type { ResetBy, ResetCause } from '../../src/model/stream_reset.ts';
@@ -13,6 +16,9 @@ export class CountingRecorder implements Recorder {
   readonly closed: CloseCause[] = [];
   readonly connects: UpstreamConnectOutcome[] = [];
   readonly internalErrors: unknown[] = [];
+  /** "bound state", in order. */
+  readonly evictions: string[] = [];
+  holders: HolderCounts | null = null;
   openedCount = 0;
   retriedCount = 0;
   streamsOpenedCount = 0;
@@ -60,6 +66,15 @@ export class CountingRecorder implements Recorder {
     const key = `${by} ${cause}`;
     this.resets.set(key, (this.resets.get(key) ?? 0) + count);
     this.#signal.raise();
+  }
+
+  evicted(bound: EvictionBound, state: ShareState): void {
+    this.evictions.push(`${bound} ${state}`);
+    this.#signal.raise();
+  }
+
+  held(counts: HolderCounts): void {
+    this.holders = counts;
   }
 
   internalError(_where: string, error: unknown): void {

@@ -25,13 +25,25 @@ export const CONNECTION_LIMITS = {
     10_000,
     1,
     1_000_000,
-    'downstream connections of one worker; above: 503 and close',
+    'downstream connections of one worker; at it the largest holder makes room, or gets 503',
   ),
   memoryBytesMax: spec(
     1024 * MIB,
     64 * MIB,
     1024 * 1024 * MIB,
-    'resident memory of one worker above which new work gets 503',
+    'resident memory of one worker; from 7/8 of it the largest holder makes room, above it new work gets 503',
+  ),
+  requestCountMax: spec(
+    50_000,
+    1,
+    10_000_000,
+    'requests, HTTP/2 streams and tunnels of one worker in hand at once; above: the largest holder makes room',
+  ),
+  evictionRestMinMs: spec(
+    1 * SECOND,
+    0,
+    1 * HOUR,
+    'how long a connection has been idle before it makes room for another one of the same source, or of a source with as many',
   ),
   idleTimeoutMs: spec(1 * HOUR, 100, 24 * HOUR, 'a connection without a request'),
   connectTimeoutMs: spec(

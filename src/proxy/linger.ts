@@ -1,0 +1,41 @@
+/**
+ * The end of a connection whose last bytes may still be unread: it may take its time for reading them
+ * (streamIdleTimeoutMs without progress), not for closing after that (delayedCloseTimeoutMs).
+ */
+import type { Socket } from 'node:net';
+import type { Limits } from '../model/limits.ts';
+
+export class Linger {
+  readonly #socket: Socket;
+  readonly #limits: Limits;
+  #untilMs = 0;
+  #unsentBytes = 0;
+  #isFlushed: boolean;
+
+  constructor(socket: Socket, limits: Limits, nowMs: number) {
+    this.#socket = socket;
+    this.#limits = limits;
+    this.#isFlushed = socket.writableFinished;
+    this.#extend(nowMs);
+    socket.end();
+    socket.resume();
+  }
+
+  /** All our bytes are out, our FIN too. Once both sides have ended, the socket closes by itself. */
+  flushed(nowMs: number): void {
+    this.#isFlushed = true;
+    this.#extend(nowMs);
+  }
+
+  expire(nowMs: number): void {
+    if (!this.#isFlushed && this.#socket.writableLength < this.#unsentBytes) this.#extend(nowMs);
+    else if (nowMs >= this.#untilMs) this.#socket.destroy();
+  }
+
+  #extend(nowMs: number): void {
+    const { delayedCloseTimeoutMs, streamIdleTimeoutMs, idleTimeoutMs } = this.#limits;
+    const unreadTimeoutMs = streamIdleTimeoutMs === 0 ? idleTimeoutMs : streamIdleTimeoutMs;
+    this.#unsentBytes = this.#socket.writableLength;
+    this.#untilMs = nowMs + (this.#isFlushed ? delayedCloseTimeoutMs : unreadTimeoutMs);
+  }
+}

@@ -483,7 +483,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   }
 
   lastMoveMs(): number {
-    return this.#lastMoveMs;
+    return this.#clock.lastMoveMs;
   }
 
   heldBytes(): number {

@@ -149,6 +149,6 @@ export class RedirectFollower {
   }
 }
 
-function textOf({ interfaces, addresses }: NodeLinks): string {
-  return JSON.stringify([[...interfaces], addresses]);
+function textOf({ interfaces, ports, addresses }: NodeLinks): string {
+  return JSON.stringify([[...interfaces], [...ports], addresses]);
 }

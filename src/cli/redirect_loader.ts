@@ -156,7 +156,9 @@ export class RedirectLoader {
   #reopen(): { readonly datapath: Datapath; readonly redirect: NodeRedirect } {
     this.#datapath?.close();
     const datapath = this.#open();
-    const redirect = new NodeRedirect(datapath);
+    const { nowNs } = this.#node;
+    const adoptMs = this.#config.limits.redirectAdoptMs;
+    const redirect = new NodeRedirect(datapath, { adoptMs, nowNs });
     this.#datapath = datapath;
     this.#redirect = redirect;
     datapath.attachLookup(OWN_NETNS);
@@ -207,12 +209,17 @@ export function appliedTexts(applied: Applied, plan: TablePlan): readonly string
   return texts;
 }
 
+export const UNREADABLE =
+  'has no Ethernet header, which the programs cannot read: what comes by it is judged at the endpoints only';
+
 export function missingTexts(plan: TablePlan): readonly string[] {
   const owners = new Map(plan.input.endpoints.map((one) => [one.interface, one.name]));
-  return plan.missingInterfaces.map((name) => {
-    const owner = owners.get(name);
-    return `interface ${name} of ${owner === undefined ? 'redirect.uplinks' : owner} is not there`;
-  });
+  const about = (name: string): string =>
+    `interface ${name} of ${owners.get(name) ?? 'redirect.uplinks'}`;
+  return [
+    ...plan.missingInterfaces.map((name) => `${about(name)} is not there`),
+    ...plan.unreadableInterfaces.map((name) => `${about(name)} ${UNREADABLE}`),
+  ];
 }
 
 function datapathText(datapath: Datapath): string {

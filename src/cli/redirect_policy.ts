@@ -119,7 +119,7 @@ export class NodePolicy {
 
   #planInput(links: NodeLinks): PlanInput {
     const { snapshot, table } = this;
-    const { uplinks, isHostJudged } = this.#config.redirect;
+    const { uplinks, interfaces: claims, isHostJudged } = this.#config.redirect;
     return {
       endpoints: table.endpoints,
       policies: table.policies,
@@ -127,7 +127,10 @@ export class NodePolicy {
       prefixes: snapshot.node.prefixes,
       labelsOf: (identity) => snapshot.labels.labelsOf(identity),
       interfaces: links.interfaces,
+      ports: links.ports,
+      bare: links.bare,
       uplinks,
+      claims,
       hostAddresses: links.addresses,
       isHostJudged,
     };

@@ -8,6 +8,7 @@ import type { NodeLinks } from '../redirect/host/links.ts';
 import type { RoutingState } from '../redirect/host/routing.ts';
 import type { InspectedLink, Inspection } from '../redirect/inspect.ts';
 import { settingsOf, type TablePlan } from '../redirect/plan.ts';
+import { UNREADABLE } from './redirect_loader.ts';
 import { type Names, type RedirectedRow, redirectedRows } from './redirect_rows.ts';
 
 export interface ReportInput {
@@ -56,7 +57,7 @@ export interface InterfaceRow {
   readonly ifindex: number | null;
   /** An endpoint's name, or "uplink". */
   readonly of: string;
-  readonly state: 'attached' | 'not attached' | 'not there' | 'not ours';
+  readonly state: 'attached' | 'claimed' | 'not attached' | 'not there' | 'unreadable' | 'not ours';
 }
 
 export interface MapRow {
@@ -139,6 +140,7 @@ function interfaceRows({ inspection, wanted, links, names }: ReportInput): Inter
   const nameByIndex = new Map([...links.interfaces].map(([name, ifindex]) => [ifindex, name]));
   const attached = new Set(attachedInterfaces(inspection));
   const rows: InterfaceRow[] = [];
+  const nameOf = (ifindex: number): string => nameByIndex.get(ifindex) ?? '?';
   for (const [ifindex, endpoint] of wanted?.plan.attached ?? []) {
     const name = nameByIndex.get(ifindex) ?? String(ifindex);
     const of = endpoint === null ? 'uplink' : names.endpoint(endpoint);
@@ -148,12 +150,25 @@ function interfaceRows({ inspection, wanted, links, names }: ReportInput): Inter
     const owner = wanted?.table.endpoints.find((one) => one.interface === name);
     rows.push({ name, ifindex: null, of: owner?.name ?? 'uplink', state: 'not there' });
   }
+  for (const name of wanted?.plan.unreadableInterfaces ?? []) {
+    const ifindex = links.interfaces.get(name) ?? null;
+    const owner = wanted?.table.endpoints.find((one) => one.interface === name);
+    rows.push({ name, ifindex, of: owner?.name ?? 'uplink', state: 'unreadable' });
+  }
+  const claimed = new Set(wanted?.plan.claimed ?? []);
+  for (const ifindex of claimed) {
+    const state = attached.has(ifindex) ? 'claimed' : 'not attached';
+    rows.push({ name: nameOf(ifindex), ifindex, of: NOBODY, state });
+  }
   for (const ifindex of attached) {
-    if (wanted === null || wanted.plan.attached.has(ifindex)) continue;
-    rows.push({ name: nameByIndex.get(ifindex) ?? '?', ifindex, of: '', state: 'not ours' });
+    if (wanted === null || wanted.plan.attached.has(ifindex) || claimed.has(ifindex)) continue;
+    rows.push({ name: nameOf(ifindex), ifindex, of: '', state: 'not ours' });
   }
   return rows;
 }
+
+/** Of an interface that is ours by redirect.interfaces, and that no endpoint names yet: it is shut. */
+const NOBODY = 'nobody yet';
 
 /** With both programs of ours on it, those that are pinned now. */
 function attachedInterfaces({ links, programs }: Inspection): number[] {
@@ -171,7 +186,10 @@ function attachedInterfaces({ links, programs }: Inspection): number[] {
 function interfaceProblem({ name, of, state }: InterfaceRow): string[] {
   switch (state) {
     case 'attached':
+    case 'claimed':
       return [];
+    case 'unreadable':
+      return [`interface ${name} of ${of} ${UNREADABLE}`];
     case 'not attached':
       return [`interface ${name} of ${of} has not our programs: its packets are not judged`];
     case 'not there':

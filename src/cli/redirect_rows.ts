@@ -126,4 +126,7 @@ export const REASONS: Readonly<Record<CounterName, string>> = {
   'record-lost': 'it was marked for the proxy and its record is gone',
   assigned: 'it was given to a listener',
   'resets-sent': 'a reset was sent',
+  'unknown-sender': 'a NAT or a tunnel of the node left no trace of who sent it',
+  'foreign-neighbour':
+    'it claims an address that is not its own, or is sent to one that is another’s',
 };

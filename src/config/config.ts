@@ -52,6 +52,8 @@ export interface RedirectConfig {
   /** Absolute. */
   readonly root: string;
   readonly uplinks: readonly string[];
+  /** Names of interfaces that are ours, `*` for any characters. */
+  readonly interfaces: readonly string[];
   readonly isHostJudged: boolean;
   readonly isDnsAllowed: boolean;
   readonly settleMs: number;

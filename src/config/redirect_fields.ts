@@ -5,6 +5,9 @@ import { choiceField, integerField, pathField, quantityField, textField } from '
 /** Names of Linux network interfaces: IFNAMSIZ leaves 15 characters. */
 const INTERFACE_NAME = /^[^\s/:\u0000]{1,15}$/;
 
+/** As INTERFACE_NAME; `*` stands for any characters. */
+const INTERFACE_PATTERN = INTERFACE_NAME;
+
 const GROUP_MAX = 0xffff_fffe;
 /** The kernel's own rules stand at 0 and 32766. */
 const RULE_PRIORITY_MAX = 32_764;
@@ -20,6 +23,16 @@ export const redirectFields = mapping({
   uplinks: optional(
     list(textField(INTERFACE_NAME, 'an interface name of at most 15 characters'), { countMin: 0 }),
     'Interfaces by which traffic comes from other nodes and from outside.',
+    [],
+  ),
+  interfaces: optional(
+    list(
+      textField(INTERFACE_PATTERN, 'an interface name of at most 15 characters, with * for any'),
+      {
+        countMin: 0,
+      },
+    ),
+    'Interfaces that are the redirect’s by their name, such as "lxc*": one that no endpoint names yet lets nothing through.',
     [],
   ),
   host: optional(

@@ -137,7 +137,9 @@ export function sourceIdentity(meta: ConnectionMeta, snapshot: PolicySnapshot): 
 
 /** The client's identity as Cilium's proxies show it (cilium-proxy 2.12), and most often its address. */
 function senderOf(source: SocketAddress, sides: Sides, options: ListenerOptions): Sender {
-  const magic = sides.direction === 'ingress' ? MARK_PROXY_INGRESS : MARK_PROXY_EGRESS;
+  // The kernel asks receivers itself unless their half has been asked here.
+  const isIngressAsked = sides.direction === 'ingress' || sides.second !== null;
+  const magic = isIngressAsked ? MARK_PROXY_INGRESS : MARK_PROXY_EGRESS;
   const known = sides.recorded?.source.identity;
   const identity = known ?? (sides.direction === 'ingress' ? sides.remoteIdentity : IDENTITY_WORLD);
   // The bare magic is how the kernel's programs know what we have accepted.

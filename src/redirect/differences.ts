@@ -3,6 +3,7 @@
  * process may have given the same labels another number (they collide, and who came first keeps it).
  */
 import type { MapEntry } from './kernel/api.ts';
+import { INTERFACE_ADOPTION } from './layout.ts';
 import { entriesOf, GENERATION_MAPS, type GenerationMap, type TablePlan } from './plan.ts';
 
 export type EntriesInForce = Readonly<Record<GenerationMap, readonly MapEntry[]>>;
@@ -52,6 +53,11 @@ function textOf(map: GenerationMap, [key, value]: MapEntry, meanings: Meanings):
       const meaning = meanings.get(identity);
       const whom = meaning === undefined ? `number ${identity}` : `check ${meaning}`;
       return `${key.subarray(0, 8).toString('hex')} ${whom} ${value.toString('hex')}`;
+    }
+    case 'interfaces': {
+      const { at, bytes } = INTERFACE_ADOPTION;
+      const state = Buffer.from(value).fill(0, at, at + bytes);
+      return `${key.toString('hex')} ${state.toString('hex')}`;
     }
     default:
       return `${key.toString('hex')} ${value.toString('hex')}`;

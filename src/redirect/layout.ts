@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { type IpAddress, type IpPrefix, parseIp, type SocketAddress } from '../model/address.ts';
 import type { Identity } from '../model/identity.ts';
 
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 /** Slots of the sockmap for one family; IPv6 begins where IPv4 ends. */
 export const LISTENER_SLOTS = 32;
@@ -21,6 +21,9 @@ export type KernelVerdict = typeof VERDICT_DENY | typeof VERDICT_ALLOW | typeof 
 export const INTERFACE_ENDPOINT = 1;
 export const INTERFACE_UPLINK = 2;
 
+/** A port of a bridge or the like, which the stack forgets on the way. */
+export const INTERFACE_IS_PORT = 1;
+
 export const HALF_EGRESS = 1;
 export const HALF_INGRESS = 2;
 
@@ -29,8 +32,13 @@ export const SETTING_HOST_REDIRECTED = 2;
 
 export const MARK_MAGIC_MASK = 0x0f00;
 export const MARK_TO_PROXY = 0x0200;
+export const MARK_ENTERED_LOCAL = 0x0400;
+export const MARK_ENTERED = 0x0500;
+export const MARK_RETURNED = 0x0600;
+export const MARK_SENT = 0x0700;
 export const MARK_PROXY_INGRESS = 0x0a00;
 export const MARK_PROXY_EGRESS = 0x0b00;
+export const MARK_JUDGED = 0x0f00;
 
 /** IP protocol numbers; 0 stands for every protocol that has no entries of its own. */
 export const IP_PROTOCOLS = { any: 0, ICMP: 1, TCP: 6, UDP: 17, ICMPv6: 58, SCTP: 132 } as const;
@@ -58,6 +66,8 @@ export const COUNTERS = [
   'record-lost',
   'assigned',
   'resets-sent',
+  'unknown-sender',
+  'foreign-neighbour',
 ] as const;
 
 export type CounterName = (typeof COUNTERS)[number];
@@ -145,9 +155,26 @@ export function encodeInterfaceKey(generation: number, ifindex: number): Buffer 
 }
 
 /** `endpoint` null: an uplink. */
-export function encodeInterface(endpoint: number | null): Buffer {
-  return endpoint === null ? words(INTERFACE_UPLINK, 0) : words(INTERFACE_ENDPOINT, endpoint);
+export function encodeInterface(
+  endpoint: number | null,
+  { adoptsUntilNs = 0n, isPort = false }: Partial<InterfaceState> = {},
+): Buffer {
+  const kind = endpoint === null ? words(INTERFACE_UPLINK, 0) : words(INTERFACE_ENDPOINT, endpoint);
+  return Buffer.concat([kind, longWord(adoptsUntilNs), words(isPort ? INTERFACE_IS_PORT : 0, 0)]);
 }
+
+export interface InterfaceState {
+  /** Until then (bpf_ktime_get_ns) connections that are older than the programs are taken over. */
+  readonly adoptsUntilNs: bigint;
+  readonly isPort: boolean;
+}
+
+export function decodeAdoption(value: Buffer): bigint {
+  return value.readBigUInt64LE(INTERFACE_ADOPTION.at);
+}
+
+/** Where the time lies in an interface's value. */
+export const INTERFACE_ADOPTION = { at: 8, bytes: 8 } as const;
 
 export function encodeAddressKey(generation: number, prefix: IpPrefix): Buffer {
   const key = Buffer.alloc(28);
@@ -171,9 +198,20 @@ export function encodeEndpoint(value: {
   readonly check: bigint;
   readonly egressPolicy: number;
   readonly ingressPolicy: number;
+  /** The first of each family stands for it where a NAT has taken its address away. */
+  readonly ips?: readonly string[];
 }): Buffer {
-  const { identity, check, egressPolicy, ingressPolicy } = value;
-  return Buffer.concat([words(identity, egressPolicy), longWord(check), words(ingressPolicy, 0)]);
+  const { identity, check, egressPolicy, ingressPolicy, ips = [] } = value;
+  const own = Buffer.alloc(32);
+  for (const [family, at] of [
+    [4, 0],
+    [6, 16],
+  ] as const) {
+    const first = ips.find((ip) => parseIp(ip)?.family === family);
+    if (first !== undefined) own.set(bytesOf(first), at);
+  }
+  const policies = [words(identity, egressPolicy), longWord(check), words(ingressPolicy, 0)];
+  return Buffer.concat([...policies, own]);
 }
 
 /** `bits`: how many leading bits of `port` count, 16 for one port, 0 for all. */

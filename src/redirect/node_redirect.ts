@@ -3,7 +3,7 @@
  * programs that ask them, and what leaves is detached after the tables no longer know it.
  */
 import type { Datapath } from './kernel/api.ts';
-import { INTERFACE_UPLINK } from './layout.ts';
+import { decodeAdoption, INTERFACE_UPLINK } from './layout.ts';
 import type { TablePlan } from './plan.ts';
 import { TableUpdater, type Update } from './table_updater.ts';
 
@@ -11,6 +11,13 @@ export type AttachedDatapath = Pick<
   Datapath,
   'maps' | 'attachInterface' | 'attachIngress' | 'detachInterface' | 'attachedInterfaces'
 >;
+
+export interface NodeRedirectOptions {
+  /** How long an interface that gets the programs takes over connections that are older than them. */
+  readonly adoptMs: number;
+  /** As bpf_ktime_get_ns. */
+  readonly nowNs: () => bigint;
+}
 
 export interface Applied {
   /** Null: what is in force says the same already. */
@@ -25,13 +32,15 @@ export interface Applied {
 
 export class NodeRedirect {
   readonly #datapath: AttachedDatapath;
+  readonly #options: NodeRedirectOptions;
   readonly #updater: TableUpdater;
   /** Those that have the programs of this process. */
   readonly #attached = new Set<number>();
   #digest: string | null = null;
 
-  constructor(datapath: AttachedDatapath) {
+  constructor(datapath: AttachedDatapath, options: NodeRedirectOptions) {
     this.#datapath = datapath;
+    this.#options = options;
     this.#updater = new TableUpdater(datapath.maps);
   }
 
@@ -39,11 +48,13 @@ export class NodeRedirect {
   apply(plan: TablePlan): Applied {
     const uplinks = uplinksOf(this.#datapath.maps.interfaces);
     // The first plan is always written: what the tables hold is from another process.
-    const update = plan.digest === this.#digest ? null : this.#updater.putInForce(plan);
+    const update =
+      plan.digest === this.#digest ? null : this.#updater.putInForce(this.#adopting(plan));
     this.#digest = plan.digest;
     const problems: string[] = [];
     let attached = 0;
-    const missing = [...plan.attached.keys()].filter((ifindex) => !this.#attached.has(ifindex));
+    const wanted = [...plan.attached.keys(), ...plan.claimed];
+    const missing = wanted.filter((ifindex) => !this.#attached.has(ifindex));
     if (this.#datapath.attachedInterfaces().length === 0) this.#watchAll(missing);
     for (const ifindex of missing) {
       try {
@@ -55,6 +66,21 @@ export class NodeRedirect {
       }
     }
     return { update, attached, ...this.#detachOthers(plan, uplinks), problems };
+  }
+
+  /** Those that have the programs keep the time that they were given with them; others get one now. */
+  #adopting(plan: TablePlan): TablePlan {
+    const { adoptMs, nowNs } = this.#options;
+    const known = adoptionsOf(this.#datapath.maps.interfaces);
+    const attached = new Set(this.#datapath.attachedInterfaces());
+    const untilNs = nowNs() + BigInt(adoptMs) * NS_PER_MS;
+    const adoptsUntilNs = new Map(
+      [...plan.attached.keys()].map((ifindex) => [
+        ifindex,
+        attached.has(ifindex) ? (known.get(ifindex) ?? 0n) : untilNs,
+      ]),
+    );
+    return { ...plan, adoptsUntilNs };
   }
 
   /**
@@ -96,7 +122,7 @@ export class NodeRedirect {
     const shut: number[] = [];
     let detached = 0;
     for (const ifindex of this.#datapath.attachedInterfaces()) {
-      if (plan.attached.has(ifindex)) continue;
+      if (plan.attached.has(ifindex) || plan.claimed.includes(ifindex)) continue;
       if (present.has(ifindex) && !uplinks.has(ifindex)) {
         shut.push(ifindex);
         continue;
@@ -106,6 +132,17 @@ export class NodeRedirect {
     }
     return { detached, shut };
   }
+}
+
+const NS_PER_MS = 1_000_000n;
+
+/** Of whatever generation: the time is the interface's. */
+function adoptionsOf(interfaces: Datapath['maps']['interfaces']): ReadonlyMap<number, bigint> {
+  const adoptions = new Map<number, bigint>();
+  for (const [key, value] of interfaces.entries()) {
+    adoptions.set(key.readUInt32LE(4), decodeAdoption(value));
+  }
+  return adoptions;
 }
 
 /** By the tables that are in force, before the next ones are. */

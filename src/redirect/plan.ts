@@ -35,7 +35,13 @@ export interface PlanInput {
   readonly labelsOf: (identity: Identity) => readonly string[];
   /** Interface name → index, of those that are there. */
   readonly interfaces: ReadonlyMap<string, number>;
+  /** Of them, those that are ports of a bridge or the like. */
+  readonly ports: ReadonlySet<string>;
+  /** Of them, those that the programs cannot read: see NodeLinks. */
+  readonly bare: ReadonlySet<string>;
   readonly uplinks: readonly string[];
+  /** Patterns of names that are ours, `*` for any characters. */
+  readonly claims: readonly string[];
   /** The node's own addresses, all of them. */
   readonly hostAddresses: readonly string[];
   readonly isHostJudged: boolean;
@@ -75,8 +81,14 @@ export interface TablePlan {
   readonly input: PlanInput;
   /** Interface index → endpoint id; null: an uplink. */
   readonly attached: ReadonlyMap<number, number | null>;
+  /** Interface index → until when older connections are taken over (bpf_ktime_get_ns). No part of the digest. */
+  readonly adoptsUntilNs: ReadonlyMap<number, bigint>;
+  /** Indexes of interfaces that are ours by their name alone: they have the programs, and nothing passes. */
+  readonly claimed: readonly number[];
   /** Endpoints and uplinks of the configuration whose interface is not there. */
   readonly missingInterfaces: readonly string[];
+  /** Those that are there, and that the programs cannot read. */
+  readonly unreadableInterfaces: readonly string[];
   /** Equal for plans that put the same in force. */
   readonly digest: string;
 }
@@ -99,6 +111,7 @@ const VERDICTS: Readonly<Record<PlannedVerdict, KernelVerdict>> = {
 export function planOf(input: PlanInput): TablePlan {
   const attached = new Map<number, number | null>();
   const missingInterfaces: string[] = [];
+  const unreadableInterfaces: string[] = [];
   const wanted = [
     ...input.uplinks.map((name) => ({ name, endpoint: null })),
     ...input.endpoints.map((one) => ({ name: one.interface, endpoint: one.endpointId })),
@@ -106,11 +119,37 @@ export function planOf(input: PlanInput): TablePlan {
   for (const { name, endpoint } of wanted) {
     const ifindex = input.interfaces.get(name);
     if (ifindex === undefined) missingInterfaces.push(name);
+    else if (input.bare.has(name)) unreadableInterfaces.push(name);
     else attached.set(ifindex, endpoint);
   }
-  const plan = { input, attached, missingInterfaces, digest: '' };
+  const claimed = claimedBy(input).filter((ifindex) => !attached.has(ifindex));
+  const plan = {
+    ...{ input, attached, claimed, missingInterfaces, unreadableInterfaces },
+    ...{ adoptsUntilNs: NO_ADOPTION, digest: '' },
+  };
   return { ...plan, digest: digestOf(plan) };
 }
+
+const LOOPBACK = 'lo';
+
+function claimedBy({ claims, interfaces, bare }: PlanInput): number[] {
+  return [...interfaces]
+    .filter(([name]) => name !== LOOPBACK && !bare.has(name))
+    .filter(([name]) => claims.some((pattern) => isNameOf(pattern, name)))
+    .map(([, ifindex]) => ifindex);
+}
+
+/** Both are short: what follows a `*` is looked for at each place of the name. */
+function isNameOf(pattern: string, name: string): boolean {
+  const star = pattern.indexOf('*');
+  if (star < 0) return pattern === name;
+  if (!name.startsWith(pattern.slice(0, star))) return false;
+  const rest = pattern.slice(star + 1);
+  for (let at = star; at <= name.length; at++) if (isNameOf(rest, name.slice(at))) return true;
+  return false;
+}
+
+const NO_ADOPTION: ReadonlyMap<number, bigint> = new Map();
 
 export function settingsOf(plan: TablePlan, generation: number): Buffer {
   return encodeSettings({ generation, isHostJudged: plan.input.isHostJudged });
@@ -137,8 +176,12 @@ export function entriesOf(
 }
 
 function* interfaceEntries(plan: TablePlan, generation: number): Generator<MapEntry> {
+  const { interfaces, ports } = plan.input;
+  const portIndexes = new Set([...ports].map((name) => interfaces.get(name)));
   for (const [ifindex, endpoint] of plan.attached) {
-    yield [encodeInterfaceKey(generation, ifindex), encodeInterface(endpoint)];
+    const adoptsUntilNs = plan.adoptsUntilNs.get(ifindex) ?? 0n;
+    const state = { adoptsUntilNs, isPort: portIndexes.has(ifindex) };
+    yield [encodeInterfaceKey(generation, ifindex), encodeInterface(endpoint, state)];
   }
 }
 
@@ -165,11 +208,11 @@ function* addressEntries({ input }: TablePlan, generation: number): Generator<Ma
 }
 
 function* endpointEntries({ input }: TablePlan, generation: number): Generator<MapEntry> {
-  for (const { endpointId, identity, egressPolicy, ingressPolicy } of input.endpoints) {
-    const check = checkOf(input, identity);
+  for (const endpoint of input.endpoints) {
+    const check = checkOf(input, endpoint.identity);
     yield [
-      encodeEndpointKey(generation, endpointId),
-      encodeEndpoint({ identity, check, egressPolicy, ingressPolicy }),
+      encodeEndpointKey(generation, endpoint.endpointId),
+      encodeEndpoint({ ...endpoint, check }),
     ];
   }
 }

@@ -92,6 +92,8 @@ describe('interfaces and addresses', () => {
     expect(result).toEqual({
       kind: 'links',
       links: {
+        ports: new Set(),
+        bare: new Set(),
         interfaces: new Map([
           ['lo', 1],
           ['lxc1', 7],

@@ -25,6 +25,9 @@ const INPUT: PlanInput = {
     ['lxc_web', 11],
     ['eth0', 2],
   ]),
+  ports: new Set(),
+  bare: new Set(),
+  claims: [],
   uplinks: ['eth0'],
   hostAddresses: ['10.0.0.1', '192.0.2.1', '10.0.0.5'],
   isHostJudged: false,
@@ -69,6 +72,38 @@ describe('a plan', () => {
       undefined,
     ]);
     expect(plan.missingInterfaces).toEqual(['lxc_web']);
+  });
+
+  it.each([
+    [['lxc*'], ['lxc_new', 'lxc_old']],
+    [['*_new'], ['lxc_new']],
+    [['l*n*w'], ['lxc_new']],
+    [['lxc_new'], ['lxc_new']],
+    [['lxc'], []],
+    [['*'], ['lxc_new', 'lxc_old', 'veth7']],
+    [
+      ['veth7', '*old'],
+      ['lxc_old', 'veth7'],
+    ],
+  ])('claims by %j the interfaces %j that nobody names', (claims, expected) => {
+    const others = [
+      ['lo', 1],
+      ['lxc_new', 20],
+      ['lxc_old', 21],
+      ['veth7', 22],
+      ['wg0', 23],
+    ] as const;
+    const interfaces = new Map([...INPUT.interfaces, ...others]);
+    const { claimed } = planOf({ ...INPUT, claims, interfaces, bare: new Set(['wg0']) });
+    const names = others.filter(([, ifindex]) => claimed.includes(ifindex)).map(([name]) => name);
+    expect(names).toEqual(expected);
+    expect(claimed).toHaveLength(expected.length);
+  });
+
+  it('takes no interface whose packets the programs cannot read', () => {
+    const plan = planOf({ ...INPUT, bare: new Set(['eth0', 'lxc_web']) });
+    expect(plan.unreadableInterfaces).toEqual(['eth0', 'lxc_web']);
+    expect([...plan.attached.keys()]).toEqual([10]);
   });
 
   it('is the same in any order, and another one when anything differs', () => {

@@ -29,6 +29,9 @@ export function planInputOf(
     interfaces: new Map(
       snapshot.node.workloads.map(({ interface: name }, index) => [name, 10 + index]),
     ),
+    ports: new Set(),
+    bare: new Set(),
+    claims: [],
     uplinks: [],
     hostAddresses: [],
     isHostJudged: false,

@@ -14,6 +14,12 @@ export const REDIRECT_LIMITS = {
     60 * SECOND,
     'how often the pins of the redirect are looked at: whether they were made anew, or slots are empty',
   ),
+  redirectAdoptMs: spec(
+    30 * SECOND,
+    0,
+    1 * HOUR,
+    'how long an interface that gets the programs takes over TCP connections that are older than them; later packets of such are reset',
+  ),
   redirectGraceMs: spec(
     1 * SECOND,
     10,

@@ -4,6 +4,9 @@
  * its answers find it turned round. A new policy asks again at the next packet, in the flow's own
  * orientation: an answer is never judged as if it were a question.
  *
+ * A flow is of who sent its first packet. A NAT of the node's may have put its own address in the place of
+ * the sender's (`is_translated`): the answers to that address are answers to the sender all the same.
+ *
  * A TCP flow that is refused stays as a stone (time_ns 0): were it forgotten, the next packet without SYN
  * could pass for the answer of a connection that the other side began.
  */
@@ -34,9 +37,27 @@ static __always_inline bool is_expired(const struct packet *p, const struct flow
 	return flow->time_ns != 0 && flow->time_ns < now && now - flow->time_ns > idle;
 }
 
+/* Who asked, when the address that is answered is only what a NAT put in its place. */
+static __noinline int judge_for_asker(struct packet *p, const struct flow *flow)
+{
+	struct address_value answered = p->destination;
+	struct endpoint_value *asker;
+	int verdict = VERDICT_DENY;
+
+	p->destination.endpoint = flow->source_endpoint;
+	p->destination.identity = flow->source_identity;
+	if (flow->source_endpoint != 0) {
+		asker = find_endpoint(p, flow->source_endpoint);
+		p->destination.identity = asker ? asker->identity : 0;
+	}
+	verdict = judge(p, true);
+	p->destination = answered;
+	return verdict;
+}
+
 static __always_inline int judge_flow(struct packet *p, struct tuple *key, struct flow *flow, bool reversed)
 {
-	int verdict = judge(p, reversed);
+	int verdict = reversed && flow->is_translated ? judge_for_asker(p, flow) : judge(p, reversed);
 
 	if (verdict == VERDICT_ALLOW) {
 		flow->time_ns = bpf_ktime_get_ns();
@@ -54,6 +75,16 @@ static __always_inline int judge_flow(struct packet *p, struct tuple *key, struc
 	return FLOW_REFUSED;
 }
 
+/* Of whom it was: an address, or what a NAT put in its place, may be another's by now. */
+static __always_inline bool is_same_asker(const struct packet *p, const struct flow *flow, bool reversed)
+{
+	if (reversed)
+		return flow->is_translated || flow->source_endpoint == p->destination.endpoint;
+	if (flow->source_endpoint != p->source.endpoint || flow->is_translated != p->is_translated)
+		return false;
+	return !p->is_translated || p->source.endpoint != 0 || flow->source_identity == p->source.identity;
+}
+
 static __noinline int ask_flow(struct packet *p, struct tuple *key, bool reversed)
 {
 	struct flow *flow = bpf_map_lookup_elem(&flows, key);
@@ -61,9 +92,7 @@ static __noinline int ask_flow(struct packet *p, struct tuple *key, bool reverse
 
 	if (!flow) return FLOW_UNKNOWN;
 	now = bpf_ktime_get_ns();
-	/* The address may be another endpoint's by now. */
-	if (flow->source_endpoint != (reversed ? p->destination.endpoint : p->source.endpoint) ||
-	    is_expired(p, flow, now)) {
+	if (!is_same_asker(p, flow, reversed) || is_expired(p, flow, now)) {
 		bpf_map_delete_elem(&flows, key);
 		return FLOW_UNKNOWN;
 	}
@@ -98,6 +127,8 @@ static __noinline bool keep_flow(struct packet *p, bool reversed)
 	flow.time_ns = bpf_ktime_get_ns();
 	flow.generation = p->generation;
 	flow.source_endpoint = reversed ? p->destination.endpoint : p->source.endpoint;
+	flow.source_identity = reversed ? p->destination.identity : p->source.identity;
+	flow.is_translated = !reversed && p->is_translated;
 	if (!reversed) return bpf_map_update_elem(&flows, &p->tuple, &flow, BPF_ANY) == 0;
 	reverse(&p->tuple, &turned);
 	return bpf_map_update_elem(&flows, &turned, &flow, BPF_ANY) == 0;
@@ -119,8 +150,17 @@ static __always_inline bool opens_connection(const struct packet *p)
 }
 
 /*
- * A packet that no flow and no socket answers for. TCP in the middle of a connection is older than us, or
- * its flow was evicted: it may pass if either side might have begun it, and if neither way is the proxy's.
+ * TCP in the middle of a connection is older than our programs, or its flow was evicted. Only for a while
+ * after an interface got the programs, and only with an ACK, as every packet of a live connection has.
+ */
+static __always_inline bool is_adopted(const struct packet *p)
+{
+	return (p->tcp_flags & (TCP_ACK | TCP_RST)) == TCP_ACK && bpf_ktime_get_ns() < p->adopts_until_ns;
+}
+
+/*
+ * A packet that no flow and no socket answers for. One in the middle of a connection that is adopted may
+ * pass if either side might have begun it, and if neither way is the proxy's.
  */
 SEPARATE int judge_new(struct packet *p)
 {
@@ -135,9 +175,13 @@ SEPARATE int judge_new(struct packet *p)
 		answering = judge(p, true);
 		p->refusal = refusal;
 		if (answering == VERDICT_REDIRECT) return VERDICT_REDIRECT;
-		if (verdict == VERDICT_DENY) {
+		if (verdict == VERDICT_DENY && answering == VERDICT_ALLOW) {
 			verdict = answering;
 			reversed = true;
+		}
+		if (verdict == VERDICT_ALLOW && !is_adopted(p)) {
+			p->refusal = COUNTER_STALE;
+			return VERDICT_DENY;
 		}
 	}
 	if (verdict != VERDICT_ALLOW) return verdict;
@@ -193,7 +237,7 @@ static __always_inline bool is_same(const struct ip *one, const struct ip *other
 static __always_inline bool is_honest_quote(const struct packet *p, const struct tuple *quoted)
 {
 	return is_same(&quoted->source, &p->tuple.destination) &&
-	       (p->source.endpoint == 0 || is_same(&quoted->destination, &p->tuple.source));
+	       (p->addressed.endpoint == 0 || is_same(&quoted->destination, &p->tuple.source));
 }
 
 static __noinline bool is_living_flow(const struct tuple *key)

@@ -21,6 +21,31 @@ static __always_inline __u32 mark_of(__u32 magic, __u32 identity)
 	return (identity & 0xffff) << 16 | (identity >> 16 & 0xff) | magic;
 }
 
+static __always_inline __u32 named_by(__u32 mark)
+{
+	return mark >> 16 | (mark & 0xff) << 16;
+}
+
+#define IDENTITY_SCOPE 24 /* bit 24 and up: no place in a mark has them */
+#define IDENTITY_LOCAL 1  /* the only scope that is used here */
+
+/* For whom, at which port, by which way in: what a NAT or a tunnel would change. */
+static __always_inline __u32 judged_mark(__u32 endpoint, __u8 protocol, __be16 port, __u32 ifindex)
+{
+	__u32 hash = (endpoint ^ 0x9e3779b1) * 0x85ebca77;
+
+	hash = (hash ^ hash >> 15 ^ ((__u32)port << 8 | protocol)) * 0xc2b2ae3d;
+	hash = (hash ^ hash >> 13 ^ ifindex) * 0x27d4eb2f;
+	return mark_of(MARK_JUDGED, (hash ^ hash >> 16) & 0xffffff);
+}
+
+/* Identities of other scopes cannot be told: nobody's mark then, and the address has to do. */
+static __always_inline __u32 entered_mark(__u32 identity)
+{
+	if (identity >> IDENTITY_SCOPE == 0) return mark_of(MARK_ENTERED, identity);
+	return identity >> IDENTITY_SCOPE == IDENTITY_LOCAL ? mark_of(MARK_ENTERED_LOCAL, identity) : 0;
+}
+
 /* What a refused packet was, for people. */
 static __noinline void note_refusal(const struct packet *p, __u32 counter)
 {
@@ -147,7 +172,10 @@ SEPARATE int judge(struct packet *p, bool reversed)
 
 	if (!p) return VERDICT_DENY;
 	source = reversed ? &p->destination : &p->source;
-	destination = reversed ? &p->source : &p->destination;
+	/* What the asker had dialled, whoever answers for it. */
+	destination = reversed ? &p->addressed : &p->destination;
+	/* Over a Service: a pod cannot be kept from itself, as it could not without one. */
+	if (source->endpoint != 0 && source->endpoint == destination->endpoint) return VERDICT_ALLOW;
 	port = reversed ? port_of_asker(p) : p->port;
 	egress = ask_egress(p, source, destination->identity, port);
 	if (egress != VERDICT_ALLOW && egress != VERDICT_REDIRECT) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the programs share with user space: keys and values of the maps. `redirect/layout.ts` is its twin,
- * and `test/redirect/layout.test.ts` compares sizes and offsets with the BTF of the compiled object.
+ * and `test/redirect/kernel/layout.test.ts` compares sizes and offsets with the BTF of the compiled object.
  * A change here is a change of LAYOUT_VERSION: pins of another version are never re-used.
  *
  * Everything that the policy decides is keyed by a generation. A new policy is written whole under the
@@ -16,12 +16,14 @@
  *
  *     records[tuple]   what a redirected connection was at its SYN: read by the proxy at accept
  *     flows[tuple]     connections that pass without the proxy, in the orientation of who began them
+ *     turns[tuple]     connections to a Service that are for the proxy: as what they come in again
+ *     returns[tuple]   and the way back of their answers
  *     listeners[slot]  sockets of the proxy: 0..31 IPv4, 32..63 IPv6; empties itself when a worker dies
  */
 #ifndef SALLYPORT_LAYOUT_H
 #define SALLYPORT_LAYOUT_H
 
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 
 #define FAMILY_IP4 4
 #define FAMILY_IP6 6
@@ -40,6 +42,9 @@ enum interface_kind {
 	INTERFACE_UPLINK = 2,
 };
 
+/* interface_value.flags: a port of a bridge or the like, which the stack forgets on the way. */
+#define INTERFACE_IS_PORT 1
+
 /* Halves of a redirected connection: whose policies the proxy has to ask. */
 #define HALF_EGRESS 1
 #define HALF_INGRESS 2
@@ -50,13 +55,21 @@ enum interface_kind {
 #define SETTING_HOST_REDIRECTED 2
 
 /*
- * Marks, as Cilium lays them out: identity 15..0 in bits 31..16, identity 23..16 in bits 7..0. What was
- * judged carries in their place the endpoint that it was judged for (0: none of this node): after a NAT of
- * the node's it may be on its way to another.
+ * Marks, as Cilium lays them out: identity 15..0 in bits 31..16, identity 23..16 in bits 7..0. They tell
+ * `to_endpoint` what `from_interface` knew, over every NAT of the node in between:
+ *
+ *     JUDGED   a hash of receiver, port and way in: goes on as it is to just this place
+ *     SENT     the endpoint that sent it; who will get it is not known yet, or the way in gets lost
+ *     ENTERED  the identity that came by an uplink (_LOCAL: of the node's own scope, bit 24)
+ *     RETURNED is turned round, as if the endpoint had answered
  */
 #define MARK_MAGIC_MASK 0x0F00
 #define MARK_OURS 0xFFFF0FFF /* bits 15..12 are left to others */
 #define MARK_TO_PROXY 0x0200
+#define MARK_ENTERED_LOCAL 0x0400
+#define MARK_ENTERED 0x0500
+#define MARK_RETURNED 0x0600
+#define MARK_SENT 0x0700
 #define MARK_PROXY_INGRESS 0x0A00
 #define MARK_PROXY_EGRESS 0x0B00
 #define MARK_JUDGED 0x0F00
@@ -89,6 +102,10 @@ struct interface_key {
 struct interface_value {
 	__u32 kind;
 	__u32 endpoint; /* 0 for an uplink */
+	/* Until then (bpf_ktime_get_ns) connections that are older than our programs are taken over. */
+	__u64 adopts_until_ns;
+	__u32 flags;
+	__u32 pad;
 };
 
 struct address_key {
@@ -115,6 +132,9 @@ struct endpoint_value {
 	__u64 check;
 	__u32 ingress_policy;
 	__u32 pad;
+	/* An address of each family, for what a NAT took it from; all zero: none. */
+	struct ip ip4;
+	struct ip ip6;
 };
 
 /* protocol 0: every protocol that has no entries of its own. For ICMP the "port" is type << 8 | code. */
@@ -159,6 +179,29 @@ struct flow {
 	__u64 time_ns; /* of the last packet, about; 0: refused, and kept so that it is not mistaken */
 	__u32 generation; /* whose verdict this is; judged again when it is not the one in force */
 	__u32 source_endpoint;
+	__u32 source_identity;
+	__u32 is_translated; /* the source address is not the sender's: a NAT of the node's put it there */
+};
+
+/*
+ * A connection over a Service whose receiver has L7 rules comes to us when the node has chosen the
+ * receiver, and may have put its own address in the place of the sender's. It comes in again as from the
+ * sender itself, with a port that nobody else has; the answers go back as from the receiver, so that the
+ * node's connection tracking undoes what it did.
+ */
+struct turn {
+	struct ip source;
+	__be16 source_port;
+	__u16 pad;
+	__u32 source_endpoint;
+	__u32 ifindex; /* by which it comes in again */
+};
+
+struct turn_back {
+	struct ip source; /* as the receiver would have seen it */
+	__be16 source_port;
+	__u16 pad;
+	__u32 ifindex; /* the receiver's */
 };
 
 /* Indexes of `counters` (per CPU, __u64 each). */
@@ -184,6 +227,8 @@ enum counter {
 	COUNTER_RECORD_LOST, /* sk_lookup: marked for the proxy, without a record */
 	COUNTER_ASSIGNED, /* sk_lookup: given to a listener */
 	COUNTER_RESETS_SENT,
+	COUNTER_UNKNOWN_SENDER, /* a NAT or a tunnel of the node's left no trace of who sent it */
+	COUNTER_FOREIGN_NEIGHBOUR, /* ARP or neighbour discovery that claims another's address */
 	COUNTER_COUNT,
 };
 

@@ -12,6 +12,7 @@
 
 #define RECORDS_MAX 262144
 #define FLOWS_MAX 262144
+#define TURNS_MAX 65536
 #define FRAGMENTS_MAX 16384
 #define RATES_MAX 16384
 #define REFUSALS_MAX 4096
@@ -111,6 +112,21 @@ struct {
 	__type(key, struct tuple);
 	__type(value, struct flow);
 } flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TURNS_MAX);
+	__type(key, struct tuple);
+	__type(value, struct turn);
+} turns SEC(".maps");
+
+/* By the tuple with which the connection comes in again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TURNS_MAX);
+	__type(key, struct tuple);
+	__type(value, struct turn_back);
+} returns SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);

@@ -77,21 +77,27 @@ enum icmp_kind {
 
 struct packet {
 	struct tuple tuple;
-	struct address_value source;
+	struct address_value source; /* who sent it */
 	struct address_value destination;
+	struct address_value addressed; /* `to_endpoint`: whose its source address is by now */
+	__u64 adopts_until_ns; /* see interface_value */
 	__u32 generation;
 	__u32 setting_flags;
 	__u32 transport; /* offset of the transport header */
 	__u32 end;	 /* offset behind the last byte of the IP packet */
 	__u32 refusal;	 /* why a side said no: COUNTER_DENIED_* */
 	__be32 fragment_id;
+	__be32 tcp_sequence;
 	__be16 port;	 /* what policies name: destination port, or ICMP type << 8 | code */
 	__u8 tcp_flags;
 	__u8 fragment;
 	__u8 icmp;
 	__u8 hop_limit;
 	__u8 is_plain; /* no IP options, no extension headers */
-	__u8 pad;
+	__u8 is_translated; /* the source address is not the sender's */
+	__u8 is_port;	     /* see INTERFACE_IS_PORT */
+	__u8 is_known_way;   /* it came in by an interface of ours that is no port */
+	__u8 pad[6];
 };
 
 static __always_inline int load(struct __sk_buff *skb, __u32 offset, void *to, __u32 bytes)
@@ -285,6 +291,7 @@ static __always_inline int parse_transport(struct __sk_buff *skb, struct packet 
 	if (protocol == PROTOCOL_TCP) {
 		if (load(skb, p->transport, header, TCP_BYTES)) return COUNTER_MALFORMED;
 		p->tcp_flags = header[13];
+		__builtin_memcpy(&p->tcp_sequence, header + 4, 4);
 		/* No stack sends these together; each reads them in its own way. */
 		if ((p->tcp_flags & TCP_SYN) && (p->tcp_flags & (TCP_FIN | TCP_RST)))
 			return COUNTER_MALFORMED;

@@ -132,7 +132,8 @@ static __noinline bool is_within_rate(__u32 ifindex)
 	return false;
 }
 
-static __noinline bool keep_record(struct __sk_buff *skb, struct packet *p)
+/* `ifindex`: by which its packets come in. */
+static __noinline bool keep_record(struct packet *p, __u32 ifindex)
 {
 	struct record record = {};
 
@@ -146,7 +147,7 @@ static __noinline bool keep_record(struct __sk_buff *skb, struct packet *p)
 	record.generation = p->generation;
 	/* Each side that is ours is asked, whichever of them has the L7 rules: there is one pass. */
 	record.halves = (p->source.endpoint ? HALF_EGRESS : 0) | (p->destination.endpoint ? HALF_INGRESS : 0);
-	record.ifindex = skb->ifindex;
+	record.ifindex = ifindex;
 	return bpf_map_update_elem(&records, &p->tuple, &record, BPF_ANY) == 0;
 }
 
@@ -182,16 +183,36 @@ static __always_inline bool is_same_source(struct __sk_buff *skb, const struct p
 	       (p->source.endpoint == 0 || record->ifindex == skb->ifindex);
 }
 
+/* RFC 5961 3.2: the only number at which the socket believes a reset. */
+SEPARATE int is_at_next_byte(struct __sk_buff *skb, const struct packet *p)
+{
+	struct bpf_sock *socket, *full;
+	struct bpf_tcp_sock *tcp;
+	int is_next = false;
+
+	if (!p) return false;
+	socket = find_socket(skb, &p->tuple);
+	if (!socket) return false;
+	full = bpf_sk_fullsock(socket);
+	tcp = full ? bpf_tcp_sock(full) : 0;
+	if (tcp) is_next = tcp->rcv_nxt == bpf_ntohl(p->tcp_sequence);
+	bpf_sk_release(socket);
+	return is_next;
+}
+
 /*
  * A record is of use as long as its connection hears its client. The dead would push out the living that
- * are idle: each goes with the last packet that means anything.
+ * are idle: each goes with the last packet that means anything. Anybody may send a reset and a FIN
+ * in the client's name from outside; one that the socket does not believe is not the last word.
  */
-static __always_inline bool is_last_word(const struct packet *p, int owner)
+static __always_inline bool is_last_word(struct __sk_buff *skb, const struct packet *p, int owner)
 {
 	/* Not of a handshake: an RST that comes late, of the connection before, would take the new record. */
 	if (owner == OWNER_HANDSHAKE) return false;
-	return owner == OWNER_CLOSED || (p->tcp_flags & TCP_RST) ||
-	       (owner == OWNER_LEAVING && (p->tcp_flags & TCP_FIN));
+	if (owner == OWNER_CLOSED) return true;
+	if ((p->tcp_flags & TCP_RST) || (owner == OWNER_LEAVING && (p->tcp_flags & TCP_FIN)))
+		return is_at_next_byte(skb, p);
+	return false;
 }
 
 /* 0: the connection may go to the proxy. Else the counter that says why not. */
@@ -200,7 +221,7 @@ SEPARATE int begin_redirect(struct __sk_buff *skb, struct packet *p)
 	if (!p) return COUNTER_RECORD_LOST;
 	if (!is_within_rate(skb->ifindex)) return COUNTER_RATE_LIMITED;
 	if (!has_listener(p)) return COUNTER_NO_LISTENER;
-	if (!keep_record(skb, p)) return COUNTER_RECORD_LOST;
+	if (!keep_record(p, skb->ifindex)) return COUNTER_RECORD_LOST;
 	forget_flows(p);
 	return make_last_hop(skb, p) ? COUNTER_UNREDIRECTABLE : 0;
 }

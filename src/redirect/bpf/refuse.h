@@ -146,7 +146,7 @@ static __noinline int reset(struct __sk_buff *skb, const struct packet *p)
 {
 	if (!become_reset(skb, p)) return TC_ACT_SHOT;
 	/* It leaves through `to_endpoint`, which has nothing to say about our own words. */
-	skb->mark = mark_of(MARK_JUDGED, p->source.endpoint);
+	skb->mark = judged_mark(p->source.endpoint, PROTOCOL_TCP, p->tuple.source_port, skb->ifindex);
 	return bpf_redirect(skb->ifindex, 0);
 }
 

@@ -5,11 +5,14 @@
  *     endpoint's veth or uplink                         forwarded, or from the node itself
  *       │ from_interface (tcx ingress)                    │ to_endpoint (tcx egress)
  *       ▼                                                 ▼
- *     parse ── VLAN, not IP, source route, ... ─► drop   marked by us or by the proxy ─► pass
+ *     parse ── VLAN, not IP, source route, ... ─► drop   judged on the left for just this ─► pass
  *       ▼                                                 ▼
- *     whose interface? is the source its own? ─► drop    parse, judge; what is the proxy's is turned
- *       ▼                                                 ▼  round and comes in on the left (turn.h)
- *     a flow that passes without the proxy ─► pass       pass and remember the flow, or drop
+ *     whose interface? is the source its own? ─► drop    parse; who sent it, whatever a NAT made of it?
+ *       ▼                                                 ▼
+ *     a flow that passes without the proxy ─► pass       judge; what is the proxy's is turned round and
+ *       │                                                 │  comes in on the left (turn.h, service.h)
+ *       │                                                 ▼
+ *       │                                                pass and remember the flow, or drop
  *       ▼
  *     a socket of the proxy has it ─► mark TO_PROXY
  *       ▼
@@ -42,12 +45,30 @@
 #include "refuse.h"
 #include "proxy.h"
 #include "neighbour.h"
+#include "sender.h"
 #include "turn.h"
+#include "service.h"
 
 static __always_inline int pass_judged(struct __sk_buff *skb, const struct packet *p)
 {
+	bool is_told = p->destination.endpoint != 0 && !p->is_port && p->fragment == FRAGMENT_NONE;
+
 	count(COUNTER_PASSED);
-	skb->mark = mark_of(MARK_JUDGED, p->destination.endpoint);
+	if (is_told) {
+		skb->mark = judged_mark(p->destination.endpoint, p->tuple.protocol, p->port, skb->ifindex);
+	} else {
+		skb->mark = p->source.endpoint ? mark_of(MARK_SENT, p->source.endpoint)
+					       : entered_mark(p->source.identity);
+	}
+	return TC_ACT_OK;
+}
+
+/* For the node, or a router may send it on to an endpoint: who it is now counts then. */
+static __always_inline int pass_entered(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 mark = p->is_port ? 0 : entered_mark(p->source.identity);
+
+	skb->mark = (skb->mark & ~(mark ? MARK_OURS : MARK_MAGIC_MASK)) | mark;
 	return TC_ACT_OK;
 }
 
@@ -82,6 +103,7 @@ static __noinline bool find_source(struct packet *p, const struct interface_valu
 	struct endpoint_value *endpoint;
 
 	find_side(p, &p->tuple.source, &p->source);
+	p->addressed = p->source;
 	if (interface->kind == INTERFACE_UPLINK)
 		/* Ours come from our own interfaces, and the node does not talk to itself over a wire. */
 		return p->source.endpoint == 0 && p->source.identity != IDENTITY_HOST;
@@ -90,6 +112,7 @@ static __noinline bool find_source(struct packet *p, const struct interface_valu
 	if (!endpoint) return false;
 	p->source.identity = endpoint->identity;
 	p->source.check = endpoint->check;
+	p->addressed = p->source;
 	return true;
 }
 
@@ -121,7 +144,7 @@ static __noinline int pass_owned(struct __sk_buff *skb, struct packet *p, int ow
 	}
 	/* The address is another endpoint's now, and its connections are not inherited. */
 	if (!is_same_source(skb, p, record)) return refuse(skb, p, COUNTER_FOREIGN_SOURCE);
-	if (is_last_word(p, owner)) bpf_map_delete_elem(&records, &p->tuple);
+	if (is_last_word(skb, p, owner)) bpf_map_delete_elem(&records, &p->tuple);
 	return pass_to_proxy(skb, p, COUNTER_OWNED);
 }
 
@@ -187,17 +210,25 @@ static __always_inline int from_known_interface(struct __sk_buff *skb, struct pa
 	bool is_own = find_source(p, interface);
 	int parsed;
 
+	p->adopts_until_ns = interface->adopts_until_ns;
+	p->is_port = interface->flags & INTERFACE_IS_PORT;
 	if (interface->kind == INTERFACE_UPLINK) {
 		if (!is_own) return drop(p, COUNTER_FOREIGN_SOURCE);
+		/* An endpoint has spoken to the node's own end of this tunnel. */
+		if ((skb->mark & MARK_MAGIC_MASK) == MARK_SENT) return drop(p, COUNTER_UNKNOWN_SENDER);
 		find_side(p, &p->tuple.destination, &p->destination);
 		/* For the node, or only passing: `to_endpoint` is there should a router turn it to one. */
-		if (p->destination.endpoint == 0) return pass_unmarked(skb);
+		if (p->destination.endpoint == 0) {
+			return pass_entered(skb, p);
+		}
 	}
 	parsed = parse_rest(skb, p);
 	if (parsed > 0) return drop(p, parsed);
 	if (parsed == PARSED_NEIGHBOUR) {
-		if (is_neighbour(p, is_own, interface->kind)) return pass_neighbour(skb, p);
-		return drop(p, COUNTER_FOREIGN_SOURCE);
+		if (!is_neighbour(p, is_own, interface->kind)) return drop(p, COUNTER_FOREIGN_SOURCE);
+		if (interface->kind == INTERFACE_ENDPOINT && !is_own_neighbour(skb, p, interface->endpoint))
+			return drop(p, COUNTER_FOREIGN_NEIGHBOUR);
+		return pass_neighbour(skb, p);
 	}
 	if (!is_own) return drop(p, COUNTER_FOREIGN_SOURCE);
 	if (interface->kind == INTERFACE_ENDPOINT)
@@ -213,16 +244,31 @@ static __always_inline int before_the_first_generation(struct __sk_buff *skb, st
 	return drop(p, COUNTER_NO_GENERATION);
 }
 
+static __always_inline int pass_arp(struct __sk_buff *skb, struct packet *p)
+{
+	struct interface_value *interface;
+
+	read_settings(p);
+	if (p->generation == 0) return pass_unmarked(skb);
+	interface = find_interface(skb, p);
+	if (!interface) return drop(p, COUNTER_UNKNOWN_INTERFACE);
+	if (interface->kind == INTERFACE_ENDPOINT && !is_own_arp(skb, p, interface->endpoint))
+		return drop(p, COUNTER_FOREIGN_NEIGHBOUR);
+	return pass_unmarked(skb);
+}
+
 SEC("tc")
 int from_interface(struct __sk_buff *skb)
 {
 	struct packet p = {};
 	struct interface_value *interface;
+	__u32 magic = skb->mark & MARK_MAGIC_MASK;
 	int parsed = parse_network(skb, &p);
 
-	if (parsed == PARSED_ARP) return pass_unmarked(skb);
+	if (parsed == PARSED_ARP) return pass_arp(skb, &p);
 	if (parsed > 0) return drop(&p, parsed);
-	if ((skb->mark & MARK_MAGIC_MASK) == MARK_TO_PROXY) return pass_turned(skb, &p);
+	if (magic == MARK_TO_PROXY) return pass_turned(skb, &p);
+	if (magic == MARK_RETURNED) return pass_returned(skb);
 	read_settings(&p);
 	if (p.generation == 0) return before_the_first_generation(skb, &p);
 	interface = find_interface(skb, &p);
@@ -231,32 +277,18 @@ int from_interface(struct __sk_buff *skb)
 	return from_known_interface(skb, &p, interface);
 }
 
-/*
- * Who sends to an endpoint without having been judged for it. False: who lies about it. What was judged for
- * another is no liar: its source was looked at, and may be another by the node's own NAT.
- */
-static __always_inline bool find_other_source(struct __sk_buff *skb, struct packet *p, __u32 magic)
+/* L7 rules, on the way out to the receiver. */
+static __noinline int redirect_out(struct __sk_buff *skb, struct packet *p)
 {
-	find_side(p, &p->tuple.source, &p->source);
-	if (magic == MARK_JUDGED) return true;
+	bool can_turn = p->source.endpoint != 0 || !p->is_translated;
+
+	if (!opens_connection(p)) return refuse_out(skb, p, COUNTER_STALE);
 	if (skb->ingress_ifindex == 0) {
-		p->source.identity = IDENTITY_HOST;
-		p->source.endpoint = 0;
-		return true;
+		if (p->setting_flags & SETTING_HOST_REDIRECTED) return turn_opening(skb, p);
+		return refuse_out(skb, p, COUNTER_UNREDIRECTABLE);
 	}
-	return p->source.endpoint == 0 && p->source.identity != IDENTITY_HOST;
-}
-
-/* As `find_source`: identity and policy of the receiver are the interface's. */
-static __noinline bool find_receiver(struct packet *p, const struct interface_value *interface)
-{
-	struct endpoint_value *endpoint = find_endpoint(p, interface->endpoint);
-
-	if (!endpoint || interface->endpoint == 0) return false;
-	p->destination.identity = endpoint->identity;
-	p->destination.check = endpoint->check;
-	p->destination.endpoint = interface->endpoint;
-	return true;
+	if (p->is_known_way && can_turn) return turn_service(skb, p);
+	return refuse_out(skb, p, COUNTER_UNREDIRECTABLE);
 }
 
 static __noinline int decide_unmarked(struct __sk_buff *skb, struct packet *p)
@@ -271,37 +303,78 @@ static __noinline int decide_unmarked(struct __sk_buff *skb, struct packet *p)
 		return TC_ACT_OK;
 	}
 	if (p->tuple.protocol == PROTOCOL_TCP) {
-		action = turn_owned(skb, p);
+		action = opens_connection(p) ? TC_ACT_UNSPEC : turn_known(skb, p);
+		if (action == TC_ACT_UNSPEC) action = turn_owned(skb, p);
 		if (action != TC_ACT_UNSPEC) return action;
 	}
 	if (known == FLOW_REFUSED) return refuse_out(skb, p, refusal);
 	if (p->icmp == ICMP_ERROR && pass_error(skb, p, false) == TC_ACT_OK) return TC_ACT_OK;
 	verdict = judge_new(p);
 	if (verdict == VERDICT_DENY) return refuse_out(skb, p, p->refusal);
-	if (verdict == VERDICT_REDIRECT) {
-		if (skb->ingress_ifindex == 0 && opens_connection(p) &&
-		    (p->setting_flags & SETTING_HOST_REDIRECTED))
-			return turn_opening(skb, p);
-		return refuse_out(skb, p, opens_connection(p) ? COUNTER_UNREDIRECTABLE : COUNTER_STALE);
-	}
+	if (verdict == VERDICT_REDIRECT) return redirect_out(skb, p);
 	if (opens_connection(p)) bpf_map_delete_elem(&records, &p->tuple);
 	count(counter);
 	return TC_ACT_OK;
 }
 
-/*
- * The proxy has judged what it sends; the receiver's ports are asked all the same when it opens a connection,
- * for a NAT of the node's may have chosen another receiver, and a proxy may err.
- */
-static __noinline int decide_proxy(struct __sk_buff *skb, struct packet *p,
-				   const struct interface_value *interface)
+/* Where the proxy's socket had dialled: no NAT has chosen another receiver. */
+static __noinline bool is_as_dialled(struct __sk_buff *skb, const struct packet *p)
 {
-	if (opens_connection(p)) {
-		find_side(p, &p->tuple.source, &p->source);
-		if (!find_receiver(p, interface)) return drop(p, COUNTER_DENIED_INGRESS);
-		if (p->source.identity != IDENTITY_HOST &&
-		    ask_ingress(p, &p->source, &p->destination, p->port) == VERDICT_DENY)
-			return refuse_out(skb, p, COUNTER_DENIED_INGRESS);
+	struct bpf_sock *socket = skb->sk;
+	const __u32 *words = (const __u32 *)p->tuple.destination.bytes;
+	__u32 dialled[4];
+
+	if (!socket) return true;
+	socket = bpf_sk_fullsock(socket);
+	if (!socket || socket->dst_port == 0) return true;
+	if (socket->dst_port != p->tuple.destination_port) return false;
+	if (p->tuple.family == FAMILY_IP4) {
+		READ_WORD(dialled[0], socket->dst_ip4);
+		return dialled[0] == words[0];
+	}
+	READ_WORD(dialled[0], socket->dst_ip6[0]);
+	READ_WORD(dialled[1], socket->dst_ip6[1]);
+	READ_WORD(dialled[2], socket->dst_ip6[2]);
+	READ_WORD(dialled[3], socket->dst_ip6[3]);
+	return dialled[0] == words[0] && dialled[1] == words[1] && dialled[2] == words[2] &&
+	       dialled[3] == words[3];
+}
+
+/*
+ * The proxy has judged what it sends, but it may have known another receiver, or none: a NAT of the node's
+ * comes after it. So the receiver's ports are asked when it opens a connection, for the identity that it
+ * speaks for. L7 rules of the receiver were asked by the proxy where it says so and dialled just this one.
+ */
+static __noinline int decide_proxy(struct __sk_buff *skb, struct packet *p, __u32 mark)
+{
+	bool is_asked = (mark & MARK_MAGIC_MASK) == MARK_PROXY_INGRESS && is_as_dialled(skb, p);
+	int verdict;
+
+	find_side(p, &p->tuple.source, &p->source);
+	if (p->source.identity == IDENTITY_HOST) {
+		/* The node's address is only what a NAT put there. */
+		p->source.identity = named_by(mark);
+		if (p->source.identity == 0) return refuse_out(skb, p, COUNTER_UNKNOWN_SENDER);
+	}
+	verdict = ask_ingress(p, &p->source, &p->destination, p->port);
+	if (verdict == VERDICT_DENY) return refuse_out(skb, p, COUNTER_DENIED_INGRESS);
+	if (verdict == VERDICT_REDIRECT && !is_asked) return refuse_out(skb, p, COUNTER_UNREDIRECTABLE);
+	count(COUNTER_FROM_PROXY);
+	return TC_ACT_OK;
+}
+
+static __always_inline int from_proxy(struct __sk_buff *skb, struct packet *p,
+				      const struct interface_value *interface, __u32 mark)
+{
+	int action, refusal;
+
+	if (mark == MARK_PROXY_INGRESS) {
+		action = turn_answer(skb, p);
+		if (action != TC_ACT_UNSPEC) return action;
+	}
+	if (interface->kind == INTERFACE_ENDPOINT && opens_connection(p)) {
+		refusal = find_receiver(p, interface);
+		return refusal ? drop(p, refusal) : decide_proxy(skb, p, mark);
 	}
 	count(COUNTER_FROM_PROXY);
 	return TC_ACT_OK;
@@ -311,22 +384,54 @@ static __always_inline int to_known_endpoint(struct __sk_buff *skb, struct packe
 					     const struct interface_value *interface, __u32 magic)
 {
 	int parsed = parse_rest(skb, p);
+	int refusal;
 
 	if (parsed > 0) return drop(p, parsed);
 	if (parsed == PARSED_NEIGHBOUR)
 		return skb->ingress_ifindex == 0 ? TC_ACT_OK : drop(p, COUNTER_FOREIGN_SOURCE);
-	if (magic == MARK_PROXY_INGRESS || magic == MARK_PROXY_EGRESS) return decide_proxy(skb, p, interface);
-	if (!find_other_source(skb, p, magic)) return drop(p, COUNTER_FOREIGN_SOURCE);
-	if (!find_receiver(p, interface)) return drop(p, COUNTER_DENIED_INGRESS);
-	return decide_unmarked(skb, p);
+	if (magic == MARK_PROXY_INGRESS || magic == MARK_PROXY_EGRESS)
+		return from_proxy(skb, p, interface, skb->mark & MARK_OURS);
+	p->adopts_until_ns = interface->adopts_until_ns;
+	refusal = find_sender(skb, p);
+	if (!refusal) refusal = find_receiver(p, interface);
+	return refusal ? drop(p, refusal) : decide_unmarked(skb, p);
 }
 
-/* Judged for just this endpoint; or it leaves the node, which is nobody's half, unless it is the proxy's. */
+/* The port that the packet is for, where it stands in every packet that has no options. */
+static __always_inline bool is_judged_for(struct __sk_buff *skb, __u32 endpoint)
+{
+	__u8 head[IP6_BYTES + 4], protocol, *transport;
+	__be16 port = 0;
+	bool is_ip4 = skb->protocol == bpf_htons(ETH_P_IP);
+
+	if (is_ip4) {
+		if (load(skb, ETH_HLEN, head, IP4_BYTES + 4)) return false;
+		if (head[0] != 0x45 || (head[6] & 0x3f) || head[7]) return false;
+		protocol = head[9];
+		transport = head + IP4_BYTES;
+	} else {
+		if (skb->protocol != bpf_htons(ETH_P_IPV6) || load(skb, ETH_HLEN, head, IP6_BYTES + 4))
+			return false;
+		protocol = head[6];
+		transport = head + IP6_BYTES;
+	}
+	if (has_ports(protocol)) __builtin_memcpy(&port, transport + 2, 2);
+	else if (protocol == (is_ip4 ? PROTOCOL_ICMP : PROTOCOL_ICMP6)) __builtin_memcpy(&port, transport, 2);
+	return (skb->mark & MARK_OURS) == judged_mark(endpoint, protocol, port, skb->ingress_ifindex);
+}
+
+/*
+ * Judged for just this endpoint and port; or it leaves the node, which is nobody's half, unless it is the
+ * proxy's.
+ */
 static __always_inline bool is_judged(struct __sk_buff *skb, const struct interface_value *interface,
 				      __u32 magic)
 {
-	if (interface->kind == INTERFACE_UPLINK) return magic != MARK_TO_PROXY;
-	return (skb->mark & MARK_OURS) == mark_of(MARK_JUDGED, interface->endpoint);
+	if (interface->kind == INTERFACE_UPLINK) {
+		if (magic == MARK_TO_PROXY) return false;
+		return (skb->mark & MARK_OURS) != MARK_PROXY_INGRESS;
+	}
+	return magic == MARK_JUDGED && is_judged_for(skb, interface->endpoint);
 }
 
 SEC("tc")

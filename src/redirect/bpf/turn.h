@@ -24,12 +24,13 @@ static __noinline int turn_round(struct __sk_buff *skb, const struct packet *p, 
 	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
 }
 
-/* Of this interface, and begun by nobody that has an interface of ours. */
-static __always_inline bool is_turned_record(struct __sk_buff *skb, const struct packet *p)
+/* Of this interface, and begun by nobody that has an interface of ours, or over a Service (service.h). */
+static __noinline bool is_turned_record(struct __sk_buff *skb, const struct packet *p)
 {
 	struct record *record = bpf_map_lookup_elem(&records, &p->tuple);
 
-	return record && record->source_endpoint == 0 && record->ifindex == skb->ifindex;
+	if (!record || record->ifindex != skb->ifindex) return false;
+	return record->source_endpoint == 0 || bpf_map_lookup_elem(&returns, &p->tuple);
 }
 
 /* TC_ACT_UNSPEC: no connection of the proxy. */
@@ -43,13 +44,18 @@ static __noinline int turn_owned(struct __sk_buff *skb, struct packet *p)
 	return turn_round(skb, p, COUNTER_OWNED);
 }
 
-/* A program of the node is told at once, as if the endpoint had answered; others are not on this machine. */
+/*
+ * Who sent it is told at once, as if the endpoint had answered: a program of the node directly, others over
+ * the node's connection tracking, which may have to undo a NAT. Who came by an interface that we do not
+ * know may not be on this machine.
+ */
 static __noinline int refuse_out(struct __sk_buff *skb, struct packet *p, __u32 counter)
 {
 	drop(p, counter);
-	if (p->tuple.protocol != PROTOCOL_TCP || skb->ingress_ifindex != 0) return TC_ACT_SHOT;
+	if (p->tuple.protocol != PROTOCOL_TCP) return TC_ACT_SHOT;
+	if (skb->ingress_ifindex != 0 && p->source.endpoint == 0 && !p->is_known_way) return TC_ACT_SHOT;
 	if (!become_reset(skb, p)) return TC_ACT_SHOT;
-	skb->mark = mark_of(MARK_TO_PROXY, 0);
+	skb->mark = skb->ingress_ifindex == 0 ? mark_of(MARK_TO_PROXY, 0) : MARK_RETURNED;
 	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
 }
 
@@ -74,7 +80,7 @@ static __noinline int pass_turned(struct __sk_buff *skb, struct packet *p)
 	owner = find_owner(skb, &p->tuple, opens_connection(p));
 	if (owner != OWNER_UPSTREAM && !(owner == OWNER_HOST && (p->tcp_flags & TCP_RST))) {
 		if (!is_turned_record(skb, p)) return drop(p, COUNTER_FOREIGN_SOURCE);
-		if (is_last_word(p, owner)) bpf_map_delete_elem(&records, &p->tuple);
+		if (is_last_word(skb, p, owner)) bpf_map_delete_elem(&records, &p->tuple);
 	}
 	/* It carries the endpoint's link address, and would be taken for somebody else's. */
 	bpf_skb_change_type(skb, PACKET_FOR_US);

@@ -6,6 +6,10 @@ import { type RunCommand, saidBy } from './command.ts';
 export interface NodeLinks {
   /** Name → index. */
   readonly interfaces: ReadonlyMap<string, number>;
+  /** Those that belong to another (a bridge, a bond, a VRF), by which their packets come in to the stack. */
+  readonly ports: ReadonlySet<string>;
+  /** Those whose packets have no link header (tun, WireGuard, IPIP): the programs cannot read them. */
+  readonly bare: ReadonlySet<string>;
   /** Canonical, sorted, without repetition. */
   readonly addresses: readonly string[];
   readonly isLoopbackUp: boolean;
@@ -22,10 +26,14 @@ export async function readLinks(run: RunCommand): Promise<LinksResult> {
   if (entries === null) return { kind: 'error', message: 'ip address: its output is no JSON list' };
   const interfaces = new Map<string, number>();
   const addresses = new Set<string>();
+  const ports = new Set<string>();
+  const bare = new Set<string>();
   let isLoopbackUp = false;
-  for (const { ifname, ifindex, flags, addr_info: own } of entries) {
+  for (const { ifname, ifindex, flags, master, link_type: linkType, addr_info: own } of entries) {
     if (typeof ifname !== 'string' || typeof ifindex !== 'number') continue;
     interfaces.set(ifname, ifindex);
+    if (master !== undefined) ports.add(ifname);
+    if (linkType !== undefined && !LINK_TYPES.includes(linkType)) bare.add(ifname);
     const has = (flag: string): boolean => Array.isArray(flags) && flags.includes(flag);
     if (has('LOOPBACK') && has('UP')) isLoopbackUp = true;
     for (const { local } of Array.isArray(own) ? (own as Entry[]) : []) {
@@ -35,8 +43,12 @@ export async function readLinks(run: RunCommand): Promise<LinksResult> {
   }
   // Taken at its word, a list without any interface would detach every program there is.
   if (interfaces.size === 0) return { kind: 'error', message: 'ip address: no interface at all' };
-  return { kind: 'links', links: { interfaces, addresses: [...addresses].sort(), isLoopbackUp } };
+  const links = { interfaces, ports, bare, addresses: [...addresses].sort(), isLoopbackUp };
+  return { kind: 'links', links };
 }
+
+/** With an Ethernet header. */
+const LINK_TYPES: readonly unknown[] = ['ether', 'loopback'];
 
 /**
  * Differs when an interface came, went or was made anew, or an IPv6 address changed: a look that costs

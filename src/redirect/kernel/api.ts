@@ -27,6 +27,8 @@ export const MAP_NAMES = [
   'verdicts',
   'records',
   'flows',
+  'turns',
+  'returns',
   'listeners',
   'counters',
   'refusals',

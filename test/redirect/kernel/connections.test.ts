@@ -10,6 +10,7 @@ import {
   IP_PROTOCOLS,
   identityMark,
   MARK_PROXY_EGRESS,
+  MARK_PROXY_INGRESS,
   MARK_TO_PROXY,
   RECORD_BYTES,
   VERDICT_ALLOW,
@@ -17,7 +18,7 @@ import {
 } from '../../../src/redirect/layout.ts';
 import { Netns } from '../root/netns.ts';
 import { DROP, PASS, type Rule } from './lab.ts';
-import { ACK, frame, icmp, tcp, udp } from './packets.ts';
+import { ACK, FIN, frame, icmp, RST, tcp, udp } from './packets.ts';
 import {
   ask,
   askAgain,
@@ -157,9 +158,14 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
   });
 
   it('the proxy reaches the server from the client’s address', async () => {
-    const mark = identityMark(MARK_PROXY_EGRESS, CLIENT.identity as Identity);
+    const mark = identityMark(MARK_PROXY_INGRESS, CLIENT.identity as Identity);
     const seen = await askBy(street.upstream(own, mark), to(REDIRECTED, family), 'hello');
     expect(seen).toMatch(`server ${own} `);
+    // Nor does one that has not asked for the receiver's L7 rules.
+    const unasked = identityMark(MARK_PROXY_EGRESS, CLIENT.identity as Identity);
+    await expect(askBy(street.upstream(own, unasked), to(REDIRECTED, family))).rejects.toThrow(
+      'ECONNREFUSED',
+    );
     // What the policy denies, a proxy that errs does not reach either.
     await expect(askBy(street.upstream(own, mark), to(DENIED, family))).rejects.toThrow(
       'ECONNREFUSED',
@@ -243,6 +249,30 @@ describe('when the proxy goes', () => {
     socket.write('again');
     expect((await once(socket, 'data'))[0]).toBe('proxy again');
     socket.destroy();
+  });
+
+  it('a reset or an end that is made up does not take its record away', async () => {
+    const local = { ip: CLIENT.ip4, port: 44_000 };
+    const socket = street.client.client(4, local);
+    socket.connect({ host: SERVER.ip4, port: REDIRECTED }, () => socket.write('hold'));
+    await once(socket, 'data');
+    const [{ ifindex }] = JSON.parse(street.client.run(['ip', '-j', 'link', 'show', 'eth0']));
+    const { owned } = street.lab.datapath.counters();
+    for (const flags of [RST, RST | ACK, FIN | ACK]) {
+      const payload = tcp({ from: local.port, to: REDIRECTED, flags, seq: 12 });
+      const leg = { from: CLIENT.ip4, to: SERVER.ip4, protocol: TCP };
+      sendRaw(street.client, ifindex, frame({ ...leg, payload }));
+    }
+    while (street.lab.datapath.counters().owned < owned + 3n) await sleep(5);
+    socket.write('more');
+    expect(String((await once(socket, 'data'))[0])).toBe('proxy more');
+    const side = (ip: string, port: number): never => ({ ip, family: 4, port }) as never;
+    const key = encodeTuple(side(local.ip, local.port), side(SERVER.ip4, REDIRECTED));
+    const { records } = street.lab.datapath.maps;
+    expect(records.lookup(key)).not.toBeNull();
+    // The client's own does: it has the number that the socket waits for.
+    socket.resetAndDestroy();
+    while (records.lookup(key) !== null) await sleep(5);
   });
 
   it('a socket that vanished is told to its client', async () => {
@@ -343,7 +373,7 @@ describe('the node itself, judged like others', () => {
     expect(await ask(street.lab.node, to(DIRECT, family), null, 'x')).toMatch('server');
     await expect(ask(street.lab.node, to(DENIED, family))).rejects.toThrow('ECONNREFUSED');
     const own = family === 4 ? '10.77.2.1' : 'fd77:2::1';
-    const mark = identityMark(MARK_PROXY_EGRESS, 1 as Identity);
+    const mark = identityMark(MARK_PROXY_INGRESS, 1 as Identity);
     const upstream = street.upstream(own, mark);
     expect(await askBy(upstream, to(REDIRECTED, family), 'x')).toMatch(`server ${own} `);
     street.lab.apply(street.tables(EGRESS, INGRESS));

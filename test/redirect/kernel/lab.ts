@@ -26,6 +26,7 @@ import {
   encodeVerdict,
   encodeVerdictKey,
   type KernelVerdict,
+  LAYOUT_VERSION,
 } from '../../../src/redirect/layout.ts';
 import { Netns } from '../root/netns.ts';
 
@@ -41,6 +42,8 @@ export const REDIRECTED = 7;
 
 const CLONE_NEWNET = 0x4000_0000;
 const SK_BUFF_BYTES = 192;
+/** Connections that are older than the programs are taken over, unless a test says otherwise. */
+const ADOPTS = 1n << 62n;
 const SETTINGS_KEY = Buffer.alloc(4);
 
 const setns = koffi.load(null).func('int setns(int fd, int type)');
@@ -56,6 +59,8 @@ export interface Rule {
 export interface Tables {
   /** ifindex → endpoint, or null for an uplink. */
   readonly interfaces: ReadonlyMap<number, number | null>;
+  /** Default: for ever. */
+  readonly adoptsUntilNs?: bigint;
   readonly addresses: readonly (readonly [prefix: string, identity: number, endpoint: number])[];
   /** endpoint → identity and rules of each direction. */
   readonly endpoints: ReadonlyMap<
@@ -64,6 +69,7 @@ export interface Tables {
       readonly identity: number;
       readonly egress: readonly Rule[];
       readonly ingress: readonly Rule[];
+      readonly ips?: readonly string[];
     }
   >;
 }
@@ -116,15 +122,18 @@ export class Lab {
   apply(tables: Tables, host: 'always' | 'judged' | 'redirected' = 'always'): number {
     const generation = ++this.#generation;
     const { maps } = this.datapath;
-    for (const [ifindex, endpoint] of tables.interfaces)
-      maps.interfaces.update(encodeInterfaceKey(generation, ifindex), encodeInterface(endpoint));
+    for (const [ifindex, endpoint] of tables.interfaces) {
+      const state = { adoptsUntilNs: tables.adoptsUntilNs ?? ADOPTS };
+      const value = encodeInterface(endpoint, state);
+      maps.interfaces.update(encodeInterfaceKey(generation, ifindex), value);
+    }
     maps.addresses.updateMany(
       tables.addresses.map(([text, identity, endpoint]) => [
         encodeAddressKey(generation, prefixOf(text)),
         encodeAddress({ identity: identity as Identity, check: BigInt(identity + 7), endpoint }),
       ]),
     );
-    for (const [endpoint, { identity, egress, ingress }] of tables.endpoints) {
+    for (const [endpoint, { identity, egress, ingress, ips = [] }] of tables.endpoints) {
       maps.endpoints.update(
         encodeEndpointKey(generation, endpoint),
         encodeEndpoint({
@@ -132,6 +141,7 @@ export class Lab {
           check: BigInt(identity + 7),
           egressPolicy: 2 * endpoint,
           ingressPolicy: 2 * endpoint + 1,
+          ips,
         }),
       );
       this.#writePolicy(generation, 2 * endpoint, egress);
@@ -181,7 +191,7 @@ export class Lab {
   #programFd(name: string): number {
     const known = this.#programs.get(name);
     if (known !== undefined) return known;
-    const fd = openPin(join(this.root, 'v1/progs', name));
+    const fd = openPin(join(this.root, `v${LAYOUT_VERSION}`, 'progs', name));
     this.#programs.set(name, fd);
     return fd;
   }

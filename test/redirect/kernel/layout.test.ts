@@ -14,6 +14,7 @@ const HEADER = readFileSync(
 );
 const structs = readStructs(OBJECT);
 const SIDE = { identity: 0x01020304 as Identity, check: 0x0506070811223344n, endpoint: 0x090a0b0c };
+const OWN = { ips: ['fd00::5', '10.1.2.3', '10.9.9.9'] };
 const PREFIX6 = parsePrefix('2001:db8::/32', { allowBare: false, allowHostBits: false });
 
 function struct(name: string): StructLayout {
@@ -75,7 +76,14 @@ const cases: readonly (readonly [name: string, bytes: Buffer, fields: Record<str
     layout.encodeInterfaceKey(77, 88),
     { generation: number(77), ifindex: number(88) },
   ],
-  ['interface_value', layout.encodeInterface(99), { kind: number(1), endpoint: number(99) }],
+  [
+    'interface_value',
+    layout.encodeInterface(99, { adoptsUntilNs: 0x1122334455667788n, isPort: true }),
+    {
+      ...{ kind: number(1), endpoint: number(99), flags: number(1), pad: number(0) },
+      adopts_until_ns: long(0x1122334455667788n),
+    },
+  ],
   [
     'address_key',
     layout.encodeAddressKey(77, PREFIX6 as NonNullable<typeof PREFIX6>),
@@ -96,10 +104,11 @@ const cases: readonly (readonly [name: string, bytes: Buffer, fields: Record<str
   ],
   [
     'endpoint_value',
-    layout.encodeEndpoint({ ...SIDE, egressPolicy: 5, ingressPolicy: 6 }),
+    layout.encodeEndpoint({ ...SIDE, ...OWN, egressPolicy: 5, ingressPolicy: 6 }),
     {
       ...{ identity: number(SIDE.identity), check: long(SIDE.check) },
       ...{ egress_policy: number(5), ingress_policy: number(6), pad: number(0) },
+      ...{ ip4: `0a010203${'00'.repeat(12)}`, ip6: `fd00${'00'.repeat(13)}05` },
     },
   ],
   [

@@ -20,7 +20,12 @@ import { openPin, readInfo } from '../../../src/redirect/kernel/bpf.ts';
 import { openDatapath, removeDatapath } from '../../../src/redirect/kernel/datapath.ts';
 import { missingFeatures } from '../../../src/redirect/kernel/features.ts';
 import { openPinnedMap, sockmapUpdate } from '../../../src/redirect/kernel/pinned.ts';
-import { encodeVerdict, encodeVerdictKey, VERDICT_ALLOW } from '../../../src/redirect/layout.ts';
+import {
+  encodeVerdict,
+  encodeVerdictKey,
+  LAYOUT_VERSION,
+  VERDICT_ALLOW,
+} from '../../../src/redirect/layout.ts';
 import { Netns } from '../root/netns.ts';
 import { Lab, OBJECT } from './lab.ts';
 
@@ -71,7 +76,7 @@ describe('a second start', () => {
 
   /** What the kernel says about the link: struct bpf_link_info has type, id, prog_id. */
   function programOfLink(): number {
-    const fd = openPin(join(lab.root, 'v1/links', `tcx_ingress_${ifindex}`));
+    const fd = openPin(join(lab.root, `v${LAYOUT_VERSION}/links`, `tcx_ingress_${ifindex}`));
     const program = readInfo(fd, 16).readUInt32LE(8);
     closeSync(fd);
     return program;
@@ -94,14 +99,17 @@ describe('a second start', () => {
     const older = join(lab.root, 'v0');
     execFileSync('mkdir', ['-p', join(older, 'links'), join(older, 'maps')]);
     const link = join(older, 'links', `tcx_ingress_${ifindex}`);
-    execFileSync('mv', [join(lab.root, 'v1/links', `tcx_ingress_${ifindex}`), link]);
+    execFileSync('mv', [
+      join(lab.root, `v${LAYOUT_VERSION}/links`, `tcx_ingress_${ifindex}`),
+      link,
+    ]);
     const second = open();
     lab.inside(() => second.attachInterface(ifindex));
     expect(existsSync(link)).toBe(false);
     expect(second.attachedInterfaces()).toEqual([ifindex]);
     expect(existsSync(older)).toBe(true);
     second.commit();
-    expect(readdirSync(lab.root)).toEqual(['v1']);
+    expect(readdirSync(lab.root)).toEqual([`v${LAYOUT_VERSION}`]);
     second.close();
   });
 });
@@ -128,7 +136,7 @@ describe('maps', () => {
     const entry = (i: number): [Buffer, Buffer] => {
       const key = Buffer.alloc(8);
       key.writeUInt32LE(i);
-      return [key, Buffer.alloc(24)];
+      return [key, Buffer.alloc(endpoints.valueBytes)];
     };
     const entries = Array.from({ length: endpoints.maxEntries + 1 }, (_, i) => entry(i));
     expect(() => endpoints.updateMany(entries)).toThrow(/E2BIG|ENOSPC|ENOMEM/);
@@ -171,7 +179,7 @@ describe('what is told instead of done', () => {
   });
 
   it('a map that is not there', () => {
-    expect(() => openPinnedMap(join(lab.root, 'v1/maps/none'))).toThrow('ENOENT');
+    expect(() => openPinnedMap(join(lab.root, `v${LAYOUT_VERSION}/maps/none`))).toThrow('ENOENT');
   });
 });
 

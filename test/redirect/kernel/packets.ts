@@ -64,12 +64,28 @@ function ip6(plan: PacketPlan): Buffer {
   return Buffer.concat([header, withChecksum(plan)]);
 }
 
-/** Only TCP's is ever looked at here. */
+export interface ArpPlan {
+  readonly senderIp: string;
+  readonly targetIp: string;
+  /** 1 asks, 2 answers. */
+  readonly operation?: 1 | 2;
+  readonly hardware?: number;
+}
+
+export function arp({ senderIp, targetIp, operation = 1, hardware = 1 }: ArpPlan): Buffer {
+  const head = Buffer.from([0, hardware, 8, 0, 6, 4, 0, operation]);
+  const parts = [head, SOURCE_MAC, bytesOf(senderIp), Buffer.alloc(6), bytesOf(targetIp)];
+  return ethernet(0x0806, Buffer.concat([...parts, Buffer.alloc(18)]));
+}
+
+/** Of TCP and UDP; others' are never looked at here. */
 function withChecksum(plan: PacketPlan): Buffer {
-  if (plan.protocol !== 6 || plan.payload.length < 20) return plan.payload;
+  const { protocol } = plan;
+  const [at, bytesMin] = protocol === 6 ? [16, 20] : [6, 8];
+  if ((protocol !== 6 && protocol !== 17) || plan.payload.length < bytesMin) return plan.payload;
   const payload = Buffer.from(plan.payload);
-  payload.writeUInt16BE(0, 16);
-  payload.writeUInt16BE(checksum(Buffer.concat([pseudoHeader(plan), payload])), 16);
+  payload.writeUInt16BE(0, at);
+  payload.writeUInt16BE(checksum(Buffer.concat([pseudoHeader(plan), payload])), at);
   return payload;
 }
 

@@ -1,9 +1,17 @@
 /** What does not have exactly one reading is refused, and what a policy has no word for passes or not by rule. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type CounterName, MARK_TO_PROXY } from '../../../src/redirect/layout.ts';
+import type { Identity } from '../../../src/model/identity.ts';
+import {
+  type CounterName,
+  identityMark,
+  MARK_ENTERED,
+  MARK_TO_PROXY,
+} from '../../../src/redirect/layout.ts';
 import { DROP, PASS } from './lab.ts';
 import {
   ACK,
+  arp,
+  bytesOf,
   ethernet,
   extension,
   FIN,
@@ -235,16 +243,60 @@ describe('ARP and neighbour discovery', () => {
       ...more,
     });
 
+  it.each([
+    ['another endpoint’s', B.ip4, 1],
+    ['another endpoint’s, in an answer', B.ip4, 2],
+    ['the node’s', NODE.ip4, 2],
+    ['the world’s', OUTSIDE.ip4, 2],
+  ] as const)('ARP that claims an address that is %s does not pass', (_about, ip, operation) => {
+    const claim = arp({ senderIp: ip, targetIp: NODE.ip4, operation });
+    const counted = ['foreign-neighbour'];
+    expect(world.fromA(claim)).toMatchObject({ result: DROP, counted });
+  });
+
+  it('ARP of another form, cut, or from an interface that nobody knows does not pass', () => {
+    const right = { senderIp: A.ip4, targetIp: NODE.ip4 };
+    for (const packet of [arp({ ...right, hardware: 6 }), ethernet(0x0806, Buffer.alloc(46))])
+      expect(world.fromA(packet)).toMatchObject({ result: DROP, counted: ['foreign-neighbour'] });
+    expect(world.fromUnknown(arp(right))).toMatchObject({ counted: ['unknown-interface'] });
+  });
+
+  it.each([
+    ['another endpoint’s address', 136, { from: 'fe80::5' }, B.ip6],
+    ['the node’s address', 136, { from: 'fe80::5' }, NODE.ip6],
+    ['the node’s link-local address', 136, { from: 'fe80::5' }, NODE.linkLocal],
+    ['from its own address another’s', 136, {}, B.ip6],
+    ['from the node’s link-local address', 135, { from: NODE.linkLocal }, B.ip6],
+    ['that another’s address is its own to be', 135, { from: '::' }, B.ip6],
+    ['an address of the world', 136, { from: 'fe80::5' }, OUTSIDE.ip6],
+  ] as const)('an endpoint cannot claim %s', (_about, type, more, target) => {
+    const payload = icmp(type, 0, 0, bytesOf(target));
+    expect(world.fromA(ndp(type, { ...more, payload }))).toMatchObject({
+      ...{ result: DROP, counted: ['foreign-neighbour'] },
+    });
+  });
+
+  it('an endpoint may ask for everybody, and tell its own addresses', () => {
+    const asked = icmp(135, 0, 0, bytesOf(B.ip6));
+    expect(world.fromA(ndp(135, { payload: asked }))).toMatchObject({ result: PASS });
+    for (const own of [A.ip6, 'fe80::5']) {
+      const told = icmp(136, 0, 0, bytesOf(own));
+      expect(world.fromA(ndp(136, { from: 'fe80::5', payload: told }))).toMatchObject({
+        result: PASS,
+      });
+      const tried = icmp(135, 0, 0, bytesOf(own));
+      expect(world.fromA(ndp(135, { from: '::', payload: tried }))).toMatchObject({ result: PASS });
+    }
+  });
+
   it('pass to the node', () => {
-    expect(world.fromA(ethernet(0x0806, Buffer.alloc(46)))).toMatchObject({
-      result: PASS,
-      mark: 0,
-    });
+    const question = arp({ senderIp: A.ip4, targetIp: NODE.ip4 });
+    expect(world.fromA(question)).toMatchObject({ result: PASS, mark: 0 });
+    const probe = arp({ senderIp: '0.0.0.0', targetIp: A.ip4 });
+    expect(world.fromA(probe)).toMatchObject({ result: PASS, mark: 0 });
+    const router = arp({ senderIp: OUTSIDE.ip4, targetIp: NODE.ip4 });
+    expect(world.fromUplink(router)).toMatchObject({ result: PASS, mark: 0 });
     expect(world.fromA(ndp(135, {}))).toMatchObject({ result: PASS, mark: 0 });
-    expect(world.fromA(ndp(136, { from: 'fe80::5', to: 'fe80::1' }))).toMatchObject({
-      result: PASS,
-    });
-    expect(world.fromA(ndp(135, { from: '::' }))).toMatchObject({ result: PASS, mark: 0 });
   });
 
   it('to an address that might be anybody’s are kept on the node', () => {
@@ -324,14 +376,15 @@ describe('interfaces and sources', () => {
     expect(forged).toMatchObject({ result: DROP, counted: ['foreign-source'] });
   });
 
-  it('what an uplink brings for the node is the node’s', () => {
+  it('what an uplink brings for the node is the node’s, marked with who it was', () => {
     const ssh = frame({
       from: OUTSIDE.ip4,
       to: NODE.ip4,
       protocol: TCP,
       payload: tcp({ from: 9, to: 22, flags: SYN }),
     });
-    expect(world.fromUplink(ssh)).toMatchObject({ result: PASS, mark: 0, counted: [] });
+    const mark = identityMark(MARK_ENTERED, 2 as Identity);
+    expect(world.fromUplink(ssh)).toMatchObject({ result: PASS, mark, counted: [] });
     const cut = frame({
       from: OUTSIDE.ip4,
       to: NODE.ip4,
@@ -339,7 +392,7 @@ describe('interfaces and sources', () => {
       payload: tcp({ from: 9, to: 22, flags: ACK }),
       fragment: 20,
     });
-    expect(world.fromUplink(cut)).toMatchObject({ result: PASS, mark: 0, counted: [] });
+    expect(world.fromUplink(cut)).toMatchObject({ result: PASS, mark, counted: [] });
   });
 
   it('before the first generation only neighbours are spoken to', () => {

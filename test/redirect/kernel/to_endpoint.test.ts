@@ -1,10 +1,8 @@
 /** What goes out to an endpoint: marked by us or the proxy, from the node itself, or from where we are not. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Identity } from '../../../src/model/identity.ts';
 import {
   decodeRecord,
   IP_PROTOCOLS,
-  identityMark,
   MARK_PROXY_EGRESS,
   MARK_PROXY_INGRESS,
   MARK_TO_PROXY,
@@ -13,12 +11,9 @@ import {
 import { DROP, PASS, REDIRECTED, RESET } from './lab.ts';
 import { AB, datagram, fresh, key, segment } from './legs.ts';
 import { ACK, FIN, SYN } from './packets.ts';
-import { A, A_EGRESS, B, NODE, OUTSIDE, type Outcome, PORT, World } from './world.ts';
+import { A_EGRESS, B, NODE, OUTSIDE, type Outcome, PORT, World } from './world.ts';
 
 const { UDP } = IP_PROTOCOLS;
-const MARK_JUDGED = 0x0f00;
-const JUDGED_FOR_A = identityMark(MARK_JUDGED, A.endpoint as Identity);
-const JUDGED_FOR_B = identityMark(MARK_JUDGED, B.endpoint as Identity);
 
 let world: World;
 
@@ -30,16 +25,47 @@ beforeAll(async () => {
 afterAll(() => world.dispose());
 
 describe('to an endpoint', () => {
+  /** The mark that a packet of A to B has got by being judged. */
+  const judgedFor = (port: number): number => world.fromA(segment(AB, fresh(), port, SYN)).mark;
+
   it.each([
-    ['judged for it', JUDGED_FOR_B, PORT.noIngress, PASS, []],
-    ['judged for it, and by others for something', JUDGED_FOR_B | 0x4000, PORT.noIngress, PASS, []],
-    ['judged for another', JUDGED_FOR_A, PORT.allowed, PASS, ['passed']],
-    ['judged for another', JUDGED_FOR_A, PORT.noIngress, DROP, ['denied-ingress']],
-    ['judged for nobody here', MARK_JUDGED, PORT.noIngress, DROP, ['denied-ingress']],
-    ['judged for nobody here', MARK_JUDGED, PORT.late, DROP, ['unredirectable']],
+    ['for just this', (mark: number) => mark],
+    ['and by others for something', (mark: number) => mark | 0x4000],
+  ])('judged %s it passes', (_about, change) => {
+    const packet = segment(AB, fresh(), PORT.allowed, SYN);
+    const mark = change(judgedFor(PORT.allowed));
+    const sent = world.toB(packet, { mark, ingressIfindex: world.a });
+    expect(sent).toMatchObject({ result: PASS, counted: [] });
+  });
+
+  it.each([
+    ['for another port', PORT.noIngress, RESET, ['denied-ingress', 'resets-sent']],
+    ['for another port, and that is allowed', PORT.allowed, PASS, ['passed']],
+  ] as const)('judged %s it is asked again', (_about, to, result, counted) => {
+    const packet = segment(AB, fresh(), to, SYN);
+    const mark = judgedFor(8192);
+    const sent = world.toB(packet, { mark, ingressIfindex: world.a });
+    expect(sent).toMatchObject({ result, counted });
+  });
+
+  it('judged, and come in by another way since, it is nobody’s', () => {
+    const packet = segment(AB, fresh(), PORT.allowed, SYN);
+    const mark = judgedFor(PORT.allowed);
+    const sent = world.toB(packet, { mark, ingressIfindex: world.unknown });
+    expect(sent).toMatchObject({ result: DROP, counted: ['unknown-sender'] });
+  });
+
+  it.each([
     ['from the proxy, ingress', MARK_PROXY_INGRESS, PORT.late, PASS, ['from-proxy']],
     ['from the proxy, egress', MARK_PROXY_EGRESS | 0x0120_0012, 443, PASS, ['from-proxy']],
-    ['from the proxy, which errs', MARK_PROXY_EGRESS, PORT.noIngress, DROP, ['denied-ingress']],
+    [
+      'from the proxy, which did not ask the receiver’s rules',
+      ...([MARK_PROXY_EGRESS, PORT.late, RESET, ['unredirectable', 'resets-sent']] as const),
+    ],
+    [
+      'from the proxy, which errs',
+      ...([MARK_PROXY_EGRESS, PORT.noIngress, RESET, ['denied-ingress', 'resets-sent']] as const),
+    ],
     ['for the proxy, and past it', MARK_TO_PROXY, PORT.late, DROP, ['unredirectable']],
   ] as const)('marked as %s', (_name, mark, to, result, counted) => {
     const packet = segment(AB, fresh(), to, SYN);

@@ -5,7 +5,9 @@ import {
   decodeRecord,
   IP_PROTOCOLS,
   identityMark,
+  MARK_JUDGED,
   MARK_PROXY_EGRESS,
+  MARK_SENT,
   MARK_TO_PROXY,
   VERDICT_ALLOW,
 } from '../../../src/redirect/layout.ts';
@@ -15,7 +17,6 @@ import { ACK, FIN, frame, icmp, RST, readTcp, SYN, tcp } from './packets.ts';
 import { A, A_EGRESS, B, NODE, OUTSIDE, PARTNER, PORT, World } from './world.ts';
 
 const { TCP, UDP, ICMP } = IP_PROTOCOLS;
-const MARK_JUDGED = 0x0f00;
 
 let world: World;
 
@@ -91,9 +92,11 @@ describe('the two halves', () => {
     });
   });
 
-  it('marks say for which endpoint, and to the proxy by whom', () => {
+  it('marks say that it was judged, to nobody here who sent it, and to the proxy by whom', () => {
     const judged = world.fromA(segment(AB, fresh(), PORT.allowed, SYN));
-    expect(judged.mark).toBe(identityMark(MARK_JUDGED, B.endpoint as Identity));
+    expect(judged.magic).toBe(MARK_JUDGED);
+    const outwards = world.fromA(segment({ ...AB, to: PARTNER.ip4 }, fresh(), PORT.allowed, SYN));
+    expect(outwards.mark).toBe(identityMark(MARK_SENT, A.endpoint as Identity));
     const redirected = world.fromA(segment(AB, fresh(), PORT.redirected, SYN));
     expect(redirected.mark).toBe(identityMark(MARK_TO_PROXY, A.identity as Identity));
   });

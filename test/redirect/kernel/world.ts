@@ -16,7 +16,7 @@ import { type Answer, Lab, type Rule, type Tables } from './lab.ts';
 
 export const A = { endpoint: 11, identity: 0x1203e9, ip4: '10.9.1.1', ip6: 'fd09::1:1' };
 export const B = { endpoint: 12, identity: 1002, ip4: '10.9.1.2', ip6: 'fd09::1:2' };
-export const NODE = { ip4: '10.9.0.1', ip6: 'fd09::1' };
+export const NODE = { ip4: '10.9.0.1', ip6: 'fd09::1', linkLocal: 'fe80::90:1' };
 export const OUTSIDE = { ip4: '192.0.2.9', ip6: '2001:db8::9' };
 export const PARTNER = { identity: 3000, ip4: '198.51.100.7', prefix4: '198.51.100.0/24' };
 
@@ -89,6 +89,7 @@ export class World {
         [PARTNER.prefix4, PARTNER.identity, 0],
         [NODE.ip4, 1, 0],
         [NODE.ip6, 1, 0],
+        [NODE.linkLocal, 1, 0],
         [A.ip4, A.identity, A.endpoint],
         [A.ip6, A.identity, A.endpoint],
         [B.ip4, B.identity, B.endpoint],

@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LAYOUT_VERSION } from '../../../src/redirect/layout.ts';
 import { ask, type Outcome, seeingOrigin } from './exchange.ts';
 import { type Command, RedirectRig } from './rig.ts';
 import { until } from './until.ts';
@@ -81,7 +82,7 @@ function get(path: string, ip: string = API[0], from = 'shop/web'): Promise<Outc
   return ask({ from: rig.pod(from).netns, to: ip, port: 8080, path });
 }
 
-const links = (): string => join(rig.pinRoot, 'v1/links');
+const links = (): string => join(rig.pinRoot, `v${LAYOUT_VERSION}/links`);
 
 describe('status of a node that is up', () => {
   it('finds nothing wrong, and tells what is redirected', async () => {
@@ -180,7 +181,7 @@ describe('what somebody takes away', () => {
 
 function rmPins(): void {
   for (const folder of ['links', 'maps', 'progs']) {
-    const path = join(rig.pinRoot, 'v1', folder);
+    const path = join(rig.pinRoot, `v${LAYOUT_VERSION}`, folder);
     for (const name of readdirSync(path)) unlinkSync(join(path, name));
   }
 }

@@ -6,6 +6,7 @@ import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LAYOUT_VERSION } from '../../../src/redirect/layout.ts';
 import { ask, seeingOrigin } from './exchange.ts';
 import { Command, RedirectRig } from './rig.ts';
 
@@ -152,7 +153,7 @@ describe('what it says when it may not', () => {
   });
 
   it('without the right to register', async () => {
-    const pin = join(rig.pinRoot, 'v1/maps/listeners');
+    const pin = join(rig.pinRoot, `v${LAYOUT_VERSION}/maps/listeners`);
     const { mode } = statSync(pin);
     chmodSync(pin, 0o440);
     try {

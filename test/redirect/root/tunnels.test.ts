@@ -19,6 +19,11 @@ const NODE = ['100.64.0.1', 'fd00:64::1'] as const;
 /** Endpoints of another node. */
 const FAR_WEB = ['10.9.1.2', 'fd09:1::2'] as const;
 const FAR_JOB = ['10.9.1.3', 'fd09:1::3'] as const;
+/** The tunnel's ends: here and there. */
+const ENDS = [
+  ['10.99.0.1', '10.99.0.2'],
+  ['fd99::1', 'fd99::2'],
+] as const;
 const [PORT, VXLAN, UDP] = [5300, 8472, 17];
 const LINK = '02:00:00:00:00:02';
 
@@ -85,11 +90,16 @@ describe.each([
     rig.outside.ip(make('100.64.0.2', NODE[0]), 'link set vxlan0 up');
     for (const i of [0, 1] as const) {
       const [bits, nodad] = i === 0 ? [32, ''] : [128, 'nodad'];
+      const [near, far] = ENDS[i];
+      rig.node.ip(`addr add ${near}/${bits} dev vxlan0 ${nodad}`);
+      rig.outside.ip(`addr add ${far}/${bits} dev vxlan0 ${nodad}`);
+      rig.node.ip(`route add ${far}/${bits} dev vxlan0`);
+      rig.outside.ip(`route add ${near}/${bits} dev vxlan0`);
       for (const ip of [FAR_WEB[i], FAR_JOB[i]]) {
-        rig.outside.ip(`addr add ${ip}/${bits} dev vxlan0 ${nodad}`);
-        rig.node.ip(`route add ${ip}/${bits} dev vxlan0`);
+        rig.outside.ip(`addr add ${ip}/${bits} dev lo ${nodad}`);
+        rig.node.ip(`route add ${ip}/${bits} via ${far}`);
       }
-      rig.outside.ip(`route add ${API[i]}/${bits} dev vxlan0`);
+      rig.outside.ip(`route add ${API[i]}/${bits} via ${near}`);
     }
   }
 

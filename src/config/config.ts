@@ -110,6 +110,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
       isHttp10Enabled: behaviour.http10,
       areTrailersForwarded: behaviour.trailers,
       underscores: behaviour.underscoreFields,
+      upgrades: behaviour.upgrades,
       isPathNormalised: behaviour.pathNormalisation,
       denial: {
         status: behaviour.denial.status,

@@ -99,6 +99,11 @@ const behaviour = mapping({
     'Request fields with "_" in their name, which servers of the CGI family take for those with "-": allow, drop, or refuse the request (400). A rule that changes a field takes its other spellings away in any case.',
     'allow',
   ),
+  upgrades: optional(
+    list(upgradeField(), { countMin: 0 }),
+    'Protocols to which HTTP/1.1 may switch (Upgrade), each judged by its request and then a tunnel: websocket, SPDY/3.1 (kubectl exec), tcp (docker exec), ... A request for any other gets 403; h2c and TLS are never spoken: such a request is served plainly.',
+    ['websocket'],
+  ),
   pathNormalisation: optional(
     switchField(),
     'Normalise request paths (RFC 3986, merged slashes, %2F and %5C redirected) before judging, as Cilium does.',
@@ -240,6 +245,13 @@ function limitMember(name: string, spec: LimitSpec): Member<number> {
     return optional(quantityField(spec, 'milliseconds'), about, spec.default);
   if (name.includes('Bytes')) return optional(quantityField(spec, 'bytes'), about, spec.default);
   return optional(integerField(spec), about, spec.default);
+}
+
+function upgradeField(): Field<string> {
+  const form =
+    /^(?![Hh]2[Cc]?(\/|$)|[Hh][Tt]{2}[Pp](\/|$)|[Tt][Ll][Ss](\/|$))[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}(\/[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32})?$/;
+  const about = 'a protocol such as websocket or SPDY/3.1, but not h2c, HTTP or TLS';
+  return mapped(textField(form, about), (text) => text.toLowerCase());
 }
 
 function fieldNameField(): Field<string> {

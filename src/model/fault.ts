@@ -62,7 +62,12 @@ export const FAULTS = {
   'malformed-upgrade': fault(
     'downstream',
     400,
-    'an upgrade that is not one protocol on a request without content',
+    'an upgrade that is not to one protocol, or on a request that closes, or with content where there should be none',
+  ),
+  'upgrade-refused': fault(
+    'downstream',
+    403,
+    'an upgrade to a protocol that behaviour.upgrades does not name',
   ),
   'early-tunnel-bytes': fault('downstream', 400, 'too many bytes before the upgrade was accepted'),
   'malformed-proxy-protocol': fault(

@@ -86,7 +86,9 @@ export class Http1Exchange {
   /** What the parser of responses cannot know of the request. */
   isAnsweredBy(response: Http1ResponseHead): boolean {
     // RFC 9110 7.8: only to the protocol that was asked for.
-    if (response.status === 101) return response.upgrade === this.head.upgrade;
+    if (response.status === 101) {
+      return this.isRequestComplete && response.upgrade === this.head.upgrade;
+    }
     // RFC 9112 6.1: a client of HTTP/1.0 cannot read it.
     return this.head.version !== 'HTTP/1.0' || response.framing !== 'chunked';
   }

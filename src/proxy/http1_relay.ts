@@ -108,7 +108,10 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   onHeld(byteLength: number): boolean {
     const { earlyTunnelBytesMax } = this.#context.shared.options.limits;
-    if (!this.#exchange?.head.upgrade || byteLength <= earlyTunnelBytesMax) return false;
+    const exchange = this.#exchange;
+    // Before, it is its content.
+    if (exchange === null || !exchange.isRequestComplete) return false;
+    if (exchange.head.upgrade === '' || byteLength <= earlyTunnelBytesMax) return false;
     this.#fault('early-tunnel-bytes');
     return true;
   }
@@ -127,6 +130,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     exchange.isClosing ||= countMax !== 0 && this.#requestCount >= countMax;
     exchange.isClosing ||= shared.isDraining;
     if (head.redirectTo !== '') this.#fault('escaped-slash');
+    else if (head.isUpgradeRefused) this.#fault('upgrade-refused');
     else if (this.#context.share.isRefused) this.#fault('overloaded');
     else this.#judge(exchange);
   }

@@ -86,6 +86,8 @@ export interface Behaviour {
   readonly areTrailersForwarded: boolean;
   /** Of requests, trailers included. */
   readonly underscores: UnderscoreAction;
+  /** Protocols, lower case, to which HTTP/1.1 may switch: then it is a tunnel. */
+  readonly upgrades: readonly string[];
   /** RFC 3986 normalisation, merged slashes, %2F and %5C unescaped by redirect: as Cilium's agent sets it. */
   readonly isPathNormalised: boolean;
   readonly denial: DenialOptions;
@@ -105,6 +107,7 @@ export const DEFAULT_BEHAVIOUR: Behaviour = Object.freeze({
   isHttp10Enabled: false,
   areTrailersForwarded: false,
   underscores: 'allow',
+  upgrades: Object.freeze(['websocket']),
   isPathNormalised: true,
   denial: Object.freeze({
     status: 403,

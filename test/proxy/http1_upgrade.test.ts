@@ -93,6 +93,78 @@ describe('an upgrade', () => {
   });
 });
 
+describe('an upgrade to something else', () => {
+  const EXEC =
+    'POST /exec HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: tcp\r\ncontent-length: 2\r\n\r\n{}';
+  const SPDY =
+    'POST /exec HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\ncontent-length: 0\r\n\r\n';
+  const behaviour = { upgrades: ['websocket', 'tcp', 'spdy/3.1'] };
+
+  it.each([EXEC, SPDY, UPGRADE.replace('websocket', 'a, b/2')])(
+    'that is not named: refused in its own word, and nothing is sent: %j',
+    async (bytes) => {
+      const rig = await startRig();
+      const { text, how } = await rig.exchange(`${bytes}early`);
+      const [status, fault] = bytes.includes('a, b')
+        ? [400, 'malformed-upgrade']
+        : [403, 'upgrade-refused'];
+      expect(text).toMatch(new RegExp(`^HTTP/1\\.1 ${status} .*connection: close\r\n`, 's'));
+      expect(how).toBe('fin');
+      expect(rig.origin.connections).toHaveLength(0);
+      const path = status === 400 ? '-' : '/exec';
+      expect(rig.recorder.summaries).toEqual([`error ${fault} ${status} ${path}`]);
+    },
+  );
+
+  it.each([
+    [EXEC, 'tcp'],
+    [SPDY, 'SPDY/3.1'],
+  ])('that is named: its content, then a tunnel, judged again: %j', async (bytes, protocol) => {
+    const rig = await startRig({ behaviour, policy: allowHttp('POST /exec') });
+    const client = await rig.client();
+    client.send(`${bytes}early`);
+    const origin = await rig.origin.connection();
+    await origin.untilBytes(bytes.length);
+    expect(origin.received).toBe(bytes);
+    origin.send(SWITCHED.replace('websocket', protocol));
+    await client.until('\r\n\r\n');
+    await origin.until('early');
+    origin.send('out');
+    await client.until('out');
+    rig.update(allowHttp('GET /a'));
+    expect((await client.over()).how).toBe('reset');
+    expect(rig.recorder.summaries).toEqual(['denied policy-changed 101 /exec']);
+  });
+
+  it('that policy denies: nothing is sent', async () => {
+    const rig = await startRig({ behaviour, policy: allowHttp('GET /a') });
+    expect((await rig.exchange(EXEC)).text).toMatch(/^HTTP\/1\.1 403 /);
+    expect(rig.origin.connections).toHaveLength(0);
+  });
+
+  it('to which the upstream switches before it has all of the content: 502', async () => {
+    const rig = await startRig({ behaviour });
+    const client = await rig.client();
+    client.send(EXEC.slice(0, -1));
+    const origin = await rig.origin.connection();
+    await origin.until('{');
+    origin.send(SWITCHED.replace('websocket', 'tcp'));
+    expect((await client.over()).text).toMatch(/^HTTP\/1\.1 502 /);
+    expect(rig.recorder.summaries).toEqual(['error unexpected-upgrade 502 /exec']);
+  });
+
+  it.each(['h2c', 'TLS/1.0, HTTP/1.1', 'TLS/1.2', 'HTTP/2.0'])(
+    '%s: served plainly, as if it had not been offered',
+    async (offer) => {
+      const rig = await startRig({ script: answerHeads });
+      const client = await rig.client();
+      client.send(UPGRADE.replace('websocket', offer));
+      await client.until('ok');
+      expect(rig.origin.received).not.toMatch(/upgrade/i);
+    },
+  );
+});
+
 describe('a tunnel', () => {
   it('carries bytes both ways as they are and is one record, once it has ended', async () => {
     const { rig, client, origin } = await tunnelled();

@@ -15,7 +15,7 @@ import {
 import { joinedValue } from './field_lines.ts';
 import { isFramingCanonical } from './framing.ts';
 import type { HeadScanner } from './head_scanner.ts';
-import { equalsIgnoringCase, isToken, parseTokenList } from './syntax.ts';
+import { equalsIgnoringCase, parseTokenList } from './syntax.ts';
 
 export interface ConnectionOptions {
   readonly isClose: boolean;
@@ -83,21 +83,6 @@ function isConnectionCanonical(raw: Buffer, scanner: HeadScanner, connection: st
   const start = scanner.valueStarts[CONNECTION] as number;
   const end = scanner.valueEnds[CONNECTION] as number;
   return count === 1 && connection !== '' && equalsIgnoringCase(raw, start, end, connection);
-}
-
-/** RFC 9110 7.8: protocol-name ["/" protocol-version]. */
-export function isProtocol(text: string): boolean {
-  const slash = text.indexOf('/');
-  if (slash === -1) return isToken(text);
-  return isToken(text.slice(0, slash)) && isToken(text.slice(slash + 1));
-}
-
-/**
- * Whether a tunnel of `protocol` (lower case) may be asked for: WebSocket only, as Cilium configures
- * Envoy. Any other tunnel would carry what nobody judges.
- */
-export function isUpgradeOffered(protocol: string): boolean {
-  return protocol === 'websocket';
 }
 
 /** The usual values, without making a string; null when it is none of them. */

@@ -34,6 +34,7 @@ export interface RequestFacts {
   readonly isPersistent: boolean;
   readonly expectsContinue: boolean;
   readonly upgrade: string;
+  readonly isUpgradeRefused: boolean;
   readonly isGrpc: boolean;
   /** There is a traceparent line. */
   readonly isTraced: boolean;
@@ -94,6 +95,11 @@ export class Http1RequestHead implements RequestHead {
   /** The one protocol asked for, lower case, such as "websocket"; '' for a plain request. */
   get upgrade(): string {
     return this.#facts.upgrade;
+  }
+
+  /** A switch to a protocol was asked for of which no tunnel is offered. */
+  get isUpgradeRefused(): boolean {
+    return this.#facts.isUpgradeRefused;
   }
 
   /** Content type application/grpc, with or without a suffix. */

@@ -27,6 +27,8 @@ export interface RequestParserOptions {
   readonly isPathNormalised: boolean;
   /** By default allow. */
   readonly underscores?: UnderscoreAction;
+  /** Protocols that may become tunnels, lower case; by default WebSocket only. */
+  readonly upgrades?: readonly string[];
 }
 
 const IDLE = 0;

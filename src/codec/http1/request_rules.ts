@@ -8,23 +8,27 @@ import {
   areLinesCanonical,
   type ConnectionOptions,
   connectionOptionsOf,
-  isProtocol,
-  isUpgradeOffered,
 } from './connection_options.ts';
-import { CONTENT_TYPE, EXPECT, HOST, TRACEPARENT, UPGRADE } from './field_kind.ts';
-import { hasUnderscoreName, joinedValue } from './field_lines.ts';
+import { CONTENT_TYPE, EXPECT, HOST, TRACEPARENT } from './field_kind.ts';
+import { hasUnderscoreName } from './field_lines.ts';
 import { FRAMING_CHUNKED, FRAMING_NONE, framingOf } from './framing.ts';
 import type { HeadScanner } from './head_scanner.ts';
 import { isHost } from './host.ts';
 import { Http1RequestHead } from './request_head.ts';
 import { readTarget } from './request_target.ts';
 import { equalsIgnoringCase, SEMICOLON } from './syntax.ts';
+import { upgradeOf } from './upgrade.ts';
 
 export interface RequestRules {
   readonly areTrailersForwarded: boolean;
   readonly isPathNormalised: boolean;
   readonly underscores?: UnderscoreAction;
+  /** Protocols that may become tunnels, lower case; by default WebSocket only. */
+  readonly upgrades?: readonly string[];
 }
+
+/** As Cilium configures Envoy. */
+const DEFAULT_UPGRADES: readonly string[] = ['websocket'];
 
 const GRPC = 'application/grpc';
 const PLUS = 0x2b;
@@ -44,8 +48,10 @@ export function readRequestHead(
   if (typeof framing === 'string') return framing;
   const options = connectionOptionsOf(raw, scanner);
   if (options === null) return 'malformed-field';
-  const upgrade = upgradeOf(raw, scanner, { options, framing });
-  if (upgrade === null) return 'malformed-upgrade';
+  const offered = rules.upgrades ?? DEFAULT_UPGRADES;
+  const asked = upgradeOf(raw, scanner, { options, framing, offered });
+  if (typeof asked === 'string') return asked;
+  const upgrade = asked.protocol;
   const expects = expectsContinueOf(raw, scanner);
   if (expects === null) return 'malformed-expect';
   const areUnderscoresDropped =
@@ -73,6 +79,7 @@ export function readRequestHead(
     // RFC 9110 10.1.1: not by HTTP/1.0, and nothing to wait for without content.
     expectsContinue: expects && !scanner.isHttp10 && framing !== FRAMING_NONE && framing !== 0,
     upgrade,
+    isUpgradeRefused: asked.isRefused,
     isGrpc: isGrpc(raw, scanner, options),
     isTraced: scanner.counts[TRACEPARENT] !== 0,
     connection,
@@ -80,28 +87,6 @@ export function readRequestHead(
     areUnderscoresDropped,
     nominated: options.nominated,
   });
-}
-
-/**
- * The one protocol asked for, '' for a plain request, null for an upgrade that has more than one
- * reading. An Upgrade line without `Connection: upgrade`, or from HTTP/1.0, asks for nothing (RFC
- * 9110 7.8) and is taken out. With it, what follows the head may be anything, so a request that is
- * not exactly one protocol, without content and on a connection that stays, is refused rather than
- * served: its tunnel bytes would be read as requests. Protocols other than WebSocket are never
- * offered: the line goes, the request is served plainly.
- */
-function upgradeOf(
-  raw: Buffer,
-  scanner: HeadScanner,
-  message: { readonly options: ConnectionOptions; readonly framing: number },
-): string | null {
-  const count = scanner.counts[UPGRADE] as number;
-  if (count === 0 || !message.options.isUpgrade || scanner.isHttp10) return '';
-  const protocol = joinedValue(raw, scanner.fieldsStart, UPGRADE).toLowerCase();
-  if (count > 1 || !isProtocol(protocol)) return null;
-  if (!isUpgradeOffered(protocol)) return '';
-  const hasContent = message.framing !== FRAMING_NONE && message.framing !== 0;
-  return hasContent || message.options.isClose ? null : protocol;
 }
 
 /** Null for any expectation but one 100-continue. */

@@ -8,7 +8,6 @@ import {
   areLinesCanonical,
   type ConnectionOptions,
   connectionOptionsOf,
-  isProtocol,
 } from './connection_options.ts';
 import type { ResponseFraming } from './events.ts';
 import { CONNECTION, CONTENT_LENGTH, UPGRADE } from './field_kind.ts';
@@ -16,6 +15,7 @@ import { joinedValue } from './field_lines.ts';
 import { FRAMING_CHUNKED, FRAMING_NONE, framingOf } from './framing.ts';
 import type { HeadScanner } from './head_scanner.ts';
 import { Http1ResponseHead } from './response_head.ts';
+import { isProtocol } from './upgrade.ts';
 
 export interface AnsweredRequest {
   readonly method: string;

@@ -120,7 +120,8 @@ export function isBlank(byte: number): boolean {
   return byte === SP || byte === HTAB;
 }
 
-function trimBlanks(text: string): string {
+/** Without SP and HTAB at its ends. */
+export function trimBlanks(text: string): string {
   let start = 0;
   let end = text.length;
   while (start < end && isBlank(text.charCodeAt(start))) start++;

@@ -196,7 +196,7 @@ describe('responses', () => {
       answer('HTTP/1.1 204 x'),
       answer('HTTP/1.1 304 x', 'Content-Length: 38'),
     ]) {
-      expect(runResponses(stream + smuggled).fault).toBe('malformed-response');
+      expect(runResponses(stream + smuggled).fault).toBe('unsolicited-response');
     }
   });
 });

@@ -4,6 +4,7 @@
  * configuration.
  */
 import { ConnectionMemory } from './connection_memory.ts';
+import { ContentMemory } from './content_memory.ts';
 import { TurnWrites } from './gathered_write.ts';
 import type { BoundListener } from './listener.ts';
 import { Listener } from './listener.ts';
@@ -32,6 +33,7 @@ export class DataPlane {
       options,
       parsing: { ...options.behaviour, limits },
       readMemory,
+      contentMemory: new ContentMemory(limits),
       turnWrites: new TurnWrites(platform.soon),
       ownAddresses: new OwnAddresses(),
       shares: new Shares(limits, options.recorder, platform.memory?.releaseAll ?? null),

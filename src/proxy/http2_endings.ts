@@ -96,7 +96,9 @@ export class Http2Endings {
   abort(exchange: Http2Exchange, fault: Fault): void {
     this.#tally.reset(exchange, 'proxy', fault);
     this.#dropUpstream(exchange, ERROR_CODES.CANCEL, fault);
-    this.#connection.resetStream(exchange.downstream, ERROR_CODES.INTERNAL_ERROR);
+    const { ENHANCE_YOUR_CALM, INTERNAL_ERROR } = ERROR_CODES;
+    const errorCode = fault === 'overloaded' ? ENHANCE_YOUR_CALM : INTERNAL_ERROR;
+    this.#connection.resetStream(exchange.downstream, errorCode);
     this.#connection.discard(exchange.downstream);
     exchange.life.finish(fault);
   }

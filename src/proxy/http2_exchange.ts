@@ -37,6 +37,13 @@ export class Http2Exchange {
   isReset = false;
   lastMoveMs: number;
 
+  /** Content of it that waits for either side. */
+  get heldBytes(): number {
+    const held = this.held === null ? 0 : this.held.byteLength;
+    const upstream = this.upstream === null ? 0 : this.upstream.waitingBytes;
+    return held + upstream + this.downstream.waitingBytes;
+  }
+
   constructor(
     head: Http2RequestHead,
     life: RequestLife,

@@ -105,6 +105,14 @@ export class Http2Outlet {
     }
   }
 
+  /** Content that waits for upstreams. */
+  get heldBytes(): number {
+    let byteCount = 0;
+    for (const { connection } of this.#upstreams) byteCount += connection.heldBytes;
+    for (const { held } of this.#waiting) byteCount += held === null ? 0 : held.byteLength;
+    return byteCount;
+  }
+
   get isCongested(): boolean {
     for (const upstream of this.#upstreams) if (upstream.isCongested) return true;
     return false;

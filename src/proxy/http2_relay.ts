@@ -28,6 +28,7 @@ import { SlabPool } from '../codec/http2/slab_pool.ts';
 import type { Decision } from '../model/decision.ts';
 import type { Fault } from '../model/fault.ts';
 import type { CloseCause } from '../model/record.ts';
+import type { ContentHolder } from './content_memory.ts';
 import { NO_DEADLINE } from './deadlines.ts';
 import { Http2Endings } from './http2_endings.ts';
 import type { Http2Exchange } from './http2_exchange.ts';
@@ -45,7 +46,7 @@ const POOL = new SlabPool();
 
 const STREAM_BYTES = 4 * 1024;
 
-export class Http2Relay implements Relay, Http2UpstreamEvents {
+export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
   readonly #context: RelayContext;
   readonly #connection: Http2Connection<Http2Exchange>;
   readonly #outlet: Http2Outlet;
@@ -67,6 +68,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
   #isDraining = false;
   /** Both GOAWAYs are sent: a stream on its way was served, a later one is refused. */
   #isDrainAnnounced = false;
+  /** What the worker's account of content was told. */
+  #toldWaitingBytes = 0;
   #isOver = false;
 
   constructor(context: RelayContext) {
@@ -80,7 +83,9 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
       pool: POOL,
       isPathNormalised: behaviour.isPathNormalised,
       underscores: behaviour.underscores,
+      streamWindowBytes: context.shared.contentMemory.streamWindowBytes,
     });
+    context.shared.contentMemory.add(this);
     this.#outlet = new Http2Outlet({
       shared: context.shared,
       meta: context.meta,
@@ -161,6 +166,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     this.#outlet.flush();
     this.#flush();
     this.#tally.turnEnded();
+    this.#tellWaiting(this.waitingBytes);
     if (this.#isDrainAnnounced && this.#connection.streamCount === 0)
       this.#close('drained', 'linger');
   }
@@ -283,6 +289,39 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     exchange.lastMoveMs = this.#lastMoveMs;
   }
 
+  // --- memory
+
+  get waitingBytes(): number {
+    return this.#connection.heldBytes + this.#outlet.heldBytes;
+  }
+
+  /** A head that never ends is the connection's; content is its stream's. */
+  shed(): void {
+    if (this.#isOver) return;
+    const before = this.waitingBytes;
+    const exchanges = this.#connection.streams().map(({ context }) => context);
+    const holding = exchanges.filter((exchange) => exchange !== null && exchange.heldBytes > 0);
+    holding.sort((a, b) => (a as Http2Exchange).lastMoveMs - (b as Http2Exchange).lastMoveMs);
+    for (const exchange of holding as Http2Exchange[]) {
+      if (this.waitingBytes * 2 <= before) break;
+      if (exchange.isResponseEnded) this.#endings.abort(exchange, 'overloaded');
+      else this.#endings.giveUp(exchange, 'overloaded');
+    }
+    if (this.waitingBytes * 2 <= before) {
+      this.onTurnEnd();
+      return;
+    }
+    this.#connection.goAway(ERROR_CODES.ENHANCE_YOUR_CALM, 'memory');
+    this.#fail('overloaded');
+  }
+
+  #tellWaiting(byteCount: number): void {
+    if (byteCount === this.#toldWaitingBytes) return;
+    const change = byteCount - this.#toldWaitingBytes;
+    this.#toldWaitingBytes = byteCount;
+    this.#context.shared.contentMemory.changed(change);
+  }
+
   // --- endings of the connection
 
   #fail(fault: Fault): void {
@@ -314,6 +353,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#outlet.close();
+    this.#tellWaiting(0);
+    this.#context.shared.contentMemory.delete(this);
     this.#tally.over();
     this.#context.onClose(cause, how);
   }
@@ -399,7 +440,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents {
 
   /** What a stream takes besides its content is a guess. */
   heldBytes(): number {
-    return this.#connection.outputBytes + STREAM_BYTES * this.#connection.streamCount;
+    const { outputBytes, streamCount } = this.#connection;
+    return outputBytes + this.waitingBytes + STREAM_BYTES * streamCount;
   }
 
   internalError(error: unknown): void {

@@ -84,6 +84,7 @@ export class Http2Upstream {
       limits,
       pool: options.pool,
       isPathNormalised: behaviour.isPathNormalised,
+      streamWindowBytes: options.shared.contentMemory.streamWindowBytes,
     });
     this.link = new UpstreamLink(options.permit, options.meta, {
       sockets: options.shared.options.sockets,

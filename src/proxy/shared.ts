@@ -1,5 +1,6 @@
 /** What every connection of a data plane shares: options, clocks, and the two states of the whole. */
 import type { RequestParserOptions } from '../codec/http1/request_parser.ts';
+import type { ContentMemory } from './content_memory.ts';
 import type { TurnWrites } from './gathered_write.ts';
 import type { DataPlaneOptions } from './options.ts';
 import type { OwnAddresses } from './own_addresses.ts';
@@ -11,6 +12,7 @@ export interface Shared {
   /** One object for all parsers of HTTP/1.1: a connection has two. */
   readonly parsing: RequestParserOptions;
   readonly readMemory: ReadMemory;
+  readonly contentMemory: ContentMemory;
   readonly turnWrites: TurnWrites;
   readonly ownAddresses: OwnAddresses;
   /** Who holds what of the worker, and who makes room at its bounds. */

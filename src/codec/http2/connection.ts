@@ -59,7 +59,7 @@ export class Http2Connection<Context> {
     const { writer, window } = this.#state;
     if (role === 'client') writer.writePreface();
     else this.#prefaceLeft = CLIENT_PREFACE.length;
-    writer.writeSettings(ownSettings(role, limits));
+    writer.writeSettings(ownSettings(role, limits, this.#state.streamWindowBytes));
     const increment = limits.h2ConnectionWindowBytes - WINDOW_BYTES_DEFAULT;
     if (increment > 0) writer.writeWindowUpdate(0, increment);
     window.resize(Math.max(limits.h2ConnectionWindowBytes, WINDOW_BYTES_DEFAULT));
@@ -118,6 +118,11 @@ export class Http2Connection<Context> {
   get isCongested(): boolean {
     const { writer, limits } = this.#state;
     return writer.frameCount * 2 >= limits.h2QueuedFrameCountMax;
+  }
+
+  /** Content that waits for the peer's windows, of all streams, and what is here of a head that is not whole. */
+  get heldBytes(): number {
+    return this.#state.sender.waitingBytes + this.#state.block.heldBytes;
   }
 
   get streamCount(): number {

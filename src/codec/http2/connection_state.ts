@@ -45,11 +45,15 @@ export interface Http2ConnectionOptions {
   readonly isPathNormalised: boolean;
   /** Of requests; by default allow. */
   readonly underscores?: UnderscoreAction;
+  /** Of each stream that the peer may send on; by default h2StreamWindowBytes. */
+  readonly streamWindowBytes?: number;
 }
 
 export class ConnectionState<Context> {
   readonly role: Role;
   readonly limits: Limits;
+  /** What we announce for streams. */
+  readonly streamWindowBytes: number;
   readonly facts = new EventFacts<Context>();
   readonly reader = new FrameReader();
   readonly block: HeaderBlock;
@@ -85,6 +89,7 @@ export class ConnectionState<Context> {
     const { role, limits } = options;
     this.role = role;
     this.limits = limits;
+    this.streamWindowBytes = options.streamWindowBytes ?? limits.h2StreamWindowBytes;
     this.block = new HeaderBlock(limits);
     // A table smaller than the default is in force only once the peer has acknowledged it.
     const tableBytes = Math.max(HEADER_TABLE_BYTES_DEFAULT, ownHeaderTableBytes(role, limits));
@@ -137,12 +142,14 @@ export class ConnectionState<Context> {
     this.discard(stream);
   }
 
-  /** `byteCount` of the content that the caller was given have left its hands. */
+  /**
+   * `byteCount` of the content that the caller was given have left its hands. The connection's window was
+   * freed when they came: what waits for the other side costs its own stream, and none of the others.
+   */
   credit(stream: Http2Stream<Context>, byteCount: number): void {
     const credited = Math.min(byteCount, stream.owedBytes);
     if (credited <= 0) return;
     stream.owedBytes -= credited;
-    this.freeConnection(credited);
     if (!stream.isClosed && !stream.isRemoteEnded) this.freeStream(stream, credited);
   }
 

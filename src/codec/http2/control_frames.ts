@@ -136,7 +136,7 @@ function receiveSettingsAck<C>(state: ConnectionState<C>): Outcome {
   }
   state.areSettingsAcknowledged = true;
   state.decoder.setTableBytesMax(ownHeaderTableBytes(state.role, state.limits));
-  state.streamWindow = state.limits.h2StreamWindowBytes;
+  state.streamWindow = state.streamWindowBytes;
   for (const stream of state.streams.all()) {
     stream.receiveWindow.resize(state.streamWindow);
     // What was not worth a frame by the larger window may be all that a smaller one has left.

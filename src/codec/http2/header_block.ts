@@ -47,6 +47,11 @@ export class HeaderBlock {
     this.#limits = limits;
   }
 
+  /** Of the beginning of a block that is not whole. */
+  get heldBytes(): number {
+    return this.openStreamId === 0 ? 0 : this.#byteLength;
+  }
+
   /** The HEADERS frame that the reader stands at. */
   begin(frame: FrameReader): BlockOutcome {
     let { start, end } = frame;

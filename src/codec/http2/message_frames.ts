@@ -58,6 +58,7 @@ export function receiveData<C>(state: ConnectionState<C>): Outcome {
   if (isEndStream) stream.isRemoteEnded = true;
   else if (length === 0) return NOTHING;
   stream.owedBytes += length;
+  state.freeConnection(length);
   const { facts } = state;
   facts.stream = stream;
   facts.isEndStream = isEndStream;

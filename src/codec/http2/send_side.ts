@@ -9,6 +9,9 @@ import { SendQueue } from './send_queue.ts';
 import { PeerSettings } from './settings.ts';
 import type { Http2Stream } from './stream.ts';
 
+/** Turns that are over and may stand before the line, so that it is not made anew for each. */
+const LINE_SLACK = 64;
+
 export class SendSide<Context> {
   readonly peer = new PeerSettings();
   readonly writer: FrameWriter;
@@ -16,12 +19,16 @@ export class SendSide<Context> {
   dataFrameCount = 0;
   /** After `flush`: content bytes that left its stream. */
   flushedBytes = 0;
+  /** Content that waits, of all streams. */
+  waitingBytes = 0;
   #window = WINDOW_BYTES_DEFAULT;
-  /** Streams with something that waits, whose turn is longest ago first. No Set, as StreamTable is no Map. */
-  readonly #waiting: Http2Stream<Context>[] = [];
-  /** Streams to try since a window was opened; each leaves one frame a turn. */
-  #turns: Http2Stream<Context>[] = [];
-  #turnAt = 0;
+  /**
+   * Streams with something that waits and a window of their own, each once, whose turn is longest ago first. Those
+   * whose own window is used up are not here: however many they are, they cost the others nothing. No Set, as
+   * StreamTable is no Map.
+   */
+  #line: Http2Stream<Context>[] = [];
+  #lineAt = 0;
 
   constructor(writer: FrameWriter) {
     this.writer = writer;
@@ -32,7 +39,7 @@ export class SendSide<Context> {
   }
 
   get hasTurns(): boolean {
-    return this.#turnAt < this.#turns.length;
+    return this.#window > 0 && this.#lineAt < this.#line.length;
   }
 
   /** Content bytes that left now; the others wait (as does the end, if they do). */
@@ -71,7 +78,9 @@ export class SendSide<Context> {
   }
 
   forget(stream: Http2Stream<Context>): void {
-    if (stream.isWaiting) this.#stopWaiting(stream);
+    if (!stream.isWaiting) return;
+    this.#leaveLine(stream);
+    this.waitingBytes -= stream.waitingBytes;
     stream.dropWaiting();
   }
 
@@ -79,7 +88,6 @@ export class SendSide<Context> {
   widenConnection(increment: number): boolean {
     if (this.#window + increment > UINT31_MAX) return false;
     this.#window += increment;
-    if (this.#waiting.length > 0) this.#giveTurns(this.#waiting);
     return true;
   }
 
@@ -87,7 +95,7 @@ export class SendSide<Context> {
   widenStream(stream: Http2Stream<Context>, increment: number): boolean {
     if (stream.sendWindow + increment > UINT31_MAX) return false;
     stream.sendWindow += increment;
-    if (stream.isWaiting) this.#giveTurns([stream]);
+    this.#enterLine(stream);
     return true;
   }
 
@@ -111,52 +119,67 @@ export class SendSide<Context> {
     for (const stream of streams) {
       if (stream.sendWindow + change > UINT31_MAX) return ERROR_CODES.FLOW_CONTROL_ERROR;
       stream.sendWindow += change;
+      this.#enterLine(stream);
     }
-    if (change > 0 && this.#waiting.length > 0) this.#giveTurns(this.#waiting);
     return code;
   }
 
   /**
    * Gives the next stream whose turn it is and that could send something of what waits, null when
-   * there is none now. Each turn is at most one frame of content, so that no stream starves others.
+   * there is none now. Each turn is at most as much content as one frame holds, so that no stream starves others.
    */
   flush(): Http2Stream<Context> | null {
     while (this.hasTurns) {
-      const stream = this.#turns[this.#turnAt++] as Http2Stream<Context>;
-      if (!stream.isWaiting || !this.#flushOne(stream)) continue;
-      if (stream.isWaiting && this.#canSend(stream)) this.#turns.push(stream);
+      const stream = this.#line[this.#lineAt++] as Http2Stream<Context>;
+      stream.isInLine = false;
+      const left = this.#flushOne(stream);
+      this.#enterLine(stream);
+      if (left === 0) continue;
+      this.flushedBytes = left;
       return stream;
     }
-    this.#turns = [];
-    this.#turnAt = 0;
+    if (this.#lineAt === this.#line.length) this.#shorten();
     return null;
   }
 
-  #giveTurns(streams: Iterable<Http2Stream<Context>>): void {
-    this.#turns = [...this.#turns.slice(this.#turnAt), ...streams];
-    this.#turnAt = 0;
+  #enterLine(stream: Http2Stream<Context>): void {
+    if (!stream.isWaiting || stream.isInLine || stream.sendWindow <= 0) return;
+    if (this.#lineAt >= LINE_SLACK && this.#lineAt * 2 >= this.#line.length) this.#shorten();
+    stream.isInLine = true;
+    this.#line.push(stream);
   }
 
-  #canSend(stream: Http2Stream<Context>): boolean {
-    return this.#window > 0 && stream.sendWindow > 0;
+  #leaveLine(stream: Http2Stream<Context>): void {
+    if (!stream.isInLine) return;
+    stream.isInLine = false;
+    this.#line.splice(this.#line.indexOf(stream, this.#lineAt), 1);
   }
 
-  /** False when no window let anything leave. */
-  #flushOne(stream: Http2Stream<Context>): boolean {
-    const { queue } = stream;
-    const head = queue === null ? null : queue.head();
-    if (queue === null || head === null) return false;
-    const end = Math.min(head.end, head.start + FRAME_BYTES_MAX);
-    const isLast = end - head.start === queue.byteLength;
-    const isEndStream = isLast && stream.isEndWaiting && stream.waitingTrailers === null;
-    const left = this.#leave(stream, head.bytes, { start: head.start, end, isEndStream });
-    this.flushedBytes = left;
-    if (left === 0) return false;
-    queue.drop(left);
-    this.#stopWaiting(stream);
-    if (queue.byteLength === 0) this.#finishWaiting(stream);
-    else this.#waiting.push(stream);
-    return true;
+  /** Forgets those whose turn is over. */
+  #shorten(): void {
+    if (this.#lineAt === 0) return;
+    this.#line = this.#line.slice(this.#lineAt);
+    this.#lineAt = 0;
+  }
+
+  /** How many bytes left. */
+  #flushOne(stream: Http2Stream<Context>): number {
+    let left = 0;
+    while (left < FRAME_BYTES_MAX && stream.queue !== null) {
+      const { queue } = stream;
+      const head = queue.head();
+      if (head === null) break;
+      const end = Math.min(head.end, head.start + FRAME_BYTES_MAX - left);
+      const isLast = end - head.start === queue.byteLength;
+      const isEndStream = isLast && stream.isEndWaiting && stream.waitingTrailers === null;
+      const count = this.#leave(stream, head.bytes, { start: head.start, end, isEndStream });
+      if (count === 0) break;
+      left += count;
+      queue.drop(count);
+      this.waitingBytes -= count;
+      if (queue.byteLength === 0) this.#finishWaiting(stream);
+    }
+    return left;
   }
 
   /** All content has left: what stood behind it follows. */
@@ -199,15 +222,11 @@ export class SendSide<Context> {
   }
 
   #wait(stream: Http2Stream<Context>, content: Buffer, bounds: DataBounds): void {
-    if (!stream.isWaiting) this.#waiting.push(stream);
     stream.queue ??= new SendQueue();
     stream.queue.append(content, bounds.start, bounds.end);
+    this.waitingBytes += bounds.end - bounds.start;
     if (bounds.isEndStream) stream.isEndWaiting = true;
-  }
-
-  #stopWaiting(stream: Http2Stream<Context>): void {
-    const at = this.#waiting.indexOf(stream);
-    if (at >= 0) this.#waiting.splice(at, 1);
+    this.#enterLine(stream);
   }
 }
 

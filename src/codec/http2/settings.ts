@@ -81,8 +81,12 @@ export class PeerSettings {
  * Flat [identifier, value, ...] of our SETTINGS frame. Towards an upstream the header table is off,
  * so that its header blocks mean the same to anyone and can be passed on as they came.
  */
-export function ownSettings(role: Role, limits: Limits): readonly number[] {
-  const window = [SETTING_INITIAL_WINDOW_SIZE, limits.h2StreamWindowBytes];
+export function ownSettings(
+  role: Role,
+  limits: Limits,
+  streamWindowBytes: number,
+): readonly number[] {
+  const window = [SETTING_INITIAL_WINDOW_SIZE, streamWindowBytes];
   if (role === 'server') {
     return [
       SETTING_HEADER_TABLE_SIZE,

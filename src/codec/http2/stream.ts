@@ -38,6 +38,8 @@ export class Http2Stream<Context> {
   /** Content that waits for a window; made when first needed. */
   queue: SendQueue | null = null;
   isEndWaiting = false;
+  /** For its turn to send of what waits. */
+  isInLine = false;
   /** Trailers that follow what waits. */
   waitingTrailers: FieldSource | null = null;
 

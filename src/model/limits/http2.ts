@@ -7,13 +7,19 @@ export const HTTP2_LIMITS = {
     64 * KIB,
     1 * KIB,
     1024 * MIB,
-    'flow-control window of a stream: content that may wait for the other side',
+    'flow-control window of a stream: content that may wait for the other side; that of a connection is bounded by the streams that may be open',
   ),
   h2ConnectionWindowBytes: spec(
     1 * MIB,
     64 * KIB,
     1024 * MIB,
-    'flow-control window of a connection: content of all its streams that may wait',
+    'flow-control window of a connection: content of all its streams that may be on its way',
+  ),
+  h2ContentBytesMax: spec(
+    256 * MIB,
+    1 * MIB,
+    64 * 1024 * MIB,
+    'content of all HTTP/2 streams of a worker that may wait for peers that do not take it; above: the connection that holds most gives up the streams that have stood still for longest',
   ),
   h2HeaderTableBytes: spec(4 * KIB, 0, 64 * KIB, 'HPACK dynamic table of the client’s fields'),
   h2HeaderBlockBytesMax: spec(

@@ -10,7 +10,9 @@ import type { FieldSource } from '../codec/http2/frame_writer.ts';
 import type { Http2RequestHead } from '../codec/http2/request_head.ts';
 import type { SendQueue } from '../codec/http2/send_queue.ts';
 import type { Http2Stream } from '../codec/http2/stream.ts';
+import { keptTrailers } from '../codec/http2/trailers.ts';
 import type { Permit } from '../model/decision.ts';
+import type { TrailerRule } from '../model/trailer_fields.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
 import type { Http2Upstream } from './http2_upstream.ts';
 import type { RequestLife } from './request_life.ts';
@@ -28,7 +30,9 @@ export class Http2Exchange {
   source: FieldSource | null = null;
   /** Content that came before the upstream stream was open: bounded by the window that we gave. */
   held: SendQueue | null = null;
-  heldTrailers: readonly string[] | null = null;
+  heldTrailers: FieldSource | null = null;
+  /** Null: rules changed nothing in the head, so nothing more is to be left out of the trailers. */
+  trailerRule: TrailerRule | null = null;
   isRequestEnded: boolean;
   isResponseStarted = false;
   /** All of it is here, though some may wait for the client's window. */
@@ -42,6 +46,11 @@ export class Http2Exchange {
     const held = this.held === null ? 0 : this.held.byteLength;
     const upstream = this.upstream === null ? 0 : this.upstream.waitingBytes;
     return held + upstream + this.downstream.waitingBytes;
+  }
+
+  /** What goes upstream of its trailers. */
+  sentTrailers(source: FieldSource): FieldSource {
+    return this.trailerRule === null ? source : keptTrailers(source, this.trailerRule);
   }
 
   constructor(

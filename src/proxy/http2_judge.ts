@@ -6,6 +6,7 @@
  * moment deny, or in a form that they do not want. Who is denied is answered at once.
  */
 
+import { requestTrailers } from '../model/trailer_fields.ts';
 import { DRY_RUN_PERMIT } from '../policy/permit.ts';
 import { type Http2Endings, replyContext } from './http2_endings.ts';
 import type { Http2Exchange } from './http2_exchange.ts';
@@ -37,7 +38,10 @@ export class Http2Judge {
     life.isDryRun = !isAllowed;
     exchange.permit = isAllowed ? decision.permit : DRY_RUN_PERMIT;
     // From the head as it came: what rules before these made of it is forgotten.
-    exchange.source = head.source(isAllowed ? decision.mutations : []);
+    const mutations = isAllowed ? decision.mutations : [];
+    exchange.source = head.source(mutations);
+    exchange.trailerRule =
+      mutations.length === 0 ? null : requestTrailers(mutations, behaviour.underscores);
     if (exchange.source !== null) return true;
     this.#endings.answerFault(exchange, 'internal-error');
     return false;

@@ -155,7 +155,7 @@ export class Http2Outlet {
     connection.sendHeaders(stream, source, exchange.isRequestEnded && !hasMore);
     if (hasContent) this.#sendHeld(exchange, held, heldTrailers === null);
     if (heldTrailers === null) return;
-    connection.sendHeaders(stream, { fields: heldTrailers, kinds: null, from: 0 }, true);
+    connection.sendTrailers(stream, exchange.sentTrailers(heldTrailers));
   }
 
   #sendHeld(exchange: Http2Exchange, held: SendQueue, isLastPart: boolean): void {

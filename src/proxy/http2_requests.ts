@@ -82,12 +82,9 @@ export class Http2Requests {
     if (exchange.upstream === null) this.#outlet.openWaiting();
     exchange.isRequestEnded = true;
     if (exchange.isResponseEnded) return;
-    if (exchange.upstream === null || exchange.link === null) {
-      exchange.heldTrailers = facts.fields;
-      return;
-    }
     const source = { fields: facts.fields, kinds: facts.kinds, from: 0 };
-    exchange.link.connection.sendHeaders(exchange.upstream, source, true);
+    if (exchange.upstream === null || exchange.link === null) exchange.heldTrailers = source;
+    else exchange.link.connection.sendTrailers(exchange.upstream, exchange.sentTrailers(source));
   }
 
   /** The request itself, or what follows its head, is malformed. */

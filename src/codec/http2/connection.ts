@@ -43,6 +43,7 @@ import { ownSettings } from './settings.ts';
 import type { Http2Stream } from './stream.ts';
 
 /** What our pings carry; they are told apart by their number, not by this. */
+const NO_CONTENT: Buffer = Buffer.alloc(0);
 const PING_OPAQUE: Buffer = Buffer.from('sallypor', 'latin1');
 
 export class Http2Connection<Context> {
@@ -198,6 +199,12 @@ export class Http2Connection<Context> {
     this.#state.closeIfEnded(stream);
   }
 
+  /** Trailers and the end; only the end when none are left of them. */
+  sendTrailers(stream: Http2Stream<Context>, source: FieldSource): void {
+    if (source.fields.length > source.from) this.sendHeaders(stream, source, true);
+    else this.sendData(stream, NO_CONTENT, { start: 0, end: 0, isEndStream: true });
+  }
+
   /**
    * A response head of our own. `fields` are flat, names in lower case. Throws on a field that no response
    * may have: that is a bug of ours, and nothing of it may reach the wire.
@@ -221,6 +228,10 @@ export class Http2Connection<Context> {
    */
   relayHeaders(stream: Http2Stream<Context>, from: EventFacts<unknown>): void {
     const { bytes, start, end, isEndStream, fields, kinds } = from;
+    if (fields.length === 0) {
+      this.sendTrailers(stream, { fields, kinds, from: 0 });
+      return;
+    }
     const { sender } = this.#state;
     const isSent =
       from.isBlockSelfContained && sender.sendBlock(stream, bytes, { start, end, isEndStream });

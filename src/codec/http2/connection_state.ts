@@ -5,6 +5,11 @@
 import type { Fault } from '../../model/fault.ts';
 import type { UnderscoreAction } from '../../model/field_alias.ts';
 import type { Limits } from '../../model/limits.ts';
+import {
+  RESPONSE_TRAILERS,
+  requestTrailers,
+  type TrailerRule,
+} from '../../model/trailer_fields.ts';
 import { AbuseBudget } from './abuse_budget.ts';
 import {
   CLOSED_BY_END,
@@ -68,6 +73,8 @@ export class ConnectionState<Context> {
   readonly window = new ReceiveWindow(WINDOW_BYTES_DEFAULT);
   readonly headBounds: HpackBounds;
   readonly trailerBounds: HpackBounds;
+  /** Of the peer's; what header actions changed is not known here. */
+  readonly trailerRule: TrailerRule;
   nowMs = 0;
   areSettingsReceived = false;
   areSettingsAcknowledged = false;
@@ -100,6 +107,9 @@ export class ConnectionState<Context> {
     this.budget = new AbuseBudget(limits);
     this.closed = new ClosedStreams(limits.h2ClosedStreamCountMax);
     const isServer = role === 'server';
+    this.trailerRule = isServer
+      ? requestTrailers([], options.underscores ?? 'allow')
+      : RESPONSE_TRAILERS;
     this.headBounds = {
       listBytesMax: isServer ? limits.headBytesMax : limits.responseHeadBytesMax,
       fieldCountMax: isServer ? limits.headFieldCountMax : limits.responseFieldCountMax,

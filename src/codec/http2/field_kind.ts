@@ -100,6 +100,19 @@ export function valueFlag(bytes: Uint8Array, start: number, end: number): number
   return 0;
 }
 
+/** A well-formed field that is no pseudo-field and does not belong to one connection. */
+export function isRegular(kind: number): boolean {
+  if ((kind & KIND_BAD_VALUE) !== 0) return false;
+  const code = kind & KIND_CODE_MASK;
+  return (
+    code > KIND_PSEUDO_MAX &&
+    code !== KIND_TE &&
+    code !== KIND_CONNECTION_SPECIFIC &&
+    code !== KIND_MALFORMED &&
+    code !== KIND_UNKNOWN_PSEUDO
+  );
+}
+
 /** True for a name that a header action or a local reply may set: no framing, routing or hop field. */
 export function isSettableName(name: string): boolean {
   const code = nameCode(name);

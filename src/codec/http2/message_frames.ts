@@ -13,12 +13,9 @@ import {
   type HpackBounds,
   type HpackOutcome,
 } from './hpack_decoder.ts';
-import {
-  areRequestTrailersValid,
-  areResponseTrailersValid,
-  readResponseHead,
-} from './response_rules.ts';
+import { readResponseHead } from './response_rules.ts';
 import type { Http2Stream } from './stream.ts';
+import { readTrailers } from './trailers.ts';
 
 type Outcome = Http2Event | typeof NOTHING;
 
@@ -233,9 +230,8 @@ function receiveTrailers<C>(state: ConnectionState<C>, stream: Http2Stream<C>): 
   if (decoded === HPACK_TOO_LARGE) {
     return state.malformed(stream, isServer ? 'head-too-large' : 'response-head-too-large');
   }
-  const areValid = isServer ? areRequestTrailersValid : areResponseTrailersValid;
   // RFC 9113 8.1: nothing follows trailers.
-  if (!state.block.isEndStream || !areValid(state.decoder)) {
+  if (!state.block.isEndStream || !readTrailers(state.decoder, state.trailerRule)) {
     return state.malformed(stream, isServer ? 'malformed-field' : 'malformed-response');
   }
   if (stream.contentLeft > 0) return state.malformed(stream, lengthFault(state));

@@ -82,7 +82,7 @@ function print(args: Args, io: Io, answer: Explained): void {
   const format = args.value('output') ?? 'table';
   if (format === 'table') {
     io.stdout.write(
-      `${explanationLines(answer)
+      `${explanationLines(answer, { isAll: args.has('all') })
         .map((line) => painted(io, line))
         .join('\n')}\n`,
     );
@@ -93,9 +93,18 @@ function print(args: Args, io: Io, answer: Explained): void {
     endpoint: answer.endpoint.name,
     policies: answer.selecting,
     remote: { identity: answer.remote, labels: answer.remoteLabels },
+    defaultDeny: answer.defaultDeny,
+    dryRun: dryRunValue(answer.dryRun),
     steps: answer.explanation.steps,
+    near: answer.near,
   };
   io.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : yamlText(value));
+}
+
+function dryRunValue(dryRun: Explained['dryRun']) {
+  if (dryRun === null) return null;
+  const { verdict, layer, reason, rule } = dryRun.decision;
+  return { policies: dryRun.policies, verdict, layer, reason, rule };
 }
 
 function painted(io: Io, line: string): string {

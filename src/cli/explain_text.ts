@@ -1,99 +1,128 @@
 /** An explanation in words. Pure: data in, lines out. */
 
 import type { ExplainedAnswer } from '../control/judge.ts';
-import { DENY_REASONS, type RuleRef } from '../model/decision.ts';
-import type { Explanation, HttpStep, Mismatch, RuleOutcome, RuleStep } from '../policy/explain.ts';
+import { DENY_REASONS, type Decision, type RuleRef } from '../model/decision.ts';
+import { DEFAULT_ALLOW_POLICY } from '../policy/ast.ts';
+import type { Explanation } from '../policy/explain.ts';
+import type { NearRule } from '../policy/near_rules.ts';
+import { nearLines } from './explain_near.ts';
+import { placeOf, stepBlocks } from './explain_steps.ts';
 
 type Explained = Extract<ExplainedAnswer, { kind: 'answer' }>;
 
-const OUTCOME_WORDS = {
-  applied: 'gives the verdict',
-  'no-l7-rule-matched': 'is for this remote, but none of its rules matched',
-  'other-remote': 'is for other remotes',
-  'other-listener': 'is for another listener',
-  'wider-ports':
-    'names more ports: where a port has DNS rules for the remote, they alone judge names',
-  'server-name': 'is for other server names',
-  'not-reached': 'was not asked: a rule before it gave the verdict',
-  'passed-over': 'was passed over',
-} as const satisfies Record<RuleOutcome, string>;
+/** Blocks of lines that are shown without `--all`. */
+const STEPS_SHOWN_MAX = 12;
+const NEAR_SHOWN_MAX = 5;
+const NAMES_SHOWN_MAX = 8;
 
-/** The whole trace: who, which policies, every rule in order. */
-export function explanationLines(answer: Explained): string[] {
-  const { explanation, endpoint, selecting, remote, remoteLabels } = answer;
-  const labels = remoteLabels.length === 0 ? 'no labels known' : remoteLabels.join(', ');
-  const lines = [
-    verdictText(explanation),
-    '',
-    endpoint.isKnown
-      ? `endpoint  ${endpoint.name}`
-      : 'endpoint  not known: no policy applies to it, so everything is denied',
-    `policies  ${selecting.length === 0 ? 'none selects the endpoint' : selecting.join(', ')}`,
-    `remote    identity ${remote} (${labels})`,
-    '',
-  ];
-  if (explanation.steps.length === 0) lines.push('No rule covers the port.');
-  explanation.steps.forEach((step, index) => {
-    lines.push(...stepLines(step, index + 1));
-  });
-  const near = nearMisses(explanation);
-  if (explanation.decision.verdict === 'deny' && near.length > 0) {
-    lines.push('', 'Nearest first:', ...near.map((line) => `  ${line}`));
+export interface ExplainTextOptions {
+  /** Everything, however long. */
+  readonly isAll: boolean;
+}
+
+/** The whole trace: who, which policies, every rule in order, and what came nearest. */
+export function explanationLines(answer: Explained, options: ExplainTextOptions): string[] {
+  const { explanation, near } = answer;
+  const lines = [verdictText(explanation.decision, near), '', ...headLines(answer), ''];
+  const blocks = stepBlocks(explanation.steps, near, { ...options, countMax: STEPS_SHOWN_MAX });
+  if (blocks.length === 0) lines.push(...withoutRules(answer));
+  const shown = options.isAll ? blocks : blocks.slice(0, STEPS_SHOWN_MAX);
+  lines.push(...shown.flat());
+  if (shown.length < blocks.length) {
+    lines.push(`... and ${blocks.length - shown.length} more rules on the port (--all)`);
   }
+  if (explanation.decision.verdict === 'deny') lines.push(...nearestPart(answer, options));
   return [...lines, ...headerLines(explanation)];
 }
 
 /** One line a rule that could have allowed the request, the nearest first. */
 export function nearMisses(explanation: Explanation): string[] {
-  const steps = explanation.steps.flatMap(({ http, verdict }) => (verdict === 'deny' ? [] : http));
-  const missed = steps.filter(({ isMatch }) => !isMatch);
-  const lines = missed.toSorted((a, b) => b.nearness - a.nearness).map(httpText);
+  const lines = nearLines(explanation, []);
   return lines.length > 0 ? lines : [reasonText(explanation)];
 }
 
-/** "ingress[0].toPorts[0] of shop/api"; a whole policy has no place in it. */
-function placeOf({ policy, rule }: RuleRef): string {
-  return rule === '' ? policy : `${rule} of ${policy}`;
+function nearestPart({ explanation, near }: Explained, options: ExplainTextOptions): string[] {
+  const lines = nearLines(explanation, near);
+  if (lines.length === 0) return [];
+  const shown = options.isAll ? lines : lines.slice(0, NEAR_SHOWN_MAX);
+  const more = lines.length - shown.length;
+  return [
+    '',
+    'Nearest first:',
+    ...shown.map((line) => `  ${line}`),
+    ...(more === 0 ? [] : [`  ... and ${more} more (--all)`]),
+  ];
 }
 
-function verdictText({ decision }: Explanation): string {
-  const by = decision.rule === null ? '' : ` by ${placeOf(decision.rule)}`;
-  if (decision.verdict === 'allow') return `ALLOWED${by}`;
-  return `DENIED${by} (${decision.layer}): ${DENY_REASONS[decision.reason]}`;
+function headLines(answer: Explained): string[] {
+  const { endpoint, selecting, remote, remoteLabels, defaultDeny, dryRun } = answer;
+  const labels = remoteLabels.length === 0 ? 'no labels known' : remoteLabels.join(', ');
+  const lines = [
+    endpoint.isKnown
+      ? `endpoint  ${endpoint.name}`
+      : 'endpoint  not known: no policy applies to it, so everything is denied',
+    `policies  ${selecting.length === 0 ? 'none selects the endpoint' : namesText(selecting)}`,
+  ];
+  if (selecting.length > 0) lines.push(`default   ${defaultText(answer, defaultDeny)}`);
+  if (dryRun !== null) {
+    const { policies, decision } = dryRun;
+    const isSame = decision.verdict === answer.explanation.decision.verdict;
+    const then = isSame ? 'the verdict would be the same' : verdictText(decision, []);
+    lines.push(`dry-run   ${namesText(policies)}: not enforced; with it: ${then}`);
+  }
+  lines.push(`remote    identity ${remote} (${labels})`);
+  return lines;
+}
+
+function defaultText({ direction }: Explained, causes: Explained['defaultDeny']): string {
+  if (causes.length === 0) return `no policy asks for default deny of ${direction}: allowed`;
+  const names = [...new Set(causes.map(({ policy }) => policy))];
+  const denyOnly = causes.filter(({ isDenyOnly }) => isDenyOnly).map(({ policy }) => policy);
+  const text = `deny of ${direction}, switched on by ${namesText(names)}`;
+  if (denyOnly.length === 0) return text;
+  const whose =
+    denyOnly.length === names.length
+      ? 'only deny rules'
+      : `${namesText(denyOnly)} has only deny rules`;
+  return `${text} (${whose}: they switch it on, too, unless enableDefaultDeny says false)`;
+}
+
+function namesText(names: readonly string[]): string {
+  const more = names.length - NAMES_SHOWN_MAX;
+  const shown = names.slice(0, NAMES_SHOWN_MAX).join(', ');
+  return more <= 0 ? shown : `${shown} and ${more} more`;
+}
+
+function withoutRules({ near, direction }: Explained): string[] {
+  if (near.length === 0) return [`No rule says anything of ${direction}.`];
+  return near.some(({ isPortCovered }) => isPortCovered)
+    ? ['The rules that name the port select nobody that is known.']
+    : ['No rule covers the port.'];
+}
+
+function verdictText(decision: Decision, near: readonly NearRule[]): string {
+  if (decision.verdict === 'allow') {
+    return `ALLOWED${decision.rule === null ? '' : ` ${byText(decision.rule)}`}`;
+  }
+  const by = decision.rule === null ? '' : ` ${byText(decision.rule)}`;
+  const isNamed = near.some(({ isPortCovered, verdict }) => isPortCovered && verdict === 'allow');
+  const reason =
+    decision.reason === 'no-port-rule' && isNamed
+      ? 'the rules that name the port do not allow the remote'
+      : DENY_REASONS[decision.reason];
+  return `DENIED${by} (${decision.layer}): ${reason}`;
+}
+
+function byText(rule: RuleRef): string {
+  return rule.policy === DEFAULT_ALLOW_POLICY
+    ? 'by default: no policy that selects the endpoint asks for default deny'
+    : `by ${placeOf(rule)}`;
 }
 
 function reasonText({ decision }: Explanation): string {
   if (decision.verdict === 'allow') return 'allowed';
   const by = decision.rule === null ? '' : `: ${placeOf(decision.rule)}`;
   return `${DENY_REASONS[decision.reason]}${by}`;
-}
-
-function stepLines(step: RuleStep, number: number): string[] {
-  const { rule } = step;
-  const lines = [`${number}. ${step.verdict} ${placeOf(rule)}: ${OUTCOME_WORDS[step.outcome]}`];
-  lines.push(...step.http.map((http) => `     ${httpText(http)}`));
-  if (step.dns.length > 0) lines.push(`     names: ${step.dns.join(', ')}`);
-  return lines;
-}
-
-function httpText({ rule, matched, mismatch }: HttpStep): string {
-  const place = placeOf(rule);
-  if (mismatch === null) {
-    return `${place}: ${matched.length === 0 ? 'any request' : matched.join(', ')} matched`;
-  }
-  const before = matched.length === 0 ? '' : `${matched.join(', ')} matched, `;
-  return `${place}: ${before}${mismatchText(mismatch)}`;
-}
-
-/** `method GET is not POST`, in the terms of what was expected. */
-function mismatchText({ what, expected, found }: Mismatch): string {
-  if (found === null) return `${what} is absent (expected: ${expected})`;
-  const text = found.length > 80 ? `${found.slice(0, 77)}...` : found;
-  const exact = /^is "(.*)"$/.exec(expected)?.[1];
-  if (exact !== undefined) return `${what} ${text} is not ${exact}`;
-  const pattern = /^matches "(.*)"$/.exec(expected)?.[1];
-  if (pattern !== undefined) return `${what} ${text} does not match ${pattern}`;
-  return `${what} ${text} (expected: ${expected})`;
 }
 
 function headerLines({ decision }: Explanation): string[] {

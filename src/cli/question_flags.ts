@@ -16,6 +16,7 @@ const TEXT_KEYS = [
   ['remote-ip', 'remoteIp'],
   ['direction', 'direction'],
   ['protocol', 'protocol'],
+  ['icmp', 'icmpType'],
   ['sni', 'sni'],
 ] as const;
 
@@ -27,6 +28,7 @@ const NUMBER_KEYS = [
 
 /** What no flag and no `--request` says, is asked with these. */
 const DEFAULT_PORT = 80;
+const DEFAULT_DNS_PORT = 53;
 
 export function questionValue(args: Args): FlagQuestion {
   const value: Record<string, unknown> = {};
@@ -57,8 +59,20 @@ export function questionValue(args: Args): FlagQuestion {
   if (args.has('label')) value['labels'] = args.values('label');
   const message = addAsk(args, value);
   if (message !== null) return { kind: 'error', message };
-  value['port'] ??= DEFAULT_PORT;
+  addTraffic(value);
   return { kind: 'value', value };
+}
+
+/** The protocol and port that go with what is asked, where nothing says otherwise. */
+function addTraffic(value: Record<string, unknown>): void {
+  if ('icmpType' in value) {
+    value['protocol'] ??= 'ICMP';
+  } else if ('dns' in value) {
+    value['protocol'] ??= 'UDP';
+    value['port'] ??= DEFAULT_DNS_PORT;
+  } else if (value['protocol'] !== 'ICMP' && value['protocol'] !== 'ICMPv6') {
+    value['port'] ??= DEFAULT_PORT;
+  }
 }
 
 /** Adds `http` or `dns`; null when that went well. */

@@ -113,12 +113,21 @@ export const EXPLAIN_SPEC: VerbSpec = {
       choices: ['ingress', 'egress'],
       about: 'seen from the endpoint (default: ingress)',
     },
-    { name: 'port', value: 'PORT', about: 'the destination port (default: that of --url, or 80)' },
+    {
+      name: 'port',
+      value: 'PORT',
+      about: 'the destination port (default: that of --url, 53 of --dns, else 80)',
+    },
     {
       name: 'protocol',
       value: 'PROTOCOL',
-      choices: ['TCP', 'UDP', 'SCTP'],
-      about: 'TCP (the default), UDP or SCTP',
+      choices: ['TCP', 'UDP', 'SCTP', 'ICMP', 'ICMPv6'],
+      about: 'TCP (the default), UDP, SCTP, ICMP or ICMPv6',
+    },
+    {
+      name: 'icmp',
+      value: 'TYPE',
+      about: 'an ICMP message in place of a connection: EchoRequest, or 8 (ICMPv6 with --protocol)',
     },
     { name: 'proxy-id', value: 'NUMBER', about: 'the listener (default: 0)' },
     { name: 'sni', value: 'NAME', about: 'the server name of a TLS connection' },
@@ -129,11 +138,13 @@ export const EXPLAIN_SPEC: VerbSpec = {
     { name: 'header', short: 'H', value: '"N: V"', isRepeated: true, about: 'one of its fields' },
     { name: 'dns', value: 'NAME', about: 'a DNS question in place of an HTTP request' },
     { name: 'request', value: 'JSON', about: 'the whole request as a line of `verdict`' },
+    { name: 'all', about: 'tell of every rule, also where there are many' },
     OUTPUT_FLAG,
   ],
   notes: [
     'Without --method, --path, --url and --dns only the connection is judged. The path is normalised\n' +
-      'as the proxy does it. Exit code 0: allowed, 1: denied, 2: the question cannot be asked.',
+      'as the proxy does it. Exit code 0: allowed, 1: denied, 2: the question cannot be asked.\n' +
+      'JSON and YAML have every rule: `steps` those of the port in asking order, `near` all of the direction.',
   ],
   examples: [
     'sallyport explain -p policies/ --endpoints endpoints.yaml \\\n' +

@@ -3,7 +3,12 @@
  * server share. The same engine as the data plane, on a snapshot of its own.
  */
 import { applyMutations, type Decision, type LoggedHeader } from '../model/decision.ts';
-import { effectiveIdentity, type Identity } from '../model/identity.ts';
+import {
+  type Direction,
+  effectiveIdentity,
+  type Identity,
+  isKernelProtocol,
+} from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
 import { plainHead, type RequestHead } from '../model/request_head.ts';
 import { decideConnection, decideDns, decideRequest } from '../policy/decide.ts';
@@ -17,6 +22,12 @@ import type { RegexEngine } from '../policy/regex.ts';
 import { IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import type { CompiledEndpoint, PolicySnapshot, RemoteView } from '../policy/snapshot.ts';
 import type { Problem } from './decode/problem.ts';
+import {
+  type DryRun,
+  dryRunPolicies,
+  type Surroundings,
+  surroundings,
+} from './explain_surroundings.ts';
 import { decodePolicySet, type PolicySet, type SourceBundle } from './policy_set.ts';
 import type { HttpAsk, Question } from './question.ts';
 import { openQuestions, type QuestionContext } from './question_context.ts';
@@ -56,16 +67,17 @@ export type Answer =
   | { readonly kind: 'error'; readonly message: string };
 
 export type ExplainedAnswer =
-  | {
+  | ({
       readonly kind: 'answer';
       readonly line: VerdictLine;
       readonly explanation: Explanation;
       readonly endpoint: CompiledEndpoint;
+      readonly direction: Direction;
       /** Names of the policies that select the endpoint, sorted. */
       readonly selecting: readonly string[];
       readonly remote: Identity;
       readonly remoteLabels: readonly string[];
-    }
+    } & Surroundings)
   | { readonly kind: 'error'; readonly message: string };
 
 export type JudgeResult =
@@ -127,10 +139,25 @@ export class Judge {
       line: verdictLine(explanation.decision, head),
       explanation,
       endpoint: found.endpoint,
+      direction: question.direction,
       selecting: built.selecting.get(found.endpoint.name) ?? [],
       remote: found.remote,
       remoteLabels: built.snapshot.labels.labelsOf(found.remote),
+      ...surroundings(this.#context, question, found),
+      dryRun: this.#dryRun(question, found),
     };
+  }
+
+  /** What would be said if the policies in dry-run were enforced; null when none is. */
+  #dryRun(question: Question, { endpoint, remote }: Found): DryRun | null {
+    const { shadow } = this.#context.snapshot;
+    const own = shadow?.endpointNamed(endpoint.name) ?? null;
+    if (own === null) return null;
+    const policies = dryRunPolicies(this.#context, endpoint.name);
+    if (policies.length === 0) return null;
+    const view = own.port(question.direction, question.protocol, question.port);
+    const head = this.#headOf(question);
+    return { policies, decision: decide(view.view(question.proxyId, remote), question, head) };
   }
 
   /** What the engine is asked, for who sends it or measures it. */
@@ -164,6 +191,9 @@ export class Judge {
       return { kind: 'error', message: `no endpoint is named "${nameOf(question)}" (${known})` };
     }
     const remote = effectiveIdentity(identity.identity);
+    if (isKernelProtocol(question.protocol) && endpoint.isKnown && !endpoint.hasKernelProtocols) {
+      return { kind: 'error', message: NO_ICMP_IN_WIRE_FORM };
+    }
     const view = endpoint
       .port(question.direction, question.protocol, question.port)
       .view(question.proxyId, remote);
@@ -185,6 +215,9 @@ interface Found {
   readonly endpoint: CompiledEndpoint;
   readonly remote: Identity;
 }
+
+const NO_ICMP_IN_WIRE_FORM =
+  'the endpoint has a policy in wire form, which has no word for ICMP: the kernel lets it through for who may use every port of TCP, UDP and SCTP';
 
 export interface Asked extends Found {
   /** Null when it is no HTTP request. */

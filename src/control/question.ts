@@ -8,25 +8,30 @@ import { parseIp } from '../model/address.ts';
 import {
   type Direction,
   type Identity,
+  type PolicyProtocol,
   type Port,
   PROTOCOLS,
-  type Protocol,
   type ProxyId,
   parseIdentity,
   parsePort,
   parseProxyId,
 } from '../model/identity.ts';
+import { type IcmpFamily, icmpTypeNamed } from './decode/icmp.ts';
 
 export interface Question {
   readonly subject: SubjectRef;
   readonly remote: RemoteRef;
   readonly direction: Direction;
   readonly proxyId: ProxyId;
+  /** Of ICMP its type + 1, as in `PortPolicy`. */
   readonly port: Port;
-  readonly protocol: Protocol;
+  readonly protocol: AskedProtocol;
   readonly serverName: string;
   readonly ask: Ask;
 }
+
+/** What can be asked for: `other` protocols have no rules. */
+export type AskedProtocol = Exclude<PolicyProtocol, 'other'>;
 
 /** Whose policy is asked. */
 export type SubjectRef =
@@ -68,6 +73,7 @@ const KEYS = [
   'proxyId',
   'port',
   'protocol',
+  'icmpType',
   'sni',
   'http',
   'dns',
@@ -95,8 +101,7 @@ function questionOf(fields: Fields): Question {
     remote: remoteOf(fields),
     direction: directionOf(fields.get('direction')),
     proxyId: numberOf(fields.get('proxyId') ?? 0, 'proxyId', parseProxyId, '0 to 65535'),
-    port: numberOf(fields.get('port'), 'port', parsePort, '0 to 65535'),
-    protocol: protocolOf(fields.get('protocol')),
+    ...trafficOf(fields),
     serverName: textOf(fields.get('sni') ?? '', 'sni'),
     ask: askOf(fields),
   };
@@ -173,10 +178,42 @@ function directionOf(value: unknown): Direction {
   return fail(`direction must be ingress or egress (found ${shown(value)})`);
 }
 
-function protocolOf(value: unknown): Protocol {
-  const protocol = PROTOCOLS.find((known) => known === (value ?? 'TCP'));
+const ICMP_FAMILIES = { ICMP: 'IPv4', ICMPv6: 'IPv6' } as const;
+
+/** ICMP has types in place of ports, and only the message itself can be judged. */
+function trafficOf(fields: Fields): Pick<Question, 'port' | 'protocol'> {
+  const protocol = protocolOf(fields.get('protocol'));
+  const type = fields.get('icmpType');
+  if (protocol !== 'ICMP' && protocol !== 'ICMPv6') {
+    if (type !== undefined) fail('icmpType is of protocol ICMP and ICMPv6 only');
+    return { protocol, port: numberOf(fields.get('port'), 'port', parsePort, '0 to 65535') };
+  }
+  for (const key of ['port', 'http', 'dns', 'sni']) {
+    if (fields.has(key)) fail(`${key} and protocol ${protocol} cannot both be asked`);
+  }
+  const number = icmpTypeOf(type, ICMP_FAMILIES[protocol]);
+  if (number === null) {
+    fail(`icmpType must be 0 to 255 or a name such as EchoRequest (found ${shown(type)})`);
+  }
+  return { protocol, port: (number + 1) as Port };
+}
+
+function icmpTypeOf(value: unknown, family: IcmpFamily): number | null {
+  if (typeof value === 'number')
+    return Number.isInteger(value) && value >= 0 && value <= 255 ? value : null;
+  if (typeof value !== 'string') return null;
+  return /^[0-9]{1,3}$/.test(value)
+    ? icmpTypeOf(Number(value), family)
+    : icmpTypeNamed(value, family);
+}
+
+const ASKED_PROTOCOLS: readonly AskedProtocol[] = [...PROTOCOLS, 'ICMP', 'ICMPv6'];
+
+function protocolOf(value: unknown): AskedProtocol {
+  const protocol = ASKED_PROTOCOLS.find((known) => known === (value ?? 'TCP'));
   return (
-    protocol ?? fail(`protocol must be one of ${PROTOCOLS.join(', ')} (found ${shown(value)})`)
+    protocol ??
+    fail(`protocol must be one of ${ASKED_PROTOCOLS.join(', ')} (found ${shown(value)})`)
   );
 }
 

@@ -51,6 +51,10 @@ export class QuestionContext {
     return this.#built.snapshot;
   }
 
+  get set(): PolicySet {
+    return this.#set;
+  }
+
   /** With the table of identities, warnings, and which policies select which endpoint. */
   get built(): BuiltSnapshot {
     return this.#built;

@@ -58,6 +58,9 @@ export type L7Rules =
 
 export const NO_L7: L7Rules = Object.freeze({ kind: 'none' });
 
+/** `RuleOrigin.policy` of what is allowed because no policy asks for default deny. */
+export const DEFAULT_ALLOW_POLICY = 'reserved:default-allow';
+
 /** `RuleOrigin.rule` of what an empty list of rules means: nobody wrote it. */
 export const DEFAULT_ALLOW_RULE = 'default allow rule';
 

@@ -4,7 +4,7 @@
  * force. All at once, or in steps for who has something else to do meanwhile.
  */
 import type { RuleRef } from '../model/decision.ts';
-import type { Direction, PolicyProtocol, Port, Protocol } from '../model/identity.ts';
+import type { Direction, PolicyProtocol, Port } from '../model/identity.ts';
 import { KERNEL_PROTOCOLS, PROTOCOLS } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
 import { finish, type Steps } from '../model/steps.ts';
@@ -253,7 +253,11 @@ class Endpoint implements CompiledEndpoint {
     this.#directions = directions;
   }
 
-  port(direction: Direction, protocol: Protocol, port: Port): CompiledPort {
+  get hasKernelProtocols(): boolean {
+    return this.#directions?.ingress.has('ICMP') === true;
+  }
+
+  port(direction: Direction, protocol: PolicyProtocol, port: Port): CompiledPort {
     if (this.#directions === null) return NO_POLICY_PORT[direction];
     return this.#directions[direction].get(protocol)?.find(port) ?? DENY_PORT[direction];
   }

@@ -26,6 +26,7 @@ import { canonicalName } from './fqdn_pattern.ts';
 import { type CompiledHeaderMatch, HeaderEdits, runHeaderMatch } from './header_match.ts';
 import { MATCH_FAILED, MATCH_YES, type MatchOutcome } from './regex.ts';
 import type { RemoteView } from './snapshot.ts';
+import { valueHint } from './value_hint.ts';
 import { type CompiledMatcher, evaluateMatcher } from './value_match.ts';
 import { beginVerdict, isSpent } from './verdict_work.ts';
 import { View } from './view.ts';
@@ -62,6 +63,10 @@ export interface RuleStep {
   readonly http: readonly HttpStep[];
   /** DNS names and patterns that were compared; empty for other rules. */
   readonly dns: readonly string[];
+  /** What the rule would have taken, where the outcome is `server-name`. */
+  readonly serverNames?: readonly string[];
+  /** The server name or DNS name that was compared with those. */
+  readonly asked?: string;
 }
 
 export interface HttpStep {
@@ -71,7 +76,7 @@ export interface HttpStep {
   readonly matched: readonly string[];
   /** The first condition that did not; null when all did. */
   readonly mismatch: Mismatch | null;
-  /** Matched conditions of all conditions: 1 is a match. */
+  /** Matched conditions of all conditions: 1 is a match. One that nearly matched counts nearly. */
   readonly nearness: number;
 }
 
@@ -81,6 +86,8 @@ export interface Mismatch {
   readonly expected: string;
   /** Null: the request has no such field. A value compared with a secret is not shown. */
   readonly found: string | null;
+  /** What little is in the way, such as the query; absent when it is more. */
+  readonly hint?: string;
 }
 
 /** As `decideConnection`. */
@@ -124,7 +131,11 @@ function explain(view: RemoteView, asked: Asked, decision: Decision): Explanatio
   if (!(view instanceof View)) return { decision, steps: [] };
   // As much again for the rules one by one: what was not asked for its cost is not asked here, either.
   beginVerdict(view.port.workLimits);
-  return { decision, steps: new Walk(view, asked).steps() };
+  const walk = new Walk(view, asked);
+  const steps = walk.steps();
+  // What nearly matched is looked for afterwards, so that no rule goes unasked for what this costs.
+  beginVerdict(view.port.workLimits);
+  return { decision, steps: walk.withHints(steps) };
 }
 
 /** The walk of forEachRule over all rules of the range, those that cannot apply included. */
@@ -136,6 +147,8 @@ class Walk {
   #isFinal = false;
   #passedTo = -1;
   #redirectedBy: CompiledRule | null = null;
+  /** The condition that did not match first, where hints can be found for it. */
+  readonly #mismatched = new Map<HttpStep, MismatchedCondition>();
 
   constructor(view: View, asked: Asked) {
     this.#view = view;
@@ -147,16 +160,37 @@ class Walk {
     return this.#view.port.rules.map((rule) => this.#step(rule));
   }
 
+  withHints(steps: readonly RuleStep[]): readonly RuleStep[] {
+    const { head } = this.#asked;
+    if (head === null || this.#mismatched.size === 0) return steps;
+    return steps.map((step) => ({
+      ...step,
+      http: step.http.map((one) => withHint(one, head, this.#mismatched.get(one))),
+    }));
+  }
+
   #step(rule: CompiledRule): RuleStep {
     const step = { rule: rule.ref, verdict: verdictName(rule), precedence: rule.precedence };
     const skipped = this.#skipped(rule);
+    if (skipped === 'server-name') {
+      const serverNames = rule.serverNames.map(({ text }) => text);
+      const asked = this.#asked.serverName;
+      return { ...step, outcome: skipped, http: [], dns: [], serverNames, asked };
+    }
     if (skipped !== null) return { ...step, outcome: skipped, http: [], dns: [] };
     if (this.#asked.dnsName !== null && isDnsRedirect(rule)) this.#redirectedBy ??= rule;
     const http = this.#httpSteps(rule);
     const dns = this.#dnsNames(rule);
     const outcome = this.#isL7Match(rule, http) ? 'applied' : 'no-l7-rule-matched';
     if (outcome === 'applied') this.#apply(rule);
-    return { ...step, outcome, http, dns };
+    const asked = this.#asked.dnsName;
+    return {
+      ...step,
+      outcome,
+      http,
+      dns,
+      ...(dns.length === 0 || asked === null ? {} : { asked }),
+    };
   }
 
   #skipped(rule: CompiledRule): RuleOutcome | null {
@@ -195,7 +229,9 @@ class Walk {
     if (edits === null || rule.http === null || rule.kind === VERDICT_DENY) return [];
     const steps: HttpStep[] = [];
     for (const httpRule of rule.http) {
-      steps.push(httpStep(httpRule, edits));
+      const { step, mismatched } = httpStep(httpRule, edits);
+      if (mismatched !== null) this.#mismatched.set(step, mismatched);
+      steps.push(step);
       if (steps.at(-1)?.isMatch === true && !rule.hasHeaderMatches) break;
     }
     return steps;
@@ -207,14 +243,46 @@ class Walk {
   }
 }
 
-function httpStep(rule: CompiledHttpRule, edits: HeaderEdits): HttpStep {
+/** Nearly matched counts nearly, so that such a rule comes before one that is further off. */
+const NEARLY = 0.9;
+
+function withHint(
+  step: HttpStep,
+  head: RequestHead,
+  mismatched: MismatchedCondition | undefined,
+): HttpStep {
+  const { mismatch, nearness } = step;
+  if (mismatch === null || mismatched === undefined || isSpent()) return step;
+  const hint = valueHint(mismatched.matcher, head);
+  if (hint === null) return step;
+  const nearer = nearness + NEARLY / mismatched.conditionCount;
+  return { ...step, mismatch: { ...mismatch, hint }, nearness: nearer };
+}
+
+interface MismatchedCondition {
+  readonly matcher: CompiledMatcher;
+  /** Of its rule, itself included. */
+  readonly conditionCount: number;
+}
+
+interface ComparedRule {
+  readonly step: HttpStep;
+  readonly mismatched: MismatchedCondition | null;
+}
+
+function httpStep(rule: CompiledHttpRule, edits: HeaderEdits): ComparedRule {
   const conditions = rule.path === null ? rule.others : [rule.path, ...rule.others];
   const matched: string[] = [];
   let mismatch: Mismatch | null = null;
+  let mismatchedMatcher: CompiledMatcher | null = null;
   for (const matcher of conditions) {
     const outcome = evaluateMatcher(matcher, edits);
-    if (outcome === MATCH_YES) matched.push(labelOf(matcher.source.name));
-    else mismatch ??= mismatchOf(matcher, { edits, outcome });
+    if (outcome === MATCH_YES) {
+      matched.push(labelOf(matcher.source.name));
+      continue;
+    }
+    mismatch ??= mismatchOf(matcher, { edits, outcome });
+    mismatchedMatcher ??= matcher;
   }
   if (mismatch === null) {
     for (const match of rule.headerMatches) {
@@ -224,12 +292,17 @@ function httpStep(rule: CompiledHttpRule, edits: HeaderEdits): HttpStep {
     }
   }
   const count = conditions.length + rule.headerMatches.length;
-  return {
+  const step = {
     rule: rule.ref,
     isMatch: mismatch === null,
     matched,
     mismatch,
     nearness: count === 0 ? 1 : matched.length / count,
+  };
+  return {
+    step,
+    mismatched:
+      mismatchedMatcher === null ? null : { matcher: mismatchedMatcher, conditionCount: count },
   };
 }
 

@@ -52,7 +52,7 @@ export function selectorKey(selector: LabelSelector): string {
   return [...new Set(parts)].sort().join('&');
 }
 
-function requirementHolds(requirement: LabelRequirement, set: LabelSet): boolean {
+export function requirementHolds(requirement: LabelRequirement, set: LabelSet): boolean {
   const found = set.valuesOf(requirement.key);
   switch (requirement.operator) {
     case 'in':

@@ -5,14 +5,7 @@
  */
 import type { IpPrefix } from '../model/address.ts';
 import type { RuleRef } from '../model/decision.ts';
-import type {
-  Direction,
-  Identity,
-  PolicyProtocol,
-  Port,
-  Protocol,
-  ProxyId,
-} from '../model/identity.ts';
+import type { Direction, Identity, PolicyProtocol, Port, ProxyId } from '../model/identity.ts';
 
 export interface PolicySnapshot {
   readonly revision: number;
@@ -70,7 +63,13 @@ export interface CompiledEndpoint {
   readonly endpointIps: readonly string[];
   /** False for the DENY_ALL that stands in for an address without policy. */
   readonly isKnown: boolean;
-  port(direction: Direction, protocol: Protocol, port: Port): CompiledPort;
+  /**
+   * Of ICMP the port is the type + 1. Of an endpoint with a policy in wire form, which has no words for
+   * ICMP, that denies; only a kernel says otherwise (`kernelTable`).
+   */
+  port(direction: Direction, protocol: PolicyProtocol, port: Port): CompiledPort;
+  /** False for a policy in wire form. */
+  readonly hasKernelProtocols: boolean;
 }
 
 /** The rules of one disjoint port range, in the order in which they are asked. */

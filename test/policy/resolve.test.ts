@@ -36,13 +36,13 @@ const cases: readonly Case[] = [
   {
     about: 'nobody selects it: everything, as a port policy without rules',
     specs: [],
-    expected: ['0: everything'],
+    expected: ['0: 16777215/0 allow any'],
   },
   {
     about: 'rules of the other direction only',
     specs: [spec([rule()])],
     direction: 'egress',
-    expected: ['0: everything'],
+    expected: ['0: 16777215/0 allow any'],
   },
   {
     about: 'default deny that is asked for without a rule',

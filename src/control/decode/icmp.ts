@@ -60,6 +60,13 @@ const TYPES = {
   ),
 } as const;
 
+export type IcmpFamily = keyof typeof TYPES;
+
+/** Null: the family has no message of that name. */
+export function icmpTypeNamed(name: string, family: IcmpFamily): number | null {
+  return TYPES[family].get(name) ?? null;
+}
+
 export function decodeIcmps(context: DocumentContext, field: Field): readonly IcmpSelector[] {
   const { reader } = context;
   const selectors: IcmpSelector[] = [];
@@ -90,19 +97,15 @@ function decodeField(context: DocumentContext, field: Field): IcmpSelector | nul
   return type === null ? null : { protocol: family === 'IPv4' ? 'ICMP' : 'ICMPv6', type };
 }
 
-function decodeType(
-  context: DocumentContext,
-  field: Field,
-  family: keyof typeof TYPES,
-): number | null {
+function decodeType(context: DocumentContext, field: Field, family: IcmpFamily): number | null {
   const { reader } = context;
   if (typeof field.value !== 'string') return reader.integer(field, 0, 255);
   if (/^[0-9]+$/.test(field.value)) {
     const number = Number(field.value);
     return number <= 255 ? number : reader.integer(field, 0, 255);
   }
-  const named = TYPES[family].get(field.value);
-  if (named !== undefined) return named;
+  const named = icmpTypeNamed(field.value, family);
+  if (named !== null) return named;
   return reader.fail(
     field,
     `is no ${family} message type (found ${field.shown}; allowed: 0 to 255 or a name such as EchoRequest)`,

@@ -5,7 +5,14 @@
  */
 import type { Direction, Identity, KernelProtocol, PolicyProtocol } from '../../model/identity.ts';
 import { isKernelProtocol, POLICY_PROTOCOLS, RESERVED_IDENTITIES } from '../../model/identity.ts';
-import { type EndpointPolicy, NO_L7, type PortPolicy, type PortRule } from '../ast.ts';
+import {
+  DEFAULT_ALLOW_POLICY,
+  DEFAULT_ALLOW_RULE,
+  type EndpointPolicy,
+  NO_L7,
+  type PortPolicy,
+  type PortRule,
+} from '../ast.ts';
 import { compareText, labelSetKey } from '../labels.ts';
 import type { CidrGroup, PolicySpec, Tier } from '../rule.ts';
 import { LabelSet } from '../selector.ts';
@@ -166,7 +173,7 @@ class Resolver {
       rules.push(syntheticAllow('reserved:allow-localhost', 0, HOST_ONLY));
     }
     if (options.isDefaultAllowed) {
-      rules.push(syntheticAllow('reserved:default-allow', this.#levels.defaultLevel, null));
+      rules.push(syntheticAllow(DEFAULT_ALLOW_POLICY, this.#levels.defaultLevel, null));
     }
     return rules;
   }
@@ -235,9 +242,27 @@ function splitByUse(ports: readonly PortPolicy<PolicyProtocol>[]): DirectionPoli
   return { wire, kernel };
 }
 
-/** A port policy without rules allows everything on its port (npds.proto). */
+/**
+ * Of all endpoints that no policy selects, which share it: so it has a rule of its own, as the rule that an
+ * empty list stands for is called after the endpoint.
+ */
 const ALLOW_ALL = splitByUse(
-  POLICY_PROTOCOLS.map((protocol) => ({ port: 0, endPort: 0, protocol, rules: [] })),
+  POLICY_PROTOCOLS.map((protocol) => ({
+    port: 0,
+    endPort: 0,
+    protocol,
+    rules: [
+      {
+        precedence: 0,
+        verdict: { kind: 'allow' },
+        proxyId: 0,
+        origin: { policy: DEFAULT_ALLOW_POLICY, rule: DEFAULT_ALLOW_RULE },
+        remotes: null,
+        serverNames: [],
+        l7: NO_L7,
+      },
+    ],
+  })),
 );
 
 const DENY_ALL: DirectionPolicy = { wire: [], kernel: [] };

@@ -152,6 +152,8 @@ class SceneBuilder {
     { name, question }: { readonly name: string; readonly question: Question },
   ): void {
     const { port, protocol, ask } = question;
+    // A scene is of connections.
+    if (protocol === 'ICMP' || protocol === 'ICMPv6') return;
     const http = ask.kind === 'http' ? ask.request : null;
     const key = JSON.stringify([parties, port, protocol, http]);
     if (this.#seen.has(key)) return;

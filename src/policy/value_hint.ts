@@ -70,5 +70,5 @@ function headParts({ path, method, authority }: RequestHead) {
 }
 
 function viewOf(head: RequestHead): HeadView {
-  return { head, field: () => null };
+  return { head, field: () => null, fieldBytes: () => new Uint8Array() };
 }

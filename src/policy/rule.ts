@@ -11,7 +11,7 @@ import type { DnsRule, HttpRule, RuleOrigin } from './ast.ts';
 
 /** One `spec` (or element of `specs`), with what its object gives it. */
 export interface PolicySpec {
-  /** `policy` is "namespace/name" (CNP), "name" (CCNP, CNP of the cluster); `rule` is "" or "specs[i]". */
+  /** `policy` is "namespace/name" (CNP), "NetworkPolicy namespace/name", "name" (CCNP, CNP of the cluster); `rule` is "" or "specs[i]". */
   readonly origin: RuleOrigin;
   /** Null for clusterwide kinds. A CNP without one is in "default". */
   readonly namespace: string | null;

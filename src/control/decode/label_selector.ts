@@ -28,10 +28,38 @@ const VALUE_MAX = 63;
 const KEY_MAX = 400;
 const K8S_NAMESPACE_KEY = `${LABEL_SOURCE_K8S}:${NAMESPACE_KEY}`;
 
+/** How a kind of object writes its selectors, and how the API server reads them. */
+interface SelectorForm {
+  /** A requirement's key of a written one. */
+  readonly keyOf: (written: string) => string;
+  /** Kubernetes' own: keys have no source, and a null is the empty text, as Go reads it into a struct. */
+  readonly isBuiltIn: boolean;
+  readonly operators: readonly string[];
+}
+
+const CILIUM_FORM: SelectorForm = {
+  keyOf: selectorKey,
+  isBuiltIn: false,
+  operators: [...OPERATORS.keys()],
+};
+
 /** As written, unscoped. */
 export function decodeSelector(context: DocumentContext, field: Field): LabelSelector {
-  const { labels, expressions } = decodeParts(context, field);
+  const { labels, expressions } = decodeParts(context, field, CILIUM_FORM);
   return { requirements: [...labels, ...expressions] };
+}
+
+/** A selector in an object of Kubernetes' own, of labels whose keys have this before them ("k8s:"). */
+export function decodeBuiltInSelector(
+  context: DocumentContext,
+  field: Field,
+  keyPrefix: string,
+): SelectorParts {
+  return decodeParts(context, field, {
+    keyOf: (written) => `${keyPrefix}${written}`,
+    isBuiltIn: true,
+    operators: ['In', 'NotIn', 'Exists', 'DoesNotExist'],
+  });
 }
 
 /**
@@ -41,7 +69,7 @@ export function decodeSelector(context: DocumentContext, field: Field): LabelSel
  */
 export function decodeSubjectSelector(context: DocumentContext, field: Field): LabelSelector {
   const { namespace, reader } = context;
-  const { labels, expressions } = decodeParts(context, field);
+  const { labels, expressions } = decodeParts(context, field, CILIUM_FORM);
   if (namespace === null) return { requirements: [...labels, ...expressions] };
   const own = labels.filter(({ key }) => key !== K8S_NAMESPACE_KEY);
   const isOverruled = labels.some(
@@ -72,12 +100,13 @@ function demandsOtherNamespace(requirement: LabelRequirement, namespace: string)
   return operator === 'does-not-exist' || (operator === 'not-in' && values.includes(namespace));
 }
 
-interface SelectorParts {
+export interface SelectorParts {
+  /** matchLabels. */
   readonly labels: readonly LabelRequirement[];
   readonly expressions: readonly LabelRequirement[];
 }
 
-function decodeParts(context: DocumentContext, field: Field): SelectorParts {
+function decodeParts(context: DocumentContext, field: Field, form: SelectorForm): SelectorParts {
   const { reader } = context;
   const fields = reader.object(field, ['matchLabels', 'matchExpressions']);
   const labelsField = fields.get('matchLabels');
@@ -85,10 +114,12 @@ function decodeParts(context: DocumentContext, field: Field): SelectorParts {
   const expressionsField = fields.get('matchExpressions');
   const expressions = expressionsField === undefined ? [] : reader.list(expressionsField);
   const parts = {
-    labels: labels.flatMap(([key, value]) => decodeMatchLabel(context, key, value) ?? []),
-    expressions: expressions.flatMap((item) => decodeExpression(context, item) ?? []),
+    labels: labels.flatMap(([key, value]) => decodeMatchLabel(context, { key, value }, form) ?? []),
+    expressions: expressions.flatMap((item) => decodeExpression(context, item, form) ?? []),
   };
-  warnOfPruned(context, labels, parts.labels.length + parts.expressions.length);
+  if (!form.isBuiltIn) {
+    warnOfPruned(context, labels, parts.labels.length + parts.expressions.length);
+  }
   return parts;
 }
 
@@ -112,13 +143,14 @@ function warnOfPruned(
 
 function decodeMatchLabel(
   context: DocumentContext,
-  key: string,
-  value: Field,
+  { key, value }: { readonly key: string; readonly value: Field },
+  form: SelectorForm,
 ): LabelRequirement | null {
-  if (!isKeyValid(context, key, value) || value.isEmpty) return null;
-  const text = labelValue(context, value);
+  if (!isKeyValid(context, { key, place: value }, form)) return null;
+  if (value.isEmpty && !form.isBuiltIn) return null;
+  const text = labelValue(context, value, form);
   if (text === null) return null;
-  return { key: selectorKey(key), operator: 'in', values: [text] };
+  return { key: form.keyOf(key), operator: 'in', values: [text] };
 }
 
 /**
@@ -152,7 +184,11 @@ export function selectorKey(key: string): string {
   return key.includes(':') ? key : `${LABEL_SOURCE_ANY}:${key}`;
 }
 
-function decodeExpression(context: DocumentContext, field: Field): LabelRequirement | null {
+function decodeExpression(
+  context: DocumentContext,
+  field: Field,
+  form: SelectorForm,
+): LabelRequirement | null {
   const { reader } = context;
   const fields = reader.object(field, ['key', 'operator', 'values']);
   const keyField = fields.get('key');
@@ -160,23 +196,28 @@ function decodeExpression(context: DocumentContext, field: Field): LabelRequirem
   if (keyField === undefined) return reader.fail(field, 'key is required');
   if (operatorField === undefined) return reader.fail(field, 'operator is required');
   const key = reader.text(keyField);
-  const name = reader.oneOf(operatorField, ['In', 'NotIn', 'Exists', 'DoesNotExist', 'Gt', 'Lt']);
+  const name = reader.oneOf(operatorField, form.operators);
   const valuesField = fields.get('values');
   const values =
     valuesField === undefined
       ? []
-      : reader.list(valuesField).flatMap((item) => labelValue(context, item) ?? []);
-  if (key === null || name === null || !isKeyValid(context, key, keyField)) return null;
+      : reader.list(valuesField).flatMap((item) => labelValue(context, item, form) ?? []);
+  if (key === null || name === null) return null;
+  if (!isKeyValid(context, { key, place: keyField }, form)) return null;
   const problem = valuesProblem(name, values.length);
   if (problem !== null) return reader.fail(valuesField ?? field, problem);
-  return { key: selectorKey(key), operator: OPERATORS.get(name) ?? 'in', values };
+  return { key: form.keyOf(key), operator: OPERATORS.get(name) ?? 'in', values };
 }
 
 /**
  * A qualified name (ValidateLabelName) after an optional source. A source that no label can have is
  * only worth a warning: Cilium takes it and selects nothing.
  */
-function isKeyValid(context: DocumentContext, key: string, place: Field): boolean {
+function isKeyValid(
+  context: DocumentContext,
+  { key, place }: { readonly key: string; readonly place: Field },
+  form: SelectorForm,
+): boolean {
   const { reader } = context;
   if (!reader.isName(key, place)) return false;
   const colon = key.indexOf(':');
@@ -189,11 +230,12 @@ function isKeyValid(context: DocumentContext, key: string, place: Field): boolea
   const isPrefix =
     prefix.length === 0 ||
     (prefix.length === 1 && /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(prefix[0] ?? ''));
-  const isSource = colon === -1 || /^[A-Za-z0-9][-A-Za-z0-9_.]*$/.test(key.slice(0, colon));
+  const isSource =
+    colon === -1 || (!form.isBuiltIn && /^[A-Za-z0-9][-A-Za-z0-9_.]*$/.test(key.slice(0, colon)));
   if (!isName || !isPrefix || !isSource || key.length > KEY_MAX) {
     reader.fail(
       place,
-      `"${key}" is no label key (allowed: an optional source such as k8s:, an optional DNS name and "/", and at most ${VALUE_MAX} letters, digits, "-", "_" and ".", with a letter or digit at both ends)`,
+      `"${key}" is no label key (allowed: ${form.isBuiltIn ? '' : 'an optional source such as k8s:, '}an optional DNS name and "/", and at most ${VALUE_MAX} letters, digits, "-", "_" and ".", with a letter or digit at both ends)`,
     );
     return false;
   }
@@ -212,7 +254,15 @@ function valuesProblem(operator: string, count: number): string | null {
   return count === 0 ? null : `${operator} takes no values`;
 }
 
-function labelValue(context: DocumentContext, field: Field): string | null {
+function labelValue(context: DocumentContext, field: Field, form: SelectorForm): string | null {
+  if (field.isEmpty && form.isBuiltIn) {
+    context.reader.warn(
+      field,
+      'has no value and so is the empty text, as the API server reads it: the label must be there, empty',
+      'null-pruned',
+    );
+    return '';
+  }
   const text = context.reader.text(field);
   if (text === null) return null;
   if (text.length <= VALUE_MAX && /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/.test(text)) {

@@ -11,6 +11,7 @@ import { decodeClusterNetworkPolicy } from './cluster_network_policy.ts';
 import { decodeSpecs } from './cnp.ts';
 import type { DecodeOptions, DocumentContext, Positions } from './context.ts';
 import { readMetadata } from './metadata.ts';
+import { decodeNetworkPolicy } from './network_policy.ts';
 import { decodeWirePolicy, isWirePolicy } from './npds.ts';
 import { type Inherited, kindOf, listKindOf } from './object_kinds.ts';
 import { type Fields, ObjectReader } from './object_reader.ts';
@@ -47,7 +48,7 @@ export interface DocumentName {
   readonly column: number;
 }
 
-const OBJECT_FIELDS = ['apiVersion', 'kind', 'metadata', 'spec', 'specs', 'status'] as const;
+const OBJECT_FIELDS = ['apiVersion', 'kind', 'metadata', 'spec', 'status'] as const;
 /** Nothing hangs on a status, and tools write one without a value. */
 const SAYS_NOTHING: ReadonlySet<string> = new Set(['status']);
 const KUSTOMIZATION = /(^|\/)kustomization\.ya?ml$/;
@@ -187,35 +188,39 @@ class FileDecoder implements DecodedPolicies {
 
   #decodeKind(reader: ObjectReader, field: Field, kind: string): void {
     const firstWarning = reader.warnings.length;
-    const isPolicy = kind.endsWith('NetworkPolicy') && kind !== 'ClusterNetworkPolicy';
+    const isPolicy = kind.startsWith('Cilium') && kind.endsWith('NetworkPolicy');
     // Old examples carry the description on the object; it belongs in the rule.
     const document = reader.object(
       field,
-      isPolicy ? [...OBJECT_FIELDS, 'description'] : OBJECT_FIELDS,
+      isPolicy ? [...OBJECT_FIELDS, 'specs', 'description'] : OBJECT_FIELDS,
       { silent: SAYS_NOTHING },
     );
     const description = document.get('description');
     if (description !== undefined) reader.warn(description, 'belongs in spec; here it is ignored');
     const metadata = readMetadata(reader, field, document);
-    const isNamespaced = kind === 'CiliumNetworkPolicy';
+    const isNamespaced = kind === 'CiliumNetworkPolicy' || kind === 'NetworkPolicy';
     // The API server takes a namespace of what has none away.
     const namespace = isNamespaced ? (metadata.namespace ?? DEFAULT_NAMESPACE) : null;
     const name = namespace === null ? metadata.name : `${namespace}/${metadata.name}`;
-    const context = { ...this.#context(reader, field, namespace), policy: name };
+    // A NetworkPolicy and a CiliumNetworkPolicy may have one name.
+    const policy = kind === 'NetworkPolicy' ? `${kind} ${name}` : name;
+    const context = { ...this.#context(reader, field, namespace), policy };
     this.#addName(reader, field, { kind, name });
     const { annotations } = metadata;
-    if (annotations.ignoredFindings.size > 0) this.ignored.set(name, annotations.ignoredFindings);
+    if (annotations.ignoredFindings.size > 0) this.ignored.set(policy, annotations.ignoredFindings);
     const options = { root: field, isDryRun: annotations.isDryRun };
     if (kind === 'CiliumCIDRGroup') {
       const group = decodeCidrGroup(context, document, { root: field, labels: metadata.labels });
       if (group !== null) this.cidrGroups.push(group);
+    } else if (kind === 'NetworkPolicy') {
+      this.specs.push(decodeNetworkPolicy(context, document, options));
     } else if (kind === 'ClusterNetworkPolicy') {
       const spec = decodeClusterNetworkPolicy(context, document, options);
       if (spec !== null) this.specs.push(spec);
     } else {
       this.specs.push(...decodeSpecs(context, document, options));
     }
-    reader.attributeWarnings(firstWarning, name);
+    reader.attributeWarnings(firstWarning, policy);
   }
 
   #context(reader: ObjectReader, root: Field, namespace: string | null): DocumentContext {

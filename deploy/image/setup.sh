@@ -9,7 +9,7 @@ useradd --system --uid 1337 --gid 1337 --no-create-home --home-dir /nonexistent 
 
 ln -s /opt/sallyport/bin/sallyport /usr/local/bin/sallyport
 ln -s /opt/sallyport/node_modules/node-linux-*/bin/node /usr/local/bin/node
-for command in admin.mjs as-proxy datapath-ready metrics.mjs prepare-node; do
+for command in admin.mjs as-proxy datapath-ready metrics.mjs prepare-node probe; do
   ln -s "/opt/sallyport/libexec/$command" "/usr/local/bin/sallyport-${command%.mjs}"
 done
 

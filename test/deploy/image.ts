@@ -325,6 +325,12 @@ async function checkStart(world: World, pod: PodUnderTest): Promise<void> {
     for (const probe of ['startupProbe', 'livenessProbe', 'readinessProbe'] as const)
       strictEqual(pod.probe('proxy', probe), 0, probe);
   });
+  await count.check(
+    'loader and proxy each keep their last good policy set on the node',
+    async () => {
+      deepStrictEqual(pod.stateFiles(), ['loader', 'loader/last-good', 'proxy', 'proxy/last-good']);
+    },
+  );
   await count.check('allowed by the policy: 200; not allowed: 403', async () => {
     deepStrictEqual(
       [await request(world, '/orders/1'), await request(world, '/secrets')],

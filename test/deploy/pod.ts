@@ -1,5 +1,5 @@
 /** A pod's containers under runc, on the node of a rig: started, probed, and ended as kubelet does it. */
-import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, type RedirectRig } from '../redirect/root/rig.ts';
 import { type Container, type SeccompProfile, writeBundle } from './oci.ts';
@@ -61,6 +61,7 @@ export class PodUnderTest {
       ['endpoints', world.endpoints],
       ['admin', admin],
       ['pins', join(world.rig.dir, 'bpf/sallyport')],
+      ['state', folder('state')],
       ['tcp-migrate-req', '/proc/sys/net/ipv4/tcp_migrate_req'],
       ['plain', this.#plainFolder(folder('plain'))],
       ['caps', this.#capsFolder(folder('caps'))],
@@ -101,6 +102,11 @@ export class PodUnderTest {
     this.#running.delete(name);
     run(['runc', ...this.#runcRoot, 'delete', '--force', this.#id(name)]);
     return { code, output: started.output };
+  }
+
+  /** Paths below the node's folder for state. */
+  stateFiles(): readonly string[] {
+    return readdirSync(join(this.#folder, 'state'), { recursive: true }).map(String).sort();
   }
 
   /** The exit code of a probe's command, in the container, with the container's rights. */

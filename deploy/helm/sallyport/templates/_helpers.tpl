@@ -71,6 +71,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - { name: policies, mountPath: /etc/sallyport/policies, readOnly: true }
 - { name: endpoints, mountPath: /etc/sallyport/endpoints, readOnly: true }
 - { name: pins, mountPath: /run/sallyport/bpf }
+- { name: state, mountPath: /var/lib/sallyport }
 {{- end }}
 
 {{- define "sallyport.env" -}}

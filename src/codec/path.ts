@@ -8,6 +8,7 @@
  * The query is never changed. Stricter than Envoy: anything outside RFC 3986, %00 anywhere and
  * percent-encoded control bytes in the path are malformed, where Envoy escapes or passes them.
  */
+import { Cause, causeOf } from '../model/fault_detail.ts';
 import {
   BACKSLASH,
   DOT,
@@ -75,6 +76,27 @@ export function checkPath(bytes: Buffer, start: number, end: number): number {
     before = byte;
   }
   return outcome;
+}
+
+/** Why `checkPath` said PATH_MALFORMED: the first byte that is wrong. */
+export function pathCause(bytes: Buffer, start: number, end: number): Cause {
+  if (start >= end || bytes[start] !== SLASH) return causeOf('target-form');
+  let isInQuery = false;
+  for (let i = start + 1; i < end; i++) {
+    const byte = bytes[i] as number;
+    if (byte === QUESTION) isInQuery = true;
+    if (byte !== PERCENT) {
+      const isGood = isInQuery ? QUERY[byte] === 1 : PATH[byte] === 1;
+      if (!isGood) return new Cause('path-character', i, byte);
+      continue;
+    }
+    const value = escapedByte(bytes, i, end);
+    if (value < 0) return new Cause('path-escape', i, byte);
+    const isControl = isInQuery ? value === 0 : value < SP || value === DELETE;
+    if (isControl) return new Cause('path-escaped-control', i, byte);
+    i += 2;
+  }
+  return causeOf('target-form');
 }
 
 function isQuery(bytes: Buffer, start: number, end: number): boolean {

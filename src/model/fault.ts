@@ -1,6 +1,7 @@
 /**
  * What can go wrong on the data plane, each with who is to blame and what the client sees. A
- * fault is data: `proxy/local_reply` turns it into bytes, `observe/` into a log field and a label.
+ * fault is data: `proxy/local_reply` turns it into bytes, `observe/` into a log field and a label. Which rule
+ * was broken, where a fault has several, `fault_detail.ts` says.
  */
 export type Blame = 'downstream' | 'upstream' | 'control' | 'internal';
 
@@ -84,7 +85,17 @@ export const FAULTS = {
   'unsupported-version': fault('downstream', 505, 'an HTTP version other than 1.0 and 1.1'),
   'http10-refused': fault('downstream', 426, 'HTTP/1.0, which is not enabled'),
   'connect-refused': fault('downstream', 405, 'CONNECT is not offered'),
-  'unsupported-method': fault('downstream', 501, 'an unknown transfer coding or method form'),
+  'unsupported-coding': fault(
+    'downstream',
+    501,
+    'a transfer coding other than chunked (RFC 9112 6.1)',
+  ),
+  'method-too-long': fault('downstream', 501, 'the method is longer than methodBytesMax'),
+  'chunk-extension-too-long': fault(
+    'downstream',
+    413,
+    'chunk extensions are longer than chunkExtensionBytesMax or chunkExtensionTotalBytesMax',
+  ),
   'malformed-pseudo-field': fault(
     'downstream',
     400,
@@ -120,7 +131,6 @@ export const FAULTS = {
     400,
     'the first bytes are of no protocol that can be judged',
   ),
-  'http2-not-supported': fault('downstream', 0, 'HTTP/2, which this version does not relay'),
   'downstream-closed': fault('downstream', 0, 'the client closed before the response was complete'),
   'downstream-gave-up': fault(
     'downstream',

@@ -5,6 +5,8 @@
 import type { ConnectionMeta } from './connection_meta.ts';
 import type { Decision } from './decision.ts';
 import type { Fault } from './fault.ts';
+import type { Cause } from './fault_detail.ts';
+import type { PartialRequest } from './partial_request.ts';
 import type { RequestHead } from './request_head.ts';
 import type { ResetBy, ResetCause } from './stream_reset.ts';
 
@@ -26,7 +28,11 @@ export interface RequestRecord {
   readonly policyRevision: number;
   /** Null when the head could not be read, or when the connection itself was refused. */
   readonly head: RequestHead | null;
+  /** What was seen of a request whose head was refused; null when `head` is there, or nothing was seen. */
+  readonly partial: PartialRequest | null;
   readonly fault: Fault | null;
+  /** Which rule was broken, where the fault has several. */
+  readonly cause: Cause | null;
   /** 0 when no response was sent. */
   readonly status: number;
   readonly responseSource: ResponseSource;

@@ -10,7 +10,9 @@
 import type { ConnectionMeta, Half } from '../model/connection_meta.ts';
 import type { Decision, LoggedHeader } from '../model/decision.ts';
 import { FAULTS } from '../model/fault.ts';
+import type { Cause } from '../model/fault_detail.ts';
 import type { Direction, Identity } from '../model/identity.ts';
+import type { PartialRequest } from '../model/partial_request.ts';
 import type { RequestRecord, ResponseSource } from '../model/record.ts';
 import type { RequestHead } from '../model/request_head.ts';
 import { integer, quote, quoteList } from './json_text.ts';
@@ -81,11 +83,13 @@ export class LogLineWriter {
     line.bytes(this.#judged(remembered, record, head !== null || record.status > 0));
     if (record.serverName !== '') line.text(`,"sni":${quote(record.serverName)}`);
     if (head !== null) this.#appendHead(head, record, remembered);
+    else if (record.partial !== null) line.text(this.#partialText(record.partial, record.status));
     else if (record.status > 0) line.text(`,"http":{"status":${integer(record.status)}}`);
     if (record.decision !== null) line.text(this.#loggedHeaders(record.decision));
     appendCounts(line, record);
     if (record.fault !== null) {
       line.text(`,"fault":"${record.fault}","blame":"${FAULTS[record.fault].blame}"`);
+      if (record.cause !== null) line.text(causeText(record.cause));
     }
     line.bytes(REVISION);
     line.integer(record.policyRevision);
@@ -151,6 +155,21 @@ export class LogLineWriter {
     if (this.#options.headers.length > 0) line.text(this.#fieldsText(head));
     const traceparent = head.field('traceparent');
     if (traceparent !== null) line.text(traceText(traceparent));
+  }
+
+  /** What was not seen is left out. */
+  #partialText(partial: PartialRequest, status: number): string {
+    const redaction = this.#redaction;
+    const { version, method, authority, path, isCut } = partial;
+    const query = this.#options.isQueryLogged ? -1 : path.indexOf('?');
+    const shownPath = query === -1 ? path : path.slice(0, query);
+    let text = '';
+    if (method !== '') text += `,"version":"${version}","method":${quote(method)}`;
+    if (authority !== '') text += `,"host":${quote(redaction.text(authority))}`;
+    if (shownPath !== '') text += `,"path":${quote(redaction.text(shownPath))}`;
+    if (isCut) text += ',"truncated":true';
+    if (status > 0) text += `,"status":${integer(status)}`;
+    return text === '' ? '' : `,"http":{${text.slice(1)}}`;
   }
 
   #asked(last: Remembered, { version, method, scheme, authority }: RequestHead): Uint8Array {
@@ -252,6 +271,13 @@ function decisionText(decision: Decision): string {
   const other = decision.verdict === 'allow' ? decision.otherRule : null;
   if (other) text += `,"other_policy":${quote(other.policy)},"other_rule":${quote(other.rule)}`;
   return text;
+}
+
+/** Which rule, and where: offset and value of a byte, never what stands around it. */
+function causeText({ detail, offset, byte }: Cause): string {
+  if (byte < 0) return `,"detail":"${detail}"`;
+  const value = byte.toString(16).padStart(2, '0');
+  return `,"detail":"${detail}","offset":${integer(offset)},"byte":"0x${value}"`;
 }
 
 function shadowText({ verdict, reason, rule }: Decision): string {

@@ -93,10 +93,10 @@ export const METRICS = {
     'flow',
     'direction',
   ]),
-  sallyport_faults_total: counter('Requests and connections that ended in a fault.', [
-    'fault',
-    'blame',
-  ]),
+  sallyport_faults_total: counter(
+    'Requests and connections that ended in a fault, and the rule that was broken.',
+    ['fault', 'blame', 'detail'],
+  ),
 
   // connections
   sallyport_connections_opened_total: counter('Downstream connections accepted.', ['listener']),

@@ -7,6 +7,13 @@
 
 import { DENY_REASONS, type Decision, type DenyReason, type Layer } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
+import {
+  type Cause,
+  causeOf,
+  DETAILS,
+  type Detail,
+  upstreamFaultOf,
+} from '../model/fault_detail.ts';
 import type { Direction } from '../model/identity.ts';
 import type {
   CloseCause,
@@ -124,7 +131,7 @@ export class WorkerCounters {
     }
     if (record.bytesIn > 0) cells.bytes.add(direction, record.bytesIn);
     if (record.bytesOut > 0) cells.bytes.add(2 + direction, record.bytesOut);
-    if (record.fault !== null) this.#countFault(record.fault);
+    if (record.fault !== null) this.#countFault(record.fault, record.cause);
   }
 
   connectionOpened(listener: string): void {
@@ -246,8 +253,9 @@ export class WorkerCounters {
     }
   }
 
-  #countFault(fault: Fault): void {
-    const index = FAULT_INDEXES.get(fault);
+  #countFault(fault: Fault, cause: Cause | null): void {
+    const detailed = cause === null ? undefined : FAULT_INDEXES.get(`${fault} ${cause.detail}`);
+    const index = detailed ?? FAULT_INDEXES.get(`${fault} none`);
     if (index !== undefined) this.#cells.faults.add(index, 1);
   }
 
@@ -289,8 +297,10 @@ const SHARE_STATES = wordsOf<ShareState>({ spare: true, idle: true, busy: true }
 /** Index 0: the decision was an allow, which has no reason. */
 const REASONS = ['none', ...(Object.keys(DENY_REASONS) as DenyReason[])];
 const REASON_INDEXES: ReadonlyMap<string, number> = indexesOf(REASONS);
-const FAULT_NAMES = Object.keys(FAULTS) as Fault[];
-const FAULT_INDEXES: ReadonlyMap<string, number> = indexesOf(FAULT_NAMES);
+const FAULT_LABELS = faultLabels();
+const FAULT_INDEXES: ReadonlyMap<string, number> = indexesOf(
+  FAULT_LABELS.map(({ fault, detail }) => `${fault} ${detail}`),
+);
 /** Each peer has its own words, so that what never is has no cell. */
 const RESETS: readonly { readonly by: ResetBy; readonly cause: ResetCause }[] = [
   ...PEER_RESET_CAUSES.map((cause) => ({ by: 'downstream' as const, cause })),
@@ -361,6 +371,26 @@ function statusIndexes(): readonly number[] {
   });
 }
 
+type FaultLabels = Readonly<Record<string, string>> & {
+  readonly fault: Fault;
+  readonly detail: Detail | 'none';
+};
+
+/** Each fault alone, then with the details that it can have: no other pair has a cell. */
+function faultLabels(): readonly FaultLabels[] {
+  const alone = (Object.keys(FAULTS) as Fault[]).map((fault) => ({
+    fault,
+    blame: FAULTS[fault].blame,
+    detail: 'none' as const,
+  }));
+  const detailed = (Object.keys(DETAILS) as Detail[]).flatMap((detail) => {
+    const cause = causeOf(detail);
+    const faults = new Set([cause.fault, upstreamFaultOf(cause), 'malformed-response' as const]);
+    return [...faults].map((fault) => ({ fault, blame: FAULTS[fault].blame, detail }));
+  });
+  return [...alone, ...detailed];
+}
+
 function decisionIndex(decision: Decision, direction: number): number {
   const verdict = decision.verdict === 'allow' ? 0 : 1;
   const layer = LAYERS.indexOf(decision.layer);
@@ -394,7 +424,6 @@ function makeCells(listenerNames: readonly string[]) {
     dimension('layer', LAYERS),
     dimension('reason', REASONS),
   ];
-  const fault = FAULT_NAMES.map((name) => ({ fault: name, blame: FAULTS[name].blame }));
   return {
     families,
     decisions: counter('sallyport_policy_decisions_total', decision),
@@ -417,7 +446,7 @@ function makeCells(listenerNames: readonly string[]) {
       dimension('flow', ['from-downstream', 'to-downstream']),
       direction,
     ]),
-    faults: counter('sallyport_faults_total', [fault]),
+    faults: counter('sallyport_faults_total', [FAULT_LABELS]),
     opened: counter('sallyport_connections_opened_total', [listener]),
     closed: counter('sallyport_connections_closed_total', [listener, dimension('cause', CAUSES)]),
     terminated: counter('sallyport_connections_terminated_total', [

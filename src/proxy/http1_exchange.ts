@@ -7,6 +7,7 @@ import type { Http1RequestHead } from '../codec/http1/request_head.ts';
 import type { Http1ResponseHead } from '../codec/http1/response_head.ts';
 import type { Decision } from '../model/decision.ts';
 import type { Fault } from '../model/fault.ts';
+import { type Cause, causeOf } from '../model/fault_detail.ts';
 import type { Limits } from '../model/limits.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
 import type { ReplyContext } from './local_reply.ts';
@@ -35,7 +36,7 @@ export class Http1Exchange {
   isClosing = false;
   /** Answered here: what is left of the request is read and dropped. */
   isDiscarding = false;
-  discardedBytes = 0;
+  #discardedBytes = 0;
 
   constructor(head: Http1RequestHead, life: RequestLife) {
     this.head = head;
@@ -83,14 +84,28 @@ export class Http1Exchange {
     return !this.isResponseStarted && !this.head.isGrpc;
   }
 
-  /** What the parser of responses cannot know of the request. */
-  isAnsweredBy(response: Http1ResponseHead): boolean {
+  /** So many bytes wait behind an upgrade that nobody has accepted; before its end they are its content. */
+  isTunnelTooEarly(byteLength: number, { earlyTunnelBytesMax }: Limits): boolean {
+    const isWaiting = this.isRequestComplete && this.head.upgrade !== '';
+    return isWaiting && byteLength > earlyTunnelBytesMax;
+  }
+
+  /** False: that is more than is read and dropped for the sake of the connection. */
+  discard(byteLength: number, { discardedContentBytesMax }: Limits): boolean {
+    this.#discardedBytes += byteLength;
+    return this.#discardedBytes <= discardedContentBytesMax;
+  }
+
+  /** Why it is no answer to this request: what the parser of responses cannot know. */
+  causeAgainst(response: Http1ResponseHead): Cause | null {
     // RFC 9110 7.8: only to the protocol that was asked for.
     if (response.status === 101) {
-      return this.isRequestComplete && response.upgrade === this.head.upgrade;
+      const isAsked = this.isRequestComplete && response.upgrade === this.head.upgrade;
+      return isAsked ? null : causeOf('switch-unasked');
     }
     // RFC 9112 6.1: a client of HTTP/1.0 cannot read it.
-    return this.head.version !== 'HTTP/1.0' || response.framing !== 'chunked';
+    const isReadable = this.head.version !== 'HTTP/1.0' || response.framing !== 'chunked';
+    return isReadable ? null : causeOf('chunked-to-http10');
   }
 
   /** `response` is final; from here on the client has seen it. */

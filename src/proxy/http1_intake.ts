@@ -11,7 +11,6 @@ import { HeldBytes } from '../codec/http1/held_bytes.ts';
 import type { Http1RequestHead } from '../codec/http1/request_head.ts';
 import { RequestParser, type RequestParserOptions } from '../codec/http1/request_parser.ts';
 import type { HeaderMutation } from '../model/decision.ts';
-import type { Fault } from '../model/fault.ts';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -19,7 +18,8 @@ export interface IntakeEvents {
   onRequestHead(head: Http1RequestHead): void;
   onRequestContent(content: Buffer): void;
   onRequestEnd(): void;
-  onRequestFault(fault: Fault): void;
+  /** The parser says what is wrong, and what it has seen. */
+  onRequestFault(parser: RequestParser): void;
   /** True while one request is complete and not yet answered: the next bytes wait. */
   isBusy(): boolean;
   isOver(): boolean;
@@ -149,7 +149,7 @@ export class Http1Intake {
       if (event === HEAD) this.#events.onRequestHead(parser.head);
       else if (event === CONTENT) this.#events.onRequestContent(parser.content);
       else if (event === MESSAGE_END) this.#events.onRequestEnd();
-      else if (event === FAULT) this.#events.onRequestFault(parser.fault);
+      else if (event === FAULT) this.#events.onRequestFault(parser);
       else break;
       if (event === HEAD) this.headStartedMs = 0;
       if (this.#events.isOver()) return;

@@ -11,9 +11,11 @@
  *                                                          101 ──► tunnel             └─► closed
  */
 import type { Http1RequestHead } from '../codec/http1/request_head.ts';
+import type { RequestParser } from '../codec/http1/request_parser.ts';
 import type { Http1ResponseHead } from '../codec/http1/response_head.ts';
 import type { Decision, DenyDecision } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
+import { type Cause, upstreamFaultOf } from '../model/fault_detail.ts';
 import type { CloseCause } from '../model/record.ts';
 import { unshared } from '../platform/socket_reads.ts';
 import { Http1Clock } from './http1_clock.ts';
@@ -30,7 +32,7 @@ import {
   type ReplyContext,
 } from './local_reply.ts';
 import { CUT_CAUSES, type CutFault, type Relay, type RelayContext } from './relay.ts';
-import { RequestLife } from './request_life.ts';
+import { type Found, RequestLife } from './request_life.ts';
 import type { Tunnel } from './tunnel.ts';
 
 export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
@@ -107,17 +109,14 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   }
 
   onHeld(byteLength: number): boolean {
-    const { earlyTunnelBytesMax } = this.#context.shared.options.limits;
-    const exchange = this.#exchange;
-    // Before, it is its content.
-    if (exchange === null || !exchange.isRequestComplete) return false;
-    if (exchange.head.upgrade === '' || byteLength <= earlyTunnelBytesMax) return false;
+    const { limits } = this.#context.shared.options;
+    if (this.#exchange?.isTunnelTooEarly(byteLength, limits) !== true) return false;
     this.#fault('early-tunnel-bytes');
     return true;
   }
 
-  onRequestFault(fault: Fault): void {
-    this.#fault(fault);
+  onRequestFault(parser: RequestParser): void {
+    this.#fault(parser.fault, parser);
   }
 
   onRequestHead(head: Http1RequestHead): void {
@@ -185,10 +184,8 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     exchange.isContinueAwaited = false;
     this.#clock.contentCame(content.length);
     if (exchange.isDiscarding) {
-      exchange.discardedBytes += content.length;
-      if (exchange.discardedBytes > this.#context.shared.options.limits.discardedContentBytesMax) {
-        this.#close('denied', 'linger');
-      }
+      const { limits } = this.#context.shared.options;
+      if (!exchange.discard(content.length, limits)) this.#close('denied', 'linger');
       return;
     }
     this.#upstream.write(content);
@@ -236,8 +233,9 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       if (exchange.head.version !== 'HTTP/1.0') this.#outlet.head(exchange.life, head, false);
       return;
     }
-    if (!exchange.isAnsweredBy(head)) {
-      this.#upstreamFault(head.status === 101 ? 'unexpected-upgrade' : 'malformed-response');
+    const wrong = exchange.causeAgainst(head);
+    if (wrong !== null) {
+      this.#upstreamFault(upstreamFaultOf(wrong), wrong);
       return;
     }
     if (head.status === 101) {
@@ -267,17 +265,16 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   }
 
   /** What nobody asked for has a record of its own, as there is no request that it could be of. */
-  onResponseFault(fault: Fault): void {
-    const exchange = this.#exchange;
-    if (exchange !== null && !exchange.life.isFinished) {
-      this.#upstreamFault(fault);
+  onResponseFault(fault: Fault, cause: Cause | null): void {
+    if (this.#exchange?.life.isFinished === false) {
+      this.#upstreamFault(fault, cause);
       return;
     }
-    this.#newLife().finish(fault);
+    this.#newLife().finish(fault, cause);
     this.#close('fault', 'linger');
   }
 
-  onUpstreamLost(fault: Fault): void {
+  onUpstreamLost(fault: Fault, cause: Cause | null): void {
     const exchange = this.#exchange;
     if (exchange === null) {
       this.#close('upstream-closed', 'linger');
@@ -285,16 +282,16 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       exchange.life.finish('downstream-gave-up');
       this.#close('downstream-closed', 'linger');
     } else if (this.#upstream.isStale && exchange.mayRetry(this.#context.shared.options.limits)) {
-      if (fault === 'unsolicited-response') this.#newLife().finish(fault);
+      if (fault === 'unsolicited-response') this.#newLife().finish(fault, cause);
       this.#retry(exchange);
     } else {
-      this.#upstreamFault(exchange.isResponseStarted ? 'upstream-truncated' : fault);
+      this.#upstreamFault(exchange.isResponseStarted ? 'upstream-truncated' : fault, cause);
     }
   }
 
-  #upstreamFault(fault: Fault): void {
+  #upstreamFault(fault: Fault, cause: Cause | null = null): void {
     this.#upstream.drop('reset');
-    this.#fault(fault);
+    this.#fault(fault, { cause, partial: null });
   }
 
   /** Judged again: the policy may have changed since. */
@@ -333,12 +330,13 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   }
 
   /** A fault ends the exchange with a reply if none was begun, and the connection unless it is sound. */
-  #fault(fault: Fault): void {
+  #fault(fault: Fault, found: Found | null = null): void {
     const exchange = this.#exchange;
     if (exchange === null || exchange.life.isFinished) {
-      this.#faultBeforeHead(fault);
+      this.#faultBeforeHead(fault, found);
       return;
     }
+    exchange.life.found(found);
     if (fault !== 'escaped-slash') exchange.isClosing = true;
     if (exchange.isResponseStarted || FAULTS[fault].status === 0) {
       exchange.life.finish(fault);
@@ -349,13 +347,13 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   }
 
   /** A head that cannot be read, or content after a reply that breaks its framing. */
-  #faultBeforeHead(fault: Fault): void {
-    const exchange = this.#exchange;
-    if (exchange !== null) {
+  #faultBeforeHead(fault: Fault, found: Found | null): void {
+    if (this.#exchange !== null) {
       this.#close('fault', 'linger');
       return;
     }
     const life = this.#newLife();
+    life.found(found);
     if (FAULTS[fault].status !== 0) {
       this.#outlet.reply(life, faultReply(fault, NOTHING_READ), NOTHING_READ);
     }
@@ -368,7 +366,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     const exchange = this.#exchange;
     if (this.#intake.hasMore || exchange?.isWaiting) return;
     if (exchange === null) {
-      if (this.#intake.isInHead) this.#faultBeforeHead('downstream-closed');
+      if (this.#intake.isInHead) this.#faultBeforeHead('downstream-closed', null);
       else this.#close('finished', 'linger');
     } else if (exchange.isRequestComplete) {
       exchange.isClosing = true;
@@ -438,7 +436,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     const exchange = this.#exchange;
     if (exchange === null) {
       const passed = this.#clock.expiredBetween(this.#intake.headStartedMs, nowMs);
-      if (passed === 'head-timeout') this.#faultBeforeHead(passed);
+      if (passed === 'head-timeout') this.#faultBeforeHead(passed, null);
       else if (passed !== null) this.#close('timeout', passed === 'unread' ? 'destroy' : 'linger');
       return;
     }

@@ -14,6 +14,7 @@ import { serialiseRequestHead } from '../codec/http1/serialise.ts';
 import type { ConnectionMeta } from '../model/connection_meta.ts';
 import { type Decision, NO_MUTATIONS, type Permit } from '../model/decision.ts';
 import type { Fault } from '../model/fault.ts';
+import { type Cause, causeOf } from '../model/fault_detail.ts';
 import type { Recorder, UpstreamConnectOutcome } from '../model/record.ts';
 import type { Clock } from '../platform/platform.ts';
 import { DRY_RUN_PERMIT } from '../policy/permit.ts';
@@ -32,9 +33,9 @@ export interface ResponseEvents {
   onResponseContent(content: Buffer): void;
   onResponseEnd(): void;
   /** Bytes that are no response, or that nobody asked for. */
-  onResponseFault(fault: Fault): void;
+  onResponseFault(fault: Fault, cause: Cause | null): void;
   /** Gone in the middle of something, or before anything; also when it never was. */
-  onUpstreamLost(fault: Fault): void;
+  onUpstreamLost(fault: Fault, cause: Cause | null): void;
   /** Gone when no response was awaited. */
   onIdleUpstreamClosed(): void;
   /** There is room for content again. */
@@ -186,7 +187,7 @@ export class Http1Upstream implements UpstreamEvents {
       return;
     }
     if (this.#isRequestUnsent()) {
-      this.#events.onUpstreamLost('unsolicited-response');
+      this.#events.onUpstreamLost('unsolicited-response', causeOf('response-early'));
       return;
     }
     this.#hasResponseBytes = true;
@@ -205,7 +206,7 @@ export class Http1Upstream implements UpstreamEvents {
       else if (event === CONTENT) this.#events.onResponseContent(responses.content);
       else if (event === MESSAGE_END) this.#events.onResponseEnd();
       else {
-        if (event === FAULT) this.#events.onResponseFault(responses.fault);
+        if (event === FAULT) this.#events.onResponseFault(responses.fault, responses.cause);
         return;
       }
       if (this.#tunnel !== null) {
@@ -222,7 +223,7 @@ export class Http1Upstream implements UpstreamEvents {
     }
     const event = this.#responses.finish();
     if (event === MESSAGE_END) this.#events.onResponseEnd();
-    else if (event === FAULT) this.#events.onUpstreamLost(this.#responses.fault);
+    else if (event === FAULT) this.#events.onUpstreamLost(this.#responses.fault, null);
     else this.#events.onIdleUpstreamClosed();
   }
 
@@ -231,11 +232,11 @@ export class Http1Upstream implements UpstreamEvents {
       this.#tunnel.fail();
     } else if (this.connectingSinceMs !== null) {
       this.countConnect('failed');
-      this.#events.onUpstreamLost('connect-failed');
+      this.#events.onUpstreamLost('connect-failed', null);
     } else if (this.#responses.isIdle) {
       this.#events.onIdleUpstreamClosed();
     } else {
-      this.#events.onUpstreamLost('upstream-reset');
+      this.#events.onUpstreamLost('upstream-reset', null);
     }
   }
 

@@ -27,6 +27,7 @@ import { ERROR_CODES } from '../codec/http2/frame.ts';
 import { SlabPool } from '../codec/http2/slab_pool.ts';
 import type { Decision } from '../model/decision.ts';
 import type { Fault } from '../model/fault.ts';
+import type { Cause } from '../model/fault_detail.ts';
 import type { CloseCause } from '../model/record.ts';
 import type { ContentHolder } from './content_memory.ts';
 import { NO_DEADLINE } from './deadlines.ts';
@@ -132,7 +133,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
       if (event === NEED_MORE) break;
       if (event !== SENT) this.#headSinceMs = NO_DEADLINE;
       if (event === FAULT) {
-        this.#fail(connection.facts.fault);
+        this.#fail(connection.facts.fault, connection.facts.cause);
         return;
       }
       this.#take(event, connection.facts);
@@ -193,7 +194,10 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
     else if (event === TRAILERS) this.#requests.trailers(exchange, facts);
     else if (event === SENT) this.#onResponseSent(exchange, facts.byteCount);
     else if (event === RESET) this.#endings.cancel(exchange, facts.errorCode);
-    else if (event === STREAM_ERROR) this.#endings.refuse(exchange, 'http2-error');
+    else if (event === STREAM_ERROR) {
+      exchange.life.cause = facts.cause;
+      this.#endings.refuse(exchange, 'http2-error');
+    }
   }
 
   // --- upstream
@@ -237,7 +241,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
     this.#endings.reset(exchange, errorCode, 'upstream-reset');
   }
 
-  onResponseFault(exchange: Http2Exchange, fault: Fault): void {
+  onResponseFault(exchange: Http2Exchange, fault: Fault, cause: Cause | null): void {
+    exchange.life.cause = cause;
     this.#tally.reset(exchange, 'proxy', fault);
     this.#endings.giveUp(exchange, fault);
   }
@@ -263,10 +268,11 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
     }
   }
 
-  onLost(upstream: Http2Upstream, fault: Fault): void {
+  onLost(upstream: Http2Upstream, fault: Fault, cause: Cause | null): void {
     const exchanges = upstream.connection.streams().map((stream) => stream.context);
     for (const exchange of exchanges) {
       if (exchange === null) continue;
+      exchange.life.cause = cause;
       if (isLossOf('upstream', fault)) this.#tally.reset(exchange, 'upstream', 'connection-lost');
       this.#endings.giveUp(exchange, fault);
     }
@@ -311,8 +317,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
       this.onTurnEnd();
       return;
     }
-    this.#connection.goAway(ERROR_CODES.ENHANCE_YOUR_CALM, 'memory');
-    this.#fail('overloaded');
+    this.#connection.goAway(ERROR_CODES.ENHANCE_YOUR_CALM);
+    this.#fail('overloaded', null);
   }
 
   #tellWaiting(byteCount: number): void {
@@ -324,9 +330,12 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
 
   // --- endings of the connection
 
-  #fail(fault: Fault): void {
+  #fail(fault: Fault, cause: Cause | null): void {
     this.#flush();
-    if (!this.#hasUnfinished()) this.#requests.newLife(this.#lastMoveMs).finish(fault);
+    if (!this.#hasUnfinished()) this.#requests.newLife(this.#lastMoveMs).finish(fault, cause);
+    for (const { context } of this.#connection.streams()) {
+      if (context !== null) context.life.cause = cause;
+    }
     this.#end(fault, 'fault', 'linger');
   }
 
@@ -386,10 +395,10 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
       this.onTurnEnd();
       return;
     }
-    connection.goAway(timeout.errorCode, timeout.detail);
+    connection.goAway(timeout.errorCode);
     this.#flush();
     if (timeout.fault === null) this.#close('timeout', 'linger');
-    else this.#fail(timeout.fault);
+    else this.#fail(timeout.fault, timeout.cause);
   }
 
   #expireStreams(nowMs: number): void {

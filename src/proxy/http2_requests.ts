@@ -89,19 +89,20 @@ export class Http2Requests {
 
   /** The request itself, or what follows its head, is malformed. */
   malformed(stream: Http2Stream<Http2Exchange>, facts: EventFacts<Http2Exchange>, nowMs: number) {
-    const { fault, errorCode } = facts;
+    const { fault, errorCode, cause, partial } = facts;
     const exchange = stream.context;
+    const life = exchange?.life ?? this.newLife(nowMs);
+    life.found({ cause, partial });
     if (exchange !== null) {
       this.#endings.refuse(exchange, fault);
     } else if (errorCode === ERROR_CODES.NO_ERROR && FAULTS[fault].status !== 0) {
       // Understood and refused; what is malformed gets a reset only (RFC 9113 8.1.1).
-      const life = this.newLife(nowMs);
       const context = { isGrpc: false, isHeadMethod: false, isClosing: false, location: '' };
       const reply = faultReply(fault, context);
       this.#endings.respond(stream, life, { reply, isHeadMethod: false });
       life.finish(fault);
     } else {
-      this.newLife(nowMs).finish(fault);
+      life.finish(fault);
     }
     if (exchange === null && !stream.isClosed) this.#tally.resetWithoutHead(fault);
     this.#connection.resetStream(stream, errorCode);

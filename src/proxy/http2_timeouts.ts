@@ -2,6 +2,7 @@
 import type { Http2Connection } from '../codec/http2/connection.ts';
 import { ERROR_CODES } from '../codec/http2/frame.ts';
 import type { Fault } from '../model/fault.ts';
+import { type Cause, causeOf } from '../model/fault_detail.ts';
 import type { Limits } from '../model/limits.ts';
 import { deadlineAfter } from './deadlines.ts';
 import type { Http2Exchange } from './http2_exchange.ts';
@@ -10,29 +11,29 @@ export interface ConnectionTimeout {
   /** Null: it was idle, which is nobody's fault. */
   readonly fault: Fault | null;
   readonly errorCode: number;
-  readonly detail: string;
+  readonly cause: Cause | null;
 }
 
 const HEAD_TIMEOUT: ConnectionTimeout = {
   fault: 'head-timeout',
   errorCode: ERROR_CODES.PROTOCOL_ERROR,
-  detail: 'a head did not come in time',
+  cause: null,
 };
 const SETTINGS_TIMEOUT: ConnectionTimeout = {
   fault: 'head-timeout',
   errorCode: ERROR_CODES.SETTINGS_TIMEOUT,
-  detail: 'no SETTINGS',
+  cause: causeOf('h2-settings-timeout'),
 };
 /** RFC 9113 6.5.3. */
 const ACKNOWLEDGEMENT_TIMEOUT: ConnectionTimeout = {
   fault: 'http2-error',
   errorCode: ERROR_CODES.SETTINGS_TIMEOUT,
-  detail: 'SETTINGS are not acknowledged',
+  cause: causeOf('h2-settings-timeout'),
 };
 const IDLE: ConnectionTimeout = {
   fault: null,
   errorCode: ERROR_CODES.NO_ERROR,
-  detail: 'idle',
+  cause: null,
 };
 
 export interface ConnectionTimes {

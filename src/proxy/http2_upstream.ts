@@ -25,6 +25,7 @@ import type { SlabPool } from '../codec/http2/slab_pool.ts';
 import type { ConnectionMeta } from '../model/connection_meta.ts';
 import type { Permit } from '../model/decision.ts';
 import type { Fault } from '../model/fault.ts';
+import { type Cause, causeOf } from '../model/fault_detail.ts';
 import type { Http2Exchange } from './http2_exchange.ts';
 import type { Shared } from './shared.ts';
 import { UpstreamLink } from './upstream_link.ts';
@@ -36,7 +37,7 @@ export interface Http2UpstreamEvents {
   /** The upstream reset the stream. */
   onResponseReset(exchange: Http2Exchange, errorCode: number): void;
   /** The response cannot be used; the stream is reset. */
-  onResponseFault(exchange: Http2Exchange, fault: Fault): void;
+  onResponseFault(exchange: Http2Exchange, fault: Fault, cause: Cause | null): void;
   /** Content of the request has left. */
   onRequestSent(exchange: Http2Exchange, byteCount: number): void;
   /** More streams may be opened than before. */
@@ -44,7 +45,7 @@ export interface Http2UpstreamEvents {
   /** No new streams here; those above `lastStreamId` were not looked at. */
   onGoAway(upstream: Http2Upstream, lastStreamId: number): void;
   /** The connection is gone; told once. */
-  onLost(upstream: Http2Upstream, fault: Fault): void;
+  onLost(upstream: Http2Upstream, fault: Fault, cause: Cause | null): void;
   /** The upstream reads again. */
   onUpstreamDrain(): void;
   /** A bug of ours, met while something was told. */
@@ -148,9 +149,9 @@ export class Http2Upstream {
       !(this.connection.isGreeted && this.connection.areSettingsAcknowledged) &&
       age >= limits.h2SettingsTimeoutMs
     ) {
-      this.connection.goAway(ERROR_CODES.SETTINGS_TIMEOUT, 'SETTINGS or their acknowledgement');
+      this.connection.goAway(ERROR_CODES.SETTINGS_TIMEOUT);
       this.flush();
-      this.#lose('upstream-http2-error');
+      this.#lose('upstream-http2-error', causeOf('h2-settings-timeout'));
     } else if (this.isCongested && this.streamCount === 0) {
       // It reads nothing and owes nothing, and while it is there nothing is read from the client.
       this.#lose('upstream-closed');
@@ -169,7 +170,7 @@ export class Http2Upstream {
       if (event === NEED_MORE) break;
       if (event === FAULT) {
         this.flush();
-        this.#lose(connection.facts.fault);
+        this.#lose(connection.facts.fault, connection.facts.cause);
         break;
       }
       this.#tell(event);
@@ -196,10 +197,11 @@ export class Http2Upstream {
     else if (event === TRAILERS) events.onResponseTrailers(exchange, facts);
     else if (event === SENT) events.onRequestSent(exchange, facts.byteCount);
     else if (event === RESET) events.onResponseReset(exchange, facts.errorCode);
-    else if (event === STREAM_ERROR) events.onResponseFault(exchange, 'malformed-response');
+    else if (event === STREAM_ERROR)
+      events.onResponseFault(exchange, 'malformed-response', facts.cause);
     else if (event === MALFORMED) {
       this.connection.resetStream(facts.stream, facts.errorCode);
-      events.onResponseFault(exchange, facts.fault);
+      events.onResponseFault(exchange, facts.fault, facts.cause);
     }
     if (facts.stream.isClosed) events.onRoom();
   }
@@ -213,11 +215,11 @@ export class Http2Upstream {
     }
   }
 
-  #lose(fault: Fault): void {
+  #lose(fault: Fault, cause: Cause | null = null): void {
     if (this.#isGone) return;
     this.#isGone = true;
     this.link.destroy();
-    this.#options.events.onLost(this, fault);
+    this.#options.events.onLost(this, fault, cause);
     this.#options.events.onTurnEnd();
   }
 

@@ -5,11 +5,18 @@
 import type { ConnectionMeta } from '../model/connection_meta.ts';
 import type { Decision } from '../model/decision.ts';
 import type { Fault } from '../model/fault.ts';
+import type { Cause } from '../model/fault_detail.ts';
+import type { PartialRequest } from '../model/partial_request.ts';
 import type { FlowVerdict, Recorder, RequestRecord, ResponseSource } from '../model/record.ts';
 import type { RequestHead } from '../model/request_head.ts';
 import type { Clock } from '../platform/platform.ts';
 import type { LocalReply } from './local_reply.ts';
 import type { PolicySubject } from './policy_subject.ts';
+
+export interface Found {
+  readonly cause: Cause | null;
+  readonly partial: PartialRequest | null;
+}
 
 export interface LifeContext {
   readonly meta: ConnectionMeta;
@@ -30,6 +37,10 @@ export class RequestLife {
   /** Of the monotonic clock. */
   readonly startedMs: number;
   head: RequestHead | null = null;
+  /** Of a request without a head. */
+  partial: PartialRequest | null = null;
+  /** Of the fault with which it will finish. */
+  cause: Cause | null = null;
   decision: Decision | null = null;
   shadowDecision: Decision | null = null;
   isDryRun = false;
@@ -52,6 +63,12 @@ export class RequestLife {
 
   get isFinished(): boolean {
     return this.#isFinished;
+  }
+
+  /** What a parser says of a request or a response that it refuses. */
+  found(found: Found | null): void {
+    this.cause = found?.cause ?? null;
+    this.partial = this.head === null ? (found?.partial ?? null) : null;
   }
 
   /** The policy and the identity of the moment; `decision` null when nothing was decided yet. */
@@ -87,8 +104,9 @@ export class RequestLife {
   }
 
   /** `fault` null: it went as decided. */
-  finish(fault: Fault | null): void {
+  finish(fault: Fault | null, cause: Cause | null = this.cause): void {
     if (this.#isFinished) return;
+    this.cause = cause;
     this.#isFinished = true;
     const { recorder, clock, share } = this.#context;
     const nowMs = clock.nowMs();
@@ -106,7 +124,9 @@ export class RequestLife {
       isDryRun: this.isDryRun,
       policyRevision: this.policyRevision,
       head: this.head,
+      partial: this.partial,
       fault,
+      cause: fault === null ? null : this.cause,
       status: this.status,
       responseSource: this.responseSource,
       grpcStatus: this.grpcStatus,

@@ -3,6 +3,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ROUTES } from '../../src/admin/routes.ts';
 import { DENY_REASONS } from '../../src/model/decision.ts';
+import { FAULTS } from '../../src/model/fault.ts';
+import { Cause, DETAILS } from '../../src/model/fault_detail.ts';
+import { partialRequest } from '../../src/model/partial_request.ts';
 import { plainHead } from '../../src/model/request_head.ts';
 import { METRICS } from '../../src/observe/metric_table.ts';
 import { ReadableLines } from '../support/readable_lines.ts';
@@ -28,6 +31,22 @@ describe('docs/observability.md', () => {
 
   it('has every reason of a denial', () => {
     for (const reason of Object.keys(DENY_REASONS)) expect(page).toContain(`\`${reason}\``);
+  });
+
+  it('has the table of faults', () => {
+    const rows = Object.entries(FAULTS).map(
+      ([name, { status, blame, about }]) =>
+        `| \`${name}\` | ${status === 0 ? '' : status} | ${blame} | ${about} |`,
+    );
+    expect(tableAfter('| fault | status | blame | meaning |')).toEqual(rows);
+  });
+
+  it('has the table of details', () => {
+    const rows = Object.entries(DETAILS).map(
+      ([name, { fault, isOfByte, about }]) =>
+        `| \`${name}\` | \`${fault}\` | ${isOfByte ? 'yes' : ''} | ${about} |`,
+    );
+    expect(tableAfter('| detail | fault in a request | of a byte | what is wrong |')).toEqual(rows);
   });
 
   it('has every path of the admin server', () => {
@@ -71,8 +90,20 @@ function fieldsOfFullLines(): Set<string> {
     fault: 'overloaded',
   });
   const fields = new Set<string>();
+  const seen = {
+    version: 'HTTP/1.1',
+    method: 'GET',
+    authority: 'a',
+    path: '/'.repeat(999),
+  } as const;
+  const refused = record({
+    head: null,
+    partial: partialRequest(seen),
+    fault: 'malformed-target',
+    cause: new Cause('path-character', 5, 0x5c),
+  });
   const byBoth = record({ decision: allow({ half: 'ingress', otherRule: GET_ORDERS }) });
-  for (const one of [full, byBoth]) collect(JSON.parse(lines.text(one)), '', fields);
+  for (const one of [full, refused, byBoth]) collect(JSON.parse(lines.text(one)), '', fields);
   return fields;
 }
 

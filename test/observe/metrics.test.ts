@@ -42,7 +42,7 @@ describe('counting', () => {
       'GET 403 ingress local 1',
       'none 400 ingress local 1',
     ]);
-    check(counters, 'sallyport_faults_total', ['malformed-field downstream 1']);
+    check(counters, 'sallyport_faults_total', ['malformed-field downstream none 1']);
     check(counters, 'sallyport_bytes_total', [
       'from-downstream ingress 360',
       'from-downstream egress 120',

@@ -15,6 +15,7 @@ import { RequestParser, type RequestParserOptions } from '../../src/codec/http1/
 import type { Http1ResponseHead } from '../../src/codec/http1/response_head.ts';
 import { ResponseParser } from '../../src/codec/http1/response_parser.ts';
 import { serialiseRequestHead, serialiseResponseHead } from '../../src/codec/http1/serialise.ts';
+import type { Cause } from '../../src/model/fault_detail.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 
 export const REQUEST_OPTIONS: RequestParserOptions = {
@@ -37,6 +38,8 @@ export interface Run<Head> {
   readonly messages: RunMessage<Head>[];
   /** '' when there was none. */
   readonly fault: string;
+  /** "detail", or "detail 12 0x7c" when it is of a byte; '' when there is none. */
+  readonly cause: string;
   /** Bytes of the stream that were used up when it ended or faulted. */
   readonly isIdle: boolean;
 }
@@ -54,7 +57,12 @@ export function runRequests(
     sentOf: (head) => serialiseRequestHead(head, []).toString('latin1'),
     onEnd: () => {},
   });
-  return { messages, fault, isIdle: parser.isIdle };
+  return {
+    messages,
+    fault,
+    cause: fault === '' ? '' : causeText(parser.cause),
+    isIdle: parser.isIdle,
+  };
 }
 
 export interface AskedRequest {
@@ -95,7 +103,14 @@ export function runResponses(
     const last = messages.at(-1);
     if (event === MESSAGE_END && last !== undefined) last.isComplete = true;
   }
-  return { messages, fault, isIdle: parser.isIdle };
+  return { messages, fault, cause: causeText(parser.cause), isIdle: parser.isIdle };
+}
+
+/** A cause in words. */
+export function causeText(cause: Cause | null): string {
+  if (cause === null) return '';
+  if (cause.byte < 0) return cause.detail;
+  return `${cause.detail} ${cause.offset} 0x${cause.byte.toString(16).padStart(2, '0')}`;
 }
 
 interface Parser<Head> {

@@ -3,6 +3,7 @@ import { HPACK_OK, HpackDecoder } from '../../../src/codec/http2/hpack_decoder.t
 import { encodedLengthMax, encodeFields } from '../../../src/codec/http2/hpack_encoder.ts';
 import type { Http2RequestHead } from '../../../src/codec/http2/request_head.ts';
 import { RequestRules } from '../../../src/codec/http2/request_rules.ts';
+import { Cause } from '../../../src/model/fault_detail.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import {
   INSERTING_BLOCK,
@@ -25,7 +26,7 @@ export function works(): Works {
   const validated = (): Http2RequestHead => {
     decode(decoder, REPEATED_BLOCK);
     const head = rules.read(decoder);
-    if (typeof head === 'string') throw new Error(head);
+    if (head instanceof Cause) throw new Error(head.detail);
     return head;
   };
   return {

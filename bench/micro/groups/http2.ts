@@ -134,7 +134,7 @@ class Exchange {
     downstream.receive(request, 0);
     for (let event = downstream.next(); event !== NEED_MORE; event = downstream.next()) {
       const { facts } = downstream;
-      if (event === FAULT) throw new Error(facts.detail);
+      if (event === FAULT) throw new Error(facts.cause?.detail);
       if (event !== HEAD || facts.requestHead === null) continue;
       const stream = upstream.openStream(facts.stream.id, false);
       stream.context = facts.stream;
@@ -146,7 +146,7 @@ class Exchange {
     upstream.receive(response, 0);
     for (let event = upstream.next(); event !== NEED_MORE; event = upstream.next()) {
       const { facts } = upstream;
-      if (event === FAULT) throw new Error(facts.detail);
+      if (event === FAULT) throw new Error(facts.cause?.detail);
       const to = facts.stream.context as Http2Stream<Http2Stream<unknown>> | null;
       if (to === null) continue;
       if (event === HEAD) downstream.relayHeaders(to, facts);

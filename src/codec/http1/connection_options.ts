@@ -3,6 +3,7 @@
  * nominates for removal. They are gone before policy looks at the head, so a client cannot have a
  * field judged that upstream never sees, nor one removed after it was judged.
  */
+import { type Cause, causeOf } from '../../model/fault_detail.ts';
 import {
   CONNECTION,
   HTTP2_SETTINGS,
@@ -46,8 +47,8 @@ const UPGRADING: ConnectionOptions = Object.freeze(options(false, false, true));
  */
 const NEVER_NOMINATED = new Set(['host', 'content-length', 'transfer-encoding', 'expect']);
 
-/** Null when a line breaks the grammar, or nominates what must stay. */
-export function connectionOptionsOf(raw: Buffer, scanner: HeadScanner): ConnectionOptions | null {
+/** A cause when a line breaks the grammar, or nominates what must stay. */
+export function connectionOptionsOf(raw: Buffer, scanner: HeadScanner): ConnectionOptions | Cause {
   const count = scanner.counts[CONNECTION] as number;
   if (count === 0) return NO_OPTIONS;
   const start = scanner.valueStarts[CONNECTION] as number;
@@ -104,12 +105,12 @@ function usualConnectionOptions(
 }
 
 /** `value` is all Connection lines joined. */
-function parseConnectionOptions(value: string, countMax: number): ConnectionOptions | null {
+function parseConnectionOptions(value: string, countMax: number): ConnectionOptions | Cause {
   const elements = parseTokenList(value, countMax);
-  if (elements === null) return null;
+  if (elements === null) return causeOf('connection-form');
   const nominated = new Set<string>();
   for (const element of elements) {
-    if (NEVER_NOMINATED.has(element)) return null;
+    if (NEVER_NOMINATED.has(element)) return causeOf('connection-nominates');
     if (element !== 'close' && element !== 'keep-alive' && element !== 'upgrade') {
       nominated.add(element);
     }

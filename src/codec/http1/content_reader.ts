@@ -5,7 +5,7 @@
  * The last chunk is sent when the trailer section has been read and found good, so upstream never
  * takes a message for complete that was not.
  */
-import type { Fault } from '../../model/fault.ts';
+import { Cause, causeOf, type Detail } from '../../model/fault_detail.ts';
 import type { Limits } from '../../model/limits.ts';
 import { RESPONSE_TRAILERS, type TrailerRule } from '../../model/trailer_fields.ts';
 import {
@@ -52,7 +52,8 @@ const NOTHING = Buffer.alloc(0);
 export class ContentReader {
   offset = 0;
   content: Buffer = NOTHING;
-  fault: Fault = 'malformed-chunk';
+  /** After FAULT. */
+  cause: Cause = causeOf('chunk-size-form');
   /** For the message in hand, until its trailers have been read. */
   trailerRule: TrailerRule = RESPONSE_TRAILERS;
   readonly #options: ContentOptions;
@@ -60,6 +61,9 @@ export class ContentReader {
   #trailers: SectionReader | null = null;
   #state = ENDED;
   #remaining = 0;
+  /** Read of this content so far. */
+  #byteCount = 0;
+  #detail: Detail = 'chunk-size-form';
   #digits = 0;
   #extension = EXTENSION_START;
   #extensionBytes = 0;
@@ -76,6 +80,7 @@ export class ContentReader {
 
   beginChunked(): void {
     this.#state = SIZE_START;
+    this.#byteCount = 0;
     this.#extensionTotalBytes = 0;
     this.#trailers?.reset();
   }
@@ -94,6 +99,12 @@ export class ContentReader {
   }
 
   next(chunk: Buffer, offset: number): ParserEvent {
+    const event = this.#next(chunk, offset);
+    this.#byteCount += this.offset - offset;
+    return event;
+  }
+
+  #next(chunk: Buffer, offset: number): ParserEvent {
     let at = offset;
     while (this.#state !== ENDED && this.#state !== FAULTED && at < chunk.length) {
       let stop = at;
@@ -105,7 +116,9 @@ export class ContentReader {
     }
     this.offset = at;
     if (this.#state === ENDED) return MESSAGE_END;
-    return this.#state === FAULTED ? FAULT : NEED_MORE;
+    if (this.#state !== FAULTED) return NEED_MORE;
+    this.cause = new Cause(this.#detail, this.#byteCount + at - offset, chunk[at] as number);
+    return FAULT;
   }
 
   /** End of what is content by count or until the close. */
@@ -134,7 +147,7 @@ export class ContentReader {
           if (byte === ZERO) return this.#beginZero(chunk, i);
           this.#remaining = 0;
           this.#digits = 0;
-          if (!this.#addDigit(byte)) return this.#fail(i);
+          if (!this.#addDigit(byte)) return this.#fail(sizeDetail(byte), i);
           this.#state = SIZE;
           break;
         case SIZE:
@@ -144,7 +157,7 @@ export class ContentReader {
             this.#state = EXTENSION_MARK;
             return i;
           } else if (!this.#addDigit(byte)) {
-            return this.#fail(i);
+            return this.#fail(sizeDetail(byte), i);
           }
           break;
         case SIZE_CR:
@@ -152,15 +165,15 @@ export class ContentReader {
           this.#state = SIZE_LF;
           break;
         case SIZE_LF:
-          if (byte !== LF) return this.#fail(i);
+          if (byte !== LF) return this.#fail('chunk-line-end', i);
           this.#state = DATA;
           break;
         case DATA_CR:
-          if (byte !== CR) return this.#fail(i);
+          if (byte !== CR) return this.#fail('chunk-data-end', i);
           this.#state = DATA_LF;
           break;
         default:
-          if (byte !== LF) return this.#fail(i);
+          if (byte !== LF) return this.#fail('chunk-data-end', i);
           this.#state = SIZE_START;
       }
       i++;
@@ -199,26 +212,26 @@ export class ContentReader {
           if (byte === CR) {
             this.#state = LAST_LF;
           } else if (byte === SEMICOLON) {
-            if (!this.#beginExtension()) return this.#fail(i);
+            if (!this.#beginExtension()) return this.#fail('chunk-extension-too-long', i);
             this.#state = LAST_EXTENSION;
           } else if (byte !== ZERO) {
-            if ((HEX_VALUE[byte] as number) < 0) return this.#fail(i);
+            if ((HEX_VALUE[byte] as number) < 0) return this.#fail(sizeDetail(byte), i);
             this.#state = SIZE;
             return i;
           } else if (++this.#digits > SIZE_DIGITS_MAX) {
-            return this.#fail(i);
+            return this.#fail('chunk-size-too-large', i);
           }
           break;
         case EXTENSION_MARK:
-          if (!this.#beginExtension()) return this.#fail(i);
+          if (!this.#beginExtension()) return this.#fail('chunk-extension-too-long', i);
           this.#state = EXTENSION;
           break;
         case LAST_LF:
-          if (byte !== LF) return this.#fail(i);
+          if (byte !== LF) return this.#fail('chunk-line-end', i);
           this.#state = TRAILERS;
           break;
         default:
-          if (!this.#addExtensionByte(byte)) return this.#fail(i);
+          if (!this.#addExtensionByte(byte)) return this.#fail(this.#extensionDetail(), i);
           if (this.#extension !== EXTENSION_END) break;
           if (this.#state === EXTENSION) {
             this.#state = SIZE_CR;
@@ -243,6 +256,11 @@ export class ContentReader {
     return this.#extension !== EXTENSION_MALFORMED && this.#countExtensionByte();
   }
 
+  #extensionDetail(): Detail {
+    const isMalformed = this.#extension === EXTENSION_MALFORMED;
+    return isMalformed ? 'chunk-extension-form' : 'chunk-extension-too-long';
+  }
+
   #countExtensionByte(): boolean {
     const { chunkExtensionBytesMax, chunkExtensionTotalBytesMax } = this.#options.limits;
     this.#extensionBytes++;
@@ -265,9 +283,9 @@ export class ContentReader {
       trailers.reset();
       this.#state = ENDED;
       if (last !== null) return this.#give(last, this.offset);
-      this.fault = 'malformed-field';
+      this.cause = causeOf('trailer-forbidden');
     } else {
-      this.fault = trailers.fault;
+      this.cause = trailers.cause;
     }
     this.#state = FAULTED;
     return FAULT;
@@ -279,11 +297,17 @@ export class ContentReader {
     return CONTENT;
   }
 
-  #fail(i: number): number {
-    this.fault = 'malformed-chunk';
+  #fail(detail: Detail, i: number): number {
+    this.#detail = detail;
     this.#state = FAULTED;
     return i;
   }
+}
+
+/** A digit that is one too many, or a byte that is none. */
+function sizeDetail(byte: number): Detail {
+  if ((HEX_VALUE[byte] as number) >= 0) return 'chunk-size-too-large';
+  return byte === LF ? 'chunk-line-end' : 'chunk-size-form';
 }
 
 function trailerReader({ limits }: ContentOptions): SectionReader {
@@ -291,6 +315,7 @@ function trailerReader({ limits }: ContentOptions): SectionReader {
     new ScannerPool({
       section: 'trailers',
       fieldCountMax: limits.trailerFieldCountMax,
+      methodBytesMax: 0,
       targetBytesMax: 0,
       isHttp10Enabled: false,
     }),

@@ -6,7 +6,7 @@
  *
  * Hot path: no string, object or closure is made here.
  */
-import type { Fault } from '../../model/fault.ts';
+import { Cause, type Detail } from '../../model/fault_detail.ts';
 import {
   CONTENT_LENGTH,
   FIELD_KIND_COUNT,
@@ -39,6 +39,7 @@ export type Section = 'request' | 'response' | 'trailers';
 export interface ScannerOptions {
   readonly section: Section;
   readonly fieldCountMax: number;
+  readonly methodBytesMax: number;
   readonly targetBytesMax: number;
   readonly isHttp10Enabled: boolean;
 }
@@ -67,7 +68,8 @@ const ONE = ZERO + 1;
 const STATUS_LENGTH = 3;
 
 export class HeadScanner {
-  fault: Fault = 'malformed-request-line';
+  /** After SCAN_FAULT. */
+  cause: Cause | null = null;
   readonly fieldCountMax: number;
   /** Length of the section, its last CRLF included; valid when done. */
   byteLength = 0;
@@ -98,6 +100,8 @@ export class HeadScanner {
   #nameEnd = 0;
   #valueStart = 0;
   #kind = OTHER;
+  /** Of the byte at which it stopped. */
+  #detail: Detail = 'method-character';
 
   constructor(options: ScannerOptions) {
     this.#options = options;
@@ -134,7 +138,10 @@ export class HeadScanner {
       if (this.#state >= DONE) break;
     }
     this.#at = i - start;
-    if (this.#state === FAULTED) return SCAN_FAULT;
+    if (this.#state === FAULTED) {
+      this.cause = new Cause(this.#detail, i - start, bytes[i] as number);
+      return SCAN_FAULT;
+    }
     if (this.#state !== DONE) return SCAN_MORE;
     this.byteLength = i - start;
     return SCAN_DONE;
@@ -159,10 +166,14 @@ export class HeadScanner {
   }
 
   #scanMethod(bytes: Buffer, start: number, from: number, end: number): number {
+    const stop = Math.min(end, start + this.#options.methodBytesMax);
     let i = from;
-    while (i < end && TOKEN[bytes[i] as number] === 1) i++;
+    while (i < stop && TOKEN[bytes[i] as number] === 1) i++;
     if (i === end) return i;
-    if (bytes[i] !== SP || i === start) return this.#fail('malformed-request-line', i);
+    const byte = bytes[i] as number;
+    if (byte !== SP || i === start) {
+      return this.#fail(TOKEN[byte] === 1 ? 'method-too-long' : 'method-character', i);
+    }
     this.methodEnd = i - start;
     this.targetStart = i - start + 1;
     this.#state = REQUEST_TARGET;
@@ -180,9 +191,9 @@ export class HeadScanner {
       if (i === bound && TARGET[byte] === 1) return this.#fail('target-too-long', i);
       // No version follows: HTTP/0.9, or a line ended by a bare LF (RFC 9112 2.2, 3).
       const isLineEnd = byte === CR || byte === LF;
-      return this.#fail(isLineEnd ? 'malformed-request-line' : 'malformed-target', i);
+      return this.#fail(isLineEnd ? 'version-missing' : 'target-character', i);
     }
-    if (i - start === this.targetStart) return this.#fail('malformed-request-line', i);
+    if (i - start === this.targetStart) return this.#fail('target-missing', i);
     this.targetEnd = i - start;
     this.#partStart = i - start + 1;
     this.#state = REQUEST_VERSION;
@@ -198,10 +209,12 @@ export class HeadScanner {
       const at = i - versionStart;
       if (at === VERSION_LENGTH) {
         const isRequest = this.#state === REQUEST_VERSION;
-        if (byte !== (isRequest ? CR : SP)) return this.#fail('malformed-request-line', i);
+        if (byte !== (isRequest ? CR : SP)) {
+          return this.#fail(byte === LF ? 'start-line-bare-lf' : 'version-form', i);
+        }
         return this.#endVersion(bytes, versionStart, i, isRequest);
       }
-      if (!isVersionByte(byte, at)) return this.#fail('malformed-request-line', i);
+      if (!isVersionByte(byte, at)) return this.#fail('version-form', i);
     }
     return i;
   }
@@ -210,10 +223,10 @@ export class HeadScanner {
     // The form is checked: only the two digits are left to look at.
     const isMajor1 = bytes[versionStart + MAJOR_AT] === ONE;
     const minor = bytes[versionStart + MINOR_AT];
-    if (!isMajor1 || (minor !== ZERO && minor !== ONE)) return this.#fail('unsupported-version', i);
+    if (!isMajor1 || (minor !== ZERO && minor !== ONE)) return this.#fail('version-unknown', i);
     this.isHttp10 = minor === ZERO;
     if (isRequest && this.isHttp10 && !this.#options.isHttp10Enabled) {
-      return this.#fail('http10-refused', i);
+      return this.#fail('version-http10', i);
     }
     this.#partStart += VERSION_LENGTH + 1;
     this.#state = isRequest ? START_LINE_LF : STATUS;
@@ -227,16 +240,18 @@ export class HeadScanner {
     for (; i < end; i++) {
       const byte = bytes[i] as number;
       if (i - statusStart === STATUS_LENGTH) {
-        if (byte !== SP && byte !== CR) return this.#fail('malformed-request-line', i);
+        if (byte !== SP && byte !== CR) {
+          return this.#fail(byte === LF ? 'start-line-bare-lf' : 'status-form', i);
+        }
         this.status = statusOf(bytes, statusStart);
         this.reasonStart = i - start + (byte === SP ? 1 : 0);
         this.reasonEnd = this.reasonStart;
-        if (this.status < 100 || this.status > 599) return this.#fail('malformed-request-line', i);
+        if (this.status < 100 || this.status > 599) return this.#fail('status-range', i);
         if (byte === CR) this.isLayoutCanonical = false;
         this.#state = byte === SP ? REASON : START_LINE_LF;
         return i + 1;
       }
-      if (byte < ZERO || byte > NINE) return this.#fail('malformed-request-line', i);
+      if (byte < ZERO || byte > NINE) return this.#fail('status-form', i);
     }
     return i;
   }
@@ -245,18 +260,21 @@ export class HeadScanner {
     let i = from;
     while (i < end && FIELD_VALUE[bytes[i] as number] === 1) i++;
     if (i === end) return i;
-    if (bytes[i] !== CR) return this.#fail('malformed-request-line', i);
+    const byte = bytes[i] as number;
+    if (byte !== CR) {
+      return this.#fail(byte === LF ? 'start-line-bare-lf' : 'reason-character', i);
+    }
     this.reasonEnd = i - start;
     this.#state = START_LINE_LF;
     return i + 1;
   }
 
   #scanStartLineEnd(bytes: Buffer, start: number, i: number): number {
-    if (bytes[i] !== LF) return this.#fail('malformed-request-line', i);
+    if (bytes[i] !== LF) return this.#fail('start-line-bare-cr', i);
     const isRequest = this.#options.section === 'request';
     // Refused by its request line alone: its target is an authority, there is no path to judge.
     if (isRequest && equalsText(bytes, start, start + this.methodEnd, 'CONNECT')) {
-      return this.#fail('connect-refused', i);
+      return this.#fail('method-connect', i);
     }
     this.fieldsStart = i - start + 1;
     this.#state = FIELD_START;
@@ -275,8 +293,8 @@ export class HeadScanner {
             break;
           }
           // SP or HTAB here is obs-fold (RFC 9112 5.2); ":" an empty name.
-          if (TOKEN[byte] !== 1) return this.#fail('malformed-field', i);
-          if (this.fieldCount === this.fieldCountMax) return this.#fail('head-too-large', i);
+          if (TOKEN[byte] !== 1) return this.#fail(lineStartDetail(byte), i);
+          if (this.fieldCount === this.fieldCountMax) return this.#fail('field-count', i);
           this.fieldCount++;
           this.#partStart = i - start;
           state = NAME;
@@ -285,7 +303,7 @@ export class HeadScanner {
         case NAME:
           while (i < end && TOKEN[bytes[i] as number] === 1) i++;
           if (i === end) break scan;
-          if (bytes[i] !== COLON) return this.#fail('malformed-field', i);
+          if (bytes[i] !== COLON) return this.#fail(nameEndDetail(bytes[i] as number), i);
           this.#nameEnd = i - start;
           this.#kind = fieldKindOf(bytes, start + this.#partStart, i);
           state = BLANKS;
@@ -299,16 +317,16 @@ export class HeadScanner {
         case VALUE:
           while (i < end && FIELD_VALUE[bytes[i] as number] === 1) i++;
           if (i === end) break scan;
-          if (bytes[i] !== CR) return this.#fail('malformed-field', i);
+          if (bytes[i] !== CR) return this.#fail(valueEndDetail(bytes[i] as number), i);
           state = FIELD_LF;
           break;
         case FIELD_LF:
-          if (bytes[i] !== LF) return this.#fail('malformed-field', i);
+          if (bytes[i] !== LF) return this.#fail('field-bare-cr', i);
           this.#endField(bytes, start, i - 1);
           state = FIELD_START;
           break;
         default:
-          if (bytes[i] !== LF) return this.#fail('malformed-field', i);
+          if (bytes[i] !== LF) return this.#fail('field-bare-cr', i);
           this.#state = DONE;
           return i + 1;
       }
@@ -342,11 +360,28 @@ export class HeadScanner {
     this.valueEnds[kind] = valueEnd;
   }
 
-  #fail(fault: Fault, i: number): number {
-    this.fault = fault;
+  #fail(detail: Detail, i: number): number {
+    this.#detail = detail;
     this.#state = FAULTED;
     return i;
   }
+}
+
+/** What is wrong with a byte that no line can begin with. */
+function lineStartDetail(byte: number): Detail {
+  if (isBlank(byte)) return 'field-folded';
+  if (byte === COLON) return 'field-name-empty';
+  return byte === LF ? 'field-bare-lf' : 'field-name-character';
+}
+
+/** What is wrong with a byte that ends a name and is no colon. */
+function nameEndDetail(byte: number): Detail {
+  if (isBlank(byte)) return 'field-name-space';
+  return byte === CR || byte === LF ? 'field-colon-missing' : 'field-name-character';
+}
+
+function valueEndDetail(byte: number): Detail {
+  return byte === LF ? 'field-bare-lf' : 'field-value-character';
 }
 
 function hasTab(bytes: Buffer, start: number, end: number): boolean {

@@ -4,7 +4,17 @@
  * percent-encoding and no sub-delims, which no resolvable name holds and in which readers differ.
  */
 import { parseIp } from '../../model/address.ts';
-import { BRACKET_CLOSE, BRACKET_OPEN, COLON, latin1, NINE, UNRESERVED, ZERO } from './syntax.ts';
+import { Cause, causeOf } from '../../model/fault_detail.ts';
+import {
+  AT,
+  BRACKET_CLOSE,
+  BRACKET_OPEN,
+  COLON,
+  latin1,
+  NINE,
+  UNRESERVED,
+  ZERO,
+} from './syntax.ts';
 
 const PORT_DIGITS_MAX = 5;
 const PORT_MAX = 65_535;
@@ -16,6 +26,22 @@ export function isHost(bytes: Buffer, start: number, end: number): boolean {
   let i = start;
   while (i < end && UNRESERVED[bytes[i] as number] === 1) i++;
   return i > start && (i === end || isPort(bytes, i, end));
+}
+
+/** Why that is no host: the first thing that is wrong. */
+export function hostCause(bytes: Buffer, start: number, end: number): Cause {
+  if (start >= end) return causeOf('host-empty');
+  const at = bytes.indexOf(AT, start);
+  if (at !== -1 && at < end) return causeOf('host-userinfo');
+  if (bytes[start] === BRACKET_OPEN) {
+    const close = bytes.indexOf(BRACKET_CLOSE, start);
+    const isAddress = close !== -1 && close < end && isIpv6Host(bytes, start, close + 1);
+    return causeOf(isAddress ? 'host-port' : 'host-address');
+  }
+  let i = start;
+  while (i < end && UNRESERVED[bytes[i] as number] === 1) i++;
+  const isName = i > start && bytes[i] === COLON;
+  return isName ? causeOf('host-port') : new Cause('host-character', i, bytes[i] as number);
 }
 
 function isIpv6Host(bytes: Buffer, start: number, end: number): boolean {

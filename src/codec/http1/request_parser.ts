@@ -8,12 +8,15 @@
  */
 import { type HeaderMutation, NO_MUTATIONS } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
+import { Cause, causeOf } from '../../model/fault_detail.ts';
 import type { UnderscoreAction } from '../../model/field_alias.ts';
 import type { Limits } from '../../model/limits.ts';
+import { NOTHING_SEEN, type PartialRequest } from '../../model/partial_request.ts';
 import { requestTrailers, type TrailerRule } from '../../model/trailer_fields.ts';
 import { ContentReader } from './content_reader.ts';
 import { CONTENT, FAULT, HEAD, MESSAGE_END, NEED_MORE, type ParserEvent } from './events.ts';
 import { SCAN_DONE, SCAN_MORE } from './head_scanner.ts';
+import { partialRequestOf } from './partial_request.ts';
 import type { Http1RequestHead } from './request_head.ts';
 import { readRequestHead } from './request_rules.ts';
 import { PoolsByOptions } from './scanner_pool.ts';
@@ -46,6 +49,7 @@ const NOTHING = Buffer.alloc(0);
 const SCANNERS = new PoolsByOptions<RequestParserOptions>(({ limits, isHttp10Enabled }) => ({
   section: 'request',
   fieldCountMax: limits.headFieldCountMax,
+  methodBytesMax: limits.methodBytesMax,
   targetBytesMax: limits.targetBytesMax,
   isHttp10Enabled,
 }));
@@ -57,6 +61,10 @@ export class RequestParser {
   content: Buffer = NOTHING;
   /** After FAULT. */
   fault: Fault = 'internal-error';
+  /** Which rule was broken. */
+  cause: Cause = causeOf('head-bytes');
+  /** What was seen of the request whose head is at fault. */
+  partial: PartialRequest = NOTHING_SEEN;
   readonly #options: RequestParserOptions;
   readonly #section: SectionReader;
   readonly #reader: ContentReader;
@@ -126,7 +134,7 @@ export class RequestParser {
         this.#phase = IDLE_CR;
       } else if (this.#phase === IDLE_CR) {
         if (byte !== LF) {
-          this.#fail('malformed-request-line');
+          this.#fail(new Cause('start-line-bare-cr', 1, byte));
           return i;
         }
         this.#phase = IDLE_CRLF;
@@ -143,9 +151,9 @@ export class RequestParser {
     const outcome = section.read(chunk, from);
     this.offset = section.offset;
     if (outcome === SCAN_MORE) return NEED_MORE;
-    if (outcome !== SCAN_DONE) return this.#fail(section.fault);
+    if (outcome !== SCAN_DONE) return this.#failInHead(section.cause, chunk, from);
     const head = readRequestHead(section.raw, section.scanner, this.#options);
-    if (typeof head === 'string') return this.#fail(head);
+    if (head instanceof Cause) return this.#failInHead(head, chunk, from);
     section.reset();
     this.#head = head;
     this.#reader.trailerRule = this.#plainTrailers;
@@ -160,7 +168,7 @@ export class RequestParser {
     this.offset = this.#reader.offset;
     if (event === CONTENT) this.content = this.#reader.content;
     else if (event === MESSAGE_END) this.#endMessage();
-    else if (event === FAULT) return this.#fail(this.#reader.fault);
+    else if (event === FAULT) return this.#fail(this.#reader.cause);
     return event;
   }
 
@@ -172,8 +180,14 @@ export class RequestParser {
     this.#reader.content = NOTHING;
   }
 
-  #fail(fault: Fault): ParserEvent {
-    this.fault = fault;
+  #failInHead(cause: Cause, chunk: Buffer, from: number): ParserEvent {
+    this.partial = partialRequestOf(this.#section.bytesSoFar(chunk, from));
+    return this.#fail(cause);
+  }
+
+  #fail(cause: Cause): ParserEvent {
+    this.cause = cause;
+    this.fault = cause.fault;
     this.#phase = DEAD;
     return FAULT;
   }

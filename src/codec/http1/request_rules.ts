@@ -1,8 +1,8 @@
 /**
  * What the parts of a scanned request head mean together, and whether they may stand together
- * (RFC 9112 3.2, 6, 9.3; RFC 9110 7.2, 7.6.1, 7.8, 10.1.1). Pure: a head or the fault.
+ * (RFC 9112 3.2, 6, 9.3; RFC 9110 7.2, 7.6.1, 7.8, 10.1.1). Pure: a head or what is wrong.
  */
-import type { Fault } from '../../model/fault.ts';
+import { Cause, causeOf } from '../../model/fault_detail.ts';
 import type { UnderscoreAction } from '../../model/field_alias.ts';
 import {
   areLinesCanonical,
@@ -13,10 +13,10 @@ import { CONTENT_TYPE, EXPECT, HOST, TRACEPARENT } from './field_kind.ts';
 import { hasUnderscoreName } from './field_lines.ts';
 import { FRAMING_CHUNKED, FRAMING_NONE, framingOf } from './framing.ts';
 import type { HeadScanner } from './head_scanner.ts';
-import { isHost } from './host.ts';
+import { hostCause, isHost } from './host.ts';
 import { Http1RequestHead } from './request_head.ts';
 import { readTarget } from './request_target.ts';
-import { equalsIgnoringCase, SEMICOLON } from './syntax.ts';
+import { equalsIgnoringCase, PLUS, SEMICOLON } from './syntax.ts';
 import { upgradeOf } from './upgrade.ts';
 
 export interface RequestRules {
@@ -31,32 +31,35 @@ export interface RequestRules {
 const DEFAULT_UPGRADES: readonly string[] = ['websocket'];
 
 const GRPC = 'application/grpc';
-const PLUS = 0x2b;
 
 /** `raw` is exactly the head that `scanner` has just scanned. */
 export function readRequestHead(
   raw: Buffer,
   scanner: HeadScanner,
   rules: RequestRules,
-): Http1RequestHead | Fault {
+): Http1RequestHead | Cause {
   const hostStart = scanner.valueStarts[HOST] as number;
   const hostEnd = scanner.valueEnds[HOST] as number;
-  if (scanner.counts[HOST] !== 1 || !isHost(raw, hostStart, hostEnd)) return 'malformed-host';
+  if (scanner.counts[HOST] !== 1) {
+    return causeOf(scanner.counts[HOST] === 0 ? 'host-missing' : 'host-repeated');
+  }
+  if (!isHost(raw, hostStart, hostEnd)) return hostCause(raw, hostStart, hostEnd);
   const target = readTarget(raw, scanner, rules.isPathNormalised);
-  if (typeof target === 'string') return target;
+  if (target instanceof Cause) return target;
   const framing = framingOf(raw, scanner);
-  if (typeof framing === 'string') return framing;
+  if (framing instanceof Cause) return framing;
   const options = connectionOptionsOf(raw, scanner);
-  if (options === null) return 'malformed-field';
+  if (options instanceof Cause) return options;
   const offered = rules.upgrades ?? DEFAULT_UPGRADES;
   const asked = upgradeOf(raw, scanner, { options, framing, offered });
-  if (typeof asked === 'string') return asked;
+  if (asked instanceof Cause) return asked;
   const upgrade = asked.protocol;
   const expects = expectsContinueOf(raw, scanner);
-  if (expects === null) return 'malformed-expect';
+  if (expects === null) return causeOf('expectation-unknown');
   const areUnderscoresDropped =
     (rules.underscores ?? 'allow') !== 'allow' && hasUnderscoreName(raw, scanner.fieldsStart);
-  if (areUnderscoresDropped && rules.underscores === 'refuse') return 'underscore-field';
+  if (areUnderscoresDropped && rules.underscores === 'refuse')
+    return causeOf('field-name-underscore');
   const connection = connectionValue(options, upgrade);
   const isTrailerKept = rules.areTrailersForwarded;
   const hop = { connection, isUpgradeKept: upgrade !== '', isTrailerKept };

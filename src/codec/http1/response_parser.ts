@@ -7,6 +7,7 @@
  *                                       └─ 101: tunnel, not for this parser
  */
 import type { Fault } from '../../model/fault.ts';
+import { Cause, causeOf, upstreamFaultOf } from '../../model/fault_detail.ts';
 import { type ContentOptions, ContentReader } from './content_reader.ts';
 import { CONTENT, FAULT, HEAD, MESSAGE_END, NEED_MORE, type ParserEvent } from './events.ts';
 import { SCAN_DONE, SCAN_MORE } from './head_scanner.ts';
@@ -27,6 +28,7 @@ const NOTHING = Buffer.alloc(0);
 const SCANNERS = new PoolsByOptions<ContentOptions>(({ limits }) => ({
   section: 'response',
   fieldCountMax: limits.responseFieldCountMax,
+  methodBytesMax: 0,
   targetBytesMax: 0,
   isHttp10Enabled: true,
 }));
@@ -38,6 +40,8 @@ export class ResponseParser {
   content: Buffer = NOTHING;
   /** After FAULT; always one of the upstream's. */
   fault: Fault = 'internal-error';
+  /** Which rule was broken; null where the fault says it. */
+  cause: Cause | null = null;
   readonly #options: ContentOptions;
   readonly #section: SectionReader;
   readonly #reader: ContentReader;
@@ -86,7 +90,7 @@ export class ResponseParser {
     this.offset = offset;
     if (offset >= chunk.length) return NEED_MORE;
     const isAwaited = this.#phase === AWAITED || this.#phase === IN_HEAD;
-    if (!isAwaited || this.#isClosing) return this.#fail('unsolicited-response');
+    if (!isAwaited || this.#isClosing) return this.#failBy(causeOf('response-unasked'));
     this.#phase = IN_HEAD;
     return this.#nextHead(chunk, offset);
   }
@@ -116,13 +120,13 @@ export class ResponseParser {
     const outcome = section.read(chunk, from);
     this.offset = section.offset;
     if (outcome === SCAN_MORE) return NEED_MORE;
-    if (outcome !== SCAN_DONE) return this.#fail(blameUpstream(section.fault));
+    if (outcome !== SCAN_DONE) return this.#failBy(section.cause);
     const head = readResponseHead(section.raw, section.scanner, {
       method: this.#method,
       isUpgradeAsked: this.#isUpgradeAsked,
       areTrailersForwarded: this.#options.areTrailersForwarded,
     });
-    if (typeof head === 'string') return this.#fail(head);
+    if (head instanceof Cause) return this.#failBy(head);
     section.reset();
     this.#head = head;
     return this.#endHead(head);
@@ -131,7 +135,7 @@ export class ResponseParser {
   #endHead(head: Http1ResponseHead): ParserEvent {
     if (head.isInformational) {
       const max = this.#options.limits.informationalResponseCountMax;
-      if (++this.#informationalCount > max) return this.#fail('malformed-response');
+      if (++this.#informationalCount > max) return this.#failBy(causeOf('informational-count'));
       this.#phase = AWAITED;
       return HEAD;
     }
@@ -152,7 +156,7 @@ export class ResponseParser {
     this.offset = this.#reader.offset;
     if (event === CONTENT) this.content = this.#reader.content;
     else if (event === MESSAGE_END) this.#endMessage();
-    else if (event === FAULT) return this.#fail(blameUpstream(this.#reader.fault));
+    else if (event === FAULT) return this.#failBy(this.#reader.cause);
     return event;
   }
 
@@ -164,14 +168,14 @@ export class ResponseParser {
     this.#reader.content = NOTHING;
   }
 
+  #failBy(cause: Cause): ParserEvent {
+    this.cause = cause;
+    return this.#fail(upstreamFaultOf(cause));
+  }
+
   #fail(fault: Fault): ParserEvent {
     this.fault = fault;
     this.#phase = DEAD;
     return FAULT;
   }
-}
-
-/** The grammar is shared with requests, whose faults have finer names. */
-function blameUpstream(fault: Fault): Fault {
-  return fault === 'head-too-large' ? 'response-head-too-large' : 'malformed-response';
 }

@@ -1,9 +1,9 @@
 /**
  * What the parts of a scanned response head mean together (RFC 9112 6.3, 9.3; RFC 9110 7.6.1, 15),
- * given the request that it answers. Pure: a head or the fault. HTTP/1.0 is accepted, as upstreams
+ * given the request that it answers. Pure: a head or what is wrong. HTTP/1.0 is accepted, as upstreams
  * that speak it end their content by closing, which has one reading; it is sent on as HTTP/1.1.
  */
-import type { Fault } from '../../model/fault.ts';
+import { Cause, causeOf } from '../../model/fault_detail.ts';
 import {
   areLinesCanonical,
   type ConnectionOptions,
@@ -30,20 +30,23 @@ export function readResponseHead(
   raw: Buffer,
   scanner: HeadScanner,
   request: AnsweredRequest,
-): Http1ResponseHead | Fault {
+): Http1ResponseHead | Cause {
   const { status } = scanner;
   const declared = framingOf(raw, scanner);
+  if (declared instanceof Cause) return declared;
   const options = connectionOptionsOf(raw, scanner);
-  if (typeof declared === 'string' || options === null) return 'malformed-response';
+  if (options instanceof Cause) return options;
   const isBare = status < 200 || status === 204;
   // RFC 9110 8.6, RFC 9112 6.1: neither field may stand here; a zero length says nothing wrong.
-  if (isBare && declared !== FRAMING_NONE && declared !== 0) return 'malformed-response';
+  if (isBare && declared !== FRAMING_NONE && declared !== 0) return causeOf('length-forbidden');
   // HTTP/1.0 has no 1xx (RFC 9110 15.2), and nothing can follow what closes.
   const isBroken = status < 200 && (scanner.isHttp10 || options.isClose);
-  if (isBroken) return 'malformed-response';
-  if (status === SWITCHING_PROTOCOLS && !request.isUpgradeAsked) return 'unexpected-upgrade';
+  if (isBroken) return causeOf('informational-final');
+  if (status === SWITCHING_PROTOCOLS && !request.isUpgradeAsked) {
+    return causeOf('switch-unasked');
+  }
   const upgrade = status === SWITCHING_PROTOCOLS ? switchedTo(raw, scanner, options) : '';
-  if (upgrade === null) return 'malformed-response';
+  if (upgrade === null) return causeOf('switch-form');
   const hasContent = !isBare && status !== 304 && request.method !== 'HEAD';
   const framing = hasContent ? framingNameOf(declared) : 'none';
   const connection = connectionValue(scanner, { options, upgrade, framing });

@@ -2,7 +2,7 @@
  * Reads one head or trailer section out of chunks. A section within one chunk is not copied; one
  * that is spread over several is gathered, up to its bound and not a byte further.
  */
-import type { Fault } from '../../model/fault.ts';
+import { type Cause, causeOf } from '../../model/fault_detail.ts';
 import {
   type HeadScanner,
   SCAN_DONE,
@@ -20,7 +20,8 @@ export class SectionReader {
   raw: Buffer = NOTHING;
   /** After any outcome but a fault: where to go on in the chunk. */
   offset = 0;
-  fault: Fault = 'internal-error';
+  /** After SCAN_FAULT. */
+  cause: Cause = causeOf('head-bytes');
   readonly #pool: ScannerPool;
   /** From the first byte of a section until `reset`. */
   #scanner: HeadScanner | null = null;
@@ -46,6 +47,12 @@ export class SectionReader {
     if (this.#held.length > 0) this.#held.release();
   }
 
+  /** After a fault: what is here of the section, from its first byte on, when `chunk` was read last. */
+  bytesSoFar(chunk: Buffer, from: number): Buffer {
+    const held = this.#held;
+    return held.length > 0 ? held.buffer.subarray(0, held.length) : chunk.subarray(from);
+  }
+
   read(chunk: Buffer, from: number): ScanOutcome {
     const before = this.#held.length;
     return before === 0 ? this.#readChunk(chunk, from) : this.#readHeld(chunk, from, before);
@@ -59,7 +66,7 @@ export class SectionReader {
       this.raw = from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end);
       this.offset = end;
     } else if (outcome === SCAN_MORE) {
-      if (bound <= chunk.length) return this.#fail('head-too-large');
+      if (bound <= chunk.length) return this.#failAsTooLarge();
       this.#held.append(chunk, from, chunk.length);
       this.offset = chunk.length;
     }
@@ -74,7 +81,7 @@ export class SectionReader {
       this.raw = held.buffer.subarray(0, this.scanner.byteLength);
       this.offset = from + this.scanner.byteLength - before;
     } else if (outcome === SCAN_MORE) {
-      if (held.length === this.#bytesMax) return this.#fail('head-too-large');
+      if (held.length === this.#bytesMax) return this.#failAsTooLarge();
       this.offset = chunk.length;
     }
     return outcome;
@@ -82,12 +89,12 @@ export class SectionReader {
 
   #scan(bytes: Buffer, start: number, end: number): ScanOutcome {
     const outcome = this.scanner.scan(bytes, start, end);
-    if (outcome === SCAN_FAULT) this.fault = this.scanner.fault;
+    if (outcome === SCAN_FAULT) this.cause = this.scanner.cause ?? this.cause;
     return outcome;
   }
 
-  #fail(fault: Fault): ScanOutcome {
-    this.fault = fault;
+  #failAsTooLarge(): ScanOutcome {
+    this.cause = causeOf('head-bytes');
     return SCAN_FAULT;
   }
 }

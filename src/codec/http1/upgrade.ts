@@ -4,7 +4,7 @@
  * may be anything, so one that has more than one reading is refused rather than served: its tunnel bytes would
  * be read as requests.
  */
-import type { Fault } from '../../model/fault.ts';
+import { type Cause, causeOf } from '../../model/fault_detail.ts';
 import type { ConnectionOptions } from './connection_options.ts';
 import { UPGRADE } from './field_kind.ts';
 import { joinedValue } from './field_lines.ts';
@@ -37,19 +37,20 @@ export function upgradeOf(
     readonly framing: number;
     readonly offered: readonly string[];
   },
-): AskedUpgrade | Fault {
+): AskedUpgrade | Cause {
   const count = scanner.counts[UPGRADE] as number;
   if (count === 0 || !message.options.isUpgrade || scanner.isHttp10) return NONE;
   const value = joinedValue(raw, scanner.fieldsStart, UPGRADE).toLowerCase();
   const protocols = value.split(',').map(trimBlanks);
-  if (!protocols.every(isProtocol)) return 'malformed-upgrade';
+  if (!protocols.every(isProtocol)) return causeOf('upgrade-form');
   if (protocols.every(isIgnored)) return NONE;
   const [protocol = ''] = protocols;
   if (!message.offered.includes(protocol) && protocols.length === 1) return REFUSED;
   // More than one, and the upstream would choose.
-  if (protocols.length > 1 || message.options.isClose) return 'malformed-upgrade';
+  if (protocols.length > 1) return causeOf('upgrade-form');
+  if (message.options.isClose) return causeOf('upgrade-close');
   const hasContent = message.framing !== FRAMING_NONE && message.framing !== 0;
-  if (hasContent && !mayHaveContent(raw, scanner)) return 'malformed-upgrade';
+  if (hasContent && !mayHaveContent(raw, scanner)) return causeOf('upgrade-content');
   return { protocol, isRefused: false };
 }
 

@@ -83,9 +83,9 @@ export class Http2Connection<Context> {
       let event: Http2Event | typeof NOTHING;
       if (outcome === READ_DATA) event = this.#receiveData();
       else if (outcome === READ_TOO_LONG) {
-        event = state.fail(ERROR_CODES.FRAME_SIZE_ERROR, 'a frame is too long');
+        event = state.fail(ERROR_CODES.FRAME_SIZE_ERROR, 'h2-frame-size');
       } else if (outcome === READ_BAD_PADDING) {
-        event = state.fail(ERROR_CODES.PROTOCOL_ERROR, 'padding as long as its frame');
+        event = state.fail(ERROR_CODES.PROTOCOL_ERROR, 'h2-padding');
       } else event = this.#receiveFrame();
       if (event !== NOTHING) return event;
     }
@@ -294,16 +294,16 @@ export class Http2Connection<Context> {
     state.writer.writeGoAway(state.lastStreamId, ERROR_CODES.NO_ERROR);
   }
 
-  /** An end of our own making, with its reason; nothing is received any more. */
-  goAway(errorCode: number, detail: string): void {
-    if (!this.#state.isDead) this.#state.fail(errorCode, detail);
+  /** An end of our own making; nothing is received any more. */
+  goAway(errorCode: number): void {
+    this.#state.end(errorCode);
   }
 
   #receivePreface(chunk: Buffer): Buffer {
     const at = CLIENT_PREFACE.length - this.#prefaceLeft;
     const length = Math.min(this.#prefaceLeft, chunk.length);
     if (CLIENT_PREFACE.compare(chunk, 0, length, at, at + length) !== 0) {
-      this.#state.fail(ERROR_CODES.PROTOCOL_ERROR, 'not the client preface');
+      this.#state.fail(ERROR_CODES.PROTOCOL_ERROR, 'h2-preface');
     }
     this.#prefaceLeft -= length;
     return chunk.subarray(length);
@@ -340,10 +340,10 @@ export class Http2Connection<Context> {
     const event = this.#dispatch(reader.type);
     if (state.isDead) return event;
     if (writer.controlFrameCount > limits.h2ControlFrameCountMax) {
-      return state.abuse('answers that are not read');
+      return state.abuse('h2-answers-unread');
     }
     if (writer.frameCount - writer.contentFrameCount > limits.h2QueuedFrameCountMax) {
-      return state.abuse('frames not read');
+      return state.abuse('h2-frames-unread');
     }
     return event;
   }
@@ -368,7 +368,7 @@ export class Http2Connection<Context> {
       case FRAME_PRIORITY:
         return receivePriority(state);
       case FRAME_PUSH_PROMISE:
-        return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'PUSH_PROMISE, which nobody asked for');
+        return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'h2-push');
       default:
         return receiveUnknown(state);
     }
@@ -376,9 +376,7 @@ export class Http2Connection<Context> {
 
   /** RFC 9113 3.4, 6.10: something where only SETTINGS, or only CONTINUATION, may stand. */
   #interloper(): Http2Event {
-    const detail = this.#state.areSettingsReceived
-      ? 'a frame within a header block'
-      : 'the first frame is not SETTINGS';
+    const detail = this.#state.areSettingsReceived ? 'h2-in-block' : 'h2-settings-missing';
     return this.#state.fail(ERROR_CODES.PROTOCOL_ERROR, detail);
   }
 }

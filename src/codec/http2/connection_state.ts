@@ -3,8 +3,10 @@
  * (close, reset, credit, fail) that keep them in step with each other. `connection.ts` is its face.
  */
 import type { Fault } from '../../model/fault.ts';
+import { type Cause, causeOf, type Detail, upstreamFaultOf } from '../../model/fault_detail.ts';
 import type { UnderscoreAction } from '../../model/field_alias.ts';
 import type { Limits } from '../../model/limits.ts';
+import { NOTHING_SEEN } from '../../model/partial_request.ts';
 import {
   RESPONSE_TRAILERS,
   requestTrailers,
@@ -179,24 +181,26 @@ export class ConnectionState<Context> {
   }
 
   /** The peer broke a rule of one stream: it is reset, and that costs the peer. */
-  streamError(stream: Http2Stream<Context>, errorCode: number, detail: string): Http2Event {
+  streamError(stream: Http2Stream<Context>, errorCode: number, detail: Detail): Http2Event {
     this.reset(stream, errorCode);
-    if (!this.budget.countReset(this.nowMs)) return this.abuse('resets');
+    if (!this.budget.countReset(this.nowMs)) return this.abuse('h2-many-resets');
     this.facts.stream = stream;
     this.facts.errorCode = errorCode;
-    this.facts.detail = detail;
+    this.facts.cause = causeOf(detail);
     return STREAM_ERROR;
   }
 
   /** The message on a stream is malformed: the caller answers, then resets it. */
-  malformed(stream: Http2Stream<Context>, fault: Fault): Http2Event {
+  malformed(stream: Http2Stream<Context>, cause: Cause): Http2Event {
     stream.isFaulty = true;
     this.discard(stream);
     const isCounted = this.role === 'client' || this.budget.countReset(this.nowMs);
-    if (!isCounted) return this.abuse('malformed requests');
+    if (!isCounted) return this.abuse('h2-many-malformed');
+    const fault = this.role === 'server' ? cause.fault : upstreamFaultOf(cause);
     this.facts.stream = stream;
     this.facts.fault = fault;
-    this.facts.detail = '';
+    this.facts.cause = cause;
+    this.facts.partial = NOTHING_SEEN;
     // What has a status of its own was understood, and is refused rather than malformed.
     this.facts.errorCode = UNDERSTOOD.has(fault)
       ? ERROR_CODES.NO_ERROR
@@ -205,22 +209,28 @@ export class ConnectionState<Context> {
   }
 
   /** The connection is lost: GOAWAY, and nothing more. */
-  fail(errorCode: number, detail: string): Http2Event {
+  fail(errorCode: number, detail: Detail): Http2Event {
     this.facts.fault = this.role === 'server' ? 'http2-error' : 'upstream-http2-error';
     return this.#die(errorCode, detail);
   }
 
   /** The peer has spent its budget. */
-  abuse(detail: string): Http2Event {
+  abuse(detail: Detail): Http2Event {
     this.facts.fault = this.role === 'server' ? 'http2-abuse' : 'upstream-http2-error';
     return this.#die(ERROR_CODES.ENHANCE_YOUR_CALM, detail);
   }
 
-  #die(errorCode: number, detail: string): Http2Event {
+  /** Over, by no fault of the peer's messages. */
+  end(errorCode: number): void {
+    if (this.isDead) return;
     this.writer.writeGoAway(this.role === 'server' ? this.lastStreamId : 0, errorCode);
     this.isDead = true;
+  }
+
+  #die(errorCode: number, detail: Detail): Http2Event {
+    this.end(errorCode);
     this.facts.errorCode = errorCode;
-    this.facts.detail = detail;
+    this.facts.cause = causeOf(detail);
     return FAULT;
   }
 
@@ -236,6 +246,7 @@ export class ConnectionState<Context> {
 const UNDERSTOOD: ReadonlySet<Fault> = new Set([
   'head-too-large',
   'target-too-long',
+  'method-too-long',
   'connect-refused',
   'malformed-expect',
 ]);

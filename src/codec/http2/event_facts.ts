@@ -3,6 +3,8 @@
  * used again and again. Which of them count, `event.ts` says for each event; the others are stale.
  */
 import type { Fault } from '../../model/fault.ts';
+import type { Cause } from '../../model/fault_detail.ts';
+import { NOTHING_SEEN, type PartialRequest } from '../../model/partial_request.ts';
 import type { Http2RequestHead } from './request_head.ts';
 import type { Http2ResponseHead } from './response_head.ts';
 import { Http2Stream } from './stream.ts';
@@ -27,6 +29,8 @@ export class EventFacts<Context> {
   errorCode = 0;
   lastStreamId = 0;
   fault: Fault = 'http2-error';
-  /** For logs: what was wrong, in words. Never holds anything of the peer's. */
-  detail = '';
+  /** Which rule was broken. */
+  cause: Cause | null = null;
+  /** Of a MALFORMED request head. */
+  partial: PartialRequest = NOTHING_SEEN;
 }

@@ -57,6 +57,8 @@ export class HpackDecoder {
   listBytes = 0;
   /** The block neither read the dynamic table nor resized it, so that it means the same to anyone. */
   isSelfContained = true;
+  /** After HPACK_TOO_LARGE: by the number of fields, not by their bytes. */
+  isCountExceeded = false;
 
   readonly #table: DynamicTable;
   readonly #literals: LiteralCache;
@@ -253,6 +255,7 @@ export class HpackDecoder {
       this.listBytes > this.#bounds.listBytesMax ||
       this.#fieldCount > this.#bounds.fieldCountMax
     ) {
+      if (!this.#isTooLarge) this.isCountExceeded = this.#fieldCount > this.#bounds.fieldCountMax;
       this.#isTooLarge = true;
       return;
     }

@@ -2,6 +2,7 @@
  * HEADERS, CONTINUATION and DATA: the frames that carry messages (RFC 9113 6.1, 6.2, 6.10, 8.1). Each
  * function gives the event that the frame makes, or NOTHING.
  */
+import { Cause, causeOf, type Detail } from '../../model/fault_detail.ts';
 import { CLOSED_BY_END, CLOSED_BY_PEER, CLOSED_BY_US } from './closed_streams.ts';
 import { type ConnectionState, NOTHING } from './connection_state.ts';
 import { DATA, HEAD, type Http2Event, TRAILERS } from './event.ts';
@@ -13,6 +14,7 @@ import {
   type HpackBounds,
   type HpackOutcome,
 } from './hpack_decoder.ts';
+import { partialRequestOf } from './partial_request.ts';
 import { readResponseHead } from './response_rules.ts';
 import type { Http2Stream } from './stream.ts';
 import { readTrailers } from './trailers.ts';
@@ -20,13 +22,13 @@ import { readTrailers } from './trailers.ts';
 type Outcome = Http2Event | typeof NOTHING;
 
 export function receiveHeaders<C>(state: ConnectionState<C>): Outcome {
-  if (state.reader.streamId === 0) return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'HEADERS on 0');
+  if (state.reader.streamId === 0) return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'h2-stream-zero');
   return receiveFragment(state, state.block.begin(state.reader));
 }
 
 export function receiveContinuation<C>(state: ConnectionState<C>): Outcome {
   if (state.block.openStreamId === 0) {
-    return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'CONTINUATION of nothing');
+    return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'h2-in-block');
   }
   return receiveFragment(state, state.block.add(state.reader));
 }
@@ -34,7 +36,7 @@ export function receiveContinuation<C>(state: ConnectionState<C>): Outcome {
 export function receiveData<C>(state: ConnectionState<C>): Outcome {
   const { reader } = state;
   const length = reader.end - reader.start;
-  if (reader.streamId === 0) return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'DATA on 0');
+  if (reader.streamId === 0) return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'h2-stream-zero');
   if (reader.isFirstSlice) {
     const outcome = chargeConnection(state);
     if (outcome !== NOTHING) return outcome;
@@ -70,13 +72,13 @@ export function receiveData<C>(state: ConnectionState<C>): Outcome {
 function chargeConnection<C>(state: ConnectionState<C>): Outcome {
   const { reader, budget } = state;
   if (!state.window.charge(reader.length)) {
-    return state.fail(ERROR_CODES.FLOW_CONTROL_ERROR, 'more content than the connection window');
+    return state.fail(ERROR_CODES.FLOW_CONTROL_ERROR, 'h2-window-exceeded');
   }
   state.freeConnection(reader.paddingLength);
   if (reader.length > reader.paddingLength) {
     budget.noteDataReceived();
   } else if ((reader.flags & FLAG_END_STREAM) === 0 && !budget.countEmptyFrame()) {
-    return state.abuse('empty frames');
+    return state.abuse('h2-many-empty');
   }
   return NOTHING;
 }
@@ -89,12 +91,12 @@ function checkContent<C>(
   const { reader } = state;
   const length = reader.end - reader.start;
   if (stream.isRemoteEnded) {
-    return state.streamError(stream, ERROR_CODES.STREAM_CLOSED, 'DATA after END_STREAM');
+    return state.streamError(stream, ERROR_CODES.STREAM_CLOSED, 'h2-stream-ended');
   }
-  if (!stream.hasHead) return state.malformed(stream, 'malformed-response');
+  if (!stream.hasHead) return state.malformed(stream, causeOf('data-before-head'));
   if (reader.isFirstSlice) {
     if (!stream.receiveWindow.charge(reader.length)) {
-      const detail = 'more content than the stream window';
+      const detail = 'h2-window-exceeded';
       return state.streamError(stream, ERROR_CODES.FLOW_CONTROL_ERROR, detail);
     }
     state.freeStream(stream, reader.paddingLength);
@@ -102,7 +104,7 @@ function checkContent<C>(
   if (stream.contentLeft < 0) return NOTHING;
   // RFC 9113 8.1.1: the DATA frames add up to exactly what Content-Length says.
   if (length > stream.contentLeft || (isEndStream && length < stream.contentLeft)) {
-    return state.malformed(stream, lengthFault(state));
+    return state.malformed(stream, causeOf('length-mismatch'));
   }
   stream.contentLeft -= length;
   return NOTHING;
@@ -111,14 +113,14 @@ function checkContent<C>(
 function receiveLateData<C>(state: ConnectionState<C>, length: number): Outcome {
   const { streamId } = state.reader;
   state.freeConnection(length);
-  if (state.isIdle(streamId)) return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'DATA on idle stream');
-  return receiveLate(state, { errorCode: ERROR_CODES.STREAM_CLOSED, detail: 'DATA after the end' });
+  if (state.isIdle(streamId)) return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'h2-stream-idle');
+  return receiveLate(state, { errorCode: ERROR_CODES.STREAM_CLOSED, detail: 'h2-stream-ended' });
 }
 
 /** A frame of a message on a stream that is closed (RFC 9113 5.1). */
 function receiveLate<C>(
   state: ConnectionState<C>,
-  unknown: { readonly errorCode: number; readonly detail: string },
+  unknown: { readonly errorCode: number; readonly detail: Detail },
 ): Outcome {
   const { streamId } = state.reader;
   switch (state.closed.find(streamId)) {
@@ -126,23 +128,23 @@ function receiveLate<C>(
       return NOTHING;
     case CLOSED_BY_PEER:
       state.writer.writeReset(streamId, ERROR_CODES.STREAM_CLOSED);
-      return state.budget.countReset(state.nowMs) ? NOTHING : state.abuse('resets');
+      return state.budget.countReset(state.nowMs) ? NOTHING : state.abuse('h2-many-resets');
     case CLOSED_BY_END:
       return state.fail(ERROR_CODES.STREAM_CLOSED, unknown.detail);
     default:
       if (!state.closed.hasForgotten) return state.fail(unknown.errorCode, unknown.detail);
-      return state.budget.countNoise(1, state.nowMs) ? NOTHING : state.abuse('late frames');
+      return state.budget.countNoise(1, state.nowMs) ? NOTHING : state.abuse('h2-many-late');
   }
 }
 
 function receiveFragment<C>(state: ConnectionState<C>, outcome: BlockOutcome): Outcome {
   if (outcome === BLOCK_MALFORMED) {
-    return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'malformed HEADERS');
+    return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'h2-headers-form');
   }
-  if (outcome === BLOCK_TOO_LARGE) return state.abuse('header block too large');
+  if (outcome === BLOCK_TOO_LARGE) return state.abuse('h2-block-too-large');
   if (outcome === BLOCK_MORE) {
     const isEmpty = state.block.fragmentLength === 0;
-    return isEmpty && !state.budget.countEmptyFrame() ? state.abuse('empty frames') : NOTHING;
+    return isEmpty && !state.budget.countEmptyFrame() ? state.abuse('h2-many-empty') : NOTHING;
   }
   return receiveBlock(state);
 }
@@ -156,7 +158,7 @@ function receiveBlock<C>(state: ConnectionState<C>): Outcome {
   if (!state.isIdle(streamId)) return receiveLateBlock(state);
   // Only clients open streams, with odd numbers; pushing is off (5.1.1, 8.4).
   if (state.role === 'client' || (streamId & 1) === 0) {
-    return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'HEADERS on a stream that the peer may not open');
+    return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'h2-stream-number');
   }
   return receiveRequest(state);
 }
@@ -170,12 +172,12 @@ function receiveRequest<C>(state: ConnectionState<C>): Outcome {
   const stream = state.addStream(streamId);
   stream.hasHead = true;
   stream.isRemoteEnded = state.block.isEndStream;
-  if (decoded === HPACK_TOO_LARGE) return state.malformed(stream, 'head-too-large');
+  if (decoded === HPACK_TOO_LARGE) return refuseHead(state, stream, tooLarge(state));
   const head = state.rules.read(state.decoder);
-  if (typeof head === 'string') return state.malformed(stream, head);
+  if (head instanceof Cause) return refuseHead(state, stream, head);
   stream.contentLeft = head.contentLength;
   if (stream.isRemoteEnded && head.contentLength > 0) {
-    return state.malformed(stream, 'malformed-content-length');
+    return refuseHead(state, stream, causeOf('length-mismatch'));
   }
   state.facts.requestHead = head;
   return tellFields(state, stream, HEAD);
@@ -192,7 +194,7 @@ function refuseStream<C>(state: ConnectionState<C>, streamId: number): Outcome {
     isDrained || !state.areSettingsAcknowledged
       ? state.budget.countEarlyRefusal(state.nowMs)
       : state.budget.countReset(state.nowMs);
-  return isWithinBudget ? NOTHING : state.abuse('refused streams');
+  return isWithinBudget ? NOTHING : state.abuse('h2-many-refused');
 }
 
 function receiveResponse<C>(state: ConnectionState<C>, stream: Http2Stream<C>): Outcome {
@@ -200,20 +202,23 @@ function receiveResponse<C>(state: ConnectionState<C>, stream: Http2Stream<C>): 
   if (decoded === HPACK_MALFORMED) return undecodable(state);
   if (stream.isFaulty) return NOTHING;
   const { isEndStream } = state.block;
-  if (decoded === HPACK_TOO_LARGE) return state.malformed(stream, 'response-head-too-large');
+  if (decoded === HPACK_TOO_LARGE) return state.malformed(stream, tooLarge(state));
   const head = readResponseHead(state.decoder);
-  if (head === null) return state.malformed(stream, 'malformed-response');
+  if (head instanceof Cause) return state.malformed(stream, head);
   if (head.isInformational) {
     stream.informationalCount++;
     const isAllowed = stream.informationalCount <= state.limits.informationalResponseCountMax;
     // RFC 9113 8.1: an informational response does not end anything.
-    if (isEndStream || !isAllowed) return state.malformed(stream, 'malformed-response');
+    if (!isAllowed) return state.malformed(stream, causeOf('informational-count'));
+    if (isEndStream) return state.malformed(stream, causeOf('informational-final'));
   } else {
     stream.hasHead = true;
     stream.isRemoteEnded = isEndStream;
     const hasNoContent = stream.isHeadRequest || head.status === 204 || head.status === 304;
     stream.contentLeft = hasNoContent ? 0 : head.contentLength;
-    if (isEndStream && stream.contentLeft > 0) return state.malformed(stream, 'malformed-response');
+    if (isEndStream && stream.contentLeft > 0) {
+      return state.malformed(stream, causeOf('length-mismatch'));
+    }
   }
   state.facts.responseHead = head;
   return tellFields(state, stream, HEAD);
@@ -224,17 +229,14 @@ function receiveTrailers<C>(state: ConnectionState<C>, stream: Http2Stream<C>): 
   if (decoded === HPACK_MALFORMED) return undecodable(state);
   if (stream.isFaulty) return NOTHING;
   if (stream.isRemoteEnded) {
-    return state.streamError(stream, ERROR_CODES.STREAM_CLOSED, 'HEADERS after END_STREAM');
+    return state.streamError(stream, ERROR_CODES.STREAM_CLOSED, 'h2-stream-ended');
   }
-  const isServer = state.role === 'server';
-  if (decoded === HPACK_TOO_LARGE) {
-    return state.malformed(stream, isServer ? 'head-too-large' : 'response-head-too-large');
-  }
+  if (decoded === HPACK_TOO_LARGE) return state.malformed(stream, tooLarge(state));
   // RFC 9113 8.1: nothing follows trailers.
-  if (!state.block.isEndStream || !readTrailers(state.decoder, state.trailerRule)) {
-    return state.malformed(stream, isServer ? 'malformed-field' : 'malformed-response');
-  }
-  if (stream.contentLeft > 0) return state.malformed(stream, lengthFault(state));
+  if (!state.block.isEndStream) return state.malformed(stream, causeOf('trailers-not-last'));
+  const wrong = readTrailers(state.decoder, state.trailerRule);
+  if (wrong !== null) return state.malformed(stream, wrong);
+  if (stream.contentLeft > 0) return state.malformed(stream, causeOf('length-mismatch'));
   stream.isRemoteEnded = true;
   return tellFields(state, stream, TRAILERS);
 }
@@ -242,8 +244,8 @@ function receiveTrailers<C>(state: ConnectionState<C>, stream: Http2Stream<C>): 
 function receiveLateBlock<C>(state: ConnectionState<C>): Outcome {
   // Decoded all the same, so that the table stays in step.
   if (decodeBlock(state, state.trailerBounds) === HPACK_MALFORMED) return undecodable(state);
-  if (!state.budget.countNoise(1, state.nowMs)) return state.abuse('late frames');
-  const detail = 'HEADERS on a stream that was closed or skipped';
+  if (!state.budget.countNoise(1, state.nowMs)) return state.abuse('h2-many-late');
+  const detail = 'h2-stream-ended';
   return receiveLate(state, { errorCode: ERROR_CODES.PROTOCOL_ERROR, detail });
 }
 
@@ -254,7 +256,7 @@ function decodeBlock<C>(state: ConnectionState<C>, bounds: HpackBounds): HpackOu
 }
 
 function undecodable<C>(state: ConnectionState<C>): Outcome {
-  return state.fail(ERROR_CODES.COMPRESSION_ERROR, 'a header block cannot be decoded');
+  return state.fail(ERROR_CODES.COMPRESSION_ERROR, 'h2-hpack');
 }
 
 function tellFields<C>(
@@ -275,8 +277,13 @@ function tellFields<C>(
   return event;
 }
 
-function lengthFault<C>(
-  state: ConnectionState<C>,
-): 'malformed-content-length' | 'malformed-response' {
-  return state.role === 'server' ? 'malformed-content-length' : 'malformed-response';
+/** With what was seen of it. */
+function refuseHead<C>(state: ConnectionState<C>, stream: Http2Stream<C>, cause: Cause): Outcome {
+  const event = state.malformed(stream, cause);
+  state.facts.partial = partialRequestOf(state.decoder);
+  return event;
+}
+
+function tooLarge<C>({ decoder }: ConnectionState<C>): Cause {
+  return causeOf(decoder.isCountExceeded ? 'field-count' : 'head-bytes');
 }

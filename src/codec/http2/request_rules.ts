@@ -1,15 +1,16 @@
 /**
- * Decoded fields → a request head, or the fault (RFC 9113 8.2, 8.3). A malformed request is never
+ * Decoded fields → a request head, or what is wrong (RFC 9113 8.2, 8.3). A malformed request is never
  * seen by policy. As strict as HTTP/1.1 and by the same grammars, so that one logical request has
  * one verdict whichever version asked.
  */
-import type { Fault } from '../../model/fault.ts';
+import { Cause, causeOf } from '../../model/fault_detail.ts';
 import type { UnderscoreAction } from '../../model/field_alias.ts';
 import type { Limits } from '../../model/limits.ts';
-import { isHost } from '../http1/host.ts';
+import { hostCause, isHost } from '../http1/host.ts';
 import { isToken, latin1 } from '../http1/syntax.ts';
-import { normalisePath } from '../path.ts';
+import { normalisePath, pathCause } from '../path.ts';
 import { LENGTH_MALFORMED, LENGTH_UNKNOWN, parseContentLength } from './content_length.ts';
+import { fieldCause } from './field_cause.ts';
 import {
   KIND_AUTHORITY,
   KIND_BAD_VALUE,
@@ -75,7 +76,7 @@ export class RequestRules {
   }
 
   /** `decoder` has just decoded the head; its arrays are kept. */
-  read(decoder: HpackDecoder): Http2RequestHead | Fault {
+  read(decoder: HpackDecoder): Http2RequestHead | Cause {
     this.#method = '';
     this.#scheme = '';
     this.#authority = '';
@@ -92,15 +93,19 @@ export class RequestRules {
       const kind = kinds[i] as number;
       const code = kind & KIND_CODE_MASK;
       const isPseudo = code <= KIND_PSEUDO_MAX || code === KIND_UNKNOWN_PSEUDO;
-      if (isPseudo && pseudoCount !== i) return 'malformed-pseudo-field';
-      if ((kind & KIND_BAD_VALUE) !== 0) return 'malformed-field';
+      if (isPseudo && pseudoCount !== i) return causeOf('pseudo-late');
       const value = fields[2 * i + 1] as string;
+      if ((kind & KIND_BAD_VALUE) !== 0) {
+        return isPseudo ? pseudoValueCause(code, value) : fieldCause(decoder, i);
+      }
       if (isPseudo) {
-        if (!this.#readPseudo(code, value)) return 'malformed-pseudo-field';
+        if (!this.#readPseudo(code, value)) return pseudoCause(code, value);
         pseudoCount++;
+      } else if (isForbidden(code, value)) {
+        return fieldCause(decoder, i);
       } else {
-        const fault = this.#readField(code, value);
-        if (fault !== null) return fault;
+        const cause = this.#readField(code, value);
+        if (cause !== null) return cause;
       }
     }
     return this.#finish(decoder, pseudoCount);
@@ -132,16 +137,16 @@ export class RequestRules {
     }
   }
 
-  #readField(code: number, value: string): Fault | null {
+  #readField(code: number, value: string): Cause | null {
     switch (code) {
       case KIND_HOST:
-        if (this.#host !== null) return 'malformed-host';
+        if (this.#host !== null) return causeOf('host-repeated');
         this.#host = value;
         return null;
       case KIND_CONTENT_LENGTH:
-        if (this.#contentLength !== LENGTH_UNKNOWN) return 'malformed-content-length';
+        if (this.#contentLength !== LENGTH_UNKNOWN) return causeOf('length-repeated');
         this.#contentLength = parseContentLength(value);
-        return this.#contentLength === LENGTH_MALFORMED ? 'malformed-content-length' : null;
+        return this.#contentLength === LENGTH_MALFORMED ? causeOf('length-form') : null;
       case KIND_CONTENT_TYPE:
         // As for HTTP/1.1, the first one tells.
         this.#isGrpc = this.#contentTypeCount === 0 ? isGrpcType(value) : this.#isGrpc;
@@ -154,34 +159,34 @@ export class RequestRules {
         this.#expectCount++;
         return this.#expectCount === 1 && value.toLowerCase() === '100-continue'
           ? null
-          : 'malformed-expect';
-      case KIND_TE:
-        // RFC 9113 8.2.2: nothing but "trailers".
-        return value === 'trailers' ? null : 'malformed-field';
-      case KIND_CONNECTION_SPECIFIC:
-      case KIND_MALFORMED:
-        return 'malformed-field';
+          : causeOf('expectation-unknown');
       default:
         return null;
     }
   }
 
-  #finish(decoder: HpackDecoder, pseudoCount: number): Http2RequestHead | Fault {
+  #finish(decoder: HpackDecoder, pseudoCount: number): Http2RequestHead | Cause {
     const method = this.#method;
-    if (method === 'CONNECT') return 'connect-refused';
+    if (method === 'CONNECT') return causeOf('method-connect');
     const isWhole = method !== '' && this.#scheme !== '' && this.#path !== '';
-    if (!isWhole) return 'malformed-pseudo-field';
-    if (method !== 'GET' && method !== 'POST' && !isToken(method)) return 'malformed-pseudo-field';
+    if (!isWhole) return causeOf('pseudo-missing');
+    if (method !== 'GET' && method !== 'POST') {
+      const wrong = methodCause(method, this.#options.limits.methodBytesMax);
+      if (wrong !== null) return wrong;
+    }
     // Others have no reading here: what an ftp: or file: request means is nobody's guess.
-    if (this.#scheme !== 'http' && this.#scheme !== 'https') return 'malformed-pseudo-field';
+    if (this.#scheme !== 'http' && this.#scheme !== 'https') return causeOf('pseudo-value');
     const authority = this.#authority === '' ? (this.#host ?? '') : this.#authority;
-    if (this.#host !== null && this.#host !== authority) return 'malformed-host';
-    if (!this.#isKnownHost(authority)) return 'malformed-host';
+    if (this.#host !== null && this.#host !== authority) return causeOf('host-differs');
+    if (!this.#isKnownHost(authority)) {
+      const isThere = this.#host !== null || authority !== '';
+      return isThere ? authorityCause(authority) : causeOf('host-missing');
+    }
     const path = this.#readPath(this.#path);
-    if (typeof path === 'string') return path;
+    if (path instanceof Cause) return path;
     const underscores = this.#options.underscores ?? 'allow';
     const areUnderscoresDropped = underscores !== 'allow' && hasUnderscoreName(decoder.fields);
-    if (areUnderscoresDropped && underscores === 'refuse') return 'underscore-field';
+    if (areUnderscoresDropped && underscores === 'refuse') return causeOf('field-name-underscore');
     const reading = { authority, path: path.path, pseudoCount, areUnderscoresDropped };
     const sent = this.#sent(decoder, reading);
     return new Http2RequestHead({
@@ -211,14 +216,14 @@ export class RequestRules {
     return true;
   }
 
-  #readPath(path: string): KnownPath | Fault {
+  #readPath(path: string): KnownPath | Cause {
     const known = this.#knownPaths.get(path);
     if (known !== undefined) return known;
-    if (path.length > this.#options.limits.targetBytesMax) return 'target-too-long';
-    if (path === '*') return this.#method === 'OPTIONS' ? ASTERISK : 'malformed-target';
+    if (path.length > this.#options.limits.targetBytesMax) return causeOf('target-too-long');
+    if (path === '*') return this.#method === 'OPTIONS' ? ASTERISK : causeOf('target-asterisk');
     const bytes = Buffer.from(path, 'latin1');
     const normalised = normalisePath(bytes);
-    if (normalised.kind === 'malformed') return 'malformed-target';
+    if (normalised.kind === 'malformed') return pathCause(bytes, 0, bytes.length);
     let read: KnownPath = { path, bytes, redirectTo: '' };
     if (this.#options.isPathNormalised) {
       if (normalised.kind === 'redirect') read = redirectedPath(normalised.path);
@@ -282,6 +287,36 @@ const METHOD_BYTES: ReadonlyMap<string, Buffer> = new Map(
 );
 
 const ASTERISK: KnownPath = { path: '*', bytes: Buffer.from('*'), redirectTo: '' };
+
+/** RFC 9113 8.2.1, 8.2.2: in no request, or in none with this value. */
+function isForbidden(code: number, value: string): boolean {
+  if (code === KIND_TE) return value !== 'trailers';
+  return code === KIND_CONNECTION_SPECIFIC || code === KIND_MALFORMED;
+}
+
+/** Why a pseudo-field was not taken. */
+function pseudoCause(code: number, value: string): Cause {
+  if (code > KIND_SCHEME) return causeOf('pseudo-unknown');
+  return causeOf(value === '' ? 'pseudo-empty' : 'pseudo-repeated');
+}
+
+/** A value that no field may have. */
+function pseudoValueCause(code: number, value: string): Cause {
+  if (code === KIND_AUTHORITY) return authorityCause(value);
+  if (code !== KIND_PATH) return causeOf('pseudo-value');
+  const bytes = Buffer.from(value, 'latin1');
+  return pathCause(bytes, 0, bytes.length);
+}
+
+function authorityCause(authority: string): Cause {
+  const bytes = Buffer.from(authority, 'latin1');
+  return hostCause(bytes, 0, bytes.length);
+}
+
+function methodCause(method: string, bytesMax: number): Cause | null {
+  if (method.length > bytesMax) return causeOf('method-too-long');
+  return isToken(method) ? null : causeOf('pseudo-value');
+}
 
 function changedPath(bytes: Buffer): KnownPath {
   return { path: latin1(bytes, 0, bytes.length), bytes, redirectTo: '' };

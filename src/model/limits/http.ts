@@ -9,6 +9,7 @@ export const HTTP_LIMITS = {
     'bytes of a request head, start line included; above: 431',
   ),
   headFieldCountMax: spec(100, 1, 10_000, 'field lines of a request head; above: 431'),
+  methodBytesMax: spec(64, 8, 4 * KIB, 'bytes of a method; above: 501'),
   targetBytesMax: spec(32 * KIB, 256, 512 * KIB, 'bytes of a request target; above: 414'),
   responseHeadBytesMax: spec(60 * KIB, 1 * KIB, 1 * MIB, 'bytes of a response head; above: 502'),
   responseFieldCountMax: spec(200, 1, 10_000, 'field lines of a response head; above: 502'),

@@ -72,7 +72,7 @@ describe('refused', () => {
     [
       'Node CVE-2024-22019: endless extension',
       `${post(CHUNKED)}5;${'a'.repeat(5000)}`,
-      'malformed-chunk',
+      'chunk-extension-too-long',
     ],
     [
       'Netty CVE-2025-58056: bare LF after a chunk size',

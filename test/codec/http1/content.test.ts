@@ -130,12 +130,12 @@ describe('bounds of extensions', () => {
   const limits = { ...DEFAULT_LIMITS, chunkExtensionBytesMax: 5, chunkExtensionTotalBytesMax: 12 };
   it('of one chunk', () => {
     accept(`1;abcd\r\nx\r\n${END}`, `1\r\nx\r\n${END}`, { limits });
-    refuse('1;abcde\r\nx\r\n', 'malformed-chunk', { limits });
-    refuse(`1;a="${'b'.repeat(99)}`, 'malformed-chunk', { limits });
+    refuse('1;abcde\r\nx\r\n', 'chunk-extension-too-long', { limits });
+    refuse(`1;a="${'b'.repeat(99)}`, 'chunk-extension-too-long', { limits });
   });
   it('of one message', () => {
     accept(`1;abc\r\nx\r\n1;abc\r\nx\r\n0;abc\r\n\r\n`, `1\r\nx\r\n1\r\nx\r\n${END}`, { limits });
-    refuse('1;abc\r\nx\r\n1;abc\r\nx\r\n0;abcd\r\n\r\n', 'malformed-chunk', { limits });
+    refuse('1;abc\r\nx\r\n1;abc\r\nx\r\n0;abcd\r\n\r\n', 'chunk-extension-too-long', { limits });
   });
   it('begin anew with each message', () => {
     const stream = `${HEAD}1;abcd\r\nx\r\n${END}`.repeat(9);
@@ -143,7 +143,7 @@ describe('bounds of extensions', () => {
   });
   it('may be none at all', () => {
     const none = { ...DEFAULT_LIMITS, chunkExtensionBytesMax: 0 };
-    refuse('1;a\r\nx\r\n', 'malformed-chunk', { limits: none });
+    refuse('1;a\r\nx\r\n', 'chunk-extension-too-long', { limits: none });
   });
 });
 

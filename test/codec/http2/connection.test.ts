@@ -237,7 +237,7 @@ describe('streams on a server (RFC 9113 5.1)', () => {
     [
       'trailers with a pseudo-field',
       [headers(1, POST, 4), headers(1, [':path', '/x'])],
-      [POST_1, 'malformed 1 malformed-field'],
+      [POST_1, 'malformed 1 malformed-pseudo-field'],
       [],
     ],
     [

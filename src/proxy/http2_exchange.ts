@@ -14,6 +14,7 @@ import { keptTrailers } from '../codec/http2/trailers.ts';
 import type { Permit } from '../model/decision.ts';
 import type { TrailerRule } from '../model/trailer_fields.ts';
 import type { PolicySnapshot } from '../policy/snapshot.ts';
+import { ContentPace } from './content_pace.ts';
 import type { Http2Upstream } from './http2_upstream.ts';
 import type { RequestLife } from './request_life.ts';
 
@@ -40,6 +41,16 @@ export class Http2Exchange {
   /** On either side; it is counted once. */
   isReset = false;
   lastMoveMs: number;
+  /** Null: nothing of its content is to come, or it may take its time. */
+  readonly pace: ContentPace | null;
+  /** The client waits for 100 (Continue), or was told something like it. */
+  isContinueAwaited: boolean;
+
+  /** Its content is owed, and nobody else may be the one who is waited for. */
+  get isClientsTurn(): boolean {
+    if (this.isRequestEnded || this.isResponseStarted || this.isContinueAwaited) return false;
+    return this.held === null && this.upstream?.isWaiting !== true;
+  }
 
   /** Content of it that waits for either side. */
   get heldBytes(): number {
@@ -67,5 +78,7 @@ export class Http2Exchange {
     this.downstream = options.stream;
     this.isRequestEnded = options.isEndStream;
     this.lastMoveMs = options.nowMs;
+    this.isContinueAwaited = head.expectsContinue;
+    this.pace = options.isEndStream || head.isGrpc ? null : new ContentPace(options.nowMs);
   }
 }

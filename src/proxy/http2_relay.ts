@@ -212,7 +212,12 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
     this.#moved(exchange);
     exchange.life.bytesOut += head.byteLength;
     this.#connection.relayHeaders(exchange.downstream, facts);
-    if (head.isInformational) return;
+    if (head.isInformational) {
+      // The upstream is at it: until now it was not the client who was waited for.
+      exchange.pace?.restart(this.#upstreamTurnMs);
+      exchange.isContinueAwaited = false;
+      return;
+    }
     exchange.isResponseStarted = true;
     exchange.life.status = head.status;
     exchange.life.responseSource = 'upstream';
@@ -403,9 +408,10 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
 
   #expireStreams(nowMs: number): void {
     const { limits } = this.#context.shared.options;
+    const times = { nowMs, isPaused: this.#pressure.isPaused };
     for (const stream of this.#connection.streams()) {
       const exchange = stream.context;
-      const fault = exchange === null ? null : exchangeTimeout(exchange, limits, nowMs);
+      const fault = exchange === null ? null : exchangeTimeout(exchange, limits, times);
       if (exchange === null || fault === null) continue;
       // A whole response that the client does not take cannot be answered again.
       if (exchange.isResponseEnded) this.#endings.abort(exchange, fault);

@@ -61,6 +61,8 @@ export class Http2Requests {
   data(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
     const { bytes, start, end, isEndStream } = facts;
     exchange.life.bytesIn += end - start;
+    exchange.pace?.received(end - start);
+    exchange.isContinueAwaited = false;
     // Its head goes first, as what it was before this came.
     if (exchange.upstream === null) this.#outlet.openWaiting();
     if (isEndStream) exchange.isRequestEnded = true;

@@ -62,12 +62,18 @@ export function connectionTimeout(
   return connection.streamCount === 0 && isIdle ? IDLE : null;
 }
 
+/** `isPaused`: the client is not read, so it is not the one who is waited for. */
 export function exchangeTimeout(
-  { life, lastMoveMs }: Http2Exchange,
+  exchange: Http2Exchange,
   limits: Limits,
-  nowMs: number,
+  { nowMs, isPaused }: { readonly nowMs: number; readonly isPaused: boolean },
 ): Fault | null {
+  const { life, lastMoveMs, pace } = exchange;
   if (nowMs >= deadlineAfter(life.startedMs, limits.requestTimeoutMs)) return 'request-timeout';
+  if (pace !== null) {
+    if (isPaused || !exchange.isClientsTurn) pace.restart(nowMs);
+    else if (pace.isTooSlow(nowMs, limits)) return 'body-timeout';
+  }
   const isIdle = nowMs >= deadlineAfter(lastMoveMs, limits.streamIdleTimeoutMs);
   return isIdle ? 'stream-idle-timeout' : null;
 }

@@ -7,7 +7,7 @@
  * A set that is rejected never reaches a worker: the last good one stays in force everywhere.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { AdminServer } from './admin/admin_server.ts';
+import { AdminServer, type AdminStart } from './admin/admin_server.ts';
 import { judgeOptions } from './cli/judge_options.ts';
 import type { Config, LogLevel } from './config/config.ts';
 import type { ConfigResult } from './config/load.ts';
@@ -76,6 +76,8 @@ export interface App {
   readonly ended: Promise<void>;
 }
 
+/** Between two tries to take over the admin address of the proxy before. */
+const ADMIN_RETRY_MS = 250;
 const EMPTY_BUNDLE: SourceBundle = { policies: [], endpoints: null, secrets: null };
 
 export function createApp(config: Config, options: AppOptions): App {
@@ -139,7 +141,7 @@ class SallyportApp implements App {
     const first = this.#feed.start();
     if (first.kind === 'rejected') return failed(first.problems);
     this.#tellFirst(first);
-    const admin = (await this.#admin?.start()) ?? null;
+    const admin = await this.#startAdmin();
     if (admin?.kind === 'failed') return failed([admin.message]);
     const started = await this.#supervisor.start(this.#accept(first));
     if (this.#ending !== null) {
@@ -160,6 +162,29 @@ class SallyportApp implements App {
     const adminAddress = admin?.address ?? null;
     this.#tellReady(adminAddress);
     return { kind: 'started', listeners: started.listeners, admin: adminAddress };
+  }
+
+  /**
+   * A proxy that starts beside the one before it (`reusePort`) finds that one's admin server on the address. It
+   * listens without one until the other has ended.
+   */
+  async #startAdmin(): Promise<AdminStart | null> {
+    const started = (await this.#admin?.start()) ?? null;
+    const isBesideAnother = this.#config.listeners.some(({ isPortShared }) => isPortShared);
+    if (started?.kind !== 'failed' || !started.isInUse || !isBesideAnother) return started;
+    this.#log.warn({ problem: started.message }, 'admin: waiting for the proxy before to end');
+    this.#startAdminLater();
+    return null;
+  }
+
+  #startAdminLater(): void {
+    nodePlatform().timers.after(ADMIN_RETRY_MS, async () => {
+      if (this.#ending !== null) return;
+      const started = (await this.#admin?.start()) ?? null;
+      if (started?.kind === 'failed' && started.isInUse) this.#startAdminLater();
+      else if (started?.kind === 'failed') this.#log.error({ problem: started.message }, 'admin');
+      else this.#log.info({ admin: started?.address }, 'admin: listening');
+    });
   }
 
   reload(): Promise<void> {
@@ -272,7 +297,7 @@ class SallyportApp implements App {
     return new Supervisor({
       workerCount: config.workerCount,
       settings: {
-        listeners: config.listeners.map((listener) => ({ ...listener, isPortShared: false })),
+        listeners: config.listeners,
         redirectRoot: config.redirect.root,
         cilium: config.cilium,
         behaviour: config.behaviour,

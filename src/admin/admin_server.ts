@@ -10,7 +10,7 @@ import type { Limits } from '../model/limits.ts';
 import type { AdminBackend } from './backend.ts';
 import { refusal } from './request_guard.ts';
 import { type AdminReply, errorReply, ROUTES } from './routes.ts';
-import { freeSocketPath, protectSocket } from './unix_socket.ts';
+import { freeSocketPath, protectSocket, SOCKET_IN_USE } from './unix_socket.ts';
 
 export type AdminAddress = Exclude<Config['admin'], { kind: 'none' }>;
 
@@ -25,7 +25,8 @@ export interface AdminServerOptions {
 export type AdminStart =
   /** "127.0.0.1:9901" with the port that was bound, or "unix:/path". */
   | { readonly kind: 'listening'; readonly address: string }
-  | { readonly kind: 'failed'; readonly message: string };
+  /** `isInUse`: another program has the address; it can be tried again. */
+  | { readonly kind: 'failed'; readonly message: string; readonly isInUse: boolean };
 
 export class AdminServer {
   readonly #options: AdminServerOptions;
@@ -59,7 +60,7 @@ export class AdminServer {
       return failed(text, 'other machines reach this address; it must be allowed explicitly');
     }
     const error = await this.#listen({ host: ip, port });
-    if (error !== null) return failed(formatSocketAddress(ip, port), error);
+    if (error !== null) return failed(formatSocketAddress(ip, port), error, error === 'EADDRINUSE');
     const bound = this.#server.address();
     const boundPort = bound !== null && typeof bound === 'object' ? bound.port : port;
     return { kind: 'listening', address: formatSocketAddress(ip, boundPort) };
@@ -80,7 +81,7 @@ export class AdminServer {
 
   async #startUnix(path: string): Promise<AdminStart> {
     const inUse = await freeSocketPath(path);
-    if (inUse !== null) return failed(`unix:${path}`, inUse);
+    if (inUse !== null) return failed(`unix:${path}`, inUse, inUse === SOCKET_IN_USE);
     const error = await this.#listen({ path });
     if (error !== null) return failed(`unix:${path}`, error);
     protectSocket(path);
@@ -172,6 +173,6 @@ function send(request: IncomingMessage, response: ServerResponse, reply: AdminRe
   response.end(request.method === 'HEAD' ? undefined : body);
 }
 
-function failed(address: string, message: string): AdminStart {
-  return { kind: 'failed', message: `admin ${address}: ${message}` };
+function failed(address: string, message: string, isInUse = false): AdminStart {
+  return { kind: 'failed', message: `admin ${address}: ${message}`, isInUse };
 }

@@ -2,12 +2,14 @@
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 
+export const SOCKET_IN_USE = 'the socket is in use by another program';
+
 /** Null when the path is free (a socket that nobody answers on was removed), else why it is not. */
 export async function freeSocketPath(path: string): Promise<string | null> {
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return null;
   if (!stats.isSocket()) return 'the file exists and is not a socket';
-  if (await isAnswered(path)) return 'the socket is in use by another program';
+  if (await isAnswered(path)) return SOCKET_IN_USE;
   unlinkSync(path);
   return null;
 }

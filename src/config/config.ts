@@ -62,8 +62,8 @@ export interface RedirectConfig {
   readonly group: number;
 }
 
-/** Whether the port is shared is the supervisor's business. */
-export type ListenerConfig = Omit<ListenerOptions, 'isPortShared'>;
+/** With several workers the supervisor makes them share the port, whatever `isPortShared` says here. */
+export type ListenerConfig = ListenerOptions;
 
 export interface AccessLogConfig {
   readonly to: AccessLogTarget;
@@ -177,6 +177,7 @@ function listenerOf(values: ConfigValues['listeners'][number]): ListenerConfig {
     direction: values.direction,
     isTransparent: values.transparent || values.direction === 'by-record',
     clientAddress: values.clientAddress,
+    isPortShared: values.reusePort,
     proxyId,
     destination: values.destination,
     upstream: values.upstream,

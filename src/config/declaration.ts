@@ -133,6 +133,11 @@ const listener = mapping({
     'Take connections to addresses that are not this machine’s (IP_TRANSPARENT) and connect from those of the clients; always on with by-record. Needs CAP_NET_RAW.',
     false,
   ),
+  reusePort: optional(
+    switchField(),
+    'Share the port with another proxy of the same user, so that the next version starts beside this one (SO_REUSEPORT). Off, as two proxies by mistake would each judge a part of the connections.',
+    false,
+  ),
   clientAddress: optional(
     choiceField(['always', 'endpoints']),
     'With by-record, whose address upstreams see: always the client’s, or that of the node for what is no endpoint, as where the node masquerades what leaves it. What the node itself answers always sees the node’s.',

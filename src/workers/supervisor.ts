@@ -67,9 +67,10 @@ export class Supervisor implements SlotOwner {
   async start(policy: NumberedSet): Promise<SupervisorStart> {
     this.#policy = policy;
     if (this.#isEnding) return ENDED;
-    // A transparent listener stands beside the one of the proxy that it replaces.
+    // A transparent listener, and one that is told to, stands beside the one of the proxy that it replaces.
     const { listeners } = this.#options.settings;
-    const inUse = await probePorts(listeners.filter(({ isTransparent }) => !isTransparent));
+    const own = listeners.filter((one) => !one.isTransparent && !one.isPortShared);
+    const inUse = await probePorts(own);
     if (inUse !== null) return { kind: 'failed', message: inUse };
     if (this.#isEnding) return ENDED;
     const [first, ...others] = this.#slots;
@@ -154,7 +155,7 @@ export class Supervisor implements SlotOwner {
     const listeners = settings.listeners.map((listener) => ({
       ...listener,
       address: { ...listener.address, port: this.#portOf(listener) },
-      isPortShared: workerCount > 1,
+      isPortShared: workerCount > 1 || listener.isPortShared,
     }));
     return { ...settings, index, workerCount, listeners, logLevel: this.#logLevel };
   }

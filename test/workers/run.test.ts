@@ -58,6 +58,56 @@ describe('start', () => {
   });
 });
 
+describe('a proxy that starts beside the one before', () => {
+  it('serves with it, then alone, and takes over the admin address', async () => {
+    const free = createServer();
+    await new Promise<void>((resolve) => free.listen(0, '127.0.0.1', resolve));
+    const { port } = free.address() as AddressInfo;
+    await new Promise((resolve) => free.close(resolve));
+    const admin = join(scratch.dir, 'admin.sock');
+    const config = scratch.config({
+      upstream: await scratch.origin(500),
+      address: `127.0.0.1:${port}`,
+    });
+    const text = readFileSync(config, 'utf8').replace(
+      /^( *)identity: 43$/m,
+      '$1identity: 43\n$1reusePort: true',
+    );
+    scratch.write('config.yaml', `admin: unix:${admin}\n${text}`);
+    scratch.write('policies/api.yaml', policyOf('/ok', '/slow'));
+    const first = scratch.run(['run', '-c', config]);
+    await first.port();
+    const second = scratch.run(['run', '-c', config]);
+    expect(await second.message('ready')).toMatchObject({ admin: null });
+    const slow = Array.from({ length: 8 }, () => get(port, '/slow'));
+    await Promise.all(Array.from({ length: 16 }, () => get(port, '/ok')));
+    first.signal('SIGTERM');
+    expect(await Promise.all(slow)).toEqual(slow.map(() => ({ status: 200, text: '/slow' })));
+    expect(await first.ended).toBe(0);
+    expect(await second.message('admin: listening')).toMatchObject({ admin: `unix:${admin}` });
+    expect(await get(port, '/ok')).toEqual({ status: 200, text: '/ok' });
+    second.signal('SIGTERM');
+    expect(await second.ended).toBe(0);
+    const served = (proxy: { lines(): readonly Line[] }): number =>
+      proxy.lines().filter((line) => line['verdict'] === 'forwarded').length;
+    expect(served(first) + served(second)).toBe(25);
+    expect(Math.min(served(first), served(second))).toBeGreaterThan(0);
+  });
+
+  it('that shares its port with nobody is told that it is in use', async () => {
+    const config = scratch.config({ upstream: 1 });
+    const first = scratch.run(['run', '-c', config]);
+    const port = await first.port();
+    const other = scratch.run([
+      'run',
+      '-c',
+      scratch.config({ upstream: 1, address: `127.0.0.1:${port}` }),
+    ]);
+    expect(await other.ended).toBe(1);
+    expect(other.stderr).toContain('the port is in use by another program');
+  });
+});
+
 describe('a start that fails', () => {
   it('because the port is in use is exit 1 and one line', async () => {
     const other = createServer();

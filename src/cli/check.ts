@@ -69,7 +69,7 @@ function tell(args: Args, { io, ignored }: Surroundings, { bundle, all, start }:
 }
 
 function findingsIn(bundle: SourceBundle, options: JudgeOptions): readonly CheckFinding[] {
-  const created = createJudge(bundle, options);
+  const created = createJudge(bundle, { ...options, isApiServerChecked: true });
   return inOrder(created.kind === 'rejected' ? errorsOf(created.problems) : findingsOf(created));
 }
 

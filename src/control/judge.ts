@@ -35,6 +35,8 @@ import { openQuestions, type QuestionContext } from './question_context.ts';
 export interface JudgeOptions {
   readonly limits: Limits;
   readonly regexEngine: RegexEngine;
+  /** See `DecodeOptions`. */
+  readonly isApiServerChecked?: boolean;
   /** The path as the proxy would match and send it. */
   readonly normalisePath: (path: string) => string;
   /** See `BuildOptions.isEmptySetOpen`; absent is false, as in a proxy that is not told otherwise. */

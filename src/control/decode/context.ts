@@ -9,6 +9,8 @@ export interface DecodeOptions {
   readonly limits: Limits;
   /** Patterns are compiled once here, so that a bad one is told with its place. */
   readonly regexEngine?: RegexEngine;
+  /** Says of policies that are taken where the API server refuses them; absent: it does not. */
+  readonly isApiServerChecked?: boolean;
   /** fromNodes and toNodes are allowed; absent: they are not. */
   readonly hasNodeLabels?: boolean;
 }

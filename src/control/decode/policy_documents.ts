@@ -10,6 +10,8 @@ import { decodeCidrGroup } from './cidr_group.ts';
 import { decodeClusterNetworkPolicy } from './cluster_network_policy.ts';
 import { decodeSpecs } from './cnp.ts';
 import type { DecodeOptions, DocumentContext, Positions } from './context.ts';
+import { checkAgainstCrd } from './crd_check.ts';
+import { CIDR_GROUP_SCHEMA, RULE_SCHEMA } from './crd_schema.ts';
 import { readMetadata } from './metadata.ts';
 import { decodeNetworkPolicy } from './network_policy.ts';
 import { decodeWirePolicy, isWirePolicy } from './npds.ts';
@@ -188,6 +190,7 @@ class FileDecoder implements DecodedPolicies {
 
   #decodeKind(reader: ObjectReader, field: Field, kind: string): void {
     const firstWarning = reader.warnings.length;
+    const problemCount = reader.problems.length;
     const isPolicy = kind.startsWith('Cilium') && kind.endsWith('NetworkPolicy');
     // Old examples carry the description on the object; it belongs in the rule.
     const document = reader.object(
@@ -220,6 +223,9 @@ class FileDecoder implements DecodedPolicies {
     } else {
       this.specs.push(...decodeSpecs(context, document, options));
     }
+    if (this.#options.isApiServerChecked === true && reader.problems.length === problemCount) {
+      checkAsApiServer(reader, document, kind);
+    }
     reader.attributeWarnings(firstWarning, policy);
   }
 
@@ -237,6 +243,21 @@ class FileDecoder implements DecodedPolicies {
 
   #addName(reader: ObjectReader, field: Field, named: { kind: string; name: string }): void {
     this.names.push({ ...named, path: this.#path, ...reader.place(field) });
+  }
+}
+
+/** Of an object that was taken without a problem. */
+function checkAsApiServer(reader: ObjectReader, document: Fields, kind: string): void {
+  const isCidrGroup = kind === 'CiliumCIDRGroup';
+  if (!isCidrGroup && kind !== 'CiliumNetworkPolicy' && kind !== 'CiliumClusterwideNetworkPolicy') {
+    return;
+  }
+  const spec = document.get('spec');
+  const specs = document.get('specs');
+  const schema = isCidrGroup ? CIDR_GROUP_SCHEMA : RULE_SCHEMA;
+  if (spec !== undefined) checkAgainstCrd(reader, spec, schema);
+  for (const item of specs === undefined ? [] : reader.list(specs)) {
+    checkAgainstCrd(reader, item, schema);
   }
 }
 

@@ -33,6 +33,8 @@ export interface Field {
   readonly plain: string | null;
   readonly node: Node | null;
   readonly offset: number;
+  /** Of an entry of a map: its key stands without quotes. */
+  readonly isKeyPlain: boolean;
 }
 
 export interface YamlReader {
@@ -112,7 +114,9 @@ class Reader implements YamlReader {
   readonly #aliasCountMax: number;
   /** Maps that are being merged, so that one that merges itself ends. */
   readonly #merging = new Set<YAMLMap>();
-  #aliasCount = 0;
+  /** Places of the aliases that were expanded, one more than may be at most. */
+  readonly #counted = new Set<string>();
+  #isOverTold = false;
 
   constructor(path: string, parsed: Parsed, limits: { readonly yamlAliasCountMax: number }) {
     this.#path = path;
@@ -197,7 +201,8 @@ class Reader implements YamlReader {
       }
       const path = field.path === '' ? key.value : `${field.path}.${key.value}`;
       const value = pair.value as Node | null;
-      return [[key.value, this.#field(path, value, key.range?.[0] ?? field.offset)] as const];
+      const offset = key.range?.[0] ?? field.offset;
+      return [[key.value, this.#field(path, value, offset, key.type === 'PLAIN')] as const];
     });
   }
 
@@ -227,7 +232,7 @@ class Reader implements YamlReader {
     return { line: ownLine + firstLine - 1, column };
   }
 
-  #field(path: string, written: Node | null, parentOffset: number): Field {
+  #field(path: string, written: Node | null, parentOffset: number, isKeyPlain = false): Field {
     const offset = written?.range?.[0] ?? parentOffset;
     const node = isAlias(written) ? this.#resolved(written, path, offset) : written;
     const value = isScalar(node) ? node.value : node === null ? null : undefined;
@@ -240,13 +245,18 @@ class Reader implements YamlReader {
       isEmpty: value === null,
       shown: shown(node, value),
       plain: isScalar(node) && node.type === 'PLAIN' ? (node.source ?? null) : null,
+      isKeyPlain,
     };
   }
 
   #resolved(written: Node, path: string, offset: number): Node | null {
-    this.#aliasCount += 1;
-    if (this.#aliasCount > this.#aliasCountMax) {
-      if (this.#aliasCount === this.#aliasCountMax + 1) {
+    // A field may be read more than once; its alias counts once.
+    const place = `${offset} ${path}`;
+    const isNew = !this.#counted.has(place);
+    if (isNew && this.#counted.size <= this.#aliasCountMax) this.#counted.add(place);
+    if (isNew && this.#counted.size > this.#aliasCountMax) {
+      if (!this.#isOverTold) {
+        this.#isOverTold = true;
         this.#add(offset, path, `more aliases than yamlAliasCountMax (${this.#aliasCountMax})`);
       }
       return null;

@@ -9,7 +9,7 @@ import {
   type FindingId,
   type FindingSeverity,
 } from '../policy/lint/finding_kinds.ts';
-import { lintSpecs } from '../policy/lint/lint.ts';
+import { type LintContext, lintSpecs } from '../policy/lint/lint.ts';
 
 /** In the order of the fields in JSON. */
 export interface CheckFinding extends Omit<Problem, 'policy'> {
@@ -39,7 +39,7 @@ export function findingsOf(
       const { policy, id = 'advice' } = problem;
       return findingOf(problem, { id, isIgnored: isIgnored(policy, id) });
     }),
-    ...lintSpecs(set.specs, { namedPorts: namedPortsOf(set) }).map((found) => {
+    ...lintSpecs(set.specs, contextOf(accepted)).map((found) => {
       const { id, origin, instead } = found;
       return findingOf(placed(found, set), {
         id,
@@ -58,10 +58,12 @@ export function inOrder(findings: readonly CheckFinding[]): readonly CheckFindin
   });
 }
 
-function namedPortsOf({ inventory }: PolicySet): ReadonlySet<string> | null {
+function contextOf({ set, judge }: Extract<JudgeResult, { kind: 'judge' }>): LintContext {
+  const { inventory, cidrGroups } = set;
   const { endpoints } = inventory;
-  if (endpoints.length === 0) return null;
-  return new Set(endpoints.flatMap(({ namedPorts }) => namedPorts.map(({ name }) => name)));
+  if (endpoints.length === 0) return { namedPorts: null, known: null };
+  const names = endpoints.flatMap(({ namedPorts }) => namedPorts.map(({ name }) => name));
+  return { namedPorts: new Set(names), known: { inventory, cidrGroups, table: judge.table } };
 }
 
 function placed({ origin, message }: Finding, { positions }: PolicySet): Problem {

@@ -20,6 +20,7 @@ import {
 } from '../policy/explain.ts';
 import type { RegexEngine } from '../policy/regex.ts';
 import { IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
+import type { IdentityTable } from '../policy/resolve/identity_table.ts';
 import type { CompiledEndpoint, PolicySnapshot, RemoteView } from '../policy/snapshot.ts';
 import type { Problem } from './decode/problem.ts';
 import {
@@ -171,6 +172,11 @@ export class Judge {
   /** Ask for it after the questions: one about labels that nobody has may build it anew. */
   get snapshot(): PolicySnapshot {
     return this.#context.snapshot;
+  }
+
+  /** As `snapshot`. */
+  get table(): IdentityTable {
+    return this.#context.built.table;
   }
 
   /** The only endpoint there is, for questions that name none; null when there is not just one. */

@@ -7,18 +7,29 @@ import type { PolicySpec, PortsRule } from '../rule.ts';
 import { type Entry, entriesOf } from './entry.ts';
 import { type Finding, finding } from './finding.ts';
 import { lintHttpRule } from './http_rule_lint.ts';
+import { type KnownCluster, lintAgainst } from './known_lint.ts';
+import { lintRule } from './rule_lint.ts';
+import { lintSet } from './set_lint.ts';
 import { shadowedRules } from './shadowed_rules.ts';
 import { voidedEntries } from './voided_rules.ts';
 
 export interface LintContext {
   /** Port names that some endpoint defines; null when no endpoints are known. */
   readonly namedPorts: ReadonlySet<string> | null;
+  /** Null when no endpoints are known. */
+  readonly known: KnownCluster | null;
 }
 
 /** Findings in no order that counts: who tells them sorts them by place. */
 export function lintSpecs(specs: readonly PolicySpec[], context: LintContext): readonly Finding[] {
   const entries = specs.flatMap(entriesOf);
-  return [...entries.flatMap((entry) => lintEntry(entry, context)), ...voidedEntries(entries)];
+  return [
+    ...specs.flatMap((spec) => spec.rules.flatMap((rule) => lintRule(spec, rule))),
+    ...entries.flatMap((entry) => lintEntry(entry, context)),
+    ...voidedEntries(entries),
+    ...lintSet(specs),
+    ...(context.known === null ? [] : lintAgainst(specs, context.known)),
+  ];
 }
 
 function lintEntry(entry: Entry, context: LintContext): Finding[] {

@@ -4,8 +4,8 @@
  * so it binds nothing that other machines reach unless it is told to.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type Config, isLoopback } from '../config/config.ts';
-import { formatSocketAddress } from '../model/address.ts';
+import type { Config } from '../config/config.ts';
+import { formatSocketAddress, isLoopback } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
 import type { AdminBackend } from './backend.ts';
 import { refusal } from './request_guard.ts';

@@ -2,12 +2,7 @@
  * The configuration: process start values, valid and complete. Made once by `loadConfig`; policy,
  * which changes at run time, is not in it (only where it is read from).
  */
-import {
-  formatSocketAddress,
-  parsePrefix,
-  prefixContains,
-  type SocketAddress,
-} from '../model/address.ts';
+import { formatSocketAddress, isLoopback, type SocketAddress } from '../model/address.ts';
 import { parseProxyId } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
 import type { Behaviour, ListenerOptions } from '../proxy/options.ts';
@@ -141,15 +136,6 @@ export function crossProblems(values: ConfigValues): readonly CrossProblem[] {
   return problems;
 }
 
-export function isLoopback(address: SocketAddress): boolean {
-  const prefix = parsePrefix(address.ip, { allowBare: true, allowHostBits: false });
-  const loopback = parsePrefix(address.family === 4 ? '127.0.0.0/8' : '::1/128', {
-    allowBare: false,
-    allowHostBits: false,
-  });
-  return prefix !== null && loopback !== null && prefixContains(loopback, prefix);
-}
-
 function checkAdmin(
   values: ConfigValues,
   add: (field: readonly (string | number)[], message: string) => void,
@@ -180,6 +166,7 @@ function listenerOf(values: ConfigValues['listeners'][number]): ListenerConfig {
     isPortShared: values.reusePort,
     proxyId,
     destination: values.destination,
+    trustedProxies: values.trustedProxies,
     upstream: values.upstream,
     identity: values.identity,
   };

@@ -25,6 +25,7 @@ import {
   integerField,
   mapped,
   pathField,
+  prefixField,
   quantityField,
   socketAddressField,
   switchField,
@@ -152,6 +153,11 @@ const listener = mapping({
     destinationField(),
     'The original destination: a fixed address, local-address (the accepted socket’s own, for TPROXY and bpf_sk_assign), or proxy-protocol (PROXY v1 or v2, then required on every connection).',
     'local-address',
+  ),
+  trustedProxies: optional(
+    list(prefixField(), { countMin: 0 }),
+    'With proxy-protocol, who may send the header, and so say who the client is: addresses and CIDRs. Required unless the listener is on a loopback address; empty there: everybody who reaches it.',
+    [],
   ),
   upstream: optional(
     upstreamField(),

@@ -1,5 +1,5 @@
 /** What is wrong with listeners beyond their single fields: combinations that can never do anything. */
-import { formatSocketAddress, type SocketAddress } from '../model/address.ts';
+import { formatSocketAddress, isLoopback, type SocketAddress } from '../model/address.ts';
 import { type IdentitySourceName, RECORDED_WORKER_COUNT_MAX } from '../proxy/options.ts';
 import type { ConfigValues } from './declaration.ts';
 
@@ -23,6 +23,7 @@ export function checkListeners(
       addHere('address', `${text} is the address of another listener`);
     }
     checkLoop(listener, addHere);
+    checkTrust(listener, addHere);
     checkIdentity(listener, addHere);
     if (direction === 'by-record') {
       checkRecorded(listener, workers, addHere);
@@ -49,6 +50,18 @@ function checkLoop({ address, upstream, destination }: ListenerValues, add: Add)
   const text = addressText(address);
   if (target.kind !== 'fixed' || addressText(target.address) !== text) return;
   add(upstream.kind === 'fixed' ? 'upstream' : 'destination', `${text} is the listener itself`);
+}
+
+/** Who sends the PROXY header says who the client is: whoever reaches the listener could be anybody. */
+function checkTrust({ address, destination, trustedProxies }: ListenerValues, add: Add): void {
+  if (destination.kind !== 'proxy-protocol') {
+    if (trustedProxies.length > 0) add('trustedProxies', 'needs destination: proxy-protocol');
+  } else if (trustedProxies.length === 0 && !isLoopback(address)) {
+    add(
+      'trustedProxies',
+      `is required: other machines reach ${addressText(address)}, and with destination: proxy-protocol whoever connects says who the client is; name the addresses or CIDRs of the load balancers`,
+    );
+  }
 }
 
 function checkIdentity({ direction, identity }: ListenerValues, add: Add): void {

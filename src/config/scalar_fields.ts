@@ -1,5 +1,5 @@
 /** Fields of one value: texts, numbers, quantities with units, switches, choices, addresses, paths. */
-import { parseSocketAddress, type SocketAddress } from '../model/address.ts';
+import { parsePrefix, parseSocketAddress, type SocketAddress } from '../model/address.ts';
 import { type Field, INVALID, isFromText, type JsonSchema, wrongType } from './field.ts';
 import type { Located } from './located.ts';
 
@@ -133,6 +133,21 @@ export function socketAddressField(options: {
       const text = inner.decode(located, context);
       if (text === INVALID) return INVALID;
       return parseSocketAddress(text) ?? wrongType(located, context, form);
+    },
+  };
+}
+
+/** Canonical text of an address or CIDR. */
+export function prefixField(): Field<string> {
+  const form = 'an address or CIDR, such as 10.0.0.0/8 or fd00::1';
+  const inner = textField(/^[0-9a-fA-F.:]{2,45}(?:\/[0-9]{1,3})?$/, form);
+  return {
+    ...inner,
+    decode: (located, context) => {
+      const text = inner.decode(located, context);
+      if (text === INVALID) return INVALID;
+      const prefix = parsePrefix(text, { allowBare: true, allowHostBits: false });
+      return prefix?.text ?? wrongType(located, context, form);
     },
   };
 }

@@ -77,6 +77,16 @@ export function prefixContains(outer: IpPrefix, inner: IpPrefix): boolean {
   );
 }
 
+/** True when only this machine reaches it. */
+export function isLoopback(address: Pick<SocketAddress, 'ip' | 'family'>): boolean {
+  const prefix = parsePrefix(address.ip, { allowBare: true, allowHostBits: false });
+  const loopback = parsePrefix(address.family === 4 ? '127.0.0.0/8' : '::1/128', {
+    allowBare: false,
+    allowHostBits: false,
+  });
+  return prefix !== null && loopback !== null && prefixContains(loopback, prefix);
+}
+
 /** "1.2.3.4:80" or "[::1]:80"; null when it is neither. */
 export function parseSocketAddress(text: string): SocketAddress | null {
   const colon = text.lastIndexOf(':');

@@ -76,6 +76,11 @@ export const FAULTS = {
     0,
     'the PROXY protocol header breaks its grammar',
   ),
+  'untrusted-proxy': fault(
+    'downstream',
+    0,
+    'the connection is not from one of trustedProxies, whose PROXY headers are believed',
+  ),
   'malformed-client-hello': fault('downstream', 0, 'the TLS ClientHello cannot be read'),
   'server-name-changed': fault(
     'downstream',

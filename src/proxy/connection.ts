@@ -25,6 +25,7 @@ import { RequestLife } from './request_life.ts';
 import { type Ends, resolveMeta, sourceIdentity } from './resolve.ts';
 import type { Shared } from './shared.ts';
 import { TlsRelay } from './tls_relay.ts';
+import type { TrustedProxies } from './trusted_proxies.ts';
 
 const STAGE_FIRST_BYTES = 1;
 const STAGE_RELAY = 2;
@@ -40,6 +41,7 @@ export interface ConnectionContext {
   readonly listener: ListenerOptions;
   readonly shared: Shared;
   readonly registry: Registry;
+  readonly trustedProxies: TrustedProxies;
 }
 
 export interface Accepted {
@@ -90,7 +92,11 @@ export class Connection implements RegisteredConnection, Evictable {
       registry.add(this);
       this.#share.moveTo(this.#holder());
       shared.options.recorder.connectionOpened(listener.name);
-      if (!this.#first.isProxyHeaderExpected) this.#refuseEarly();
+      if (!this.#context.trustedProxies.has(this.#meta.source)) {
+        this.#refuse('untrusted-proxy', null);
+      } else if (!this.#first.isProxyHeaderExpected) {
+        this.#refuseEarly();
+      }
     });
   }
 

@@ -12,6 +12,7 @@ import type { ListenerOptions } from './options.ts';
 import type { Registry } from './registry.ts';
 import { type Ends, socketEnds } from './resolve.ts';
 import type { Shared } from './shared.ts';
+import { TrustedProxies } from './trusted_proxies.ts';
 
 export interface BoundListener {
   readonly name: string;
@@ -33,7 +34,8 @@ export class Listener {
   constructor(context: ListenerContext) {
     const { options: listener, shared, registry } = context;
     this.#context = context;
-    this.#connectionContext = { listener, shared, registry };
+    const trustedProxies = new TrustedProxies(listener.trustedProxies ?? []);
+    this.#connectionContext = { listener, shared, registry, trustedProxies };
     this.#server = createServer(
       {
         allowHalfOpen: true,

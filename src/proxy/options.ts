@@ -39,6 +39,11 @@ export interface ListenerOptions {
   readonly clientAddress: 'always' | 'endpoints';
   readonly proxyId: ProxyId;
   readonly destination: DestinationOption;
+  /**
+   * Whose PROXY headers are believed: texts of prefixes. None: everybody's, which the configuration allows on
+   * loopback addresses only.
+   */
+  readonly trustedProxies?: readonly string[];
   readonly upstream: UpstreamOption;
   readonly identity: IdentityOption;
   /** SO_REUSEPORT, so that several workers share the port. */

@@ -177,6 +177,16 @@ describe('a wrong configuration names file, line, column, field, what was found 
       'listeners[0].destination: 127.0.0.1:80 is the listener itself',
     ],
     [
+      'PROXY headers from anybody',
+      'listeners:\n  - { name: a, address: 0.0.0.0:80, direction: egress, destination: proxy-protocol }\n',
+      'listeners[0].trustedProxies: is required: other machines reach 0.0.0.0:80',
+    ],
+    [
+      'trusted proxies without their headers',
+      'listeners:\n  - { name: a, address: 127.0.0.1:80, direction: egress, trustedProxies: [10.0.0.0/8] }\n',
+      'listeners[0].trustedProxies: needs destination: proxy-protocol',
+    ],
+    [
       'a record without its listener',
       'listeners:\n  - { name: a, address: 127.0.0.1:0, direction: ingress, identity: [redirect-record] }\n',
       'listeners[0].identity: redirect-record needs direction: by-record',

@@ -65,6 +65,14 @@ export const ACCEPTED: Readonly<Record<string, unknown>> = {
       },
       { ...listener, name: 'b', destination: 'local-address', upstream: 'original-destination' },
       { ...listener, name: 'c', destination: 'proxy-protocol', identity: ['endpoints'] },
+      {
+        ...listener,
+        name: 'd',
+        address: '0.0.0.0:15008',
+        destination: 'proxy-protocol',
+        trustedProxies: ['10.0.0.0/8', '192.0.2.1', 'fd00::/8'],
+        identity: ['endpoints'],
+      },
     ],
   },
   'admin on a unix socket': { ...MINIMAL, admin: 'unix:/run/sallyport.sock' },
@@ -77,6 +85,10 @@ export const ACCEPTED: Readonly<Record<string, unknown>> = {
 export const REJECTED: Readonly<Record<string, unknown>> = {
   'no listeners': {},
   'an empty list of listeners': { listeners: [] },
+  'trusted proxies that are none': withListener({
+    destination: 'proxy-protocol',
+    trustedProxies: ['lb.example.com'],
+  }),
   'listeners not in a list': { listeners: listener },
   'an unknown field': { ...MINIMAL, listener: [] },
   'an unknown limit': { ...MINIMAL, limits: { headBytes: 1 } },

@@ -231,6 +231,20 @@ describe('PROXY protocol', () => {
     expect(rig.recorder.summaries).toEqual(['error no-destination 0 -']);
   });
 
+  it('is believed of trustedProxies only: anybody else is reset before a byte is read', async () => {
+    const rig = await startRig({
+      ...proxied(),
+      script: answerHeads,
+      listener: { ...proxied().listener, trustedProxies: ['127.0.0.8/30', '::1'] },
+    });
+    const stranger = await endOf(rig.port, { bytes: V1, localAddress: '127.0.0.12' });
+    expect(stranger).toEqual({ text: '', how: 'reset' });
+    expect(rig.recorder.summaries).toEqual(['error untrusted-proxy 0 -']);
+    const trusted = await rig.client({ localAddress: '127.0.0.11' });
+    trusted.send(`${V1}${GET}`);
+    expect(await trusted.until('ok')).toBe(OK);
+  });
+
   it('a header that does not come ends the connection after proxyProtocolTimeoutMs', async () => {
     const rig = await startRig({ ...proxied(), limits: { proxyProtocolTimeoutMs: 2_000 } });
     const client = await rig.client();

@@ -77,7 +77,7 @@ workers: ${workerCount}
 accessLog: { to: ${hasAccessLog ? `${HERE}/access.log` : 'none'} }
 policies: [${HERE}/policy.yaml]
 endpoints: ${HERE}/endpoints.yaml
-limits: { connectionCountMax: 20000, reloadDelayMs: 20 }
+limits: { connectionCountMax: 20000, reloadDelayMs: 20, denialLinesPerSecond: 0 }
 listeners:
   - name: api
     address: 127.0.0.1:0

@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Config } from '../config/config.ts';
 import { formatSocketAddress, isLoopback } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
+import { AdminSeats } from './admin_seats.ts';
 import type { AdminBackend } from './backend.ts';
 import { refusal } from './request_guard.ts';
 import { type AdminReply, errorReply, ROUTES } from './routes.ts';
@@ -31,6 +32,7 @@ export type AdminStart =
 export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #server: Server;
+  readonly #seats: AdminSeats;
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
@@ -45,7 +47,8 @@ export class AdminServer {
       },
       (request, response) => void this.#answer(request, response),
     );
-    this.#server.maxConnections = adminConnectionCountMax;
+    this.#seats = new AdminSeats(adminConnectionCountMax);
+    this.#server.on('connection', (socket) => this.#seats.take(socket));
     this.#server.maxHeadersCount = options.limits.headFieldCountMax;
     // A client that does not read its reply is let go, too.
     this.#server.setTimeout(adminTimeoutMs, (socket) => socket.destroy());
@@ -101,12 +104,15 @@ export class AdminServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#seats.asked(request.socket, response);
     try {
       const reply = await this.#replyTo(request);
+      this.#seats.answered(request.socket);
       if (reply === CLIENT_GONE) response.destroy();
       else send(request, response, reply);
     } catch (error) {
       this.#options.backend.onError('admin', error);
+      this.#seats.answered(request.socket);
       if (response.headersSent) response.destroy();
       else send(request, response, errorReply(500, 'internal error'));
     }
@@ -129,9 +135,17 @@ export class AdminServer {
     const body = await readBody(request, this.#options.limits.adminBodyBytesMax);
     if (body === CLIENT_GONE) return CLIENT_GONE;
     if (body === TOO_LARGE) return errorReply(413, 'the content is too large');
+    if (this.#seats.isCrowded && !isHealth(path)) {
+      return errorReply(503, 'too many requests are being answered');
+    }
+    this.#seats.working(request.socket);
     const query = new URLSearchParams(queryStart === -1 ? '' : target.slice(queryStart + 1));
     return route.answer({ method, query, body }, this.#options.backend);
   }
+}
+
+function isHealth(path: string): boolean {
+  return path.startsWith('/healthz/');
 }
 
 const TOO_LARGE = Symbol('too large');

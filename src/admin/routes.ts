@@ -106,9 +106,16 @@ function readyReply(backend: AdminBackend): AdminReply {
   return readiness.isReady ? textReply(200, 'ready\n') : textReply(503, `${readiness.reason}\n`);
 }
 
+const metricsInHand = new WeakMap<AdminBackend, ReturnType<AdminBackend['metrics']>>();
+
 async function metricsReply(backend: AdminBackend): Promise<AdminReply> {
-  const metrics = await backend.metrics();
-  return { status: 200, contentType: METRICS_CONTENT_TYPE, body: await metrics.text() };
+  // Every worker is asked once, however many ask at the same time.
+  let metrics = metricsInHand.get(backend);
+  if (metrics === undefined) {
+    metrics = backend.metrics().finally(() => metricsInHand.delete(backend));
+    metricsInHand.set(backend, metrics);
+  }
+  return { status: 200, contentType: METRICS_CONTENT_TYPE, body: await (await metrics).text() };
 }
 
 async function statusReply(backend: AdminBackend): Promise<AdminReply> {

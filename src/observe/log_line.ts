@@ -72,8 +72,11 @@ export class LogLineWriter {
     this.#remembered.fill(undefined);
   }
 
-  /** Ends in a line feed and has no other; printable ASCII. To be copied before the next one is made. */
-  line(record: RequestRecord): Uint8Array {
+  /**
+   * Ends in a line feed and has no other; printable ASCII. To be copied before the next one is made.
+   * `suppressed`: lines of the same source that were left out before it.
+   */
+  line(record: RequestRecord, suppressed = 0): Uint8Array {
     const { head } = record;
     const line = this.#line;
     const remembered = this.#rememberedOf(record.meta);
@@ -95,6 +98,19 @@ export class LogLineWriter {
     line.integer(record.policyRevision);
     if (record.isDryRun) line.text(',"enforced":false');
     if (record.shadowDecision !== null) line.text(shadowText(record.shadowDecision));
+    if (suppressed > 0) line.text(`,"suppressed":${integer(suppressed)}`);
+    line.bytes(LINE_END);
+    return line.view();
+  }
+
+  /** Of a source that has become quiet: so many of its lines were left out. */
+  leftOut(source: string, count: number, atMs: number): Uint8Array {
+    const line = this.#line;
+    line.clear();
+    line.bytes(WARN_START);
+    this.#time.append(line, atMs);
+    line.text(`Z","msg":"lines left out","src":{"ip":${quote(source)}}`);
+    line.text(`,"suppressed":${integer(count)}`);
     line.bytes(LINE_END);
     return line.view();
   }

@@ -88,6 +88,17 @@ export class LogSink {
     this.#writeIfDue();
   }
 
+  /** A line that is not worth its room now: counted as dropped. */
+  drop(): void {
+    this.#droppedLines++;
+  }
+
+  /** So full that it could be one source that fills it. */
+  get isCrowded(): boolean {
+    const bytes = this.#pendingBytes + this.#batch.byteLength;
+    return 2 * bytes > this.#options.limits.accessLogBufferBytesMax;
+  }
+
   counts(): LogSinkCounts {
     return {
       writtenLines: this.#writtenLines,

@@ -154,6 +154,10 @@ export const METRICS = {
     'Access log lines lost: the sink was too slow or failed.',
     [],
   ),
+  sallyport_access_log_suppressed_total: counter(
+    'Lines that were left out as their source had caused more than denialLinesPerSecond; each is counted everywhere else.',
+    [],
+  ),
   sallyport_access_log_errors_total: counter('Failed writes to the access log sink.', []),
   sallyport_internal_errors_total: counter(
     'Exceptions caught at the edge of a connection: bugs of ours.',

@@ -23,6 +23,7 @@ import type { Steps } from '../model/steps.ts';
 import type { ResetBy, ResetCause } from '../model/stream_reset.ts';
 import type { Platform } from '../platform/platform.ts';
 import { asciiOf } from './json_text.ts';
+import { LEFT_OUT, LineRate } from './line_rate.ts';
 import { LogLineWriter } from './log_line.ts';
 import { LogSink, type LogTarget } from './log_sink.ts';
 import { createLogger, type Logger, type LogLevel } from './logger.ts';
@@ -86,6 +87,10 @@ class WorkerObserver implements Observer {
   readonly #sink: LogSink | null;
   readonly #logger: Logger;
   readonly #stopLoopWatch: () => void;
+  readonly #rate: LineRate;
+  /** A sink that does not keep up is shared: else the busiest source would push out all others' lines. */
+  readonly #crowdedRate: LineRate;
+  #suppressedLines = 0;
   #policy: ObservedPolicy | null = null;
   #isForwardedLogged: boolean;
   /** In millionths of a line, whole numbers, so that a tenth is exactly one in ten. */
@@ -111,6 +116,16 @@ class WorkerObserver implements Observer {
             limits,
             timers: platform.timers,
           });
+    const rate = {
+      perSecond: limits.denialLinesPerSecond,
+      burstCount: limits.denialLineBurstCount,
+      sourceCountMax: limits.denialSourceCountMax,
+    };
+    this.#rate = new LineRate({
+      ...rate,
+      onLeftOut: (source, count) => this.#tellLeftOut(source, count),
+    });
+    this.#crowdedRate = new LineRate({ ...rate, onLeftOut: () => {} });
     this.#logger = options.logger ?? this.#makeLogger();
     this.#isForwardedLogged = isInfoLogged(options.logLevel);
     this.#samplingStep = Math.round(accessLog.allowSampling * WHOLE_LINE);
@@ -123,10 +138,33 @@ class WorkerObserver implements Observer {
       const policy = this.#options.currentPolicy();
       if (policy !== this.#policy) this.#takePolicy(policy);
       this.#counters.record(record);
-      if (this.#sink !== null && this.#isLogged(record)) this.#sink.write(this.#lines.line(record));
+      if (this.#sink !== null && this.#isLogged(record)) this.#log(this.#sink, record);
     } catch (error) {
       this.internalError('record', error);
     }
+  }
+
+  /** Lines of denials and errors come at the price of a few bytes: each source has its rate of them. */
+  #log(sink: LogSink, record: RequestRecord): void {
+    const { ip } = record.meta.source;
+    const { clock } = this.#options.platform;
+    let suppressed = 0;
+    if (record.verdict !== 'forwarded') {
+      suppressed = this.#rate.take(ip, clock.nowMs());
+      if (suppressed === LEFT_OUT) {
+        this.#suppressedLines += 1;
+        return;
+      }
+    } else if (sink.isCrowded && this.#crowdedRate.take(ip, clock.nowMs()) === LEFT_OUT) {
+      sink.drop();
+      return;
+    }
+    sink.write(this.#lines.line(record, suppressed));
+  }
+
+  #tellLeftOut(source: string, count: number): void {
+    const atMs = this.#options.platform.clock.wallMs();
+    this.#sink?.write(this.#lines.leftOut(source, count, atMs));
   }
 
   connectionOpened(listener: string): void {
@@ -224,6 +262,7 @@ class WorkerObserver implements Observer {
 
   async close(): Promise<void> {
     this.#stopLoopWatch();
+    this.#rate.tell(Number.POSITIVE_INFINITY);
     await this.#sink?.close();
   }
 
@@ -264,6 +303,7 @@ class WorkerObserver implements Observer {
       const nowMs = clock.nowMs();
       this.#counters.eventLoopDelayed(nowMs - dueMs);
       dueMs = nowMs + intervalMs;
+      this.#rate.tell(nowMs - this.#options.limits.denialQuietMs);
     });
   }
 
@@ -276,6 +316,7 @@ class WorkerObserver implements Observer {
     return [
       one('sallyport_access_log_records_total', counts.writtenLines),
       one('sallyport_access_log_dropped_total', counts.droppedLines),
+      one('sallyport_access_log_suppressed_total', this.#suppressedLines),
       one('sallyport_access_log_errors_total', counts.errors),
     ];
   }

@@ -1,7 +1,7 @@
 /** The admin server over real sockets: what each path answers, and whom it refuses. */
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -213,6 +213,71 @@ describe('what is refused', () => {
     expect(backend.errors).toEqual([]);
   });
 });
+
+describe('when all of its connections are taken', () => {
+  const limits = { ...DEFAULT_LIMITS, adminConnectionCountMax: 16 };
+
+  const holds: readonly [about: string, bytes: string][] = [
+    ['nothing', ''],
+    ['half a head', 'GET /healthz/live HTTP/1.1\r\nHost: local'],
+    [
+      'half of their content',
+      'POST /explain HTTP/1.1\r\nHost: localhost\r\ncontent-length: 10\r\n\r\n{',
+    ],
+    ['a whole request, and then nothing', 'GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+  ];
+  for (const kind of ['tcp', 'unix'] as const) {
+    for (const [about, bytes] of holds) {
+      it(`${kind}: by clients that send ${about}: others are answered at once`, async () => {
+        const path = join(temporaryFolder(), 'admin.sock');
+        const address = kind === 'unix' ? { kind, path } : tcp('127.0.0.1:0');
+        const { ask, address: bound } = await started({ limits, address });
+        const held = await Promise.all([...Array(40)].map(() => holding(bound, bytes)));
+        expect((await ask('/healthz/live')).status).toBe(200);
+        expect((await ask('/version')).status).toBe(200);
+        for (const socket of held) socket.destroy();
+      });
+    }
+  }
+
+  it('by requests that take their time: health checks are answered, others get 503', async () => {
+    const answers = Promise.withResolvers<void>();
+    const backend = fakeBackend();
+    const slow = {
+      ...backend,
+      readiness: () => backend.readiness(),
+      metrics: async () => {
+        await answers.promise;
+        return backend.metrics();
+      },
+    };
+    const { ask, address } = await started({ limits, backend: slow as FakeBackend });
+    const scrapes = [...Array(16)].map(() =>
+      rawReply(address, 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'),
+    );
+    await until(async () => (await ask('/version')).status === 503);
+    expect((await ask('/healthz/live')).status).toBe(200);
+    answers.resolve();
+    await Promise.all(scrapes);
+    expect((await ask('/version')).status).toBe(200);
+  });
+});
+
+async function until(isTrue: () => Promise<boolean>): Promise<void> {
+  while (!(await isTrue())) await new Promise(setImmediate);
+}
+
+/** A connection that has sent `bytes` and stays, or has been closed. */
+function holding(address: string, bytes: string): Promise<Socket> {
+  return new Promise((resolve) => {
+    const where = address.startsWith('unix:')
+      ? { path: address.slice('unix:'.length) }
+      : { host: '127.0.0.1', port: portOf(address).port };
+    const socket = connect(where, () => socket.write(bytes, () => resolve(socket)));
+    socket.on('error', () => resolve(socket));
+    socket.resume();
+  });
+}
 
 describe('where it listens', () => {
   it('refuses an address that other machines reach', async () => {

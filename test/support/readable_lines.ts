@@ -4,7 +4,7 @@ import type { RequestRecord } from '../../src/model/record.ts';
 import { LogLineWriter } from '../../src/observe/log_line.ts';
 
 export class ReadableLines extends LogLineWriter {
-  text(record: RequestRecord): string {
-    return Buffer.from(this.line(record)).toString('latin1');
+  text(record: RequestRecord, suppressed = 0): string {
+    return Buffer.from(this.line(record, suppressed)).toString('latin1');
   }
 }

@@ -9,6 +9,30 @@ export const OBSERVATION_LIMITS = {
     1024 * MIB,
     'access log bytes waiting for a slow sink; above: records are dropped and counted',
   ),
+  denialLinesPerSecond: spec(
+    100,
+    0,
+    1_000_000,
+    'access log lines of denied and failed requests for each source address; what is left out is counted and told; 0: all',
+  ),
+  denialLineBurstCount: spec(
+    1000,
+    1,
+    1_000_000,
+    'such lines that a source address may cause at once',
+  ),
+  denialSourceCountMax: spec(
+    4096,
+    16,
+    1_000_000,
+    'source addresses whose denial lines are counted apart',
+  ),
+  denialQuietMs: spec(
+    10 * SECOND,
+    100,
+    1 * HOUR,
+    'how long a source has been quiet when a line of its own says how many were left out',
+  ),
   accessLogDelayMs: spec(
     50,
     1,
@@ -34,7 +58,12 @@ export const OBSERVATION_LIMITS = {
     'rules that get their own hit counter; above: they share one',
   ),
   adminBodyBytesMax: spec(1 * MIB, 1 * KIB, 64 * MIB, 'bytes of a request to the admin server'),
-  adminConnectionCountMax: spec(64, 1, 10_000, 'connections of the admin server; above: closed'),
+  adminConnectionCountMax: spec(
+    64,
+    1,
+    10_000,
+    'connections of the admin server; above: half requests, idle and unread ones make room, of the address with the most first',
+  ),
   adminTimeoutMs: spec(
     10 * SECOND,
     100,

@@ -103,11 +103,7 @@ function fieldsOfFullLines(): Set<string> {
     cause: new Cause('path-character', 5, 0x5c),
   });
   const byBoth = record({ decision: allow({ half: 'ingress', otherRule: GET_ORDERS }) });
-<<<<<<< HEAD
-  for (const one of [full, refused, byBoth]) collect(JSON.parse(lines.text(one)), '', fields);
-=======
-  for (const one of [full, byBoth]) collect(JSON.parse(lines.text(one, 3)), '', fields);
->>>>>>> ab58164 (Denial lines have a rate for each source; the admin server's seats are shared, and health checks keep some)
+  for (const one of [full, refused, byBoth]) collect(JSON.parse(lines.text(one, 3)), '', fields);
   return fields;
 }
 

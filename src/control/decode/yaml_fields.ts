@@ -16,6 +16,7 @@ import {
   parseDocument,
   type YAMLMap,
 } from 'yaml';
+import { DocumentNodes } from './document_nodes.ts';
 import { splitJson, type TextPlace } from './json_documents.ts';
 import type { Problem } from './problem.ts';
 
@@ -82,7 +83,8 @@ export function readYamlDocuments(
     .map((document) => new Reader(source.path, { document, lines }, limits));
 }
 
-const PARSE_OPTIONS = { prettyErrors: false, uniqueKeys: true, merge: false } as const;
+/** The library compares each key with all others of its map; `DocumentNodes` finds the same in one walk. */
+const PARSE_OPTIONS = { prettyErrors: false, uniqueKeys: false, merge: false } as const;
 
 type ParsedDocument = Document.Parsed<ParsedNode>;
 
@@ -98,6 +100,9 @@ export function faultText(fault: { readonly code: string; readonly message: stri
   return fault.code === 'MULTIPLE_DOCS' ? MULTIPLE_DOCUMENTS : fault.message;
 }
 
+/** As the library says it, and `secrets.ts` expects it. */
+const NOT_UNIQUE = 'Map keys must be unique';
+
 const MULTIPLE_DOCUMENTS = 'multiple documents are not allowed here (another one begins)';
 
 function isNothing(node: Node | null): boolean {
@@ -111,6 +116,7 @@ class Reader implements YamlReader {
   readonly #lines: LineCounter;
   readonly #start: TextPlace;
   readonly #document: ParsedDocument;
+  #nodes: DocumentNodes | null = null;
   readonly #aliasCountMax: number;
   /** Maps that are being merged, so that one that merges itself ends. */
   readonly #merging = new Set<YAMLMap>();
@@ -129,7 +135,11 @@ class Reader implements YamlReader {
   root(): Field | null {
     const faults = [...this.#document.errors, ...this.#document.warnings];
     for (const fault of faults) this.#add(fault.pos[0], '', faultText(fault));
-    return faults.length > 0 ? null : this.#field('', this.#document.contents, 0);
+    if (faults.length > 0) return null;
+    this.#nodes = new DocumentNodes(this.#document.contents);
+    const { repeatedKeys } = this.#nodes;
+    for (const offset of repeatedKeys) this.#add(offset, '', NOT_UNIQUE);
+    return repeatedKeys.length > 0 ? null : this.#field('', this.#document.contents, 0);
   }
 
   entries(field: Field): readonly (readonly [string, Field])[] {
@@ -261,7 +271,7 @@ class Reader implements YamlReader {
       }
       return null;
     }
-    const node = isAlias(written) ? written.resolve(this.#document) : written;
+    const node = isAlias(written) ? this.#nodes?.anchored(written) : written;
     if (node !== undefined) return node;
     // Nothing would count as absent, and a condition that is absent allows more.
     this.#add(offset, path, `the alias *${isAlias(written) ? written.source : ''} has no anchor`);

@@ -55,11 +55,19 @@ export function anyHttpRule(origin: RuleOrigin): HttpRule {
 
 /** Policy, then the place in it with numbers by value: `http[2]` before `http[10]`. */
 export function compareOrigins(a: RuleOrigin, b: RuleOrigin): number {
-  return compareText(a.policy, b.policy) || compareText(padded(a.rule), padded(b.rule));
+  return compareText(a.policy, b.policy) || compareText(paddedRule(a), paddedRule(b));
 }
 
-function padded(path: string): string {
-  return path.replaceAll(/[0-9]+/g, (digits) => digits.padStart(8, '0'));
+/** Kept for each origin: sorting asks for it again and again. */
+const paddedRules = new WeakMap<RuleOrigin, string>();
+
+function paddedRule(origin: RuleOrigin): string {
+  let padded = paddedRules.get(origin);
+  if (padded === undefined) {
+    padded = origin.rule.replaceAll(/[0-9]+/g, (digits) => digits.padStart(8, '0'));
+    paddedRules.set(origin, padded);
+  }
+  return padded;
 }
 
 function mergeGroup(group: readonly Piece[]): Piece {

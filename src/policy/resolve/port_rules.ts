@@ -204,6 +204,15 @@ function compareRules(a: PortRule, b: PortRule): number {
   );
 }
 
+/** Kept for each set: sorting asks for it again and again, and rules share them. */
+const remotesTexts = new WeakMap<ReadonlySet<Identity>, string>();
+
 function remotesText({ remotes }: PortRule): string {
-  return remotes === null ? '' : [...remotes].sort((a, b) => a - b).join(',');
+  if (remotes === null) return '';
+  let text = remotesTexts.get(remotes);
+  if (text === undefined) {
+    text = [...remotes].sort((a, b) => a - b).join(',');
+    remotesTexts.set(remotes, text);
+  }
+  return text;
 }

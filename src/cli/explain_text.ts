@@ -61,7 +61,7 @@ function headLines(answer: Explained): string[] {
     endpoint.isKnown
       ? `endpoint  ${endpoint.name}`
       : 'endpoint  not known: no policy applies to it, so everything is denied',
-    `policies  ${selecting.length === 0 ? 'none selects the endpoint' : namesText(selecting)}`,
+    `policies  ${policiesText(answer)}`,
   ];
   if (selecting.length > 0) lines.push(`default   ${defaultText(answer, defaultDeny)}`);
   if (dryRun !== null) {
@@ -72,6 +72,13 @@ function headLines(answer: Explained): string[] {
   }
   lines.push(`remote    identity ${remote} (${labels})`);
   return lines;
+}
+
+function policiesText({ selecting, isClosedAsEmpty }: Explained): string {
+  if (isClosedAsEmpty) {
+    return 'there is none at all, so everything is denied (allowEmptyPolicySet: true would allow it)';
+  }
+  return selecting.length === 0 ? 'none selects the endpoint' : namesText(selecting);
 }
 
 function defaultText({ direction }: Explained, causes: Explained['defaultDeny']): string {

@@ -78,6 +78,8 @@ export type ExplainedAnswer =
       readonly direction: Direction;
       /** Names of the policies that select the endpoint, sorted. */
       readonly selecting: readonly string[];
+      /** There is no policy at all, so nothing is allowed (`allowEmptyPolicySet`). */
+      readonly isClosedAsEmpty: boolean;
       readonly remote: Identity;
       readonly remoteLabels: readonly string[];
     } & Surroundings)
@@ -144,6 +146,7 @@ export class Judge {
       endpoint: found.endpoint,
       direction: question.direction,
       selecting: built.selecting.get(found.endpoint.name) ?? [],
+      isClosedAsEmpty: built.isClosedAsEmpty,
       remote: found.remote,
       remoteLabels: built.snapshot.labels.labelsOf(found.remote),
       ...surroundings(this.#context, question, found),

@@ -173,6 +173,8 @@ export interface BuiltSnapshot {
   /** What it was compiled from. */
   readonly resolved: ResolvedSet;
   readonly table: IdentityTable;
+  /** The set has no policy, so every endpoint is closed. */
+  readonly isClosedAsEmpty: boolean;
   /** Endpoint name → names of the policies that select it, sorted; those in dry-run left out. */
   readonly selecting: ReadonlyMap<string, readonly string[]>;
   /** What is valid and cannot take effect, such as a named port that nobody has. */
@@ -234,6 +236,7 @@ function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
       node: { prefixes: ipcache.entries, workloads: workloadsOf(set.inventory, table) },
     },
     table,
+    isClosedAsEmpty: unselected === 'deny',
     selecting: enforced.selecting,
     warnings: enforced.warnings,
   };

@@ -285,6 +285,7 @@ describe('where it listens', () => {
     expect(await server.start()).toEqual({
       kind: 'failed',
       message: 'admin 0.0.0.0:0: other machines reach this address; it must be allowed explicitly',
+      isInUse: false,
     });
   });
 
@@ -299,6 +300,7 @@ describe('where it listens', () => {
     expect(await second.start()).toEqual({
       kind: 'failed',
       message: `admin ${address}: EADDRINUSE`,
+      isInUse: true,
     });
   });
 

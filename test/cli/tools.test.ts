@@ -227,6 +227,12 @@ describe('explain', () => {
         'path /item/7 does not match /items/',
       ],
     ],
+    [
+      'denied, as there is no policy at all',
+      ['-p', '-', '--endpoints', 'endpoints.yaml', ...ASK.slice(SET.length)],
+      1,
+      ['policies  there is none at all, so everything is denied (allowEmptyPolicySet: true'],
+    ],
     ['only the connection', ASK, 0, ['ALLOWED by ingress[0].toPorts[0] of default/api']],
     [
       'another remote',

@@ -123,6 +123,7 @@ class SallyportApp implements App {
       regexEngine: createRe2Engine(config.limits),
       limits: config.limits,
       isEmptySetOpen: config.isEmptySetOpen,
+      isHostJudged: config.redirect.isHostJudged,
     });
     this.#feed = this.#makeFeed();
     this.#metrics = new MetricsHub({
@@ -340,6 +341,7 @@ class SallyportApp implements App {
         ...judgeOptions(),
         limits: config.limits,
         isEmptySetOpen: config.isEmptySetOpen,
+        isHostJudged: config.redirect.isHostJudged,
       },
       log: this.#log,
       version: this.#options.version,

@@ -46,7 +46,8 @@ function checkConfigured(args: Args, surroundings: Surroundings): ExitCode {
   }
   const { bundle, config } = sources;
   const { limits, isEmptySetOpen } = config;
-  const all = findingsIn(bundle, { ...judgeOptions(limits), isEmptySetOpen });
+  const { isHostJudged } = config.redirect;
+  const all = findingsIn(bundle, { ...judgeOptions(limits), isEmptySetOpen, isHostJudged });
   const isSetRejected = all.some(({ id }) => id === 'invalid');
   const start = startReport(sources, isSetRejected);
   return tell(args, surroundings, { bundle, all, start });

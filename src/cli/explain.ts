@@ -43,9 +43,10 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
 
 /** The set as it is written is judged first: with an endpoint added, lines are other lines. */
 function judgeFor(args: Args, bundle: SourceBundle): JudgeResult {
-  const created = createJudge(bundle, judgeOptions());
+  const options = { ...judgeOptions(), isHostJudged: args.has('judge-host') };
+  const created = createJudge(bundle, options);
   if (created.kind === 'rejected' || !args.has('endpoint-label')) return created;
-  return createJudge(withEndpoint(args, bundle), judgeOptions());
+  return createJudge(withEndpoint(args, bundle), options);
 }
 
 /** `--endpoint-label` puts an endpoint with these labels beside those of the file. */

@@ -43,6 +43,7 @@ export class NodePolicy {
       regexEngine: createRe2Engine(config.limits),
       limits: config.limits,
       isEmptySetOpen: config.isEmptySetOpen,
+      isHostJudged: config.redirect.isHostJudged,
     });
     const { stateDir: folder } = config;
     const onError = (message: string): void => void this.#saveProblems.push(message);

@@ -33,6 +33,12 @@ export const SOURCE_FLAGS: readonly FlagSpec[] = [
   NODE_LABELS_FLAG,
 ];
 
+/** As a proxy with that configuration decides. */
+export const JUDGE_HOST_FLAG: FlagSpec = {
+  name: 'judge-host',
+  about: 'judge the host like others, as redirect.host: policy does',
+};
+
 export const CHECK_SPEC: VerbSpec = {
   name: 'check',
   about: 'Validates and lints policies',
@@ -139,6 +145,7 @@ export const EXPLAIN_SPEC: VerbSpec = {
     { name: 'dns', value: 'NAME', about: 'a DNS question in place of an HTTP request' },
     { name: 'request', value: 'JSON', about: 'the whole request as a line of `verdict`' },
     { name: 'all', about: 'tell of every rule, also where there are many' },
+    JUDGE_HOST_FLAG,
     OUTPUT_FLAG,
   ],
   notes: [
@@ -158,7 +165,7 @@ export const VERDICT_SPEC: VerbSpec = {
   argumentsForm: '[POLICY...]',
   argumentCountMin: 0,
   argumentCountMax: Number.POSITIVE_INFINITY,
-  flags: [...SOURCE_FLAGS],
+  flags: [...SOURCE_FLAGS, JUDGE_HOST_FLAG],
   notes: [
     'A line {"policyFile":"PATH"} swaps the policy set before the next line. Exit code 0, or 2 when a\n' +
       'line cannot be understood (the others are answered).',

@@ -19,7 +19,10 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   if ([...args.values('policy'), ...args.arguments].includes(STDIN)) {
     return usageError(io, 'verdict: standard input has the questions, so policies cannot be there');
   }
-  const session = new VerdictSession(sources.bundle, io);
+  const session = new VerdictSession(sources.bundle, {
+    io,
+    isHostJudged: args.has('judge-host'),
+  });
   const problem = session.start();
   if (problem !== null) return usageError(io, `verdict: the policy set is rejected: ${problem}`);
   let hasErrors = false;
@@ -36,9 +39,11 @@ class VerdictSession {
   readonly #io: Io;
   #bundle: SourceBundle;
   #judge: Judge | null = null;
+  readonly #isHostJudged: boolean;
 
-  constructor(bundle: SourceBundle, io: Io) {
+  constructor(bundle: SourceBundle, { io, isHostJudged }: { io: Io; isHostJudged: boolean }) {
     this.#bundle = bundle;
+    this.#isHostJudged = isHostJudged;
     this.#io = io;
   }
 
@@ -81,7 +86,8 @@ class VerdictSession {
   }
 
   #swap(bundle: SourceBundle): string | null {
-    const created = createJudge(bundle, judgeOptions());
+    const options = { ...judgeOptions(), isHostJudged: this.#isHostJudged };
+    const created = createJudge(bundle, options);
     if (created.kind === 'rejected') return created.problems.map(formatProblem).join('; ');
     this.#judge = created.judge;
     this.#bundle = bundle;

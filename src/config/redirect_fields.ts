@@ -37,7 +37,7 @@ export const redirectFields = mapping({
   ),
   host: optional(
     choiceField(['always', 'policy']),
-    'What the host itself sends to its endpoints: always allowed (as Cilium’s allow-localhost) or judged by policy.',
+    'What the host itself sends to its endpoints: always allowed (as Cilium’s allow-localhost) or judged by policy, in kernel and proxy alike.',
     'always',
   ),
   dns: optional(

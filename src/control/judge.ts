@@ -42,6 +42,8 @@ export interface JudgeOptions {
   readonly normalisePath: (path: string) => string;
   /** See `BuildOptions.isEmptySetOpen`; absent is false, as in a proxy that is not told otherwise. */
   readonly isEmptySetOpen?: boolean;
+  /** See `BuildOptions.isHostJudged`; absent is false. */
+  readonly isHostJudged?: boolean;
 }
 
 /** An answer of `verdict`: CONTRACT 4's shapes, ready for JSON. */
@@ -103,6 +105,7 @@ export function createJudge(bundle: SourceBundle, options: JudgeOptions): JudgeR
     limits: options.limits,
     allocator: new IdentityAllocator(options.limits.identityCountMax),
     isEmptySetOpen: options.isEmptySetOpen ?? false,
+    isHostJudged: options.isHostJudged ?? false,
   });
   if (opened.kind === 'rejected') return opened;
   return {

@@ -163,6 +163,8 @@ export interface BuildOptions {
   readonly allocator: IdentityAllocator;
   /** A set without any policy opens every endpoint, as in Cilium, instead of closing all of them. */
   readonly isEmptySetOpen: boolean;
+  /** See `ResolveInput.isHostJudged`. */
+  readonly isHostJudged?: boolean;
   /** Label sets (canonical) that a question is about although nobody has them. */
   readonly extraLabels?: readonly (readonly string[])[];
 }
@@ -220,7 +222,10 @@ function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
   const enforcedSpecs = set.specs.filter(({ isDryRun }) => !isDryRun);
   const isShadowed = enforcedSpecs.length < set.specs.length;
   const unselected = isEmptySet(set) && !options.isEmptySetOpen ? 'deny' : 'allow';
-  const context: ResolveOneContext = { set, table, unselected };
+  const context: ResolveOneContext = {
+    ...{ set, table, unselected },
+    isHostJudged: options.isHostJudged === true,
+  };
   const shadow = isShadowed ? resolveOne(set.specs, context) : null;
   if (shadow?.kind === 'rejected') return shadow;
   const enforced = resolveOne(enforcedSpecs, context);
@@ -251,6 +256,7 @@ interface ResolveOneContext {
   readonly set: PolicySet;
   readonly table: IdentityTable;
   readonly unselected: 'allow' | 'deny';
+  readonly isHostJudged: boolean;
 }
 
 type ResolvedOne =
@@ -264,10 +270,13 @@ type ResolvedOne =
 
 function resolveOne(
   specs: readonly PolicySpec[],
-  { set, table, unselected }: ResolveOneContext,
+  { set, table, unselected, isHostJudged }: ResolveOneContext,
 ): ResolvedOne {
   const { inventory, cidrGroups, wirePolicies } = set;
-  const resolved = resolvePolicies({ specs, cidrGroups, inventory, table, unselected });
+  const resolved = resolvePolicies({
+    ...{ specs, cidrGroups, inventory, table },
+    ...{ unselected, isHostJudged },
+  });
   if (resolved.kind === 'conflict') {
     const [first, second] = resolved.conflict.origins;
     const message = `${resolved.conflict.message}: ${originText(first)} and ${originText(second)}, both for ${resolved.endpoint}`;

@@ -18,6 +18,8 @@ export interface PolicyStoreOptions {
   readonly limits: Limits;
   /** See `BuildOptions.isEmptySetOpen`; absent is false. */
   readonly isEmptySetOpen?: boolean;
+  /** See `BuildOptions.isHostJudged`; absent is false. */
+  readonly isHostJudged?: boolean;
 }
 
 export type UpdateResult =

@@ -36,6 +36,8 @@ export interface ResolveInput {
    * any policy, which may be a mount that failed: default deny both ways, so only the host comes in.
    */
   readonly unselected: 'allow' | 'deny';
+  /** The host has no rule of its own (`redirect.host: policy`): only those that select it let it in. */
+  readonly isHostJudged?: boolean;
 }
 
 export type ResolveResult =
@@ -161,14 +163,14 @@ class Resolver {
     );
   }
 
-  /** Rules that nobody wrote: the host may always reach its endpoints; what default deny is not. */
+  /** Rules that nobody wrote: the host may reach its endpoints; what default deny is not. */
   #syntheticRules(
     subject: SubjectContext,
     options: { readonly direction: Direction; readonly isDefaultAllowed: boolean },
   ): readonly PortRule[] {
     const rules: PortRule[] = [];
     const isHost = subject.set.valuesOf('reserved:host').length > 0;
-    if (options.direction === 'ingress' && !isHost) {
+    if (options.direction === 'ingress' && !isHost && this.#input.isHostJudged !== true) {
       // allow-localhost: on the first level as mapstate.go has it, so only a deny there beats it.
       rules.push(syntheticAllow('reserved:allow-localhost', 0, HOST_ONLY));
     }

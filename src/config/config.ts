@@ -40,7 +40,8 @@ export interface Config {
 export interface CiliumConfig {
   /** Absolute. */
   readonly root: string;
-  readonly ipcacheName: string;
+  /** Null: the newest that is there. */
+  readonly ipcacheName: string | null;
 }
 
 export interface RedirectConfig {
@@ -115,7 +116,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
       },
     },
     redirect: redirectOf(values.redirect),
-    cilium: { root: values.cilium.root, ipcacheName: values.cilium.ipcache },
+    cilium: ciliumOf(values.cilium),
     limits: values.limits,
     listeners: values.listeners.map(listenerOf),
   };
@@ -147,6 +148,10 @@ function checkAdmin(
     `${addressText(admin.address)} can be reached from other machines and the admin server has no authentication; ` +
       'use a loopback address or unix:/path, or set adminAllowRemote: true',
   );
+}
+
+function ciliumOf({ root, ipcache }: ConfigValues['cilium']): CiliumConfig {
+  return { root, ipcacheName: ipcache === 'auto' ? null : ipcache };
 }
 
 function redirectOf(values: ConfigValues['redirect']): RedirectConfig {

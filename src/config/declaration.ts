@@ -179,8 +179,8 @@ const cilium = mapping({
   ),
   ipcache: optional(
     textField(/^[A-Za-z0-9_]{1,64}$/, 'a name of letters, digits and "_"'),
-    'Name of the pin of its ipcache.',
-    'cilium_ipcache',
+    'Name of the pin of its ipcache; auto: the newest that is there (cilium_ipcache, cilium_ipcache_v2, ...).',
+    'auto',
   ),
 });
 

@@ -5,6 +5,7 @@
  * The agent may pin another map in the place of one that we hold open, and then nobody writes ours any
  * more: so a miss opens the pin again and asks once more, and so does age.
  */
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseIp, type SocketAddress } from '../model/address.ts';
 import type { Direction, Identity } from '../model/identity.ts';
@@ -36,11 +37,16 @@ export interface CiliumIdentities {
   close(): void;
 }
 
+export interface CiliumPins extends CiliumIdentities {
+  /** Throws, in words for the user, when there is no ipcache that can be read. */
+  checkIpcache(): void;
+}
+
 export interface CiliumMapsOptions {
   /** The bpffs: maps are in tc/globals below it. */
   readonly root: string;
-  /** Name of the ipcache's pin. */
-  readonly ipcacheName: string;
+  /** Name of the ipcache's pin; null: the newest that is there, as it changes with Cilium's version. */
+  readonly ipcacheName: string | null;
   readonly limits: {
     readonly ciliumCacheTtlMs: number;
     readonly ciliumCacheCountMax: number;
@@ -51,6 +57,8 @@ export interface CiliumMapsOptions {
   readonly onProblem: (problem: Error) => void;
   /** Default: the kernel's. */
   readonly open?: (path: string) => PinnedMap;
+  /** Names in a folder. Default: the file system's. */
+  readonly list?: (folder: string) => readonly string[];
 }
 
 export interface PinnedMap {
@@ -61,11 +69,11 @@ export interface PinnedMap {
   close(): void;
 }
 
-export function openCiliumMaps(options: CiliumMapsOptions): CiliumIdentities {
+export function openCiliumMaps(options: CiliumMapsOptions): CiliumPins {
   return new CiliumMaps(options);
 }
 
-class CiliumMaps implements CiliumIdentities {
+class CiliumMaps implements CiliumPins {
   readonly #options: CiliumMapsOptions;
   readonly #conntrack: { readonly 4: LiveMap; readonly 6: LiveMap };
   readonly #ipcache: LiveMap;
@@ -77,14 +85,14 @@ class CiliumMaps implements CiliumIdentities {
   constructor(options: CiliumMapsOptions) {
     this.#options = options;
     const conntrack = (family: 4 | 6): LiveMap =>
-      new LiveMap(options, `cilium_ct${family}_global`, {
+      new LiveMap(options, () => `cilium_ct${family}_global`, {
         types: CONNTRACK_TYPES,
         keyBytes: CONNTRACK_KEY_BYTES[family],
         valueBytesMin: CONNTRACK_VALUE_BYTES,
         valueBytesMax: CONNTRACK_VALUE_BYTES,
       });
     this.#conntrack = { 4: conntrack(4), 6: conntrack(6) };
-    this.#ipcache = new LiveMap(options, options.ipcacheName, {
+    this.#ipcache = new LiveMap(options, () => options.ipcacheName ?? newestIpcache(options), {
       types: IPCACHE_TYPES,
       keyBytes: IPCACHE_KEY_BYTES,
       valueBytesMin: IPCACHE_VALUE_BYTES_MIN,
@@ -121,6 +129,10 @@ class CiliumMaps implements CiliumIdentities {
     return identity;
   }
 
+  checkIpcache(): void {
+    this.#ipcache.check();
+  }
+
   close(): void {
     this.#conntrack[4].close();
     this.#conntrack[6].close();
@@ -128,6 +140,26 @@ class CiliumMaps implements CiliumIdentities {
     this.#known.clear();
   }
 }
+
+/** `cilium_ipcache`, and since 1.19 with the number of its layout. */
+const IPCACHE_NAME = /^cilium_ipcache(?:_v([0-9]{1,4}))?$/;
+
+function newestIpcache({
+  root,
+  list = (folder) => readdirSync(folder),
+}: CiliumMapsOptions): string {
+  const folder = join(root, GLOBALS);
+  const found = list(folder)
+    .map((name) => IPCACHE_NAME.exec(name))
+    .filter((match) => match !== null)
+    .sort((a, b) => Number(b[1] ?? 0) - Number(a[1] ?? 0));
+  const [newest] = found;
+  if (newest === undefined)
+    throw new Error(`${folder}: no ipcache of Cilium’s (cilium_ipcache_v2) is pinned there`);
+  return newest[0];
+}
+
+const GLOBALS = 'tc/globals';
 
 interface MapShape {
   readonly types: readonly number[];
@@ -139,14 +171,15 @@ interface MapShape {
 /** One pin, opened when it is asked and again when it may be another map's by now. */
 class LiveMap {
   readonly #options: CiliumMapsOptions;
-  readonly #path: string;
+  /** Its pin; throws when it is not known. */
+  readonly #name: () => string;
   readonly #shape: MapShape;
   #map: PinnedMap | null = null;
   #openedMs = 0;
 
-  constructor(options: CiliumMapsOptions, name: string, shape: MapShape) {
+  constructor(options: CiliumMapsOptions, name: () => string, shape: MapShape) {
     this.#options = options;
-    this.#path = join(options.root, 'tc/globals', name);
+    this.#name = name;
     this.#shape = shape;
   }
 
@@ -158,6 +191,10 @@ class LiveMap {
     if (found !== null) return found;
     this.close();
     return wasOpen ? this.#ask(key) : null;
+  }
+
+  check(): void {
+    this.#map ??= this.#open();
   }
 
   close(): void {
@@ -178,7 +215,8 @@ class LiveMap {
 
   #open(): PinnedMap {
     const open = this.#options.open ?? openKernelMap;
-    const map = open(this.#path);
+    const path = join(this.#options.root, GLOBALS, this.#name());
+    const map = open(path);
     const { types, keyBytes, valueBytesMin, valueBytesMax } = this.#shape;
     const isExpected =
       types.includes(map.type) &&
@@ -188,7 +226,7 @@ class LiveMap {
     if (!isExpected) {
       map.close();
       throw new Error(
-        `${this.#path}: a map of type ${map.type} with keys of ${map.keyBytes} and values of ${map.valueBytes} bytes is not the one that Cilium's proxy knows`,
+        `${path}: a map of type ${map.type} with keys of ${map.keyBytes} and values of ${map.valueBytes} bytes is not the one that Cilium's proxy knows`,
       );
     }
     this.#openedMs = this.#options.clock.nowMs();

@@ -57,7 +57,7 @@ export async function makeRedirectParts(
   return { sockets, records: attachment, stop };
 }
 
-/** Null when no listener asks Cilium's maps. */
+/** Null when no listener asks Cilium's maps. Throws without an ipcache that a listener asks: all would be world. */
 export async function makeCiliumIdentities(
   { listeners, cilium, limits }: WorkerSettings,
   events: {
@@ -66,14 +66,13 @@ export async function makeCiliumIdentities(
     readonly onError: (problem: string) => void;
   },
 ): Promise<CiliumIdentities | null> {
-  const isAsked = listeners.some(
-    ({ identity }) =>
-      identity.kind === 'sources' && identity.sources.some((name) => name.startsWith('bpf-')),
+  const asked = listeners.flatMap(({ identity }) =>
+    identity.kind === 'sources' ? identity.sources : [],
   );
-  if (!isAsked) return null;
+  if (!asked.some((name) => name.startsWith('bpf-'))) return null;
   const { openCiliumMaps } = await import('../redirect/cilium_maps.ts');
   let lastProblem = '';
-  return openCiliumMaps({
+  const identities = openCiliumMaps({
     ...cilium,
     limits,
     clock: events.clock,
@@ -82,4 +81,6 @@ export async function makeCiliumIdentities(
       lastProblem = message;
     },
   });
+  if (asked.includes('bpf-ipcache')) identities.checkIpcache();
+  return identities;
 }

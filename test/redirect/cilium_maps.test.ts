@@ -2,11 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseIp, parseSocketAddress, type SocketAddress } from '../../src/model/address.ts';
 import { encodeConntrackKey, encodeIpcacheKey } from '../../src/redirect/cilium_layout.ts';
-import {
-  type CiliumIdentities,
-  openCiliumMaps,
-  type PinnedMap,
-} from '../../src/redirect/cilium_maps.ts';
+import { type CiliumPins, openCiliumMaps, type PinnedMap } from '../../src/redirect/cilium_maps.ts';
 
 const LIMITS = { ciliumCacheTtlMs: 3, ciliumCacheCountMax: 4, ciliumMapAgeMaxMs: 1000 };
 
@@ -134,6 +130,43 @@ describe('ipcache', () => {
     expect(problems).toEqual([new Error(`no pin ${path}`)]);
   });
 
+  it.each([
+    ['the only one', ['cilium_ipcache_v2'], 'cilium_ipcache_v2'],
+    ['the only one, of an older version', ['cilium_ipcache'], 'cilium_ipcache'],
+    ['the newest', ['cilium_ipcache', 'cilium_ipcache_v2'], 'cilium_ipcache_v2'],
+    ['the newest by number', ['cilium_ipcache_v10', 'cilium_ipcache_v9'], 'cilium_ipcache_v10'],
+    [
+      'no other map',
+      ['cilium_ipcache_v2', 'cilium_ipcache_v2_old', 'cilium_ipcache_v', 'xcilium_ipcache_v3'],
+      'cilium_ipcache_v2',
+    ],
+  ])('is found by itself: %s', (_about, names, expected) => {
+    const { maps, pins } = rig(null);
+    for (const name of names) {
+      pins.set(`/bpf/tc/globals/${name}`, ipcache(name === expected ? 7 : 8));
+    }
+    maps.checkIpcache();
+    expect(maps.identityOf('10.0.0.1')).toBe(7);
+  });
+
+  it('that another version pins anew is followed', () => {
+    const { maps, pins, time } = rig(null);
+    pins.set(path, ipcache(7));
+    expect(maps.identityOf('10.0.0.1')).toBe(7);
+    pins.set(`${path}_v2`, ipcache(8));
+    time.nowMs += 1001;
+    expect(maps.identityOf('10.0.0.1')).toBe(8);
+  });
+
+  it.each([
+    [null, '/bpf/tc/globals: no ipcache of Cilium’s'],
+    ['cilium_ipcache', 'no pin'],
+  ])('that is not there is no reason to start: %s', (name, message) => {
+    const { maps, pins } = rig(name);
+    pins.set('/bpf/tc/globals/cilium_ct4_global', conntrack(4));
+    expect(() => maps.checkIpcache()).toThrow(message);
+  });
+
   it('keeps no map open after it is closed', () => {
     const { maps, pins } = rig();
     const map = ipcache(7);
@@ -167,8 +200,8 @@ class FakeMap implements PinnedMap {
   }
 }
 
-function rig(): {
-  readonly maps: CiliumIdentities;
+function rig(ipcacheName: string | null = 'cilium_ipcache'): {
+  readonly maps: CiliumPins;
   readonly pins: Map<string, FakeMap>;
   readonly problems: Error[];
   readonly time: { nowMs: number };
@@ -178,7 +211,8 @@ function rig(): {
   const time = { nowMs: 10_000 };
   const maps = openCiliumMaps({
     root: '/bpf',
-    ipcacheName: 'cilium_ipcache',
+    ipcacheName,
+    list: () => [...pins.keys()].map((path) => path.slice('/bpf/tc/globals/'.length)),
     limits: LIMITS,
     clock: { nowMs: () => time.nowMs, wallMs: () => time.nowMs },
     onProblem: (problem) => problems.push(problem),

@@ -1,0 +1,99 @@
+/**
+ * `redirect.interfaces`: a pod that appears while the redirect runs, and that no file names yet, gets nothing
+ * through, in either direction; once it is named it is judged like others.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { echoOrigin, greet } from './exchange.ts';
+import { type Command, RedirectRig } from './rig.ts';
+import { until } from './until.ts';
+
+const TIMEOUT_MS = 150_000;
+const API = ['10.12.0.1', 'fd12::1'] as const;
+const NEW = ['10.12.0.9', 'fd12::9'] as const;
+const OUTSIDE = ['203.0.113.10', '2001:db8::10'] as const;
+const PORT = 7070;
+
+/** web may reach the API; nobody selects the new pod, so where it is known all is open to it. */
+const POLICY = JSON.stringify({
+  apiVersion: 'cilium.io/v2',
+  kind: 'CiliumNetworkPolicy',
+  metadata: { name: 'api', namespace: 'shop' },
+  spec: {
+    endpointSelector: { matchLabels: { app: 'api' } },
+    ingress: [{ fromEndpoints: [{ matchLabels: { app: 'web' } }] }],
+  },
+});
+
+let rig: RedirectRig;
+let loader: Command;
+const servers: { close(): unknown }[] = [];
+
+beforeAll(async () => {
+  rig = new RedirectRig({
+    pods: [{ name: 'shop/api', ips: API, labels: { app: 'api' } }],
+    outside: OUTSIDE,
+    policies: [POLICY],
+  });
+  const path = join(rig.dir, 'config.yaml');
+  const claiming = 'uplinks: [uplink]\n  interfaces: ["lxc*"]';
+  writeFileSync(path, readFileSync(path, 'utf8').replace('uplinks: [uplink]', claiming));
+  for (const ip of API) await serve(rig.pod('shop/api').netns, ip);
+  for (const ip of OUTSIDE) await serve(rig.outside, ip);
+  loader = await rig.follow();
+}, TIMEOUT_MS);
+
+afterAll(async () => {
+  for (const server of servers) server.close();
+  await rig?.dispose();
+}, TIMEOUT_MS);
+
+async function serve(netns: RedirectRig['node'], ip: string): Promise<void> {
+  const server = echoOrigin();
+  await netns.listen(server, { ip, port: PORT });
+  servers.push(server);
+}
+
+interface Report {
+  readonly problems: readonly string[];
+  readonly interfaces: readonly { readonly name: string; readonly state: string }[];
+}
+
+async function status(): Promise<Report> {
+  return JSON.parse((await rig.redirect('status', '-o', 'json')).output) as Report;
+}
+
+it('lets nothing through until a file names it', { timeout: TIMEOUT_MS }, async () => {
+  const pod = rig.addPod('shop/new', NEW, { app: 'web' });
+  for (const ip of NEW) await serve(pod.netns, ip);
+  const isClaimed = async (): Promise<boolean> => {
+    const { interfaces } = await status();
+    return interfaces.some(({ name, state }) => name === pod.interface && state === 'claimed');
+  };
+  await until(isClaimed);
+  expect((await status()).problems).toEqual([]);
+  const patienceMs = 700;
+  for (const i of [0, 1] as const) {
+    for (const to of [API[i], OUTSIDE[i]]) {
+      const outcome = await greet({ from: pod.netns, to, port: PORT, patienceMs });
+      expect([to, outcome]).toEqual([to, 'silent']);
+    }
+    for (const from of [rig.pod('shop/api').netns, rig.outside, rig.node]) {
+      expect(await greet({ from, to: NEW[i], port: PORT, patienceMs })).toBe('silent');
+    }
+  }
+  rig.writeEndpoints();
+  await loader.until(({ msg }) => String(msg).includes('2 endpoints'));
+  for (const i of [0, 1] as const) {
+    for (const to of [API[i], OUTSIDE[i]]) {
+      expect([to, await greet({ from: pod.netns, to, port: PORT })]).toEqual([to, 'open']);
+    }
+    expect(await greet({ from: rig.node, to: NEW[i], port: PORT })).toBe('open');
+  }
+  rig.pods.delete('shop/new');
+  rig.writeEndpoints();
+  await loader.until(({ msg }) => String(msg).startsWith('generation 3 in force'));
+  expect(await greet({ from: pod.netns, to: OUTSIDE[0], port: PORT, patienceMs })).toBe('silent');
+  pod.netns.dispose();
+});

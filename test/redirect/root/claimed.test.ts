@@ -93,7 +93,8 @@ it('lets nothing through until a file names it', { timeout: TIMEOUT_MS }, async 
   }
   rig.pods.delete('shop/new');
   rig.writeEndpoints();
-  await loader.until(({ msg }) => String(msg).startsWith('generation 3 in force'));
+  // The kernel has what the files say.
+  await until(async () => (await isClaimed()) && (await status()).problems.length === 0);
   expect(await greet({ from: pod.netns, to: OUTSIDE[0], port: PORT, patienceMs })).toBe('silent');
   pod.netns.dispose();
 });

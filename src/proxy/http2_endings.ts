@@ -107,6 +107,19 @@ export class Http2Endings {
     this.answer(exchange, faultReply(fault, replyContext(exchange)), fault);
   }
 
+  /** The caller resets the stream. */
+  answerMalformed(exchange: Http2Exchange, fault: Fault): void {
+    this.#tally.reset(exchange, 'proxy', fault);
+    this.#dropUpstream(exchange, ERROR_CODES.CANCEL, fault);
+    this.#connection.discard(exchange.downstream);
+    exchange.isResponseStarted = true;
+    exchange.isResponseEnded = true;
+    const { downstream, life, head } = exchange;
+    const reply = faultReply(fault, replyContext(exchange));
+    this.respond(downstream, life, { reply, isHeadMethod: head.method === 'HEAD' });
+    life.finish(fault);
+  }
+
   /** `fault` null: a denial. */
   answer(exchange: Http2Exchange, reply: LocalReply, fault: Fault | null): void {
     this.#dropUpstream(exchange, ERROR_CODES.CANCEL, fault ?? 'response-complete');

@@ -4,7 +4,7 @@
  * HTTP/2 (and so gRPC) between one downstream and one upstream connection at a time, as a relay of
  * frames: heads are decoded, validated, judged and encoded anew; content is passed as it comes. Stream
  * numbers stay, so streams are opened upstream in the order in which they came; windows are accounted on
- * both sides, and credit goes back as bytes leave.
+ * both sides, and a stream's credit goes back as its bytes leave.
  */
 import { grpcStatusIn } from '../codec/grpc/status.ts';
 import { Http2Connection } from '../codec/http2/connection.ts';

@@ -6,7 +6,6 @@
  */
 import type { Http2Connection } from '../codec/http2/connection.ts';
 import type { EventFacts } from '../codec/http2/event_facts.ts';
-import { ERROR_CODES } from '../codec/http2/frame.ts';
 import type { Http2RequestHead } from '../codec/http2/request_head.ts';
 import { SendQueue } from '../codec/http2/send_queue.ts';
 import type { Http2Stream } from '../codec/http2/stream.ts';
@@ -95,19 +94,22 @@ export class Http2Requests {
     const exchange = stream.context;
     const life = exchange?.life ?? this.newLife(nowMs);
     life.found({ cause, partial });
-    if (exchange !== null) {
-      this.#endings.refuse(exchange, fault);
-    } else if (errorCode === ERROR_CODES.NO_ERROR && FAULTS[fault].status !== 0) {
-      // Understood and refused; what is malformed gets a reset only (RFC 9113 8.1.1).
-      const context = { isGrpc: false, isHeadMethod: false, isClosing: false, location: '' };
+    const isAnswered = FAULTS[fault].status !== 0 && exchange?.isResponseStarted !== true;
+    if (!isAnswered) {
+      if (exchange === null) life.finish(fault);
+      else this.#endings.refuse(exchange, fault);
+    } else if (exchange === null) {
+      const isHeadMethod = partial.method === 'HEAD';
+      const context = { isGrpc: facts.isGrpc, isHeadMethod, isClosing: false, location: '' };
       const reply = faultReply(fault, context);
-      this.#endings.respond(stream, life, { reply, isHeadMethod: false });
+      this.#endings.respond(stream, life, { reply, isHeadMethod });
       life.finish(fault);
     } else {
-      life.finish(fault);
+      this.#endings.answerMalformed(exchange, fault);
     }
-    if (exchange === null && !stream.isClosed) this.#tally.resetWithoutHead(fault);
-    this.#connection.resetStream(stream, errorCode);
+    if (exchange === null) this.#tally.resetWithoutHead(fault);
+    if (isAnswered) this.#connection.resetAnswered(stream, errorCode);
+    else this.#connection.resetStream(stream, errorCode);
   }
 
   newLife(nowMs: number): RequestLife {

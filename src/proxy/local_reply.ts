@@ -5,7 +5,7 @@
  * To a gRPC client every reply is HTTP 200 with the status in the head ("trailers-only"), as Envoy
  * converts its local replies: 403 → 7, 503 → 14 and so on.
  */
-import { GRPC_STATUSES, grpcStatusOf } from '../codec/grpc/status.ts';
+import { GRPC_STATUSES, type GrpcStatus, grpcStatusOf } from '../codec/grpc/status.ts';
 import { trailersOnlyFields } from '../codec/grpc/trailers_only.ts';
 import type { DenyDecision } from '../model/decision.ts';
 import { FAULTS, type Fault } from '../model/fault.ts';
@@ -81,7 +81,8 @@ export function faultReply(fault: Fault, context: ReplyContext): LocalReply {
     fields.push('retry-after', RETRY_AFTER_SECONDS);
   }
   const body = status === 307 ? '' : `${phraseOf(status)}\r\n`;
-  return reply({ status, body, contentType: 'text/plain', fields }, context);
+  const grpcStatus = isTooLarge(fault) ? GRPC_STATUSES.RESOURCE_EXHAUSTED : undefined;
+  return reply({ status, body, contentType: 'text/plain', fields, grpcStatus }, context);
 }
 
 interface Content {
@@ -89,6 +90,13 @@ interface Content {
   readonly body: string;
   readonly contentType: string;
   readonly fields: readonly string[];
+  /** By default what gRPC makes of `status`. */
+  readonly grpcStatus?: GrpcStatus | undefined;
+}
+
+/** gRPC's own word for metadata beyond a bound, whose HTTP statuses it would show as UNKNOWN. */
+function isTooLarge(fault: Fault): boolean {
+  return fault === 'head-too-large' || fault === 'response-head-too-large';
 }
 
 function reply(content: Content, context: ReplyContext): LocalReply {
@@ -121,7 +129,8 @@ function httpReply(content: Content): LocalReply {
 /** A path that would have to be redirected is an internal error to gRPC, which follows no redirect. */
 function grpcReply(content: Content): LocalReply {
   const isRedirect = content.status === 307;
-  const grpcStatus = isRedirect ? GRPC_STATUSES.INTERNAL : grpcStatusOf(content.status);
+  const mapped = content.grpcStatus ?? grpcStatusOf(content.status);
+  const grpcStatus = isRedirect ? GRPC_STATUSES.INTERNAL : mapped;
   return {
     status: 200,
     grpcStatus,

@@ -73,14 +73,14 @@ const REFUSED: readonly [string, readonly string[], readonly string[], string][]
   [
     'no path',
     withValues(GET, { ':path': '' }),
-    ['PROTOCOL_ERROR'],
-    'error malformed-pseudo-field 0 -',
+    ['HEADERS 1', 'NO_ERROR'],
+    'error malformed-pseudo-field 400 -',
   ],
   [
     'a field of the connection',
     [...GET, 'connection', 'close'],
-    ['PROTOCOL_ERROR'],
-    'error malformed-field 0 -',
+    ['HEADERS 1', 'NO_ERROR'],
+    'error malformed-field 400 -',
   ],
 ];
 

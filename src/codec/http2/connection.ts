@@ -266,6 +266,18 @@ export class Http2Connection<Context> {
     this.#state.reset(stream, errorCode);
   }
 
+  /**
+   * The same after an answer of ours to what was malformed (RFC 9113 8.1.1). A client that still sends keeps the
+   * answer: it is only told to stop (8.1). Others have it whole, so that the code, which they still get, tells why.
+   */
+  resetAnswered(stream: Http2Stream<Context>, errorCode: number): void {
+    if (!stream.isRemoteEnded) this.resetStream(stream, ERROR_CODES.NO_ERROR);
+    else if (!stream.isClosed) this.resetStream(stream, errorCode);
+    else if (errorCode !== ERROR_CODES.NO_ERROR) {
+      this.#state.writer.writeReset(stream.id, errorCode);
+    }
+  }
+
   /** `byteCount` of the content that DATA events gave have left: the peer may send as much again. */
   credit(stream: Http2Stream<Context>, byteCount: number): void {
     this.#state.credit(stream, byteCount);

@@ -33,4 +33,6 @@ export class EventFacts<Context> {
   cause: Cause | null = null;
   /** Of a MALFORMED request head. */
   partial: PartialRequest = NOTHING_SEEN;
+  /** Of a MALFORMED request head: its sender reads gRPC's answers. */
+  isGrpc = false;
 }

@@ -10,7 +10,9 @@ import { latin1 } from '../http1/syntax.ts';
 import {
   isCredential,
   KIND_CODE_MASK,
+  KIND_CONTENT_TYPE,
   KIND_NEVER_INDEXED,
+  KIND_PSEUDO_MAX,
   nameCode,
   STATIC_KINDS,
   valueFlag,
@@ -20,7 +22,10 @@ import { LiteralCache, NO_SLOT } from './literal_cache.ts';
 import { STATIC_COUNT, STATIC_FIELDS } from './static_table.ts';
 
 export const HPACK_OK = 0;
-/** The list has more bytes or fields than allowed; `fields` holds its beginning. */
+/**
+ * The list has more bytes or fields than allowed; `fields` holds its beginning, and of the rest what tells which
+ * request it was and how to answer it, wherever that stands.
+ */
 export const HPACK_TOO_LARGE = 1;
 /** The block cannot be decoded: the connection is lost (COMPRESSION_ERROR). */
 export const HPACK_MALFORMED = 2;
@@ -35,6 +40,10 @@ export interface HpackBounds {
 
 /** RFC 7541 4.1: what a field costs beyond its bytes. */
 const FIELD_OVERHEAD_BYTES = 32;
+
+/** Of such fields beyond the bounds: how long, and how many. */
+const ASKED_BYTES_MAX = 1024;
+const ASKED_COUNT_MAX = 8;
 
 /** Largest integer: every index, length and table size that can be legal is far below. */
 const INTEGER_MAX = 0x0fff_ffff;
@@ -67,6 +76,8 @@ export class HpackDecoder {
   #end = 0;
   #fieldCount = 0;
   #isTooLarge = false;
+  /** Fields that were kept all the same. */
+  #askedCount = 0;
   #bounds: HpackBounds = { listBytesMax: 0, fieldCountMax: 0 };
   // The literal that was read last.
   #name = '';
@@ -101,6 +112,7 @@ export class HpackDecoder {
     this.#end = end;
     this.#fieldCount = 0;
     this.#isTooLarge = false;
+    this.#askedCount = 0;
     this.#bounds = bounds;
     if (!this.#readSizeUpdates()) return HPACK_MALFORMED;
     while (this.#at < end) {
@@ -257,11 +269,22 @@ export class HpackDecoder {
     ) {
       if (!this.#isTooLarge) this.isCountExceeded = this.#fieldCount > this.#bounds.fieldCountMax;
       this.#isTooLarge = true;
-      return;
+      if (
+        !isAsked(kind) ||
+        value.length > ASKED_BYTES_MAX ||
+        ++this.#askedCount > ASKED_COUNT_MAX
+      ) {
+        return;
+      }
     }
     this.fields.push(name, value);
     this.kinds.push(kind);
   }
+}
+
+function isAsked(kind: number): boolean {
+  const code = kind & KIND_CODE_MASK;
+  return code <= KIND_PSEUDO_MAX || code === KIND_CONTENT_TYPE;
 }
 
 /**

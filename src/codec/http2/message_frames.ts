@@ -14,7 +14,7 @@ import {
   type HpackBounds,
   type HpackOutcome,
 } from './hpack_decoder.ts';
-import { partialRequestOf } from './partial_request.ts';
+import { isGrpcRequest, partialRequestOf } from './partial_request.ts';
 import { readResponseHead } from './response_rules.ts';
 import type { Http2Stream } from './stream.ts';
 import { readTrailers } from './trailers.ts';
@@ -52,6 +52,7 @@ export function receiveData<C>(state: ConnectionState<C>): Outcome {
   const outcome = checkContent(state, stream, isEndStream);
   if (outcome !== NOTHING) {
     state.freeConnection(length);
+    if (isEndStream) stream.isRemoteEnded = true;
     return outcome;
   }
   if (isEndStream) stream.isRemoteEnded = true;
@@ -231,13 +232,14 @@ function receiveTrailers<C>(state: ConnectionState<C>, stream: Http2Stream<C>): 
   if (stream.isRemoteEnded) {
     return state.streamError(stream, ERROR_CODES.STREAM_CLOSED, 'h2-stream-ended');
   }
+  const { isEndStream } = state.block;
+  if (isEndStream) stream.isRemoteEnded = true;
   if (decoded === HPACK_TOO_LARGE) return state.malformed(stream, tooLarge(state));
   // RFC 9113 8.1: nothing follows trailers.
-  if (!state.block.isEndStream) return state.malformed(stream, causeOf('trailers-not-last'));
+  if (!isEndStream) return state.malformed(stream, causeOf('trailers-not-last'));
   const wrong = readTrailers(state.decoder, state.trailerRule);
   if (wrong !== null) return state.malformed(stream, wrong);
   if (stream.contentLeft > 0) return state.malformed(stream, causeOf('length-mismatch'));
-  stream.isRemoteEnded = true;
   return tellFields(state, stream, TRAILERS);
 }
 
@@ -281,6 +283,7 @@ function tellFields<C>(
 function refuseHead<C>(state: ConnectionState<C>, stream: Http2Stream<C>, cause: Cause): Outcome {
   const event = state.malformed(stream, cause);
   state.facts.partial = partialRequestOf(state.decoder);
+  state.facts.isGrpc = isGrpcRequest(state.decoder);
   return event;
 }
 

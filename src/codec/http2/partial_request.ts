@@ -1,6 +1,7 @@
 /** What a decoded request head says of itself that was refused: for the record only. */
 import { type PartialRequest, partialRequest } from '../../model/partial_request.ts';
 import type { HpackDecoder } from './hpack_decoder.ts';
+import { isGrpcType } from './request_rules.ts';
 
 /** The first of each; of a head beyond its bounds, what stands at its beginning. */
 export function partialRequestOf({ fields }: HpackDecoder): PartialRequest {
@@ -11,6 +12,11 @@ export function partialRequestOf({ fields }: HpackDecoder): PartialRequest {
     authority: authority === '' ? firstValue(fields, 'host') : authority,
     path: firstValue(fields, ':path'),
   });
+}
+
+/** Whether an answer is to be one of gRPC. */
+export function isGrpcRequest({ fields }: HpackDecoder): boolean {
+  return isGrpcType(firstValue(fields, 'content-type'));
 }
 
 function firstValue(fields: readonly string[], name: string): string {

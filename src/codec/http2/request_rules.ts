@@ -331,7 +331,7 @@ function hasUnderscoreName(fields: readonly string[]): boolean {
   return fields.some((text, i) => i % 2 === 0 && text.includes('_'));
 }
 
-function isGrpcType(value: string): boolean {
+export function isGrpcType(value: string): boolean {
   if (value === GRPC) return true;
   if (value.length < GRPC.length) return false;
   if (value.slice(0, GRPC.length).toLowerCase() !== GRPC) return false;

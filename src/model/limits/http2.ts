@@ -23,13 +23,13 @@ export const HTTP2_LIMITS = {
   ),
   h2HeaderTableBytes: spec(4 * KIB, 0, 64 * KIB, 'HPACK dynamic table of the client’s fields'),
   h2HeaderBlockBytesMax: spec(
-    64 * KIB,
+    512 * KIB,
     1 * KIB,
-    1 * MIB,
-    'encoded bytes of one header block; above: the connection is closed',
+    16 * MIB,
+    'encoded bytes of one header block, several times what headBytesMax takes, as a head beyond that costs its stream only; above: the connection is closed',
   ),
   h2ContinuationCountMax: spec(
-    16,
+    64,
     0,
     1000,
     'CONTINUATION frames of one header block; above: the connection is closed',

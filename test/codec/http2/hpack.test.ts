@@ -214,8 +214,18 @@ describe('bounds', () => {
   it('counts fields', () => {
     const decoder = new HpackDecoder(4096);
     expect(decode(decoder, Buffer.from([0x82, 0x82, 0x82]))).toBe(HPACK_OK);
-    expect(decode(decoder, Buffer.from([0x82, 0x82, 0x82, 0x82]))).toBe(HPACK_TOO_LARGE);
+    expect(decode(decoder, Buffer.from([0x90, 0x90, 0x90, 0x90]))).toBe(HPACK_TOO_LARGE);
     expect(decoder.fields).toHaveLength(6);
+  });
+
+  it('keeps what tells how to answer, wherever it stands, and only so much of it', () => {
+    const decoder = new HpackDecoder(4096);
+    const long = block(['x', 'y'.repeat(300), ':path', `/${'z'.repeat(2000)}`]);
+    const rest = block(['content-type', 'application/grpc', 'accept', 'a']);
+    expect(decode(decoder, Buffer.concat([Buffer.of(0x82), long, rest]))).toBe(HPACK_TOO_LARGE);
+    expect(decoder.fields).toEqual([':method', 'GET', 'content-type', 'application/grpc']);
+    expect(decode(decoder, Buffer.alloc(1000, 0x82))).toBe(HPACK_TOO_LARGE);
+    expect(decoder.fields.length).toBeLessThan(30);
   });
 
   it('counts bytes with 32 a field, before it keeps them', () => {

@@ -25,7 +25,7 @@ export const DETAILS = {
   'version-unknown': rule('unsupported-version', 'neither 1.0 nor 1.1'),
   'version-http10': rule('http10-refused', 'HTTP/1.0, which is not enabled'),
   'status-form': byte('malformed-response', 'not three digits and a space'),
-  'status-range': rule('malformed-response', 'a status outside of 100 to 599'),
+  'status-range': rule('malformed-response', 'a status below 100'),
   'reason-character': byte('malformed-response', 'a byte that no reason phrase may hold'),
   'start-line-bare-lf': byte('malformed-request-line', 'a start line that LF ends without CR'),
   'start-line-bare-cr': byte('malformed-request-line', 'CR without LF in or before a start line'),

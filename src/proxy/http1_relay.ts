@@ -85,9 +85,9 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   /** The client is gone. */
   onDownstreamGone(isReset: boolean): void {
     if (this.#isOver) return;
+    const fault = isReset ? 'downstream-reset' : 'downstream-closed';
     if (this.#tunnel !== null) this.#tunnel.fail();
-    else if (this.#isDownstreamEnded) this.#abort('downstream-gave-up', 'downstream-closed');
-    else this.#abort(isReset ? 'downstream-reset' : 'downstream-closed', 'downstream-closed');
+    else this.#abort(this.#isDownstreamEnded ? 'downstream-gave-up' : fault, 'downstream-closed');
   }
 
   // --- requests

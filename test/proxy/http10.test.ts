@@ -1,6 +1,6 @@
 /** HTTP/1.0 clients, where the configuration lets them in. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { allowHttp, closeRigs, startRig } from '../support/plane_rig.ts';
+import { allowHttp, closeRigs, cnp, startRig } from '../support/plane_rig.ts';
 
 afterEach(closeRigs);
 
@@ -39,6 +39,32 @@ describe('a client of HTTP/1.0', () => {
     expect(text).toMatch(expected);
     expect(how).toBe('fin');
     expect(rig.recorder.summaries).toEqual([summary]);
+  });
+
+  it.each(['OPTIONS * HTTP/1.0\r\n\r\n', 'GET /health HTTP/1.0\r\n\r\n'])(
+    'that names no host, as health checks do: judged without one and sent as it is (%j)',
+    async (bytes) => {
+      const rig = await startRig({ behaviour, policy: allowHttp('OPTIONS', 'GET /health') });
+      const client = await rig.client();
+      client.send(bytes);
+      const origin = await rig.origin.connection();
+      await origin.until('\r\n\r\n');
+      expect(origin.received).toBe(bytes);
+      origin.end('HTTP/1.0 200 OK\r\n\r\nfine');
+      expect((await client.over()).text).toMatch(/fine$/);
+    },
+  );
+
+  it.each([
+    ['a rule on the host', 'GET / HTTP/1.0\r\n\r\n', 403],
+    ['two hosts', 'GET / HTTP/1.0\r\nhost: a.test\r\nhost: a.test\r\n\r\n', 400],
+    ['a target with a host', 'GET http://a.test/ HTTP/1.0\r\n\r\n', 400],
+    ['HTTP/1.1', 'GET / HTTP/1.1\r\n\r\n', 400],
+  ])('that names no host is refused with %s', async (_, bytes, status) => {
+    const policy = cnp(', rules: { http: [{ host: "[a-z.]+" }] }');
+    const rig = await startRig({ behaviour, policy });
+    expect((await rig.exchange(bytes)).text).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(rig.origin.connections).toHaveLength(0);
   });
 
   it('is judged like any other', async () => {

@@ -99,11 +99,6 @@ describe('a malformed request', () => {
 describe('a malformed response', () => {
   it.each([
     ['no HTTP', 'SSH-2.0-OpenSSH\r\n\r\n'],
-    ['bare LF', 'HTTP/1.1 200 OK\ncontent-length: 0\n\n'],
-    [
-      'CL and TE',
-      'HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
-    ],
     ['two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab'],
     ['too large a head', `HTTP/1.1 200 OK\r\nx: ${'a'.repeat(70_000)}\r\n\r\n`],
     [
@@ -112,7 +107,7 @@ describe('a malformed response', () => {
     ],
     ['too many 1xx', 'HTTP/1.1 102 Processing\r\n\r\n'.repeat(20)],
   ])('%s: 502 and both sides are closed', async (_, response) => {
-    const rig = await startRig();
+    const rig = await startRig({ limits: { informationalResponseCountMax: 16 } });
     const client = await rig.client();
     client.send(GET);
     const origin = await rig.origin.connection();

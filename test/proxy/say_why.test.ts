@@ -156,9 +156,9 @@ describe('a request over HTTP/2 that is refused', () => {
 
 describe('a response that cannot be used', () => {
   it.each([
-    ['two-framings', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n'],
-    ['length-forbidden', 'HTTP/1.1 204 No Content\r\nContent-Length: 1\r\n\r\n'],
-    ['status-range', 'HTTP/1.1 999 Odd\r\n\r\n'],
+    ['length-repeated', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n'],
+    ['coding-unknown', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n'],
+    ['status-range', 'HTTP/1.1 099 Odd\r\n\r\n'],
   ])('%s', async (detail, response) => {
     const rig: Rig = await startRig({ script: (connection) => connection.send(response) });
     await rig.exchange('GET /a HTTP/1.1\r\nHost: svc\r\n\r\n');

@@ -16,7 +16,7 @@ import {
 import { joinedValue } from './field_lines.ts';
 import { isFramingCanonical } from './framing.ts';
 import type { HeadScanner } from './head_scanner.ts';
-import { equalsIgnoringCase, parseTokenList } from './syntax.ts';
+import { equalsIgnoringCase, isToken, parseTokenList, trimBlanks } from './syntax.ts';
 
 export interface ConnectionOptions {
   readonly isClose: boolean;
@@ -60,6 +60,18 @@ export function connectionOptionsOf(raw: Buffer, scanner: HeadScanner): Connecti
   // Nobody nominates more fields than a head may have: work per byte stays bounded.
   const value = joinedValue(raw, scanner.fieldsStart, CONNECTION);
   return parseConnectionOptions(value, scanner.fieldCountMax);
+}
+
+/** Of a response that breaks the grammar: what can be read of it counts, and that it is the last one. */
+export function liberalConnectionOptions(raw: Buffer, scanner: HeadScanner): ConnectionOptions {
+  const value = joinedValue(raw, scanner.fieldsStart, CONNECTION);
+  const elements = value
+    .split(',', scanner.fieldCountMax)
+    .map((text) => trimBlanks(text).toLowerCase());
+  const names = elements.filter((name) => isToken(name) && !NEVER_NOMINATED.has(name));
+  const others = names.filter((name) => !['close', 'keep-alive', 'upgrade'].includes(name));
+  const isUpgrade = names.includes('upgrade');
+  return { isClose: true, isKeepAlive: false, isUpgrade, nominated: new Set(others) };
 }
 
 /** Nothing in the lines would be taken out or rewritten. */

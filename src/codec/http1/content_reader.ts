@@ -18,7 +18,7 @@ import { CONTENT, FAULT, MESSAGE_END, NEED_MORE, type ParserEvent } from './even
 import { SCAN_DONE, SCAN_MORE } from './head_scanner.ts';
 import { ScannerPool } from './scanner_pool.ts';
 import { SectionReader } from './section_reader.ts';
-import { CR, HEX_VALUE, LF, SEMICOLON, ZERO } from './syntax.ts';
+import { CR, HEX_VALUE, isBlank, LF, SEMICOLON, ZERO } from './syntax.ts';
 import { lastChunk } from './trailers.ts';
 
 export interface ContentOptions {
@@ -38,15 +38,19 @@ const ZEROS = 7;
 const EXTENSION_MARK = 8;
 const EXTENSION = 9;
 const LAST_EXTENSION = 10;
-const LAST_LF = 11;
-const TRAILERS = 12;
-const BY_LENGTH = 13;
-const UNTIL_CLOSE = 14;
-const ENDED = 15;
-const FAULTED = 16;
+const SIZE_BLANKS = 11;
+const LAST_BLANKS = 12;
+const LAST_LF = 13;
+const TRAILERS = 14;
+const BY_LENGTH = 15;
+const UNTIL_CLOSE = 16;
+const ENDED = 17;
+const FAULTED = 18;
 
 /** 15 hex digits, leading zeros among them; the value must also be a safe integer. */
 const SIZE_DIGITS_MAX = 15;
+/** Some servers reserve room for the size before they know it. */
+const SIZE_BLANKS_MAX = 16;
 const NOTHING = Buffer.alloc(0);
 
 export class ContentReader {
@@ -57,6 +61,7 @@ export class ContentReader {
   /** For the message in hand, until its trailers have been read. */
   trailerRule: TrailerRule = RESPONSE_TRAILERS;
   readonly #options: ContentOptions;
+  readonly #isLiberal: boolean;
   /** Made for the first trailer section: most connections never see one. */
   #trailers: SectionReader | null = null;
   #state = ENDED;
@@ -69,8 +74,10 @@ export class ContentReader {
   #extensionBytes = 0;
   #extensionTotalBytes = 0;
 
-  constructor(options: ContentOptions) {
+  /** isLiberal: of responses, blanks behind a chunk size are let pass, as every client does; not sent on. */
+  constructor(options: ContentOptions, { isLiberal } = { isLiberal: false }) {
     this.#options = options;
+    this.#isLiberal = isLiberal;
   }
 
   beginLength(length: number): void {
@@ -156,6 +163,9 @@ export class ContentReader {
           } else if (byte === SEMICOLON) {
             this.#state = EXTENSION_MARK;
             return i;
+          } else if (isBlank(byte) && this.#isLiberal) {
+            this.#state = SIZE_BLANKS;
+            return i;
           } else if (!this.#addDigit(byte)) {
             return this.#fail(sizeDetail(byte), i);
           }
@@ -214,6 +224,8 @@ export class ContentReader {
           } else if (byte === SEMICOLON) {
             if (!this.#beginExtension()) return this.#fail('chunk-extension-too-long', i);
             this.#state = LAST_EXTENSION;
+          } else if (isBlank(byte) && this.#isLiberal) {
+            this.#state = LAST_BLANKS;
           } else if (byte !== ZERO) {
             if ((HEX_VALUE[byte] as number) < 0) return this.#fail(sizeDetail(byte), i);
             this.#state = SIZE;
@@ -225,6 +237,16 @@ export class ContentReader {
         case EXTENSION_MARK:
           if (!this.#beginExtension()) return this.#fail('chunk-extension-too-long', i);
           this.#state = EXTENSION;
+          break;
+        case SIZE_BLANKS:
+        case LAST_BLANKS:
+          if (!this.#leaveBlank(byte)) return this.#fail(sizeDetail(byte), i);
+          if (byte !== CR) break;
+          if (this.#state === SIZE_BLANKS) {
+            this.#state = SIZE_CR;
+            return i;
+          }
+          this.#state = LAST_LF;
           break;
         case LAST_LF:
           if (byte !== LF) return this.#fail('chunk-line-end', i);
@@ -242,6 +264,10 @@ export class ContentReader {
       i++;
     }
     return i;
+  }
+
+  #leaveBlank(byte: number): boolean {
+    return byte === CR || (isBlank(byte) && ++this.#digits <= SIZE_DIGITS_MAX + SIZE_BLANKS_MAX);
   }
 
   #beginExtension(): boolean {

@@ -29,6 +29,8 @@ export interface HopFields {
   readonly isUpgradeKept: boolean;
   readonly isTrailerKept: boolean;
   readonly areUnderscoresDropped: boolean;
+  /** Transfer-Encoding is not sent. */
+  readonly isCodingDropped: boolean;
   /** Lower-case names that Connection nominated. */
   readonly nominated: ReadonlySet<string>;
 }
@@ -45,6 +47,7 @@ export function sentLines(raw: Buffer, fieldsStart: number, hop: HopFields): Sen
   const all: string[] = [];
   const fields: string[] = [];
   let isConnectionWritten = false;
+  let isLengthWritten = false;
   // One string of the head, and slices of it: a third of the cost of a string a field.
   const text = latin1(raw, 0, raw.length);
   for (let at = fieldsStart; raw[at] !== CR; ) {
@@ -65,8 +68,11 @@ export function sentLines(raw: Buffer, fieldsStart: number, hop: HopFields): Sen
     if (isDropped(kind, hop) || isNominated(name, hop.nominated)) continue;
     if (hop.areUnderscoresDropped && name.includes('_')) continue;
     if (kind === HOST && hop.authority !== null) value = hop.authority;
-    else if (kind === CONTENT_LENGTH) value = hop.contentLength ?? '';
-    else if (kind === TRANSFER_ENCODING) value = 'chunked';
+    else if (kind === CONTENT_LENGTH) {
+      if (isLengthWritten) continue;
+      isLengthWritten = true;
+      value = hop.contentLength ?? '';
+    } else if (kind === TRANSFER_ENCODING) value = 'chunked';
     all.push(name, value);
     const isHopOnly = kind === TRANSFER_ENCODING || (kind === HOST && hop.authority !== null);
     if (!isHopOnly) fields.push(name, value);
@@ -120,6 +126,8 @@ function isDropped(kind: number, hop: HopFields): boolean {
       return !hop.isUpgradeKept;
     case CONTENT_LENGTH:
       return hop.contentLength === null;
+    case TRANSFER_ENCODING:
+      return hop.isCodingDropped;
     default:
       return false;
   }

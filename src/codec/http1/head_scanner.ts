@@ -4,6 +4,9 @@
  * offsets only, relative to the start of the section, and can stop and go on at any byte. What the
  * parts mean together (framing, host, connection) is judged afterwards by others.
  *
+ * Responses are read more liberally, as every client reads them: what is not as it ought to be is let pass and
+ * told (`isSloppy`), so that the head can be written anew (response_repair.ts).
+ *
  * Hot path: no string, object or closure is made here.
  */
 import { Cause, type Detail } from '../../model/fault_detail.ts';
@@ -56,9 +59,10 @@ const NAME = 8;
 const BLANKS = 9;
 const VALUE = 10;
 const FIELD_LF = 11;
-const END_LF = 12;
-const DONE = 13;
-const FAULTED = 14;
+const NAME_BLANKS = 12;
+const END_LF = 13;
+const DONE = 14;
+const FAULTED = 15;
 
 const VERSION_TEXT = 'HTTP/';
 const VERSION_LENGTH = 8;
@@ -85,6 +89,8 @@ export class HeadScanner {
   fieldCount = 0;
   /** Every line is `name: value` with one space before the value and none after it. */
   isLayoutCanonical = true;
+  /** Of a response: read liberally. Of the offsets only `byteLength` is to be believed. */
+  isSloppy = false;
   /** A tab stands around the value of a framing field. */
   hasFramingTab = false;
   /** By field kind: how many lines, and where the value of the first one lies. */
@@ -94,6 +100,7 @@ export class HeadScanner {
 
   readonly #options: ScannerOptions;
   readonly #firstState: number;
+  readonly #isLiberal: boolean;
   #state: number;
   #at = 0;
   #partStart = 0;
@@ -107,6 +114,7 @@ export class HeadScanner {
     this.#options = options;
     this.fieldCountMax = options.fieldCountMax;
     this.#firstState = firstStateOf(options.section);
+    this.#isLiberal = options.section === 'response';
     this.#state = this.#firstState;
   }
 
@@ -119,6 +127,7 @@ export class HeadScanner {
     this.fieldCount = 0;
     this.isHttp10 = false;
     this.isLayoutCanonical = true;
+    this.isSloppy = false;
     this.hasFramingTab = false;
     // Faster than fill() at this length.
     for (let kind = 0; kind < FIELD_KIND_COUNT; kind++) this.counts[kind] = 0;
@@ -240,15 +249,21 @@ export class HeadScanner {
     for (; i < end; i++) {
       const byte = bytes[i] as number;
       if (i - statusStart === STATUS_LENGTH) {
-        if (byte !== SP && byte !== CR) {
+        if (byte !== SP && byte !== CR && !this.#endsLine(byte)) {
           return this.#fail(byte === LF ? 'start-line-bare-lf' : 'status-form', i);
         }
         this.status = statusOf(bytes, statusStart);
         this.reasonStart = i - start + (byte === SP ? 1 : 0);
         this.reasonEnd = this.reasonStart;
-        if (this.status < 100 || this.status > 599) return this.#fail('status-range', i);
-        if (byte === CR) this.isLayoutCanonical = false;
+        if (this.status < 100) return this.#fail('status-range', i);
+        if (byte !== SP) this.isLayoutCanonical = false;
         this.#state = byte === SP ? REASON : START_LINE_LF;
+        return this.#endsLine(byte) ? i : i + 1;
+      }
+      if (byte === SP && i === statusStart) {
+        // More than one before the status: it begins one byte later.
+        this.isSloppy = true;
+        this.#partStart++;
         return i + 1;
       }
       if (byte < ZERO || byte > NINE) return this.#fail('status-form', i);
@@ -261,12 +276,18 @@ export class HeadScanner {
     while (i < end && FIELD_VALUE[bytes[i] as number] === 1) i++;
     if (i === end) return i;
     const byte = bytes[i] as number;
-    if (byte !== CR) {
-      return this.#fail(byte === LF ? 'start-line-bare-lf' : 'reason-character', i);
-    }
+    const isLineEnd = this.#endsLine(byte);
+    if (byte !== CR && !isLineEnd) return this.#fail('reason-character', i);
     this.reasonEnd = i - start;
     this.#state = START_LINE_LF;
-    return i + 1;
+    return isLineEnd ? i : i + 1;
+  }
+
+  /** LF without a CR, in a response. */
+  #endsLine(byte: number): boolean {
+    if (byte !== LF || !this.#isLiberal) return false;
+    this.isSloppy = true;
+    return true;
   }
 
   #scanStartLineEnd(bytes: Buffer, start: number, i: number): number {
@@ -292,6 +313,10 @@ export class HeadScanner {
             state = END_LF;
             break;
           }
+          if (TOKEN[byte] !== 1 && this.#isLiberal) {
+            state = this.#liberalFieldStart(byte);
+            if (state !== FAULTED) continue;
+          }
           // SP or HTAB here is obs-fold (RFC 9112 5.2); ":" an empty name.
           if (TOKEN[byte] !== 1) return this.#fail(lineStartDetail(byte), i);
           if (this.fieldCount === this.fieldCountMax) return this.#fail('field-count', i);
@@ -303,7 +328,14 @@ export class HeadScanner {
         case NAME:
           while (i < end && TOKEN[bytes[i] as number] === 1) i++;
           if (i === end) break scan;
-          if (bytes[i] !== COLON) return this.#fail(nameEndDetail(bytes[i] as number), i);
+          if (bytes[i] !== COLON) {
+            if (!this.#isLiberal || !isBlank(bytes[i] as number)) {
+              return this.#fail(nameEndDetail(bytes[i] as number), i);
+            }
+            this.isSloppy = true;
+            state = NAME_BLANKS;
+            continue;
+          }
           this.#nameEnd = i - start;
           this.#kind = fieldKindOf(bytes, start + this.#partStart, i);
           state = BLANKS;
@@ -317,8 +349,18 @@ export class HeadScanner {
         case VALUE:
           while (i < end && FIELD_VALUE[bytes[i] as number] === 1) i++;
           if (i === end) break scan;
+          if (this.#endsLine(bytes[i] as number)) {
+            state = FIELD_START;
+            break;
+          }
           if (bytes[i] !== CR) return this.#fail(valueEndDetail(bytes[i] as number), i);
           state = FIELD_LF;
+          break;
+        case NAME_BLANKS:
+          while (i < end && isBlank(bytes[i] as number)) i++;
+          if (i === end) break scan;
+          if (bytes[i] !== COLON) return this.#fail('field-colon-missing', i);
+          state = VALUE;
           break;
         case FIELD_LF:
           if (bytes[i] !== LF) return this.#fail('field-bare-cr', i);
@@ -334,6 +376,15 @@ export class HeadScanner {
     }
     this.#state = state;
     return i;
+  }
+
+  /** What else a line may begin with: a folded value, or the LF that ends the head. */
+  #liberalFieldStart(byte: number): number {
+    if (isBlank(byte) && this.fieldCount > 0) {
+      this.isSloppy = true;
+      return VALUE;
+    }
+    return this.#endsLine(byte) ? END_LF : FAULTED;
   }
 
   #endField(bytes: Buffer, start: number, lineEnd: number): void {

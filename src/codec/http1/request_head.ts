@@ -180,6 +180,7 @@ export class Http1RequestHead implements RequestHead {
       isUpgradeKept: facts.upgrade !== '',
       isTrailerKept: facts.isTrailerKept,
       areUnderscoresDropped: facts.areUnderscoresDropped,
+      isCodingDropped: false,
       nominated: facts.nominated,
     });
     return this.#lines;

@@ -16,7 +16,7 @@ import type { HeadScanner } from './head_scanner.ts';
 import { hostCause, isHost } from './host.ts';
 import { Http1RequestHead } from './request_head.ts';
 import { readTarget } from './request_target.ts';
-import { equalsIgnoringCase, PLUS, SEMICOLON } from './syntax.ts';
+import { ASTERISK, equalsIgnoringCase, PLUS, SEMICOLON, SLASH } from './syntax.ts';
 import { upgradeOf } from './upgrade.ts';
 
 export interface RequestRules {
@@ -38,12 +38,15 @@ export function readRequestHead(
   scanner: HeadScanner,
   rules: RequestRules,
 ): Http1RequestHead | Cause {
-  const hostStart = scanner.valueStarts[HOST] as number;
-  const hostEnd = scanner.valueEnds[HOST] as number;
-  if (scanner.counts[HOST] !== 1) {
-    return causeOf(scanner.counts[HOST] === 0 ? 'host-missing' : 'host-repeated');
+  const isHostless = isHostlessHttp10(raw, scanner);
+  const hostStart = isHostless ? 0 : (scanner.valueStarts[HOST] as number);
+  const hostEnd = isHostless ? 0 : (scanner.valueEnds[HOST] as number);
+  if (!isHostless) {
+    if (scanner.counts[HOST] !== 1) {
+      return causeOf(scanner.counts[HOST] === 0 ? 'host-missing' : 'host-repeated');
+    }
+    if (!isHost(raw, hostStart, hostEnd)) return hostCause(raw, hostStart, hostEnd);
   }
-  if (!isHost(raw, hostStart, hostEnd)) return hostCause(raw, hostStart, hostEnd);
   const target = readTarget(raw, scanner, rules.isPathNormalised);
   if (target instanceof Cause) return target;
   const framing = framingOf(raw, scanner);
@@ -90,6 +93,16 @@ export function readRequestHead(
     areUnderscoresDropped,
     nominated: options.nominated,
   });
+}
+
+/**
+ * HTTP/1.0 need not name a host (`option httpchk` of HAProxy does not): its authority is empty, which no rule
+ * on a host matches but one that matches anything. An absolute target names one, and then Host must, too.
+ */
+function isHostlessHttp10(raw: Buffer, scanner: HeadScanner): boolean {
+  if (!scanner.isHttp10 || scanner.counts[HOST] !== 0) return false;
+  const first = raw[scanner.targetStart];
+  return first === SLASH || first === ASTERISK;
 }
 
 /** Null for any expectation but one 100-continue. */

@@ -15,6 +15,7 @@ export interface ResponseFacts {
   readonly fieldsStart: number;
   readonly isHttp10: boolean;
   readonly isCanonical: boolean;
+  readonly isLiberal: boolean;
   readonly framing: ResponseFraming;
   readonly contentLength: number;
   readonly isPersistent: boolean;
@@ -22,6 +23,8 @@ export interface ResponseFacts {
   /** As in the lines that are sent. */
   readonly connection: string;
   readonly sentContentLength: string | null;
+  /** Transfer-Encoding is not sent. */
+  readonly isCodingDropped: boolean;
   readonly isTrailerKept: boolean;
   readonly nominated: ReadonlySet<string>;
 }
@@ -59,6 +62,11 @@ export class Http1ResponseHead {
     return this.raw.length;
   }
 
+  /** It was read more liberally than a request would be. */
+  get isLiberal(): boolean {
+    return this.#facts.isLiberal;
+  }
+
   get version(): 'HTTP/1.0' | 'HTTP/1.1' {
     return this.#facts.isHttp10 ? 'HTTP/1.0' : 'HTTP/1.1';
   }
@@ -92,6 +100,7 @@ export class Http1ResponseHead {
       isUpgradeKept: facts.upgrade !== '',
       isTrailerKept: facts.isTrailerKept,
       areUnderscoresDropped: false,
+      isCodingDropped: facts.isCodingDropped,
       nominated: facts.nominated,
     });
     return this.#lines;

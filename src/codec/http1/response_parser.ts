@@ -1,6 +1,6 @@
 /**
- * Responses from bytes, as strict as requests: an upstream is no more trusted than a client. It is
- * told of each request first (`begin`), as the request says how its response ends; bytes when no
+ * Responses from bytes. An upstream is no more trusted than a client, but it is read as liberally as is safe:
+ * what has one reading that every client shares goes on in its canonical form. The parser is told of each request first (`begin`), as the request says how its response ends; bytes when no
  * response is awaited are a fault, never the start of a later one.
  *
  *     begin ──► informational head* ──► head ──► content* ──► end ──► idle
@@ -12,7 +12,8 @@ import { type ContentOptions, ContentReader } from './content_reader.ts';
 import { CONTENT, FAULT, HEAD, MESSAGE_END, NEED_MORE, type ParserEvent } from './events.ts';
 import { SCAN_DONE, SCAN_MORE } from './head_scanner.ts';
 import type { Http1ResponseHead } from './response_head.ts';
-import { readResponseHead } from './response_rules.ts';
+import { repairedHead } from './response_repair.ts';
+import { type AnsweredRequest, readResponseHead } from './response_rules.ts';
 import { PoolsByOptions } from './scanner_pool.ts';
 import { SectionReader } from './section_reader.ts';
 
@@ -56,7 +57,7 @@ export class ResponseParser {
   constructor(options: ContentOptions) {
     this.#options = options;
     this.#section = new SectionReader(SCANNERS.of(options), options.limits.responseHeadBytesMax);
-    this.#reader = new ContentReader(options);
+    this.#reader = new ContentReader(options, { isLiberal: true });
   }
 
   /** The head of the message that is being read; only to be asked for from HEAD to before MESSAGE_END. */
@@ -121,15 +122,34 @@ export class ResponseParser {
     this.offset = section.offset;
     if (outcome === SCAN_MORE) return NEED_MORE;
     if (outcome !== SCAN_DONE) return this.#failBy(section.cause);
-    const head = readResponseHead(section.raw, section.scanner, {
-      method: this.#method,
-      isUpgradeAsked: this.#isUpgradeAsked,
-      areTrailersForwarded: this.#options.areTrailersForwarded,
-    });
+    const head = section.scanner.isSloppy
+      ? this.#repaired(section.raw)
+      : readResponseHead(section.raw, section.scanner, this.#asked(false));
     if (head instanceof Cause) return this.#failBy(head);
     section.reset();
     this.#head = head;
     return this.#endHead(head);
+  }
+
+  /** Scanned again, as the one that it ought to have been. */
+  #repaired(sloppy: Buffer): Http1ResponseHead | Cause {
+    const raw = repairedHead(sloppy);
+    const scanner = SCANNERS.of(this.#options).take();
+    const outcome = scanner.scan(raw, 0, raw.length);
+    const isSound = outcome === SCAN_DONE && !scanner.isSloppy && scanner.byteLength === raw.length;
+    if (!isSound) throw new Error('a repaired head is malformed');
+    const head = readResponseHead(raw, scanner, this.#asked(true));
+    SCANNERS.of(this.#options).giveBack(scanner);
+    return head;
+  }
+
+  #asked(isRepaired: boolean): AnsweredRequest {
+    return {
+      method: this.#method,
+      isUpgradeAsked: this.#isUpgradeAsked,
+      areTrailersForwarded: this.#options.areTrailersForwarded,
+      isRepaired,
+    };
   }
 
   #endHead(head: Http1ResponseHead): ParserEvent {

@@ -1,19 +1,22 @@
 /**
  * What the parts of a scanned response head mean together (RFC 9112 6.3, 9.3; RFC 9110 7.6.1, 15),
  * given the request that it answers. Pure: a head or what is wrong. HTTP/1.0 is accepted, as upstreams
- * that speak it end their content by closing, which has one reading; it is sent on as HTTP/1.1.
+ * that speak it end their content by closing, which has one reading; it is sent on as HTTP/1.1. So is what
+ * every client reads though the RFCs forbid it; what is left out ends the connection.
  */
 import { Cause, causeOf } from '../../model/fault_detail.ts';
 import {
   areLinesCanonical,
   type ConnectionOptions,
   connectionOptionsOf,
+  liberalConnectionOptions,
 } from './connection_options.ts';
 import type { ResponseFraming } from './events.ts';
 import { CONNECTION, CONTENT_LENGTH, UPGRADE } from './field_kind.ts';
 import { joinedValue } from './field_lines.ts';
-import { FRAMING_CHUNKED, FRAMING_NONE, framingOf } from './framing.ts';
+import { FRAMING_CHUNKED, FRAMING_NONE } from './framing.ts';
 import type { HeadScanner } from './head_scanner.ts';
+import { responseLengthOf } from './response_framing.ts';
 import { Http1ResponseHead } from './response_head.ts';
 import { isProtocol } from './upgrade.ts';
 
@@ -21,6 +24,8 @@ export interface AnsweredRequest {
   readonly method: string;
   readonly isUpgradeAsked: boolean;
   readonly areTrailersForwarded: boolean;
+  /** The head was not as it ought to be. */
+  readonly isRepaired: boolean;
 }
 
 const SWITCHING_PROTOCOLS = 101;
@@ -32,26 +37,31 @@ export function readResponseHead(
   request: AnsweredRequest,
 ): Http1ResponseHead | Cause {
   const { status } = scanner;
-  const declared = framingOf(raw, scanner);
-  if (declared instanceof Cause) return declared;
-  const options = connectionOptionsOf(raw, scanner);
-  if (options instanceof Cause) return options;
+  const length = responseLengthOf(raw, scanner);
+  if (length instanceof Cause) return length;
+  const { declared } = length;
+  const strictOptions = connectionOptionsOf(raw, scanner);
+  const isConnectionOdd = strictOptions instanceof Cause;
+  const options = isConnectionOdd ? liberalConnectionOptions(raw, scanner) : strictOptions;
   const isBare = status < 200 || status === 204;
   // RFC 9110 8.6, RFC 9112 6.1: neither field may stand here; a zero length says nothing wrong.
-  if (isBare && declared !== FRAMING_NONE && declared !== 0) return causeOf('length-forbidden');
-  // HTTP/1.0 has no 1xx (RFC 9110 15.2), and nothing can follow what closes.
-  const isBroken = status < 200 && (scanner.isHttp10 || options.isClose);
-  if (isBroken) return causeOf('informational-final');
-  if (status === SWITCHING_PROTOCOLS && !request.isUpgradeAsked) {
-    return causeOf('switch-unasked');
+  const isFramingDropped = isBare && declared !== FRAMING_NONE;
+  const isUnsound = length.isUnsound || (isFramingDropped && declared !== 0);
+  if (status === SWITCHING_PROTOCOLS) {
+    if (isUnsound) return causeOf('length-forbidden');
+    if (options.isClose) return causeOf('informational-final');
+    if (!request.isUpgradeAsked) return causeOf('switch-unasked');
   }
   const upgrade = status === SWITCHING_PROTOCOLS ? switchedTo(raw, scanner, options) : '';
   if (upgrade === null) return causeOf('switch-form');
   const hasContent = !isBare && status !== 304 && request.method !== 'HEAD';
   const framing = hasContent ? framingNameOf(declared) : 'none';
-  const connection = connectionValue(scanner, { options, upgrade, framing });
+  const isInterim = status < 200 && status !== SWITCHING_PROTOCOLS;
+  // Nothing that an interim response says of the connection counts: another one follows.
+  const connection = isInterim ? '' : connectionValue(scanner, { options, upgrade, framing });
   const isTrailerKept = request.areTrailersForwarded;
-  const isLengthDropped = isBare && declared === 0;
+  const isOddStatus = status > 599 || (isInterim && (scanner.isHttp10 || options.isClose));
+  const isAsRead = !scanner.isHttp10 && !isFramingDropped && !isUnsound;
   const hop = { connection, isUpgradeKept: upgrade !== '', isTrailerKept };
   return new Http1ResponseHead({
     raw,
@@ -60,14 +70,19 @@ export function readResponseHead(
     reasonEnd: scanner.reasonEnd,
     fieldsStart: scanner.fieldsStart,
     isHttp10: scanner.isHttp10,
-    isCanonical: !scanner.isHttp10 && !isLengthDropped && areLinesCanonical(raw, scanner, hop),
+    isCanonical: isAsRead && areLinesCanonical(raw, scanner, hop),
+    isLiberal: request.isRepaired || isUnsound || isConnectionOdd || isOddStatus,
     framing,
     contentLength: framing === 'length' ? declared : -1,
-    isPersistent: isPersistent(scanner, options) && framing !== 'close' && upgrade === '',
+    isPersistent:
+      isPersistent(scanner, options) && framing !== 'close' && upgrade === '' && !isUnsound,
     upgrade,
     connection,
     sentContentLength:
-      scanner.counts[CONTENT_LENGTH] === 0 || isLengthDropped ? null : String(declared),
+      scanner.counts[CONTENT_LENGTH] === 0 || declared < 0 || isFramingDropped
+        ? null
+        : String(declared),
+    isCodingDropped: isFramingDropped || (isUnsound && declared !== FRAMING_CHUNKED),
     isTrailerKept,
     nominated: options.nominated,
   });

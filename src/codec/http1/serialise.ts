@@ -31,14 +31,16 @@ export function serialiseRequestHead(
 
 /**
  * The head as it goes downstream, always as HTTP/1.1; with `connection: close` when closing, and when
- * an HTTP/1.0 upstream meant that by saying nothing.
+ * an HTTP/1.0 upstream meant that by saying nothing, or a response was read liberally and is the last.
  */
 export function serialiseResponseHead(
   head: Http1ResponseHead,
   options: { readonly isClosing: boolean },
 ): Buffer {
   let lines = head.lines();
-  const isClosing = options.isClosing || (head.version === 'HTTP/1.0' && !head.isPersistent);
+  const isLast = !head.isPersistent && head.status !== 101;
+  const isUnsaid = head.version === 'HTTP/1.0' || head.isLiberal;
+  const isClosing = options.isClosing || (isLast && isUnsaid);
   if (isClosing && !head.isInformational && !isCloseSaid(lines)) {
     lines = applyMutations(lines, CLOSING);
   }

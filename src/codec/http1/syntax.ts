@@ -95,6 +95,15 @@ export function isToken(text: string): boolean {
   return text.length > 0;
 }
 
+/** True when `text` is one or more decimal digits. */
+export function isDigits(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < ZERO || code > NINE) return false;
+  }
+  return text.length > 0;
+}
+
 /** True when `text` may stand as a field value: no control bytes, no blanks at either end. */
 export function isFieldValue(text: string): boolean {
   for (let i = 0; i < text.length; i++) if (FIELD_VALUE[text.charCodeAt(i)] !== 1) return false;

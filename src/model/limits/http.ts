@@ -13,7 +13,12 @@ export const HTTP_LIMITS = {
   targetBytesMax: spec(32 * KIB, 256, 512 * KIB, 'bytes of a request target; above: 414'),
   responseHeadBytesMax: spec(60 * KIB, 1 * KIB, 1 * MIB, 'bytes of a response head; above: 502'),
   responseFieldCountMax: spec(200, 1, 10_000, 'field lines of a response head; above: 502'),
-  informationalResponseCountMax: spec(16, 1, 1000, '1xx responses to one request; above: 502'),
+  informationalResponseCountMax: spec(
+    10_000,
+    1,
+    1_000_000_000,
+    '1xx responses to one request, which some upstreams send as heartbeats; above: 502',
+  ),
   chunkExtensionBytesMax: spec(1 * KIB, 0, 64 * KIB, 'bytes of the extensions of one chunk'),
   chunkExtensionTotalBytesMax: spec(
     16 * KIB,

@@ -1,7 +1,13 @@
 # syntax=docker/dockerfile:1
 # Stage `bpf` compiles the kernel programs, stage `build` compiles re2 and strips the types; the image
 # carries only what runs. Each platform is built on itself (re2 is a native addon).
-FROM node:26-bookworm-slim AS bpf
+#
+# Base images are tags here: a digest names one build of one day, and this file is built on other days. A release
+# gives digests (docs/deployment.md says how), and so its image can be built again from the same bytes.
+ARG NODE_IMAGE=node:26-bookworm-slim
+ARG DEBIAN_IMAGE=debian:bookworm-slim
+
+FROM ${NODE_IMAGE} AS bpf
 RUN apt-get update \
  && apt-get install -y --no-install-recommends clang libbpf-dev linux-libc-dev llvm \
  && rm -rf /var/lib/apt/lists/*
@@ -10,7 +16,7 @@ COPY scripts/bpf.mjs scripts/
 COPY src/redirect/bpf src/redirect/bpf
 RUN node scripts/bpf.mjs /bpf
 
-FROM node:26-bookworm-slim AS build
+FROM ${NODE_IMAGE} AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates g++ libatomic1 make python3 \
  && rm -rf /var/lib/apt/lists/*
@@ -28,7 +34,7 @@ RUN node scripts/build.mjs
 COPY deploy/image deploy/image
 RUN sh deploy/image/prune.sh /build
 
-FROM debian:bookworm-slim
+FROM ${DEBIAN_IMAGE}
 # libbpf1 and iproute2 are the redirect's (`sallyport redirect`), libatomic1 and libstdc++6 are Node's.
 # `setpriv`, by which the proxy gives its rights up, is in util-linux, which every Debian has.
 RUN apt-get update \

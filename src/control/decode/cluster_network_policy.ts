@@ -15,6 +15,7 @@ import type {
   PortsRule,
 } from '../../policy/rule.ts';
 import { type DocumentContext, originOf } from './context.ts';
+import { DIFFERENCE_TEXTS, tell } from './differences.ts';
 import { decodeSelector } from './label_selector.ts';
 import type { Fields } from './object_reader.ts';
 import { decodePrefix, NEEDS_NODE_LABELS } from './peers.ts';
@@ -54,6 +55,7 @@ export function decodeClusterNetworkPolicy(
       : reader.list(list).flatMap((item) => decodeRule(context, item, direction) ?? []);
   });
   if (tierField === undefined) reader.fail(spec, 'tier is required');
+  else if (tier === 'Baseline') tell(context, tierField, DIFFERENCE_TEXTS.baseline);
   if (priorityField === undefined) reader.fail(spec, 'priority is required');
   if (tier === null || priority === null || subject === null) return null;
   return {

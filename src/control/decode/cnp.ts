@@ -5,6 +5,7 @@
 import type { Direction } from '../../model/identity.ts';
 import type { DirectionRule, PolicySpec, Subject } from '../../policy/rule.ts';
 import { type DocumentContext, originOf } from './context.ts';
+import { tellDefaultDeny } from './differences.ts';
 import { decodeIcmps } from './icmp.ts';
 import { decodeSelector, decodeSubjectSelector } from './label_selector.ts';
 import type { Fields } from './object_reader.ts';
@@ -164,6 +165,7 @@ function decodeDefaultDeny(
   const isOn = (direction: Direction): boolean => {
     const given = fields?.get(direction);
     const value = given === undefined ? null : context.reader.boolean(given);
+    if (given !== undefined) tellDefaultDeny(context, given, { direction, rules });
     return value ?? rules.some((rule) => rule.direction === direction);
   };
   return { ingress: isOn('ingress'), egress: isOn('egress') };

@@ -8,6 +8,7 @@ import type { Direction } from '../../model/identity.ts';
 import { fqdnNameProblem, fqdnPatternProblem } from '../../policy/fqdn_pattern.ts';
 import { ENTITIES, type LabelSelector, type Peer } from '../../policy/rule.ts';
 import type { DocumentContext } from './context.ts';
+import { DIFFERENCE_TEXTS, tell } from './differences.ts';
 import { decodeSelector, scopePeer } from './label_selector.ts';
 import type { Fields } from './object_reader.ts';
 import type { Field } from './yaml_fields.ts';
@@ -62,6 +63,9 @@ export function decodePeers(
     if (refused !== null) {
       context.reader.fail(field, refused);
       continue;
+    }
+    if (name === 'toServices' && options.isDeny && items.length > 0) {
+      tell(context, field, DIFFERENCE_TEXTS.servicesInDeny);
     }
     const itemOptions = { ...options, kind: name.replace(/^(from|to)/, '') };
     for (const item of items) {

@@ -7,6 +7,7 @@ import type { DnsRule } from '../../policy/ast.ts';
 import type { ListenerRef, PortSelector, PortsRule } from '../../policy/rule.ts';
 import { parseSniPattern } from '../../policy/sni_pattern.ts';
 import { type DocumentContext, originOf } from './context.ts';
+import { tellPorts } from './differences.ts';
 import { decodeHttpRule } from './http_rules.ts';
 import type { Fields } from './object_reader.ts';
 import { decodeNames } from './peers.ts';
@@ -59,6 +60,7 @@ export function decodePortsRule(
     l7: decodeL7(context, fields.get('rules')),
   };
   checkCombination(context, field, { fields, rule, options });
+  tellPorts(context, fields.get('rules') ?? field, rule);
   return rule;
 }
 

@@ -29,7 +29,7 @@ export const FINDING_KINDS = {
   'null-pruned': warning(
     'A field has no value: the API server leaves it out, and so it is left out here.',
   ),
-  'differs-from-cilium': warning(
+  'differs-from-cilium': note(
     'The policy meets one of the places where Sallyport differs from Cilium on purpose.',
   ),
   'not-a-policy': note('A document is of another kind and is passed over.'),

@@ -364,7 +364,7 @@ describe('warnings', () => {
       'selects endpoints of its own namespace, shop',
     ],
     [
-      egress('{ toPorts: [{ ports: [{ port: "53" }], rules: { dns: [{}] } }] }'),
+      egress('{ toPorts: [{ ports: [{ port: "53", protocol: UDP }], rules: { dns: [{}] } }] }'),
       'matches no question',
     ],
     [`${cnp('{ endpointSelector: {}, ingress: [{}] }')}description: old\n`, 'belongs in spec'],

@@ -17,7 +17,7 @@ describe('the object', () => {
       '▸apiVersion: cilium.io/v2\nmetadata: { name: p }',
       ': found no kind; allowed: CiliumNetworkPolicy',
     ],
-    ['another kind', 'apiVersion: v1\nkind: ▸Service', 'kind: found kind "Service"'],
+    ['another kind, and no apiVersion', 'kind: ▸Service', 'kind: found kind "Service"'],
     [
       'no apiVersion',
       '▸kind: CiliumNetworkPolicy\nmetadata: { name: p }\nspec: { endpointSelector: {}, ingress: [{}] }',
@@ -52,11 +52,6 @@ describe('the object', () => {
       'a name that could forge a log line',
       'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: { name: ▸"a\\nb" }\nspec: { endpointSelector: {}, ingress: [{}] }',
       'metadata.name: is no name',
-    ],
-    [
-      'a clusterwide policy with a namespace',
-      'apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: { name: p, namespace: ▸shop }\nspec: { endpointSelector: {}, ingress: [{}] }',
-      'metadata.namespace: a CiliumClusterwideNetworkPolicy has no namespace (found "shop")',
     ],
     [
       'neither spec nor specs',

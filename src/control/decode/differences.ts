@@ -1,0 +1,43 @@
+/**
+ * Where a policy meets one of the places in docs/differences.md at which Sallyport is stricter than Cilium, said with
+ * what happens here and there. What is refused for a difference says so itself; what hangs on a request or on an
+ * endpoint is not met by a file.
+ */
+import type { Direction } from '../../model/identity.ts';
+import type { DirectionRule, PortsRule } from '../../policy/rule.ts';
+import type { DocumentContext } from './context.ts';
+import type { Field } from './yaml_fields.ts';
+
+export const DIFFERENCE_TEXTS = {
+  defaultDenyWithoutRules: (direction: Direction) =>
+    `Cilium ignores this without ${direction} rules beside it; here ${direction} is denied by default, as it says`,
+  servicesInDeny:
+    'Cilium denies nothing for toServices in egressDeny; here what the services stand for is denied',
+  dnsOverTcp:
+    'Cilium judges DNS questions over TCP on this port; here TCP on it is denied, as nothing parses them yet',
+  baseline:
+    'Cilium still asks baseline rules for an endpoint that a normal policy puts in default deny; here the default deny ends it',
+} as const;
+
+/** `enableDefaultDeny.<direction>: true` in a spec that has no rules for it. */
+export function tellDefaultDeny(
+  context: DocumentContext,
+  field: Field,
+  asked: { readonly direction: Direction; readonly rules: readonly DirectionRule[] },
+): void {
+  if (field.value !== true) return;
+  if (asked.rules.some(({ direction }) => direction === asked.direction)) return;
+  tell(context, field, DIFFERENCE_TEXTS.defaultDenyWithoutRules(asked.direction));
+}
+
+/** An element of toPorts; `place` is where its rules stand. */
+export function tellPorts(context: DocumentContext, place: Field, rule: PortsRule): void {
+  const { l7, ports } = rule;
+  if (l7.kind === 'dns' && (ports ?? []).some(({ protocols }) => protocols.includes('TCP'))) {
+    tell(context, place, DIFFERENCE_TEXTS.dnsOverTcp);
+  }
+}
+
+export function tell(context: DocumentContext, field: Field, message: string): void {
+  context.reader.warn(field, message, 'differs-from-cilium');
+}

@@ -20,6 +20,8 @@ export interface AdminBackend {
   policyText(): string;
   /** `question`: the decoded JSON of a request in the form of `verdict`'s input. */
   explain(question: unknown): ExplainAnswer;
+  /** True when denials of the whole proxy are judged, logged and not enforced. */
+  isDryRun(): boolean;
   workers(): readonly WorkerState[];
   listeners(): readonly { readonly name: string; readonly address: string }[];
   /** Begins a drain and returns at once; the process ends when it is done. */

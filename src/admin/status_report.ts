@@ -13,6 +13,8 @@ export interface StatusReport extends MetricsSummary {
   readonly endpoints: number;
   /** Null while the sources' newest set is in force. Readiness does not depend on it. */
   readonly stale: StalePolicy | null;
+  /** What is judged and not enforced: everything, or these policies. A proxy of before does not tell. */
+  readonly dryRun?: { readonly proxy: boolean; readonly policies: readonly string[] };
   readonly listeners: readonly { readonly name: string; readonly address: string }[];
   readonly workers: readonly WorkerState[];
   /** Rules in force that have settled no decision yet. */
@@ -32,6 +34,7 @@ export async function statusReport(backend: AdminBackend): Promise<StatusReport>
   const metrics = await backend.metrics();
   const readiness = backend.readiness();
   const snapshot = backend.snapshot();
+  const enforced = new Set(snapshot.policyNames);
   return {
     ready: readiness.isReady,
     reason: readiness.isReady ? null : readiness.reason,
@@ -40,6 +43,10 @@ export async function statusReport(backend: AdminBackend): Promise<StatusReport>
     policies: snapshot.policyNames.length,
     endpoints: snapshot.endpoints().length,
     stale: staleOf(backend),
+    dryRun: {
+      proxy: backend.isDryRun(),
+      policies: (snapshot.shadow?.policyNames ?? []).filter((name) => !enforced.has(name)),
+    },
     listeners: backend.listeners(),
     workers: backend.workers(),
     ...metrics.summary(),

@@ -27,7 +27,7 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const output = args.value('output') ?? 'table';
   if (output === 'json') io.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else if (output === 'yaml') io.stdout.write(yamlText(report));
-  else io.stdout.write(tableOf(report));
+  else io.stdout.write(tableOf(report, args.has('all')));
   const isStale = args.has('strict') && Boolean(report.stale);
   return report.ready && !isStale ? EXIT_OK : EXIT_NEGATIVE;
 }
@@ -139,7 +139,10 @@ function connectionError(error: unknown): string {
   }
 }
 
-function tableOf(report: StatusReport): string {
+/** Rows of a table that are shown without `--all`. */
+const ROWS_SHOWN_MAX = 20;
+
+function tableOf(report: StatusReport, isAll: boolean): string {
   const { revision, requests, allowed, denied, faults } = report;
   const facts: (readonly [string, string])[] = [
     ['ready', report.ready ? 'yes' : `no: ${report.reason ?? 'unknown'}`],
@@ -157,6 +160,7 @@ function tableOf(report: StatusReport): string {
     const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
     facts.splice(3, 0, ['STALE', `since ${report.stale.since}: ${first}${more}`]);
   }
+  facts.push(...dryRunFacts(report));
   const width = Math.max(...facts.map(([name]) => name.length));
   const parts = [
     facts.map(([name, text]) => `${name.padEnd(width)}  ${shownLine(text)}\n`).join(''),
@@ -170,10 +174,26 @@ function tableOf(report: StatusReport): string {
     ),
   ];
   if (report.unused.length > 0) {
-    const rows = report.unused.map(({ policy, rule }) => [shownLine(policy), shownLine(rule)]);
-    parts.push(textTable(['UNUSED RULES OF POLICY', 'RULE'], rows));
+    const shown = isAll ? report.unused : report.unused.slice(0, ROWS_SHOWN_MAX);
+    const rows = shown.map(({ policy, rule }) => [shownLine(policy), shownLine(rule)]);
+    const more = report.unused.length - shown.length;
+    const rest = more === 0 ? '' : `and ${more} more (--all, or -o json)\n`;
+    parts.push(`${textTable(['UNUSED RULES OF POLICY', 'RULE'], rows)}${rest}`);
   }
   return parts.join('\n');
+}
+
+function dryRunFacts({ dryRun }: StatusReport): (readonly [string, string])[] {
+  if (dryRun === undefined) return [];
+  const { proxy, policies } = dryRun;
+  const facts: (readonly [string, string])[] = [];
+  if (proxy) facts.push(['DRY-RUN', 'the whole proxy: denials are logged and not enforced']);
+  if (policies.length > 0) {
+    const more = policies.length - ROWS_SHOWN_MAX;
+    const names = policies.slice(0, ROWS_SHOWN_MAX).join(', ');
+    facts.push(['dry-run', `judged, not enforced: ${names}${more > 0 ? ` and ${more} more` : ''}`]);
+  }
+  return facts;
 }
 
 /** Loads that differ much between workers: connections that are few and long (docs/observability.md). */

@@ -11,6 +11,7 @@ export const STATUS_SPEC: VerbSpec = {
     { name: 'admin', value: 'ADDRESS', about: 'its admin server: 127.0.0.1:9901 or unix:/path' },
     { name: 'config', short: 'c', value: 'FILE', about: 'or the configuration that names it' },
     { name: 'strict', about: 'exit code 1 also when the newest policy set was rejected (STALE)' },
+    { name: 'all', about: 'list every unused rule, also where there are many' },
     OUTPUT_FLAG,
   ],
   notes: [

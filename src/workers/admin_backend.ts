@@ -96,7 +96,17 @@ export class SupervisorBackend implements AdminBackend {
     if (parsed.kind === 'error') return parsed;
     const answer = this.#currentJudge().explain(parsed.question);
     if (answer.kind === 'error') return answer;
-    return { kind: 'explanation', explanation: answer.explanation };
+    const { explanation, defaultDeny, near, dryRun } = answer;
+    // One of a policy tells what would be said with it; one of the proxy lets through what is denied.
+    const isEnforced = !this.isDryRun();
+    return {
+      kind: 'explanation',
+      explanation: { ...explanation, isEnforced, defaultDeny, dryRun, near },
+    };
+  }
+
+  isDryRun(): boolean {
+    return this.#parts.config.behaviour.isDryRun;
   }
 
   staleness(): Staleness | null {

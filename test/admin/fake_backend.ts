@@ -17,6 +17,9 @@ export function fakeBackend(
     readonly readiness?: Readiness;
     readonly metrics?: readonly MetricsSnapshot[];
     readonly failing?: boolean;
+    readonly isDryRun?: boolean;
+    /** Of the snapshot with those in dry-run counted in. */
+    readonly shadowPolicies?: readonly string[];
     readonly staleness?: ReturnType<AdminBackend['staleness']>;
   } = {},
 ): FakeBackend {
@@ -39,7 +42,10 @@ export function fakeBackend(
       rules: [rule],
       policyNames: ['default/api'],
       endpoints: () => [],
-      shadow: null,
+      shadow:
+        options.shadowPolicies === undefined
+          ? null
+          : ({ policyNames: options.shadowPolicies } as PolicySnapshot),
     },
   );
   let level = 'info';
@@ -54,6 +60,7 @@ export function fakeBackend(
     },
     snapshot: () => snapshot,
     staleness: () => options.staleness ?? null,
+    isDryRun: () => options.isDryRun ?? false,
     policyText: () => 'endpoint default/api\n',
     explain: (question) =>
       typeof question === 'object' && question !== null && 'port' in question

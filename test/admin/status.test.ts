@@ -100,6 +100,34 @@ describe('status', () => {
     expect(await run(['--admin', admin, '--strict'])).toMatchObject({ code: 0 });
   });
 
+  it('lists the first of many unused rules, and all of them with --all', async () => {
+    const real = await run(['--admin', await adminOf(fakeBackend()), '-o', 'json']);
+    const unused = Array.from({ length: 3000 }, (_, i) => ({ policy: 'shop/p', rule: `r${i}` }));
+    const body = JSON.stringify({ ...JSON.parse(real.stdout), unused });
+    const admin = await answering(200, body);
+    const few = await run(['--admin', admin]);
+    expect(few.stdout.split('\n').length).toBeLessThan(50);
+    expect(few.stdout).toContain('and 2980 more (--all, or -o json)\n');
+    const all = await run(['--admin', admin, '--all']);
+    expect(all.stdout.match(/^shop\/p /gm)).toHaveLength(3000);
+    const json = await run(['--admin', admin, '-o', 'json']);
+    expect(JSON.parse(json.stdout).unused).toHaveLength(3000);
+  });
+
+  it('shows what is judged and not enforced: some policies, or the whole proxy', async () => {
+    const shadowPolicies = ['default/api', 'shop/new'];
+    const admin = await adminOf(fakeBackend({ isDryRun: true, shadowPolicies }));
+    const { stdout } = await run(['--admin', admin]);
+    expect(stdout).toContain(
+      'DRY-RUN          the whole proxy: denials are logged and not enforced\n',
+    );
+    expect(stdout).toContain('dry-run          judged, not enforced: shop/new\n');
+    const json = await run(['--admin', admin, '-o', 'json']);
+    expect(JSON.parse(json.stdout).dryRun).toEqual({ proxy: true, policies: ['shop/new'] });
+    const none = await run(['--admin', await adminOf(fakeBackend())]);
+    expect(none.stdout).not.toMatch(/dry-run/i);
+  });
+
   it('asks over a unix socket', async () => {
     const path = join(temporaryFolder(), 'admin.sock');
     await adminOf(fakeBackend(), { kind: 'unix', path });
@@ -153,19 +181,23 @@ describe('status cannot ask', () => {
     ],
     ['an error', 500, '{"error":"internal\\nerror"}', /answered 500/],
   ])('%s', async (_name, status, body, message) => {
-    const server = createServer((_request, response) => {
-      response.writeHead(status);
-      response.end(body);
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    cleanups.push(() => void server.close());
-    const address = server.address();
-    const port = typeof address === 'object' && address !== null ? address.port : 0;
-    const result = await run(['--admin', `127.0.0.1:${port}`]);
+    const result = await run(['--admin', await answering(status, body)]);
     expect(result).toMatchObject({ code: 1, stdout: '' });
     expect(result.stderr).toMatch(message);
   });
 });
+
+/** A server that answers everything so. */
+async function answering(status: number, body: string): Promise<string> {
+  const server = createServer((_request, response) => {
+    response.writeHead(status);
+    response.end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  cleanups.push(() => void server.close());
+  const address = server.address();
+  return `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
+}
 
 async function adminOf(backend: AdminBackend, where?: AdminAddress): Promise<string> {
   const address = parseSocketAddress('127.0.0.1:0');

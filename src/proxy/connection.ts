@@ -155,6 +155,8 @@ export class Connection implements RegisteredConnection, Evictable {
       this.#first.append(chunk);
       // Each step may end this stage.
       while (this.#stage === STAGE_FIRST_BYTES && this.#takeStep(this.#first.next()));
+    } else {
+      this.#linger?.heard(this.#nowMs());
     }
   }
 

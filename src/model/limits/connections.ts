@@ -75,7 +75,13 @@ export const CONNECTION_LIMITS = {
     1 * SECOND,
     0,
     60 * SECOND,
-    'waiting for the client to read our last reply before its socket is closed',
+    'waiting for the client to read our last reply before its socket is closed, and after each byte that it still sends',
+  ),
+  lingerTimeoutMs: spec(
+    30 * SECOND,
+    0,
+    1 * HOUR,
+    'reading and dropping what a client still sends after our last reply: closing earlier would destroy the reply',
   ),
   sweepIntervalMs: spec(
     100,

@@ -363,6 +363,7 @@ class SallyportApp implements App {
   /** Whoever started us waits for this line, and learns the bound ports from it: at every level. */
   #tellReady(admin: string | null): void {
     if (this.#logLevel === 'silent') return;
+    const pids = this.#supervisor.workers().map(({ pid }) => pid);
     createLogger({ level: 'info', write: this.#options.writeLines }).info(
       {
         listeners: this.#boundListeners.map(({ name, address }) => ({
@@ -371,7 +372,9 @@ class SallyportApp implements App {
         })),
         admin,
         workers: this.#config.workerCount,
-        workerPids: this.#supervisor.workers().map(({ pid }) => pid),
+        worker_pids: pids,
+        // The name before; it goes with the next release.
+        workerPids: pids,
         revision: this.#store.current().revision,
         version: this.#options.version,
       },
@@ -400,7 +403,11 @@ class SallyportApp implements App {
     this.#metrics.policyUpdated(rejected.result, first.accepted.revision);
     const { problems } = rejected;
     if (savedAt === null) this.#log.error({ problems }, 'policy rejected; everything is denied');
-    else this.#log.error({ problems, savedAt }, 'policy rejected; the last good set is in force');
+    else
+      this.#log.error(
+        { problems, saved_at: savedAt },
+        'policy rejected; the last good set is in force',
+      );
   }
 
   #tellAccepted({ accepted }: Pick<NewSet, 'accepted'>): void {

@@ -31,7 +31,7 @@ export interface AdminBackend {
   setLogLevel(level: string): boolean;
   version(): Readonly<Record<string, string>>;
   /** The configuration in effect, as JSON can hold it; no secrets. */
-  config(): unknown;
+  config(): object;
   /** A request failed by an error of ours. */
   onError(where: string, error: unknown): void;
 }

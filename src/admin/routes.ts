@@ -3,6 +3,7 @@
  * reply; it writes nothing itself.
  */
 
+import { jsonDocument } from '../model/json_document.ts';
 import { METRICS_CONTENT_TYPE } from '../observe/metrics_hub.ts';
 import type { AdminBackend } from './backend.ts';
 import { statusReport } from './status_report.ts';
@@ -70,8 +71,12 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map(
       methods: ['GET', 'POST', 'PUT'],
       answer: loggingReply,
     },
-    '/version': get('what is running', (_, backend) => jsonReply(200, backend.version())),
-    '/config': get('the configuration in effect', (_, backend) => jsonReply(200, backend.config())),
+    '/version': get('what is running', (_, backend) =>
+      jsonReply(200, jsonDocument('Version', backend.version())),
+    ),
+    '/config': get('the configuration in effect', (_, backend) =>
+      jsonReply(200, jsonDocument('Config', backend.config())),
+    ),
   } satisfies Record<string, Route>),
 );
 
@@ -119,7 +124,7 @@ async function metricsReply(backend: AdminBackend): Promise<AdminReply> {
 }
 
 async function statusReply(backend: AdminBackend): Promise<AdminReply> {
-  return jsonReply(200, await statusReport(backend));
+  return jsonReply(200, jsonDocument('Status', await statusReport(backend)));
 }
 
 function policiesReply(request: AdminRequest, backend: AdminBackend): AdminReply {
@@ -127,7 +132,7 @@ function policiesReply(request: AdminRequest, backend: AdminBackend): AdminReply
   if (format === 'text') return textReply(200, backend.policyText());
   if (format !== 'json') return errorReply(400, 'format must be json or text');
   const snapshot = backend.snapshot();
-  return jsonReply(200, {
+  const document = jsonDocument('Policies', {
     revision: snapshot.revision,
     policies: snapshot.policyNames,
     hasDryRun: snapshot.shadow !== null,
@@ -136,11 +141,13 @@ function policiesReply(request: AdminRequest, backend: AdminBackend): AdminReply
       .map(({ name, endpointId, endpointIps }) => ({ name, endpointId, endpointIps })),
     rules: snapshot.rules.map(({ policy, rule }) => ({ policy, rule })),
   });
+  return jsonReply(200, document);
 }
 
 async function hitsReply(backend: AdminBackend): Promise<AdminReply> {
   const metrics = await backend.metrics();
-  return jsonReply(200, { revision: backend.snapshot().revision, rules: metrics.ruleHits() });
+  const { revision } = backend.snapshot();
+  return jsonReply(200, jsonDocument('PolicyHits', { revision, rules: metrics.ruleHits() }));
 }
 
 function explainReply(request: AdminRequest, backend: AdminBackend): AdminReply {
@@ -160,7 +167,7 @@ function loggingReply(request: AdminRequest, backend: AdminBackend): AdminReply 
     if (level === null) return errorReply(400, 'give ?level=LEVEL or {"level":"LEVEL"}');
     if (!backend.setLogLevel(level)) return errorReply(400, `no such log level: ${level}`);
   }
-  return jsonReply(200, { level: backend.logLevel() });
+  return jsonReply(200, jsonDocument('Logging', { level: backend.logLevel() }));
 }
 
 function levelOf(value: unknown): string | null {

@@ -2,6 +2,7 @@
 import { unknownIdText } from '../control/decode/annotations.ts';
 import { createJudge, type JudgeOptions } from '../control/judge.ts';
 import type { SourceBundle } from '../control/policy_set.ts';
+import { jsonDocument } from '../model/json_document.ts';
 import { isFindingId, isIgnorable } from '../policy/lint/finding_kinds.ts';
 import type { Args } from './args.ts';
 import { type CheckFinding, errorsOf, findingsOf, inOrder } from './check_findings.ts';
@@ -105,10 +106,10 @@ function print(args: Args, io: Io, result: Result): void {
     return;
   }
   const findings = result.told.map(({ isIgnored: _, ...finding }) => finding);
-  const value = {
+  const value = jsonDocument('Findings', {
     findings,
     ...(ignoredCount === 0 ? {} : { ignored: ignoredCount }),
     ...(start === null ? {} : { wouldStart: start.wouldStart, problems: start.problems }),
-  };
+  });
   io.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : yamlText(value));
 }

@@ -1,5 +1,6 @@
 /** `sallyport explain`: the verdict on one request and, rule by rule, why. */
 import { formatProblem } from '../control/decode/problem.ts';
+import { explainDocument } from '../control/explain_document.ts';
 import {
   createJudge,
   type ExplainedAnswer,
@@ -89,23 +90,8 @@ function print(args: Args, io: Io, answer: Explained): void {
     );
     return;
   }
-  const value = {
-    ...answer.line,
-    endpoint: answer.endpoint.name,
-    policies: answer.selecting,
-    remote: { identity: answer.remote, labels: answer.remoteLabels },
-    defaultDeny: answer.defaultDeny,
-    dryRun: dryRunValue(answer.dryRun),
-    steps: answer.explanation.steps,
-    near: answer.near,
-  };
+  const value = explainDocument(answer);
   io.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : yamlText(value));
-}
-
-function dryRunValue(dryRun: Explained['dryRun']) {
-  if (dryRun === null) return null;
-  const { verdict, layer, reason, rule } = dryRun.decision;
-  return { policies: dryRun.policies, verdict, layer, reason, rule };
 }
 
 function painted(io: Io, line: string): string {

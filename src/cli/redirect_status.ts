@@ -1,5 +1,7 @@
 /** `sallyport redirect status`: looks, compares, tells. Changes nothing. */
+
 import type { Config } from '../config/config.ts';
+import { jsonDocument } from '../model/json_document.ts';
 import { shownLine } from '../model/shown_text.ts';
 import { type NodeLinks, readLinks } from '../redirect/host/links.ts';
 import type { Inspection } from '../redirect/inspect.ts';
@@ -25,7 +27,10 @@ export async function redirectStatus(
   const found = look(config, node);
   if (found.kind === 'nothing') {
     const problems = [...node.missingFeatures(), ...found.problems];
-    if (isJson) io.stdout.write(`${JSON.stringify({ isHealthy: false, problems }, null, 2)}\n`);
+    if (isJson)
+      io.stdout.write(
+        `${JSON.stringify(jsonDocument('RedirectStatus', { isHealthy: false, problems }), null, 2)}\n`,
+      );
     else for (const problem of problems) io.stdout.write(`${shownLine(problem)}\n`);
     return EXIT_NEGATIVE;
   }
@@ -35,7 +40,8 @@ export async function redirectStatus(
     return EXIT_NEGATIVE;
   }
   const report = await compare(config, node, { inspection: found.inspection, links: links.links });
-  if (isJson) io.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  if (isJson)
+    io.stdout.write(`${JSON.stringify(jsonDocument('RedirectStatus', report), null, 2)}\n`);
   else io.stdout.write(tablesOf(report, config.limits.statusRowCountMax));
   return report.isHealthy ? EXIT_OK : EXIT_NEGATIVE;
 }

@@ -1,16 +1,17 @@
 /** `sallyport version`: what is running, for people and for bug reports. */
 import { readFileSync } from 'node:fs';
+import { jsonDocument } from '../model/json_document.ts';
 import type { Args } from './args.ts';
 import { EXIT_OK, type ExitCode, type Io } from './io.ts';
 import { yamlText } from './terminal.ts';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
-  const facts = {
+  const facts = jsonDocument('Version', {
     sallyport: sallyportVersion(),
     node: process.versions.node,
     v8: process.versions.v8,
     platform: `${process.platform}-${process.arch}`,
-  };
+  });
   const output = args.value('output') ?? 'table';
   if (output === 'json') io.stdout.write(`${JSON.stringify(facts)}\n`);
   else if (output === 'yaml') io.stdout.write(yamlText(facts));

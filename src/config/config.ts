@@ -14,6 +14,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export interface Config {
   /** The file it was read from. */
   readonly path: string;
+  /** As they are called in the file: for people (`printValues`). */
+  readonly values: ConfigValues;
   readonly admin: AdminAddress;
   readonly isAdminRemoteAllowed: boolean;
   /** At least 1. */
@@ -85,6 +87,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
   const { behaviour, accessLog } = values;
   return {
     path: surroundings.path,
+    values,
     admin: values.admin,
     isAdminRemoteAllowed: values.adminAllowRemote,
     workerCount: values.workers ?? workersFor(values.listeners, surroundings.coreCount),

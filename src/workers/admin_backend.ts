@@ -6,6 +6,8 @@
 import type { AdminBackend, ExplainAnswer, Liveness, Readiness } from '../admin/backend.ts';
 import type { Config, LogLevel } from '../config/config.ts';
 import { LOG_LEVELS } from '../config/declaration.ts';
+import { printValues } from '../config/print_values.ts';
+import { explainDocument } from '../control/explain_document.ts';
 import { createJudge, type Judge, type JudgeOptions } from '../control/judge.ts';
 import type { Staleness } from '../control/policy_feed.ts';
 import type { SourceBundle } from '../control/policy_set.ts';
@@ -96,12 +98,13 @@ export class SupervisorBackend implements AdminBackend {
     if (parsed.kind === 'error') return parsed;
     const answer = this.#currentJudge().explain(parsed.question);
     if (answer.kind === 'error') return answer;
-    const { explanation, defaultDeny, near, dryRun } = answer;
     // One of a policy tells what would be said with it; one of the proxy lets through what is denied.
     const isEnforced = !this.isDryRun();
+    // `decision` is how the answer looked before it was that of `explain -o json`; it goes with the next release.
+    const { decision } = answer.explanation;
     return {
       kind: 'explanation',
-      explanation: { ...explanation, isEnforced, defaultDeny, dryRun, near },
+      explanation: { ...explainDocument(answer), isEnforced, decision },
     };
   }
 
@@ -142,8 +145,10 @@ export class SupervisorBackend implements AdminBackend {
     return { sallyport: this.#parts.version, node: process.versions.node };
   }
 
-  config(): unknown {
-    return this.#parts.config;
+  config(): object {
+    const { values, ...config } = this.#parts.config;
+    // The names inside, as they were shown before `config` was there; they go with the next release.
+    return { ...config, config: printValues(values) };
   }
 
   onError(where: string, error: unknown): void {

@@ -133,7 +133,7 @@ describe('check', () => {
 
   it('-o json of a clean file', async () => {
     const text = await check(['check', 'api.yaml', '-o', 'json'], { code: 0 });
-    expect(JSON.parse(text)).toEqual({ findings: [] });
+    expect(JSON.parse(text)).toMatchObject({ findings: [] });
   });
 
   it('a directory: YAML and JSON, nothing else', () =>

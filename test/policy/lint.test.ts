@@ -127,6 +127,50 @@ describe('rules of a set', () => {
   });
 });
 
+describe('many rules', () => {
+  // Held against each other, these would be asked for as long as the test may last.
+  const COUNT = 5000;
+  const number = Array.from({ length: COUNT }, (_, index) => index);
+
+  it('of names and of questions are found by how they end', () => {
+    const egress = (rule: Partial<DirectionRule>): DirectionRule => ({
+      ...allow(null),
+      direction: 'egress',
+      ...rule,
+    });
+    const dns = number.map((i) => ({
+      origin: originOf('d'),
+      matchName: null,
+      matchPattern: `**.zone-${i}.test`,
+    }));
+    const rules = [
+      egress({ ports: [{ ...portsOf('53', null), l7: { kind: 'dns', rules: dns } }] }),
+      ...number.map((i) =>
+        egress({
+          peers: [{ kind: 'fqdn', matchName: `a.b.zone-${i * 2}.test`, matchPattern: null }],
+        }),
+      ),
+    ];
+    const found = codesOf([specOf(rules)]).filter((id) => id === 'fqdn-not-askable');
+    expect(found).toHaveLength(COUNT / 2);
+  });
+
+  it('without L7 rules are found by their peers and ports', () => {
+    const peers = (i: number) => [{ kind: 'selector', selector: selectorOf(`c-${i}`) }] as const;
+    const rules = number.flatMap((i) => [
+      allow([portsOf('80', [httpRule([matcherOf('method', 'GET')])])], peers(i)),
+      allow([portsOf('80', null)], peers(i * 2)),
+    ]);
+    expect(codesOf([specOf(rules)])).toHaveLength(COUNT / 2);
+  });
+
+  it('of one list are held against those that could shadow them', () => {
+    const list = number.map((i) => httpRule([matcherOf('path', `/${i >> 1}/.*`)]));
+    const found = codesOf([specOf([allow([portsOf('80', list)])])]);
+    expect(found).toHaveLength(COUNT / 2);
+  });
+});
+
 function lint(specs: readonly PolicySpec[], namedPorts: ReadonlySet<string> | null = null) {
   return lintSpecs(specs, { namedPorts, known: null });
 }

@@ -3,10 +3,8 @@
  * asked for. One policy helps another when it certainly selects all of the other's endpoints.
  */
 import type { Direction } from '../../model/identity.ts';
-import type { DnsRule } from '../ast.ts';
-import { matchFqdnName, matchFqdnPattern } from '../fqdn_pattern.ts';
 import type { DirectionRule, Peer, PolicySpec } from '../rule.ts';
-import { dnsName } from './dns_name.ts';
+import { DnsNames } from './dns_names.ts';
 import { type Finding, finding } from './finding.ts';
 import { SelectorIndex } from './selector_index.ts';
 
@@ -91,38 +89,6 @@ function unaskableFinding(
     message,
     instead: `rules: { dns: [{ ${entry} }] }`,
   });
-}
-
-/** Names and patterns of all rules.dns of one selector. */
-class DnsNames {
-  readonly #names = new Set<string>();
-  readonly #patterns = new Set<string>();
-
-  get isEmpty(): boolean {
-    return this.#names.size + this.#patterns.size === 0;
-  }
-
-  add(rules: readonly DnsRule[]): void {
-    for (const { matchName, matchPattern } of rules) {
-      if (matchName !== null) this.#names.add(dnsName(matchName));
-      if (matchPattern !== null) this.#patterns.add(dnsName(matchPattern));
-    }
-  }
-
-  /** A pattern counts as covered when a name of its form is. */
-  covers({ matchName, matchPattern }: FqdnPeer): boolean {
-    const text = dnsName(matchName ?? matchPattern ?? '');
-    if (this.#names.has(text) || this.#patterns.has(text)) return true;
-    const sample = text.replaceAll(/\*+/g, 'x');
-    if (this.#names.has(sample)) return true;
-    for (const pattern of this.#patterns) if (matchFqdnPattern(pattern, sample)) return true;
-    return matchName === null && [...this.#names].some((name) => matchesPattern(text, name));
-  }
-}
-
-/** What a pattern may reach is asked for by name: some of it can be. */
-function matchesPattern(pattern: string, name: string): boolean {
-  return matchFqdnPattern(pattern, name) || matchFqdnName(pattern, name);
 }
 
 function rulesOf(spec: PolicySpec, direction: Direction): readonly DirectionRule[] {

@@ -81,12 +81,37 @@ static __noinline bool is_neighbour(const struct packet *p, bool is_own, __u32 k
 	return true;
 }
 
+/*
+ * For a neighbour on the bridge. Should the node route it after all, it has lost a hop when it gets to an
+ * endpoint, and is judged there.
+ */
+static __noinline bool is_beside(const struct packet *p)
+{
+	struct address_value owner;
+
+	if (!p->is_port) return false;
+	find_side(p, &p->tuple.destination, &owner);
+	return owner.endpoint != 0 || owner.identity == IDENTITY_HOST;
+}
+
 static __always_inline int pass_neighbour(struct __sk_buff *skb, const struct packet *p)
 {
 	bool stays = is_link_local(&p->tuple.destination) || is_link_multicast(&p->tuple.destination);
 
-	skb->mark = stays ? 0 : mark_of(MARK_TO_PROXY, 0);
+	skb->mark = stays || is_beside(p) ? 0 : mark_of(MARK_TO_PROXY, 0);
 	return TC_ACT_OK;
+}
+
+/*
+ * On its way out to an endpoint with all its hops: the bridge has brought it, from a port of which
+ * `from_interface` has read it.
+ */
+static __noinline bool is_bridged(struct __sk_buff *skb, const struct packet *p)
+{
+	struct interface_key key = {.generation = p->generation, .ifindex = skb->ingress_ifindex};
+	struct interface_value *way = bpf_map_lookup_elem(&interfaces, &key);
+
+	return way && way->kind == INTERFACE_ENDPOINT && (way->flags & INTERFACE_IS_PORT);
 }
 
 #endif

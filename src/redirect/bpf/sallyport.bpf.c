@@ -388,7 +388,8 @@ static __always_inline int to_known_endpoint(struct __sk_buff *skb, struct packe
 
 	if (parsed > 0) return drop(p, parsed);
 	if (parsed == PARSED_NEIGHBOUR)
-		return skb->ingress_ifindex == 0 ? TC_ACT_OK : drop(p, COUNTER_FOREIGN_SOURCE);
+		return skb->ingress_ifindex == 0 || is_bridged(skb, p) ? TC_ACT_OK
+								       : drop(p, COUNTER_FOREIGN_SOURCE);
 	if (magic == MARK_PROXY_INGRESS || magic == MARK_PROXY_EGRESS)
 		return from_proxy(skb, p, interface, skb->mark & MARK_OURS);
 	p->adopts_until_ns = interface->adopts_until_ns;

@@ -78,11 +78,16 @@ export function arp({ senderIp, targetIp, operation = 1, hardware = 1 }: ArpPlan
   return ethernet(0x0806, Buffer.concat([...parts, Buffer.alloc(18)]));
 }
 
-/** Of TCP and UDP; others' are never looked at here. */
+/** Where the checksum of a protocol stands, and how long its header is; others' are never looked at here. */
+const CHECKSUMS: ReadonlyMap<number, readonly [at: number, headBytes: number]> = new Map([
+  [6, [16, 20]],
+  [17, [6, 8]],
+  [58, [2, 8]],
+]);
+
 function withChecksum(plan: PacketPlan): Buffer {
-  const { protocol } = plan;
-  const [at, bytesMin] = protocol === 6 ? [16, 20] : [6, 8];
-  if ((protocol !== 6 && protocol !== 17) || plan.payload.length < bytesMin) return plan.payload;
+  const [at, headBytes] = CHECKSUMS.get(plan.protocol) ?? [0, Number.POSITIVE_INFINITY];
+  if (plan.payload.length < headBytes) return plan.payload;
   const payload = Buffer.from(plan.payload);
   payload.writeUInt16BE(0, at);
   payload.writeUInt16BE(checksum(Buffer.concat([pseudoHeader(plan), payload])), at);

@@ -57,6 +57,8 @@ export interface RigOptions {
   readonly host?: 'always' | 'policy';
   readonly clientAddress?: 'always' | 'endpoints';
   readonly uid?: number;
+  /** Pods are ports of one bridge, in one subnet of each family with these gateways. */
+  readonly bridge?: readonly [gateway4: string, gateway6: string];
 }
 
 export class RedirectRig {
@@ -77,6 +79,7 @@ export class RedirectRig {
     this.node = new Netns('node');
     this.outside = new Netns('outside');
     this.#connectOutside(options.outside ?? []);
+    this.#makeBridge();
     for (const { name, ips, labels } of options.pods) this.addPod(name, ips, labels);
     this.writePolicies(options.policies);
     this.writeEndpoints();
@@ -95,6 +98,12 @@ export class RedirectRig {
     const host = `lxc${this.#interfaceCount++}`;
     this.node.ip(`link add ${host} type veth peer name eth0 netns ${netns.name}`);
     netns.ip('link set eth0 up');
+    const pod = { name, ips, labels, interface: host, netns };
+    this.pods.set(name, pod);
+    if (this.#options.bridge !== undefined) {
+      this.#connectToBridge(pod, this.#options.bridge);
+      return pod;
+    }
     this.node.ip(`link set ${host} up`, `addr add ${GATEWAY4}/32 dev ${host}`);
     this.node.ip(`addr add ${GATEWAY6}/64 dev ${host} nodad`);
     for (const ip of ips) {
@@ -105,8 +114,6 @@ export class RedirectRig {
     }
     netns.ip(`route add ${GATEWAY4}/32 dev eth0`, `route add default via ${GATEWAY4}`);
     netns.ip(`route add default via ${GATEWAY6} dev eth0`);
-    const pod = { name, ips, labels, interface: host, netns };
-    this.pods.set(name, pod);
     return pod;
   }
 
@@ -201,6 +208,21 @@ export class RedirectRig {
     this.outside.ip('route add default via 100.64.0.1', 'route add default via fd00:64::1');
     this.node.sysctl('net.ipv4.ip_forward', 1);
     this.node.sysctl('net.ipv6.conf.all.forwarding', 1);
+  }
+
+  #makeBridge(): void {
+    const { bridge } = this.#options;
+    if (bridge === undefined) return;
+    this.node.ip('link add cni0 type bridge', 'link set cni0 up');
+    this.node.ip(`addr add ${bridge[0]}/24 dev cni0`, `addr add ${bridge[1]}/64 dev cni0 nodad`);
+  }
+
+  #connectToBridge({ ips, netns, interface: host }: Pod, gateways: readonly string[]): void {
+    this.node.ip(`link set ${host} master cni0 up`);
+    for (const ip of ips) {
+      netns.ip(`addr add ${ip}/${ip.includes(':') ? '64' : '24'} dev eth0 nodad`);
+    }
+    for (const gateway of gateways) netns.ip(`route add default via ${gateway}`);
   }
 
   #listener(name: string, address: string): string {

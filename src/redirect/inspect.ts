@@ -170,14 +170,8 @@ export function notedObject(folder: string): string | null {
 
 function mapStatus(name: MapName, map: ReturnType<typeof openPinnedMap>): InspectedMap {
   const isCounted = name !== 'settings' && name !== 'counters' && name !== 'listeners';
-  const entryCount = isCounted ? countOf(map.entries()) : map.maxEntries;
+  const entryCount = isCounted ? map.count() : map.maxEntries;
   return { name, entryCount, maxEntries: map.maxEntries };
-}
-
-function countOf(entries: Iterable<unknown>): number {
-  let count = 0;
-  for (const _ of entries) count += 1;
-  return count;
 }
 
 function generationOf(root: string): number {

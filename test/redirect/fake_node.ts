@@ -54,6 +54,10 @@ export class FakeMap implements WritableMap {
     for (const [key, value] of this.held) yield [Buffer.from(key, 'hex'), value];
   }
 
+  count(): number {
+    return this.held.size;
+  }
+
   close(): void {}
 }
 

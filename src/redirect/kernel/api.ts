@@ -52,6 +52,8 @@ export interface ReadableMap {
   lookup(key: Buffer): Buffer | null;
   /** All entries, while others may write: an entry may be missed or seen twice then. */
   entries(): Generator<MapEntry>;
+  /** Of them. */
+  count(): number;
   close(): void;
 }
 

@@ -11,10 +11,13 @@ import {
   readInfo,
   updateElement,
 } from './bpf.ts';
-import { EINVAL, ENOENT, ENOTSUPP, KernelError } from './kernel_error.ts';
+import { EINVAL, ENOENT, ENOSPC, ENOTSUPP, KernelError } from './kernel_error.ts';
 
 const MAP_INFO_BYTES = 40;
 const BATCH_MAX = 4096;
+/** Of a table of buckets the cursor is a number, of a trie a key. */
+const CURSOR_BYTES_MIN = 4;
+const ROUNDS_MIN = 16;
 
 /** BPF_MAP_TYPE_* whose values are one for each CPU. */
 const PER_CPU_TYPES: readonly number[] = [5, 6, 10, 21];
@@ -96,9 +99,66 @@ export class KernelMap implements ReadableMap, WritableMap {
   }
 
   *entries(): Generator<MapEntry> {
+    const { keyBytes, valueBytes } = this;
+    let isRead = false;
+    for (const { keys, values, count } of this.#batches()) {
+      isRead = true;
+      for (let i = 0; i < count; i++) {
+        yield [
+          keys.subarray(i * keyBytes, (i + 1) * keyBytes),
+          values.subarray(i * valueBytes, (i + 1) * valueBytes),
+        ];
+      }
+    }
+    if (isRead) return;
     for (const key of this.keys()) {
       const value = this.lookup(key);
       if (value !== null) yield [key, value];
+    }
+  }
+
+  /** How many entries there are; a few may be missed or counted twice while others write. */
+  count(): number {
+    let total = 0;
+    let isRead = false;
+    for (const { count } of this.#batches()) {
+      isRead = true;
+      total += count;
+    }
+    if (!isRead) for (const _ of this.keys()) total += 1;
+    return total;
+  }
+
+  /** Thousands at a time: one by one a full table takes minutes. Nothing where the kernel has no batches. */
+  *#batches(): Generator<{
+    readonly keys: Buffer;
+    readonly values: Buffer;
+    readonly count: number;
+  }> {
+    let size = BATCH_MAX;
+    let from: Buffer | null = null;
+    for (
+      let rounds = 2 * Math.ceil(this.maxEntries / BATCH_MAX) + ROUNDS_MIN;
+      rounds > 0;
+      rounds--
+    ) {
+      const keys = Buffer.alloc(size * this.keyBytes);
+      const values = Buffer.alloc(size * this.valueBytes);
+      const to: Buffer = Buffer.alloc(Math.max(this.keyBytes, CURSOR_BYTES_MIN));
+      const work = { keys, values, count: size, from, to };
+      const { done, errno } = batch('MAP_LOOKUP_BATCH', this.fd, work);
+      if (errno === ENOSPC && size < this.maxEntries) {
+        // One bucket of the table has more than that.
+        size *= 2;
+        continue;
+      }
+      if (errno !== 0 && errno !== ENOENT) {
+        if (isBatchUnknown(errno) && from === null) return;
+        throw new KernelError(`bpf(MAP_LOOKUP_BATCH) ${this.name}`, errno);
+      }
+      yield { keys, values, count: done };
+      if (errno === ENOENT) return;
+      from = to;
     }
   }
 

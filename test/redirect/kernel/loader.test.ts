@@ -125,6 +125,32 @@ describe('maps', () => {
     expect([...verdicts.keys()].filter((key) => key.readUInt32LE(0) === 9)).toEqual([]);
   });
 
+  it.each([
+    ['a table of buckets', 'verdicts', 12, 0],
+    ['a table that forgets', 'flows', 40, 0],
+    ['a trie', 'ports', 16, 96],
+  ] as const)('are read and counted in pieces: %s', (_about, name, keyBytes, prefixLength) => {
+    const map = lab.datapath.maps[name];
+    map.deleteMany([...map.keys()]);
+    for (const count of [0, 1, 4096, 9000]) {
+      const keys = Array.from({ length: count }, (_, i) => {
+        const key = Buffer.alloc(keyBytes);
+        key.writeUInt32LE(prefixLength);
+        // Where a trie has its generation; the port is behind it.
+        key.writeUInt32LE(9, 4);
+        key.writeUInt32LE(i, keyBytes - 4);
+        return key;
+      });
+      const value = Buffer.alloc(map.valueBytes, 7);
+      map.updateMany(keys.map((key) => [key, value]));
+      expect(map.count()).toBe(count);
+      const read = new Map([...map.entries()].map(([key, own]) => [key.toString('hex'), own]));
+      expect([...read.keys()].sort()).toEqual(keys.map((key) => key.toString('hex')).sort());
+      expect([...read.values()].every((own) => own.equals(value))).toBe(true);
+      map.deleteMany(keys);
+    }
+  });
+
   it('want keys and values of their own size', () => {
     const { verdicts } = lab.datapath.maps;
     expect(() => verdicts.lookup(Buffer.alloc(3))).toThrow('a key has 12 bytes');

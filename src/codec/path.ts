@@ -5,10 +5,12 @@
  * (Chromium's URL canonicaliser), then repeated slashes. Dot segments go before slashes are merged,
  * so "/a//../b" is "/a/b", as there. Escapes that stay keep the case of their hex digits, as there.
  *
- * The query is never changed. Stricter than Envoy: anything outside RFC 3986, %00 anywhere and
- * percent-encoded control bytes in the path are malformed, where Envoy escapes or passes them.
+ * The query is never looked into. Stricter than Envoy: a backslash, percent-encoded control characters, "%u" and
+ * dot segments that hide in a path are malformed, where Envoy rewrites or passes them. Other characters that no
+ * URI has ("|", "{", a "%" that begins no escape) stay as they are, where Envoy escapes some.
  */
-import { Cause, causeOf } from '../model/fault_detail.ts';
+import { Cause, causeOf, type Detail } from '../model/fault_detail.ts';
+import { hasHiddenDots } from './hidden_dots.ts';
 import {
   BACKSLASH,
   DOT,
@@ -16,10 +18,10 @@ import {
   latin1,
   PATH,
   PERCENT,
-  QUERY,
   QUESTION,
   SLASH,
   SP,
+  TARGET,
   UNRESERVED,
 } from './http1/syntax.ts';
 
@@ -39,6 +41,8 @@ export const PATH_MALFORMED = 2;
 const SAME: NormalisedPath = Object.freeze({ kind: 'same' });
 const MALFORMED: NormalisedPath = Object.freeze({ kind: 'malformed' });
 const DELETE = 0x7f;
+const LOWER_U = 0x75;
+const UPPER_U = 0x55;
 
 /** `path` is path and query in origin form: "/" first, no fragment. */
 export function normalisePath(path: Buffer): NormalisedPath {
@@ -47,15 +51,17 @@ export function normalisePath(path: Buffer): NormalisedPath {
   if (outcome === PATH_MALFORMED) return MALFORMED;
   const pathEnd = queryStart(path);
   const unescaped = unescapeSlashes(path, pathEnd);
-  const normal = mergeSlashes(removeDotSegments(unescaped ?? path.subarray(0, pathEnd)));
+  const before = unescaped ?? path.subarray(0, pathEnd);
+  if (hasHiddenDots(before)) return MALFORMED;
+  const normal = mergeSlashes(removeDotSegments(before));
   const whole = Buffer.concat([normal, path.subarray(pathEnd)]);
   if (unescaped !== null) return { kind: 'redirect', path: latin1(whole, 0, whole.length) };
   return whole.equals(path) ? SAME : { kind: 'changed', path: whole };
 }
 
 /**
- * Checks the grammar of RFC 3986 3.3 and 3.4, without making anything. Hot path: PATH_SAME means
- * that normalising would change nothing; PATH_UNUSUAL that it might.
+ * Looks at each byte once, without making anything. Hot path: PATH_SAME means that normalising would
+ * change nothing; PATH_UNUSUAL that it might.
  */
 export function checkPath(bytes: Buffer, start: number, end: number): number {
   if (start >= end || bytes[start] !== SLASH) return PATH_MALFORMED;
@@ -66,10 +72,8 @@ export function checkPath(bytes: Buffer, start: number, end: number): number {
     if (PATH[byte] === 1) {
       if (before === SLASH && (byte === SLASH || byte === DOT)) outcome = PATH_UNUSUAL;
     } else if (byte === PERCENT) {
-      const value = escapedByte(bytes, i, end);
-      if (value < SP || value === DELETE) return PATH_MALFORMED;
+      if (escapeDetail(bytes, i, end) !== null) return PATH_MALFORMED;
       outcome = PATH_UNUSUAL;
-      i += 2;
     } else {
       return byte === QUESTION && isQuery(bytes, i + 1, end) ? outcome : PATH_MALFORMED;
     }
@@ -78,35 +82,37 @@ export function checkPath(bytes: Buffer, start: number, end: number): number {
   return outcome;
 }
 
-/** Why `checkPath` said PATH_MALFORMED: the first byte that is wrong. */
+/** Why `checkPath` said PATH_MALFORMED, or `normalisePath` 'malformed': the first thing that is wrong. */
 export function pathCause(bytes: Buffer, start: number, end: number): Cause {
   if (start >= end || bytes[start] !== SLASH) return causeOf('target-form');
   let isInQuery = false;
   for (let i = start + 1; i < end; i++) {
     const byte = bytes[i] as number;
+    if (TARGET[byte] !== 1) return new Cause('target-character', i, byte);
     if (byte === QUESTION) isInQuery = true;
-    if (byte !== PERCENT) {
-      const isGood = isInQuery ? QUERY[byte] === 1 : PATH[byte] === 1;
-      if (!isGood) return new Cause('path-character', i, byte);
-      continue;
-    }
-    const value = escapedByte(bytes, i, end);
-    if (value < 0) return new Cause('path-escape', i, byte);
-    const isControl = isInQuery ? value === 0 : value < SP || value === DELETE;
-    if (isControl) return new Cause('path-escaped-control', i, byte);
-    i += 2;
+    if (isInQuery) continue;
+    if (byte === BACKSLASH) return new Cause('path-character', i, byte);
+    const detail = byte === PERCENT ? escapeDetail(bytes, i, end) : null;
+    if (detail !== null) return new Cause(detail, i, byte);
   }
-  return causeOf('target-form');
+  return causeOf('path-hidden-dots');
 }
 
+/**
+ * What is wrong with the "%" at `i` of a path, or null. One that begins no escape is a character like others,
+ * but for "%u", which some servers decode.
+ */
+function escapeDetail(bytes: Buffer, i: number, end: number): Detail | null {
+  const value = escapedByte(bytes, i, end);
+  if (value >= SP) return value === DELETE ? 'path-escaped-control' : null;
+  if (value >= 0) return 'path-escaped-control';
+  const next = i + 1 < end ? bytes[i + 1] : 0;
+  return next === LOWER_U || next === UPPER_U ? 'path-escape' : null;
+}
+
+/** The query is nobody's to decode: each of its bytes is forwarded and matched as it stands. */
 function isQuery(bytes: Buffer, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) {
-    const byte = bytes[i] as number;
-    if (QUERY[byte] === 1) continue;
-    // %0A and the like are what forms and PromQL queries hold; %00 is only ever an attack.
-    if (byte !== PERCENT || escapedByte(bytes, i, end) <= 0) return false;
-    i += 2;
-  }
+  for (let i = start; i < end; i++) if (TARGET[bytes[i] as number] !== 1) return false;
   return true;
 }
 
@@ -116,6 +122,12 @@ function escapedByte(bytes: Buffer, i: number, end: number): number {
   const high = HEX_VALUE[bytes[i + 1] as number] as number;
   const low = HEX_VALUE[bytes[i + 2] as number] as number;
   return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/** Of path and query, the path. */
+export function pathOf(bytes: Buffer, start: number, end: number): Buffer {
+  const whole = bytes.subarray(start, end);
+  return whole.subarray(0, queryStart(whole));
 }
 
 function queryStart(path: Buffer): number {
@@ -158,7 +170,7 @@ function removeDotSegments(path: Buffer): Buffer {
     i++;
     while (i < path.length && path[i] !== SLASH) {
       const value = path[i] === PERCENT ? escapedByte(path, i, path.length) : -1;
-      if (value >= 0 && UNRESERVED[value] === 1) {
+      if (value >= 0 && UNRESERVED[value] === 1 && !isAfterPercent(out, length)) {
         out[length++] = value;
         i += 3;
       } else {
@@ -173,6 +185,12 @@ function removeDotSegments(path: Buffer): Buffer {
     if (!isLast) length--;
   }
   return out.subarray(0, length);
+}
+
+/** One more character could complete an escape that nobody wrote: "%" begins none, or has one digit so far. */
+function isAfterPercent(out: Buffer, length: number): boolean {
+  if (out[length - 1] === PERCENT) return true;
+  return out[length - 2] === PERCENT && (HEX_VALUE[out[length - 1] as number] as number) >= 0;
 }
 
 /** 1 for ".", 2 for "..", 0 for any other segment. */

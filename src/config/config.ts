@@ -111,6 +111,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
       underscores: behaviour.underscoreFields,
       upgrades: behaviour.upgrades,
       isPathNormalised: behaviour.pathNormalisation,
+      pathParameters: behaviour.pathParameters,
       denial: {
         status: behaviour.denial.status,
         body: behaviour.denial.body,

@@ -5,6 +5,7 @@
 import type { SocketAddress } from '../model/address.ts';
 import { UNDERSCORE_ACTIONS } from '../model/field_alias.ts';
 import { LIMITS, type LimitSpec, type Limits } from '../model/limits.ts';
+import { PATH_PARAMETER_ACTIONS } from '../model/path_parameters.ts';
 import type { DestinationOption, IdentityOption, UpstreamOption } from '../proxy/options.ts';
 import { IDENTITY_SOURCE_NAMES } from '../proxy/options.ts';
 import {
@@ -109,6 +110,11 @@ const behaviour = mapping({
     switchField(),
     'Normalise request paths (RFC 3986, merged slashes, %2F and %5C redirected) before judging, as Cilium does.',
     true,
+  ),
+  pathParameters: optional(
+    choiceField(PATH_PARAMETER_ACTIONS),
+    'Path parameters (";x=1" in any segment), which servers such as Tomcat cut off while rules see them: keep, or refuse the request (400). "..;" is refused in any case.',
+    'keep',
   ),
   denial: optional(denial, 'The reply to a denied request.', {}),
 });

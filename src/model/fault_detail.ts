@@ -36,8 +36,13 @@ export const DETAILS = {
   'target-scheme': rule('malformed-target', 'a scheme other than http'),
   'target-authority': rule('malformed-target', 'what stands for the host in it is none'),
   'target-asterisk': rule('malformed-target', '"*" with a method other than OPTIONS'),
-  'path-character': byte('malformed-target', 'a byte that has more than one reading in a path'),
-  'path-escape': byte('malformed-target', 'percent-encoding with more than one reading'),
+  'path-character': byte('malformed-target', 'a backslash in a path'),
+  'path-escape': byte('malformed-target', '"%u", which some servers decode'),
+  'path-hidden-dots': rule(
+    'malformed-target',
+    'a segment that some read as "." or "..": before a ";", or encoded twice',
+  ),
+  'path-parameter': rule('malformed-target', 'a ";", which pathParameters refuses here'),
   'path-escaped-control': byte('malformed-target', 'a percent-encoded control character'),
 
   // fields

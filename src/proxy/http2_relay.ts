@@ -83,6 +83,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
       limits,
       pool: POOL,
       isPathNormalised: behaviour.isPathNormalised,
+      pathParameters: behaviour.pathParameters,
       underscores: behaviour.underscores,
       streamWindowBytes: context.shared.contentMemory.streamWindowBytes,
     });

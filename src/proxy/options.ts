@@ -6,6 +6,7 @@ import type { SocketAddress } from '../model/address.ts';
 import type { UnderscoreAction } from '../model/field_alias.ts';
 import type { Direction, Identity, ProxyId } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
+import type { PathParameterAction } from '../model/path_parameters.ts';
 import type { Recorder } from '../model/record.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Sockets } from '../platform/sockets.ts';
@@ -95,6 +96,8 @@ export interface Behaviour {
   readonly upgrades: readonly string[];
   /** RFC 3986 normalisation, merged slashes, %2F and %5C unescaped by redirect: as Cilium's agent sets it. */
   readonly isPathNormalised: boolean;
+  /** ";x=1" in a path. */
+  readonly pathParameters: PathParameterAction;
   readonly denial: DenialOptions;
 }
 
@@ -114,6 +117,7 @@ export const DEFAULT_BEHAVIOUR: Behaviour = Object.freeze({
   underscores: 'allow',
   upgrades: Object.freeze(['websocket']),
   isPathNormalised: true,
+  pathParameters: 'keep',
   denial: Object.freeze({
     status: 403,
     body: 'Access denied\r\n',

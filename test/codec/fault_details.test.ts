@@ -41,7 +41,10 @@ const REQUESTS: readonly [cause: string, stream: string][] = [
   ['target-authority', target('http://u@a/x')],
   ['target-asterisk', target('*')],
   ['path-escaped-control 6 0x25', target('/a%00')],
-  ['path-escape 6 0x25', target('/a%zz')],
+  ['path-escape 6 0x25', target('/a%u002e')],
+  ['path-character 6 0x5c', target('/a\\b')],
+  ['path-hidden-dots', target('/a/..;/b')],
+  ['target-scheme', target('https://a/')],
   ['version-missing', 'GET /\r\n'],
   ['version-missing', 'GET /\n'],
   ['version-form 6 0x68', 'GET / http/1.1\r\n'],
@@ -137,8 +140,9 @@ const STREAMS: readonly [cause: string, fields: readonly string[]][] = [
   ['pseudo-value', [':method', 'GE T', ...BEFORE_METHOD]],
   ['method-too-long', [':method', 'A'.repeat(65), ...BEFORE_METHOD]],
   ['method-connect', [':method', 'CONNECT', ...BEFORE_METHOD]],
-  ['path-character 2 0x20', [...WITHOUT_PATH, ':path', '/a b']],
-  ['path-character 2 0x00', [...WITHOUT_PATH, ':path', '/a\0']],
+  ['target-character 2 0x20', [...WITHOUT_PATH, ':path', '/a b']],
+  ['target-character 2 0x00', [...WITHOUT_PATH, ':path', '/a\0']],
+  ['path-hidden-dots', [...WITHOUT_PATH, ':path', '/%2e%2e;']],
   ['target-form', [...WITHOUT_PATH, ':path', 'a']],
   ['target-asterisk', [...WITHOUT_PATH, ':path', '*']],
   ['host-missing', WITHOUT_HOST],
@@ -235,6 +239,7 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   'data-before-head',
   'field-name-underscore',
   'trailers-not-last',
+  'path-parameter',
 ]);
 
 describe('the vocabulary', () => {

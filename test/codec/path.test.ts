@@ -38,7 +38,32 @@ describe('normal already', () => {
     '/%c3%a9',
     '/%C3%A9',
     '/%25',
-    '/%252e%252e/a',
+    '/%252e%252ea/a',
+    '/a;..',
+    '/a;x=../b',
+    '/a|b',
+    '/a"b',
+    '/a<b>',
+    '/a^b',
+    '/a`b',
+    '/a{b}',
+    '/a[b]',
+    '/50%',
+    '/%',
+    '/%4',
+    '/%4g',
+    '/%g4',
+    '/%%41',
+    '/%4%31',
+    '/%?41',
+    '/?%',
+    '/?%0',
+    '/?%zz',
+    '/?%00',
+    '/?a|b',
+    '/?{}',
+    '/?a\\b',
+    '/?filter=a|b&q={%22x%22:1}&d=2020^1&e=`<>"',
     '/%20',
     '/%3f%23',
     '/.hidden/file',
@@ -71,7 +96,6 @@ describe('dot segments', () => {
     ['/a/%2e%2e', '/'],
     ['/a/%2e%2e%2e/b', '/a/.../b'],
     ['/a/x%2e%2e/b', '/a/x../b'],
-    ['/a/..;/b', '/a/..;/b'],
   ])('%s is %s', (path, expected) => expect(normalised(path)).toBe(expected));
 });
 
@@ -131,38 +155,103 @@ describe('malformed', () => {
     '/a#b',
     '/a b',
     '/a\\b',
-    '/a"b',
-    '/a<b>',
-    '/a^b',
-    '/a`b',
-    '/a{b}',
-    '/a|b',
-    '/a[b]',
     '/\xe9',
     '/\xff',
     '/\0',
     '/a\r\nb',
     '/\x7f',
-    '/%',
-    '/%4',
-    '/%4g',
-    '/%g4',
-    '/%%41',
+    '/%u002e',
+    '/%U002e',
     '/%00',
     '/%0d%0a',
     '/%1F',
     '/%7f',
-    '/%?41',
-    '/?%',
-    '/?%0',
-    '/?%zz',
-    '/?%00',
     '/?a#b',
     '/?a b',
     '/?\xe9',
-    '/?a|b',
-    '/?{}',
   ])('%j', (path) => expect(normalised(path)).toBe('malformed'));
+});
+
+describe('dot segments that only some servers see', () => {
+  it.each([
+    '/public/..;/admin',
+    '/public/..;x=1/admin',
+    '/public/.;/admin',
+    '/public/..;',
+    '/..;/',
+    '/..;a;b/c',
+    '/a/%2e%2e;/b',
+    '/a/.%2E;x/b',
+    '/a/..%3b/b',
+    '/a/..%3Bx/b',
+    '/a/%2e%2e%3bx/b',
+    '/a/%252e%252e/b',
+    '/a/%252e%252e;/b',
+    '/a/.%252e/b',
+    '/a/..%253bx/b',
+    '/a/%25252e%25252e/b',
+    '/a/%25%32%65%25%32%65/b',
+    '/a/%%32e%%32e/b',
+    '/a/%2%65%2%65/b',
+    '/a/..%252fb',
+    '/a/..%255cb',
+    '/a%252f..%252fb',
+    '/a%2f..;%2fb',
+    '/a/x;y/..;z/b?q',
+  ])('%s is malformed', (path) => expect(normalised(path)).toBe('malformed'));
+
+  it.each([
+    '/a;v=1/b',
+    '/a;/b',
+    '/;/b',
+    '/;..',
+    '/a;../b',
+    '/...;/b',
+    '/..a;/b',
+    '/%252ea',
+    '/a%252fb',
+    '/a%3bb',
+    '/a?b=/..;/c',
+  ])('%s is not one of them', (path) => expect(normalised(path)).toBe(path));
+
+  it('none is left, however it is written, in what is accepted', () => {
+    const part = fc.constantFrom(
+      ...[
+        '/',
+        '/',
+        '.',
+        '.',
+        '%2e',
+        '%252e',
+        '%25',
+        '2e',
+        '%32',
+        '%65',
+        '%',
+        '2',
+        'e',
+        ';',
+        '%3b',
+        'a',
+      ],
+    );
+    const path = fc.array(part, { maxLength: 12 }).map((parts) => `/p/${parts.join('')}/z`);
+    fc.assert(
+      fc.property(path, (sent) => {
+        const result = normalised(sent).replace(/^-> /, '');
+        fc.pre(result !== 'malformed');
+        for (let times = 0, read = result; times < 4; times++) {
+          for (const segment of read.split('/')) {
+            expect(segment.split(';')[0]).not.toMatch(/^\.{1,2}$/);
+          }
+          read = read.replaceAll(/%[0-9a-f]{2}/gi, (text) =>
+            String.fromCharCode(Number.parseInt(text.slice(1), 16)),
+          );
+        }
+      }),
+      { numRuns: 20_000 },
+    );
+  });
 });
 
 describe('for every path', () => {
@@ -190,7 +279,9 @@ describe('for every path', () => {
         fc.pre(result !== 'malformed');
         const [before = '', ...query] = result.split('?');
         expect(before).toMatch(/^\/(?!\/)/);
-        expect(before).not.toMatch(/\/\/|\/\.{1,2}(\/|$)|%2[ef]|%5c|%[46]1/i);
+        expect(before).not.toMatch(/\/\/|\/\.{1,2}(\/|$)|%2f|%5c/i);
+        // Not where it would complete an escape that nobody wrote.
+        expect(before).not.toMatch(/(?<!%|%[0-9a-f])%(2e|[46]1)/i);
         expect(query.join('?')).toBe(text.split('?').slice(1).join('?'));
       }),
       { numRuns: 5000 },
@@ -200,7 +291,7 @@ describe('for every path', () => {
   it('is what the URL Standard makes of it, slashes merged, where the two do the same', () => {
     // URL keeps %41 escaped and has no merging; without those two they must agree.
     const plain = fc
-      .array(fc.constantFrom('/', '/', '.', '..', 'a', 'b', '%2e', '%2E', ';', '~', '%c3'), {
+      .array(fc.constantFrom('/', '/', '.', '..', 'a', 'b', '%2e', '%2E', 'a;', '~', '%c3'), {
         maxLength: 14,
       })
       .map((parts) => `/${parts.join('')}`);

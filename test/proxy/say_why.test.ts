@@ -39,7 +39,7 @@ describe('a request over HTTP/1.1 that is refused', () => {
     [
       'bad byte in the path',
       'GET /f\\a?token=x HTTP/1.1\r\nHost: svc\r\n\r\n',
-      'target-character 6 0x5c',
+      'path-character 6 0x5c',
       { version: 'HTTP/1.1', method: 'GET', host: 'svc', path: '/f\\a', status: 400 },
     ],
     [
@@ -75,7 +75,7 @@ describe('a request over HTTP/1.1 that is refused', () => {
     [
       'a secret of a policy',
       'GET /sesame-secret\\ HTTP/1.1\r\nHost: svc\r\n\r\n',
-      'target-character 18 0x5c',
+      'path-character 18 0x5c',
       { version: 'HTTP/1.1', method: 'GET', host: 'svc', path: '/[redacted]\\', status: 400 },
     ],
     ['bytes of another protocol', '\x80\x81\x82\r\n\r\n', '', { status: 400 }],

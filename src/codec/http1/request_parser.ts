@@ -12,6 +12,7 @@ import { Cause, causeOf } from '../../model/fault_detail.ts';
 import type { UnderscoreAction } from '../../model/field_alias.ts';
 import type { Limits } from '../../model/limits.ts';
 import { NOTHING_SEEN, type PartialRequest } from '../../model/partial_request.ts';
+import type { PathParameterAction } from '../../model/path_parameters.ts';
 import { requestTrailers, type TrailerRule } from '../../model/trailer_fields.ts';
 import { ContentReader } from './content_reader.ts';
 import { CONTENT, FAULT, HEAD, MESSAGE_END, NEED_MORE, type ParserEvent } from './events.ts';
@@ -29,6 +30,7 @@ export interface RequestParserOptions {
   readonly areTrailersForwarded: boolean;
   readonly isPathNormalised: boolean;
   /** By default allow. */
+  readonly pathParameters?: PathParameterAction;
   readonly underscores?: UnderscoreAction;
   /** Protocols that may become tunnels, lower case; by default WebSocket only. */
   readonly upgrades?: readonly string[];

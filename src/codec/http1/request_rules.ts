@@ -15,13 +15,12 @@ import { FRAMING_CHUNKED, FRAMING_NONE, framingOf } from './framing.ts';
 import type { HeadScanner } from './head_scanner.ts';
 import { hostCause, isHost } from './host.ts';
 import { Http1RequestHead } from './request_head.ts';
-import { readTarget } from './request_target.ts';
+import { readTarget, type TargetRules } from './request_target.ts';
 import { ASTERISK, equalsIgnoringCase, PLUS, SEMICOLON, SLASH } from './syntax.ts';
 import { upgradeOf } from './upgrade.ts';
 
-export interface RequestRules {
+export interface RequestRules extends TargetRules {
   readonly areTrailersForwarded: boolean;
-  readonly isPathNormalised: boolean;
   readonly underscores?: UnderscoreAction;
   /** Protocols that may become tunnels, lower case; by default WebSocket only. */
   readonly upgrades?: readonly string[];
@@ -47,7 +46,7 @@ export function readRequestHead(
     }
     if (!isHost(raw, hostStart, hostEnd)) return hostCause(raw, hostStart, hostEnd);
   }
-  const target = readTarget(raw, scanner, rules.isPathNormalised);
+  const target = readTarget(raw, scanner, rules);
   if (target instanceof Cause) return target;
   const framing = framingOf(raw, scanner);
   if (framing instanceof Cause) return framing;

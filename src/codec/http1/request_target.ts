@@ -4,7 +4,9 @@
  * "*"), and the authority is that of the one Host field.
  */
 import { Cause, causeOf } from '../../model/fault_detail.ts';
-import { checkPath, normalisePath, PATH_MALFORMED, PATH_SAME, pathCause } from '../path.ts';
+import type { PathParameterAction } from '../../model/path_parameters.ts';
+import { hasPathParameter } from '../hidden_dots.ts';
+import { checkPath, normalisePath, PATH_MALFORMED, PATH_SAME, pathCause, pathOf } from '../path.ts';
 import { HOST } from './field_kind.ts';
 import type { HeadScanner } from './head_scanner.ts';
 import { isHost } from './host.ts';
@@ -31,14 +33,20 @@ export interface RequestTarget {
   readonly isAsSent: boolean;
 }
 
+export interface TargetRules {
+  readonly isPathNormalised: boolean;
+  /** By default kept. */
+  readonly pathParameters?: PathParameterAction;
+}
+
 export function readTarget(
   raw: Buffer,
   scanner: HeadScanner,
-  isPathNormalised: boolean,
+  rules: TargetRules,
 ): RequestTarget | Cause {
   const start = scanner.targetStart;
   const end = scanner.targetEnd;
-  if (raw[start] === SLASH) return readPath(raw, { start, end, isPathNormalised });
+  if (raw[start] === SLASH) return readPath(raw, { start, end, rules });
   if (raw[start] === ASTERISK && end === start + 1) {
     if (!isOptions(raw, scanner)) return causeOf('target-asterisk');
     return {
@@ -50,23 +58,28 @@ export function readTarget(
       isAsSent: true,
     };
   }
-  return readAbsolute(raw, scanner, isPathNormalised);
+  return readAbsolute(raw, scanner, rules);
 }
 
 function readPath(
   raw: Buffer,
-  from: { readonly start: number; readonly end: number; readonly isPathNormalised: boolean },
+  from: { readonly start: number; readonly end: number; readonly rules: TargetRules },
 ): RequestTarget | Cause {
   const { start, end } = from;
   const outcome = checkPath(raw, start, end);
   if (outcome === PATH_MALFORMED) return pathCause(raw, start, end);
+  if (from.rules.pathParameters === 'refuse' && hasPathParameter(pathOf(raw, start, end))) {
+    return causeOf('path-parameter');
+  }
   let path: string | null = null;
   let redirectTo = '';
-  if (outcome !== PATH_SAME && from.isPathNormalised) {
+  if (outcome !== PATH_SAME) {
     const normal = normalisePath(raw.subarray(start, end));
     if (normal.kind === 'malformed') return pathCause(raw, start, end);
-    if (normal.kind === 'changed') path = latin1(normal.path, 0, normal.path.length);
-    if (normal.kind === 'redirect') path = redirectTo = normal.path;
+    if (from.rules.isPathNormalised) {
+      if (normal.kind === 'changed') path = latin1(normal.path, 0, normal.path.length);
+      if (normal.kind === 'redirect') path = redirectTo = normal.path;
+    }
   }
   const isAsSent = path === null;
   return { pathStart: start, pathEnd: end, path, redirectTo, scheme: 'http', isAsSent };
@@ -79,7 +92,7 @@ function readPath(
 function readAbsolute(
   raw: Buffer,
   scanner: HeadScanner,
-  isPathNormalised: boolean,
+  rules: TargetRules,
 ): RequestTarget | Cause {
   const { targetStart: start, targetEnd: end } = scanner;
   const scheme = schemeOf(raw, start, end);
@@ -90,11 +103,8 @@ function readAbsolute(
     authorityEnd++;
   }
   if (!isHost(raw, authorityStart, authorityEnd)) return causeOf('target-authority');
-  const host = latin1(raw, scanner.valueStarts[HOST] as number, scanner.valueEnds[HOST] as number);
-  if (!equalsIgnoringCase(raw, authorityStart, authorityEnd, host.toLowerCase())) {
-    return causeOf('host-differs');
-  }
-  const target = readAbsolutePath(raw, scanner, { start: authorityEnd, end, isPathNormalised });
+  if (!isHostOf(raw, scanner, authorityStart, authorityEnd)) return causeOf('host-differs');
+  const target = readAbsolutePath(raw, scanner, { start: authorityEnd, end, rules });
   return target instanceof Cause ? target : { ...target, scheme, isAsSent: false };
 }
 
@@ -102,7 +112,7 @@ function readAbsolute(
 function readAbsolutePath(
   raw: Buffer,
   scanner: HeadScanner,
-  from: { readonly start: number; readonly end: number; readonly isPathNormalised: boolean },
+  from: { readonly start: number; readonly end: number; readonly rules: TargetRules },
 ): RequestTarget | Cause {
   const { start, end } = from;
   if (raw[start] === SLASH && start < end) return readPath(raw, from);
@@ -126,6 +136,20 @@ function schemeOf(raw: Buffer, start: number, end: number): string | null {
   return null;
 }
 
+/** The same host and port, 80 being the port when none is named (RFC 9110 4.2.1, 4.2.3). */
+function isHostOf(raw: Buffer, scanner: HeadScanner, start: number, end: number): boolean {
+  const hostStart = scanner.valueStarts[HOST] as number;
+  const hostEnd = scanner.valueEnds[HOST] as number;
+  const host = latin1(raw, hostStart, withoutDefaultPort(raw, hostStart, hostEnd)).toLowerCase();
+  return equalsIgnoringCase(raw, start, withoutDefaultPort(raw, start, end), host);
+}
+
+/** Where the host ends. It is known to be one, so that ":80" at its end is its port. */
+function withoutDefaultPort(raw: Buffer, start: number, end: number): number {
+  const portStart = end - DEFAULT_PORT.length;
+  return portStart > start && equalsText(raw, portStart, end, DEFAULT_PORT) ? portStart : end;
+}
+
 /** What stands before "://" is a name (RFC 3986 3.1), though not one that has a reading here. */
 function hasScheme(raw: Buffer, start: number, end: number): boolean {
   const mark = raw.indexOf(SCHEME_MARK, start, 'latin1');
@@ -141,5 +165,7 @@ function isOptions(raw: Buffer, scanner: HeadScanner): boolean {
   return equalsText(raw, 0, scanner.methodEnd, 'OPTIONS');
 }
 
-const SCHEMES = ['http', 'https'];
+/** This is cleartext: what asks for https came the wrong way (RFC 9110 7.4). */
+const SCHEMES = ['http'];
 const SCHEME_MARK = '://';
+const DEFAULT_PORT = ':80';

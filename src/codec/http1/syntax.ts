@@ -28,7 +28,6 @@ export const BRACKET_CLOSE = 0x5d;
 const DIGITS = '0123456789';
 const LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ';
 const UNRESERVED_TEXT = `${LETTERS}${DIGITS}-._~`;
-const SUB_DELIMS = "!$&'()*+,;=";
 
 /** RFC 9110 5.6.2 tchar. */
 export const TOKEN = classOf(`${LETTERS}${DIGITS}!#$%&'*+-.^_\`|~`);
@@ -39,17 +38,14 @@ export const FIELD_VALUE = fieldValueClass();
 /** RFC 3986 2.3. */
 export const UNRESERVED = classOf(UNRESERVED_TEXT);
 
-/** Every byte that any form of request target may hold; `#`, non-ASCII and the rest may not. */
-export const TARGET = classOf(`${UNRESERVED_TEXT}${SUB_DELIMS}:/?[]@%`);
-
-/** RFC 3986 3.3 path of pchar and "/", without "%", which needs a look at what follows. */
-export const PATH = classOf(`${UNRESERVED_TEXT}${SUB_DELIMS}:@/`);
-
 /**
- * RFC 3986 3.4 query without "%", and with "[" and "]": the URL Standard has browsers send them
- * unescaped (`?id[]=1`), and within a query they have one reading.
+ * Every byte that any form of request target may hold: VCHAR without "#". More than RFC 3986 has, as the URL
+ * Standard has browsers send `|`, `{`, `[`, `^`, `"` and others as they are, and here they have one reading.
  */
-export const QUERY = classOf(`${UNRESERVED_TEXT}${SUB_DELIMS}:@/?[]`);
+export const TARGET = targetClass('#');
+
+/** The same before the query, without "%", which needs a look at what follows, and "\\", which many read as "/". */
+export const PATH = targetClass('#?%\\');
 
 /** Value of a hexadecimal digit, -1 for any other byte. */
 export const HEX_VALUE = hexTable();
@@ -143,6 +139,13 @@ export function trimBlanks(text: string): string {
 function classOf(chars: string): Uint8Array {
   const table = new Uint8Array(256);
   for (let i = 0; i < chars.length; i++) table[chars.charCodeAt(i)] = 1;
+  return table;
+}
+
+/** 0x21 to 0x7e but for `without`. */
+function targetClass(without: string): Uint8Array {
+  const table = new Uint8Array(256).fill(1, 0x21, 0x7f);
+  for (let i = 0; i < without.length; i++) table[without.charCodeAt(i)] = 0;
   return table;
 }
 

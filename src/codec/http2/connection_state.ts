@@ -7,6 +7,7 @@ import { type Cause, causeOf, type Detail, upstreamFaultOf } from '../../model/f
 import type { UnderscoreAction } from '../../model/field_alias.ts';
 import type { Limits } from '../../model/limits.ts';
 import { NOTHING_SEEN } from '../../model/partial_request.ts';
+import type { PathParameterAction } from '../../model/path_parameters.ts';
 import {
   RESPONSE_TRAILERS,
   requestTrailers,
@@ -52,6 +53,8 @@ export interface Http2ConnectionOptions {
   readonly isPathNormalised: boolean;
   /** Of requests; by default allow. */
   readonly underscores?: UnderscoreAction;
+  /** By default kept. */
+  readonly pathParameters?: PathParameterAction;
   /** Of each stream that the peer may send on; by default h2StreamWindowBytes. */
   readonly streamWindowBytes?: number;
 }
@@ -244,6 +247,9 @@ export class ConnectionState<Context> {
 }
 
 const UNDERSTOOD: ReadonlySet<Fault> = new Set([
+  // Of the whole head only these can hold what an honest client took for good: it is told so.
+  'malformed-target',
+  'malformed-host',
   'head-too-large',
   'target-too-long',
   'method-too-long',

@@ -6,9 +6,11 @@
 import { Cause, causeOf } from '../../model/fault_detail.ts';
 import type { UnderscoreAction } from '../../model/field_alias.ts';
 import type { Limits } from '../../model/limits.ts';
+import type { PathParameterAction } from '../../model/path_parameters.ts';
+import { hasPathParameter } from '../hidden_dots.ts';
 import { hostCause, isHost } from '../http1/host.ts';
 import { isToken, latin1 } from '../http1/syntax.ts';
-import { normalisePath, pathCause } from '../path.ts';
+import { normalisePath, pathCause, pathOf } from '../path.ts';
 import { LENGTH_MALFORMED, LENGTH_UNKNOWN, parseContentLength } from './content_length.ts';
 import { fieldCause } from './field_cause.ts';
 import {
@@ -37,6 +39,8 @@ export interface RequestRuleOptions {
   readonly isPathNormalised: boolean;
   /** By default allow. */
   readonly underscores?: UnderscoreAction;
+  /** By default kept. */
+  readonly pathParameters?: PathParameterAction;
 }
 
 /** What is known of a path that was seen before on the connection. */
@@ -224,6 +228,9 @@ export class RequestRules {
     const bytes = Buffer.from(path, 'latin1');
     const normalised = normalisePath(bytes);
     if (normalised.kind === 'malformed') return pathCause(bytes, 0, bytes.length);
+    if (this.#options.pathParameters === 'refuse') {
+      if (hasPathParameter(pathOf(bytes, 0, bytes.length))) return causeOf('path-parameter');
+    }
     let read: KnownPath = { path, bytes, redirectTo: '' };
     if (this.#options.isPathNormalised) {
       if (normalised.kind === 'redirect') read = redirectedPath(normalised.path);

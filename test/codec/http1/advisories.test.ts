@@ -18,6 +18,12 @@ describe('refused', () => {
       request('GET /public/#/../../admin HTTP/1.1'),
       'malformed-target',
     ],
+    ['Envoy CVE-2026-73551: ..;', request('GET /public/..;/admin HTTP/1.1'), 'malformed-target'],
+    [
+      'dots that a second decoding makes',
+      request('GET /public/%252e%252e/admin HTTP/1.1'),
+      'malformed-target',
+    ],
     ['%00 in the path', request('GET /admin%00.html HTTP/1.1'), 'malformed-target'],
     ['HAProxy CVE-2021-39242: two hosts', get('Host: b.test'), 'malformed-host'],
     ['HAProxy CVE-2021-39240: no origin form', request('GET @evil/ HTTP/1.1'), 'malformed-target'],
@@ -120,12 +126,8 @@ describe('forwarded with one reading', () => {
     ['Envoy CVE-2019-9901: dot segments', '/public/../admin', '/admin'],
     ['Istio CVE-2021-31920: double slash', '//admin', '/admin'],
     ['encoded dots', '/public/%2e%2e/admin', '/admin'],
-    [
-      'double encoding is decoded by nobody here',
-      '/public/%252e%252e/admin',
-      '/public/%252e%252e/admin',
-    ],
-    ['Envoy CVE-2026-73511: path parameters', '/public/..;/admin', '/public/..;/admin'],
+    ['double encoding is decoded by nobody here', '/a%252fb', '/a%252fb'],
+    ['path parameters', '/public;x=../admin', '/public;x=../admin'],
   ])('%s', (_, target, path) => {
     const { messages, fault } = runRequests(request(`GET ${target} HTTP/1.1`));
     expect([fault, messages[0]?.head.path]).toEqual(['', path]);

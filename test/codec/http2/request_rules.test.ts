@@ -182,7 +182,10 @@ describe('paths', () => {
     ['/a#b', 'malformed-target'],
     ['/a b', 'malformed-target'],
     ['/\xff', 'malformed-target'],
-    ['/%zz', 'malformed-target'],
+    ['/a\\b', 'malformed-target'],
+    ['/public/..;/admin', 'malformed-target'],
+    ['/%252e%252e', 'malformed-target'],
+    ['/a|b?c|d%', null],
     ['/%00', 'malformed-target'],
     ['/pkg.Service/Method', null],
   ])('%s', (path, fault) => check(withPath(path), fault));

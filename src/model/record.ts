@@ -25,6 +25,8 @@ export interface RequestRecord {
   readonly shadowDecision: Decision | null;
   /** True when `decision` is a denial that `--dry-run` let through. */
   readonly isDryRun: boolean;
+  /** The client had sent its FIN before the response began: it may have given up. */
+  readonly isHalfClosed?: boolean;
   readonly policyRevision: number;
   /** Null when the head could not be read, or when the connection itself was refused. */
   readonly head: RequestHead | null;
@@ -55,6 +57,8 @@ export type UpstreamConnectOutcome = 'connected' | 'failed' | 'timeout';
 export type CloseCause =
   | 'finished'
   | 'downstream-closed'
+  /** By the client before its last response began. */
+  | 'half-closed'
   | 'upstream-closed'
   | 'fault'
   | 'denied'

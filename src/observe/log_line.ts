@@ -97,6 +97,7 @@ export class LogLineWriter {
     line.bytes(REVISION);
     line.integer(record.policyRevision);
     if (record.isDryRun) line.text(',"enforced":false');
+    if (record.isHalfClosed === true) line.text(',"half_closed":true');
     if (record.shadowDecision !== null) line.text(shadowText(record.shadowDecision));
     if (suppressed > 0) line.text(`,"suppressed":${integer(suppressed)}`);
     line.bytes(LINE_END);

@@ -283,6 +283,7 @@ const OUTCOMES = wordsOf<UpstreamConnectOutcome>({ connected: true, failed: true
 const CAUSES = wordsOf<CloseCause>({
   finished: true,
   'downstream-closed': true,
+  'half-closed': true,
   'upstream-closed': true,
   fault: true,
   denied: true,

@@ -109,12 +109,17 @@ export class Http1Exchange {
   }
 
   /** `response` is final; from here on the client has seen it. */
-  beginResponse(response: Http1ResponseHead, isDraining: boolean): void {
+  beginResponse(
+    response: Http1ResponseHead,
+    state: { readonly isDraining: boolean; readonly isDownstreamEnded: boolean },
+  ): void {
     const { head, life } = this;
+    const { isDraining, isDownstreamEnded } = state;
     this.isResponseStarted = true;
     life.status = response.status;
     life.responseSource = 'upstream';
     if (response.status === 101) return;
+    life.isHalfClosed = isDownstreamEnded && this.isRequestComplete;
     // A response before the end of its request leaves the connections in a state that no later
     // request may meet.
     this.isClosing ||= !this.isRequestComplete || !response.isPersistent || isDraining;

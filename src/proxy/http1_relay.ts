@@ -246,7 +246,8 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
         return;
       }
     }
-    exchange.beginResponse(head, this.#context.shared.isDraining);
+    const { isDraining } = this.#context.shared;
+    exchange.beginResponse(head, { isDraining, isDownstreamEnded: this.#isDownstreamEnded });
     this.#outlet.head(exchange.life, head, exchange.isClosing && head.status !== 101);
     if (head.status === 101) this.#openTunnel(exchange);
   }
@@ -310,7 +311,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     if (exchange === null) return;
     this.#exchange = null;
     if (exchange.isClosing || (this.#isDownstreamEnded && !this.#intake.hasMore)) {
-      this.#close('finished', 'linger');
+      this.#close(exchange.life.isHalfClosed ? 'half-closed' : 'finished', 'linger');
       return;
     }
     this.#intake.proceed(this.#clock.moved());
@@ -397,12 +398,9 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   /** Begun by the first byte of the head, if that came in an earlier chunk. */
   #newLife(): RequestLife {
-    const { subject } = this.#context;
-    const life = new RequestLife(
-      this.#context,
-      this.#intake.headStartedMs || this.#clock.lastMoveMs,
-    );
-    life.judgedBy(subject, null);
+    const startedMs = this.#intake.headStartedMs || this.#clock.lastMoveMs;
+    const life = new RequestLife(this.#context, startedMs);
+    life.judgedBy(this.#context.subject, null);
     return life;
   }
 

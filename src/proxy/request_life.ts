@@ -44,6 +44,7 @@ export class RequestLife {
   decision: Decision | null = null;
   shadowDecision: Decision | null = null;
   isDryRun = false;
+  isHalfClosed = false;
   policyRevision = 0;
   serverName = '';
   status = 0;
@@ -122,6 +123,7 @@ export class RequestLife {
       decision: this.decision,
       shadowDecision: this.shadowDecision,
       isDryRun: this.isDryRun,
+      isHalfClosed: this.isHalfClosed,
       policyRevision: this.policyRevision,
       head: this.head,
       partial: this.partial,

@@ -85,6 +85,7 @@ function fieldsOfFullLines(): Set<string> {
     decision,
     shadowDecision: decision,
     isDryRun: true,
+    isHalfClosed: true,
     grpcStatus: 7,
     serverName: 'a.test',
     fault: 'overloaded',

@@ -21,6 +21,8 @@ describe('a FIN after a complete request', () => {
       origin.send(OK);
       expect(await client.over()).toEqual({ text: CLOSED_OK, how: 'fin' });
       expect(rig.recorder.summaries).toEqual(['forwarded allowed 200 /a']);
+      expect(rig.recorder.records).toMatchObject([{ isHalfClosed: true }]);
+      expect(await rig.recorder.untilClosed(1)).toEqual(['half-closed']);
     },
   );
 
@@ -35,6 +37,8 @@ describe('a FIN after a complete request', () => {
     origin.end(OK);
     expect(await client.over()).toEqual({ text: CLOSED_OK, how: 'fin' });
     expect(rig.recorder.summaries).toEqual(['forwarded allowed 200 /a']);
+    expect(rig.recorder.records).toMatchObject([{ isHalfClosed: true }]);
+    expect(await rig.recorder.untilClosed(1)).toEqual(['half-closed']);
   });
 
   it('behind pipelined requests: comes with the last of them only', async () => {

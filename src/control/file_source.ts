@@ -7,6 +7,7 @@ import { type FSWatcher, readFileSync, statSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Limits } from '../model/limits.ts';
 import type { Timers } from '../platform/platform.ts';
+import { readBounded } from './bounded_file.ts';
 import { FolderError, type FolderLimits, PolicyFolders } from './policy_folders.ts';
 import type { SourceBundle, SourceText } from './policy_set.ts';
 
@@ -168,10 +169,8 @@ export class FileSource {
       budget.take(path, Buffer.byteLength(this.#stdin));
       return { path, text: this.#stdin };
     }
-    // Tools may wait for a pipe (`-p <(...)`); what runs and reads again may not.
-    const stats = reading(path, () => statSync(path));
-    if (!stats.isFile() && !stats.isDirectory()) throw new ReadError(path, NOT_REGULAR);
-    return readText(path, budget, this.#options.readBytes);
+    const { readBytes } = this.#options;
+    return readText(path, budget, { isPipeAllowed: false, readBytes });
   }
 
   #firstPath(): string {
@@ -246,7 +245,9 @@ export async function readPolicyPaths(
 ): Promise<readonly SourceText[]> {
   const budget = new Budget(limits);
   const folders = new PolicyFolders(limits);
-  return paths.flatMap((path) => policyFiles(path, folders).map((file) => readText(file, budget)));
+  return paths.flatMap((path) =>
+    policyFiles(path, folders).map((file) => readText(file, budget, { isPipeAllowed: true })),
+  );
 }
 
 class ReadError extends Error {
@@ -270,10 +271,14 @@ function policyFiles(path: string, folders: PolicyFolders): readonly string[] {
   }
 }
 
-function readText(path: string, budget: Budget, readBytes = readFile): SourceText {
-  // Asked before it is read, so that a huge file costs nothing; counted again for what was read.
-  budget.check(path, reading(path, () => statSync(path)).size);
-  const bytes = reading(path, () => readBytes(path));
+interface ReadTextOptions {
+  readonly isPipeAllowed: boolean;
+  readonly readBytes?: ((path: string) => Buffer) | undefined;
+}
+
+function readText(path: string, budget: Budget, options: ReadTextOptions): SourceText {
+  budget.check(path, 0);
+  const bytes = options.readBytes?.(path) ?? readBytesOf(path, budget, options);
   budget.take(path, bytes.length);
   try {
     return { path, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
@@ -282,8 +287,18 @@ function readText(path: string, budget: Budget, readBytes = readFile): SourceTex
   }
 }
 
-function readFile(path: string): Buffer {
-  return readFileSync(path);
+function readBytesOf(path: string, budget: Budget, { isPipeAllowed }: ReadTextOptions): Buffer {
+  const read = reading(path, () =>
+    readBounded(path, { bytesMax: budget.bytesLeft, isPipeAllowed }),
+  );
+  switch (read.kind) {
+    case 'bytes':
+      return read.bytes;
+    case 'not-regular':
+      throw new ReadError(path, NOT_REGULAR);
+    case 'too-large':
+      throw budget.tooLarge(path);
+  }
 }
 
 type BudgetLimits = Pick<Limits, 'policyBytesMax' | 'policyFileCountMax'>;
@@ -305,12 +320,19 @@ class Budget {
         `it is one file more than policyFileCountMax allows (${policyFileCountMax})`,
       );
     }
-    if (this.#bytes + bytes > policyBytesMax) {
-      throw new ReadError(
-        path,
-        `with it there are more bytes than policyBytesMax allows (${policyBytesMax})`,
-      );
-    }
+    if (this.#bytes + bytes > policyBytesMax) throw this.tooLarge(path);
+  }
+
+  get bytesLeft(): number {
+    return this.#limits.policyBytesMax - this.#bytes;
+  }
+
+  tooLarge(path: string): ReadError {
+    const { policyBytesMax } = this.#limits;
+    return new ReadError(
+      path,
+      `with it there are more bytes than policyBytesMax allows (${policyBytesMax})`,
+    );
   }
 
   take(path: string, bytes: number): void {

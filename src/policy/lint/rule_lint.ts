@@ -44,7 +44,7 @@ function negativeSelector(rule: DirectionRule, peer: Peer): Finding[] {
   if (requirements.length === 0 || !requirements.every(isNegative)) return [];
   const keys = requirements.map(({ key }) => key.replace(/^(any|k8s):/, ''));
   const verb = rule.action === 'deny' ? 'denies' : 'allows';
-  const message = `the selector only excludes (${keys.join(', ')}), so it also ${verb} all that has no labels of pods: world, host and remote nodes; for pods alone, add`;
+  const message = `the selector only excludes (${keys.join(', ')}), so it also ${verb} all that has no labels of pods: world, host and remote nodes; for pods alone there must be one more expression`;
   const instead = `{ key: k8s:${NAMESPACE_KEY}, operator: Exists }`;
   return [finding('negative-selector', rule.origin, { message, instead })];
 }
@@ -87,7 +87,7 @@ function apexes(rule: DirectionRule): Finding[] {
     if (missing.length === 0) return [];
     const [first = ''] = missing;
     const more = missing.length > 1 ? ` (and ${missing.length - 1} more)` : '';
-    const message = `*.${first}${more} does not cover ${first} itself; if that is meant, too, add`;
+    const message = `*.${first}${more} does not cover ${first} itself; if that is meant, too, name it`;
     const instead = field === 'matchName' ? `matchName: ${first}` : first;
     return [finding('apex-not-covered', origin, { message, instead })];
   });

@@ -79,7 +79,7 @@ function unaskableFinding(
   const why = hasRules
     ? 'no rules.dns for these endpoints lets it be asked'
     : 'these endpoints have no rule with rules.dns';
-  const message = `${shown}: ${why}, and addresses are learned from answers to DNS questions that such rules let through, so this never selects anybody; on the rule for port 53 write`;
+  const message = `${shown}: ${why}, and addresses are learned from answers to DNS questions that such rules let through, so this never selects anybody; the rule for port 53 must let it be asked`;
   const [first] = missing;
   const entry =
     first?.matchName === null

@@ -138,6 +138,10 @@ class WorkerObserver implements Observer {
       const policy = this.#options.currentPolicy();
       if (policy !== this.#policy) this.#takePolicy(policy);
       this.#counters.record(record);
+      const { decision } = record;
+      if (decision?.verdict === 'deny' && decision.cause !== undefined) {
+        this.internalError('decide', decision.cause);
+      }
       if (this.#sink !== null && this.#isLogged(record)) this.#log(this.#sink, record);
     } catch (error) {
       this.internalError('record', error);

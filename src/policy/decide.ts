@@ -44,12 +44,12 @@ export const DENY_IDENTITY_CHANGED = denyDecision('network', 'identity-changed',
 export const DENY_INTERNAL = denyDecision('network', 'internal-error', null);
 const ALLOW_HTTP_UNCONDITIONAL = allowDecision('http', null);
 
-/** `serverName` is "" for a connection without TLS. */
+/** `serverName` is "" for a connection without TLS. An exception is a denial that carries it. */
 export function decideConnection(view: RemoteView, serverName: string): Decision {
   try {
     return networkVerdict(begun(view), serverName);
-  } catch {
-    return DENY_INTERNAL;
+  } catch (error) {
+    return { ...DENY_INTERNAL, cause: error };
   }
 }
 
@@ -61,8 +61,8 @@ export function decideRequest(view: RemoteView, serverName: string, head: Reques
     if (network.verdict === 'deny') return network;
     if (!own.hasL7Rules) return httpAllowOf(own, network);
     return httpVerdict(own, head);
-  } catch {
-    return DENY_INTERNAL;
+  } catch (error) {
+    return { ...DENY_INTERNAL, cause: error };
   }
 }
 
@@ -70,8 +70,8 @@ export function decideRequest(view: RemoteView, serverName: string, head: Reques
 export function decideDns(view: RemoteView, name: string): Decision {
   try {
     return dnsVerdict(begun(view), name);
-  } catch {
-    return DENY_INTERNAL;
+  } catch (error) {
+    return { ...DENY_INTERNAL, cause: error };
   }
 }
 

@@ -28,6 +28,8 @@ import {
   type ObserverOptions,
 } from '../../src/observe/observer.ts';
 import { nodePlatform } from '../../src/platform/node_platform.ts';
+import { decideConnection } from '../../src/policy/decide.ts';
+import type { RemoteView } from '../../src/policy/snapshot.ts';
 import { allow, denied, deny, ManualPlatform, POLICY, record } from './records.ts';
 
 const cleanups: (() => void)[] = [];
@@ -279,6 +281,21 @@ describe('nothing it does throws into the data plane', () => {
       where: 'record',
     });
     await observer.close();
+  });
+
+  it('what was thrown while a request was judged is counted and told with its record', async () => {
+    const told: string[] = [];
+    const observer = observing(
+      { to: { kind: 'none' } },
+      { logger: createLogger({ level: 'error', write: (line) => told.push(line) }) },
+    );
+    const broken = decideConnection({} as RemoteView, '');
+    observer.record(record({ decision: broken, verdict: 'denied' }));
+    expect(await metricValue(observer, 'sallyport_internal_errors_total')).toBe(1);
+    expect(JSON.parse(told[0] ?? '')).toMatchObject({
+      where: 'decide',
+      err: { message: 'a view that this engine did not make' },
+    });
   });
 
   it('internal errors are counted, all of them, and told about once a second', async () => {

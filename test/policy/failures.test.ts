@@ -98,6 +98,7 @@ describe('an exception', () => {
     ['in the view, of a question', () => decideDns(broken, 'a.test')],
   ])('%s is a denial', (_place, ask) => {
     expect(ask()).toMatchObject({ verdict: 'deny', reason: 'internal-error', permit: null });
+    expect(ask()).toMatchObject({ cause: expect.any(Error) });
   });
 });
 

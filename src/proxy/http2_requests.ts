@@ -108,8 +108,12 @@ export class Http2Requests {
       this.#endings.answerMalformed(exchange, fault);
     }
     if (exchange === null) this.#tally.resetWithoutHead(fault);
-    if (isAnswered) this.#connection.resetAnswered(stream, errorCode);
-    else this.#connection.resetStream(stream, errorCode);
+    // In the middle of a message it is the message that broke a rule, and its sender is told which way.
+    const isHead = exchange === null;
+    if (isAnswered && (isHead || stream.isClosed)) {
+      this.#connection.resetAnswered(stream, errorCode);
+    }
+    this.#connection.resetStream(stream, errorCode);
   }
 
   newLife(nowMs: number): RequestLife {

@@ -272,6 +272,20 @@ describe('a malformed request', () => {
     await isAlive(open);
   });
 
+  it.each([
+    ['more content than promised', data(3, 'abcdef')],
+    ['trailers that end nothing', headers(3, ['x', 'y'], OPEN)],
+    ['a pseudo-field among its trailers', headers(3, [':path', '/'], OPEN)],
+  ])('with %s, and more to come: 400, and the code that tells why', async (_, bytes) => {
+    const open = await opened();
+    open.client.send(headers(3, [...POST, 'content-length', '5'], OPEN));
+    await untilEach(open.upstream, 'HEADERS 3');
+    open.client.send(bytes);
+    await untilEach(open.client, 'DATA 3 Bad Request\r\n end', 'RST_STREAM 3 PROTOCOL_ERROR');
+    await untilEach(open.upstream, 'RST_STREAM 3 CANCEL');
+    await isAlive(open);
+  });
+
   it('whose response has begun is reset', async () => {
     const open = await opened();
     open.client.send(headers(3, [...POST, 'content-length', '5'], OPEN));

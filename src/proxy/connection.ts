@@ -102,10 +102,15 @@ export class Connection implements RegisteredConnection, Evictable {
 
   /** False: it is to be refused. At the bound of connections it is others that make room, if they have more. */
   isAdmitted(): boolean {
-    const { shares } = this.#context.shared;
-    const holder = this.#holder();
-    if (shares.holders.isOverloaded || holder.isRefused) return false;
-    return !shares.isFull || shares.makeRoom(holder, this.#nowMs());
+    const { shares, options } = this.#context.shared;
+    try {
+      const holder = this.#holder();
+      if (shares.holders.isOverloaded || holder.isRefused) return false;
+      return !shares.isFull || shares.makeRoom(holder, this.#nowMs());
+    } catch (error) {
+      options.recorder.internalError('accept', error);
+      return false;
+    }
   }
 
   /**
@@ -414,7 +419,8 @@ export class Connection implements RegisteredConnection, Evictable {
       this.#newLife(null).finish('evicted');
     }
     this.#cut('evicted');
-    // It may have been waiting for its last bytes to be read.
+    // Whatever it was at, its place is free now.
+    this.#socket.destroy();
     this.#leave();
   }
 

@@ -102,15 +102,10 @@ export class Connection implements RegisteredConnection, Evictable {
 
   /** False: it is to be refused. At the bound of connections it is others that make room, if they have more. */
   isAdmitted(): boolean {
-    const { shares, options } = this.#context.shared;
-    try {
-      const holder = this.#holder();
-      if (shares.holders.isOverloaded || holder.isRefused) return false;
-      return !shares.isFull || shares.makeRoom(holder, this.#nowMs());
-    } catch (error) {
-      options.recorder.internalError('accept', error);
-      return false;
-    }
+    const { shares } = this.#context.shared;
+    const holder = this.#holder();
+    if (shares.holders.isOverloaded || holder.isRefused) return false;
+    return !shares.isFull || shares.makeRoom(holder, this.#nowMs());
   }
 
   /**

@@ -84,12 +84,22 @@ export class Listener {
     }
     const id = this.#context.nextConnectionId();
     const connection = new Connection(this.#connectionContext, { id, socket, ends });
-    if (connection.isAdmitted()) {
+    if (this.#isAdmitted(connection)) {
       connection.start();
       return;
     }
     const isReplyRead = registry.size < 2 * shared.options.limits.connectionCountMax;
     connection.refuseOverloaded(isReplyRead ? 'reply' : 'reset');
+  }
+
+  /** It has its socket by now: whatever fails here must not leave that behind. */
+  #isAdmitted(connection: Connection): boolean {
+    try {
+      return connection.isAdmitted();
+    } catch (error) {
+      this.#context.shared.options.recorder.internalError('accept', error);
+      return false;
+    }
   }
 
   #endsOf(socket: Socket): Ends | null {

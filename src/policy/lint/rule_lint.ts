@@ -21,6 +21,8 @@ function hasPorts({ ports }: DirectionRule): boolean {
 function emptyRule(spec: PolicySpec, rule: DirectionRule): Finding[] {
   const isEmpty = rule.peers === null && !hasPorts(rule) && !rule.hasIcmps;
   if (!isEmpty || rule.action !== 'allow') return [];
+  // Nobody wrote it: a NetworkPolicy without rules for a direction that it isolates stands where its spec does.
+  if (rule.origin.rule === spec.origin.rule) return [];
   const peers = rule.direction === 'ingress' ? 'fromEntities' : 'toEntities';
   const does = spec.enableDefaultDeny[rule.direction]
     ? `it only switches default deny of ${rule.direction} on`

@@ -1,5 +1,6 @@
 /** NetworkPolicy (networking.k8s.io/v1): what it is read as, and what the API server refuses. */
 import { describe, expect, it } from 'vitest';
+import { lintSpecs } from '../../../src/policy/lint/lint.ts';
 import type { Peer, PortSelector } from '../../../src/policy/rule.ts';
 import { problemsOf, ruleOf, specOf, valid, warningsOf } from './decoding.ts';
 
@@ -162,6 +163,12 @@ describe('what the API server refuses', () => {
   it('specs, which only Cilium has', () => {
     expect(problemsOf(`${np('{}')}specs: [{}]\n`).join()).toContain('unknown field "specs"');
   });
+});
+
+it('that only isolates is not taken for an empty rule', () => {
+  const specs = [specOf(np('{ policyTypes: [Ingress, Egress] }'))];
+  const context = { namedPorts: null, known: null };
+  expect(lintSpecs(specs, context).filter(({ id }) => id === 'empty-rule')).toEqual([]);
 });
 
 it('may have the name of a CiliumNetworkPolicy', () => {

@@ -675,7 +675,10 @@ describe('HTTP/1.0 when enabled', () => {
     const waiting = `${old('Expect: 100-continue', 'Content-Length: 1')}x`;
     check(waiting, { expectsContinue: false }, options);
   });
-  it('needs a Host all the same', () => check('GET / HTTP/1.0\r\n\r\n', 'malformed-host', options));
+  it('needs no Host, but for an absolute-form target', () => {
+    check('GET / HTTP/1.0\r\n\r\n', { authority: '' }, options);
+    check('GET http://a/ HTTP/1.0\r\n\r\n', 'malformed-host', options);
+  });
 });
 
 describe('bounds', () => {

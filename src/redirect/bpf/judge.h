@@ -29,14 +29,32 @@ static __always_inline __u32 named_by(__u32 mark)
 #define IDENTITY_SCOPE 24 /* bit 24 and up: no place in a mark has them */
 #define IDENTITY_LOCAL 1  /* the only scope that is used here */
 
-/* For whom, at which port, by which way in: what a NAT or a tunnel would change. */
-static __always_inline __u32 judged_mark(__u32 endpoint, __u8 protocol, __be16 port, __u32 ifindex)
+static __always_inline __u32 mix(__u32 hash, __u32 word)
 {
-	__u32 hash = (endpoint ^ 0x9e3779b1) * 0x85ebca77;
+	hash = (hash ^ word) * 0x85ebca77;
+	return hash ^ hash >> 15;
+}
 
-	hash = (hash ^ hash >> 15 ^ ((__u32)port << 8 | protocol)) * 0xc2b2ae3d;
-	hash = (hash ^ hash >> 13 ^ ifindex) * 0x27d4eb2f;
-	return mark_of(MARK_JUDGED, (hash ^ hash >> 16) & 0xffffff);
+/*
+ * For whom, at which port, from where, by which way in: what a NAT or a tunnel would change. `ports` are
+ * both as they stand in the packet, or type and code of an ICMP message.
+ */
+static __always_inline __u32 judged_mark(__u32 endpoint, __u8 protocol, __u32 ports,
+					 const struct ip *source, __u32 ifindex)
+{
+	const __u32 *words = (const __u32 *)source->bytes;
+	__u32 hash = mix(0x9e3779b1, endpoint);
+
+	hash = mix(hash, ports);
+	hash = mix(hash, words[0] ^ words[1] * 31);
+	hash = mix(hash, words[2] * 961 ^ words[3]);
+	hash = mix(hash, ifindex << 8 | protocol);
+	return mark_of(MARK_JUDGED, hash >> 8);
+}
+
+static __always_inline __u32 both_ports(__be16 source, __be16 destination)
+{
+	return (__u32)destination << 16 | source;
 }
 
 /* Identities of other scopes cannot be told: nobody's mark then, and the address has to do. */

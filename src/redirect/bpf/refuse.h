@@ -146,7 +146,9 @@ static __noinline int reset(struct __sk_buff *skb, const struct packet *p)
 {
 	if (!become_reset(skb, p)) return TC_ACT_SHOT;
 	/* It leaves through `to_endpoint`, which has nothing to say about our own words. */
-	skb->mark = judged_mark(p->source.endpoint, PROTOCOL_TCP, p->tuple.source_port, skb->ifindex);
+	skb->mark = judged_mark(p->source.endpoint, PROTOCOL_TCP,
+				both_ports(p->tuple.destination_port, p->tuple.source_port),
+				&p->tuple.destination, skb->ifindex);
 	return bpf_redirect(skb->ifindex, 0);
 }
 

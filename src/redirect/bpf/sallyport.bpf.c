@@ -49,13 +49,20 @@
 #include "turn.h"
 #include "service.h"
 
+static __always_inline __u32 ports_of(const struct packet *p)
+{
+	return has_ports(p->tuple.protocol) ? both_ports(p->tuple.source_port, p->tuple.destination_port)
+					    : p->port;
+}
+
 static __always_inline int pass_judged(struct __sk_buff *skb, const struct packet *p)
 {
 	bool is_told = p->destination.endpoint != 0 && !p->is_port && p->fragment == FRAGMENT_NONE;
 
 	count(COUNTER_PASSED);
 	if (is_told) {
-		skb->mark = judged_mark(p->destination.endpoint, p->tuple.protocol, p->port, skb->ifindex);
+		skb->mark = judged_mark(p->destination.endpoint, p->tuple.protocol, ports_of(p),
+					&p->tuple.source, skb->ifindex);
 	} else {
 		skb->mark = p->source.endpoint ? mark_of(MARK_SENT, p->source.endpoint)
 					       : entered_mark(p->source.identity);
@@ -398,31 +405,35 @@ static __always_inline int to_known_endpoint(struct __sk_buff *skb, struct packe
 	return refusal ? drop(p, refusal) : decide_unmarked(skb, p);
 }
 
-/* The port that the packet is for, where it stands in every packet that has no options. */
+/* What the mark was made of, where it stands in every packet that has no options. */
 static __always_inline bool is_judged_for(struct __sk_buff *skb, __u32 endpoint)
 {
 	__u8 head[IP6_BYTES + 4], protocol, *transport;
-	__be16 port = 0;
 	bool is_ip4 = skb->protocol == bpf_htons(ETH_P_IP);
+	struct ip source = {};
+	__u32 ports = 0;
 
 	if (is_ip4) {
 		if (load(skb, ETH_HLEN, head, IP4_BYTES + 4)) return false;
 		if (head[0] != 0x45 || (head[6] & 0x3f) || head[7]) return false;
 		protocol = head[9];
 		transport = head + IP4_BYTES;
+		__builtin_memcpy(source.bytes, head + 12, 4);
 	} else {
 		if (skb->protocol != bpf_htons(ETH_P_IPV6) || load(skb, ETH_HLEN, head, IP6_BYTES + 4))
 			return false;
 		protocol = head[6];
 		transport = head + IP6_BYTES;
+		__builtin_memcpy(source.bytes, head + 8, 16);
 	}
-	if (has_ports(protocol)) __builtin_memcpy(&port, transport + 2, 2);
-	else if (protocol == (is_ip4 ? PROTOCOL_ICMP : PROTOCOL_ICMP6)) __builtin_memcpy(&port, transport, 2);
-	return (skb->mark & MARK_OURS) == judged_mark(endpoint, protocol, port, skb->ingress_ifindex);
+	if (has_ports(protocol)) __builtin_memcpy(&ports, transport, 4);
+	else if (protocol == (is_ip4 ? PROTOCOL_ICMP : PROTOCOL_ICMP6)) __builtin_memcpy(&ports, transport, 2);
+	return (skb->mark & MARK_OURS) ==
+	       judged_mark(endpoint, protocol, ports, &source, skb->ingress_ifindex);
 }
 
 /*
- * Judged for just this endpoint and port; or it leaves the node, which is nobody's half, unless it is the
+ * Judged for just this endpoint and port, from just this address; or it leaves the node, which is nobody's half, unless it is the
  * proxy's.
  */
 static __always_inline bool is_judged(struct __sk_buff *skb, const struct interface_value *interface,

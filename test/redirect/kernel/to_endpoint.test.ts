@@ -30,10 +30,10 @@ describe('to an endpoint', () => {
 
   it.each([
     ['for just this', (mark: number) => mark],
-    ['and by others for something', (mark: number) => mark | 0x4000],
+    ['and by others for something', (mark: number) => (mark | 0x4000) >>> 0],
   ])('judged %s it passes', (_about, change) => {
     const packet = segment(AB, fresh(), PORT.allowed, SYN);
-    const mark = change(judgedFor(PORT.allowed));
+    const mark = change(world.fromA(packet).mark);
     const sent = world.toB(packet, { mark, ingressIfindex: world.a });
     expect(sent).toMatchObject({ result: PASS, counted: [] });
   });
@@ -48,9 +48,21 @@ describe('to an endpoint', () => {
     expect(sent).toMatchObject({ result, counted });
   });
 
+  it('judged, and with another address since, it is asked again, and remembered so', () => {
+    const from = fresh();
+    const { mark } = world.fromA(segment(AB, from, PORT.allowed, SYN));
+    const leg = { from: NODE.ip4, to: B.ip4 };
+    const sent = world.toB(segment(leg, from, PORT.allowed, SYN), {
+      mark,
+      ingressIfindex: world.a,
+    });
+    expect(sent).toMatchObject({ result: PASS, counted: ['passed'] });
+    expect(world.lab.datapath.maps.flows.lookup(key(leg, from, PORT.allowed))).not.toBeNull();
+  });
+
   it('judged, and come in by another way since, it is nobody’s', () => {
     const packet = segment(AB, fresh(), PORT.allowed, SYN);
-    const mark = judgedFor(PORT.allowed);
+    const { mark } = world.fromA(packet);
     const sent = world.toB(packet, { mark, ingressIfindex: world.unknown });
     expect(sent).toMatchObject({ result: DROP, counted: ['unknown-sender'] });
   });

@@ -90,6 +90,34 @@ export function addService(
     );
 }
 
+/** Packets to the backend itself get the node's address, as on nodes that masquerade all. */
+export function masquerade(
+  node: Netns,
+  place: { readonly iptables: Iptables; readonly family: Family; readonly backend: Backend },
+): void {
+  const { iptables, family, backend } = place;
+  const program = family === 4 ? iptables : iptables.replace('ip', 'ip6');
+  for (const [protocol, port] of [
+    ['tcp', backend.tcpPort],
+    ['udp', backend.udpPort],
+  ] as const) {
+    const match = ['-p', protocol, '-d', backend.ip, '--dport', String(port)];
+    const whose = ['-m', 'conntrack', '!', '--ctstate', 'DNAT'];
+    node.run([
+      program,
+      '-w',
+      '-t',
+      'nat',
+      '-A',
+      'POSTROUTING',
+      ...match,
+      ...whose,
+      '-j',
+      'MASQUERADE',
+    ]);
+  }
+}
+
 /** `icmp` as well: an echo to the address is one to the backend. */
 export function addEchoNat(
   node: Netns,

@@ -5,13 +5,16 @@
 import type { Socket as UdpSocket } from 'node:dgram';
 import type { Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { echo } from './echo.ts';
 import { ask, echoOrigin, greet, type Outcome, ping, seeingOrigin } from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { RedirectRig } from './rig.ts';
 import {
+  addEchoNat,
   addService,
   type Family,
   type Iptables,
+  masquerade,
   SERVICE_NATS,
   type ServiceNat,
 } from './service_nat.ts';
@@ -23,14 +26,20 @@ const API = { 4: '10.8.0.1', 6: 'fd08::1' } as const;
 const WEB = { 4: '10.8.0.2', 6: 'fd08::2' } as const;
 const JOB = { 4: '10.8.0.3', 6: 'fd08::3' } as const;
 const NODE = { 4: '100.64.0.1', 6: 'fd00:64::1' } as const;
+const ECHO = { 4: '10.96.0.20', 6: 'fd96::20' } as const;
 const VIRTUAL = { 4: '10.96.0.10', 6: 'fd96::10' } as const;
 const FRIEND = { 4: '203.0.113.10', 6: '2001:db8::10' } as const;
 const STRANGER = { 4: '198.51.100.10', 6: '2001:db8:1::10' } as const;
-const [HTTP, UDP, PLAIN] = [8080, 5300, 7070];
+const [HTTP, UDP, PLAIN, MASQUERADED] = [8080, 5300, 7070, 7272];
 
 const ports = (protocol: 'TCP' | 'UDP', port: number): unknown => ({
   ports: [{ port: String(port), protocol }],
 });
+
+const ECHOES = [
+  { type: 8, family: 'IPv4' },
+  { type: 128, family: 'IPv6' },
+];
 
 /** web and the friends outside may GET /ok and send datagrams; job may nothing. */
 const POLICY = JSON.stringify({
@@ -40,19 +49,24 @@ const POLICY = JSON.stringify({
   spec: {
     endpointSelector: { matchLabels: { app: 'api' } },
     ingress: [
-      { fromEndpoints: [{ matchLabels: { app: 'web' } }] },
-      { fromCIDR: ['203.0.113.0/24', '2001:db8::/48'] },
-    ].map((peer) => ({
-      ...peer,
-      toPorts: [
-        {
-          ...(ports('TCP', HTTP) as object),
-          rules: { http: [{ method: 'GET', path: '/ok' }] },
-        },
-        ports('UDP', UDP),
-        ports('TCP', PLAIN),
-      ],
-    })),
+      ...[
+        { fromEndpoints: [{ matchLabels: { app: 'web' } }] },
+        { fromCIDR: ['203.0.113.0/24', '2001:db8::/48'] },
+      ].map((peer) => ({
+        ...peer,
+        toPorts: [
+          {
+            ...(ports('TCP', HTTP) as object),
+            rules: { http: [{ method: 'GET', path: '/ok' }] },
+          },
+          ports('UDP', UDP),
+          ports('TCP', PLAIN),
+          ports('TCP', MASQUERADED),
+          ports('UDP', MASQUERADED),
+        ],
+      })),
+      { fromEndpoints: [{ matchLabels: { app: 'web' } }], icmps: [{ fields: ECHOES }] },
+    ],
   },
 });
 
@@ -75,12 +89,25 @@ beforeAll(async () => {
     await netns.listen(http, { ip, port: HTTP });
     const plain = echoOrigin();
     await netns.listen(plain, { ip, port: PLAIN });
-    const udp = await netns.udp({ ip, port: UDP });
-    udp.on('message', (bytes, from) => udp.send(bytes, from.port, from.address));
-    servers.push(http, plain, udp);
+    const masqueraded = echoOrigin();
+    await netns.listen(masqueraded, { ip, port: MASQUERADED });
+    for (const port of [UDP, MASQUERADED]) {
+      const udp = await netns.udp({ ip, port });
+      udp.on('message', (bytes, from) => udp.send(bytes, from.port, from.address));
+      servers.push(udp);
+    }
+    servers.push(http, plain, masqueraded);
   }
   for (const family of [4, 6] as const) {
     rig.outside.ip(`route add ${VIRTUAL[family]} via ${NODE[family]}`);
+    const direct = { ip: API[family], tcpPort: MASQUERADED, udpPort: MASQUERADED };
+    masquerade(rig.node, { iptables: 'iptables-nft', family, backend: direct });
+    addEchoNat(rig.node, {
+      iptables: 'iptables-nft',
+      family,
+      address: ECHO[family],
+      backend: direct,
+    });
     for (const nat of SERVICE_NATS) {
       for (const [iptables, step] of FORMS) {
         const backend = { ip: API[family], tcpPort: HTTP, udpPort: UDP };
@@ -176,3 +203,20 @@ describe.each(cases)('$about', ({ nat, family, to, port }) => {
 function local(family: Family): { readonly fromIp: string } {
   return { fromIp: family === 4 ? '0.0.0.0' : '::' };
 }
+
+describe.each([4, 6] as const)('IPv%i, pods that the node masquerades to each other', (family) => {
+  it('are who they are in ICMP, also where an address is only a name for another', async () => {
+    for (const to of [API[family], ECHO[family]]) {
+      expect([to, await echo(from('shop/web'), to)]).toEqual([to, 'open']);
+      expect([to, await echo(from('shop/job'), to)]).toEqual([to, 'silent']);
+    }
+  });
+
+  it('are who they are', async () => {
+    const request = { to: API[family], port: MASQUERADED, ...local(family) };
+    expect(await greet({ ...request, from: from('shop/web') })).toBe('open');
+    expect(await ping({ ...request, from: from('shop/web') })).toBe('open');
+    expect(await greet({ ...request, from: from('shop/job') })).toBe('reset');
+    expect(await ping({ ...request, from: from('shop/job') })).toBe('silent');
+  });
+});

@@ -3,7 +3,7 @@
  * and what the remote has instead. Whether it selects the remote is the engine's word, not ours. Pure.
  */
 import { type IpPrefix, prefixContains } from '../model/address.ts';
-import { LABEL_SOURCE_FQDN, NAMESPACE_KEY } from './labels.ts';
+import { CLUSTER_KEY, LABEL_SOURCE_FQDN, NAMESPACE_KEY } from './labels.ts';
 import type { LabelRequirement, LabelSelector, Peer } from './rule.ts';
 import { type LabelSet, requirementHolds } from './selector.ts';
 
@@ -73,9 +73,19 @@ function selectorMismatch(selector: LabelSelector, facts: MismatchFacts): PeerMi
   const failed = requirements.filter((one) => !requirementHolds(one, facts.labels));
   return {
     peer: selectorText(selector),
-    because: failed.map((one) => failureText(one, facts)).join('; '),
-    nearness: requirements.length === 0 ? 0 : 1 - failed.length / requirements.length,
+    because:
+      failed.length === 0
+        ? otherCluster(facts)
+        : failed.map((one) => failureText(one, facts)).join('; '),
+    nearness:
+      requirements.length === 0 ? 0 : 1 - Math.max(failed.length, 1) / (requirements.length + 1),
   };
+}
+
+/** All that is written holds: what is left is that a peer that names no cluster means the local one. */
+function otherCluster({ labels }: MismatchFacts): string {
+  const [found = 'none'] = labels.valuesOf(`k8s:${CLUSTER_KEY}`);
+  return `the local cluster (the selector names none), and the remote is of cluster ${found}`;
 }
 
 function failureText(requirement: LabelRequirement, facts: MismatchFacts): string {

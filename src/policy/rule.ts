@@ -55,7 +55,15 @@ export interface IcmpSelector {
 
 /** Entries of one peer field; a remote is selected when any entry selects it. */
 export type Peer =
-  | { readonly kind: 'selector'; readonly selector: LabelSelector }
+  | {
+      readonly kind: 'selector';
+      readonly selector: LabelSelector;
+      /**
+       * It names no cluster, so it selects only the local one's (the agent's policy-default-local-cluster). The
+       * cluster's name is known where the peer is resolved.
+       */
+      readonly isLocalCluster: boolean;
+    }
   | { readonly kind: 'entity'; readonly entity: Entity }
   | { readonly kind: 'cidr'; readonly prefix: IpPrefix; readonly except: readonly IpPrefix[] }
   | { readonly kind: 'cidr-group'; readonly name: string; readonly except: readonly IpPrefix[] }

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { HeaderMatch, HttpRule, RuleOrigin } from '../../src/policy/ast.ts';
 import { lintSpecs } from '../../src/policy/lint/lint.ts';
-import type { DirectionRule, LabelSelector, PolicySpec, PortsRule } from '../../src/policy/rule.ts';
+import type {
+  DirectionRule,
+  LabelSelector,
+  Peer,
+  PolicySpec,
+  PortsRule,
+} from '../../src/policy/rule.ts';
 
 describe('single HTTP rules', () => {
   const cases: readonly [string, Partial<Record<'path' | 'method' | 'host', string>>, string[]][] =
@@ -89,8 +95,8 @@ describe('rules of one list', () => {
 describe('rules of a set', () => {
   const l7 = (port: string): PortsRule => portsOf(port, [httpRule([matcherOf('method', 'GET')])]);
   const plain = (port: string): PortsRule => portsOf(port, null);
-  const client = [{ kind: 'selector', selector: selectorOf('client') }] as const;
-  const other = [{ kind: 'selector', selector: selectorOf('other') }] as const;
+  const client = [peerOf('client')];
+  const other = [peerOf('other')];
   const cases: readonly [string, readonly DirectionRule[], string[]][] = [
     ['the same port without L7', [allow([l7('80')]), allow([plain('80')])], ['l4-voids-l7']],
     ['all ports of a peer', [allow([l7('80')], client), allow(null, client)], ['l4-voids-l7']],
@@ -156,7 +162,7 @@ describe('many rules', () => {
   });
 
   it('without L7 rules are found by their peers and ports', () => {
-    const peers = (i: number) => [{ kind: 'selector', selector: selectorOf(`c-${i}`) }] as const;
+    const peers = (i: number) => [peerOf(`c-${i}`)];
     const rules = number.flatMap((i) => [
       allow([portsOf('80', [httpRule([matcherOf('method', 'GET')])])], peers(i)),
       allow([portsOf('80', null)], peers(i * 2)),
@@ -259,4 +265,8 @@ function headerMatch(match: Partial<HeaderMatch>): HeaderMatch {
 
 function selectorOf(app: string): LabelSelector {
   return { requirements: [{ key: 'k8s:app', operator: 'in', values: [app] }] };
+}
+
+function peerOf(app: string): Peer {
+  return { kind: 'selector', selector: selectorOf(app), isLocalCluster: true };
 }

@@ -62,7 +62,7 @@ const anyCidr = fc
 const anyPeer: fc.Arbitrary<Peer> = fc.oneof(
   fc
     .subarray(['api', 'web', 'job'], { minLength: 1 })
-    .map((names): Peer => ({ kind: 'selector', selector: app(...names) })),
+    .map((names): Peer => ({ kind: 'selector', selector: app(...names), isLocalCluster: false })),
   fc.constantFrom('all', 'world', 'none').map((entity): Peer => ({ kind: 'entity', entity })),
   anyCidr,
 );

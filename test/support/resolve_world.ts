@@ -191,7 +191,7 @@ export function app(...names: string[]): LabelSelector {
 }
 
 export function from(...names: string[]): Peer[] {
-  return names.map((name) => ({ kind: 'selector', selector: app(name) }));
+  return names.map((name) => ({ kind: 'selector', selector: app(name), isLocalCluster: false }));
 }
 
 export function cidr(text: string, ...except: string[]): Peer {

@@ -18,7 +18,7 @@ import { type DocumentContext, originOf } from './context.ts';
 import { DIFFERENCE_TEXTS, tell } from './differences.ts';
 import { decodeSelector } from './label_selector.ts';
 import type { Fields } from './object_reader.ts';
-import { decodePrefix, NEEDS_NODE_LABELS } from './peers.ts';
+import { decodePrefix, NEEDS_NODE_LABELS, selectorPeer } from './peers.ts';
 import type { Field } from './yaml_fields.ts';
 
 const PRIORITY_MAX = 1000;
@@ -195,7 +195,7 @@ function decodePeer(
   }
   if (nodes !== undefined) return [{ kind: 'nodes', selector: decodeSelector(context, nodes) }];
   const selector = decodePodsOrNamespaces(context, field, fields);
-  return selector === null ? [] : [{ kind: 'selector', selector }];
+  return selector === null ? [] : [selectorPeer(selector)];
 }
 
 /** "*.example.com" stands for one or more labels in the Kubernetes API, as "**." does in Cilium. */

@@ -3,6 +3,7 @@
  * (pkg/k8s/apis/cilium.io/utils): what a policy of one namespace selects without saying so.
  */
 import {
+  CLUSTER_KEY,
   LABEL_SOURCE_ANY,
   LABEL_SOURCE_K8S,
   LABEL_SOURCE_RESERVED,
@@ -157,6 +158,22 @@ function decodeMatchLabel(
  * A peer is of the policy's own namespace unless it names one (or a label of one); of a clusterwide
  * policy it is any endpoint that has a namespace, so not the world. `reserved:` labels stand alone.
  */
+/**
+ * A peer that names no cluster is of the local one; one with reserved labels, which belong to no cluster, is left as it
+ * is (addClusterFilterByDefault).
+ */
+export function isOfLocalCluster({ requirements }: LabelSelector): boolean {
+  return !requirements.some(
+    ({ key }) => isClusterKey(key) || key.startsWith(`${LABEL_SOURCE_RESERVED}:`),
+  );
+}
+
+function isClusterKey(key: string): boolean {
+  return (
+    key === `${LABEL_SOURCE_K8S}:${CLUSTER_KEY}` || key === `${LABEL_SOURCE_ANY}:${CLUSTER_KEY}`
+  );
+}
+
 export function scopePeer(
   context: DocumentContext,
   selector: LabelSelector,

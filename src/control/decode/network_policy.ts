@@ -18,7 +18,7 @@ import type {
 import { type DocumentContext, originOf } from './context.ts';
 import { decodeBuiltInSelector, type SelectorParts } from './label_selector.ts';
 import type { Fields } from './object_reader.ts';
-import { decodePrefix } from './peers.ts';
+import { decodePrefix, selectorPeer } from './peers.ts';
 import type { Field } from './yaml_fields.ts';
 
 const SPEC_FIELDS = ['podSelector', 'ingress', 'egress', 'policyTypes'] as const;
@@ -169,11 +169,11 @@ function decodePeer(context: DocumentContext, field: Field): Peer | null {
   const pods = fields.get('podSelector');
   const namespaces = fields.get('namespaceSelector');
   if (namespaces === undefined) {
-    return { kind: 'selector', selector: { requirements: ownPods(context, pods) } };
+    return selectorPeer({ requirements: ownPods(context, pods) });
   }
   const { labels, expressions } = selectorParts(context, pods, KEY_PREFIX);
   const requirements = [...namespaceRequirements(context, namespaces), ...labels, ...expressions];
-  return { kind: 'selector', selector: { requirements } };
+  return selectorPeer({ requirements });
 }
 
 /** Labels of a namespace stand on its pods with a prefix; none asked for is any namespace. */

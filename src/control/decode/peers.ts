@@ -9,7 +9,7 @@ import { fqdnNameProblem, fqdnPatternProblem } from '../../policy/fqdn_pattern.t
 import { ENTITIES, type LabelSelector, type Peer } from '../../policy/rule.ts';
 import type { DocumentContext } from './context.ts';
 import { DIFFERENCE_TEXTS, tell } from './differences.ts';
-import { decodeSelector, scopePeer } from './label_selector.ts';
+import { decodeSelector, isOfLocalCluster, scopePeer } from './label_selector.ts';
 import type { Fields } from './object_reader.ts';
 import type { Field } from './yaml_fields.ts';
 
@@ -121,6 +121,11 @@ export function decodePrefix(
   return prefix;
 }
 
+/** Of labels, in the local cluster unless they name one. */
+export function selectorPeer(selector: LabelSelector): Peer {
+  return { kind: 'selector', selector, isLocalCluster: isOfLocalCluster(selector) };
+}
+
 interface OnePeerOptions extends PeerOptions {
   /** The field's name without "from" or "to". */
   readonly kind: string;
@@ -129,10 +134,7 @@ interface OnePeerOptions extends PeerOptions {
 function decodePeer(context: DocumentContext, field: Field, options: OnePeerOptions): Peer | null {
   switch (options.kind) {
     case 'Endpoints':
-      return {
-        kind: 'selector',
-        selector: scopePeer(context, decodeSelector(context, field), options),
-      };
+      return selectorPeer(scopePeer(context, decodeSelector(context, field), options));
     case 'CIDR': {
       const prefix = decodePrefix(context, field, { allowBare: true });
       return prefix === null ? null : { kind: 'cidr', prefix, except: [] };

@@ -59,7 +59,7 @@ export class Selections {
   ofPeer(peer: Peer, mode: CidrMode): readonly Selection[] {
     switch (peer.kind) {
       case 'selector':
-        return [this.#bySelector(peer.selector)];
+        return [this.#bySelector(inItsCluster(peer, this.#context.cluster))];
       case 'entity':
         return this.#ofEntity(peer.entity);
       case 'cidr':
@@ -245,6 +245,15 @@ const CLUSTER_NODES = [
 
 function reserved(name: string): LabelSelector {
   return { requirements: [{ key: `reserved:${name}`, operator: 'in', values: [''] }] };
+}
+
+/** With what a peer that names no cluster means: the local one. */
+export function inItsCluster(
+  { selector, isLocalCluster }: Extract<Peer, { kind: 'selector' }>,
+  cluster: string,
+): LabelSelector {
+  if (!isLocalCluster) return selector;
+  return { requirements: [...selector.requirements, ...clusterSelector([cluster]).requirements] };
 }
 
 /** Null: of any cluster of the mesh. */

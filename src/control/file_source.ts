@@ -381,6 +381,11 @@ function reasonOf(error: unknown): string {
       return 'permission denied';
     case 'EISDIR':
       return 'it is a directory';
+    case 'ELOOP':
+      return 'it is a symbolic link that leads in a circle';
+    case 'EMFILE':
+    case 'ENFILE':
+      return 'too many files are open (ulimit -n)';
     default:
       return error instanceof Error ? error.message : String(error);
   }

@@ -98,8 +98,16 @@ function realPathOf(path: string): string {
   }
 }
 
+/** Neither into the void nor in a circle. What else is wrong could hide policies. */
 function leadsSomewhere(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  try {
+    statSync(path);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ELOOP') return false;
+    throw new FolderError(path, error);
+  }
 }
 
 function trying<T>(path: string, look: () => T): T {

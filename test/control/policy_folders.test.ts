@@ -68,6 +68,25 @@ describe('a folder', () => {
     symlinkSync('nowhere', join(root, 'link.yaml'));
     await expect(readPolicyPaths([root], DEFAULT_LIMITS)).rejects.toThrow('no such file');
   });
+
+  it('may hold a link to itself, which leads nowhere; as a policy it is an error, never a crash', async () => {
+    write('a/p.yaml');
+    symlinkSync('circle', join(root, 'a', 'circle'));
+    await reads([root], ['a/p.yaml']);
+    symlinkSync('circle.yaml', join(root, 'a', 'circle.yaml'));
+    expect(sourceOf([root], new HandTimers()).read()).toEqual({
+      kind: 'error',
+      path: join(root, 'a', 'circle.yaml'),
+      message: `cannot read ${join(root, 'a', 'circle.yaml')}: it is a symbolic link that leads in a circle`,
+    });
+  });
+
+  it('is an error when it cannot be known whether a link leads to policies', async () => {
+    // Longer than a file system takes: stands for each failure that is not "there is none".
+    symlinkSync('x'.repeat(300), join(root, 'link'));
+    const read = sourceOf([root], new HandTimers()).read();
+    expect(read).toMatchObject({ kind: 'error', path: join(root, 'link') });
+  });
 });
 
 describe('watching a folder', () => {

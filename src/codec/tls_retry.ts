@@ -53,6 +53,11 @@ export class TlsRetryWatch {
     return this.#isOver && this.#header.length === 0 && this.#held.length === 0;
   }
 
+  /** Of a hello that is not whole. */
+  get heldBytes(): number {
+    return this.#held.length;
+  }
+
   /** What the server has sent, before it is passed on. */
   fromServer(bytes: Buffer): void {
     if (!this.#isOver && this.#answer.read(bytes)) this.#isOver = true;

@@ -18,7 +18,7 @@ import { Linked, LinkedList, Ranked, Ranking } from './ranking.ts';
 export interface Evictable {
   /** Of any byte, in either direction. */
   lastMoveMs(): number;
-  /** Bytes that wait for a peer to take them, about. */
+  /** Bytes that are kept for a peer or until more of them come, about. */
   heldBytes(): number;
   /** Closed now, to make room. */
   evict(): void;

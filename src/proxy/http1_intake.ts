@@ -66,7 +66,7 @@ export class Http1Intake {
 
   /** More waits than may: the client is paused. */
   get isFull(): boolean {
-    return this.heldBytes > this.#heldBytesMax;
+    return this.#waitingBytes > this.#heldBytesMax;
   }
 
   /** What rules changed in the head of the request in hand. */
@@ -131,11 +131,16 @@ export class Http1Intake {
   #hold(chunk: Buffer): void {
     if (this.#held.length === 0) this.#held = chunk;
     else this.#heldMore.append(chunk, 0, chunk.length);
-    if (this.#events.onHeld(this.heldBytes)) return;
+    if (this.#events.onHeld(this.#waitingBytes)) return;
     if (this.isFull) this.#downstream.pause();
   }
 
-  get heldBytes(): number {
+  /** What waits to be read, and what was read of a head or of trailers that are not whole. */
+  get keptBytes(): number {
+    return this.#waitingBytes + this.#parser.heldBytes;
+  }
+
+  get #waitingBytes(): number {
     return this.#held.length + this.#heldMore.length;
   }
 

@@ -487,7 +487,8 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   }
 
   heldBytes(): number {
-    return this.#intake.heldBytes + this.#upstream.waitingBytes;
+    const head = this.#exchange === null ? 0 : this.#exchange.head.byteLength;
+    return head + this.#intake.keptBytes + this.#upstream.keptBytes;
   }
 
   internalError(error: unknown): void {

@@ -70,9 +70,10 @@ export class Http1Upstream implements UpstreamEvents {
     this.#responses = this.#newResponses();
   }
 
-  /** What was written and the upstream has not taken. */
-  get waitingBytes(): number {
-    return this.#link === null ? 0 : this.#link.socket.writableLength;
+  /** What was written and the upstream has not taken, and what came of a head or of trailers that are not whole. */
+  get keptBytes(): number {
+    const unsent = this.#link === null ? 0 : this.#link.socket.writableLength;
+    return unsent + this.#responses.heldBytes;
   }
 
   /** When the attempt to connect that is still going on began; null when there is none. */

@@ -20,7 +20,7 @@ export interface Relay {
   expire(nowMs: number): void;
   /** Of any byte in either direction. */
   lastMoveMs(): number;
-  /** Bytes that wait for a peer to take them, about; without those of the downstream socket. */
+  /** Bytes that are kept for a peer or until more of them come, about; without those of the downstream socket. */
   heldBytes(): number;
   /** What the policy in force says of that which is open. */
   judgeOpen(): Decision;

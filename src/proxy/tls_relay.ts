@@ -162,7 +162,7 @@ export class TlsRelay implements Relay, UpstreamEvents {
   }
 
   heldBytes(): number {
-    return this.#upstream.socket.writableLength;
+    return this.#upstream.socket.writableLength + (this.#watch?.heldBytes ?? 0);
   }
 
   internalError(error: unknown): void {

@@ -105,6 +105,11 @@ export class ContentReader {
     return this.#state === ENDED;
   }
 
+  /** What is here of trailers that are not whole. */
+  get heldBytes(): number {
+    return this.#trailers === null ? 0 : this.#trailers.heldBytes;
+  }
+
   next(chunk: Buffer, offset: number): ParserEvent {
     const event = this.#next(chunk, offset);
     this.#byteCount += this.offset - offset;

@@ -98,6 +98,11 @@ export class RequestParser {
     return this.#phase === IN_HEAD;
   }
 
+  /** What is here of a head, or of trailers, that are not whole. */
+  get heldBytes(): number {
+    return this.#section.heldBytes + this.#reader.heldBytes;
+  }
+
   /** After a HEAD: what rules changed in it goes on as no trailer either. */
   changed(mutations: readonly HeaderMutation[]): void {
     this.#reader.trailerRule = requestTrailers(mutations, this.#plainTrailers.underscores);

@@ -71,6 +71,11 @@ export class ResponseParser {
     return this.#phase === IDLE;
   }
 
+  /** What is here of a head, or of trailers, that are not whole. */
+  get heldBytes(): number {
+    return this.#section.heldBytes + this.#reader.heldBytes;
+  }
+
   /**
    * The next bytes answer a request of this method; only when idle. After a response that does not
    * persist none is accepted any more: the caller connects anew.

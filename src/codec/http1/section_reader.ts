@@ -53,6 +53,11 @@ export class SectionReader {
     return held.length > 0 ? held.buffer.subarray(0, held.length) : chunk.subarray(from);
   }
 
+  /** Of a section that is not whole: what was kept of it. */
+  get heldBytes(): number {
+    return this.#held.length;
+  }
+
   read(chunk: Buffer, from: number): ScanOutcome {
     const before = this.#held.length;
     return before === 0 ? this.#readChunk(chunk, from) : this.#readHeld(chunk, from, before);

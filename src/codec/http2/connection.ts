@@ -123,7 +123,8 @@ export class Http2Connection<Context> {
 
   /** Content that waits for the peer's windows, of all streams, and what is here of a head that is not whole. */
   get heldBytes(): number {
-    return this.#state.sender.waitingBytes + this.#state.block.heldBytes;
+    const { sender, block, reader } = this.#state;
+    return sender.waitingBytes + block.heldBytes + reader.heldBytes;
   }
 
   get streamCount(): number {

@@ -79,6 +79,11 @@ export class FrameReader {
     return this.#headerLength > 0 || this.#state === STATE_PAYLOAD;
   }
 
+  /** What is here of a frame that is told whole. */
+  get heldBytes(): number {
+    return this.#collectedLength;
+  }
+
   next(): ReadOutcome {
     for (;;) {
       let outcome: ReadOutcome | -1;

@@ -20,7 +20,7 @@ import {
   readFileSync,
   type Stats,
 } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { lstat, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SourceBundle, SourceText } from './policy_set.ts';
 
@@ -45,6 +45,10 @@ const OWNER_ONLY_FILE = 0o600;
 const OWNER_ONLY_FOLDER = 0o700;
 const WRITABLE_BY_GROUP = 0o020;
 const WRITABLE_BY_ALL = 0o002;
+/** Not yet renamed. */
+const LEFTOVER = /^last-good\.[0-9a-f-]{36}$/;
+/** Another process may write beside us; its file is younger. */
+const LEFTOVER_AGE_MS = 10_000;
 
 export class LastGoodSet {
   readonly path: string;
@@ -63,8 +67,12 @@ export class LastGoodSet {
     let descriptor: number | null = null;
     try {
       checkOwner(lstatSync(this.#folder), 'its folder');
-      descriptor = openSync(this.path, constants.O_RDONLY | constants.O_NOFOLLOW);
-      checkOwner(fstatSync(descriptor), 'it');
+      // Opening a pipe would wait for its writer.
+      const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+      descriptor = openSync(this.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      const stats = fstatSync(descriptor);
+      checkOwner(stats, 'it');
+      if (!stats.isFile()) throw new Unusable('it is not a regular file');
       return parsed(readFileSync(descriptor, 'utf8'));
     } catch (error) {
       return { kind: 'none', message: messageOf(error) };
@@ -100,6 +108,7 @@ export class LastGoodSet {
   async #write(text: string): Promise<void> {
     mkdirSync(this.#folder, { recursive: true, mode: OWNER_ONLY_FOLDER });
     checkOwner(lstatSync(this.#folder), 'its folder');
+    await this.#removeLeftovers();
     const temporary = `${this.path}.${randomUUID()}`;
     try {
       const file = await open(temporary, 'wx', OWNER_ONLY_FILE);
@@ -113,6 +122,20 @@ export class LastGoodSet {
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
+    }
+  }
+
+  /** A process that is killed while it writes leaves its part behind: one that is killed again and again fills the disk. */
+  async #removeLeftovers(): Promise<void> {
+    for (const name of await readdir(this.#folder)) {
+      if (!LEFTOVER.test(name)) continue;
+      const path = join(this.#folder, name);
+      try {
+        const { mtimeMs } = await lstat(path);
+        if (this.#options.wallMs() - mtimeMs > LEFTOVER_AGE_MS) await rm(path, { force: true });
+      } catch {
+        // Another process beside us has finished it meanwhile.
+      }
     }
   }
 }
@@ -199,6 +222,11 @@ function messageOf(error: unknown): string {
     case 'EACCES':
     case 'EPERM':
       return 'permission denied';
+    case 'EROFS':
+      return 'the file system is read-only';
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return 'the disk is full';
     default:
       return code ?? message;
   }

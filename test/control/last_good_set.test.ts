@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
   mkdirSync,
@@ -8,13 +10,16 @@ import {
   statSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LastGoodSet } from '../../src/control/last_good_set.ts';
 import type { SourceBundle } from '../../src/control/policy_set.ts';
+
+const WALL_MS = 1_700_000_000_000;
 
 let root: string;
 let folder: string;
@@ -90,6 +95,7 @@ describe('the last good set', () => {
       harm: (path) => chmodSync(dirname(path), 0o777),
       message: /^its folder can be written by other users$/,
     },
+    { name: 'is a pipe that nobody writes', harm: piped, message: /^it is not a regular file$/ },
     { name: 'is a link to another file', harm: linked, message: /^it is a symbolic link$/ },
   ])('that $name is not used', async ({ harm, message }) => {
     const state = stateOf();
@@ -112,6 +118,20 @@ describe('the last good set', () => {
     expect(readdirSync(dirname(state.path))).toEqual(['last-good']);
   });
 
+  it('takes away what writers left behind that were killed, and not what one may be writing', async () => {
+    const state = stateOf();
+    mkdirSync(dirname(state.path), { recursive: true, mode: 0o700 });
+    const now = `${state.path}.${randomUUID()}`;
+    const before = `${state.path}.${randomUUID()}`;
+    for (const path of [now, before]) writeFileSync(path, 'half');
+    utimesSync(now, WALL_MS / 1000 - 1, WALL_MS / 1000 - 1);
+    utimesSync(before, WALL_MS / 1000 - 60, WALL_MS / 1000 - 60);
+    state.save(bundleOf('a'));
+    await state.settled();
+    expect(errors).toEqual([]);
+    expect(readdirSync(dirname(state.path))).toEqual(['last-good', basename(now)]);
+  });
+
   it('is not saved where a file stands in the place of the folder', async () => {
     writeFileSync(folder, '');
     const state = stateOf();
@@ -126,7 +146,7 @@ function stateOf(name = 'proxy'): LastGoodSet {
   return new LastGoodSet({
     folder,
     name,
-    wallMs: () => 1_700_000_000_000,
+    wallMs: () => WALL_MS,
     onError: (message) => errors.push(message),
   });
 }
@@ -138,6 +158,11 @@ function bundleOf(text: string): SourceBundle {
     secrets: null,
     hasNodeLabels: true,
   };
+}
+
+function piped(path: string): void {
+  rmSync(path);
+  execFileSync('mkfifo', ['-m', '600', path]);
 }
 
 function changed(path: string): void {

@@ -20,8 +20,11 @@ const MISSED_MAX = 3;
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
   #timer: NodeJS.Timeout | null = null;
+  #look: NodeJS.Immediate | null = null;
   #heardMs = performance.now();
-  #askedMs = performance.now();
+  #beatMs = performance.now();
+  /** When the oldest question was asked that has no answer yet. */
+  #unansweredSinceMs: number | null = null;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
@@ -30,6 +33,7 @@ export class Heartbeat {
 
   heard(): void {
     this.#heardMs = performance.now();
+    this.#unansweredSinceMs = null;
   }
 
   get isAnswering(): boolean {
@@ -40,6 +44,8 @@ export class Heartbeat {
   stop(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+    if (this.#look !== null) clearImmediate(this.#look);
+    this.#look = null;
   }
 
   #schedule(): void {
@@ -49,17 +55,34 @@ export class Heartbeat {
   }
 
   #beat(): void {
-    const { workerHeartbeatIntervalMs, workerSilenceTimeoutMs } = this.#options.limits;
     const nowMs = performance.now();
-    const wasAsleep = nowMs - this.#askedMs > MISSED_MAX * workerHeartbeatIntervalMs;
-    if (wasAsleep) this.#heardMs = nowMs;
-    this.#askedMs = nowMs;
-    if (nowMs - this.#heardMs >= workerSilenceTimeoutMs) {
-      this.stop();
-      this.#options.onSilent();
+    this.#allowForSleep(nowMs);
+    if (this.#isSilent(nowMs)) {
+      // An answer may have come while we were busy: what has come is read before this runs.
+      this.#look = setImmediate(() => {
+        this.#look = null;
+        if (this.#isSilent(nowMs)) this.#options.onSilent();
+        else this.#schedule();
+      });
       return;
     }
+    this.#unansweredSinceMs ??= nowMs;
     this.#options.ask();
     this.#schedule();
+  }
+
+  #allowForSleep(nowMs: number): void {
+    const { workerHeartbeatIntervalMs } = this.#options.limits;
+    const wasAsleep = nowMs - this.#beatMs > MISSED_MAX * workerHeartbeatIntervalMs;
+    this.#beatMs = nowMs;
+    if (!wasAsleep) return;
+    this.#heardMs = nowMs;
+    if (this.#unansweredSinceMs !== null) this.#unansweredSinceMs = nowMs;
+  }
+
+  #isSilent(nowMs: number): boolean {
+    const { workerSilenceTimeoutMs } = this.#options.limits;
+    const sinceMs = this.#unansweredSinceMs;
+    return sinceMs !== null && nowMs - sinceMs >= workerSilenceTimeoutMs;
   }
 }

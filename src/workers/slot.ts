@@ -13,6 +13,7 @@ import type {
   WorkerReport,
   WorkerSettings,
 } from './messages.ts';
+import { PatientTimeout } from './patient_timeout.ts';
 
 export type SlotState = 'idle' | 'starting' | 'listening' | 'waiting' | 'draining' | 'ended';
 
@@ -65,9 +66,9 @@ export class WorkerSlot {
   #heartbeat: Heartbeat | null = null;
   #onStart: ((start: SlotStart) => void) | null = null;
   #onEnded: (() => void)[] = [];
-  #startTimer: NodeJS.Timeout | null = null;
+  readonly #startTimeout = new PatientTimeout();
   #restartTimer: NodeJS.Timeout | null = null;
-  #updateTimer: NodeJS.Timeout | null = null;
+  readonly #updateTimeout = new PatientTimeout();
   #nextRequestId = 1;
 
   constructor(index: number, owner: SlotOwner) {
@@ -101,7 +102,7 @@ export class WorkerSlot {
   update(policy: NumberedSet): void {
     if (this.#link === null || this.#state === 'draining') return;
     this.#link.send({ kind: 'update', policy });
-    if (this.#updateTimer === null) this.#awaitUpdate();
+    if (!this.#updateTimeout.isRunning) this.#awaitUpdate();
   }
 
   send(message: Extract<ToWorker, { kind: 'reopen-access-log' | 'set-log-level' }>): void {
@@ -161,10 +162,10 @@ export class WorkerSlot {
       onMessage: (message) => this.#onMessage(message),
       onEnd: (how) => this.#onEnd(how),
     });
-    this.#startTimer = setTimeout(() => {
+    this.#startTimeout.start(limits.workerStartTimeoutMs, () => {
       this.#killedBecause = `not listening within ${limits.workerStartTimeoutMs} ms`;
       this.#link?.kill();
-    }, limits.workerStartTimeoutMs);
+    });
     const settings = this.#owner.settingsOf(this.#index);
     this.#link.send({ kind: 'start', settings, policy: this.#owner.policyInForce() });
   }
@@ -183,7 +184,7 @@ export class WorkerSlot {
         this.#onUpdated(message.revision);
         break;
       case 'update-failed':
-        this.#clearUpdateTimer();
+        this.#updateTimeout.clear();
         this.#owner.onUpdateFailed(this.status, message.revision, message.problems);
         this.#link?.kill();
         break;
@@ -197,8 +198,7 @@ export class WorkerSlot {
   }
 
   #onListening(listeners: readonly BoundListener[]): void {
-    if (this.#startTimer !== null) clearTimeout(this.#startTimer);
-    this.#startTimer = null;
+    this.#startTimeout.clear();
     if (this.#state === 'starting') this.#state = 'listening';
     this.#listeningSinceMs = performance.now();
     this.#heartbeat = this.#startHeartbeat();
@@ -224,7 +224,7 @@ export class WorkerSlot {
 
   #onUpdated(revision: number): void {
     this.#revision = revision;
-    this.#clearUpdateTimer();
+    this.#updateTimeout.clear();
     if (revision === this.#owner.policyInForce().revision) this.#owner.onUpdated(this.status);
     else this.#awaitUpdate();
   }
@@ -232,12 +232,11 @@ export class WorkerSlot {
   /** A worker that does not answer would go on enforcing an old set; a new one begins with the set in force. */
   #awaitUpdate(): void {
     const timeoutMs = this.#owner.limits.workerUpdateTimeoutMs;
-    this.#updateTimer = setTimeout(() => {
-      this.#updateTimer = null;
+    this.#updateTimeout.start(timeoutMs, () => {
       const { revision } = this.#owner.policyInForce();
       this.#owner.onUpdateFailed(this.status, revision, [`no answer within ${timeoutMs} ms`]);
       this.#link?.kill();
-    }, timeoutMs);
+    });
   }
 
   #onEnd(how: string): void {
@@ -246,9 +245,8 @@ export class WorkerSlot {
     this.#heartbeat?.stop();
     this.#heartbeat = null;
     this.#revision = 0;
-    if (this.#startTimer !== null) clearTimeout(this.#startTimer);
-    this.#startTimer = null;
-    this.#clearUpdateTimer();
+    this.#startTimeout.clear();
+    this.#updateTimeout.clear();
     for (const requestId of [...this.#reports.keys()]) this.#settleReport(requestId, null);
     this.#state = 'ended';
     const why = this.#killedBecause === '' ? how : this.#killedBecause;
@@ -283,10 +281,5 @@ export class WorkerSlot {
     this.#reports.delete(requestId);
     clearTimeout(pending.timer);
     pending.resolve(report);
-  }
-
-  #clearUpdateTimer(): void {
-    if (this.#updateTimer !== null) clearTimeout(this.#updateTimer);
-    this.#updateTimer = null;
   }
 }

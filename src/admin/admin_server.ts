@@ -7,11 +7,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Config } from '../config/config.ts';
 import { formatSocketAddress, isLoopback } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
+import { bindErrorText } from '../workers/port_probe.ts';
 import { AdminSeats } from './admin_seats.ts';
 import type { AdminBackend } from './backend.ts';
 import { refusal } from './request_guard.ts';
 import { type AdminReply, errorReply, ROUTES } from './routes.ts';
-import { freeSocketPath, protectSocket, SOCKET_IN_USE } from './unix_socket.ts';
+import { freeSocketPath, protectSocket, SOCKET_IN_USE, socketErrorText } from './unix_socket.ts';
 
 export type AdminAddress = Exclude<Config['admin'], { kind: 'none' }>;
 
@@ -63,7 +64,9 @@ export class AdminServer {
       return failed(text, 'other machines reach this address; it must be allowed explicitly');
     }
     const error = await this.#listen({ host: ip, port });
-    if (error !== null) return failed(formatSocketAddress(ip, port), error, error === 'EADDRINUSE');
+    if (error !== null) {
+      return failed(formatSocketAddress(ip, port), bindErrorText(error), error === 'EADDRINUSE');
+    }
     const bound = this.#server.address();
     const boundPort = bound !== null && typeof bound === 'object' ? bound.port : port;
     return { kind: 'listening', address: formatSocketAddress(ip, boundPort) };
@@ -86,7 +89,9 @@ export class AdminServer {
     const inUse = await freeSocketPath(path);
     if (inUse !== null) return failed(`unix:${path}`, inUse, inUse === SOCKET_IN_USE);
     const error = await this.#listen({ path });
-    if (error !== null) return failed(`unix:${path}`, error);
+    if (error !== null) {
+      return failed(`unix:${path}`, socketErrorText(error), error === 'EADDRINUSE');
+    }
     protectSocket(path);
     return { kind: 'listening', address: `unix:${path}` };
   }

@@ -14,6 +14,24 @@ export async function freeSocketPath(path: string): Promise<string | null> {
   return null;
 }
 
+/** What a failed bind means to the person who has to mend it. */
+export function socketErrorText(code: string): string {
+  switch (code) {
+    case 'EADDRINUSE':
+      return SOCKET_IN_USE;
+    // What Node says of a folder that is not there, too.
+    case 'EACCES':
+      return 'there is no such folder, or no permission to write to it';
+    case 'EROFS':
+      return 'the file system is read-only';
+    case 'EINVAL':
+    case 'ENAMETOOLONG':
+      return 'the path is too long for a socket';
+    default:
+      return `cannot be bound (${code})`;
+  }
+}
+
 /** Whoever may open the file may drain the proxy: the owner only. */
 export function protectSocket(path: string): void {
   chmodSync(path, 0o600);

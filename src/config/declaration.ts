@@ -293,10 +293,13 @@ function adminField(): Field<AdminAddress> {
     },
     {
       isMeant: (located) => /^unix:/.test(String(located.value)),
-      field: mapped(textField(/^unix:\/[^\u0000]{1,100}$/, 'unix:/path'), (text) => ({
-        kind: 'unix',
-        path: text.slice('unix:'.length),
-      })),
+      field: mapped(
+        textField(/^unix:\/[^\u0000]{1,100}$/, 'unix:/path (a path of at most 100 characters)'),
+        (text) => ({
+          kind: 'unix',
+          path: text.slice('unix:'.length),
+        }),
+      ),
     },
     {
       isMeant: always,

@@ -7,7 +7,7 @@
  * Lines are gathered as bytes: as one growing string they are thousands of small objects that outlive
  * several collections of the heap (half of the CPU of an HTTP/2 request, docs/performance.md).
  */
-import { close, open, openSync, writeSync } from 'node:fs';
+import { close, constants, open, openSync, writeSync } from 'node:fs';
 import type { Limits } from '../model/limits.ts';
 import { countLines, LineOutput } from '../platform/line_output.ts';
 import type { Timers } from '../platform/platform.ts';
@@ -39,6 +39,9 @@ const WITHOUT_WAITING_BYTES = 384 * 1024;
 const STDOUT_FD = 1;
 /** Lines name clients and paths: not for everybody on the machine. */
 const FILE_MODE = 0o640;
+const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
+/** To append. To open a pipe would wait for its reader; for a file O_NONBLOCK says nothing. */
+const FILE_FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK;
 
 export class LogSink {
   readonly #options: LogSinkOptions;
@@ -114,7 +117,7 @@ export class LogSink {
     this.#handOn();
     this.#isOpening = true;
     const turn = ++this.#openTurn;
-    open(target.path, 'a', FILE_MODE, (error, fd) => this.#onOpened(turn, error, fd));
+    open(target.path, FILE_FLAGS, FILE_MODE, (error, fd) => this.#onOpened(turn, error, fd));
   }
 
   #onOpened(turn: number, error: Error | null, fd: number): void {
@@ -219,7 +222,7 @@ function openTarget(target: LogTarget): number {
     case 'stdout':
       return STDOUT_FD;
     case 'file':
-      return openSync(target.path, 'a', FILE_MODE);
+      return openSync(target.path, FILE_FLAGS, FILE_MODE);
     case 'descriptor':
       return target.fd;
   }

@@ -210,9 +210,14 @@ function openObserver(options: ObserverOptions): Observer {
   } catch (error) {
     const { to } = options.accessLog;
     if (to.kind !== 'file') throw error;
-    const { code = String(error) } = error as NodeJS.ErrnoException;
-    throw new Error(`access log ${to.path}: cannot be opened (${code})`, { cause: error });
+    throw new Error(`access log ${to.path}: ${logErrorText(error)}`, { cause: error });
   }
+}
+
+function logErrorText(error: unknown): string {
+  const { code = String(error) } = error as NodeJS.ErrnoException;
+  if (code === 'ENXIO') return 'it is a pipe that nobody reads; start its reader first';
+  return `cannot be opened (${code})`;
 }
 
 /** A bind that failed is the user's to mend: say what it means. */

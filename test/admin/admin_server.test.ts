@@ -301,7 +301,7 @@ describe('where it listens', () => {
     const second = makeServer({ address: tcp(address) });
     expect(await second.start()).toEqual({
       kind: 'failed',
-      message: `admin ${address}: EADDRINUSE`,
+      message: `admin ${address}: the port is in use by another program`,
       isInUse: true,
     });
   });
@@ -313,6 +313,16 @@ describe('where it listens', () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
     await server.stop();
     expect(existsSync(path)).toBe(false);
+  });
+
+  it('says what is wrong with the path of a unix socket', async () => {
+    const path = join(temporaryFolder(), 'nowhere', 'admin.sock');
+    const server = makeServer({ address: { kind: 'unix', path } });
+    expect(await server.start()).toEqual({
+      kind: 'failed',
+      message: `admin unix:${path}: there is no such folder, or no permission to write to it`,
+      isInUse: false,
+    });
   });
 
   it('a unix socket in use is left alone', async () => {

@@ -41,13 +41,13 @@ describe('bytes without end', () => {
       'a chunk extension',
       'POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1;a=',
       'b'.repeat(1_000),
-      400,
+      413,
     ],
     [
       'extensions of small chunks',
       'POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n',
       `1;a=${'b'.repeat(500)}\r\nx\r\n`,
-      400,
+      413,
     ],
     [
       'trailers',

@@ -94,7 +94,8 @@ describe('requests without an end', () => {
     client.socket.on('data', () => {});
     client.socket.resume();
     await rig.recorder.untilRecords(judged + 1000);
-  });
+    // Hundreds of thousands of requests, on a machine that does other things.
+  }, 120_000);
 
   it('of which no reply is read and nothing moves: closed after streamIdleTimeoutMs', async () => {
     const rig = await startRig({ policy: allowHttp('GET /a'), limits: { bufferBytesMax: 4096 } });
@@ -127,8 +128,8 @@ describe('many short requests in one read', () => {
 describe('chunks without an end', () => {
   const HEAD = 'POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n';
   it.each([
-    ['an extension', '1;', 'x', 'malformed-chunk 400'],
-    ['extensions', '', '1;xxxxxxxxxxxxxxxxxxxx=y\r\nA\r\n', 'malformed-chunk 400'],
+    ['an extension', '1;', 'x', 'chunk-extension-too-long 413'],
+    ['extensions', '', '1;xxxxxxxxxxxxxxxxxxxx=y\r\nA\r\n', 'chunk-extension-too-long 413'],
     ['leading zeros', '', '0', 'malformed-chunk 400'],
     ['trailers', '0\r\n', 'x: y\r\n', 'head-too-large 431'],
   ])('%s: an error long before the memory', async (_, first, repeated, fault) => {

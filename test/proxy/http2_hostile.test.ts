@@ -132,7 +132,7 @@ const UPSTREAM_CASES: readonly [string, Buffer, string, string][] = [
 
 describe('an upstream that sends', () => {
   it.each(UPSTREAM_CASES)('%s', async (_, bytes, told, record) => {
-    const rig = await start();
+    const rig = await start({ limits: { informationalResponseCountMax: 10 } });
     const { client, upstream } = await opened(rig);
     upstream.send(bytes);
     await untilEach(client, told);

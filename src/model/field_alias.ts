@@ -23,6 +23,16 @@ export function isAlias(name: string, of: string): boolean {
   return isOther;
 }
 
+const FIXED_FIELDS = ['host', 'content-length', 'transfer-encoding'];
+
+/**
+ * True for fields whose change would change what the message is or whom it goes to, in any spelling: a rule that
+ * takes `transfer_encoding` away would take the coding away with it.
+ */
+export function isFixedField(name: string): boolean {
+  return FIXED_FIELDS.some((fixed) => name.toLowerCase() === fixed || isAlias(name, fixed));
+}
+
 function lower(code: number): number {
   return code >= 0x41 && code <= 0x5a ? code + 0x20 : code;
 }

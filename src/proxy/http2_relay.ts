@@ -31,6 +31,7 @@ import type { Cause } from '../model/fault_detail.ts';
 import type { CloseCause } from '../model/record.ts';
 import type { ContentHolder } from './content_memory.ts';
 import { NO_DEADLINE } from './deadlines.ts';
+import type { AddressHolder } from './holders.ts';
 import { Http2Endings } from './http2_endings.ts';
 import type { Http2Exchange } from './http2_exchange.ts';
 import { Http2Judge } from './http2_judge.ts';
@@ -304,7 +305,11 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
   // --- memory
 
   get waitingBytes(): number {
-    return this.#connection.heldBytes + this.#outlet.heldBytes;
+    return this.#isOver ? 0 : this.#connection.heldBytes + this.#outlet.heldBytes;
+  }
+
+  get owner(): AddressHolder | null {
+    return this.#context.share.holder;
   }
 
   /** A head that never ends is the connection's; content is its stream's. */

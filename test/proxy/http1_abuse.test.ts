@@ -75,27 +75,31 @@ describe('requests without an end', () => {
     ['denied', DENIED],
     ['redirected', 'GET /a%2fb HTTP/1.1\r\nhost: x\r\n\r\n'],
     ['answered by the upstream', GET],
-  ])('%s, of which no reply is read: they are not read on', async (_, request) => {
-    const rig = await startRig({
-      policy: allowHttp('GET /a'),
-      script: answerHeads,
-      limits: { bufferBytesMax: 4096 },
-    });
-    const client = await rig.client({ isReading: false });
-    const sentBytes = await stalledAt(client, 64 * MIB, {
-      block: Buffer.from(request.repeat(2000)),
-      progress: () => rig.recorder.records.length,
-    });
-    expect(sentBytes).toBeLessThan(32 * MIB);
-    const judged = rig.recorder.records.length;
-    const repliedBytes = rig.recorder.records.reduce((sum, { bytesOut }) => sum + bytesOut, 0);
-    expect(repliedBytes).toBeLessThan(REPLIED_BYTES_MAX);
-    // A client that begins to read gets all of what it was owed, in order.
-    client.socket.on('data', () => {});
-    client.socket.resume();
-    await rig.recorder.untilRecords(judged + 1000);
-    // Hundreds of thousands of requests, on a machine that does other things.
-  }, 120_000);
+  ])(
+    '%s, of which no reply is read: they are not read on',
+    async (_, request) => {
+      const rig = await startRig({
+        policy: allowHttp('GET /a'),
+        script: answerHeads,
+        limits: { bufferBytesMax: 4096 },
+      });
+      const client = await rig.client({ isReading: false });
+      const sentBytes = await stalledAt(client, 64 * MIB, {
+        block: Buffer.from(request.repeat(2000)),
+        progress: () => rig.recorder.records.length,
+      });
+      expect(sentBytes).toBeLessThan(32 * MIB);
+      const judged = rig.recorder.records.length;
+      const repliedBytes = rig.recorder.records.reduce((sum, { bytesOut }) => sum + bytesOut, 0);
+      expect(repliedBytes).toBeLessThan(REPLIED_BYTES_MAX);
+      // A client that begins to read gets all of what it was owed, in order.
+      client.socket.on('data', () => {});
+      client.socket.resume();
+      await rig.recorder.untilRecords(judged + 1000);
+      // Hundreds of thousands of requests, on a machine that does other things.
+    },
+    120_000,
+  );
 
   it('of which no reply is read and nothing moves: closed after streamIdleTimeoutMs', async () => {
     const rig = await startRig({ policy: allowHttp('GET /a'), limits: { bufferBytesMax: 4096 } });

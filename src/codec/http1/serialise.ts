@@ -4,13 +4,11 @@
  * slip through, whoever put it there.
  */
 import { applyMutations, type HeaderMutation } from '../../model/decision.ts';
+import { isFixedField } from '../../model/field_alias.ts';
 import { HOP_FIELDS } from '../../model/request_head.ts';
 import type { Http1RequestHead } from './request_head.ts';
 import type { Http1ResponseHead } from './response_head.ts';
 import { FIELD_VALUE, isFieldValue, isToken, TARGET } from './syntax.ts';
-
-/** Fields whose change would change what the message is or whom it goes to. */
-const FIXED_FIELDS = new Set(['host', 'content-length', 'transfer-encoding']);
 
 /**
  * The head as it goes upstream; with `connection: close` when closing. Equal to `head.raw` when
@@ -62,7 +60,7 @@ function write(startLine: string, lines: readonly string[]): Buffer {
 
 function isForField(mutation: HeaderMutation): boolean {
   const name = mutation.name.toLowerCase();
-  if (FIXED_FIELDS.has(name)) throw new Error(`a rule may not change the field ${name}`);
+  if (isFixedField(name)) throw new Error(`a rule may not change the field ${name}`);
   return !HOP_FIELDS.has(name);
 }
 

@@ -3,6 +3,7 @@
  * those of the HPACK table wherever a field was repeated, its bytes those of an earlier request.
  */
 import { applyMutations, type HeaderMutation, NO_MUTATIONS } from '../../model/decision.ts';
+import { isFixedField } from '../../model/field_alias.ts';
 import {
   HOP_FIELDS,
   type HttpVersion,
@@ -116,5 +117,5 @@ export class Http2RequestHead implements RequestHead {
 }
 
 function isEnforceable({ kind, name, value }: HeaderMutation): boolean {
-  return isSettableName(name) && (kind === 'delete' || isFieldValue(value));
+  return isSettableName(name) && !isFixedField(name) && (kind === 'delete' || isFieldValue(value));
 }

@@ -19,7 +19,7 @@ export const HTTP2_LIMITS = {
     256 * MIB,
     1 * MIB,
     64 * 1024 * MIB,
-    'content of all HTTP/2 streams of a worker that may wait for peers that do not take it; above: the connection that holds most gives up the streams that have stood still for longest',
+    'content of all HTTP/2 streams of a worker that may wait for peers that do not take it; above: who holds most, by identity, address and connection, gives up the streams that have stood still for longest, down to 7/8',
   ),
   h2HeaderTableBytes: spec(4 * KIB, 0, 64 * KIB, 'HPACK dynamic table of the client’s fields'),
   h2HeaderBlockBytesMax: spec(

@@ -36,6 +36,25 @@ static __noinline int sent_from_outside(struct packet *p, __u32 mark)
 	return 0;
 }
 
+static __always_inline bool is_sent_mark(__u32 magic)
+{
+	return magic == MARK_SENT || magic == MARK_ENTERED || magic == MARK_ENTERED_LOCAL ||
+	       magic == MARK_JUDGED;
+}
+
+/*
+ * The node itself: no interface, and a socket or an address of its own. What the node makes anew of another's
+ * packet has lost the interface as well, but has no socket and still the mark: fragments of IPv6 that its
+ * connection tracking had put together, or what a netfilter proxy says in the sender's name.
+ */
+static __always_inline bool is_of_the_node(struct __sk_buff *skb, const struct packet *p)
+{
+	if (skb->ingress_ifindex != 0) return false;
+	if (skb->sk) return true;
+	return p->addressed.endpoint == 0 && p->addressed.identity == IDENTITY_HOST &&
+	       p->fragment == FRAGMENT_NONE && !is_sent_mark(skb->mark & MARK_MAGIC_MASK);
+}
+
 /*
  * Who sends to an endpoint what has not been judged for it: the interface that it came in by says it, or the
  * mark that it got there where the stack has forgotten the interface. An address is believed only where
@@ -51,7 +70,7 @@ SEPARATE int find_sender(struct __sk_buff *skb, struct packet *p)
 	if (!p) return COUNTER_UNKNOWN_SENDER;
 	find_side(p, &p->tuple.source, &p->addressed);
 	p->source = p->addressed;
-	if (skb->ingress_ifindex == 0) {
+	if (is_of_the_node(skb, p)) {
 		p->source.identity = IDENTITY_HOST;
 		p->source.endpoint = 0;
 		return 0;
@@ -62,7 +81,8 @@ SEPARATE int find_sender(struct __sk_buff *skb, struct packet *p)
 	p->is_known_way = way && !(way->flags & INTERFACE_IS_PORT);
 	if (way && way->kind == INTERFACE_ENDPOINT) return sent_by_endpoint(p, way->endpoint);
 	if (magic == MARK_SENT) return sent_by_endpoint(p, named_by(mark));
-	if (way && (magic == MARK_ENTERED || magic == MARK_ENTERED_LOCAL)) return sent_from_outside(p, mark);
+	if ((way || skb->ingress_ifindex == 0) && (magic == MARK_ENTERED || magic == MARK_ENTERED_LOCAL))
+		return sent_from_outside(p, mark);
 	/* Judged for another, and it came out of a tunnel of the node's. */
 	if (!way && magic == MARK_JUDGED) return COUNTER_UNKNOWN_SENDER;
 	if (p->addressed.endpoint == 0 && p->addressed.identity != IDENTITY_HOST) return 0;

@@ -9,6 +9,7 @@ import { formatSocketAddress, isLoopback } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
 import { bindErrorText } from '../workers/port_probe.ts';
 import { AdminSeats } from './admin_seats.ts';
+import { AdminTurns } from './admin_turns.ts';
 import type { AdminBackend } from './backend.ts';
 import { refusal } from './request_guard.ts';
 import { type AdminReply, errorReply, ROUTES } from './routes.ts';
@@ -34,6 +35,7 @@ export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #server: Server;
   readonly #seats: AdminSeats;
+  readonly #turns = new AdminTurns();
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
@@ -109,6 +111,12 @@ export class AdminServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const turn = this.#turns.take(request.socket, response);
+    if (turn === null) {
+      request.socket.destroy();
+      return;
+    }
+    await turn;
     this.#seats.asked(request.socket, response);
     try {
       const reply = await this.#replyTo(request);

@@ -6,6 +6,7 @@
 import { jsonDocument } from '../model/json_document.ts';
 import { METRICS_CONTENT_TYPE } from '../observe/metrics_hub.ts';
 import type { AdminBackend } from './backend.ts';
+import { metricsInHand } from './metrics_in_hand.ts';
 import { statusReport } from './status_report.ts';
 
 export interface AdminRequest {
@@ -111,16 +112,9 @@ function readyReply(backend: AdminBackend): AdminReply {
   return readiness.isReady ? textReply(200, 'ready\n') : textReply(503, `${readiness.reason}\n`);
 }
 
-const metricsInHand = new WeakMap<AdminBackend, ReturnType<AdminBackend['metrics']>>();
-
 async function metricsReply(backend: AdminBackend): Promise<AdminReply> {
-  // Every worker is asked once, however many ask at the same time.
-  let metrics = metricsInHand.get(backend);
-  if (metrics === undefined) {
-    metrics = backend.metrics().finally(() => metricsInHand.delete(backend));
-    metricsInHand.set(backend, metrics);
-  }
-  return { status: 200, contentType: METRICS_CONTENT_TYPE, body: await (await metrics).text() };
+  const metrics = await metricsInHand(backend);
+  return { status: 200, contentType: METRICS_CONTENT_TYPE, body: await metrics.text() };
 }
 
 async function statusReply(backend: AdminBackend): Promise<AdminReply> {
@@ -145,7 +139,7 @@ function policiesReply(request: AdminRequest, backend: AdminBackend): AdminReply
 }
 
 async function hitsReply(backend: AdminBackend): Promise<AdminReply> {
-  const metrics = await backend.metrics();
+  const metrics = await metricsInHand(backend);
   const { revision } = backend.snapshot();
   return jsonReply(200, jsonDocument('PolicyHits', { revision, rules: metrics.ruleHits() }));
 }

@@ -1,6 +1,7 @@
 /** What `GET /status` answers and `sallyport status` shows. */
 import { isUnused, type MetricsSummary } from '../observe/summary.ts';
 import type { AdminBackend, WorkerState } from './backend.ts';
+import { metricsInHand } from './metrics_in_hand.ts';
 
 export interface StatusReport extends MetricsSummary {
   readonly ready: boolean;
@@ -31,7 +32,7 @@ export interface StalePolicy {
 const STALE_PROBLEMS_MAX = 20;
 
 export async function statusReport(backend: AdminBackend): Promise<StatusReport> {
-  const metrics = await backend.metrics();
+  const metrics = await metricsInHand(backend);
   const readiness = backend.readiness();
   const snapshot = backend.snapshot();
   const enforced = new Set(snapshot.policyNames);

@@ -265,6 +265,55 @@ describe('when all of its connections are taken', () => {
   });
 });
 
+describe('requests that a client sends ahead', () => {
+  it('are answered one after the other, in order', async () => {
+    const { backend, release, counts } = gated();
+    const { address } = await started({ backend });
+    const bytes = ['/metrics', '/status', '/policies/hits', '/healthz/live']
+      .map((path) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+      .join('');
+    const reply = rawReply(address, bytes.replace(/\r\n$/, 'Connection: close\r\n\r\n'), {
+      isKept: true,
+    });
+    for (let round = 1; round <= 3; round++) {
+      await until(async () => counts.asked === round);
+      release();
+    }
+    expect((await reply).match(/HTTP\/1\.1 200/g)).toHaveLength(4);
+    expect(counts.atOnceMax).toBe(1);
+  });
+
+  it('without end are not worked on, and others are answered', async () => {
+    const { backend, release, counts } = gated();
+    const { address, ask } = await started({ backend });
+    await rawReply(address, 'GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1000), {
+      isKept: true,
+    });
+    expect(counts.asked).toBe(1);
+    expect((await ask('/healthz/live')).status).toBe(200);
+    release();
+  });
+});
+
+/** Workers answer when `release` is called. */
+function gated() {
+  const counts = { asked: 0, atOnce: 0, atOnceMax: 0 };
+  const waiting: (() => void)[] = [];
+  const fake = fakeBackend();
+  const metrics = async () => {
+    counts.asked++;
+    counts.atOnce++;
+    counts.atOnceMax = Math.max(counts.atOnceMax, counts.atOnce);
+    await new Promise<void>((resolve) => waiting.push(resolve));
+    counts.atOnce--;
+    return fake.metrics();
+  };
+  const release = (): void => {
+    for (const resolve of waiting.splice(0)) resolve();
+  };
+  return { backend: { ...fake, metrics } as FakeBackend, counts, release };
+}
+
 async function until(isTrue: () => Promise<boolean>): Promise<void> {
   while (!(await isTrue())) await new Promise(setImmediate);
 }

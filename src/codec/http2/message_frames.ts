@@ -37,11 +37,11 @@ export function receiveData<C>(state: ConnectionState<C>): Outcome {
   const { reader } = state;
   const length = reader.end - reader.start;
   if (reader.streamId === 0) return state.fail(ERROR_CODES.PROTOCOL_ERROR, 'h2-stream-zero');
+  const stream = state.streams.get(reader.streamId);
   if (reader.isFirstSlice) {
-    const outcome = chargeConnection(state);
+    const outcome = chargeConnection(state, stream !== null);
     if (outcome !== NOTHING) return outcome;
   }
-  const stream = state.streams.get(reader.streamId);
   if (stream === null) return receiveLateData(state, length);
   const isEndStream = reader.isLastSlice && (reader.flags & FLAG_END_STREAM) !== 0;
   if (stream.isFaulty) {
@@ -69,15 +69,18 @@ export function receiveData<C>(state: ConnectionState<C>): Outcome {
   return DATA;
 }
 
-/** At the first slice: the whole frame counts, padding is free again at once (6.9.1, 6.1). */
-function chargeConnection<C>(state: ConnectionState<C>): Outcome {
+/**
+ * At the first slice: the whole frame counts, padding is free again at once (6.9.1, 6.1). Content of a stream that
+ * is over moves nothing on, so it makes up for no noise.
+ */
+function chargeConnection<C>(state: ConnectionState<C>, isOpen: boolean): Outcome {
   const { reader, budget } = state;
   if (!state.window.charge(reader.length)) {
     return state.fail(ERROR_CODES.FLOW_CONTROL_ERROR, 'h2-window-exceeded');
   }
   state.freeConnection(reader.paddingLength);
   if (reader.length > reader.paddingLength) {
-    budget.noteDataReceived();
+    if (isOpen) budget.noteDataReceived();
   } else if ((reader.flags & FLAG_END_STREAM) === 0 && !budget.countEmptyFrame()) {
     return state.abuse('h2-many-empty');
   }

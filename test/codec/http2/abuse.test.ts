@@ -184,6 +184,16 @@ describe('budget', () => {
     }
   });
 
+  it('and not with content of a stream that was reset', () => {
+    const send: Send = (connection, i) => {
+      if (i > 0) return Buffer.concat([data(1, 'x'), ping]);
+      drive(connection, headers(1, POST, 4));
+      connection.resetStream(connection.facts.stream, 0);
+      return ping;
+    };
+    check({ send, allowed: 100 });
+  });
+
   it('WINDOW_UPDATE: 5 and 2 for each stream, 20 for each DATA frame sent', () => {
     check({ send: () => windowUpdate(0, 1), allowed: 5 });
     const send: Send = (connection, i) => {
@@ -277,7 +287,7 @@ describe('budget', () => {
   });
 
   it('informational responses to one request', () => {
-    const connection = greetedClient();
+    const connection = greetedClient(limitsWith({ informationalResponseCountMax: 16 }));
     connection.sendHeaders(
       connection.openStream(1, false),
       { fields: GET, kinds: null, from: 0 },

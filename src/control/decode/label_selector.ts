@@ -155,10 +155,6 @@ function decodeMatchLabel(
 }
 
 /**
- * A peer is of the policy's own namespace unless it names one (or a label of one); of a clusterwide
- * policy it is any endpoint that has a namespace, so not the world. `reserved:` labels stand alone.
- */
-/**
  * A peer that names no cluster is of the local one; one with reserved labels, which belong to no cluster, is left as it
  * is (addClusterFilterByDefault).
  */
@@ -174,6 +170,10 @@ function isClusterKey(key: string): boolean {
   );
 }
 
+/**
+ * A peer is of the policy's own namespace unless it names one (or a label of one); of a clusterwide
+ * policy it is any endpoint that has a namespace, so not the world. `reserved:` labels stand alone.
+ */
 export function scopePeer(
   context: DocumentContext,
   selector: LabelSelector,
@@ -196,10 +196,13 @@ export function scopePeer(
   };
 }
 
-/** "source:key"; a key without a source matches a label of any source (labels.go). */
+/** "source:key"; a key without a source, or with `unspec`, matches a label of any source (labels.go). */
 export function selectorKey(key: string): string {
-  return key.includes(':') ? key : `${LABEL_SOURCE_ANY}:${key}`;
+  const name = key.startsWith(UNSPECIFIED) ? key.slice(UNSPECIFIED.length) : key;
+  return name.includes(':') ? name : `${LABEL_SOURCE_ANY}:${name}`;
 }
+
+const UNSPECIFIED = 'unspec:';
 
 function decodeExpression(
   context: DocumentContext,

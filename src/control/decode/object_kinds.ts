@@ -49,12 +49,20 @@ export function kindOf(root: Field, all: Fields, inherited: Inherited | null): K
     const found = kindField === undefined ? 'no kind' : `kind ${kindField.shown}`;
     return problem(kindField ?? root, noPolicyText(found));
   }
+  if (listKindOf(all) !== null) {
+    return problem(
+      kindField ?? root,
+      `is a list within a list (found kind "${name}"); write its items there`,
+    );
+  }
+  if (name === 'List')
+    return problem(kindField ?? root, 'is no policy (found a List without items)');
   const known = KINDS.get(name);
   if (known === undefined) {
     if (typeof apiVersion !== 'string' || apiVersion === '') {
       return problem(kindField ?? root, noPolicyText(`kind "${name}", and no apiVersion`));
     }
-    const meant = meantKind(name, apiVersion);
+    const meant = all.has('items') ? meantList(name, apiVersion) : meantKind(name, apiVersion);
     return meant === null
       ? { kind: 'other', name }
       : problem(kindField ?? root, `is no policy (found kind "${name}"; did you mean ${meant}?)`);
@@ -89,17 +97,43 @@ function noPolicyText(found: string): string {
 function isOfOthers(apiVersion: unknown, group: string): boolean {
   if (typeof apiVersion !== 'string' || !apiVersion.includes('/')) return false;
   const own = apiVersion.slice(0, apiVersion.indexOf('/'));
-  return own !== group && own !== 'extensions' && nearestName(own, [group]) === null;
+  return !OWN_GROUPS.has(own) && own !== 'extensions' && nearestName(own, [group]) === null;
 }
 
-/** The policy that may have been meant: a name with a slip in it, a plural, or a policy that Cilium does not have. */
+/** A kind of one of these under another one is a slip: NetworkPolicy in cilium.io. */
+const OWN_GROUPS: ReadonlySet<string> = new Set([...KINDS.values()].map(({ group }) => group));
+
+/** The policy that may have been meant: a name with a slip in it, a short name, or a policy that Cilium does not have. */
 function meantKind(name: string, apiVersion: string): string | null {
-  const singular = name.replace(/ies$/, 'y');
+  const singular = name.trim().replace(/ies$/i, 'y');
   const near = nearestName(singular, KINDS.keys(), SLIPS_MAX);
   if (near !== null) return near;
-  const isCiliumPolicy = apiVersion.startsWith('cilium.io/') && singular.endsWith('Policy');
-  return isCiliumPolicy && !OTHER_CILIUM_POLICIES.has(name) ? 'CiliumNetworkPolicy' : null;
+  const short = SHORT_NAMES.get(name.trim().toLowerCase());
+  if (short !== undefined) return short;
+  const isCiliumKind = apiVersion.trim().startsWith('cilium.io/') || /^cilium/i.test(name.trim());
+  const isPolicy = /policy$/i.test(singular);
+  return isCiliumKind && isPolicy && !OTHER_CILIUM_POLICIES.has(name)
+    ? 'CiliumNetworkPolicy'
+    : null;
 }
+
+/** Of an object with items: what is passed over with them may be policies. */
+function meantList(name: string, apiVersion: string): string | null {
+  const item = name.trim().replace(/lists?$/i, '');
+  if (item === name.trim()) return meantKind(name, apiVersion);
+  if (item === '') return 'List';
+  const meant = meantKind(item, apiVersion);
+  return meant === null ? null : `${meant}List`;
+}
+
+/** As kubectl takes them for the kinds on its command line. */
+const SHORT_NAMES: ReadonlyMap<string, string> = new Map([
+  ['cnp', 'CiliumNetworkPolicy'],
+  ['ciliumnp', 'CiliumNetworkPolicy'],
+  ['ccnp', 'CiliumClusterwideNetworkPolicy'],
+  ['ccg', 'CiliumCIDRGroup'],
+  ['netpol', 'NetworkPolicy'],
+]);
 
 const SLIPS_MAX = 2;
 

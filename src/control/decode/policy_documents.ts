@@ -169,7 +169,8 @@ class FileDecoder implements DecodedPolicies {
   ): void {
     const { all, inherited } = object;
     // Kustomize lets its file go without a kind.
-    const isKustomization = !all.has('kind') && KUSTOMIZATION.test(this.#path);
+    const isKustomization =
+      !all.has('kind') && !all.has('spec') && !all.has('specs') && KUSTOMIZATION.test(this.#path);
     const found = isKustomization
       ? ({ kind: 'other', name: 'Kustomization' } as const)
       : kindOf(field, all, inherited);

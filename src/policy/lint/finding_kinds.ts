@@ -59,7 +59,7 @@ export const FINDING_KINDS = {
   'empty-rule': note('`{}` as a rule allows nothing: it only switches default deny on.'),
   'empty-peers': warning('An empty list of peers selects nobody.'),
   'negative-selector': warning(
-    'A selector that only excludes also selects the world, the host and all else without labels.',
+    'A selector that only excludes selects all other pods; before Cilium 1.19, or where it excludes clusters, also the world, the host and all else without labels.',
   ),
   'fqdn-not-askable': warning('Names in `toFQDNs` that no `rules.dns` lets the endpoints ask for.'),
   'apex-not-covered': note('`*.x` does not cover `x` itself.'),

@@ -39,14 +39,21 @@ function emptyPeers(rule: DirectionRule): Finding[] {
   return [finding('empty-peers', rule.origin, { message })];
 }
 
-/** `NotIn` and `DoesNotExist` hold for whoever has no such label: everything that is no pod. */
+/**
+ * `NotIn` and `DoesNotExist` hold for whoever has no such label, so also for all that is no pod. A peer that names no
+ * cluster is saved from that by the label of its own one, which Cilium asks for since 1.19 only.
+ */
 function negativeSelector(rule: DirectionRule, peer: Peer): Finding[] {
   if (peer.kind !== 'selector') return [];
   const { requirements } = peer.selector;
   if (requirements.length === 0 || !requirements.every(isNegative)) return [];
   const keys = requirements.map(({ key }) => key.replace(/^(any|k8s):/, ''));
   const verb = rule.action === 'deny' ? 'denies' : 'allows';
-  const message = `the selector only excludes (${keys.join(', ')}), so it also ${verb} all that has no labels of pods: world, host and remote nodes; for pods alone there must be one more expression`;
+  const others = 'all that has no labels of pods: world, host and remote nodes';
+  const what = peer.isLocalCluster
+    ? `so it ${verb} every other pod of the cluster, and before Cilium 1.19 it also ${verb} ${others}`
+    : `so it also ${verb} ${others}`;
+  const message = `the selector only excludes (${keys.join(', ')}), ${what}; for pods alone there must be one more expression`;
   const instead = `{ key: k8s:${NAMESPACE_KEY}, operator: Exists }`;
   return [finding('negative-selector', rule.origin, { message, instead })];
 }

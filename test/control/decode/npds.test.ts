@@ -113,7 +113,7 @@ describe('a wire policy', () => {
     const decoded = valid(around.replace('%', inside));
     expect(decoded.wirePolicies).toEqual([wirePolicyOf(bare)]);
     expect(decoded.names.map(({ kind, name }) => `${kind} ${name}`)).toEqual([
-      'NetworkPolicy npds/42',
+      'cilium.NetworkPolicy npds/42',
     ]);
   });
 });

@@ -46,10 +46,49 @@ describe('an object of another kind', () => {
     ['networking.k8s.io/v1beta1', 'NetworkPolicy'],
     ['networking.k8s.oi/v1', 'NetworkPolicy'],
     ['v1', 'NetworkPolicy'],
+    ['cilium.io/v2', 'NetworkPolicy'],
+    ['cilium.io/v2', 'ClusterNetworkPolicy'],
+    ['policy.networking.k8s.io/v1alpha2', 'NetworkPolicy'],
+    ['cilium.io/v2', 'cnp'],
+    ['cilium.io/v2', 'CCNP'],
+    ['networking.k8s.io/v1', 'netpol'],
+    ['cillium.io/v2', 'CiliumNetPolicy'],
+    ['cilium.io/v2', '"CiliumNetworkPolicy "'],
+    ['" cilium.io/v2"', 'CiliumNetPolicy'],
+    ['v1', 'List'],
   ])('that was meant as a policy is an error: %s %s', (apiVersion, kind) => {
     const object = `apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: { name: x }\nspec: ${SPEC}\n`;
     expect(problemsOf(object)).toEqual([
       expect.stringMatching(/^(kind|apiVersion): (is no policy|is no apiVersion of)/),
+    ]);
+  });
+
+  it.each([
+    ['v1', 'list'],
+    ['cilium.io/v2', 'CiliumNetworkpolicyList'],
+    ['cilium.io/v2', 'CNPList'],
+    ['networking.k8s.io/v1', 'NetworkPolicyLists'],
+  ])('that was meant as a list of policies is an error: %s %s', (apiVersion, kind) => {
+    const list = `apiVersion: ${apiVersion}\nkind: ${kind}\nitems: [{ metadata: { name: a }, spec: ${SPEC} }]\n`;
+    expect(problemsOf(list)).toEqual([expect.stringContaining('did you mean')]);
+  });
+
+  it('is no list within a list', () => {
+    const list = `{ apiVersion: v1, kind: List, items: [{ apiVersion: v1, kind: List, items: [] }] }`;
+    expect(problemsOf(list)).toEqual([
+      expect.stringMatching(/^items\[0\]\.kind: is a list within a list/),
+    ]);
+  });
+
+  it('is never what a kustomization without a kind says: one with a spec is a policy', () => {
+    const text = `apiVersion: cilium.io/v2\nmetadata: { name: x }\nspec: ${SPEC}\n`;
+    const { others, problems } = decodePolicyFile(
+      { path: 'a/kustomization.yaml', text },
+      { limits: DEFAULT_LIMITS },
+    );
+    expect([others, problems.map(({ message }) => message)]).toEqual([
+      [],
+      [expect.stringMatching(/^is no policy/)],
     ]);
   });
 

@@ -68,17 +68,20 @@ export function selectorText({ requirements }: LabelSelector): string {
     : requirements.map((one) => requirementText(one)).join(', ');
 }
 
+/** Nearer than anything of which a written requirement failed. */
+const ALMOST = 0.99;
+
 function selectorMismatch(selector: LabelSelector, facts: MismatchFacts): PeerMismatch {
   const { requirements } = selector;
   const failed = requirements.filter((one) => !requirementHolds(one, facts.labels));
+  const peer = selectorText(selector);
+  if (failed.length === 0) {
+    return { peer, because: otherCluster(facts), nearness: ALMOST };
+  }
   return {
-    peer: selectorText(selector),
-    because:
-      failed.length === 0
-        ? otherCluster(facts)
-        : failed.map((one) => failureText(one, facts)).join('; '),
-    nearness:
-      requirements.length === 0 ? 0 : 1 - Math.max(failed.length, 1) / (requirements.length + 1),
+    peer,
+    because: failed.map((one) => failureText(one, facts)).join('; '),
+    nearness: 1 - failed.length / requirements.length,
   };
 }
 

@@ -222,6 +222,8 @@ SEPARATE int begin_redirect(struct __sk_buff *skb, struct packet *p)
 	if (!is_within_rate(skb->ifindex)) return COUNTER_RATE_LIMITED;
 	if (!has_listener(p)) return COUNTER_NO_LISTENER;
 	if (!keep_record(p, skb->ifindex)) return COUNTER_RECORD_LOST;
+	/* A connection over a Service may have come in as this one, before. */
+	bpf_map_delete_elem(&returns, &p->tuple);
 	forget_flows(p);
 	return make_last_hop(skb, p) ? COUNTER_UNREDIRECTABLE : 0;
 }

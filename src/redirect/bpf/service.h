@@ -87,7 +87,10 @@ static __noinline bool find_own_address(const struct packet *p, struct ip *own)
 	return !is_unspecified(own);
 }
 
-/* Nobody comes in by it yet. `as` is the tuple with the sender's own address. */
+/*
+ * Nobody comes in by it. `as` is the tuple with the sender's own address. The record goes with its
+ * connection; what is left of one in `returns` is nobody's.
+ */
 static __noinline bool find_port(struct tuple *as)
 {
 	__u32 hash = (__u32)as->source_port * 0x9e3779b1 ^ bpf_get_prandom_u32();
@@ -95,7 +98,7 @@ static __noinline bool find_port(struct tuple *as)
 	for (int i = 0; i < TURN_PORT_TRIES; i++) {
 		as->source_port =
 			bpf_htons(TURN_PORT_MIN + (hash + i) % (TURN_PORT_MAX - TURN_PORT_MIN + 1));
-		if (!bpf_map_lookup_elem(&returns, as) && !bpf_map_lookup_elem(&records, as)) return true;
+		if (!bpf_map_lookup_elem(&records, as)) return true;
 	}
 	return false;
 }

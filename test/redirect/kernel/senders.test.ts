@@ -10,6 +10,7 @@ import {
   identityMark,
   MARK_ENTERED,
   MARK_ENTERED_LOCAL,
+  MARK_PROXY_INGRESS,
   MARK_SENT,
   MARK_TO_PROXY,
   VERDICT_ALLOW,
@@ -295,6 +296,33 @@ describe('a connection with the node’s address', () => {
       });
     },
   );
+});
+
+describe('a port that a connection over a Service came in by', () => {
+  const asA = { mark: sent(A.endpoint), ingressIfindex: 0 };
+
+  it('is free again when the connection is over, so they never run out', () => {
+    asA.ingressIfindex = world.a;
+    const { returns } = world.lab.datapath.maps;
+    const ports = Array.from({ length: 32_768 - 1024 }, (_, n) => 1024 + n);
+    const over = Buffer.alloc(returns.valueBytes);
+    returns.updateMany(ports.map((port) => [key(AB, port, FOR_PROXY), over]));
+    const opening = world.toB(segment(fromNode, fresh(), FOR_PROXY, SYN), asA);
+    expect(opening).toMatchObject({ result: REDIRECTED, counted: ['redirected'] });
+  });
+
+  it('is the sender’s own to use: answers go to it, not to the Service', () => {
+    asA.ingressIfindex = world.a;
+    const opening = world.toB(segment(fromNode, fresh(), FOR_PROXY, SYN), asA);
+    const port = readTcp(opening.packet).sourcePort;
+    const answer = segment(BA, FOR_PROXY, port, SYN | ACK);
+    const fromProxy = { ifindex: world.a, mark: MARK_PROXY_INGRESS };
+    expect(world.lab.send('to_endpoint', answer, fromProxy).result).toBe(REDIRECTED);
+    world.lab.datapath.maps.records.delete(key(AB, port, FOR_PROXY));
+    const own = world.fromA(segment(AB, port, FOR_PROXY, SYN));
+    expect(own).toMatchObject({ result: PASS, counted: ['redirected'] });
+    expect(world.lab.send('to_endpoint', answer, fromProxy).result).toBe(PASS);
+  });
 });
 
 describe('TCP in the middle of a connection', () => {

@@ -315,12 +315,13 @@ export class Connection implements RegisteredConnection, Evictable {
     if (this.#stage >= STAGE_LINGER) return;
     this.#relay = null;
     this.#first.take();
-    this.#share.closing(this.#nowMs());
     const { recorder } = this.#context.shared.options;
     recorder.connectionClosed(this.#meta.listener, cause);
     if (how === 'linger' && !this.#socket.destroyed) {
       this.#stage = STAGE_LINGER;
-      this.#linger = new Linger(this.#socket, this.#limits(), this.#nowMs());
+      const limits = this.#limits();
+      const share = this.#share;
+      this.#linger = new Linger(this.#socket, { limits, share, nowMs: this.#nowMs() });
       return;
     }
     this.#leave();

@@ -74,7 +74,7 @@ export class Share extends Linked {
     if (this.#openCount === 0) this.#rest(holder, nowMs);
   }
 
-  /** Only its last bytes are to be read: as cheap to lose as one that never did anything. */
+  /** Its last bytes are out, and nothing is asked any more: as cheap to lose as one that never did anything. */
   closing(nowMs: number): void {
     this.isProven = false;
     if (this.holder !== null && this.#openCount === 0) this.#rest(this.holder, nowMs);

@@ -6,19 +6,27 @@
  */
 import type { Socket } from 'node:net';
 import type { Limits } from '../model/limits.ts';
+import type { Share } from './holders.ts';
 
 export class Linger {
   readonly #socket: Socket;
   readonly #limits: Limits;
+  readonly #share: Share;
   #untilMs = 0;
   #lastMs = 0;
   #unsentBytes = 0;
   #isFlushed: boolean;
 
-  constructor(socket: Socket, limits: Limits, nowMs: number) {
+  constructor(
+    socket: Socket,
+    options: { readonly limits: Limits; readonly share: Share; readonly nowMs: number },
+  ) {
+    const { nowMs } = options;
     this.#socket = socket;
-    this.#limits = limits;
+    this.#limits = options.limits;
+    this.#share = options.share;
     this.#isFlushed = socket.writableFinished;
+    if (socket.writableLength === 0) this.#share.closing(nowMs);
     this.#extend(nowMs);
     socket.end();
     socket.resume();
@@ -27,6 +35,7 @@ export class Linger {
   /** All our bytes are out, our FIN too. Once both sides have ended, the socket closes by itself. */
   flushed(nowMs: number): void {
     this.#isFlushed = true;
+    this.#share.closing(nowMs);
     this.#extend(nowMs);
   }
 

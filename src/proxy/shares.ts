@@ -187,11 +187,18 @@ export class Shares {
 
 /** What rests since `beforeMs` or longer: never allowed anything, then the longest idle. */
 function restingOf(holder: AddressHolder, beforeMs: number): Share | null {
-  for (const list of [holder.spare, holder.idle]) {
-    const first = list.first as Share | null;
-    if (first !== null && first.restingSinceMs <= beforeMs) return first;
+  const spare = holder.spare.first as Share | null;
+  if (spare !== null && spare.restingSinceMs <= beforeMs) return spare;
+  const idle = holder.idle.first as Share | null;
+  if (idle === null || idle.restingSinceMs > beforeMs) return null;
+  // Its last response may still be read: one of which nothing is kept loses nothing.
+  let share: Share | null = idle;
+  for (let i = 0; i < COMPARED_COUNT_MAX && share !== null; i++) {
+    if (share.restingSinceMs > beforeMs) break;
+    if (share.connection.heldBytes() === 0) return share;
+    share = share.next as Share | null;
   }
-  return null;
+  return idle;
 }
 
 /** Of those that have been busy for the longest. */

@@ -135,6 +135,32 @@ describe('connectionCountMax', () => {
     expect([a.isClosed, c.isClosed]).toEqual([false, false]);
   });
 
+  it.each(['close', 'keep-alive'])(
+    'a last response (%s) that is still read is whole',
+    async (end) => {
+      const bytes = 16 * 1024 * 1024;
+      const head = `HTTP/1.1 200 OK\r\ncontent-length: ${bytes}\r\nconnection: ${end}\r\n\r\n`;
+      const rig = await startRig({
+        script: (connection, chunk) =>
+          connection.send(chunk.includes('/big') ? head + 'x'.repeat(bytes) : OK),
+        limits: { connectionCountMax: 3, bufferBytesMax: bytes },
+      });
+      const reading = await rig.client({ ...GREEDY, isReading: false, isKeeping: false });
+      reading.send(GET.replace('/a', '/big'));
+      await rig.recorder.untilRecords(1);
+      const [first, second] = await fill(rig, (client) => ask(client, GET, 'ok'), 2);
+      await ask(await rig.client(MODEST), GET, 'ok');
+      await first?.over();
+      expect([rig.recorder.evictions, second?.isClosed]).toEqual([['connections idle'], false]);
+      let readBytes = 0;
+      reading.socket.on('data', (chunk) => {
+        readBytes += chunk.length;
+      });
+      reading.socket.resume();
+      await vi.waitFor(() => expect(readBytes).toBe(head.length + bytes), 10_000);
+    },
+  );
+
   it('of those that are busy it is the one that has not moved for the longest', async () => {
     const rig = await startRig({
       script: (connection, chunk) => connection.send(chunk.startsWith('GET') ? SWITCHED : chunk),

@@ -17,4 +17,4 @@ def app(environ, start_response):
     sys.stdout.write(json.dumps(seen) + "\n")
     sys.stdout.flush()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
-    return [b"ok"]
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"ok"]

@@ -59,6 +59,13 @@ export class PeerProcess {
     return peer;
   }
 
+  /** Until it ends by itself; killed when it takes longer. */
+  async ended(timeoutMs: number): Promise<void> {
+    const killer = setTimeout(() => this.child.kill('SIGKILL'), timeoutMs);
+    await this.#closed;
+    clearTimeout(killer);
+  }
+
   async stop(): Promise<void> {
     if (this.child.exitCode !== null || this.child.pid === undefined) return;
     this.child.kill('SIGTERM');

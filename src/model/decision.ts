@@ -64,6 +64,11 @@ export interface AllowDecision {
   readonly rule: RuleRef | null;
   readonly permit: Permit;
   readonly mutations: readonly HeaderMutation[];
+  /**
+   * Fields that the rules looked at or changed, lower case; with every mutation's name. What was judged in the
+   * head goes on as no trailer.
+   */
+  readonly judgedFields: readonly string[];
   readonly missing: readonly LoggedHeader[];
   readonly rejected: readonly LoggedHeader[];
   /** Whose word it is, where both sides' policies were asked. */
@@ -92,6 +97,7 @@ export interface DenyDecision {
 export type Decision = AllowDecision | DenyDecision;
 
 export const NO_MUTATIONS: readonly HeaderMutation[] = Object.freeze([]);
+export const NO_FIELDS: readonly string[] = Object.freeze([]);
 export const NO_HEADERS: readonly LoggedHeader[] = Object.freeze([]);
 
 /** `fields` (flat) after `mutations`, in order; the same array when there are none. */

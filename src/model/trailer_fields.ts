@@ -1,46 +1,43 @@
 /**
  * Which fields may stand in a trailer section (RFC 9110 6.5.1), and which of one message go on: one rule for
  * both HTTP versions, requests and responses. A trailer is never merged into a head and never satisfies a
- * rule; what a rule changed in the head does not come back behind the content.
+ * rule; what a rule changed or asked for in the head does not come back behind the content.
  */
-import type { HeaderMutation } from './decision.ts';
+import { NO_FIELDS } from './decision.ts';
 import { isAlias, type UnderscoreAction } from './field_alias.ts';
 
 export interface TrailerRule {
   /** Of a request. The upstream's are read more liberally: what may not stand there is left out. */
   readonly isRequest: boolean;
-  /** Names that rules changed in the head of the message, lower case. */
-  readonly changed: readonly string[];
+  /** Names that rules looked at or changed in the head of the message, lower case. */
+  readonly judged: readonly string[];
   readonly underscores: UnderscoreAction;
 }
 
 /** refuse: the whole message is malformed. */
 export type TrailerAction = 'keep' | 'drop' | 'refuse';
 
-const NO_NAMES: readonly string[] = Object.freeze([]);
-
 export const RESPONSE_TRAILERS: TrailerRule = Object.freeze({
   isRequest: false,
-  changed: NO_NAMES,
+  judged: NO_FIELDS,
   underscores: 'allow',
 });
 
-/** Of a request for whose head `mutations` were made. */
+/** Of a request that was allowed by what `judged` had in its head (`AllowDecision.judgedFields`). */
 export function requestTrailers(
-  mutations: readonly HeaderMutation[],
+  judged: readonly string[],
   underscores: UnderscoreAction,
 ): TrailerRule {
-  const changed = mutations.length === 0 ? NO_NAMES : mutations.map(({ name }) => name);
-  return { isRequest: true, changed, underscores };
+  return { isRequest: true, judged, underscores };
 }
 
 /** `name` is a token; case does not matter. */
 export function trailerAction(name: string, rule: TrailerRule): TrailerAction {
-  const { isRequest, changed, underscores } = rule;
+  const { isRequest, judged, underscores } = rule;
   const lower = name.toLowerCase();
   if (FORBIDDEN.has(lower)) return isRequest ? 'refuse' : 'drop';
   if (underscores !== 'allow' && lower.includes('_')) return underscores;
-  if (changed.some((other) => other === lower || isAlias(lower, other))) return 'drop';
+  if (judged.some((other) => other === lower || isAlias(lower, other))) return 'drop';
   return 'keep';
 }
 

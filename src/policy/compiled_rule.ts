@@ -7,6 +7,7 @@ import {
   type DenyDecision,
   type DenyReason,
   type Layer,
+  NO_FIELDS,
   NO_HEADERS,
   NO_MUTATIONS,
   type RuleRef,
@@ -72,7 +73,11 @@ export interface CompiledDnsRule {
   readonly allow: AllowDecision;
 }
 
-export function allowDecision(layer: Layer, rule: RuleRef | null): AllowDecision {
+export function allowDecision(
+  layer: Layer,
+  rule: RuleRef | null,
+  judgedFields: readonly string[] = NO_FIELDS,
+): AllowDecision {
   return Object.freeze({
     verdict: 'allow',
     layer,
@@ -80,6 +85,7 @@ export function allowDecision(layer: Layer, rule: RuleRef | null): AllowDecision
     rule,
     permit: ALLOW_PERMIT,
     mutations: NO_MUTATIONS,
+    judgedFields,
     missing: NO_HEADERS,
     rejected: NO_HEADERS,
   });

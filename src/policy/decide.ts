@@ -294,10 +294,13 @@ function withEdits(decision: AllowDecision | DenyDecision, edits: HeaderEdits): 
   const mutations = edits.mutations();
   const missing = edits.missing();
   const rejected = edits.rejected();
-  if (mutations.length + missing.length + rejected.length === 0) return decision;
-  return decision.verdict === 'allow'
-    ? { ...decision, permit: ALLOW_PERMIT, mutations, missing, rejected }
-    : { ...decision, mutations, missing, rejected };
+  const isEdited = mutations.length + missing.length + rejected.length > 0;
+  if (decision.verdict === 'deny') {
+    return isEdited ? { ...decision, mutations, missing, rejected } : decision;
+  }
+  const judgedFields = edits.judgedFields(decision.judgedFields);
+  if (!isEdited && judgedFields === decision.judgedFields) return decision;
+  return { ...decision, permit: ALLOW_PERMIT, mutations, judgedFields, missing, rejected };
 }
 
 /**

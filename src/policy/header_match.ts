@@ -41,6 +41,7 @@ export class HeaderEdits implements HeadView {
   #mutations: HeaderMutation[] = [];
   #fields: readonly string[] | null = null;
   readonly #memo = new FieldMemo();
+  readonly #judged: string[] = [];
   readonly #missing: LoggedHeader[] = [];
   readonly #rejected: LoggedHeader[] = [];
 
@@ -70,6 +71,11 @@ export class HeaderEdits implements HeadView {
     this.#memo.forget();
   }
 
+  /** A rule looks at the field, whether or not it is there. */
+  noteJudged(name: string): void {
+    if (!this.#judged.includes(name)) this.#judged.push(name);
+  }
+
   logMissing(name: string, value: string): void {
     addOnce(this.#missing, name, value);
   }
@@ -80,6 +86,12 @@ export class HeaderEdits implements HeadView {
 
   mutations(): readonly HeaderMutation[] {
     return this.#mutations.length === 0 ? NO_MUTATIONS : this.#mutations;
+  }
+
+  /** `known` and all that rules looked at; `known` itself when that is all. */
+  judgedFields(known: readonly string[]): readonly string[] {
+    const others = this.#judged.filter((name) => !known.includes(name));
+    return others.length === 0 ? known : [...known, ...others];
   }
 
   missing(): readonly LoggedHeader[] {
@@ -97,6 +109,7 @@ export function runHeaderMatch(match: CompiledHeaderMatch, edits: HeaderEdits): 
   if (expected === null) return false;
   const found = edits.field(source.name);
   if (!spend(headerMatchWork(found?.length ?? 0, edits.loggedCount))) return false;
+  edits.noteJudged(source.name);
   const isPresenceMatch = expected === '';
   const isMatch = isPresenceMatch
     ? found !== null

@@ -2,7 +2,7 @@
  * PortRule → CompiledRule. Numbers every rule that a decision can name, compiles each pattern once
  * (equal patterns share one automaton), and collects what cannot be enforced as problems.
  */
-import type { RuleRef } from '../model/decision.ts';
+import { NO_FIELDS, type RuleRef } from '../model/decision.ts';
 import { finish, type Steps } from '../model/steps.ts';
 import type { DnsRule, HeaderMatcher, HttpRule, PortRule, RuleOrigin } from './ast.ts';
 import {
@@ -155,7 +155,7 @@ export class RuleCompiler {
       host: matchers.find((matcher) => isIndexed(matcher, ':authority')) ?? null,
       others: matchers.filter((matcher) => matcher !== path),
       headerMatches: rule.headerMatches.map((match) => compileHeaderMatch(match, this.#secrets)),
-      allow: allowDecision('http', ref),
+      allow: allowDecision('http', ref, judgedFields(rule)),
     };
   }
 
@@ -223,4 +223,12 @@ export class RuleCompiler {
 /** A plain text or a pattern that the field must match. */
 function isIndexed({ source, regex, literal }: CompiledMatcher, name: string): boolean {
   return source.name === name && !source.isInverted && (regex !== null || literal !== null);
+}
+
+/** Names that the rule looks for among a request's fields. */
+function judgedFields({ matchers, headerMatches }: HttpRule): readonly string[] {
+  const names = new Set<string>();
+  for (const { name } of matchers) if (!name.startsWith(':')) names.add(name.toLowerCase());
+  for (const { name } of headerMatches) names.add(name.toLowerCase());
+  return names.size === 0 ? NO_FIELDS : Object.freeze([...names]);
 }

@@ -42,12 +42,13 @@ function combined(egress: Decision, ingress: Decision | null): Decision {
     rejected: [...egress.rejected, ...ingress.rejected],
   };
   if (ingress.verdict === 'deny') return { ...ingress, ...edits, half: 'ingress' };
+  const judgedFields = [...egress.judgedFields, ...ingress.judgedFields];
   // People look for the rule that somebody wrote; of two such the last one had the last word.
   const ofEgress = writtenRule(egress);
   const ofIngress = writtenRule(ingress);
   return ofIngress === null && ofEgress !== null
-    ? { ...egress, ...edits, half: 'egress', otherRule: null }
-    : { ...ingress, ...edits, half: 'ingress', otherRule: ofEgress };
+    ? { ...egress, ...edits, judgedFields, half: 'egress', otherRule: null }
+    : { ...ingress, ...edits, judgedFields, half: 'ingress', otherRule: ofEgress };
 }
 
 function writtenRule({ rule }: Decision): RuleRef | null {

@@ -10,7 +10,6 @@ import { CONTENT, FAULT, HEAD, MESSAGE_END } from '../codec/http1/events.ts';
 import { HeldBytes } from '../codec/http1/held_bytes.ts';
 import type { Http1RequestHead } from '../codec/http1/request_head.ts';
 import { RequestParser, type RequestParserOptions } from '../codec/http1/request_parser.ts';
-import type { HeaderMutation } from '../model/decision.ts';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -69,9 +68,9 @@ export class Http1Intake {
     return this.#waitingBytes > this.#heldBytesMax;
   }
 
-  /** What rules changed in the head of the request in hand. */
-  changed(mutations: readonly HeaderMutation[]): void {
-    this.#parser.changed(mutations);
+  /** Fields that rules looked at or changed in the head of the request in hand. */
+  judged(fields: readonly string[]): void {
+    this.#parser.judged(fields);
   }
 
   /** Bytes of the client, in order. */

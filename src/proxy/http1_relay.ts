@@ -168,7 +168,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   #send(exchange: Http1Exchange): void {
     const { decision } = exchange;
     exchange.isClosing ||= exchange.isContentOdd;
-    if (decision.verdict === 'allow') this.#intake.changed(decision.mutations);
+    if (decision.verdict === 'allow') this.#intake.judged(decision.judgedFields);
     try {
       this.#upstream.send(exchange.head, decision, exchange.isContentOdd);
     } catch (error) {

@@ -40,8 +40,9 @@ export class Http2Judge {
     // From the head as it came: what rules before these made of it is forgotten.
     const mutations = isAllowed ? decision.mutations : [];
     exchange.source = head.source(mutations);
+    const judged = isAllowed ? decision.judgedFields : [];
     exchange.trailerRule =
-      mutations.length === 0 ? null : requestTrailers(mutations, behaviour.underscores);
+      judged.length === 0 ? null : requestTrailers(judged, behaviour.underscores);
     if (exchange.source !== null) return true;
     this.#endings.answerFault(exchange, 'internal-error');
     return false;

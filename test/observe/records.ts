@@ -66,6 +66,7 @@ export function allow(changes: Partial<AllowDecision> = {}): AllowDecision {
     rule: GET_ORDERS,
     permit: {} as Permit,
     mutations: NO_MUTATIONS,
+    judgedFields: [],
     missing: NO_HEADERS,
     rejected: NO_HEADERS,
     ...changes,

@@ -147,6 +147,16 @@ describe('of a request whose head a rule changed', () => {
     expect(await seen(trailers)).toEqual([{ 'x-sum': '5' }, { 'x-sum': '5' }]);
   });
 
+  it.each(['DELETE', 'LOG', 'ADD', 'REPLACE'])(
+    'a field that a match with %s looked for in vain does not come behind it',
+    async (mismatch) => {
+      const match = `{ name: X-Role, value: user, mismatch: ${mismatch} }`;
+      const policy = cnp(`, rules: { http: [{ path: /a, headerMatches: [${match}] }] }`);
+      const trailers = { 'x-role': 'admin', x_role: 'admin', 'x-sum': '5' };
+      expect(await seen(trailers, { policy })).toEqual([{ 'x-sum': '5' }, { 'x-sum': '5' }]);
+    },
+  );
+
   it('that are nothing else: the request ends without any', async () => {
     expect(await seen({ 'x-role': 'admin' })).toEqual([{}, {}]);
   });

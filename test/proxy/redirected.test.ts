@@ -250,7 +250,7 @@ describe('two verdicts as one', () => {
     .map(({ isAllowed, mutations }) => {
       const common = { layer: 'http' as const, rule: null, mutations, missing: [], rejected: [] };
       return isAllowed
-        ? { ...common, verdict: 'allow', reason: null, permit: ALLOW_PERMIT }
+        ? { ...common, judgedFields: [], verdict: 'allow', reason: null, permit: ALLOW_PERMIT }
         : { ...common, verdict: 'deny', reason: 'no-http-rule-matched', permit: null };
     });
 
@@ -261,7 +261,7 @@ describe('two verdicts as one', () => {
       value: '1',
     }));
     const common = { layer: 'http' as const, reason: null, rule: null, permit: ALLOW_PERMIT };
-    const logged = { missing: [], rejected: [] };
+    const logged = { judgedFields: [], missing: [], rejected: [] };
     const allow: Decision = { ...common, ...logged, verdict: 'allow', mutations };
     const head = plainHead({
       method: 'GET',
@@ -280,6 +280,7 @@ describe('two verdicts as one', () => {
       rule: { policy: 'p', rule, index: 0 },
       permit: ALLOW_PERMIT,
       mutations: [],
+      judgedFields: [],
       missing: [],
       rejected: [],
     });

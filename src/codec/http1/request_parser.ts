@@ -6,7 +6,7 @@
  *
  * It never decides, replies or sends; it holds no more than one unfinished head.
  */
-import { type HeaderMutation, NO_MUTATIONS } from '../../model/decision.ts';
+import { NO_FIELDS } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import { Cause, causeOf } from '../../model/fault_detail.ts';
 import type { UnderscoreAction } from '../../model/field_alias.ts';
@@ -70,7 +70,7 @@ export class RequestParser {
   readonly #options: RequestParserOptions;
   readonly #section: SectionReader;
   readonly #reader: ContentReader;
-  /** Of requests in whose heads no rule changed anything. */
+  /** Of requests in whose heads no rule looked at a field. */
   readonly #plainTrailers: TrailerRule;
   #head: Http1RequestHead | null = null;
   #phase = IDLE;
@@ -79,7 +79,7 @@ export class RequestParser {
     this.#options = options;
     this.#section = new SectionReader(SCANNERS.of(options), options.limits.headBytesMax);
     this.#reader = new ContentReader(options);
-    this.#plainTrailers = requestTrailers(NO_MUTATIONS, options.underscores ?? 'allow');
+    this.#plainTrailers = requestTrailers(NO_FIELDS, options.underscores ?? 'allow');
   }
 
   /** The head of the message that is being read; only to be asked for from HEAD to before MESSAGE_END. */
@@ -103,9 +103,11 @@ export class RequestParser {
     return this.#section.heldBytes + this.#reader.heldBytes;
   }
 
-  /** After a HEAD: what rules changed in it goes on as no trailer either. */
-  changed(mutations: readonly HeaderMutation[]): void {
-    this.#reader.trailerRule = requestTrailers(mutations, this.#plainTrailers.underscores);
+  /** After a HEAD: `fields`, which rules looked at or changed in it, go on as no trailers either. */
+  judged(fields: readonly string[]): void {
+    const { underscores } = this.#plainTrailers;
+    this.#reader.trailerRule =
+      fields.length === 0 ? this.#plainTrailers : requestTrailers(fields, underscores);
   }
 
   /**

@@ -78,7 +78,7 @@ export class ConnectionState<Context> {
   readonly window = new ReceiveWindow(WINDOW_BYTES_DEFAULT);
   readonly headBounds: HpackBounds;
   readonly trailerBounds: HpackBounds;
-  /** Of the peer's; what header actions changed is not known here. */
+  /** Of the peer's; what rules looked at in the head is not known here. */
   readonly trailerRule: TrailerRule;
   nowMs = 0;
   areSettingsReceived = false;

@@ -26,9 +26,12 @@ import { PolicyStore } from './control/policy_store.ts';
 import { encodeResolved } from './control/resolved_wire.ts';
 import type { NumberedSet } from './control/snapshot_store.ts';
 import { formatSocketAddress } from './model/address.ts';
+import { descriptorsFor, limitsWithin } from './model/descriptors.ts';
+import type { Limits } from './model/limits.ts';
 import { createLogger, type Logger } from './observe/logger.ts';
 import { MetricsHub } from './observe/metrics_hub.ts';
 import { nodePlatform } from './platform/node_platform.ts';
+import { openFileCountMax } from './platform/open_files.ts';
 import { createRe2Engine } from './regex/re2_engine.ts';
 import { type AcceptedBundle, SupervisorBackend } from './workers/admin_backend.ts';
 import { inProcessLauncher } from './workers/in_process_worker.ts';
@@ -302,7 +305,7 @@ class SallyportApp implements App {
         redirectRoot: config.redirect.root,
         cilium: config.cilium,
         behaviour: config.behaviour,
-        limits: config.limits,
+        limits: this.#workerLimits(),
         accessLog: config.accessLog,
         logLevel: config.logLevel,
       },
@@ -325,6 +328,23 @@ class SallyportApp implements App {
           this.#log.error({ worker: index, revision, problems }, 'worker refused a policy set'),
       },
     });
+  }
+
+  /** With no more connections than there are file descriptors for, so that a bound of ours is met before the system's. */
+  #workerLimits(): Limits {
+    const { limits } = this.#config;
+    const countMax = openFileCountMax();
+    const within = limitsWithin(limits, countMax);
+    if (within !== limits) {
+      const { connectionCountMax: allowed } = within;
+      this.#log.warn(
+        { open_files_max: countMax, connection_count_max: limits.connectionCountMax, allowed },
+        `a worker may have ${countMax} open files, which is enough for ${allowed} connections in place of the ` +
+          `${limits.connectionCountMax} of limits.connectionCountMax: raise it to ${descriptorsFor(limits)} ` +
+          '(ulimit -n, LimitNOFILE= of systemd), or lower connectionCountMax',
+      );
+    }
+    return within;
   }
 
   #makeAdmin(): AdminServer | null {

@@ -44,7 +44,7 @@ export const HTTP2_LIMITS = {
     100,
     1,
     1_000_000,
-    'streams reset at once, by the client or because of its errors; each answer of the upstream makes up for half a one, and one that lived longer than 10 ms counts less; above: the connection is closed',
+    'streams reset at once, by the client or because of its errors; each answer of the upstream makes up for half a one, and one that lived n times 10 ms counts 1/n³; above: the connection is closed',
   ),
   h2ControlFrameCountMax: spec(
     500,

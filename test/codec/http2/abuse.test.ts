@@ -69,6 +69,10 @@ const HONEST: readonly [string, Resets][] = [
     'calls with a deadline of 50 ms, 20 at once',
     { width: 20, answered: 0, lifeMs: 50, restMs: 0, streamCount: 50_000 },
   ],
+  ...[34, 50].map((lifeMs): [string, Resets] => [
+    `all calls that may be open at once, each with a deadline of ${lifeMs} ms`,
+    { width: 100, answered: 0, lifeMs, restMs: 0, streamCount: 20_000 },
+  ]),
   [
     'calls with a deadline of 10 ms',
     { width: 1, answered: 0, lifeMs: 10, restMs: 0, streamCount: 5000 },
@@ -92,6 +96,10 @@ const HOSTILE: readonly [string, Resets][] = [
   ['one stream a millisecond', { width: 1, answered: 0, lifeMs: 1, restMs: 0, streamCount: 120 }],
   ['all streams at once', { width: 100, answered: 0, lifeMs: 1, restMs: 0, streamCount: 200 }],
   ['all streams after 10 ms', { width: 100, answered: 0, lifeMs: 10, restMs: 0, streamCount: 300 }],
+  [
+    'all streams after 20 ms',
+    { width: 100, answered: 0, lifeMs: 20, restMs: 0, streamCount: 1300 },
+  ],
   ['nine of ten streams', { width: 100, answered: 10, lifeMs: 2, restMs: 0, streamCount: 300 }],
 ];
 

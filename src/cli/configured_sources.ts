@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { FileSource } from '../control/file_source.ts';
+import { emptySetText } from '../control/policy_feed.ts';
 import type { SourceBundle } from '../control/policy_set.ts';
 import { unfinishedFiles } from '../control/unfinished_files.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
@@ -76,7 +77,13 @@ export function startReport(
   const { path, stateDir } = config;
   const problems = [...readProblems, ...otherProblems];
   if (problems.length === 0 && !isSetRejected) {
-    return { wouldStart: true, text: `${path}: would start`, problems };
+    const isEmpty = sources.bundle.policies.length === 0;
+    return {
+      wouldStart: true,
+      text: `${path}: would start`,
+      // It starts, but hardly as its author wants it.
+      problems: isEmpty && !config.isEmptySetOpen ? [emptySetText(false)] : problems,
+    };
   }
   const isFallbackUsed = stateDir !== null && otherProblems.length === 0;
   const text = isFallbackUsed

@@ -99,7 +99,10 @@ export class LastGoodSet {
       try {
         await this.#write(printed(bundle, this.#options.wallMs()));
       } catch (error) {
-        this.#options.onError(`cannot write ${this.path}: ${messageOf(error)}`);
+        // Nothing is asked of the file itself: it is a folder above that is not there, and cannot be made.
+        const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+        const message = isMissing ? 'its folder cannot be made' : messageOf(error);
+        this.#options.onError(`cannot write ${this.path}: ${message}`);
       }
     }
     this.#saving = null;

@@ -50,6 +50,19 @@ describe('check -c', () => {
       out: 'policies: there is no such file or directory',
     },
     {
+      name: 'there are no policies',
+      harm: () => rmSync(join(dir, 'policies/api.yaml')),
+      code: 1,
+      out: 'no policies: everything is denied',
+    },
+    {
+      name: 'there are no policies, as it is wanted',
+      harm: () => rmSync(join(dir, 'policies/api.yaml')),
+      more: 'allowEmptyPolicySet: true',
+      code: 0,
+      out: 'config.yaml: would start\n',
+    },
+    {
       name: 'the endpoints file is empty',
       harm: () => write('endpoints.yaml', ''),
       more: 'endpoints: endpoints.yaml',

@@ -53,6 +53,8 @@ export interface RigOptions {
   readonly policies: readonly string[];
   /** Other keys of the endpoints file, such as cidrs. */
   readonly inventory?: Readonly<Record<string, unknown>>;
+  /** `enableNodeSelectorLabels`. */
+  readonly hasNodeLabels?: boolean;
   readonly workers?: number;
   readonly host?: 'always' | 'policy';
   readonly clientAddress?: 'always' | 'endpoints';
@@ -239,6 +241,7 @@ export class RedirectRig {
   #config(): string {
     return `policies: [policies/]
 endpoints: endpoints.json
+enableNodeSelectorLabels: ${this.#options.hasNodeLabels ?? false}
 workers: ${this.#options.workers ?? 1}
 limits: { reloadDelayMs: 10, drainTimeoutMs: 5000 }
 redirect:

@@ -23,6 +23,8 @@ export interface Scene {
   readonly outside: readonly string[];
   readonly policies: readonly string[];
   readonly inventory: Readonly<Record<string, unknown>>;
+  /** `enableNodeSelectorLabels` of the configuration. */
+  readonly hasNodeLabels: boolean;
   readonly connections: readonly SceneConnection[];
   /** Names of cases that no addresses stand for: a label set or an identity that nobody here has. */
   readonly unmade: readonly string[];
@@ -61,6 +63,7 @@ type Family = 4 | 6;
 
 interface FixtureFile {
   readonly about: string;
+  readonly enableNodeSelectorLabels?: boolean;
   readonly policies: readonly unknown[];
   readonly endpoints?: {
     readonly endpoints?: readonly Readonly<Record<string, unknown>>[];
@@ -73,12 +76,13 @@ interface FixtureFile {
 export function readScene(path: string): Scene | null {
   const file = parse(readFileSync(path, 'utf8')) as FixtureFile;
   const { endpoints: inventory = {}, cases = [], policies } = file;
+  const hasNodeLabels = file.enableNodeSelectorLabels === true;
   if (cases.length === 0 || policies.some((policy) => typeof policy !== 'object')) return null;
   const { endpoints = [], ...rest } = inventory;
   const pods = endpoints.map(podOf);
   const all = { ...rest, endpoints: pods.map(endpointOf) };
   const texts = policies.map((policy) => JSON.stringify(policy));
-  const builder = new SceneBuilder(pods, judgeOf(texts, all));
+  const builder = new SceneBuilder(pods, judgeOf(texts, all, hasNodeLabels));
   for (const { name, request } of cases) builder.add(name, request);
   return {
     about: file.about,
@@ -86,6 +90,7 @@ export function readScene(path: string): Scene | null {
     outside: builder.outside,
     policies: texts,
     inventory: rest,
+    hasNodeLabels,
     connections: builder.connections,
     unmade: builder.unmade,
   };
@@ -106,10 +111,11 @@ function endpointOf({ name, ips, labels, more }: ScenePod): unknown {
   return { ...more, name, ips, labels };
 }
 
-function judgeOf(policies: readonly string[], inventory: unknown): Judge {
+function judgeOf(policies: readonly string[], inventory: unknown, hasNodeLabels: boolean): Judge {
   const created = createJudge(
     {
       policies: policies.map((text, index) => ({ path: `policy ${index}`, text })),
+      hasNodeLabels,
       endpoints: { path: 'endpoints', text: JSON.stringify(inventory) },
       secrets: null,
     },

@@ -2,6 +2,7 @@
  * Names and values of header fields as rules may have them. What a rule adds or replaces is written
  * into a request, so it must not be able to end a line or to change where a message ends.
  */
+import { isAlias } from '../../model/field_alias.ts';
 import type { HeaderMatch } from '../../policy/ast.ts';
 import type { DocumentContext } from './context.ts';
 import type { Field } from './yaml_fields.ts';
@@ -48,7 +49,7 @@ export function checkedHeaderMatch(
   if (isChange && !/^[-!#$%&'*+.^_`|~0-9a-z]+$/.test(name)) {
     return reader.fail(field, `"${name}" is no field name, so it cannot be put into a request`);
   }
-  if (isChange && FRAMING_FIELDS.has(name)) {
+  if (isChange && isFramingField(name)) {
     return reader.fail(
       field,
       `${name} frames the message or belongs to the connection and cannot be changed (allowed: LOG, or another field)`,
@@ -72,3 +73,10 @@ const FRAMING_FIELDS: ReadonlySet<string> = new Set([
   'transfer-encoding',
   'upgrade',
 ]);
+
+/** In any spelling that a server may fold into it: a change takes the aliases of its field away, too. */
+function isFramingField(name: string): boolean {
+  if (FRAMING_FIELDS.has(name)) return true;
+  for (const framing of FRAMING_FIELDS) if (isAlias(name, framing)) return true;
+  return false;
+}

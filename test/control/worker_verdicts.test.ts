@@ -13,6 +13,7 @@ import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { plainHead } from '../../src/model/request_head.ts';
 import type { PolicySnapshot } from '../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+import { runs } from '../support/property_runs.ts';
 
 const limits = { ...DEFAULT_LIMITS, policyTurnMs: 1 };
 const SECRETS = { path: 'secrets', text: JSON.stringify({ 'default/token': 's3cret', 'x/y': '' }) };
@@ -227,7 +228,7 @@ describe('a worker', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      runs(15),
     );
     expect(Math.min(seen.allow, seen.deny, seen.shadow)).toBeGreaterThan(100);
   });

@@ -13,6 +13,7 @@ import { decideRequest } from '../../src/policy/decide.ts';
 import { explainRequest } from '../../src/policy/explain.ts';
 import type { PolicySnapshot, RemoteView } from '../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+import { runs } from '../support/property_runs.ts';
 import {
   endpointPolicy,
   endpointPolicyWith,
@@ -22,7 +23,7 @@ import {
 import { type ReferenceQuestion, referenceAnswer } from '../support/reference_evaluator.ts';
 
 const engine = createRe2Engine(DEFAULT_LIMITS);
-const RUNS = { numRuns: 3000 };
+const RUNS = runs(600);
 
 describe('decide', () => {
   it('gives what asking each rule in turn gives', () => {
@@ -61,7 +62,7 @@ describe('decide', () => {
           }
         },
       ),
-      { numRuns: 1000 },
+      runs(300),
     );
   });
 
@@ -73,7 +74,7 @@ describe('decide', () => {
         const head = withField(asked.head, 'x-unnamed', '1');
         expect(ask(snapshot, { ...asked, head }).verdict).toBe(before.verdict);
       }),
-      { numRuns: 1000 },
+      runs(300),
     );
   });
 
@@ -84,7 +85,7 @@ describe('decide', () => {
         const first = ask(snapshot, asked);
         expect(ask(snapshot, asked)).toEqual(first);
       }),
-      { numRuns: 500 },
+      runs(200),
     );
   });
 });

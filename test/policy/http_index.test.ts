@@ -5,6 +5,7 @@ import { plainHead } from '../../src/model/request_head.ts';
 import type { HttpRule } from '../../src/policy/ast.ts';
 import { decideRequest } from '../../src/policy/decide.ts';
 import { MATCH_FAILED, type RegexEngine } from '../../src/policy/regex.ts';
+import { runs } from '../support/property_runs.ts';
 import { referenceAnswer } from '../support/reference_evaluator.ts';
 import {
   compiled,
@@ -77,7 +78,7 @@ describe('the index', () => {
           }
         }
       }),
-      { numRuns: 150 },
+      runs(60),
     );
   });
 

@@ -9,6 +9,7 @@ import type { DirectionRule, IcmpSelector, PolicySpec } from '../../src/policy/r
 import { LabelSet, selectorMatches } from '../../src/policy/selector.ts';
 import { cnpSnapshot } from '../support/cnp_snapshot.ts';
 import { modelOf } from '../support/kernel_model.ts';
+import { runs } from '../support/property_runs.ts';
 import { API, app, from, JOB, ports, rule, spec, WEB } from '../support/resolve_world.ts';
 
 const HOST = 1 as Identity;
@@ -69,7 +70,7 @@ describe('what no proxy sees', () => {
           }
         }
       }),
-      { numRuns: 200 },
+      runs(80),
     );
   });
 });

@@ -17,6 +17,7 @@ import { planOf } from '../../src/redirect/plan.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 import { cnpSnapshot } from '../support/cnp_snapshot.ts';
 import { type KernelModel, modelOf, planInputOf, TCP } from '../support/kernel_model.ts';
+import { runs } from '../support/property_runs.ts';
 import { endpointPolicy, question, REMOTES, SECRETS } from '../support/random_policies.ts';
 import { app, cidr, from, http, port, ports, rule, spec } from '../support/resolve_world.ts';
 
@@ -69,7 +70,7 @@ describe('the tables of a policy in wire form', () => {
           }
         },
       ),
-      { numRuns: 150 },
+      runs(50),
     );
   });
 

@@ -9,6 +9,7 @@ import type { FindingId } from '../../src/policy/lint/finding_kinds.ts';
 import { lintPattern } from '../../src/policy/lint/http_rule_lint.ts';
 import { MATCH_YES } from '../../src/policy/regex.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+import { runs } from '../support/property_runs.ts';
 
 const engine = createRe2Engine(DEFAULT_LIMITS);
 
@@ -175,7 +176,7 @@ describe('a proposal', () => {
           }
         }
       }),
-      { numRuns: 1500 },
+      runs(500),
     );
     expect(proposals).toBeGreaterThan(100);
     expect(admitted).toBeGreaterThan(100);
@@ -215,7 +216,7 @@ describe('a proposal', () => {
           }).toMatchObject({ again: false });
         }
       }),
-      { numRuns: 1000 },
+      runs(400),
     );
   });
 });

@@ -14,6 +14,7 @@ import {
 } from '../../src/policy/regex.ts';
 import { beginVerdict } from '../../src/policy/verdict_work.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+import { runs } from '../support/property_runs.ts';
 
 const engine = createRe2Engine(DEFAULT_LIMITS);
 
@@ -77,7 +78,7 @@ describe('the beginning of a pattern', () => {
           }
         },
       ),
-      { numRuns: 20_000 },
+      runs(3000),
     );
     expect(matches).toBeGreaterThan(1000);
   });
@@ -112,7 +113,7 @@ describe('the index of patterns', () => {
           check(regexesOf(texts), paths, min);
         },
       ),
-      { numRuns: 300 },
+      runs(100),
     );
   });
 

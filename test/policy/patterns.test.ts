@@ -11,6 +11,7 @@ import { literalOf } from '../../src/policy/literal.ts';
 import { MATCH_NO, MATCH_YES } from '../../src/policy/regex.ts';
 import { parseSniPattern } from '../../src/policy/sni_pattern.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+import { runs } from '../support/property_runs.ts';
 
 const engine = createRe2Engine(DEFAULT_LIMITS);
 
@@ -66,7 +67,7 @@ describe('server name patterns', () => {
           expect(parsed.matches(names.join('.'))).toBe(sniRegex(pattern).test(names.join('.')));
         },
       ),
-      { numRuns: 5000 },
+      runs(1500),
     );
   });
 });
@@ -152,7 +153,7 @@ describe('literals', () => {
         expect(compiled.regex.test(Buffer.from(subject, 'latin1'))).toBe(expected);
         expect(compiled.regex.test(Buffer.from(literal, 'latin1'))).toBe(MATCH_YES);
       }),
-      { numRuns: 20_000 },
+      runs(4000),
     );
   });
 });
@@ -245,7 +246,7 @@ describe('patterns', () => {
           }
         },
       ),
-      { numRuns: 500 },
+      runs(200),
     );
   });
 

@@ -16,6 +16,7 @@ import type { DirectionRule, Peer, PolicySpec, PortsRule } from '../../src/polic
 import { LabelSet, selectorMatches } from '../../src/policy/selector.ts';
 import type { PolicySnapshot } from '../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+import { runs } from '../support/property_runs.ts';
 import {
   API,
   app,
@@ -126,7 +127,7 @@ describe('resolved and compiled policy', () => {
           }
         },
       ),
-      { numRuns: 400 },
+      runs(120),
     );
   });
 
@@ -144,7 +145,7 @@ describe('resolved and compiled policy', () => {
           }
         },
       ),
-      { numRuns: 200 },
+      runs(80),
     );
   });
 });

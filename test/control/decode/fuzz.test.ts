@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { formatProblem } from '../../../src/control/decode/problem.ts';
+import { runs } from '../../support/property_runs.ts';
 import { cnp, decodeText, tiers, wireRule } from './decoding.ts';
 
 const SAMPLES: readonly string[] = [
@@ -94,7 +95,7 @@ describe('decoding', () => {
           check(text);
         },
       ),
-      { numRuns: 3000 },
+      runs(400),
     );
   });
 
@@ -112,14 +113,14 @@ describe('decoding', () => {
         const rest = old.slice(/^[^,\]}\n:]*/.exec(old)?.[0].length ?? 0);
         check([...parts.slice(0, index), put + rest, ...parts.slice(index + 1)].join(''));
       }),
-      { numRuns: 3000 },
+      runs(400),
     );
   });
 
   it('survives any text', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => check(text)),
-      { numRuns: 1000 },
+      runs(400),
     );
   });
 });

@@ -30,6 +30,7 @@ import { descriptorsFor, limitsWithin } from './model/descriptors.ts';
 import type { Limits } from './model/limits.ts';
 import { createLogger, type Logger } from './observe/logger.ts';
 import { MetricsHub } from './observe/metrics_hub.ts';
+import { toldProblems } from './observe/told_problems.ts';
 import { nodePlatform } from './platform/node_platform.ts';
 import { openFileCountMax } from './platform/open_files.ts';
 import { createRe2Engine } from './regex/re2_engine.ts';
@@ -421,7 +422,7 @@ class SallyportApp implements App {
     if (first.kind !== 'restored') return;
     const { rejected, savedAt } = first;
     this.#metrics.policyUpdated(rejected.result, first.accepted.revision);
-    const { problems } = rejected;
+    const problems = toldProblems(rejected.problems);
     if (savedAt === null) this.#log.error({ problems }, 'policy rejected; everything is denied');
     else
       this.#log.error(
@@ -440,7 +441,10 @@ class SallyportApp implements App {
 
   #tellRejected({ result, problems }: RejectedSet): void {
     this.#metrics.policyUpdated(result, this.#store.current().revision);
-    this.#log.error({ problems }, 'policy rejected; the last good set stays in force');
+    this.#log.error(
+      { problems: toldProblems(problems) },
+      'policy rejected; the last good set stays in force',
+    );
   }
 }
 

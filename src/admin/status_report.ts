@@ -1,5 +1,7 @@
 /** What `GET /status` answers and `sallyport status` shows. */
+
 import { isUnused, type MetricsSummary } from '../observe/summary.ts';
+import { toldProblems } from '../observe/told_problems.ts';
 import type { AdminBackend, WorkerState } from './backend.ts';
 import { metricsInHand } from './metrics_in_hand.ts';
 
@@ -28,8 +30,6 @@ export interface StalePolicy {
   /** What is wrong with the set that was rejected, one line each; bounded, the last line says by how much. */
   readonly problems: readonly string[];
 }
-
-const STALE_PROBLEMS_MAX = 20;
 
 export async function statusReport(backend: AdminBackend): Promise<StatusReport> {
   const metrics = await metricsInHand(backend);
@@ -61,11 +61,9 @@ export async function statusReport(backend: AdminBackend): Promise<StatusReport>
 function staleOf(backend: AdminBackend): StalePolicy | null {
   const staleness = backend.staleness();
   if (staleness === null) return null;
-  const problems = staleness.problems.slice(0, STALE_PROBLEMS_MAX);
-  const more = staleness.problems.length - problems.length;
   return {
     since: new Date(staleness.sinceMs).toISOString(),
-    problems: more === 0 ? problems : [...problems, `and ${more} more`],
+    problems: toldProblems(staleness.problems),
   };
 }
 

@@ -1,30 +1,18 @@
 /**
- * The composition root: configuration → a running proxy. Every long-lived part is made here: the
- * sources, the store that checks policy sets, the workers, the admin server, the log.
+ * The composition root: configuration → a running proxy. Every long-lived part is made here: the thread that reads
+ * and checks policy sets, the workers, the admin server, the log.
  *
- *     sources ──texts──► store (checks the set whole) ──rules, revision──► workers (compile, swap)
+ *     policy thread (files, texts, the set checked whole) ──rules, revision──► workers (compile, swap)
  *
  * A set that is rejected never reaches a worker: the last good one stays in force everywhere.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { AdminServer, type AdminStart } from './admin/admin_server.ts';
-import { judgeOptions } from './cli/judge_options.ts';
+import type { PolicySetState } from './admin/backend.ts';
 import type { Config, LogLevel } from './config/config.ts';
 import type { ConfigResult } from './config/load.ts';
-import { formatProblem } from './control/decode/problem.ts';
-import { FileSource, RESTLESS } from './control/file_source.ts';
-import { LastGoodSet } from './control/last_good_set.ts';
-import {
-  emptySetText,
-  type FeedStart,
-  type NewSet,
-  PolicyFeed,
-  type RejectedSet,
-} from './control/policy_feed.ts';
-import type { SourceBundle } from './control/policy_set.ts';
-import { PolicyStore } from './control/policy_store.ts';
-import { encodeResolved } from './control/resolved_wire.ts';
-import type { NumberedSet } from './control/snapshot_store.ts';
+import { RESTLESS } from './control/file_source.ts';
+import { emptySetText, type RejectedSet } from './control/policy_feed.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { descriptorsFor, limitsWithin } from './model/descriptors.ts';
 import type { Limits } from './model/limits.ts';
@@ -33,10 +21,11 @@ import { MetricsHub } from './observe/metrics_hub.ts';
 import { toldProblems } from './observe/told_problems.ts';
 import { nodePlatform } from './platform/node_platform.ts';
 import { openFileCountMax } from './platform/open_files.ts';
-import { createRe2Engine } from './regex/re2_engine.ts';
-import { type AcceptedBundle, SupervisorBackend } from './workers/admin_backend.ts';
+import { SupervisorBackend } from './workers/admin_backend.ts';
 import { inProcessLauncher } from './workers/in_process_worker.ts';
 import type { BoundListener } from './workers/messages.ts';
+import type { SentRead, SentSet, SentStart } from './workers/policy_messages.ts';
+import { PolicyThread } from './workers/policy_thread.ts';
 import { processLauncher } from './workers/process_worker.ts';
 import { Supervisor } from './workers/supervisor.ts';
 
@@ -82,7 +71,12 @@ export interface App {
 
 /** Between two tries to take over the admin address of the proxy before. */
 const ADMIN_RETRY_MS = 250;
-const EMPTY_BUNDLE: SourceBundle = { policies: [], endpoints: null, secrets: null };
+const NO_SET: PolicySetState = {
+  revision: 0,
+  policyCount: 0,
+  endpointCount: 0,
+  dryRunPolicies: [],
+};
 
 export function createApp(config: Config, options: AppOptions): App {
   return new SallyportApp(config, options);
@@ -93,47 +87,30 @@ class SallyportApp implements App {
   readonly #config: Config;
   readonly #options: AppOptions;
   readonly #log: Logger;
-  readonly #source: FileSource;
-  readonly #store: PolicyStore;
-  readonly #feed: PolicyFeed;
+  readonly #policyThread: PolicyThread;
   readonly #metrics: MetricsHub;
   readonly #supervisor: Supervisor;
   readonly #admin: AdminServer | null;
   #boundListeners: readonly BoundListener[] = [];
-  #accepted: AcceptedBundle = { revision: 0, bundle: EMPTY_BUNDLE };
+  /** That the workers were told last. */
+  #policySet = NO_SET;
   /** How long the last set took to be checked, and when the workers were told of it. */
   #checkMs = 0;
   #sentMs = 0;
   #logLevel: LogLevel;
   #ending: Promise<void> | null = null;
   #resolveEnded: () => void = () => {};
-  #reloading: Promise<void> | null = null;
-  #endReload: () => void = () => {};
 
   constructor(config: Config, options: AppOptions) {
     this.#config = config;
     this.#options = options;
     this.#logLevel = config.logLevel;
     this.#log = createLogger({ level: config.logLevel, write: options.writeLines });
-    this.#source = new FileSource({
-      policies: config.policyPaths,
-      endpoints: config.endpointsPath,
-      secrets: config.secretsPath,
-      hasNodeLabels: config.hasNodeLabels,
-      limits: config.limits,
-      timers: nodePlatform().timers,
-    });
-    this.#store = new PolicyStore({
-      regexEngine: createRe2Engine(config.limits),
-      limits: config.limits,
-      isEmptySetOpen: config.isEmptySetOpen,
-      isHostJudged: config.redirect.isHostJudged,
-    });
-    this.#feed = this.#makeFeed();
+    this.#policyThread = this.#makePolicyThread();
     this.#metrics = new MetricsHub({
       version: options.version,
       clock: nodePlatform().clock,
-      isPolicyCurrent: () => this.#feed.staleness === null,
+      isPolicyCurrent: () => this.#policyThread.staleness === null,
     });
     this.#supervisor = this.#makeSupervisor();
     this.#admin = this.#makeAdmin();
@@ -143,30 +120,34 @@ class SallyportApp implements App {
   }
 
   async start(): Promise<AppStart> {
-    const first = this.#feed.start();
-    if (first.kind === 'rejected') return failed(first.problems);
+    const first = await this.#policyThread.start();
+    if (this.#ending !== null) return await this.#startEnded(this.#ending);
+    if (first.kind === 'rejected') return await this.#startFailed(first.problems);
     this.#tellFirst(first);
     const admin = await this.#startAdmin();
-    if (admin?.kind === 'failed') return failed([admin.message]);
-    const started = await this.#supervisor.start(this.#accept(first));
-    if (this.#ending !== null) {
-      await this.#ending;
-      return { kind: 'ended' };
-    }
+    if (admin?.kind === 'failed') return await this.#startFailed([admin.message]);
+    const started = await this.#supervisor.start(first.sent.set);
+    if (this.#ending !== null) return await this.#startEnded(this.#ending);
     if (started.kind === 'failed') {
       await this.#admin?.stop();
-      return failed([started.message]);
+      return await this.#startFailed([started.message]);
     }
     this.#boundListeners = started.listeners;
-    // Files may have changed since they were read.
-    this.#readSources();
-    this.#source.watch(
-      () => this.#readSources(),
-      () => this.#log.warn({}, RESTLESS),
-    );
+    this.#policyThread.watch();
     const adminAddress = admin?.address ?? null;
     this.#tellReady(adminAddress);
     return { kind: 'started', listeners: started.listeners, admin: adminAddress };
+  }
+
+  async #startEnded(ending: Promise<void>): Promise<AppStart> {
+    await ending;
+    return { kind: 'ended' };
+  }
+
+  /** Leaves nothing running. */
+  async #startFailed(problems: readonly string[]): Promise<AppStart> {
+    await this.#policyThread.stop();
+    return { kind: 'failed', problems };
   }
 
   /**
@@ -195,19 +176,7 @@ class SallyportApp implements App {
   reload(): Promise<void> {
     if (this.#ending !== null) return Promise.resolve();
     this.#reloadConfig();
-    this.#reloading ??= new Promise((resolve) => {
-      this.#endReload = resolve;
-      this.#source.whenSettled(() => {
-        this.#finishReload();
-        if (!this.#readSources()) this.#log.info({}, 'sources read; nothing changed');
-      });
-    });
-    return this.#reloading;
-  }
-
-  #finishReload(): void {
-    this.#reloading = null;
-    this.#endReload();
+    return this.#policyThread.reload();
   }
 
   reopenAccessLog(): void {
@@ -231,8 +200,7 @@ class SallyportApp implements App {
   }
 
   async #end(endWorkers: () => Promise<void>): Promise<void> {
-    const stopped = this.#feed.stop();
-    this.#finishReload();
+    const stopped = this.#policyThread.stop();
     await endWorkers();
     await stopped;
     await this.#admin?.stop();
@@ -240,27 +208,21 @@ class SallyportApp implements App {
     this.#resolveEnded();
   }
 
-  /** True when a set was accepted or rejected; false when nothing changed. */
-  #readSources(): boolean {
-    const startedMs = performance.now();
-    const read = this.#feed.read();
-    if (read.kind === 'same') return false;
-    if (read.kind === 'rejected') {
-      this.#tellRejected(read);
-      return true;
+  #take(read: SentRead, isAsked: boolean): void {
+    switch (read.kind) {
+      case 'same':
+        if (isAsked) this.#log.info({}, 'sources read; nothing changed');
+        break;
+      case 'rejected':
+        this.#tellRejected(read);
+        break;
+      case 'changed':
+        this.#tellAccepted(read.sent);
+        this.#checkMs = read.sent.checkMs;
+        this.#sentMs = performance.now();
+        this.#supervisor.update(read.sent.set);
+        break;
     }
-    this.#tellAccepted(read);
-    const policy = this.#accept(read);
-    this.#checkMs = performance.now() - startedMs;
-    this.#sentMs = performance.now();
-    this.#supervisor.update(policy);
-    return true;
-  }
-
-  #accept({ accepted, bundle }: Pick<NewSet, 'accepted' | 'bundle'>): NumberedSet {
-    const { revision, set } = accepted;
-    this.#accepted = { revision, bundle };
-    return { revision, parts: encodeResolved(set) };
   }
 
   #reloadConfig(): void {
@@ -282,17 +244,30 @@ class SallyportApp implements App {
     this.#log.info({ level }, 'log level changed');
   }
 
-  #makeFeed(): PolicyFeed {
-    const { stateDir: folder } = this.#config;
-    const wallMs = (): number => nodePlatform().clock.wallMs();
-    const onError = (problem: string): void =>
-      this.#log.error({ problem }, 'the last good policy set could not be kept');
-    return new PolicyFeed({
-      source: this.#source,
-      store: this.#store,
-      lastGood:
-        folder === null ? null : new LastGoodSet({ folder, name: 'proxy', wallMs, onError }),
-      wallMs,
+  #makePolicyThread(): PolicyThread {
+    const config = this.#config;
+    const { timers, clock } = nodePlatform();
+    return new PolicyThread({
+      settings: {
+        policyPaths: config.policyPaths,
+        endpointsPath: config.endpointsPath,
+        secretsPath: config.secretsPath,
+        hasNodeLabels: config.hasNodeLabels,
+        isEmptySetOpen: config.isEmptySetOpen,
+        isHostJudged: config.redirect.isHostJudged,
+        isDryRun: config.behaviour.isDryRun,
+        stateDir: config.stateDir,
+        limits: config.limits,
+      },
+      timers,
+      wallMs: () => clock.wallMs(),
+      events: {
+        onRead: (read, isAsked) => this.#take(read, isAsked),
+        onRestless: () => this.#log.warn({}, RESTLESS),
+        onNotKept: (problem) =>
+          this.#log.error({ problem }, 'the last good policy set could not be kept'),
+        onDied: (problem) => this.#log.error({ problem }, 'policy thread ended; it starts again'),
+      },
     });
   }
 
@@ -353,17 +328,10 @@ class SallyportApp implements App {
     if (config.admin.kind === 'none') return null;
     const backend = new SupervisorBackend({
       config,
-      store: this.#store,
+      policyThread: this.#policyThread,
       supervisor: this.#supervisor,
       metrics: this.#metrics,
-      accepted: () => this.#accepted,
-      staleness: () => this.#feed.staleness,
-      judgeOptions: {
-        ...judgeOptions(),
-        limits: config.limits,
-        isEmptySetOpen: config.isEmptySetOpen,
-        isHostJudged: config.redirect.isHostJudged,
-      },
+      policySet: () => this.#policySet,
       log: this.#log,
       version: this.#options.version,
       droppedLineCount: this.#options.droppedLineCount,
@@ -396,7 +364,7 @@ class SallyportApp implements App {
         worker_pids: pids,
         // The name before; it goes with the next release.
         workerPids: pids,
-        revision: this.#store.current().revision,
+        revision: this.#policySet.revision,
         version: this.#options.version,
       },
       'ready',
@@ -404,8 +372,7 @@ class SallyportApp implements App {
   }
 
   #tellInForce(revision: number): void {
-    const { policyNames } = this.#store.current();
-    const fields = { revision, policies: policyNames.length };
+    const fields = { revision, policies: this.#policySet.policyCount };
     if (this.#sentMs === 0) {
       this.#log.info(fields, 'policy in force');
       return;
@@ -417,11 +384,11 @@ class SallyportApp implements App {
     this.#log.info({ ...fields, ...times }, 'policy in force');
   }
 
-  #tellFirst(first: Exclude<FeedStart, RejectedSet>): void {
-    this.#tellAccepted(first);
+  #tellFirst(first: Exclude<SentStart, RejectedSet>): void {
+    this.#tellAccepted(first.sent);
     if (first.kind !== 'restored') return;
     const { rejected, savedAt } = first;
-    this.#metrics.policyUpdated(rejected.result, first.accepted.revision);
+    this.#metrics.policyUpdated(rejected.result, first.sent.set.revision);
     const problems = toldProblems(rejected.problems);
     if (savedAt === null) this.#log.error({ problems }, 'policy rejected; everything is denied');
     else
@@ -431,16 +398,16 @@ class SallyportApp implements App {
       );
   }
 
-  #tellAccepted({ accepted }: Pick<NewSet, 'accepted'>): void {
-    this.#metrics.policyUpdated('accepted', accepted.revision);
-    for (const warning of accepted.warnings) {
-      this.#log.warn({ problem: formatProblem(warning) }, 'policy');
-    }
-    if (accepted.isEmpty) this.#log.warn({}, emptySetText(this.#config.isEmptySetOpen));
+  #tellAccepted({ set, summary, warnings, isEmpty }: SentSet): void {
+    const { revision } = set;
+    this.#policySet = { revision, ...summary };
+    this.#metrics.policyUpdated('accepted', revision);
+    for (const problem of warnings) this.#log.warn({ problem }, 'policy');
+    if (isEmpty) this.#log.warn({}, emptySetText(this.#config.isEmptySetOpen));
   }
 
   #tellRejected({ result, problems }: RejectedSet): void {
-    this.#metrics.policyUpdated(result, this.#store.current().revision);
+    this.#metrics.policyUpdated(result, this.#policySet.revision);
     this.#log.error(
       { problems: toldProblems(problems) },
       'policy rejected; the last good set stays in force',
@@ -472,8 +439,4 @@ function changedFields(before: Config, after: Config): readonly string[] {
   } as const satisfies Partial<Record<keyof Config, string>>;
   const keys = Object.keys(names) as (keyof typeof names)[];
   return keys.filter((key) => !isDeepStrictEqual(before[key], after[key])).map((key) => names[key]);
-}
-
-function failed(problems: readonly string[]): AppStart {
-  return { kind: 'failed', problems };
 }

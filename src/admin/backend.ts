@@ -3,7 +3,6 @@
  * here knows HTTP.
  */
 import type { MergedMetrics } from '../observe/metrics_hub.ts';
-import type { PolicySnapshot } from '../policy/snapshot.ts';
 
 export interface AdminBackend {
   /** Live: some worker gives signs of life, or none has to yet or any more. */
@@ -12,14 +11,14 @@ export interface AdminBackend {
   readiness(): Readiness;
   /** Asks every worker; those that do not answer in time count with their last word. */
   metrics(): Promise<MergedMetrics>;
-  /** The policy set in force. */
-  snapshot(): PolicySnapshot;
+  /** Of the policy set in force. */
+  policySet(): PolicySetState;
   /** What the sources say and is not in force, since it was rejected; null when all of it is. */
   staleness(): { readonly sinceMs: number; readonly problems: readonly string[] } | null;
-  /** `printSnapshot` of it: all of it, as text. */
-  policyText(): string;
+  /** All of it: `policiesDocument`, or `printSnapshot`. */
+  printPolicies(format: 'json' | 'text'): Promise<string>;
   /** `question`: the decoded JSON of a request in the form of `verdict`'s input. */
-  explain(question: unknown): ExplainAnswer;
+  explain(question: unknown): Promise<ExplainAnswer>;
   /** True when denials of the whole proxy are judged, logged and not enforced. */
   isDryRun(): boolean;
   workers(): readonly WorkerState[];
@@ -47,9 +46,18 @@ export type Readiness =
   | { readonly isReady: false; readonly reason: string };
 
 export type ExplainAnswer =
-  | { readonly kind: 'explanation'; readonly explanation: unknown }
+  /** JSON. */
+  | { readonly kind: 'explanation'; readonly json: string }
   /** The question cannot be asked. */
   | { readonly kind: 'error'; readonly message: string };
+
+export interface PolicySetState {
+  readonly revision: number;
+  readonly policyCount: number;
+  readonly endpointCount: number;
+  /** Names of the policies that are in dry-run only, sorted. */
+  readonly dryRunPolicies: readonly string[];
+}
 
 export interface WorkerState {
   readonly index: number;

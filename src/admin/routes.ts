@@ -82,8 +82,11 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map(
 );
 
 export function jsonReply(status: number, value: unknown): AdminReply {
-  const body = `${JSON.stringify(value, null, 2)}\n`;
-  return { status, contentType: 'application/json; charset=utf-8', body };
+  return jsonTextReply(status, JSON.stringify(value, null, 2));
+}
+
+function jsonTextReply(status: number, json: string): AdminReply {
+  return { status, contentType: 'application/json; charset=utf-8', body: `${json}\n` };
 }
 
 export function errorReply(status: number, error: string): AdminReply {
@@ -121,38 +124,28 @@ async function statusReply(backend: AdminBackend): Promise<AdminReply> {
   return jsonReply(200, jsonDocument('Status', await statusReport(backend)));
 }
 
-function policiesReply(request: AdminRequest, backend: AdminBackend): AdminReply {
+async function policiesReply(request: AdminRequest, backend: AdminBackend): Promise<AdminReply> {
   const format = request.query.get('format') ?? 'json';
-  if (format === 'text') return textReply(200, backend.policyText());
+  if (format === 'text') return textReply(200, await backend.printPolicies('text'));
   if (format !== 'json') return errorReply(400, 'format must be json or text');
-  const snapshot = backend.snapshot();
-  const document = jsonDocument('Policies', {
-    revision: snapshot.revision,
-    policies: snapshot.policyNames,
-    hasDryRun: snapshot.shadow !== null,
-    endpoints: snapshot
-      .endpoints()
-      .map(({ name, endpointId, endpointIps }) => ({ name, endpointId, endpointIps })),
-    rules: snapshot.rules.map(({ policy, rule }) => ({ policy, rule })),
-  });
-  return jsonReply(200, document);
+  return jsonTextReply(200, await backend.printPolicies('json'));
 }
 
 async function hitsReply(backend: AdminBackend): Promise<AdminReply> {
   const metrics = await metricsInHand(backend);
-  const { revision } = backend.snapshot();
+  const { revision } = backend.policySet();
   return jsonReply(200, jsonDocument('PolicyHits', { revision, rules: metrics.ruleHits() }));
 }
 
-function explainReply(request: AdminRequest, backend: AdminBackend): AdminReply {
+async function explainReply(request: AdminRequest, backend: AdminBackend): Promise<AdminReply> {
   const text = request.method === 'POST' ? request.body : (request.query.get('request') ?? '');
   const question = parseJson(text);
   if (question === undefined) {
     return errorReply(400, 'the request to explain must be JSON: POST it, or GET ?request=JSON');
   }
-  const answer = backend.explain(question);
+  const answer = await backend.explain(question);
   if (answer.kind === 'error') return errorReply(400, answer.message);
-  return jsonReply(200, answer.explanation);
+  return jsonTextReply(200, answer.json);
 }
 
 function loggingReply(request: AdminRequest, backend: AdminBackend): AdminReply {

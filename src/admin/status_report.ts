@@ -34,20 +34,16 @@ export interface StalePolicy {
 export async function statusReport(backend: AdminBackend): Promise<StatusReport> {
   const metrics = await metricsInHand(backend);
   const readiness = backend.readiness();
-  const snapshot = backend.snapshot();
-  const enforced = new Set(snapshot.policyNames);
+  const { revision, policyCount, endpointCount, dryRunPolicies } = backend.policySet();
   return {
     ready: readiness.isReady,
     reason: readiness.isReady ? null : readiness.reason,
     version: backend.version(),
-    revision: snapshot.revision,
-    policies: snapshot.policyNames.length,
-    endpoints: snapshot.endpoints().length,
+    revision,
+    policies: policyCount,
+    endpoints: endpointCount,
     stale: staleOf(backend),
-    dryRun: {
-      proxy: backend.isDryRun(),
-      policies: (snapshot.shadow?.policyNames ?? []).filter((name) => !enforced.has(name)),
-    },
+    dryRun: { proxy: backend.isDryRun(), policies: dryRunPolicies },
     listeners: backend.listeners(),
     workers: backend.workers(),
     ...metrics.summary(),

@@ -3,6 +3,7 @@
  * watches them. Knows nothing of what the texts say. Files are named as they were given, so that a
  * ConfigMap mount (`..data` and the symbolic links into it) shows stable names in messages.
  */
+import { createHash } from 'node:crypto';
 import { type FSWatcher, readFileSync, statSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Limits } from '../model/limits.ts';
@@ -27,6 +28,8 @@ export interface FileSourceOptions {
     | 'reloadPollIntervalMs'
   >;
   readonly timers: Timers;
+  /** What standard input said to who read it before. */
+  readonly stdin?: string | null;
   /** Stands before the file system's: for tests. */
   readonly readBytes?: (path: string) => Buffer;
 }
@@ -62,15 +65,31 @@ export class FileSource {
 
   constructor(options: FileSourceOptions) {
     this.#options = options;
+    this.#stdin = options.stdin ?? null;
+  }
+
+  /** Of what was read last: equal as long as no content can have changed. Null before the first read. */
+  get fingerprint(): string | null {
+    return this.#fingerprint === null ? null : digestOf(this.#fingerprint);
+  }
+
+  /** True when the files are those of that fingerprint: then they count as read. */
+  passOver(fingerprint: string): boolean {
+    const now = this.#look();
+    if (digestOf(now) !== fingerprint) return false;
+    this.#fingerprint = now;
+    return true;
   }
 
   /**
    * Reads everything anew. An unreadable file or a bound that is exceeded is an error, not less; so
-   * are files that change while they are read, which together are a set that nobody has written.
+   * are files that change while they are read, which together are a set that nobody has written. `onLooked`: the
+   * fingerprint is theirs, and none is open yet.
    */
-  read(): ReadResult {
+  read(onLooked: () => void = () => {}): ReadResult {
     const before = this.#look();
     this.#fingerprint = before;
+    onLooked();
     try {
       const bundle = this.#readBundle();
       if (this.#look() !== before) throw new ReadError(this.#firstPath(), CHANGED);
@@ -340,6 +359,10 @@ class Budget {
     this.#bytes += bytes;
     this.#files += 1;
   }
+}
+
+function digestOf(look: string): string {
+  return createHash('sha256').update(look).digest('hex');
 }
 
 const UNREADABLE = 'unreadable';

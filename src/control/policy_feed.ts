@@ -17,6 +17,8 @@ export interface PolicyFeedOptions {
   readonly lastGood: LastGoodSet | null;
   /** Milliseconds since the epoch. */
   readonly wallMs: () => number;
+  /** The source has a fingerprint of the files; that they are read and checked may take long. */
+  readonly beforeRead?: () => void;
 }
 
 type Accepted = Extract<UpdateResult, { kind: 'accepted' }>;
@@ -74,9 +76,15 @@ export class PolicyFeed {
     this.source = options.source;
   }
 
-  /** The first read. With a folder for state it always ends with a set in force. */
-  start(): FeedStart {
-    const read = this.#take(this.source.read());
+  /**
+   * The first read. With a folder for state it always ends with a set in force. `refusal`: why the files are not to
+   * be read.
+   */
+  start(refusal: string | null = null): FeedStart {
+    const read =
+      refusal === null
+        ? this.#take(this.source.read(this.#options.beforeRead))
+        : this.#reject('failed', [refusal]);
     if (read.kind === 'changed') return read;
     if (read.kind === 'same') throw new Error('a feed was started twice');
     const { lastGood } = this.#options;
@@ -86,7 +94,12 @@ export class PolicyFeed {
 
   /** Reads the files, and takes them over if all of them are good. */
   read(): FeedRead {
-    return this.#take(this.source.read());
+    return this.#take(this.source.read(this.#options.beforeRead));
+  }
+
+  /** For a feed that goes on where another has ended: what was in force stays so, and is stale or not. */
+  goOn(staleness: Staleness | null): void {
+    this.#staleness = staleness;
   }
 
   /** Null while what the files say is in force. */

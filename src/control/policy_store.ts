@@ -20,6 +20,8 @@ export interface PolicyStoreOptions {
   readonly isEmptySetOpen?: boolean;
   /** See `BuildOptions.isHostJudged`; absent is false. */
   readonly isHostJudged?: boolean;
+  /** Default: one that has given nothing yet. */
+  readonly allocator?: IdentityAllocator;
 }
 
 export type UpdateResult =
@@ -48,7 +50,7 @@ export class PolicyStore {
 
   constructor(options: PolicyStoreOptions) {
     this.#options = options;
-    this.#allocator = new IdentityAllocator(options.limits.identityCountMax);
+    this.#allocator = options.allocator ?? new IdentityAllocator(options.limits.identityCountMax);
     const ipcache = { lookup: () => null };
     this.#snapshot = denyAllSnapshot({ ipcache, labels: { labelsOf: () => [] } });
   }

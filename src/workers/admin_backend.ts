@@ -1,46 +1,37 @@
 /**
- * The supervisor's answers to the admin server. Policies are the supervisor's own snapshot of the set
- * that it told the workers; numbers are summed over workers; `explain` asks an engine of its own, made
- * of the same texts when it is first asked.
+ * The supervisor's answers to the admin server. What hangs on the policies in force, `explain` too, the policy
+ * thread answers; numbers are summed over workers.
  */
-import type { AdminBackend, ExplainAnswer, Liveness, Readiness } from '../admin/backend.ts';
+import type {
+  AdminBackend,
+  ExplainAnswer,
+  Liveness,
+  PolicySetState,
+  Readiness,
+} from '../admin/backend.ts';
 import type { Config, LogLevel } from '../config/config.ts';
 import { LOG_LEVELS } from '../config/declaration.ts';
 import { printValues } from '../config/print_values.ts';
-import { explainDocument } from '../control/explain_document.ts';
-import { createJudge, type Judge, type JudgeOptions } from '../control/judge.ts';
 import type { Staleness } from '../control/policy_feed.ts';
-import type { SourceBundle } from '../control/policy_set.ts';
-import type { PolicyStore } from '../control/policy_store.ts';
-import { parseQuestion } from '../control/question.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { MetricsSnapshot } from '../observe/metrics.ts';
 import type { MergedMetrics, MetricsHub } from '../observe/metrics_hub.ts';
-import { printSnapshot } from '../policy/print.ts';
-import type { PolicySnapshot } from '../policy/snapshot.ts';
 import type { BoundListener } from './messages.ts';
+import type { PolicyThread } from './policy_thread.ts';
 import type { WorkerStatus } from './slot.ts';
 import type { Supervisor } from './supervisor.ts';
 
 /** No worker's: the supervisor counts beside them. */
 const OWN_INDEX = -1;
 
-export interface AcceptedBundle {
-  readonly revision: number;
-  readonly bundle: SourceBundle;
-}
-
 export interface AdminBackendParts {
   readonly config: Config;
-  readonly store: PolicyStore;
+  readonly policyThread: PolicyThread;
   readonly supervisor: Supervisor;
   readonly metrics: MetricsHub;
-  /** The texts of the set that the workers were told last. */
-  readonly accepted: () => AcceptedBundle;
-  /** Why the files are not what is in force; null when they are. */
-  readonly staleness: () => Staleness | null;
-  readonly judgeOptions: JudgeOptions;
+  /** Of the set that the workers were told last. */
+  readonly policySet: () => PolicySetState;
   readonly log: Logger;
   readonly version: string;
   /** Of the workers' lines that the supervisor forwards. */
@@ -54,7 +45,6 @@ export interface AdminBackendParts {
 
 export class SupervisorBackend implements AdminBackend {
   readonly #parts: AdminBackendParts;
-  #judge: { readonly revision: number; readonly judge: Judge } | null = null;
 
   constructor(parts: AdminBackendParts) {
     this.#parts = parts;
@@ -85,27 +75,16 @@ export class SupervisorBackend implements AdminBackend {
     return metrics.merge([...reports.map((report) => report.metrics), this.#ownCounts()], states);
   }
 
-  snapshot(): PolicySnapshot {
-    return this.#parts.store.current();
+  policySet(): PolicySetState {
+    return this.#parts.policySet();
   }
 
-  policyText(): string {
-    return printSnapshot(this.snapshot());
+  printPolicies(format: 'json' | 'text'): Promise<string> {
+    return this.#parts.policyThread.print(format);
   }
 
-  explain(question: unknown): ExplainAnswer {
-    const parsed = parseQuestion(question);
-    if (parsed.kind === 'error') return parsed;
-    const answer = this.#currentJudge().explain(parsed.question);
-    if (answer.kind === 'error') return answer;
-    // One of a policy tells what would be said with it; one of the proxy lets through what is denied.
-    const isEnforced = !this.isDryRun();
-    // `decision` is how the answer looked before it was that of `explain -o json`; it goes with the next release.
-    const { decision } = answer.explanation;
-    return {
-      kind: 'explanation',
-      explanation: { ...explainDocument(answer), isEnforced, decision },
-    };
+  explain(question: unknown): Promise<ExplainAnswer> {
+    return this.#parts.policyThread.explain(question);
   }
 
   isDryRun(): boolean {
@@ -113,7 +92,7 @@ export class SupervisorBackend implements AdminBackend {
   }
 
   staleness(): Staleness | null {
-    return this.#parts.staleness();
+    return this.#parts.policyThread.staleness;
   }
 
   workers(): readonly WorkerStatus[] {
@@ -160,17 +139,5 @@ export class SupervisorBackend implements AdminBackend {
     const name = 'sallyport_access_log_dropped_total';
     const families = [{ name, samples: [{ suffix: '', labels: {}, value }] }] as const;
     return { workerIndex: OWN_INDEX, instanceId: 'supervisor', families };
-  }
-
-  /** Made anew when another set is in force: an answer about an old set would mislead. */
-  #currentJudge(): Judge {
-    const { accepted, judgeOptions } = this.#parts;
-    const { revision, bundle } = accepted();
-    if (this.#judge?.revision === revision) return this.#judge.judge;
-    const created = createJudge(bundle, judgeOptions);
-    // The store has accepted the same texts.
-    if (created.kind === 'rejected') throw new Error('the policy set in force was rejected');
-    this.#judge = { revision, judge: created.judge };
-    return created.judge;
   }
 }

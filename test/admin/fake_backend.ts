@@ -1,5 +1,6 @@
 /** An `AdminBackend` of plain values, for tests of the server and of `status`. */
 import type { AdminBackend, Liveness, Readiness } from '../../src/admin/backend.ts';
+import { policiesDocument } from '../../src/admin/policies_document.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import type { MetricsSnapshot } from '../../src/observe/metrics.ts';
 import { MetricsHub } from '../../src/observe/metrics_hub.ts';
@@ -18,8 +19,7 @@ export function fakeBackend(
     readonly metrics?: readonly MetricsSnapshot[];
     readonly failing?: boolean;
     readonly isDryRun?: boolean;
-    /** Of the snapshot with those in dry-run counted in. */
-    readonly shadowPolicies?: readonly string[];
+    readonly dryRunPolicies?: readonly string[];
     readonly staleness?: ReturnType<AdminBackend['staleness']>;
   } = {},
 ): FakeBackend {
@@ -37,16 +37,7 @@ export function fakeBackend(
         labels: { labelsOf: (_: Identity) => [] },
       }),
     ),
-    {
-      revision: 7,
-      rules: [rule],
-      policyNames: ['default/api'],
-      endpoints: () => [],
-      shadow:
-        options.shadowPolicies === undefined
-          ? null
-          : ({ policyNames: options.shadowPolicies } as PolicySnapshot),
-    },
+    { revision: 7, rules: [rule], policyNames: ['default/api'], endpoints: () => [], shadow: null },
   );
   let level = 'info';
   const backend: FakeBackend = {
@@ -58,13 +49,19 @@ export function fakeBackend(
       if (options.failing === true) throw new Error('secret detail');
       return hub.merge(options.metrics ?? [], { listening: 1 });
     },
-    snapshot: () => snapshot,
+    policySet: () => ({
+      revision: 7,
+      policyCount: 1,
+      endpointCount: 0,
+      dryRunPolicies: options.dryRunPolicies ?? [],
+    }),
     staleness: () => options.staleness ?? null,
     isDryRun: () => options.isDryRun ?? false,
-    policyText: () => 'endpoint default/api\n',
-    explain: (question) =>
+    printPolicies: async (format) =>
+      format === 'text' ? 'endpoint default/api\n' : policiesDocument(snapshot),
+    explain: async (question) =>
       typeof question === 'object' && question !== null && 'port' in question
-        ? { kind: 'explanation', explanation: { verdict: 'deny', asked: question } }
+        ? { kind: 'explanation', json: JSON.stringify({ verdict: 'deny', asked: question }) }
         : { kind: 'error', message: 'port must be a whole number' },
     workers: () => [{ index: 0, state: 'listening', pid: 42, revision: 7, restartCount: 1 }],
     listeners: () => [{ name: 'api', address: '127.0.0.1:15006' }],

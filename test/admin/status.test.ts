@@ -115,8 +115,8 @@ describe('status', () => {
   });
 
   it('shows what is judged and not enforced: some policies, or the whole proxy', async () => {
-    const shadowPolicies = ['default/api', 'shop/new'];
-    const admin = await adminOf(fakeBackend({ isDryRun: true, shadowPolicies }));
+    const dryRunPolicies = ['shop/new'];
+    const admin = await adminOf(fakeBackend({ isDryRun: true, dryRunPolicies }));
     const { stdout } = await run(['--admin', admin]);
     expect(stdout).toContain(
       'DRY-RUN          the whole proxy: denials are logged and not enforced\n',

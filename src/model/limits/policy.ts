@@ -63,6 +63,24 @@ export const POLICY_LIMITS = {
     1 * SECOND,
     'work of a worker on a new policy before traffic has its turn; what cannot be put down takes longer',
   ),
+  policyCheckTimeoutMs: spec(
+    120 * SECOND,
+    1 * SECOND,
+    1 * HOUR,
+    'reading and checking one policy set; one that takes longer is rejected',
+  ),
+  policyMemoryBytesMax: spec(
+    2048 * MIB,
+    64 * MIB,
+    64 * 1024 * MIB,
+    'memory in which a proxy checks policy sets; one that needs more is rejected',
+  ),
+  policyProblemCountMax: spec(
+    500,
+    1,
+    100_000,
+    'problems, and warnings, of one policy set that a proxy tells; the others are counted',
+  ),
   reloadPollIntervalMs: spec(
     1 * SECOND,
     50,

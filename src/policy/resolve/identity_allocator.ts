@@ -26,6 +26,9 @@ export interface AllocationRequest {
   readonly key: string;
 }
 
+/** Opaque to others: what one allocator gives to the next. */
+export type GivenIdentity = readonly [identity: Identity, key: string];
+
 export class IdentityAllocator {
   readonly #identityByKey = new Map<string, Identity>();
   readonly #keyByIdentity = new Map<Identity, string>();
@@ -34,6 +37,30 @@ export class IdentityAllocator {
   /** `countMax`: identities given over the whole life (`Limits.identityCountMax`). */
   constructor(countMax: number) {
     this.#countMax = countMax;
+  }
+
+  /** How many it has given so far. */
+  get givenCount(): number {
+    return this.#keyByIdentity.size;
+  }
+
+  /** What it has given, in order, without the first `from`: for one that goes on in its place. */
+  givenFrom(from: number): readonly GivenIdentity[] {
+    const given: GivenIdentity[] = [];
+    let index = 0;
+    for (const [identity, key] of this.#keyByIdentity) {
+      if (index >= from) given.push([identity, key]);
+      index += 1;
+    }
+    return given;
+  }
+
+  /** Goes on where another has ended, before anything is asked of this one. */
+  restore(given: Iterable<GivenIdentity>): void {
+    for (const [identity, key] of given) {
+      this.#identityByKey.set(key, identity);
+      this.#keyByIdentity.set(identity, key);
+    }
   }
 
   /**

@@ -1,0 +1,121 @@
+/**
+ * What the supervisor and its policy thread say to each other: plain values. Rules go as the bytes that workers get;
+ * what the thread has to be told again after its end (`Kept`) is bytes that the supervisor does not look into.
+ */
+import type { ExplainAnswer } from '../admin/backend.ts';
+import type { RejectedSet, Staleness } from '../control/policy_feed.ts';
+import type { NumberedSet } from '../control/snapshot_store.ts';
+import type { Limits } from '../model/limits.ts';
+
+/** Of the configuration. */
+export interface PolicySettings {
+  readonly policyPaths: readonly string[];
+  readonly endpointsPath: string | null;
+  readonly secretsPath: string | null;
+  readonly hasNodeLabels: boolean;
+  readonly isEmptySetOpen: boolean;
+  readonly isHostJudged: boolean;
+  /** The whole proxy is in dry-run: what is denied is let through. */
+  readonly isDryRun: boolean;
+  readonly stateDir: string | null;
+  readonly limits: Limits;
+}
+
+export interface PolicyThreadData {
+  readonly settings: PolicySettings;
+  /** Null: it is the first. */
+  readonly kept: Kept | null;
+}
+
+/** What a thread needs to go on where one before it has ended. */
+export interface Kept {
+  /** Null: none was accepted yet, so it has to start. */
+  readonly inForce: KeptSet | null;
+  /** `GivenIdentity` lists, one after another: numbers that live connections have must not mean others. */
+  readonly given: readonly Uint8Array[];
+  readonly staleness: Staleness | null;
+  /** Why the thread before it ended, and which files it was at, if it was at any. */
+  readonly problem: string;
+  readonly fingerprint: string | null;
+}
+
+export interface KeptSet {
+  readonly revision: number;
+  /** The `SourceBundle`. */
+  readonly bundle: Uint8Array;
+}
+
+/** What the supervisor has to know of a set without compiling it. */
+export interface SetSummary {
+  readonly policyCount: number;
+  readonly endpointCount: number;
+  /** Names of the policies that are in dry-run only, sorted. */
+  readonly dryRunPolicies: readonly string[];
+}
+
+export interface SentSet {
+  readonly set: NumberedSet;
+  readonly summary: SetSummary;
+  readonly isEmpty: boolean;
+  /** One line each; bounded, the last says by how much. */
+  readonly warnings: readonly string[];
+  readonly bundle: Uint8Array;
+  /** Identities that were given since the set before. */
+  readonly given: Uint8Array;
+  readonly checkMs: number;
+}
+
+export type SentStart =
+  | { readonly kind: 'changed'; readonly sent: SentSet }
+  | RejectedSet
+  | {
+      readonly kind: 'restored';
+      readonly sent: SentSet;
+      /** Null: everything is denied. */
+      readonly savedAt: string | null;
+      readonly rejected: RejectedSet;
+    };
+
+export type SentRead =
+  | { readonly kind: 'changed'; readonly sent: SentSet }
+  | { readonly kind: 'same' }
+  | RejectedSet;
+
+export type PolicyFormat = 'json' | 'text';
+
+export type ToPolicyThread =
+  /** The first read. */
+  | { readonly kind: 'start' }
+  /** From now on every change is read, the first time at once. */
+  | { readonly kind: 'watch' }
+  /** The files are read once they are settled. */
+  | { readonly kind: 'reload' }
+  | { readonly kind: 'print'; readonly id: number; readonly format: PolicyFormat }
+  | { readonly kind: 'explain'; readonly id: number; readonly question: unknown }
+  | { readonly kind: 'stop' };
+
+export type FromPolicyThread =
+  /** It does something that can take long; of which files, if it is at them. */
+  | { readonly kind: 'busy'; readonly fingerprint: string | null }
+  | { readonly kind: 'idle' }
+  | {
+      readonly kind: 'started';
+      readonly start: SentStart;
+      readonly staleness: Staleness | null;
+    }
+  | {
+      readonly kind: 'read';
+      readonly read: SentRead;
+      readonly staleness: Staleness | null;
+      /** By `reload`. */
+      readonly isAsked: boolean;
+    }
+  /** The files have been read since a `reload`. */
+  | { readonly kind: 'reloaded' }
+  | { readonly kind: 'restless' }
+  | { readonly kind: 'not-kept'; readonly problem: string }
+  | { readonly kind: 'printed'; readonly id: number; readonly text: string }
+  | { readonly kind: 'explained'; readonly id: number; readonly answer: ExplainAnswer }
+  /** A question was answered with an error of ours. */
+  | { readonly kind: 'failed'; readonly id: number; readonly message: string }
+  | { readonly kind: 'stopped' };

@@ -1,0 +1,343 @@
+/**
+ * The supervisor's side of the policy thread. Fail closed: a thread that dies, hangs or runs out of memory is a set
+ * that is rejected, the last good one stays in force, and another thread goes on; the files that it was at are read
+ * again when they change, or when somebody asks for it.
+ *
+ *     supervisor ── start, watch, reload, print, explain ──► thread (policy_service.ts)
+ *                ◄── accepted (rules as bytes) | rejected ──
+ */
+import { Worker } from 'node:worker_threads';
+import type { ExplainAnswer } from '../admin/backend.ts';
+import type { Staleness } from '../control/policy_feed.ts';
+import type { Timers } from '../platform/platform.ts';
+import type {
+  FromPolicyThread,
+  Kept,
+  KeptSet,
+  PolicyFormat,
+  PolicySettings,
+  PolicyThreadData,
+  SentRead,
+  SentSet,
+  SentStart,
+  ToPolicyThread,
+} from './policy_messages.ts';
+
+export interface PolicyThreadEvents {
+  /** `isAsked`: by `reload`. Not called for a first read. */
+  onRead(read: SentRead, isAsked: boolean): void;
+  onRestless(): void;
+  /** The last good set could not be kept on disk. */
+  onNotKept(problem: string): void;
+  /** The thread ended; what it was at is rejected, and `onRead` has been told so. */
+  onDied(problem: string): void;
+}
+
+export interface PolicyThreadOptions {
+  readonly settings: PolicySettings;
+  readonly timers: Timers;
+  /** Milliseconds since the epoch. */
+  readonly wallMs: () => number;
+  readonly events: PolicyThreadEvents;
+}
+
+/** Between the end of a thread and the next, doubled for each that does nothing to an end. */
+const RESTART_MIN_MS = 100;
+const RESTART_MAX_MS = 60_000;
+/** For the last good set to be written. */
+const STOP_WAIT_MS = 2000;
+/** Until a thread can begin; it is then to put in force again what was. */
+const BOOT_MS = 30_000;
+/** The first, and one that starts with what is kept instead of the files. */
+const START_THREADS_MAX = 2;
+const MIB = 1024 * 1024;
+const ENDED = 'the policy thread has ended';
+
+type Ask =
+  | { readonly kind: 'print'; readonly format: PolicyFormat }
+  | { readonly kind: 'explain'; readonly question: unknown };
+
+interface Pending {
+  readonly resolve: (answer: FromPolicyThread) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class PolicyThread {
+  readonly #options: PolicyThreadOptions;
+  readonly #asked = new Map<number, Pending>();
+  #nextId = 1;
+  #worker: Worker | null = null;
+  #cancelTimeout: (() => void) | null = null;
+  #cancelRestart: (() => void) | null = null;
+  /** Of what the thread is at. */
+  #fingerprint: string | null = null;
+  #isReading = false;
+  #onStarted: ((start: SentStart) => void) | null = null;
+  #reloading: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
+  #onStopped: (() => void) | null = null;
+  #isWatching = false;
+  #isStopped = false;
+  #inForce: KeptSet | null = null;
+  readonly #given: Uint8Array[] = [];
+  #staleness: Staleness | null = null;
+  #deathCount = 0;
+
+  constructor(options: PolicyThreadOptions) {
+    this.#options = options;
+  }
+
+  /** Null while what the files say is in force. */
+  get staleness(): Staleness | null {
+    return this.#staleness;
+  }
+
+  /** It is at the files. */
+  get isReading(): boolean {
+    return this.#isReading;
+  }
+
+  /** The first read. */
+  start(): Promise<SentStart> {
+    return new Promise((resolve) => {
+      this.#onStarted = resolve;
+      this.#launch(null);
+      this.#send({ kind: 'start' });
+    });
+  }
+
+  /** From now on every change is read, the first time at once. */
+  watch(): void {
+    if (this.#isStopped) return;
+    this.#isWatching = true;
+    this.#send({ kind: 'watch' });
+  }
+
+  /** Resolves when the files have been read, settled, and were accepted or not. */
+  reload(): Promise<void> {
+    if (this.#isStopped) return Promise.resolve();
+    if (this.#reloading === null) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#reloading = { promise, resolve };
+      this.#send({ kind: 'reload' });
+    }
+    return this.#reloading.promise;
+  }
+
+  /** The set in force. */
+  async print(format: PolicyFormat): Promise<string> {
+    const answer = await this.#ask({ kind: 'print', format });
+    if (answer.kind !== 'printed') throw new Error('another answer than was asked for');
+    return answer.text;
+  }
+
+  /** By the set in force. */
+  async explain(question: unknown): Promise<ExplainAnswer> {
+    const answer = await this.#ask({ kind: 'explain', question });
+    if (answer.kind !== 'explained') throw new Error('another answer than was asked for');
+    return answer.answer;
+  }
+
+  /** Resolves when what is being kept on disk is, or after a moment, and the thread has ended. */
+  async stop(): Promise<void> {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#endReload();
+    this.#cancelRestart?.();
+    const worker = this.#worker;
+    if (worker === null) return;
+    let cancel = (): void => {};
+    await new Promise<void>((resolve) => {
+      this.#onStopped = resolve;
+      this.#send({ kind: 'stop' });
+      cancel = this.#options.timers.after(STOP_WAIT_MS, resolve);
+    });
+    cancel();
+    this.#cancelTimeout?.();
+    await worker.terminate();
+    this.#failAll(ENDED);
+    this.#onStarted?.({ kind: 'rejected', result: 'failed', problems: [ENDED] });
+  }
+
+  #ask(ask: Ask): Promise<FromPolicyThread> {
+    if (this.#worker === null) return Promise.reject(new Error('the policy thread is not running'));
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      this.#asked.set(id, { resolve, reject });
+      this.#send({ ...ask, id });
+    });
+  }
+
+  #send(message: ToPolicyThread): void {
+    this.#worker?.postMessage(message);
+  }
+
+  #launch(kept: Kept | null): void {
+    const { settings } = this.#options;
+    const workerData: PolicyThreadData = { settings, kept };
+    const worker = new Worker(new URL('./policy_thread_main.ts', import.meta.url), {
+      workerData,
+      name: 'policy',
+      execArgv: [],
+      resourceLimits: {
+        maxOldGenerationSizeMb: Math.ceil(settings.limits.policyMemoryBytesMax / MIB),
+      },
+    });
+    this.#worker = worker;
+    this.#isReading = false;
+    let problem = 'the policy thread ended';
+    worker.on('message', (message: FromPolicyThread) => this.#handle(message));
+    worker.on('error', (error) => {
+      problem = problemOf(error, settings);
+    });
+    worker.on('exit', () => this.#ended(worker, problem));
+    this.#awaitIdle(null, BOOT_MS);
+  }
+
+  #handle(message: FromPolicyThread): void {
+    switch (message.kind) {
+      case 'busy':
+        this.#awaitIdle(message.fingerprint);
+        break;
+      case 'idle':
+        this.#cancelTimeout?.();
+        this.#isReading = false;
+        this.#deathCount = 0;
+        break;
+      case 'started':
+        this.#started(message.start, message.staleness);
+        break;
+      case 'read':
+        this.#staleness = message.staleness;
+        if (message.read.kind === 'changed') this.#keep(message.read.sent);
+        this.#options.events.onRead(message.read, message.isAsked);
+        break;
+      case 'reloaded':
+        this.#endReload();
+        break;
+      case 'restless':
+        this.#options.events.onRestless();
+        break;
+      case 'not-kept':
+        this.#options.events.onNotKept(message.problem);
+        break;
+      case 'stopped':
+        this.#onStopped?.();
+        break;
+      default:
+        this.#answered(message);
+    }
+  }
+
+  #answered(message: Extract<FromPolicyThread, { readonly id: number }>): void {
+    const pending = this.#asked.get(message.id);
+    this.#asked.delete(message.id);
+    if (message.kind === 'failed') pending?.reject(new Error(message.message));
+    else pending?.resolve(message);
+  }
+
+  #started(start: SentStart, staleness: Staleness | null): void {
+    this.#staleness = staleness;
+    if (start.kind !== 'rejected') this.#keep(start.sent);
+    this.#onStarted?.(start);
+    this.#onStarted = null;
+    // From here on the process has others that keep it alive.
+    this.#worker?.unref();
+  }
+
+  #keep({ set, bundle, given }: SentSet): void {
+    this.#inForce = { revision: set.revision, bundle };
+    this.#given.push(given);
+  }
+
+  #awaitIdle(fingerprint: string | null, moreMs = 0): void {
+    this.#cancelTimeout?.();
+    this.#fingerprint = fingerprint;
+    this.#isReading ||= fingerprint !== null;
+    const { policyCheckTimeoutMs } = this.#options.settings.limits;
+    const worker = this.#worker;
+    this.#cancelTimeout = this.#options.timers.after(policyCheckTimeoutMs + moreMs, () => {
+      // What it says from now on does not count: it is given up.
+      if (worker !== null) {
+        this.#ended(
+          worker,
+          `the policy set took longer than policyCheckTimeoutMs (${policyCheckTimeoutMs} ms)`,
+        );
+      }
+    });
+  }
+
+  #ended(worker: Worker, problem: string): void {
+    if (worker !== this.#worker || this.#isStopped) {
+      this.#onStopped?.();
+      return;
+    }
+    worker.removeAllListeners('message');
+    void worker.terminate();
+    this.#worker = null;
+    this.#cancelTimeout?.();
+    this.#deathCount += 1;
+    const told = `the policy set could not be checked: ${problem}`;
+    this.#failAll(problem);
+    if (this.#onStarted !== null) this.#startAgain(told);
+    else this.#goOn(told);
+  }
+
+  /** Without reading the files that it ended at. */
+  #startAgain(problem: string): void {
+    if (this.#deathCount >= START_THREADS_MAX) {
+      this.#started({ kind: 'rejected', result: 'failed', problems: [problem] }, null);
+      return;
+    }
+    this.#launch(this.#kept(problem));
+    this.#send({ kind: 'start' });
+  }
+
+  #goOn(problem: string): void {
+    const { events, timers, wallMs } = this.#options;
+    if (this.#isReading) {
+      const sinceMs = this.#staleness?.sinceMs ?? wallMs();
+      this.#staleness = { sinceMs, problems: [problem] };
+      events.onRead({ kind: 'rejected', result: 'failed', problems: [problem] }, false);
+    }
+    events.onDied(problem);
+    this.#endReload();
+    const kept = this.#kept(problem);
+    const delayMs = Math.min(RESTART_MAX_MS, RESTART_MIN_MS * 2 ** (this.#deathCount - 1));
+    this.#cancelRestart = timers.after(delayMs, () => {
+      if (this.#isStopped) return;
+      this.#launch(kept);
+      this.#worker?.unref();
+      if (this.#isWatching) this.#send({ kind: 'watch' });
+      if (this.#reloading !== null) this.#send({ kind: 'reload' });
+    });
+  }
+
+  #kept(problem: string): Kept {
+    return {
+      inForce: this.#inForce,
+      given: this.#given,
+      staleness: this.#staleness,
+      problem,
+      fingerprint: this.#fingerprint,
+    };
+  }
+
+  #endReload(): void {
+    this.#reloading?.resolve();
+    this.#reloading = null;
+  }
+
+  #failAll(problem: string): void {
+    const asked = [...this.#asked.values()];
+    this.#asked.clear();
+    for (const { reject } of asked) reject(new Error(problem));
+  }
+}
+
+function problemOf(error: unknown, { limits }: PolicySettings): string {
+  if (!(error instanceof Error)) return String(error);
+  const isMemory = 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+  return isMemory
+    ? `it needs more memory than policyMemoryBytesMax allows (${limits.policyMemoryBytesMax} bytes)`
+    : error.message;
+}

@@ -62,7 +62,8 @@ export function generateSet(random: PolicySeed): GeneratedSet {
   const documents: string[] = [];
   for (let i = 0; i <= random.below(3); i++) {
     names.push(`shop/p${i}`);
-    documents.push(documentOf(`p${i}`, random));
+    const make = random.below(4) === 0 ? networkPolicyOf : documentOf;
+    documents.push(make(`p${i}`, random));
   }
   return { text: documents.join('---\n'), names };
 }
@@ -79,6 +80,50 @@ spec:
   endpointSelector: { matchLabels: { app: ${isEgress ? 'web' : 'orders'} } }
   ${direction}:
 ${rules.join('')}${denies.length === 0 ? '' : `  ${direction}Deny:\n${denies.join('')}`}`;
+}
+
+const BLOCKS = ['{ ipBlock: { cidr: 0.0.0.0/0 } }', '{ ipBlock: { cidr: 192.0.2.0/24 } }'] as const;
+const POD_PEERS = [
+  '{ podSelector: { matchLabels: { app: orders } } }',
+  '{ podSelector: {} }',
+  '{ podSelector: { matchExpressions: [{ key: app, operator: NotIn, values: [web] }] } }',
+  '{ namespaceSelector: {} }',
+  '{ namespaceSelector: { matchExpressions: [{ key: team, operator: DoesNotExist }] } }',
+  '{ namespaceSelector: {}, podSelector: { matchLabels: { k8s-app: kube-dns } } }',
+] as const;
+const POLICY_PORTS = [
+  '{ port: 53, protocol: UDP }',
+  '{ port: 80 }',
+  '{ port: 79, endPort: 9000 }',
+  '{ protocol: UDP }',
+  '{}',
+] as const;
+
+/** NetworkPolicy of Kubernetes; the kind stands on a line of its own, by which the agent knows it. */
+function networkPolicyOf(name: string, random: PolicySeed): string {
+  const [direction, peer, subject] = random.oneOf([
+    ['egress', 'to', 'web'],
+    ['ingress', 'from', 'orders'],
+  ]);
+  const ruleOf = (): string => {
+    const peers = [random.oneOf([...POD_PEERS, ...BLOCKS]), random.oneOf(POD_PEERS)];
+    const ports = [random.oneOf(POLICY_PORTS), random.oneOf(POLICY_PORTS)];
+    const parts = [`${peer}: [${peers.slice(random.below(3)).join(', ')}]`];
+    if (random.below(3) > 0) parts.push(`ports: [${ports.slice(random.below(3)).join(', ')}]`);
+    return `{ ${parts.join(', ')} }`;
+  };
+  const types = random.oneOf([
+    '',
+    '  policyTypes: [Ingress]\n',
+    '  policyTypes: [Egress, Ingress]\n',
+  ]);
+  return `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: ${name}, namespace: shop }
+spec:
+  podSelector: { matchLabels: { app: ${subject} } }
+${types}  ${direction}: [${severalOf(random, ruleOf).join(', ')}]
+`;
 }
 
 function severalOf(random: PolicySeed, make: (random: PolicySeed) => string): readonly string[] {

@@ -1,6 +1,6 @@
 // agent: Cilium's own policy code, without Kubernetes, BPF or root, asked questions.
 //
-// CiliumNetworkPolicy files go through the agent's own Parse, Sanitize, ReplaceByResource, GetSelectorPolicy and
+// CiliumNetworkPolicy files, and NetworkPolicy ones of Kubernetes, go through the agent's own Parse, Sanitize, ReplaceByResource, GetSelectorPolicy and
 // DistillPolicy; what is ours is only the scene: who the endpoints are. The agent's xDS server runs so that it makes
 // the resources that a proxy would be sent; no proxy is needed.
 //
@@ -8,7 +8,7 @@
 //
 // Standard input takes one command a line; standard output is one JSON object a line.
 //
-//	apply FILE             a file of CNPs and CCNPs, in the place of those of the same names
+//	apply FILE             a file of CNPs, CCNPs and NetworkPolicies, in the place of those of the same names
 //	delete NAMESPACE/NAME  (or /NAME for clusterwide)
 //	dump                   what the server would send for NPDS now, as protobuf JSON
 //	l4 ENDPOINT ingress|egress IDENTITY tcp|udp PORT   what the datapath would do: deny, allow, or redirect to a proxy port
@@ -50,8 +50,10 @@ import (
 	"github.com/cilium/cilium/pkg/identity/identitymanager"
 	"github.com/cilium/cilium/pkg/ipcache"
 	ipcachetypes "github.com/cilium/cilium/pkg/ipcache/types"
+	"github.com/cilium/cilium/pkg/k8s"
 	cilium_v2 "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/v2"
 	k8sClient "github.com/cilium/cilium/pkg/k8s/client"
+	slim_networkingv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/api/networking/v1"
 	"github.com/cilium/cilium/pkg/labels"
 	"github.com/cilium/cilium/pkg/metrics"
 	"github.com/cilium/cilium/pkg/node"
@@ -226,6 +228,12 @@ func (a *Agent) apply(file string) error {
 		if strings.TrimSpace(doc) == "" {
 			continue
 		}
+		if strings.Contains("\n"+doc, "\nkind: NetworkPolicy\n") {
+			if err := a.applyNetworkPolicy(doc); err != nil {
+				return err
+			}
+			continue
+		}
 		cnp := &cilium_v2.CiliumNetworkPolicy{}
 		if err := yaml.Unmarshal([]byte(doc), cnp); err != nil {
 			return err
@@ -246,6 +254,23 @@ func (a *Agent) apply(file string) error {
 		_, revision, _ := a.repo.ReplaceByResource(policyutils.RulesToPolicyEntries(rules), resource)
 		emit("accepted", map[string]any{"policy": cnp.Name, "revision": revision, "rules": len(rules)})
 	}
+	return nil
+}
+
+// applyNetworkPolicy takes a NetworkPolicy of Kubernetes, as the agent's watcher does.
+func (a *Agent) applyNetworkPolicy(doc string) error {
+	np := &slim_networkingv1.NetworkPolicy{}
+	if err := yaml.Unmarshal([]byte(doc), np); err != nil {
+		return err
+	}
+	entries, err := k8s.ParseNetworkPolicy(a.logger, "default", np)
+	if err != nil {
+		emit("refused", map[string]any{"policy": np.Name, "error": err.Error()})
+		return nil
+	}
+	resource := ipcachetypes.NewResourceID(ipcachetypes.ResourceKindNetpol, np.Namespace, np.Name)
+	_, revision, _ := a.repo.ReplaceByResource(entries, resource)
+	emit("accepted", map[string]any{"policy": np.Name, "revision": revision, "rules": len(entries)})
 	return nil
 }
 
@@ -364,6 +389,7 @@ func (a *Agent) command(line string) error {
 			kind = ipcachetypes.ResourceKindCCNP
 		}
 		a.repo.ReplaceByResource(nil, ipcachetypes.NewResourceID(kind, ns, name))
+		a.repo.ReplaceByResource(nil, ipcachetypes.NewResourceID(ipcachetypes.ResourceKindNetpol, ns, name))
 		return a.regenerate()
 	case "dump":
 		return a.dump()
@@ -377,6 +403,9 @@ func (a *Agent) command(line string) error {
 
 // podLabels adds what the agent adds to every pod of its own cluster: policies without a cluster select that one.
 func podLabels(names []string) labels.LabelArray {
+	if prefix, isCIDR := strings.CutPrefix(names[0], "cidr:"); isCIDR {
+		return labels.GetCIDRLabels(netip.MustParsePrefix(prefix)).LabelArray()
+	}
 	const cluster = "k8s:io.cilium.k8s.policy.cluster="
 	for _, name := range names {
 		if strings.HasPrefix(name, cluster) || !strings.HasPrefix(name, "k8s:") {
@@ -444,6 +473,7 @@ func main() {
 	patience := flag.Duration("patience", 10*time.Second, "how long a change waits for the proxy")
 	ipv6 := flag.Bool("ipv6", false, "listeners get an IPv6 address, too")
 	settings := flag.String("set", "", "comma-separated agent flags, for example http-normalize-path=false")
+	localhost := flag.Bool("localhost", false, "the host may reach its endpoints; ICMP rules")
 	flag.Parse()
 
 	agent := &Agent{ids: identity.IdentityMap{}, patience: *patience}
@@ -459,6 +489,10 @@ func main() {
 	option.Config.EnableL7Proxy = true
 	option.Config.ExternalEnvoyProxy = true
 	option.Config.EnableIPv4 = true
+	if *localhost {
+		option.Config.AllowLocalhost = option.AllowLocalhostAlways
+		option.Config.EnableICMPRules = true
+	}
 	option.Config.EnableIPv6 = *ipv6
 	if err := os.MkdirAll(socketDir(*run), 0o755); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -30,36 +30,36 @@ export interface VerdictOptions {
 
 /** `rules` in asking order. */
 export function verdictsOf(rules: readonly CompiledRule[], options: VerdictOptions): RangeVerdicts {
-  const named = new Set<Identity>();
-  for (const { remotes } of rules) for (const identity of remotes ?? []) named.add(identity);
+  // Each identity is asked the rules that can concern it, not all: ports can have a thousand rules of one remote each.
+  const forAll: number[] = [];
+  const named = new Map<Identity, number[]>();
+  for (const [index, { remotes }] of rules.entries()) {
+    if (remotes === null) forAll.push(index);
+    for (const identity of remotes ?? []) {
+      const known = named.get(identity);
+      if (known === undefined) named.set(identity, [index]);
+      else known.push(index);
+    }
+  }
   // Remotes to which the same rules apply have one verdict: there are far fewer of those sets.
   const bySelection = new Map<string, KernelVerdict>();
-  const verdictFor = (remote: Identity | null): KernelVerdict => {
-    const applicable: CompiledRule[] = [];
-    let key = '';
-    for (const [index, rule] of rules.entries()) {
-      if (!canConcern(rule, remote)) continue;
-      applicable.push(rule);
-      key += `${index} `;
-    }
+  const verdictFor = (own: readonly number[]): KernelVerdict => {
+    const key = own.join(' ');
     const known = bySelection.get(key);
     if (known !== undefined) return known;
+    const indexes = [...forAll, ...own].sort((a, b) => a - b);
+    const applicable = indexes.map((index) => rules[index] as CompiledRule);
     const verdict = connectionVerdict(applicable, options);
     bySelection.set(key, verdict);
     return verdict;
   };
-  const verdict = verdictFor(null);
+  const verdict = verdictFor([]);
   const exceptions = new Map<Identity, KernelVerdict>();
-  for (const identity of named) {
-    const own = verdictFor(identity);
+  for (const [identity, indexes] of named) {
+    const own = verdictFor(indexes);
     if (own !== verdict) exceptions.set(identity, own);
   }
   return { verdict, exceptions };
-}
-
-/** Null: an identity that no rule names. Which listener will serve it is not known here. */
-function canConcern(rule: CompiledRule, remote: Identity | null): boolean {
-  return rule.remotes === null || (remote !== null && rule.remotes.has(remote));
 }
 
 /**

@@ -42,9 +42,9 @@ export function readConfiguredSources(path: string | null, io: Io): ConfiguredSo
   }).read();
   return {
     kind: 'bundle',
-    bundle: read.kind === 'error' ? NOTHING : read.bundle,
+    bundle: read.kind === 'ok' ? read.bundle : NOTHING,
     config,
-    readProblems: read.kind === 'error' ? [read.message] : unfinishedFiles(read.bundle),
+    readProblems: read.kind === 'ok' ? unfinishedFiles(read.bundle) : [read.message],
     otherProblems: accessLogProblems(config),
   };
 }

@@ -36,7 +36,9 @@ export interface FileSourceOptions {
 
 export type ReadResult =
   | { readonly kind: 'ok'; readonly bundle: SourceBundle }
-  | { readonly kind: 'error'; readonly path: string; readonly message: string };
+  | { readonly kind: 'error'; readonly path: string; readonly message: string }
+  /** The files are just being written. Who watches is called again. */
+  | { readonly kind: 'moving'; readonly path: string; readonly message: string };
 
 const STDIN = '-';
 const NOT_REGULAR = 'it is not a regular file';
@@ -92,7 +94,10 @@ export class FileSource {
     onLooked();
     try {
       const bundle = this.#readBundle();
-      if (this.#look() !== before) throw new ReadError(this.#firstPath(), CHANGED);
+      if (this.#look() !== before) {
+        const { path, message } = new ReadError(this.#firstPath(), CHANGED);
+        return { kind: 'moving', path, message };
+      }
       return { kind: 'ok', bundle };
     } catch (error) {
       if (error instanceof ReadError) {

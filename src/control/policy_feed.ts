@@ -94,7 +94,9 @@ export class PolicyFeed {
 
   /** Reads the files, and takes them over if all of them are good. */
   read(): FeedRead {
-    return this.#take(this.source.read(this.#options.beforeRead));
+    const read = this.source.read(this.#options.beforeRead);
+    // A set that nobody has written is no set that is wrong: the watch comes again when the files rest.
+    return read.kind === 'moving' ? { kind: 'same' } : this.#take(read);
   }
 
   /** For a feed that goes on where another has ended: what was in force stays so, and is stale or not. */
@@ -115,7 +117,7 @@ export class PolicyFeed {
 
   #take(read: ReadResult): FeedRead {
     const { store, lastGood } = this.#options;
-    if (read.kind === 'error') return this.#reject('failed', [read.message]);
+    if (read.kind !== 'ok') return this.#reject('failed', [read.message]);
     const { bundle } = read;
     const unfinished = unfinishedFiles(bundle);
     // Also the first time: what is in force may be of a process before us.

@@ -84,7 +84,7 @@ describe('reading', () => {
     const limits = { ...DEFAULT_LIMITS, policyBytesMax: 100, policyFileCountMax: 2 };
     const path = prepare();
     const result = sourceOf([path], { limits }).read();
-    expect(result.kind === 'error' ? result.message : '').toContain(message);
+    expect(result.kind !== 'ok' ? result.message : '').toContain(message);
     await expect(readPolicyPaths([path], limits)).rejects.toThrow(message);
   });
 });
@@ -380,7 +380,7 @@ function read(policies: readonly string[]) {
 }
 
 function textsOf(result: ReturnType<FileSource['read']>): string[] {
-  if (result.kind === 'error') throw new Error(result.message);
+  if (result.kind !== 'ok') throw new Error(result.message);
   return result.bundle.policies.map(({ text }) => text);
 }
 

@@ -1,5 +1,5 @@
 /** The first read and the later ones, with and without a folder for state. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -119,6 +119,26 @@ describe('the policy feed', () => {
     expect(opened(store)).toEqual([80]);
   });
 
+  it('files that move while they are read are no set that is wrong: the next read has them', () => {
+    write('policies/a.yaml', policy(80));
+    let hasMoved = false;
+    const { feed, store } = made(null, (path) => {
+      const bytes = readFileSync(path);
+      if (path.endsWith('a.yaml') && hasMoved === false && store.current().revision > 0) {
+        hasMoved = true;
+        write('policies/a.yaml', policy(81));
+      }
+      return bytes;
+    });
+    feed.start();
+    write('policies/a.yaml', policy(443));
+    expect(feed.read()).toEqual({ kind: 'same' });
+    expect(feed.staleness).toBeNull();
+    expect(opened(store)).toEqual([80]);
+    expect(feed.read()).toMatchObject({ kind: 'changed' });
+    expect(opened(store)).toEqual([81]);
+  });
+
   it('is stale no more when an unreadable set becomes what was in force', async () => {
     write('policies/a.yaml', policy(80));
     const { feed } = kept();
@@ -132,7 +152,10 @@ describe('the policy feed', () => {
   });
 });
 
-function made(state: LastGoodSet | null): { feed: PolicyFeed; store: PolicyStore } {
+function made(
+  state: LastGoodSet | null,
+  readBytes?: (path: string) => Buffer,
+): { feed: PolicyFeed; store: PolicyStore } {
   const limits = DEFAULT_LIMITS;
   const source = new FileSource({
     policies: [join(root, 'policies')],
@@ -140,6 +163,7 @@ function made(state: LastGoodSet | null): { feed: PolicyFeed; store: PolicyStore
     secrets: null,
     limits,
     timers: new ManualPlatform().timers,
+    ...(readBytes === undefined ? {} : { readBytes }),
   });
   const store = new PolicyStore({ limits, regexEngine: createRe2Engine(limits) });
   return { feed: new PolicyFeed({ source, store, lastGood: state, wallMs: () => nowMs }), store };

@@ -178,6 +178,8 @@ function runH2specd() {
 function report(tool, args) {
   const child = spawn(join(directory, tool), args, {
     cwd: ROOT,
+    // h2specd starts a client of ours for each case, and waits only so long for it to come.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(directory, 'compile-cache') },
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   return new Promise((resolve, reject) => {

@@ -5,11 +5,11 @@
  */
 
 /**
- * C0 and C1 controls (ESC, BEL, CSI of 8 bits), DEL, what changes the direction of text or is not seen,
- * and separators of lines that are not "\n". Tab and line feed are for who lays text out.
+ * Controls (ESC, BEL, CSI of 8 bits), format characters (what changes the direction of text or is not seen,
+ * also beyond the first plane), and separators of lines that are not "\n". Tab and line feed are for who
+ * lays text out. By category, so that what a later Unicode adds is known with the runtime's tables.
  */
-const UNSAFE =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+const UNSAFE = /(?![\t\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 export function hasUnsafeText(text: string): boolean {
   // Unlike `test`, a search keeps no place in the pattern.
@@ -27,6 +27,11 @@ export function shownLine(text: string): string {
   return /[\n\t]/.test(shown) ? shown.replaceAll('\n', '\\n').replaceAll('\t', '\\t') : shown;
 }
 
+/** One escape a UTF-16 unit: JSON has no other for what is beyond the first plane. */
 function escapeOf(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  let escaped = '';
+  for (let i = 0; i < character.length; i++) {
+    escaped += `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`;
+  }
+  return escaped;
 }

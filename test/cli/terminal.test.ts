@@ -35,6 +35,9 @@ const HOSTILE = [
   '\r',
   '\nALLOWED by shop/api\n',
   '\u0000',
+  '\u{13430}',
+  '\u{e0041}',
+  '\u{110bd}',
 ] as const;
 
 const hostile = fc

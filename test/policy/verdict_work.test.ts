@@ -232,8 +232,11 @@ function numbered(count: number, patternOf: (i: number) => string): readonly str
 }
 
 describe('the worst that a policy can do', () => {
-  /** Of 5 ms where the yardstick, 64 KiB through a small automaton, takes 0.15 ms. */
-  const YARDSTICKS_MAX = 35;
+  /**
+   * 5 ms are 35 where the yardstick, 64 KiB through a small automaton, takes 0.15 ms. The worst here takes 25 of
+   * them on a quiet machine and 40 on a busy one; work that no budget bounds takes hundreds.
+   */
+  const YARDSTICKS_MAX = 70;
   it.each(nastyCases().map((one) => [one.name, one] as const))('%s', (_name, { rules, heads }) => {
     const accepted = rules.filter((one) => {
       const result = compile([policyOf([one])]);

@@ -35,7 +35,7 @@ const EXCEPTIONS = new Map([
 const CLIENT_EXCEPTIONS = new Map([
   [
     'Sends multiple CONTINUATION frames preceded by a HEADERS frame',
-    'the tool acknowledges our SETTINGS_HEADER_TABLE_SIZE of 0 and then refers to that table: a COMPRESSION_ERROR by RFC 9113 4.3.1 (CONTINUATION of responses is tested in test/proxy/http2_answers.test.ts)',
+    'the tool acknowledges our SETTINGS_HEADER_TABLE_SIZE of 0 and then refers to that table: a COMPRESSION_ERROR by RFC 9113 4.3.1 (CONTINUATION of responses is tested in test/proxy/http2/answers.test.ts)',
   ],
 ]);
 

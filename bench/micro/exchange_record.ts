@@ -1,4 +1,4 @@
-/** The record of an exchange as `proxy/request_life.ts` makes it: a fresh object for each request. */
+/** The record of an exchange as `proxy/request/request_life.ts` makes it: a fresh object for each request. */
 import { parseSocketAddress, type SocketAddress } from '../../src/model/address.ts';
 import type { ConnectionMeta } from '../../src/model/connection_meta.ts';
 import type { Decision } from '../../src/model/decision.ts';

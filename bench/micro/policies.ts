@@ -2,8 +2,8 @@
 import type { Identity, Port, ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import type { EndpointPolicy, HeaderMatch, HeaderMatcher, HttpRule } from '../../src/policy/ast.ts';
-import { type CompileOptions, compilePolicies } from '../../src/policy/compile.ts';
-import type { RegexEngine } from '../../src/policy/regex.ts';
+import { type CompileOptions, compilePolicies } from '../../src/policy/compile/compile.ts';
+import type { RegexEngine } from '../../src/policy/match/regex.ts';
 import type { PolicySnapshot, RemoteView } from '../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 

@@ -7,20 +7,20 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
-import { PolicyStore } from '../../src/control/policy_store.ts';
-import { compileSet } from '../../src/control/resolved_set.ts';
+import { PolicyStore } from '../../src/control/set/policy_store.ts';
+import { compileSet } from '../../src/control/set/resolved_set.ts';
 import {
   decodeResolved,
   encodeResolved,
   type ResolvedParts,
-} from '../../src/control/resolved_wire.ts';
+} from '../../src/control/worker/resolved_wire.ts';
 import type { Identity, Port, ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { plainHead } from '../../src/model/request_head.ts';
 import type { Steps } from '../../src/model/steps.ts';
-import { decideRequest } from '../../src/policy/decide.ts';
-import { prepareViews } from '../../src/policy/prepare.ts';
-import type { RegexEngine } from '../../src/policy/regex.ts';
+import { prepareViews } from '../../src/policy/compile/prepare.ts';
+import { decideRequest } from '../../src/policy/decide/decide.ts';
+import type { RegexEngine } from '../../src/policy/match/regex.ts';
 import type { PolicySnapshot, RemoteView } from '../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 import {

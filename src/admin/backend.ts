@@ -2,7 +2,7 @@
  * What the admin server asks of whoever runs it: the supervisor, or a test. Plain questions; nothing
  * here knows HTTP.
  */
-import type { MergedMetrics } from '../observe/metrics_hub.ts';
+import type { MergedMetrics } from '../observe/metrics/hub.ts';
 
 export interface AdminBackend {
   /** Live: some worker gives signs of life, or none has to yet or any more. */

@@ -1,4 +1,4 @@
-import type { MergedMetrics } from '../observe/metrics_hub.ts';
+import type { MergedMetrics } from '../observe/metrics/hub.ts';
 import type { AdminBackend } from './backend.ts';
 
 const inHand = new WeakMap<AdminBackend, Promise<MergedMetrics>>();

@@ -4,7 +4,7 @@
  */
 
 import { jsonDocument } from '../model/json_document.ts';
-import { METRICS_CONTENT_TYPE } from '../observe/metrics_hub.ts';
+import { METRICS_CONTENT_TYPE } from '../observe/metrics/hub.ts';
 import type { AdminBackend } from './backend.ts';
 import { metricsInHand } from './metrics_in_hand.ts';
 import { statusReport } from './status_report.ts';

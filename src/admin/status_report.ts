@@ -1,6 +1,6 @@
 /** What `GET /status` answers and `sallyport status` shows. */
 
-import { isUnused, type MetricsSummary } from '../observe/summary.ts';
+import { isUnused, type MetricsSummary } from '../observe/metrics/summary.ts';
 import { toldProblems } from '../observe/told_problems.ts';
 import type { AdminBackend, WorkerState } from './backend.ts';
 import { metricsInHand } from './metrics_in_hand.ts';

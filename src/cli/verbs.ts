@@ -4,10 +4,6 @@
  * `version` does not load a proxy. (`help` is part of `cli/command_line.ts`.)
  */
 import type { Args, VerbSpec } from './args.ts';
-import type { ExitCode, Io } from './io.ts';
-import { REDIRECT_SPEC } from './redirect_specs.ts';
-import { RUN_SPEC, VERSION_SPEC } from './specs.ts';
-import { STATUS_SPEC } from './status_specs.ts';
 import {
   BENCH_SPEC,
   CHECK_SPEC,
@@ -15,7 +11,11 @@ import {
   EXPLAIN_SPEC,
   TEST_SPEC,
   VERDICT_SPEC,
-} from './tool_specs.ts';
+} from './ask/tool_specs.ts';
+import type { ExitCode, Io } from './io.ts';
+import { REDIRECT_SPEC } from './redirect/specs.ts';
+import { STATUS_SPEC } from './run/status_specs.ts';
+import { RUN_SPEC, VERSION_SPEC } from './specs.ts';
 
 export interface Verb {
   readonly spec: VerbSpec;
@@ -29,14 +29,14 @@ export interface VerbModule {
 
 /** In the order in which help lists them. */
 export const VERBS: readonly Verb[] = [
-  { spec: RUN_SPEC, load: () => import('./run.ts') },
-  { spec: STATUS_SPEC, load: () => import('./status.ts') },
-  { spec: REDIRECT_SPEC, load: () => import('./redirect.ts') },
-  { spec: CHECK_SPEC, load: () => import('./check.ts') },
-  { spec: TEST_SPEC, load: () => import('./test.ts') },
-  { spec: EXPLAIN_SPEC, load: () => import('./explain.ts') },
-  { spec: VERDICT_SPEC, load: () => import('./verdict.ts') },
-  { spec: BENCH_SPEC, load: () => import('./bench.ts') },
-  { spec: DEMO_SPEC, load: () => import('./demo.ts') },
+  { spec: RUN_SPEC, load: () => import('./run/run.ts') },
+  { spec: STATUS_SPEC, load: () => import('./run/status.ts') },
+  { spec: REDIRECT_SPEC, load: () => import('./redirect/redirect.ts') },
+  { spec: CHECK_SPEC, load: () => import('./ask/check.ts') },
+  { spec: TEST_SPEC, load: () => import('./ask/test.ts') },
+  { spec: EXPLAIN_SPEC, load: () => import('./ask/explain.ts') },
+  { spec: VERDICT_SPEC, load: () => import('./ask/verdict.ts') },
+  { spec: BENCH_SPEC, load: () => import('./bench/bench.ts') },
+  { spec: DEMO_SPEC, load: () => import('./demo/demo.ts') },
   { spec: VERSION_SPEC, load: () => import('./version.ts') },
 ];

@@ -5,7 +5,7 @@
 import { formatSocketAddress, isLoopback, type SocketAddress } from '../model/address.ts';
 import { parseProxyId } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
-import type { Behaviour, ListenerOptions } from '../proxy/options.ts';
+import type { Behaviour, ListenerOptions } from '../proxy/plane/options.ts';
 import type { AccessLogTarget, AdminAddress, ConfigValues, LOG_LEVELS } from './declaration.ts';
 import { checkListeners, workersFor } from './listener_checks.ts';
 

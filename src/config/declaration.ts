@@ -6,8 +6,8 @@ import type { SocketAddress } from '../model/address.ts';
 import { UNDERSCORE_ACTIONS } from '../model/field_alias.ts';
 import { LIMITS, type LimitSpec, type Limits } from '../model/limits.ts';
 import { PATH_PARAMETER_ACTIONS } from '../model/path_parameters.ts';
-import type { DestinationOption, IdentityOption, UpstreamOption } from '../proxy/options.ts';
-import { IDENTITY_SOURCE_NAMES } from '../proxy/options.ts';
+import type { DestinationOption, IdentityOption, UpstreamOption } from '../proxy/plane/options.ts';
+import { IDENTITY_SOURCE_NAMES } from '../proxy/plane/options.ts';
 import {
   absentAsNull,
   type Field,

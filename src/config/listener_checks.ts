@@ -1,6 +1,6 @@
 /** What is wrong with listeners beyond their single fields: combinations that can never do anything. */
 import { formatSocketAddress, isLoopback, type SocketAddress } from '../model/address.ts';
-import { type IdentitySourceName, RECORDED_WORKER_COUNT_MAX } from '../proxy/options.ts';
+import { type IdentitySourceName, RECORDED_WORKER_COUNT_MAX } from '../proxy/plane/options.ts';
 import type { ConfigValues } from './declaration.ts';
 
 type ListenerValues = ConfigValues['listeners'][number];

@@ -1,7 +1,7 @@
 /**
  * What `resolve` finds out about a connection before its first byte is read: who is calling, whom,
  * and whose policy applies. Addresses never change; another snapshot may know the remote by another
- * identity, and then there is another meta (proxy/policy_subject.ts), unlike in bpf_metadata.cc.
+ * identity, and then there is another meta (proxy/judge/policy_subject.ts), unlike in bpf_metadata.cc.
  *
  *     ingress: subject = original destination, remote = source,      port = destination port
  *     egress:  subject = original source,      remote = destination, port = destination port

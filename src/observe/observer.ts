@@ -22,15 +22,15 @@ import type {
 import type { Steps } from '../model/steps.ts';
 import type { ResetBy, ResetCause } from '../model/stream_reset.ts';
 import type { Platform } from '../platform/platform.ts';
-import { asciiOf } from './json_text.ts';
-import { LEFT_OUT, LineRate } from './line_rate.ts';
-import { LogLineWriter } from './log_line.ts';
-import { LogSink, type LogTarget } from './log_sink.ts';
-import { createLogger, type Logger, type LogLevel } from './logger.ts';
-import { type MetricFamily, type MetricsSnapshot, WorkerCounters } from './metrics.ts';
+import { asciiOf } from './log/json_text.ts';
+import { LogLineWriter } from './log/line.ts';
+import { createLogger, type Logger, type LogLevel } from './log/logger.ts';
+import { LEFT_OUT, LineRate } from './log/rate.ts';
+import { LogSink, type LogTarget } from './log/sink.ts';
+import { type MetricFamily, type MetricsSnapshot, WorkerCounters } from './metrics/counters.ts';
+import { processFamilies } from './metrics/process_stats.ts';
+import { workerFamilies } from './metrics/worker_families.ts';
 import type { ObservedPolicy } from './observed_policy.ts';
-import { processFamilies } from './process_stats.ts';
-import { workerFamilies } from './worker_families.ts';
 
 export interface ObserverOptions {
   /** The worker's slot. */

@@ -3,17 +3,18 @@
  * drain. It is given the snapshot in force and a recorder; it knows nothing of files, processes or
  * configuration.
  */
-import { ConnectionMemory } from './connection_memory.ts';
-import { ContentMemory } from './content_memory.ts';
-import { TurnWrites } from './gathered_write.ts';
-import type { BoundListener } from './listener.ts';
-import { Listener } from './listener.ts';
-import type { DataPlaneOptions } from './options.ts';
-import { OwnAddresses } from './own_addresses.ts';
-import { ReadMemory } from './read_memory.ts';
-import { Registry } from './registry.ts';
-import type { Shared } from './shared.ts';
-import { Shares } from './shares.ts';
+
+import type { BoundListener } from './accept/listener.ts';
+import { Listener } from './accept/listener.ts';
+import { TurnWrites } from './plane/gathered_write.ts';
+import { ConnectionMemory } from './plane/memory/connection_memory.ts';
+import { ContentMemory } from './plane/memory/content_memory.ts';
+import { ReadMemory } from './plane/memory/read_memory.ts';
+import type { DataPlaneOptions } from './plane/options.ts';
+import { OwnAddresses } from './plane/own_addresses.ts';
+import { Registry } from './plane/registry.ts';
+import type { Shared } from './plane/shared.ts';
+import { Shares } from './plane/shares.ts';
 
 export class DataPlane {
   readonly #options: DataPlaneOptions;

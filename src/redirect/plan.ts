@@ -26,7 +26,7 @@ import {
   VERDICT_REDIRECT,
 } from './layout.ts';
 
-/** What the policy's compiler gives (policy/kernel_table.ts), and what the node knows of itself. */
+/** What the policy's compiler gives (policy/kernel/kernel_table.ts), and what the node knows of itself. */
 export interface PlanInput {
   readonly endpoints: readonly PlannedEndpoint[];
   readonly policies: readonly { readonly areas: readonly PlannedArea[] }[];

@@ -7,7 +7,7 @@
  * So the automaton is made here, up to a bound: states as RE2 keeps them, by the order in which they were reached.
  * Made when a policy is compiled, so that no request waits for it.
  */
-import type { PatternCost } from '../policy/regex.ts';
+import type { PatternCost } from '../policy/match/regex.ts';
 import { OTHER_RUNE, RuneSet, SYMBOL_COUNT } from './rune_set.ts';
 import { parseSyntax, type SyntaxNode } from './syntax_tree.ts';
 

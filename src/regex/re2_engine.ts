@@ -15,7 +15,7 @@ import {
   type RegexEngine,
   type RegexResult,
   type RegexSet,
-} from '../policy/regex.ts';
+} from '../policy/match/regex.ts';
 import { patternCost } from './pattern_cost.ts';
 import { re2Source } from './re2_source.ts';
 

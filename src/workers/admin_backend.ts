@@ -12,11 +12,11 @@ import type {
 import type { Config, LogLevel } from '../config/config.ts';
 import { LOG_LEVELS } from '../config/declaration.ts';
 import { printValues } from '../config/print_values.ts';
-import type { Staleness } from '../control/policy_feed.ts';
+import type { Staleness } from '../control/source/policy_feed.ts';
 import { formatSocketAddress } from '../model/address.ts';
-import type { Logger } from '../observe/logger.ts';
-import type { MetricsSnapshot } from '../observe/metrics.ts';
-import type { MergedMetrics, MetricsHub } from '../observe/metrics_hub.ts';
+import type { Logger } from '../observe/log/logger.ts';
+import type { MetricsSnapshot } from '../observe/metrics/counters.ts';
+import type { MergedMetrics, MetricsHub } from '../observe/metrics/hub.ts';
 import type { BoundListener } from './messages.ts';
 import type { PolicyThread } from './policy_thread.ts';
 import type { WorkerStatus } from './slot.ts';

@@ -4,11 +4,11 @@
  */
 
 import type { AccessLogConfig, CiliumConfig, LogLevel } from '../config/config.ts';
-import type { NumberedSet } from '../control/snapshot_store.ts';
+import type { NumberedSet } from '../control/worker/snapshot_store.ts';
 import type { SocketAddress } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
-import type { WorkerMetrics } from '../observe/metrics.ts';
-import type { Behaviour, ListenerOptions } from '../proxy/options.ts';
+import type { WorkerMetrics } from '../observe/metrics/counters.ts';
+import type { Behaviour, ListenerOptions } from '../proxy/plane/options.ts';
 
 export interface WorkerSettings {
   /** 0 to workers - 1; a restarted worker keeps its number. */

@@ -3,8 +3,8 @@
  * what the thread has to be told again after its end (`Kept`) is bytes that the supervisor does not look into.
  */
 import type { ExplainAnswer } from '../admin/backend.ts';
-import type { RejectedSet, Staleness } from '../control/policy_feed.ts';
-import type { NumberedSet } from '../control/snapshot_store.ts';
+import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
+import type { NumberedSet } from '../control/worker/snapshot_store.ts';
 import type { Limits } from '../model/limits.ts';
 
 /** Of the configuration. */

@@ -5,19 +5,19 @@
  */
 import { deserialize, serialize } from 'node:v8';
 import { policiesDocument } from '../admin/policies_document.ts';
-import { judgeOptions } from '../cli/judge_options.ts';
+import { judgeOptions } from '../cli/ask/judge_options.ts';
+import { explainDocument } from '../control/ask/explain_document.ts';
+import { createJudge, type Judge } from '../control/ask/judge.ts';
+import { parseQuestion } from '../control/ask/question.ts';
 import { formatProblem } from '../control/decode/problem.ts';
-import { explainDocument } from '../control/explain_document.ts';
-import { FileSource } from '../control/file_source.ts';
-import { createJudge, type Judge } from '../control/judge.ts';
-import { LastGoodSet } from '../control/last_good_set.ts';
-import { type NewSet, PolicyFeed, type RejectedSet } from '../control/policy_feed.ts';
-import type { SourceBundle } from '../control/policy_set.ts';
-import { PolicyStore } from '../control/policy_store.ts';
-import { parseQuestion } from '../control/question.ts';
-import { encodeResolved } from '../control/resolved_wire.ts';
+import { LastGoodSet } from '../control/set/last_good_set.ts';
+import type { SourceBundle } from '../control/set/policy_set.ts';
+import { PolicyStore } from '../control/set/policy_store.ts';
+import { FileSource } from '../control/source/files/file_source.ts';
+import { type NewSet, PolicyFeed, type RejectedSet } from '../control/source/policy_feed.ts';
+import { encodeResolved } from '../control/worker/resolved_wire.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
-import { printSnapshot } from '../policy/print.ts';
+import { printSnapshot } from '../policy/decide/print.ts';
 import { type GivenIdentity, IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
 import type {

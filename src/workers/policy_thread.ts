@@ -8,7 +8,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { ExplainAnswer } from '../admin/backend.ts';
-import type { Staleness } from '../control/policy_feed.ts';
+import type { Staleness } from '../control/source/policy_feed.ts';
 import type { Timers } from '../platform/platform.ts';
 import type {
   FromPolicyThread,

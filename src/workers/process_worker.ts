@@ -23,7 +23,7 @@ export function processLauncher(options: ProcessWorkerOptions): WorkerLauncher {
       // was its collection, with 8 a twentieth, for 4 MB more at rest and some 30 under load. One thread
       // collects it, as the others have workers of their own to run: threads that wait for each other on
       // one core cost more than they do (docs/performance.md). With the collector exposed the data plane can
-      // ask for more (proxy/read_memory.ts).
+      // ask for more (proxy/plane/memory/read_memory.ts).
       execArgv: [
         ...process.execArgv,
         '--max-semi-space-size=8',

@@ -2,7 +2,7 @@
  * One place for a worker: launches it, tells it the policy in force, and launches it again when it
  * dies, waiting longer each time. What the slot knows of its worker is what the worker said.
  */
-import type { NumberedSet } from '../control/snapshot_store.ts';
+import type { NumberedSet } from '../control/worker/snapshot_store.ts';
 import type { Limits } from '../model/limits.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { WorkerLauncher, WorkerLink } from './link.ts';

@@ -4,7 +4,7 @@
  */
 
 import type { LogLevel } from '../config/config.ts';
-import type { NumberedSet } from '../control/snapshot_store.ts';
+import type { NumberedSet } from '../control/worker/snapshot_store.ts';
 import type { Port } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
 import type { WorkerLauncher } from './link.ts';

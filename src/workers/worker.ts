@@ -2,7 +2,11 @@
  * A data-plane worker from the inside: takes messages, keeps its own snapshot store, observer and data
  * plane. Listens only with a policy set in force; ends when it is drained. Knows no process.
  */
-import { type NumberedSet, SnapshotStore, type TakenSet } from '../control/snapshot_store.ts';
+import {
+  type NumberedSet,
+  SnapshotStore,
+  type TakenSet,
+} from '../control/worker/snapshot_store.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import { createObserver, type Observer, type ObserverOptions } from '../observe/observer.ts';
 import { nodePlatform } from '../platform/node_platform.ts';

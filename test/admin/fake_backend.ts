@@ -2,9 +2,9 @@
 import type { AdminBackend, Liveness, Readiness } from '../../src/admin/backend.ts';
 import { policiesDocument } from '../../src/admin/policies_document.ts';
 import type { Identity } from '../../src/model/identity.ts';
-import type { MetricsSnapshot } from '../../src/observe/metrics.ts';
-import { MetricsHub } from '../../src/observe/metrics_hub.ts';
-import { denyAllSnapshot } from '../../src/policy/compile.ts';
+import type { MetricsSnapshot } from '../../src/observe/metrics/counters.ts';
+import { MetricsHub } from '../../src/observe/metrics/hub.ts';
+import { denyAllSnapshot } from '../../src/policy/compile/compile.ts';
 import type { PolicySnapshot } from '../../src/policy/snapshot.ts';
 
 export interface FakeBackend extends AdminBackend {

@@ -10,8 +10,8 @@ import type { AdminBackend } from '../../src/admin/backend.ts';
 import { runCommandLine } from '../../src/cli/command_line.ts';
 import { parseSocketAddress } from '../../src/model/address.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
-import { CounterCells, dimension } from '../../src/observe/metric_cells.ts';
-import type { MetricsSnapshot } from '../../src/observe/metrics.ts';
+import { CounterCells, dimension } from '../../src/observe/metrics/cells.ts';
+import type { MetricsSnapshot } from '../../src/observe/metrics/counters.ts';
 import { fakeBackend } from './fake_backend.ts';
 
 const cleanups: (() => Promise<void> | void)[] = [];

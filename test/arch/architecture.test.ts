@@ -21,10 +21,9 @@ const MAY_IMPORT: Record<string, readonly string[] | '*'> = {
   regex: ['model', 'policy'],
   platform: ['model'],
   redirect: ['model', 'platform'],
-  upstream: ['model', 'platform', 'codec'],
   observe: ['model', 'platform'],
   control: ['model', 'policy', 'platform', 'observe'],
-  proxy: ['model', 'policy', 'codec', 'platform', 'redirect', 'upstream', 'observe'],
+  proxy: ['model', 'policy', 'codec', 'platform', 'redirect', 'observe'],
   config: ['model', 'platform', 'proxy'],
   admin: '*',
   cli: '*',
@@ -43,13 +42,13 @@ const FILE_LIMITS: readonly {
   {
     from: 'regex',
     to: 'policy',
-    only: ['policy/regex.ts'],
+    only: ['policy/match/regex.ts'],
     reason: 'the engine comes in by interface',
   },
   {
     from: 'config',
     to: 'proxy',
-    only: ['proxy/options.ts'],
+    only: ['proxy/plane/options.ts'],
     reason: 'configuration makes the data plane’s options, it does not know the data plane',
   },
 ];
@@ -111,12 +110,12 @@ const BANS: readonly Ban[] = [
   },
   {
     pattern: /\b(Date\.now|performance\.now)\(|\bnew Date\(\)/,
-    allowedIn: (file) => !/^(model|policy|codec|regex|proxy|upstream)\//.test(file),
+    allowedIn: (file) => !/^(model|policy|codec|regex|proxy)\//.test(file),
     reason: 'time comes in by platform/, so that tests own it',
   },
   {
     pattern: /\b(setTimeout|setInterval)\(/,
-    allowedIn: (file) => !/^(model|policy|codec|regex|proxy|upstream)\//.test(file),
+    allowedIn: (file) => !/^(model|policy|codec|regex|proxy)\//.test(file),
     reason: 'timers come in by platform/, so that tests own them',
   },
   {

@@ -8,7 +8,7 @@ import { parse } from 'yaml';
 import { runCommandLine } from '../../src/cli/command_line.ts';
 import { paint, safeIo, shownWidth, yamlText } from '../../src/cli/terminal.ts';
 import { shownLine, shownText } from '../../src/model/shown_text.ts';
-import { createLogger } from '../../src/observe/logger.ts';
+import { createLogger } from '../../src/observe/log/logger.ts';
 import { testIo } from './test_io.ts';
 
 const DIRECTORY = mkdtempSync(join(tmpdir(), 'sallyport-terminal-'));

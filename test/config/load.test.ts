@@ -7,7 +7,7 @@ import type { Config } from '../../src/config/config.ts';
 import { decodeConfig, loadConfig } from '../../src/config/load.ts';
 import { type FlagOverride, settableFields, variableName } from '../../src/config/overrides.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
-import { DEFAULT_BEHAVIOUR } from '../../src/proxy/options.ts';
+import { DEFAULT_BEHAVIOUR } from '../../src/proxy/plane/options.ts';
 
 const LISTENERS = 'listeners:\n  - { name: a, address: 127.0.0.1:0, direction: ingress }\n';
 

@@ -1,9 +1,9 @@
 /** `redirect.host: policy`: engine, explain and kernel tables let the host in by rules that select it, and by no others. */
 import { describe, expect, it } from 'vitest';
-import { judgeOptions } from '../../src/cli/judge_options.ts';
-import { createJudge } from '../../src/control/judge.ts';
-import { PolicyStore } from '../../src/control/policy_store.ts';
-import { parseQuestion } from '../../src/control/question.ts';
+import { judgeOptions } from '../../src/cli/ask/judge_options.ts';
+import { createJudge } from '../../src/control/ask/judge.ts';
+import { parseQuestion } from '../../src/control/ask/question.ts';
+import { PolicyStore } from '../../src/control/set/policy_store.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';

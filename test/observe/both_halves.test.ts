@@ -1,8 +1,8 @@
 /** What is counted where both sides' policies were asked. */
 import { expect, it } from 'vitest';
 import type { RuleRef } from '../../src/model/decision.ts';
-import type { MetricName } from '../../src/observe/metric_table.ts';
-import { WorkerCounters } from '../../src/observe/metrics.ts';
+import { WorkerCounters } from '../../src/observe/metrics/counters.ts';
+import type { MetricName } from '../../src/observe/metrics/table.ts';
 import { allow, denied, deny, GET_ORDERS, POLICY, RULES, record } from './records.ts';
 
 it('a decision counts for the side whose word it was, an allow for the rules of both', () => {

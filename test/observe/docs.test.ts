@@ -7,7 +7,7 @@ import { FAULTS } from '../../src/model/fault.ts';
 import { Cause, DETAILS } from '../../src/model/fault_detail.ts';
 import { partialRequest } from '../../src/model/partial_request.ts';
 import { plainHead } from '../../src/model/request_head.ts';
-import { METRICS } from '../../src/observe/metric_table.ts';
+import { METRICS } from '../../src/observe/metrics/table.ts';
 import { ReadableLines } from '../support/readable_lines.ts';
 import { allow, denied, deny, GET_ORDERS, POLICY, record } from './records.ts';
 

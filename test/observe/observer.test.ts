@@ -17,9 +17,9 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import type { Recorder } from '../../src/model/record.ts';
-import { createLogger, type LogLevel } from '../../src/observe/logger.ts';
-import type { MetricName } from '../../src/observe/metric_table.ts';
-import type { MetricsSnapshot } from '../../src/observe/metrics.ts';
+import { createLogger, type LogLevel } from '../../src/observe/log/logger.ts';
+import type { MetricsSnapshot } from '../../src/observe/metrics/counters.ts';
+import type { MetricName } from '../../src/observe/metrics/table.ts';
 import type { ObservedPolicy } from '../../src/observe/observed_policy.ts';
 import {
   type AccessLogOptions,
@@ -28,7 +28,7 @@ import {
   type ObserverOptions,
 } from '../../src/observe/observer.ts';
 import { nodePlatform } from '../../src/platform/node_platform.ts';
-import { decideConnection } from '../../src/policy/decide.ts';
+import { decideConnection } from '../../src/policy/decide/decide.ts';
 import type { RemoteView } from '../../src/policy/snapshot.ts';
 import { allow, denied, deny, ManualPlatform, POLICY, record } from './records.ts';
 
@@ -428,7 +428,7 @@ function logFile() {
 
 /** A process that writes lines, then throws; what it said before. */
 function dyingWorker(options: { readonly path: string; readonly lineCount: number }): string {
-  const sink = new URL('../../src/observe/log_sink.ts', import.meta.url);
+  const sink = new URL('../../src/observe/log/sink.ts', import.meta.url);
   const script = `
     import { LogSink } from ${JSON.stringify(sink.href)};
     const timers = { after: () => () => {}, every: () => () => {} };

@@ -1,7 +1,7 @@
 /** Identities by Cilium's own maps: which source is asked when, and what open connections keep. */
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Identity } from '../../src/model/identity.ts';
-import type { IdentitySourceName } from '../../src/proxy/options.ts';
+import type { IdentitySourceName } from '../../src/proxy/plane/options.ts';
 import { closeRigs, cnp, ENDPOINTS, type Rig, startRig } from '../support/plane_rig.ts';
 import { answerHeads } from '../support/raw_origin.ts';
 

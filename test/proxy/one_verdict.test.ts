@@ -8,7 +8,7 @@ import { serialiseRequestHead } from '../../src/codec/http1/serialise.ts';
 import type { Decision } from '../../src/model/decision.ts';
 import type { Identity, Port, ProxyId } from '../../src/model/identity.ts';
 import { plainHead, type RequestHead } from '../../src/model/request_head.ts';
-import { decideRequest } from '../../src/policy/decide.ts';
+import { decideRequest } from '../../src/policy/decide/decide.ts';
 import { byHttp1, byHttp2, type LogicalRequest } from '../support/both_versions.ts';
 import { endpointPolicy, REMOTES, SECRETS } from '../support/random_policies.ts';
 import { ADDRESS, compiled } from '../support/wire_policy.ts';

@@ -16,11 +16,11 @@ import type {
   PortPolicy,
   PortRule,
 } from '../../src/policy/ast.ts';
-import { compilePolicies } from '../../src/policy/compile.ts';
-import { decideConnection, decideRequest } from '../../src/policy/decide.ts';
+import { compilePolicies } from '../../src/policy/compile/compile.ts';
+import { decideConnection, decideRequest } from '../../src/policy/decide/decide.ts';
 import type { PolicySnapshot, RemoteView } from '../../src/policy/snapshot.ts';
-import { PolicySubject } from '../../src/proxy/policy_subject.ts';
-import { resolveMeta } from '../../src/proxy/resolve.ts';
+import { PolicySubject } from '../../src/proxy/judge/policy_subject.ts';
+import { resolveMeta } from '../../src/proxy/resolve/resolve.ts';
 import { identityCheck, type RecordedSide } from '../../src/redirect/layout.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 import { address } from '../support/plane_rig.ts';

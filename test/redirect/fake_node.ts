@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { RedirectNode } from '../../src/cli/redirect_node.ts';
+import type { RedirectNode } from '../../src/cli/redirect/node.ts';
 import type { RunCommand } from '../../src/redirect/host/command.ts';
 import type { Inspection } from '../../src/redirect/inspect.ts';
 import type { Datapath, MapEntry, MapName, WritableMap } from '../../src/redirect/kernel/api.ts';

@@ -1,7 +1,7 @@
 /** `sallyport redirect status`: what is well, what differs, and who was refused what. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { redirectStatus } from '../../src/cli/redirect_status.ts';
-import { redirectUp } from '../../src/cli/redirect_up.ts';
+import { redirectStatus } from '../../src/cli/redirect/status.ts';
+import { redirectUp } from '../../src/cli/redirect/up.ts';
 import type { Config } from '../../src/config/config.ts';
 import type { Inspection } from '../../src/redirect/inspect.ts';
 import { testIo } from '../cli/test_io.ts';

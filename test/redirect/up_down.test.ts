@@ -2,12 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCommandLine } from '../../src/cli/command_line.ts';
-import { redirectDown } from '../../src/cli/redirect_down.ts';
-import { RedirectFollower } from '../../src/cli/redirect_follow.ts';
-import { RedirectLoader } from '../../src/cli/redirect_loader.ts';
-import { redirectUp } from '../../src/cli/redirect_up.ts';
+import { redirectDown } from '../../src/cli/redirect/down.ts';
+import { RedirectFollower } from '../../src/cli/redirect/follow.ts';
+import { RedirectLoader } from '../../src/cli/redirect/loader.ts';
+import { redirectUp } from '../../src/cli/redirect/up.ts';
 import type { Config } from '../../src/config/config.ts';
-import { createLogger } from '../../src/observe/logger.ts';
+import { createLogger } from '../../src/observe/log/logger.ts';
 import { testIo } from '../cli/test_io.ts';
 import type { FakeNode } from './fake_node.ts';
 import { ENDPOINTS, policy, streetNode } from './street_node.ts';

@@ -1,7 +1,7 @@
 /** Specs over the small cluster of `resolve_world.ts`, compiled, with all its endpoints on this node. */
 import type { Identity } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
-import { compilePolicies } from '../../src/policy/compile.ts';
+import { compilePolicies } from '../../src/policy/compile/compile.ts';
 import { resolvePolicies } from '../../src/policy/resolve/resolve.ts';
 import type { PolicySpec } from '../../src/policy/rule.ts';
 import type { PolicySnapshot } from '../../src/policy/snapshot.ts';

@@ -1,9 +1,9 @@
 /** Texts → what a worker is told of them, as the supervisor does it. */
 import { formatProblem } from '../../src/control/decode/problem.ts';
-import type { SourceBundle } from '../../src/control/policy_set.ts';
-import { PolicyStore } from '../../src/control/policy_store.ts';
-import { encodeResolved } from '../../src/control/resolved_wire.ts';
-import type { NumberedSet } from '../../src/control/snapshot_store.ts';
+import type { SourceBundle } from '../../src/control/set/policy_set.ts';
+import { PolicyStore } from '../../src/control/set/policy_store.ts';
+import { encodeResolved } from '../../src/control/worker/resolved_wire.ts';
+import type { NumberedSet } from '../../src/control/worker/snapshot_store.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 

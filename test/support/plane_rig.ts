@@ -4,7 +4,7 @@
  */
 
 import { formatProblem } from '../../src/control/decode/problem.ts';
-import { PolicyStore } from '../../src/control/policy_store.ts';
+import { PolicyStore } from '../../src/control/set/policy_store.ts';
 import { parseSocketAddress, type SocketAddress } from '../../src/model/address.ts';
 import type { Identity, ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/model/limits.ts';
@@ -16,7 +16,7 @@ import {
   type Behaviour,
   DEFAULT_BEHAVIOUR,
   type ListenerOptions,
-} from '../../src/proxy/options.ts';
+} from '../../src/proxy/plane/options.ts';
 import type { CiliumIdentities } from '../../src/redirect/cilium_maps.ts';
 import type { RedirectRecords } from '../../src/redirect/records.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';

@@ -1,13 +1,14 @@
 /** Asks a policy set questions of the `verdict` form, without the command around it. */
+
+import { parseQuestion } from '../../src/control/ask/question.ts';
+import { openQuestions, type QuestionContext } from '../../src/control/ask/question_context.ts';
 import { formatProblem } from '../../src/control/decode/problem.ts';
-import { decodePolicySet, type SourceBundle } from '../../src/control/policy_set.ts';
-import { parseQuestion } from '../../src/control/question.ts';
-import { openQuestions, type QuestionContext } from '../../src/control/question_context.ts';
+import { decodePolicySet, type SourceBundle } from '../../src/control/set/policy_set.ts';
 import type { Decision } from '../../src/model/decision.ts';
 import { effectiveIdentity } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { plainHead } from '../../src/model/request_head.ts';
-import { decideConnection, decideDns, decideRequest } from '../../src/policy/decide.ts';
+import { decideConnection, decideDns, decideRequest } from '../../src/policy/decide/decide.ts';
 import { IdentityAllocator } from '../../src/policy/resolve/identity_allocator.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 

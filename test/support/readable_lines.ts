@@ -1,7 +1,7 @@
 /** Access log lines as text. */
 
 import type { RequestRecord } from '../../src/model/record.ts';
-import { LogLineWriter } from '../../src/observe/log_line.ts';
+import { LogLineWriter } from '../../src/observe/log/line.ts';
 
 export class ReadableLines extends LogLineWriter {
   text(record: RequestRecord, suppressed = 0): string {

@@ -1,6 +1,6 @@
 /** What a test of redirected connections starts from: a web pod that calls an API on the same node. */
 import type { Identity, ProxyId } from '../../src/model/identity.ts';
-import type { ListenerOptions } from '../../src/proxy/options.ts';
+import type { ListenerOptions } from '../../src/proxy/plane/options.ts';
 import {
   identityCheck,
   type RecordedSide,

@@ -14,8 +14,8 @@ import type {
   ValueMatcher,
 } from '../../src/policy/ast.ts';
 import { NO_L7 } from '../../src/policy/ast.ts';
-import { type CompileResult, compilePolicies } from '../../src/policy/compile.ts';
-import type { PatternCost, RegexEngine } from '../../src/policy/regex.ts';
+import { type CompileResult, compilePolicies } from '../../src/policy/compile/compile.ts';
+import type { PatternCost, RegexEngine } from '../../src/policy/match/regex.ts';
 import type { PolicySnapshot, RemoteView } from '../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 

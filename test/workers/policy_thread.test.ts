@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { decodeResolved } from '../../src/control/resolved_wire.ts';
+import { decodeResolved } from '../../src/control/worker/resolved_wire.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/model/limits.ts';
 import { finish } from '../../src/model/steps.ts';
 import { nodePlatform } from '../../src/platform/node_platform.ts';

@@ -1,10 +1,10 @@
 /** The supervisor against workers that are only promises kept or broken. */
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { NumberedSet } from '../../src/control/snapshot_store.ts';
+import type { NumberedSet } from '../../src/control/worker/snapshot_store.ts';
 import { parseSocketAddress } from '../../src/model/address.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
-import { DEFAULT_BEHAVIOUR } from '../../src/proxy/options.ts';
+import { DEFAULT_BEHAVIOUR } from '../../src/proxy/plane/options.ts';
 import type { WorkerEvents } from '../../src/workers/link.ts';
 import type { ToWorker, WorkerSettings } from '../../src/workers/messages.ts';
 import { Supervisor } from '../../src/workers/supervisor.ts';

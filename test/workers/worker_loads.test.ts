@@ -3,7 +3,7 @@ import { Agent, request } from 'node:http';
 import { type ClientHttp2Session, connect } from 'node:http2';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { WorkerLoadSummary } from '../../src/observe/summary.ts';
+import type { WorkerLoadSummary } from '../../src/observe/metrics/summary.ts';
 import { get, Scratch } from './running.ts';
 
 let scratch: Scratch;

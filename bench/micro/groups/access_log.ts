@@ -2,9 +2,9 @@
 import type { ConnectionMeta } from '../../../src/model/connection_meta.ts';
 import type { Decision } from '../../../src/model/decision.ts';
 import { plainHead, type RequestHead } from '../../../src/model/request_head.ts';
-import { LineBatch } from '../../../src/observe/line_batch.ts';
-import { LogLineWriter } from '../../../src/observe/log_line.ts';
-import { decideRequest } from '../../../src/policy/decide.ts';
+import { LineBatch } from '../../../src/observe/log/batch.ts';
+import { LogLineWriter } from '../../../src/observe/log/line.ts';
+import { decideRequest } from '../../../src/policy/decide/decide.ts';
 import type { PolicySnapshot } from '../../../src/policy/snapshot.ts';
 import { metaOf, recordOf } from '../exchange_record.ts';
 import { compiled, policyOf, rulesOf, viewOf } from '../policies.ts';

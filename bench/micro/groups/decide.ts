@@ -1,6 +1,6 @@
 /** A verdict, as rules grow. Heads are made before: a request brings its own. */
 import { plainHead, type RequestHead } from '../../../src/model/request_head.ts';
-import { decideRequest } from '../../../src/policy/decide.ts';
+import { decideRequest } from '../../../src/policy/decide/decide.ts';
 import type { RemoteView } from '../../../src/policy/snapshot.ts';
 import {
   compiled,

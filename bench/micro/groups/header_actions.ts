@@ -4,7 +4,7 @@ import type { Http1RequestHead } from '../../../src/codec/http1/request_head.ts'
 import { RequestParser } from '../../../src/codec/http1/request_parser.ts';
 import { serialiseRequestHead } from '../../../src/codec/http1/serialise.ts';
 import type { HeaderMatch, MismatchAction } from '../../../src/policy/ast.ts';
-import { decideRequest } from '../../../src/policy/decide.ts';
+import { decideRequest } from '../../../src/policy/decide/decide.ts';
 import { PARSER_OPTIONS, requestBytes } from '../heads.ts';
 import { compiled, httpRule, matcher, policyOf, viewOf } from '../policies.ts';
 import type { Work, Works } from '../work.ts';

@@ -1,9 +1,9 @@
 /** What a request costs but for the sockets: parsed, decided, recorded as a line of the access log. */
 import { HEAD, NEED_MORE } from '../../../src/codec/http1/events.ts';
 import { RequestParser } from '../../../src/codec/http1/request_parser.ts';
-import { LineBatch } from '../../../src/observe/line_batch.ts';
-import { LogLineWriter } from '../../../src/observe/log_line.ts';
-import { decideRequest } from '../../../src/policy/decide.ts';
+import { LineBatch } from '../../../src/observe/log/batch.ts';
+import { LogLineWriter } from '../../../src/observe/log/line.ts';
+import { decideRequest } from '../../../src/policy/decide/decide.ts';
 import { metaOf, recordOf } from '../exchange_record.ts';
 import { PARSER_OPTIONS, requestBytes } from '../heads.ts';
 import { compiled, policyOf, rulesOf, viewOf } from '../policies.ts';

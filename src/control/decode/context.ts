@@ -1,7 +1,7 @@
 /** What decoding one document needs to know, and what it gives. */
 import type { Limits } from '../../model/limits.ts';
 import type { RuleOrigin } from '../../policy/ast.ts';
-import type { RegexEngine } from '../../policy/regex.ts';
+import type { RegexEngine } from '../../policy/match/regex.ts';
 import type { ObjectReader } from './object_reader.ts';
 import type { Field } from './yaml_fields.ts';
 

@@ -3,7 +3,7 @@
  * what it has of labels.
  */
 import type { DnsRule } from '../ast.ts';
-import { matchFqdnPattern } from '../fqdn_pattern.ts';
+import { matchFqdnPattern } from '../match/fqdn_pattern.ts';
 import { dnsName } from './dns_name.ts';
 
 /** Of more patterns with one ending nobody knows without asking each: then the name counts as covered. */

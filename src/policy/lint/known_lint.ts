@@ -1,8 +1,8 @@
 /** Lint against the endpoints that are known: selectors that match nobody, CIDRs over pods and nodes. */
 import { type IpAddress, type IpPrefix, prefixContains } from '../../model/address.ts';
-import { selectorText } from '../peer_mismatch.ts';
 import type { IdentityTable } from '../resolve/identity_table.ts';
 import type { Inventory } from '../resolve/inventory.ts';
+import { selectorText } from '../resolve/peer_mismatch.ts';
 import { Selections } from '../resolve/selection.ts';
 import { SubjectIndex } from '../resolve/subject_index.ts';
 import type { CidrGroup, DirectionRule, PolicySpec } from '../rule.ts';

@@ -4,8 +4,8 @@
  */
 import { type IpAddress, type IpPrefix, prefixContains } from '../../model/address.ts';
 import { IDENTITY_WORLD, type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
-import { matchFqdnPattern } from '../fqdn_pattern.ts';
 import { CLUSTER_KEY, LABEL_SOURCE_FQDN, parseLabel } from '../labels.ts';
+import { matchFqdnPattern } from '../match/fqdn_pattern.ts';
 import type { CidrGroup, Entity, LabelSelector, Peer } from '../rule.ts';
 import { LabelSet, selectorKey, selectorMatches } from '../selector.ts';
 import type { IdentityEntry, IdentityTable } from './identity_table.ts';

@@ -1,7 +1,7 @@
 /** What stands beside policies in real files: objects of other kinds, lists of them, and what tools write. */
 import { describe, expect, it } from 'vitest';
 import { decodePolicyFile } from '../../../src/control/decode/policy_documents.ts';
-import { decodePolicySet } from '../../../src/control/policy_set.ts';
+import { decodePolicySet } from '../../../src/control/set/policy_set.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { cnp, decodeText, problemsOf, specOf, valid, warningsOf } from './decoding.ts';
 

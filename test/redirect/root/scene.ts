@@ -5,9 +5,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import { judgeOptions } from '../../../src/cli/judge_options.ts';
-import { createJudge, type Judge, type VerdictLine } from '../../../src/control/judge.ts';
-import { type HttpAsk, parseQuestion, type Question } from '../../../src/control/question.ts';
+import { judgeOptions } from '../../../src/cli/ask/judge_options.ts';
+import { createJudge, type Judge, type VerdictLine } from '../../../src/control/ask/judge.ts';
+import { type HttpAsk, parseQuestion, type Question } from '../../../src/control/ask/question.ts';
 import type { Identity } from '../../../src/model/identity.ts';
 
 export interface ScenePod {

@@ -1,0 +1,116 @@
+/** `sallyport check`: validates and lints policies; every finding with file, line and field. */
+
+import { createJudge, type JudgeOptions } from '../../control/ask/judge.ts';
+import { unknownIdText } from '../../control/decode/annotations.ts';
+import type { SourceBundle } from '../../control/set/policy_set.ts';
+import { jsonDocument } from '../../model/json_document.ts';
+import { isFindingId, isIgnorable } from '../../policy/lint/finding_kinds.ts';
+import type { Args } from '../args.ts';
+import { EXIT_NEGATIVE, EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from '../io.ts';
+import { paint, yamlText } from '../terminal.ts';
+import { type CheckFinding, errorsOf, findingsOf, inOrder } from './check_findings.ts';
+import { checkLines } from './check_text.ts';
+import { readConfiguredSources, type StartReport, startReport } from './configured_sources.ts';
+import { judgeOptions } from './judge_options.ts';
+import { readSources } from './sources.ts';
+
+export async function run(args: Args, io: Io): Promise<ExitCode> {
+  const ignored = args.values('ignore').flatMap((list) => list.split(','));
+  const problem = ignoreProblem(ignored);
+  if (problem !== null) return usageError(io, `check: --ignore: ${problem}`);
+  if (args.has('config')) return checkConfigured(args, { io, ignored });
+  const sources = await readSources(args, io);
+  if (sources.kind === 'error') return usageError(io, `check: ${sources.message}`);
+  const { bundle } = sources;
+  if (bundle.policies.length === 0) return usageError(io, 'check: there are no policy files');
+  return tell(
+    args,
+    { io, ignored },
+    { bundle, all: findingsIn(bundle, judgeOptions()), start: null },
+  );
+}
+
+interface Surroundings {
+  readonly io: Io;
+  readonly ignored: readonly string[];
+}
+
+function checkConfigured(args: Args, surroundings: Surroundings): ExitCode {
+  const { io } = surroundings;
+  const named = SOURCE_FLAG_NAMES.find((name) => args.has(name));
+  if (named !== undefined || args.arguments.length > 0) {
+    return usageError(io, 'check: --config names its own policies; give one or the other');
+  }
+  const sources = readConfiguredSources(args.value('config'), io);
+  if (sources.kind === 'rejected') {
+    for (const problem of sources.problems) io.stderr.write(`sallyport: ${problem}\n`);
+    return EXIT_USAGE;
+  }
+  const { bundle, config } = sources;
+  const { limits, isEmptySetOpen } = config;
+  const { isHostJudged } = config.redirect;
+  const all = findingsIn(bundle, { ...judgeOptions(limits), isEmptySetOpen, isHostJudged });
+  const isSetRejected = all.some(({ id }) => id === 'invalid');
+  const start = startReport(sources, isSetRejected);
+  return tell(args, surroundings, { bundle, all, start });
+}
+
+interface Found {
+  readonly bundle: SourceBundle;
+  readonly all: readonly CheckFinding[];
+  /** Of a configuration: whether `run` would start, and what else keeps it from that. */
+  readonly start: StartReport | null;
+}
+
+function tell(args: Args, { io, ignored }: Surroundings, { bundle, all, start }: Found): ExitCode {
+  const told = all.filter(({ id, isIgnored }) => !isIgnored && !ignored.includes(id));
+  const ignoredCount = all.length - told.length;
+  print(args, io, { told, ignoredCount, fileCount: bundle.policies.length, start });
+  const counted = told.filter(({ severity }) => severity !== 'note' || args.has('strict'));
+  const isBad = start !== null && (!start.wouldStart || start.problems.length > 0);
+  return counted.length === 0 && !isBad ? EXIT_OK : EXIT_NEGATIVE;
+}
+
+function findingsIn(bundle: SourceBundle, options: JudgeOptions): readonly CheckFinding[] {
+  const created = createJudge(bundle, { ...options, isApiServerChecked: true });
+  return inOrder(created.kind === 'rejected' ? errorsOf(created.problems) : findingsOf(created));
+}
+
+function ignoreProblem(ids: readonly string[]): string | null {
+  for (const id of ids) {
+    if (!isFindingId(id)) return unknownIdText(id);
+    if (!isIgnorable(id)) return `"${id}" is an error: it rejects the set, ignored or not`;
+  }
+  return null;
+}
+
+interface Result {
+  readonly told: readonly CheckFinding[];
+  readonly ignoredCount: number;
+  readonly fileCount: number;
+  readonly start: StartReport | null;
+}
+
+/** Flags that say what `--config` says. */
+const SOURCE_FLAG_NAMES = ['policy', 'endpoints', 'secrets', 'enable-node-selector-labels'];
+
+function print(args: Args, io: Io, result: Result): void {
+  const { ignoredCount, start } = result;
+  const format = args.value('output') ?? 'table';
+  if (format === 'table') {
+    const lines = checkLines(result, { isAll: args.has('all'), io });
+    if (start !== null) {
+      lines.push(...start.problems.map((problem) => `${paint(io, 'red', 'error')}: ${problem}`));
+      lines.push(start.text);
+    }
+    io.stdout.write(`${lines.join('\n')}\n`);
+    return;
+  }
+  const findings = result.told.map(({ isIgnored: _, ...finding }) => finding);
+  const value = jsonDocument('Findings', {
+    findings,
+    ...(ignoredCount === 0 ? {} : { ignored: ignoredCount }),
+    ...(start === null ? {} : { wouldStart: start.wouldStart, problems: start.problems }),
+  });
+  io.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : yamlText(value));
+}

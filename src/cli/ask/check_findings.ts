@@ -1,0 +1,92 @@
+/** What `check` finds, from every source of findings, in one form and with its place. */
+
+import type { JudgeResult } from '../../control/ask/judge.ts';
+import { positionKey } from '../../control/decode/context.ts';
+import type { Problem } from '../../control/decode/problem.ts';
+import type { PolicySet } from '../../control/set/policy_set.ts';
+import type { Finding } from '../../policy/lint/finding.ts';
+import {
+  FINDING_KINDS,
+  type FindingId,
+  type FindingSeverity,
+} from '../../policy/lint/finding_kinds.ts';
+import { type LintContext, lintSpecs } from '../../policy/lint/lint.ts';
+
+/** In the order of the fields in JSON. */
+export interface CheckFinding extends Omit<Problem, 'policy'> {
+  readonly severity: FindingSeverity;
+  readonly id: FindingId;
+  /** The name that `id` had before; it goes with the next release. */
+  readonly code: FindingId;
+  /** What to write in place of what stands there; absent when there is no one answer. */
+  readonly instead?: string;
+  /** The policy's annotation says so. */
+  readonly isIgnored: boolean;
+}
+
+export function errorsOf(problems: readonly Problem[]): readonly CheckFinding[] {
+  return problems.map((problem) => findingOf(problem, { id: 'invalid', isIgnored: false }));
+}
+
+/** Of a set that is accepted. */
+export function findingsOf(
+  accepted: Extract<JudgeResult, { kind: 'judge' }>,
+): readonly CheckFinding[] {
+  const { set, warnings } = accepted;
+  const isIgnored = (policy: string | undefined, id: FindingId): boolean =>
+    policy !== undefined && set.ignored.get(policy)?.has(id) === true;
+  return [
+    ...warnings.map((problem) => {
+      const { policy, id = 'advice' } = problem;
+      return findingOf(problem, { id, isIgnored: isIgnored(policy, id) });
+    }),
+    ...lintSpecs(set.specs, contextOf(accepted)).map((found) => {
+      const { id, origin, instead } = found;
+      return findingOf(placed(found, set), {
+        id,
+        isIgnored: isIgnored(origin.policy, id),
+        instead,
+      });
+    }),
+  ];
+}
+
+/** By place; what is on one place in the order in which it was found. */
+export function inOrder(findings: readonly CheckFinding[]): readonly CheckFinding[] {
+  return findings.toSorted((a, b) => {
+    if (a.path !== b.path) return a.path < b.path ? -1 : 1;
+    return a.line - b.line || a.column - b.column;
+  });
+}
+
+function contextOf({ set, judge }: Extract<JudgeResult, { kind: 'judge' }>): LintContext {
+  const { inventory, cidrGroups } = set;
+  const { endpoints } = inventory;
+  if (endpoints.length === 0) return { namedPorts: null, known: null };
+  const names = endpoints.flatMap(({ namedPorts }) => namedPorts.map(({ name }) => name));
+  return { namedPorts: new Set(names), known: { inventory, cidrGroups, table: judge.table } };
+}
+
+function placed({ origin, message }: Finding, { positions }: PolicySet): Problem {
+  const { path, line, column } = positions.get(positionKey(origin)) ?? {
+    path: origin.policy,
+    line: 0,
+    column: 0,
+  };
+  return { path, line, column, field: origin.rule, message };
+}
+
+function findingOf(
+  { path, line, column, field, message }: Problem,
+  about: {
+    readonly id: FindingId;
+    readonly isIgnored: boolean;
+    readonly instead?: string | null;
+  },
+): CheckFinding {
+  const { id, isIgnored, instead = null } = about;
+  const { severity } = FINDING_KINDS[id];
+  const place = { path, line, column, field };
+  const text = instead === null ? { message } : { message, instead };
+  return { ...place, ...text, severity, id, code: id, isIgnored };
+}

@@ -1,0 +1,93 @@
+/**
+ * `check -c CONFIG`: what `run` would read and need at its start, looked at without starting anything. Ports are not
+ * tried, as the proxy that serves now has them.
+ */
+import { accessSync, constants } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Config } from '../../config/config.ts';
+import { loadConfig } from '../../config/load.ts';
+import type { SourceBundle } from '../../control/set/policy_set.ts';
+import { FileSource } from '../../control/source/files/file_source.ts';
+import { unfinishedFiles } from '../../control/source/files/unfinished_files.ts';
+import { emptySetText } from '../../control/source/policy_feed.ts';
+import { nodePlatform } from '../../platform/node_platform.ts';
+import type { Io } from '../io.ts';
+
+export type ConfiguredSources =
+  | {
+      readonly kind: 'bundle';
+      readonly bundle: SourceBundle;
+      readonly config: Config;
+      /** Why the policy set cannot even be read. One line each. */
+      readonly readProblems: readonly string[];
+      /** What else keeps `run` from starting. One line each. */
+      readonly otherProblems: readonly string[];
+    }
+  /** The configuration itself is wrong. One line each. */
+  | { readonly kind: 'rejected'; readonly problems: readonly string[] };
+
+const NOTHING: SourceBundle = { policies: [], endpoints: null, secrets: null };
+
+export function readConfiguredSources(path: string | null, io: Io): ConfiguredSources {
+  const loaded = loadConfig({ path, flags: [], env: io.env, cwd: io.cwd });
+  if (loaded.kind === 'rejected') return loaded;
+  const { config } = loaded;
+  const read = new FileSource({
+    policies: config.policyPaths,
+    endpoints: config.endpointsPath,
+    secrets: config.secretsPath,
+    hasNodeLabels: config.hasNodeLabels,
+    limits: config.limits,
+    timers: nodePlatform().timers,
+  }).read();
+  return {
+    kind: 'bundle',
+    bundle: read.kind === 'ok' ? read.bundle : NOTHING,
+    config,
+    readProblems: read.kind === 'ok' ? unfinishedFiles(read.bundle) : [read.message],
+    otherProblems: accessLogProblems(config),
+  };
+}
+
+function accessLogProblems({ accessLog }: Config): readonly string[] {
+  const { to } = accessLog;
+  if (to.kind !== 'file') return [];
+  const folder = dirname(to.path);
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return [];
+  } catch (error) {
+    const { code = String(error) } = error as NodeJS.ErrnoException;
+    return [`access log ${to.path}: ${folder} cannot be written to (${code})`];
+  }
+}
+
+export interface StartReport {
+  readonly wouldStart: boolean;
+  readonly text: string;
+  readonly problems: readonly string[];
+}
+
+/** What `run` would do with the sources as they are. */
+export function startReport(
+  sources: Extract<ConfiguredSources, { kind: 'bundle' }>,
+  isSetRejected: boolean,
+): StartReport {
+  const { config, readProblems, otherProblems } = sources;
+  const { path, stateDir } = config;
+  const problems = [...readProblems, ...otherProblems];
+  if (problems.length === 0 && !isSetRejected) {
+    const isEmpty = sources.bundle.policies.length === 0;
+    return {
+      wouldStart: true,
+      text: `${path}: would start`,
+      // It starts, but hardly as its author wants it.
+      problems: isEmpty && !config.isEmptySetOpen ? [emptySetText(false)] : problems,
+    };
+  }
+  const isFallbackUsed = stateDir !== null && otherProblems.length === 0;
+  const text = isFallbackUsed
+    ? `${path}: would start with the last good set in ${stateDir}, or deny everything`
+    : `${path}: would not start`;
+  return { wouldStart: isFallbackUsed, text, problems };
+}

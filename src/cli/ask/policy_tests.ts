@@ -1,0 +1,166 @@
+/**
+ * Runs policy test files: builds each file's policy set, asks its questions, compares the answers.
+ * Returns results as data; `cli/ask/test.ts` prints them.
+ */
+import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { LineCounter, parseDocument, type YAMLParseError } from 'yaml';
+import { createJudge, type Judge, type VerdictLine } from '../../control/ask/judge.ts';
+import {
+  type Expectation,
+  type PolicyTestCase,
+  type PolicyTestFile,
+  parsePolicyTestFile,
+  type TestSource,
+} from '../../control/ask/policy_test_file.ts';
+import { formatProblem } from '../../control/decode/problem.ts';
+import { faultText } from '../../control/decode/yaml_fields.ts';
+import type { SourceBundle, SourceText } from '../../control/set/policy_set.ts';
+import type { Io } from '../io.ts';
+import { inlineText } from './inline_text.ts';
+import { judgeOptions } from './judge_options.ts';
+import { readPolicies, readText } from './sources.ts';
+
+export interface TestResult {
+  readonly file: string;
+  readonly name: string;
+  /** Null when it passed, else what was expected and what was found. */
+  readonly failure: string | null;
+}
+
+export type FileResult =
+  | { readonly kind: 'results'; readonly about: string; readonly results: readonly TestResult[] }
+  | { readonly kind: 'unreadable'; readonly message: string };
+
+/** `path` is absolute, `shown` is how the user named it. Throws when a file cannot be read. */
+export async function runTestFile(path: string, shown: string, io: Io): Promise<FileResult> {
+  const text = await readFile(path, 'utf8');
+  const opened = openTestFile(text, { shown, directory: dirname(path) }, io);
+  if (opened.kind === 'unreadable') return opened;
+  return {
+    kind: 'results',
+    about: opened.file.about,
+    results: resultsOf(shown, opened.file.expectation, await opened.readBundle()),
+  };
+}
+
+export type OpenedTestFile =
+  | {
+      readonly kind: 'opened';
+      readonly file: PolicyTestFile;
+      /** Reads what the file names; throws when that cannot be read. */
+      readonly readBundle: () => Promise<SourceBundle>;
+    }
+  | { readonly kind: 'unreadable'; readonly message: string };
+
+/** `directory` is where its relative paths start. */
+export function openTestFile(
+  text: string,
+  place: { readonly shown: string; readonly directory: string },
+  io: Io,
+): OpenedTestFile {
+  const { shown, directory } = place;
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { prettyErrors: false, lineCounter });
+  const syntaxError = document.errors[0];
+  if (syntaxError !== undefined) {
+    return { kind: 'unreadable', message: `${shown}:${syntaxText(syntaxError, lineCounter)}` };
+  }
+  const parsed = parsePolicyTestFile(document.toJS());
+  if (parsed.kind === 'error')
+    return { kind: 'unreadable', message: `${shown}: ${parsed.message}` };
+  const sources = new TestSources(
+    { path: shown, inline: (at, value) => inlineText({ document, text }, at, value) },
+    { ...io, cwd: directory },
+  );
+  return {
+    kind: 'opened',
+    file: parsed.file,
+    readBundle: () => sources.bundleOf(parsed.file),
+  };
+}
+
+function resultsOf(file: string, expectation: Expectation, bundle: SourceBundle): TestResult[] {
+  const created = createJudge(bundle, judgeOptions());
+  if (expectation.kind === 'rejected') {
+    const name = `the set is rejected with "${expectation.text}"`;
+    if (created.kind === 'judge') return [{ file, name, failure: 'the set was accepted' }];
+    const texts = created.problems.map(formatProblem);
+    const isFound = texts.some((text) => text.includes(expectation.text));
+    return [{ file, name, failure: isFound ? null : `it was rejected with:\n${texts.join('\n')}` }];
+  }
+  if (created.kind === 'rejected') {
+    const because = `the policy set is rejected:\n${created.problems.map(formatProblem).join('\n')}`;
+    return expectation.cases.map(({ name }) => ({ file, name, failure: because }));
+  }
+  return expectation.cases.map((testCase) => ({
+    file,
+    name: testCase.name,
+    failure: failureOf(created.judge, testCase),
+  }));
+}
+
+function failureOf(judge: Judge, testCase: PolicyTestCase): string | null {
+  const answer = judge.answer(testCase.question);
+  if (answer.kind === 'error') return answer.message;
+  const line = answer.line as VerdictLine & Readonly<Record<string, unknown>>;
+  const differences: string[] = [];
+  for (const [key, expected] of testCase.expect) {
+    const found = line[key];
+    if (!isDeepStrictEqual(found, expected)) {
+      differences.push(
+        `${key}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`,
+      );
+    }
+  }
+  if (differences.length === 0) return null;
+  return `${differences.join('\n')}\nthe answer was ${JSON.stringify(answer.line)}`;
+}
+
+interface InlineTexts {
+  /** Of the test file, as the user named it. */
+  readonly path: string;
+  inline(place: readonly (string | number)[], value: unknown): string;
+}
+
+/** What a test file names or holds, as texts; problems in the latter have the file's own lines. */
+class TestSources {
+  readonly #file: InlineTexts;
+  /** Its `cwd` is the folder of the test file. */
+  readonly #io: Io;
+
+  constructor(file: InlineTexts, io: Io) {
+    this.#file = file;
+    this.#io = io;
+  }
+
+  async bundleOf(file: PolicyTestFile): Promise<SourceBundle> {
+    const policies: SourceText[] = [];
+    for (const [index, source] of file.policies.entries()) {
+      if (source.kind === 'path') policies.push(...(await readPolicies([source.path], this.#io)));
+      else policies.push(this.#inline(source.document, ['policies', index]));
+    }
+    return {
+      policies,
+      endpoints: await this.#optional(file.endpoints, 'endpoints'),
+      secrets: await this.#optional(file.secrets, 'secrets'),
+      hasNodeLabels: file.hasNodeLabels,
+    };
+  }
+
+  async #optional(source: TestSource | null, key: string): Promise<SourceText | null> {
+    if (source === null) return null;
+    if (source.kind === 'path') return readText(source.path, this.#io);
+    return this.#inline(source.document, [key]);
+  }
+
+  #inline(value: unknown, place: readonly (string | number)[]): SourceText {
+    return { path: this.#file.path, text: this.#file.inline(place, value) };
+  }
+}
+
+function syntaxText(error: YAMLParseError, lines: LineCounter): string {
+  const { line, col } = lines.linePos(error.pos[0]);
+  return `${line}:${col}: ${faultText(error)}`;
+}

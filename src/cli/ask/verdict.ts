@@ -1,0 +1,116 @@
+/**
+ * `sallyport verdict`: one question a line in, one answer a line out, in order, so that one process
+ * can judge thousands of cases. A line that cannot be understood is answered with its error, and the
+ * exit code is 2 at the end.
+ */
+
+import { createJudge, type Judge } from '../../control/ask/judge.ts';
+import { parseQuestion } from '../../control/ask/question.ts';
+import { formatProblem } from '../../control/decode/problem.ts';
+import type { SourceBundle } from '../../control/set/policy_set.ts';
+import { DEFAULT_LIMITS } from '../../model/limits.ts';
+import type { Args } from '../args.ts';
+import { EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from '../io.ts';
+import { judgeOptions } from './judge_options.ts';
+import { readErrorText, readPolicies, readSources, STDIN } from './sources.ts';
+
+export async function run(args: Args, io: Io): Promise<ExitCode> {
+  const sources = await readSources(args, io);
+  if (sources.kind === 'error') return usageError(io, `verdict: ${sources.message}`);
+  if ([...args.values('policy'), ...args.arguments].includes(STDIN)) {
+    return usageError(io, 'verdict: standard input has the questions, so policies cannot be there');
+  }
+  const session = new VerdictSession(sources.bundle, {
+    io,
+    isHostJudged: args.has('judge-host'),
+  });
+  const problem = session.start();
+  if (problem !== null) return usageError(io, `verdict: the policy set is rejected: ${problem}`);
+  let hasErrors = false;
+  for await (const line of linesOf(io)) {
+    if (line?.trim() === '') continue;
+    const answer = line === null ? { error: LINE_TOO_LONG } : await session.answer(line);
+    hasErrors ||= 'error' in answer;
+    io.stdout.write(`${JSON.stringify(answer)}\n`);
+  }
+  return hasErrors ? EXIT_USAGE : EXIT_OK;
+}
+
+class VerdictSession {
+  readonly #io: Io;
+  #bundle: SourceBundle;
+  #judge: Judge | null = null;
+  readonly #isHostJudged: boolean;
+
+  constructor(bundle: SourceBundle, { io, isHostJudged }: { io: Io; isHostJudged: boolean }) {
+    this.#bundle = bundle;
+    this.#isHostJudged = isHostJudged;
+    this.#io = io;
+  }
+
+  /** Null when the first set is accepted, else its first problem. */
+  start(): string | null {
+    return this.#swap(this.#bundle);
+  }
+
+  async answer(line: string): Promise<object> {
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch (error) {
+      return { error: `the line is not JSON: ${error instanceof Error ? error.message : error}` };
+    }
+    if (typeof value === 'object' && value !== null && 'policyFile' in value) {
+      return this.#update(value);
+    }
+    const parsed = parseQuestion(value);
+    if (parsed.kind === 'error') return { error: parsed.message };
+    if (this.#judge === null) return { error: 'no policy set is in force' };
+    const answer = this.#judge.answer(parsed.question);
+    return answer.kind === 'error' ? { error: answer.message } : answer.line;
+  }
+
+  /** A rejected set answers why; the set in force stays in force. */
+  async #update(value: object): Promise<object> {
+    const { policyFile } = value as { policyFile: unknown };
+    if (typeof policyFile !== 'string' || Object.keys(value).length !== 1) {
+      return { error: 'policyFile must be a path, alone on its line' };
+    }
+    if (policyFile === STDIN) return { error: 'policyFile cannot be standard input' };
+    try {
+      const policies = await readPolicies([policyFile], this.#io);
+      const reason = this.#swap({ ...this.#bundle, policies });
+      return reason === null ? { update: 'accepted' } : { update: 'rejected', reason };
+    } catch (error) {
+      return { update: 'rejected', reason: readErrorText(error) };
+    }
+  }
+
+  #swap(bundle: SourceBundle): string | null {
+    const options = { ...judgeOptions(), isHostJudged: this.#isHostJudged };
+    const created = createJudge(bundle, options);
+    if (created.kind === 'rejected') return created.problems.map(formatProblem).join('; ');
+    this.#judge = created.judge;
+    this.#bundle = bundle;
+    return null;
+  }
+}
+
+const LINE_TOO_LONG = `the line has more than ${DEFAULT_LIMITS.adminBodyBytesMax} characters; no further line is read`;
+
+/** Lines of stdin; null, and no more, for one that is longer than its bound. */
+async function* linesOf(io: Io): AsyncGenerator<string | null> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of io.stdin) {
+    rest += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
+    const lines = rest.split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+    if (rest.length > DEFAULT_LIMITS.adminBodyBytesMax) {
+      yield null;
+      return;
+    }
+  }
+  if (rest !== '') yield rest;
+}

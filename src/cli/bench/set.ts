@@ -1,0 +1,205 @@
+/**
+ * The policy set of a bench: compiled as the proxy compiles it, with what that took, and each request
+ * judged by it. Remotes that are only labels get an identity in the endpoints file, so that the proxy
+ * knows them by the same number.
+ */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { parse, stringify } from 'yaml';
+import { type Asked, createJudge, decide, Judge } from '../../control/ask/judge.ts';
+import type { Question } from '../../control/ask/question.ts';
+import { openQuestions } from '../../control/ask/question_context.ts';
+import { formatProblem, type Problem } from '../../control/decode/problem.ts';
+import {
+  decodePolicySet,
+  type SourceBundle,
+  type SourceText,
+} from '../../control/set/policy_set.ts';
+import type { Decision } from '../../model/decision.ts';
+import type { Identity } from '../../model/identity.ts';
+import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
+import type { PolicySnapshot } from '../../policy/snapshot.ts';
+import { judgeOptions } from '../ask/judge_options.ts';
+import type { BenchRequest } from './requests.ts';
+
+export interface JudgedRequest extends BenchRequest {
+  readonly asked: Asked;
+  readonly decision: Decision;
+}
+
+export interface SetCost {
+  readonly ruleCount: number;
+  readonly policyCount: number;
+  readonly endpointCount: number;
+  /** Texts read, checked, and their patterns compiled. */
+  readonly decodeMs: number;
+  /** Selectors resolved, rules compiled. */
+  readonly compileMs: number;
+  /** What the connections of these requests look their rules up in. */
+  readonly viewsMs: number;
+  readonly heapBytes: number;
+  /** With what RE2 holds; by the page, and no less than the process had before. */
+  readonly residentBytes: number;
+}
+
+export type JudgedSet =
+  | {
+      readonly kind: 'set';
+      /** What the proxy is given. */
+      readonly bundle: SourceBundle;
+      readonly snapshot: PolicySnapshot;
+      readonly requests: readonly JudgedRequest[];
+      readonly cost: SetCost;
+      /** How many named no host, and are asked for `UNNAMED_HOST`. */
+      readonly unnamedHostCount: number;
+    }
+  | Failed;
+
+/** HTTP/1.1 asks for a host, and a question need not have one. */
+export const UNNAMED_HOST = 'bench.sallyport.invalid';
+
+export function judgeSet(given: SourceBundle, requests: readonly BenchRequest[]): JudgedSet {
+  const labelled = withLabelIdentities(given, requests);
+  if (labelled.kind === 'error') return labelled;
+  const { bundle } = labelled;
+  const before = memory();
+  const timed = timedJudge(bundle);
+  if (timed.kind === 'error') return timed;
+  const { judge } = timed;
+  const startedMs = performance.now();
+  const judged: JudgedRequest[] = [];
+  let unnamedHostCount = 0;
+  for (const { place, question } of requests) {
+    const hosted = withHost(question);
+    if (hosted !== question) unnamedHostCount++;
+    const asked = judge.asked(hosted);
+    if (asked.kind === 'error') return failed(`${place}: ${asked.message}`);
+    const decision = decide(asked.view, hosted, asked.head);
+    judged.push({ place, question: hosted, asked, decision });
+  }
+  const viewsMs = performance.now() - startedMs;
+  const after = memory();
+  const { snapshot } = judge;
+  return {
+    kind: 'set',
+    bundle,
+    snapshot,
+    requests: judged,
+    unnamedHostCount,
+    cost: {
+      ruleCount: snapshot.rules.length,
+      policyCount: snapshot.policyNames.length,
+      endpointCount: snapshot.endpoints().length,
+      decodeMs: timed.decodeMs,
+      compileMs: timed.compileMs,
+      viewsMs,
+      heapBytes: Math.max(0, after.heapBytes - before.heapBytes),
+      residentBytes: Math.max(0, after.residentBytes - before.residentBytes),
+    },
+  };
+}
+
+type TimedJudge =
+  | {
+      readonly kind: 'judge';
+      readonly judge: Judge;
+      readonly decodeMs: number;
+      readonly compileMs: number;
+    }
+  | Failed;
+
+/** As `createJudge`, by its parts. */
+function timedJudge(bundle: SourceBundle): TimedJudge {
+  const options = judgeOptions();
+  const startedMs = performance.now();
+  const decoded = decodePolicySet(bundle, options);
+  if (decoded.kind === 'rejected') return rejected(decoded.problems);
+  const decodedMs = performance.now();
+  const opened = openQuestions(decoded.set, {
+    revision: 1,
+    isEmptySetOpen: false,
+    regexEngine: options.regexEngine,
+    limits: options.limits,
+    allocator: new IdentityAllocator(options.limits.identityCountMax),
+  });
+  if (opened.kind === 'rejected') return rejected(opened.problems);
+  return {
+    kind: 'judge',
+    judge: new Judge(opened.context, options),
+    decodeMs: decodedMs - startedMs,
+    compileMs: performance.now() - decodedMs,
+  };
+}
+
+function rejected(problems: readonly Problem[]): Failed {
+  return failed(`the policy set is rejected: ${problems.map(formatProblem).join('; ')}`);
+}
+
+function withHost(question: Question): Question {
+  const { ask } = question;
+  if (ask.kind !== 'http' || ask.request.authority !== '') return question;
+  return { ...question, ask: { ...ask, request: { ...ask.request, authority: UNNAMED_HOST } } };
+}
+
+type Labelled = { readonly kind: 'bundle'; readonly bundle: SourceBundle } | Failed;
+
+/** The proxy's listeners name remotes by number: what has none in the file gets one there. */
+function withLabelIdentities(bundle: SourceBundle, requests: readonly BenchRequest[]): Labelled {
+  const labelled = requests.filter(({ question }) => question.remote.kind === 'labels');
+  if (labelled.length === 0) return { kind: 'bundle', bundle };
+  const created = createJudge(bundle, judgeOptions());
+  if (created.kind === 'rejected') {
+    return rejected(created.problems);
+  }
+  const { judge } = created;
+  const known = new Set<Identity>();
+  const added: { readonly id: Identity; readonly labels: readonly string[] }[] = [];
+  for (const { place, question } of labelled) {
+    const before = judge.snapshot;
+    const asked = judge.asked(question);
+    if (asked.kind === 'error') return failed(`${place}: ${asked.message}`);
+    const labels = judge.snapshot.labels.labelsOf(asked.remote);
+    // Nobody had these labels before they were asked about.
+    const isNew = judge.snapshot !== before && !known.has(asked.remote);
+    known.add(asked.remote);
+    if (isNew) added.push({ id: asked.remote, labels });
+  }
+  if (added.length === 0) return { kind: 'bundle', bundle };
+  return { kind: 'bundle', bundle: { ...bundle, endpoints: withIdentities(bundle, added) } };
+}
+
+/** The file has been read before: it is a mapping, or empty. */
+function withIdentities(bundle: SourceBundle, added: readonly object[]): SourceText {
+  const value: unknown = bundle.endpoints === null ? null : parse(bundle.endpoints.text);
+  const document = (value ?? {}) as { readonly identities?: readonly object[] };
+  const identities = [...(document.identities ?? []), ...added];
+  const path = bundle.endpoints?.path ?? '<endpoints>';
+  return { path, text: stringify({ ...document, identities }) };
+}
+
+interface Failed {
+  readonly kind: 'error';
+  readonly message: string;
+}
+
+function failed(message: string): Failed {
+  return { kind: 'error', message };
+}
+
+interface Memory {
+  readonly heapBytes: number;
+  readonly residentBytes: number;
+}
+
+function memory(): Memory {
+  collectGarbage();
+  const { heapUsed, external, rss } = process.memoryUsage();
+  return { heapBytes: heapUsed + external, residentBytes: rss };
+}
+
+/** What is held, not what is not collected yet. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+}

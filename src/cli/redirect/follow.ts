@@ -1,0 +1,154 @@
+/**
+ * `--follow`: a loop with one worker. It is woken by files that changed and by a periodic look at the
+ * interfaces, and does one thing at a time: read, wait until the proxies have compiled the same, write,
+ * wait out the grace. Whatever fails is logged and tried again; what is in force stays.
+ */
+
+import type { Config } from '../../config/config.ts';
+import { RESTLESS } from '../../control/source/files/file_source.ts';
+import type { Logger } from '../../observe/log/logger.ts';
+import type { NodeLinks } from '../../redirect/host/links.ts';
+import { appliedTexts, missingTexts, type RedirectLoader } from './loader.ts';
+import { errorText, type RedirectNode, sleep } from './node.ts';
+
+export interface FollowerOptions {
+  readonly config: Config;
+  readonly node: RedirectNode;
+  readonly loader: RedirectLoader;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+export class RedirectFollower {
+  readonly #options: FollowerOptions;
+  #hasNewFiles = true;
+  #wake: () => void = () => {};
+  /** Of the last links that were applied. */
+  #seen = '';
+  /** Told once, until it changes. */
+  #lastProblem = '';
+  #lastMissing = '';
+  #isCheckDue = true;
+  /** Of the interfaces when they were last read. */
+  #stamp: string | null = null;
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves after an abort, and never in the middle of an update. */
+  async run(): Promise<void> {
+    const { loader, log, signal } = this.#options;
+    const reread = (): void => {
+      this.#hasNewFiles = true;
+      this.#wake();
+    };
+    loader.policy.source.watch(reread, () => log.warn({}, RESTLESS));
+    process.on('SIGHUP', reread);
+    signal.addEventListener('abort', () => this.#wake(), { once: true });
+    const stopChecks = this.#options.node.timers.every(
+      this.#options.config.limits.redirectRepairIntervalMs,
+      () => {
+        this.#isCheckDue = true;
+      },
+    );
+    const { revision } = loader.policy.snapshot;
+    log.info({ revision, policies: loader.policy.snapshot.policyNames.length }, 'following');
+    try {
+      while (!signal.aborted) await this.#round();
+    } finally {
+      process.off('SIGHUP', reread);
+      stopChecks();
+    }
+    log.info({}, 'ended; what is set up stays in force');
+  }
+
+  async #round(): Promise<void> {
+    const { log, config } = this.#options;
+    try {
+      await this.#bringUpToDate();
+      this.#lastProblem = '';
+    } catch (error) {
+      const problem = errorText(error);
+      if (problem !== this.#lastProblem) {
+        log.error({ problem }, 'redirect not updated; what was in force stays');
+      }
+      this.#lastProblem = problem;
+      this.#seen = '';
+      await this.#pause(config.limits.redirectRetryMs);
+      return;
+    }
+    await this.#pause(config.limits.redirectPollIntervalMs);
+  }
+
+  async #bringUpToDate(): Promise<void> {
+    const isChanged = this.#readFiles();
+    // The proxies have seen the same files change: they compile while we wait.
+    if (isChanged) await sleep(this.#options.node.timers, this.#options.config.redirect.settleMs);
+    const stamp = this.#options.node.linksStamp();
+    const isQuiet = stamp !== null && stamp === this.#stamp && !this.#isCheckDue;
+    if (isQuiet && !isChanged && this.#seen !== '') return;
+    await this.#checkNode();
+    const links = await this.#options.loader.readLinks();
+    const seen = textOf(links);
+    if (isChanged || seen !== this.#seen) await this.#apply(links);
+    this.#seen = seen;
+    this.#stamp = stamp;
+  }
+
+  /** A rule that is gone lets marked packets past the proxy, a link that is gone lets all of them. */
+  async #checkNode(): Promise<void> {
+    if (!this.#isCheckDue) return;
+    const repaired = await this.#options.loader.repair();
+    this.#isCheckDue = false;
+    if (repaired.length === 0) return;
+    for (const about of repaired) this.#options.log.warn({ about }, 'the node had lost something');
+    this.#seen = '';
+  }
+
+  /** True when there is another set to put in force. */
+  #readFiles(): boolean {
+    const { loader, log } = this.#options;
+    if (!this.#hasNewFiles) return false;
+    this.#hasNewFiles = false;
+    const read = loader.policy.read();
+    if (read.kind === 'rejected') {
+      log.error({ problems: read.problems }, 'policy rejected; the last good set stays in force');
+    }
+    if (read.kind !== 'changed') return false;
+    for (const problem of read.warnings) log.warn({ problem }, 'policy');
+    // Until it is in force, also when the first try fails.
+    this.#seen = '';
+    return true;
+  }
+
+  async #apply(links: NodeLinks): Promise<void> {
+    const { loader, log } = this.#options;
+    const { applied, plan } = loader.apply(links);
+    const { revision } = loader.policy.snapshot;
+    for (const text of appliedTexts(applied, plan)) log.info({ revision }, text);
+    const missing = missingTexts(plan);
+    if (missing.join() !== this.#lastMissing) {
+      for (const problem of missing) log.warn({ problem }, 'redirect');
+    }
+    this.#lastMissing = missing.join();
+    if (applied.update !== null) await loader.settle();
+    if (applied.problems.length > 0) throw new Error(applied.problems.join('; '));
+  }
+
+  async #pause(delayMs: number): Promise<void> {
+    if (this.#options.signal.aborted || this.#hasNewFiles) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#options.node.timers.after(delayMs, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+    this.#wake = () => {};
+  }
+}
+
+function textOf({ interfaces, ports, addresses }: NodeLinks): string {
+  return JSON.stringify([[...interfaces], [...ports], addresses]);
+}

@@ -1,0 +1,227 @@
+/**
+ * The loader: brings the node to what policy, endpoints and interfaces say, once (`up`) or again and again
+ * (`--follow`). Its order is what leaves no packet unjudged, and nothing half-redirected:
+ *
+ *     rules and routes → lookup program → tables → programs on interfaces → older pins go → older tables go
+ */
+import type { Config } from '../../config/config.ts';
+import type { KernelTable } from '../../policy/kernel/kernel_table.ts';
+import { type NodeLinks, readLinks } from '../../redirect/host/links.ts';
+import { TCP_MIGRATE_REQ } from '../../redirect/host/sysctl.ts';
+import type { Datapath } from '../../redirect/kernel/api.ts';
+import { type Applied, NodeRedirect } from '../../redirect/node_redirect.ts';
+import type { TablePlan } from '../../redirect/plan.ts';
+import { errorText, OWN_NETNS, type RedirectNode, routingOf, sleep } from './node.ts';
+import { NodePolicy } from './policy.ts';
+
+export interface LoaderReport {
+  /** What was done, one line each. */
+  readonly done: readonly string[];
+  /** What works otherwise than one may think. */
+  readonly warnings: readonly string[];
+}
+
+/** Something that keeps the node from being brought up; what was in force still is. */
+export class LoaderError extends Error {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('; '));
+    this.problems = problems;
+  }
+}
+
+export class RedirectLoader {
+  readonly policy: NodePolicy;
+  readonly #config: Config;
+  readonly #node: RedirectNode;
+  #datapath: Datapath | null = null;
+  #redirect: NodeRedirect | null = null;
+
+  constructor(config: Config, node: RedirectNode) {
+    this.#config = config;
+    this.#node = node;
+    this.policy = new NodePolicy(config);
+  }
+
+  /** Throws a LoaderError; then nothing is in force that was not before. */
+  async start(): Promise<LoaderReport> {
+    this.#checkNode();
+    await this.policy.settled();
+    const read = this.policy.start();
+    if (read.kind === 'rejected') throw new LoaderError(read.problems);
+    const links = await this.readLinks();
+    const done = [...(await this.#prepareNode(links))];
+    const { datapath, redirect } = this.#reopen();
+    const plan = this.policy.plan(links);
+    const applied = redirect.apply(plan);
+    datapath.commit();
+    done.push(...appliedTexts(applied, plan), datapathText(datapath));
+    const warnings = [
+      ...this.#misunderstandings(),
+      ...(read.kind === 'changed' ? read.warnings : []),
+      ...missingTexts(plan),
+      ...applied.problems,
+    ];
+    await this.settle();
+    return { done, warnings };
+  }
+
+  /** Throws when the tables cannot be written; what was in force still is. */
+  apply(links: NodeLinks): { readonly applied: Applied; readonly plan: TablePlan } {
+    if (this.#redirect === null) throw new Error('the loader was not started');
+    const plan = this.policy.plan(links);
+    return { applied: this.#redirect.apply(plan), plan };
+  }
+
+  /** Waits for packets that are judged by the tables before, then removes those. */
+  async settle(): Promise<void> {
+    await sleep(this.#node.timers, this.#config.limits.redirectGraceMs);
+    this.#redirect?.removeOthers();
+  }
+
+  /** Rules and links that somebody took away, interfaces that were made anew: what was repaired. */
+  async repair(): Promise<readonly string[]> {
+    const routing = await routingOf(this.#config, this.#node).ensure();
+    if (routing.problems.length > 0) throw new LoaderError(routing.problems);
+    const { root } = this.#config.redirect;
+    const lost = this.#node.lostLinks(root, this.#redirect?.attached ?? []);
+    if (lost === null) {
+      this.#reopen();
+      return ['pinned everything again: somebody had removed the pins'];
+    }
+    this.#redirect?.forget(lost.interfaces);
+    if (lost.isLookupLost) this.#datapath?.attachLookup(OWN_NETNS);
+    return [
+      ...routing.done.map((about) => `added ${about}`),
+      ...lost.interfaces.map((ifindex) => `interface ${ifindex} has to be attached again`),
+      ...(lost.isLookupLost ? ['attached proxy_lookup again'] : []),
+    ];
+  }
+
+  async readLinks(): Promise<NodeLinks> {
+    const result = await readLinks(this.#node.run);
+    if (result.kind === 'error') throw new LoaderError([result.message]);
+    return result.links;
+  }
+
+  /** What is pinned and attached stays so. */
+  async close(): Promise<void> {
+    await this.policy.stop();
+    this.#datapath?.close();
+    this.#datapath = null;
+  }
+
+  /** Configurations that are valid, and seldom what is meant. */
+  #misunderstandings(): readonly string[] {
+    const { behaviour, redirect } = this.#config;
+    const { policy } = this;
+    const warnings: string[] = [];
+    if (behaviour.isDryRun) warnings.push(DRY_RUN);
+    if (policy.table.endpoints.length === 0) warnings.push(NO_ENDPOINTS);
+    if (redirect.uplinks.length === 0 && hasRedirects(policy.table)) warnings.push(NO_UPLINKS);
+    return warnings;
+  }
+
+  #checkNode(): void {
+    const missing = this.#node.missingFeatures();
+    if (missing.length > 0) throw new LoaderError(missing);
+    const { root } = this.#config.redirect;
+    const bpffs = this.#node.ensureBpffs(root);
+    if (bpffs.kind === 'error') throw new LoaderError([bpffs.message]);
+  }
+
+  async #prepareNode(links: NodeLinks): Promise<readonly string[]> {
+    const { run, sysctl } = this.#node;
+    const done: string[] = [];
+    if (!links.isLoopbackUp) {
+      // Marked packets are delivered by it.
+      await run('ip', ['link', 'set', 'lo', 'up']);
+      done.push('interface lo was down and is up now');
+    }
+    const routing = await routingOf(this.#config, this.#node).ensure();
+    if (routing.problems.length > 0) throw new LoaderError(routing.problems);
+    done.push(...routing.done.map((about) => `added ${about}`));
+    const before = sysctl.read(TCP_MIGRATE_REQ);
+    if (before !== null && before !== '1') {
+      // A container may not; without it a restart resets what waits to be accepted, and nothing worse.
+      const because = sysctl.write(TCP_MIGRATE_REQ, '1');
+      const what = because === null ? 'is 1 now' : `stays so (${because}); it should be 1`;
+      done.push(`${TCP_MIGRATE_REQ} was ${before} and ${what}`);
+    }
+    return done;
+  }
+
+  /** The next `apply` writes all tables and attaches everything. */
+  #reopen(): { readonly datapath: Datapath; readonly redirect: NodeRedirect } {
+    this.#datapath?.close();
+    const datapath = this.#open();
+    const { nowNs } = this.#node;
+    const adoptMs = this.#config.limits.redirectAdoptMs;
+    const redirect = new NodeRedirect(datapath, { adoptMs, nowNs });
+    this.#datapath = datapath;
+    this.#redirect = redirect;
+    datapath.attachLookup(OWN_NETNS);
+    this.#node.noteObject(datapath);
+    return { datapath, redirect };
+  }
+
+  #open(): Datapath {
+    try {
+      return this.#node.openDatapath(this.#config);
+    } catch (error) {
+      throw new LoaderError([errorText(error)]);
+    }
+  }
+}
+
+const DRY_RUN =
+  'behaviour.dryRun is the proxy’s: what the kernel refuses without it is refused all the same';
+
+const NO_ENDPOINTS = 'no endpoint of the endpoints file has an interface: nothing here is judged';
+const NO_UPLINKS =
+  'redirect.uplinks is empty: what comes from outside to ports with L7 rules is refused, as it cannot be redirected';
+
+function hasRedirects({ policies, slots }: KernelTable): boolean {
+  return (
+    policies.some(({ areas }) => areas.some(({ verdict }) => verdict === 'redirect')) ||
+    slots.some((slot) => [...slot.values()].includes('redirect'))
+  );
+}
+
+export function appliedTexts(applied: Applied, plan: TablePlan): readonly string[] {
+  const texts: string[] = [];
+  const { update } = applied;
+  if (update !== null) {
+    const { endpoints, policies } = plan.input;
+    texts.push(
+      `generation ${update.generation} in force: ${endpoints.length} endpoints, ${policies.length} policies, ${update.entryCount} entries`,
+    );
+  }
+  if (applied.attached > 0) texts.push(`attached ${applied.attached} interfaces`);
+  if (applied.detached > 0) texts.push(`detached ${applied.detached} interfaces`);
+  if (applied.shut.length > 0) {
+    const indexes = applied.shut.join(', ');
+    texts.push(
+      `shut: interfaces that no endpoint has any more (index ${indexes}) get nothing through`,
+    );
+  }
+  return texts;
+}
+
+export const UNREADABLE =
+  'has no Ethernet header, which the programs cannot read: what comes by it is judged at the endpoints only';
+
+export function missingTexts(plan: TablePlan): readonly string[] {
+  const owners = new Map(plan.input.endpoints.map((one) => [one.interface, one.name]));
+  const about = (name: string): string =>
+    `interface ${name} of ${owners.get(name) ?? 'redirect.uplinks'}`;
+  return [
+    ...plan.missingInterfaces.map((name) => `${about(name)} is not there`),
+    ...plan.unreadableInterfaces.map((name) => `${about(name)} ${UNREADABLE}`),
+  ];
+}
+
+function datapathText(datapath: Datapath): string {
+  return `${datapath.isReused ? 'kept' : 'made'} maps at ${datapath.mapsFolder}`;
+}

@@ -1,0 +1,110 @@
+/** The doors of `sallyport redirect` to the node, in one place, so that tests have their own. */
+import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Config } from '../../config/config.ts';
+import { nodePlatform } from '../../platform/node_platform.ts';
+import type { Timers } from '../../platform/platform.ts';
+import { type BpffsResult, ensureBpffs } from '../../redirect/host/bpffs.ts';
+import { nodeCommands, type RunCommand } from '../../redirect/host/command.ts';
+import { linksStamp } from '../../redirect/host/links.ts';
+import { isLocked, type LockResult, takeLock } from '../../redirect/host/lock.ts';
+import { Routing } from '../../redirect/host/routing.ts';
+import { IPV6_OFF_ON_LOOPBACK, procSysctl, type Sysctl } from '../../redirect/host/sysctl.ts';
+import {
+  type Inspection,
+  inspect,
+  type LostLinks,
+  lostLinks,
+  noteObject,
+} from '../../redirect/inspect.ts';
+import type { Datapath } from '../../redirect/kernel/api.ts';
+import { openDatapath, removeDatapath } from '../../redirect/kernel/datapath.ts';
+import { missingFeatures } from '../../redirect/kernel/features.ts';
+import { checkObject } from '../../redirect/kernel/manifest.ts';
+
+export interface RedirectNode {
+  readonly run: RunCommand;
+  readonly sysctl: Sysctl;
+  readonly timers: Timers;
+  /** In plain words; none: all is there. */
+  readonly missingFeatures: () => readonly string[];
+  readonly ensureBpffs: (root: string) => BpffsResult;
+  readonly takeLock: (root: string) => Promise<LockResult>;
+  readonly openDatapath: (config: Config) => Datapath;
+  readonly inspect: (root: string) => Inspection | null;
+  /** See `linksStamp`. */
+  readonly linksStamp: () => string | null;
+  /** See `lostLinks`, of this network namespace. */
+  readonly lostLinks: (root: string, interfaces: Iterable<number>) => LostLinks | null;
+  /** True while a loader is at work. */
+  readonly isLocked: (root: string) => boolean;
+  /** SHA-256 of the object that would be loaded; null: it is not built here. */
+  readonly builtObject: () => string | null;
+  /** Inode of this network namespace. */
+  readonly netns: () => number;
+  /** As bpf_ktime_get_ns. */
+  readonly nowNs: () => bigint;
+  /** For `status`: which object the programs are from. */
+  readonly noteObject: (datapath: Datapath) => void;
+  readonly removeDatapath: (root: string) => void;
+}
+
+/** What `npm run build:bpf` makes; a package and an image bring it along. */
+export const OBJECT_PATH = fileURLToPath(
+  new URL('../../redirect/bpf/build/sallyport.bpf.o', import.meta.url),
+);
+
+export const OWN_NETNS = '/proc/self/ns/net';
+
+export function thisNode(config: Config): RedirectNode {
+  return {
+    run: nodeCommands(config.limits),
+    sysctl: procSysctl(),
+    timers: nodePlatform().timers,
+    missingFeatures: () => missingFeatures(),
+    ensureBpffs,
+    takeLock,
+    openDatapath: ({ redirect }) =>
+      openDatapath({ root: redirect.root, objectPath: OBJECT_PATH, proxyGid: redirect.group }),
+    noteObject: ({ mapsFolder }) =>
+      noteObject(dirname(mapsFolder), checkObject(OBJECT_PATH).object),
+    removeDatapath,
+    inspect,
+    linksStamp,
+    lostLinks: (root, interfaces) => lostLinks(root, { interfaces, netns: ownNetns() }),
+    isLocked,
+    builtObject,
+    netns: ownNetns,
+    nowNs: () => process.hrtime.bigint(),
+  };
+}
+
+function ownNetns(): number {
+  return statSync(OWN_NETNS).ino;
+}
+
+function builtObject(): string | null {
+  try {
+    return checkObject(OBJECT_PATH).object;
+  } catch {
+    return null;
+  }
+}
+
+export function routingOf(config: Config, { run, sysctl }: RedirectNode): Routing {
+  const { routeTable, rulePriority } = config.redirect;
+  return new Routing(run, {
+    table: routeTable,
+    priority: rulePriority,
+    hasIpv6: () => sysctl.read(IPV6_OFF_ON_LOOPBACK) !== '1',
+  });
+}
+
+export function sleep(timers: Timers, delayMs: number): Promise<void> {
+  return new Promise((resolve) => timers.after(delayMs, resolve));
+}
+
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,236 @@
+/**
+ * What `sallyport redirect status` says, from what the kernel has (`inspect`), what the node has and what
+ * the files want. Pure; problems are what makes the exit code 1.
+ */
+import type { KernelTable } from '../../policy/kernel/kernel_table.ts';
+import { differences } from '../../redirect/differences.ts';
+import type { NodeLinks } from '../../redirect/host/links.ts';
+import type { RoutingState } from '../../redirect/host/routing.ts';
+import type { InspectedLink, Inspection } from '../../redirect/inspect.ts';
+import { settingsOf, type TablePlan } from '../../redirect/plan.ts';
+import { UNREADABLE } from './loader.ts';
+import { type Names, type RedirectedRow, redirectedRows } from './rows.ts';
+
+export interface ReportInput {
+  readonly inspection: Inspection;
+  /** What the files say now; null: they are rejected. */
+  readonly wanted: { readonly plan: TablePlan; readonly table: KernelTable } | null;
+  /** Why they are rejected. */
+  readonly rejected: readonly string[];
+  readonly links: NodeLinks;
+  readonly routing: RoutingState;
+  readonly missingFeatures: readonly string[];
+  /** SHA-256 of the object that this version would load; null: it is not built here. */
+  readonly object: string | null;
+  /** Inode of this network namespace. */
+  readonly netns: number;
+  readonly isFollowed: boolean;
+  readonly names: Names;
+  /** bpf_ktime_get_ns of now. */
+  readonly nowNs: bigint;
+}
+
+export interface RedirectReport {
+  readonly isHealthy: boolean;
+  readonly problems: readonly string[];
+  readonly generation: number;
+  readonly isFollowed: boolean;
+  readonly object: string | null;
+  readonly listeners: { readonly ip4: number; readonly ip6: number };
+  readonly programs: readonly ProgramRow[];
+  readonly interfaces: readonly InterfaceRow[];
+  readonly maps: readonly MapRow[];
+  readonly counters: Readonly<Record<string, number>>;
+  readonly redirected: readonly RedirectedRow[];
+  readonly refusals: readonly RefusalRow[];
+}
+
+export interface ProgramRow {
+  readonly name: string;
+  readonly id: number;
+  /** Null unless kernel.bpf_stats_enabled was on. */
+  readonly nsPerRun: number | null;
+}
+
+export interface InterfaceRow {
+  readonly name: string;
+  readonly ifindex: number | null;
+  /** An endpoint's name, or "uplink". */
+  readonly of: string;
+  readonly state: 'attached' | 'claimed' | 'not attached' | 'not there' | 'unreadable' | 'not ours';
+}
+
+export interface MapRow {
+  readonly name: string;
+  readonly entries: number;
+  readonly entriesMax: number;
+}
+
+export interface RefusalRow {
+  readonly secondsAgo: number;
+  readonly count: number;
+  readonly reason: string;
+  readonly from: string;
+  readonly to: string;
+  readonly protocol: number;
+  readonly port: number;
+}
+
+export function reportOf(input: ReportInput): RedirectReport {
+  const { inspection } = input;
+  const interfaces = interfaceRows(input);
+  const redirected = input.wanted === null ? [] : redirectedRows(input.wanted.table, input.names);
+  const problems = [
+    ...input.missingFeatures,
+    ...loadProblems(input),
+    ...interfaces.flatMap(interfaceProblem),
+    ...input.routing.problems,
+    ...input.routing.missing.map((about) => `missing: ${about}`),
+    ...(input.links.isLoopbackUp ? [] : ['interface lo is down: nothing can be redirected']),
+    ...listenerProblems(inspection, redirected.length > 0),
+    ...tableProblems(input),
+  ];
+  return {
+    isHealthy: problems.length === 0,
+    problems,
+    generation: inspection.generation,
+    isFollowed: input.isFollowed,
+    object: inspection.object,
+    listeners: inspection.listeners,
+    programs: inspection.programs.map(({ name, id, runCount, runTimeNs }) => ({
+      name,
+      id,
+      nsPerRun: runCount === 0n ? null : Number(runTimeNs / runCount),
+    })),
+    interfaces,
+    maps: inspection.maps.map(({ name, entryCount, maxEntries }) => ({
+      name,
+      entries: entryCount,
+      entriesMax: maxEntries,
+    })),
+    counters: Object.fromEntries(
+      Object.entries(inspection.counters).map(([name, value]) => [name, Number(value)]),
+    ),
+    redirected,
+    refusals: refusalRows(input),
+  };
+}
+
+function loadProblems({ inspection, object, netns }: ReportInput): string[] {
+  const problems: string[] = [];
+  if (inspection.generation === 0) problems.push('no tables are in force: everything is refused');
+  if (inspection.otherLayouts.length > 0) {
+    const names = inspection.otherLayouts.join(', ');
+    problems.push(`pins of another version are left (${names}): redirect up takes them away`);
+  }
+  if (object !== null && inspection.object !== object) {
+    problems.push('the programs are from another build than this one: redirect up replaces them');
+  }
+  const lookup = inspection.links.find(({ kind, target }) => kind === 'netns' && target === netns);
+  const program = inspection.programs.find(({ name }) => name === 'proxy_lookup');
+  if (lookup === undefined) {
+    problems.push('proxy_lookup is not attached to this network namespace: no listener is found');
+  } else if (lookup.programId !== program?.id) {
+    problems.push('proxy_lookup was replaced by another program in this network namespace');
+  }
+  return problems;
+}
+
+function interfaceRows({ inspection, wanted, links, names }: ReportInput): InterfaceRow[] {
+  const nameByIndex = new Map([...links.interfaces].map(([name, ifindex]) => [ifindex, name]));
+  const attached = new Set(attachedInterfaces(inspection));
+  const rows: InterfaceRow[] = [];
+  const nameOf = (ifindex: number): string => nameByIndex.get(ifindex) ?? '?';
+  for (const [ifindex, endpoint] of wanted?.plan.attached ?? []) {
+    const name = nameByIndex.get(ifindex) ?? String(ifindex);
+    const of = endpoint === null ? 'uplink' : names.endpoint(endpoint);
+    rows.push({ name, ifindex, of, state: attached.has(ifindex) ? 'attached' : 'not attached' });
+  }
+  for (const name of wanted?.plan.missingInterfaces ?? []) {
+    const owner = wanted?.table.endpoints.find((one) => one.interface === name);
+    rows.push({ name, ifindex: null, of: owner?.name ?? 'uplink', state: 'not there' });
+  }
+  for (const name of wanted?.plan.unreadableInterfaces ?? []) {
+    const ifindex = links.interfaces.get(name) ?? null;
+    const owner = wanted?.table.endpoints.find((one) => one.interface === name);
+    rows.push({ name, ifindex, of: owner?.name ?? 'uplink', state: 'unreadable' });
+  }
+  const claimed = new Set(wanted?.plan.claimed ?? []);
+  for (const ifindex of claimed) {
+    const state = attached.has(ifindex) ? 'claimed' : 'not attached';
+    rows.push({ name: nameOf(ifindex), ifindex, of: NOBODY, state });
+  }
+  for (const ifindex of attached) {
+    if (wanted === null || wanted.plan.attached.has(ifindex) || claimed.has(ifindex)) continue;
+    rows.push({ name: nameOf(ifindex), ifindex, of: '', state: 'not ours' });
+  }
+  return rows;
+}
+
+/** Of an interface that is ours by redirect.interfaces, and that no endpoint names yet: it is shut. */
+const NOBODY = 'nobody yet';
+
+/** With both programs of ours on it, those that are pinned now. */
+function attachedInterfaces({ links, programs }: Inspection): number[] {
+  const idOf = (wanted: string) => programs.find(({ name }) => name === wanted)?.id;
+  const has = (link: InspectedLink, hook: string, program: string): boolean =>
+    link.kind === 'tcx' && link.name.includes(hook) && link.programId === idOf(program);
+  const ingress = links.filter((link) => has(link, 'ingress', 'from_interface'));
+  const egress = new Set(
+    links.filter((link) => has(link, 'egress', 'to_endpoint')).map(({ target }) => target),
+  );
+  // A link whose interface has gone says 0.
+  return ingress.map(({ target }) => target).filter((target) => target > 0 && egress.has(target));
+}
+
+function interfaceProblem({ name, of, state }: InterfaceRow): string[] {
+  switch (state) {
+    case 'attached':
+    case 'claimed':
+      return [];
+    case 'unreadable':
+      return [`interface ${name} of ${of} ${UNREADABLE}`];
+    case 'not attached':
+      return [`interface ${name} of ${of} has not our programs: its packets are not judged`];
+    case 'not there':
+      return [`interface ${name} of ${of} is not there`];
+    case 'not ours':
+      return [`interface ${name} has our programs and is named by no file: everything is refused`];
+  }
+}
+
+function listenerProblems({ listeners }: Inspection, isNeeded: boolean): string[] {
+  if (!isNeeded || listeners.ip4 + listeners.ip6 > 0) return [];
+  return ['no proxy listens (sallyport run): what has L7 rules is refused'];
+}
+
+/** Does the kernel hold what the files say? */
+function tableProblems({ inspection, wanted, rejected, isFollowed }: ReportInput): string[] {
+  if (wanted === null) {
+    return rejected.map((problem) => `the files are rejected, others are in force: ${problem}`);
+  }
+  const { plan } = wanted;
+  const { generation } = inspection;
+  if (generation === 0) return [];
+  const differing = [...differences(plan, inspection.inForce, generation)].map(
+    ([map, count]) => `${map} (${count})`,
+  );
+  if (settingsOf(plan, generation).readUInt32LE(4) !== inspection.flags) differing.push('settings');
+  if (differing.length === 0) return [];
+  const then = isFollowed
+    ? 'the loader that follows should take them over soon'
+    : 'redirect up takes them over';
+  return [`what is in force differs from the files in ${differing.join(', ')}: ${then}`];
+}
+
+function refusalRows({ inspection, names, nowNs }: ReportInput): RefusalRow[] {
+  return inspection.refusals.map((refusal) => ({
+    secondsAgo: Math.max(0, Number((nowNs - refusal.timeNs) / 1_000_000n) / 1000),
+    count: Number(refusal.count),
+    reason: refusal.reason,
+    from: names.side(refusal.source, refusal.sourceIdentity),
+    to: names.side(refusal.destination, refusal.destinationIdentity),
+    protocol: refusal.protocol,
+    port: refusal.destinationPort,
+  }));
+}

@@ -1,0 +1,132 @@
+/** Names in the place of numbers: endpoints, labels, protocols, reasons. */
+import type { Identity } from '../../model/identity.ts';
+import { PROTOCOLS } from '../../model/identity.ts';
+import type { KernelArea, KernelTable } from '../../policy/kernel/kernel_table.ts';
+import { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX } from '../../policy/labels.ts';
+import type { PolicySnapshot } from '../../policy/snapshot.ts';
+import type { CounterName } from '../../redirect/layout.ts';
+
+export interface Names {
+  endpoint(endpointId: number): string;
+  /** "shop/web 10.0.0.8", or labels and address of who is no endpoint. */
+  side(ip: string, identity: number): string;
+  /** "app=web, shop". */
+  labels(identity: number): string;
+}
+
+export interface RedirectedRow {
+  readonly endpoint: string;
+  readonly direction: 'egress' | 'ingress';
+  readonly protocol: string;
+  readonly ports: string;
+  /** Who is redirected, in words. */
+  readonly remotes: readonly string[];
+}
+
+export function namesOf(snapshot: PolicySnapshot, table: KernelTable): Names {
+  const endpoints = new Map(table.endpoints.map(({ endpointId, name }) => [endpointId, name]));
+  const labels = (identity: number): string =>
+    shortLabels(snapshot.labels.labelsOf(identity as Identity)) || `identity ${identity}`;
+  return {
+    endpoint: (endpointId) => endpoints.get(endpointId) ?? `endpoint ${endpointId}`,
+    labels,
+    side: (ip, identity) => {
+      const { name, isKnown } = snapshot.endpoint(ip);
+      return `${isKnown ? name : labels(identity)} ${ip}`;
+    },
+  };
+}
+
+/** Every (endpoint, direction, port) of which some remote goes to the proxy. */
+export function redirectedRows(table: KernelTable, names: Names): RedirectedRow[] {
+  return table.endpoints.flatMap(({ name, egressPolicy, ingressPolicy }) =>
+    (['egress', 'ingress'] as const).flatMap((direction) => {
+      const policy = table.policies[(direction === 'egress' ? egressPolicy : ingressPolicy) - 1];
+      return (policy?.areas ?? [])
+        .filter(({ protocol }) => PROTOCOLS.some((one) => one === protocol))
+        .map((area) => ({ area, remotes: redirectedRemotes(area, table, names) }))
+        .filter(({ remotes }) => remotes.length > 0)
+        .map(({ area, remotes }) => ({
+          endpoint: name,
+          direction,
+          protocol: area.protocol,
+          ports: portsText(area),
+          remotes,
+        }));
+    }),
+  );
+}
+
+function redirectedRemotes(area: KernelArea, table: KernelTable, names: Names): string[] {
+  const exceptions = [...(table.slots[area.slot - 1] ?? [])];
+  if (area.verdict === 'redirect') {
+    const others = exceptions.map(([identity, verdict]) => `${names.labels(identity)}: ${verdict}`);
+    return ['everybody', ...others.map((text) => `but ${text}`)];
+  }
+  return exceptions
+    .filter(([, verdict]) => verdict === 'redirect')
+    .map(([identity]) => names.labels(identity));
+}
+
+function portsText({ first, last }: KernelArea): string {
+  if (first === 0) return 'all others';
+  return first === last ? String(first) : `${first}-${last}`;
+}
+
+/** Labels that every workload has tell nobody apart, but for the namespace. */
+function shortLabels(labels: readonly string[]): string {
+  const namespaceLabel = `k8s:${NAMESPACE_KEY}=`;
+  const own = labels.filter(
+    (label) =>
+      !label.startsWith(`k8s:${NAMESPACE_LABELS_PREFIX}`) &&
+      !label.startsWith(`k8s:${CLUSTER_KEY}=`) &&
+      !label.startsWith(namespaceLabel),
+  );
+  const namespace = labels.find((label) => label.startsWith(namespaceLabel));
+  const texts = own.map((label) => (label.startsWith('k8s:') ? label.slice(4) : label));
+  if (namespace !== undefined) texts.push(`in ${namespace.slice(namespaceLabel.length)}`);
+  return texts.join(' ');
+}
+
+const IP_PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
+  [1, 'ICMP'],
+  [6, 'TCP'],
+  [17, 'UDP'],
+  [58, 'ICMPv6'],
+  [132, 'SCTP'],
+]);
+
+/** "TCP 80", "ICMP type 8", "protocol 47". */
+export function trafficText(protocol: number, port: number): string {
+  const name = IP_PROTOCOL_NAMES.get(protocol) ?? `protocol ${protocol}`;
+  if (name.startsWith('ICMP')) return `${name} type ${port >> 8}`;
+  return name.startsWith('protocol') ? name : `${name} ${port}`;
+}
+
+/** Why a packet was refused, in words, for who asks "why was this denied?". */
+export const REASONS: Readonly<Record<CounterName, string>> = {
+  passed: 'it passed',
+  redirected: 'it was redirected',
+  owned: 'the proxy has the connection',
+  'from-proxy': 'it came from the proxy',
+  'from-host': 'it came from the host',
+  'denied-egress': 'no egress rule of the sender allows it, or one denies it',
+  'denied-ingress': 'no ingress rule of the receiver allows it, or one denies it',
+  'no-generation': 'no policy is in force yet',
+  'unknown-interface': 'the interface is named by no file',
+  'foreign-source': "the source address is not the sender's own",
+  malformed: 'the packet is malformed',
+  fragment: 'a fragment whose first part was not seen',
+  vlan: 'it has a VLAN tag',
+  'not-ip': 'it is neither IP nor ARP',
+  stale: 'the connection is older than the rule, or unknown',
+  'no-listener': 'it has L7 rules and no proxy listens',
+  'rate-limited': 'too many new connections of one interface in a second',
+  unredirectable: 'it has L7 rules and cannot be brought to the proxy (no TCP, or from the host)',
+  'record-lost': 'it was marked for the proxy and its record is gone',
+  assigned: 'it was given to a listener',
+  'resets-sent': 'a reset was sent',
+  'unknown-sender': 'a NAT or a tunnel of the node left no trace of who sent it',
+  'foreign-neighbour':
+    'it claims an address that is not its own, or is sent to one that is another’s',
+};

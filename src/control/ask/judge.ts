@@ -1,0 +1,281 @@
+/**
+ * Asks a policy set one question after the other: what `verdict`, `explain`, `test` and the admin
+ * server share. The same engine as the data plane, on a snapshot of its own.
+ */
+import { applyMutations, type Decision, type LoggedHeader } from '../../model/decision.ts';
+import {
+  type Direction,
+  effectiveIdentity,
+  type Identity,
+  isKernelProtocol,
+} from '../../model/identity.ts';
+import type { Limits } from '../../model/limits.ts';
+import { plainHead, type RequestHead } from '../../model/request_head.ts';
+import { decideConnection, decideDns, decideRequest } from '../../policy/decide/decide.ts';
+import {
+  type Explanation,
+  explainConnection,
+  explainDns,
+  explainRequest,
+} from '../../policy/decide/explain.ts';
+import type { RegexEngine } from '../../policy/match/regex.ts';
+import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
+import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
+import type { CompiledEndpoint, PolicySnapshot, RemoteView } from '../../policy/snapshot.ts';
+import type { Problem } from '../decode/problem.ts';
+import { decodePolicySet, type PolicySet, type SourceBundle } from '../set/policy_set.ts';
+import {
+  type DryRun,
+  dryRunPolicies,
+  type Surroundings,
+  surroundings,
+} from './explain_surroundings.ts';
+import type { HttpAsk, Question } from './question.ts';
+import { openQuestions, type QuestionContext } from './question_context.ts';
+
+export interface JudgeOptions {
+  readonly limits: Limits;
+  readonly regexEngine: RegexEngine;
+  /** See `DecodeOptions`. */
+  readonly isApiServerChecked?: boolean;
+  /** The path as the proxy would match and send it. */
+  readonly normalisePath: (path: string) => string;
+  /** See `BuildOptions.isEmptySetOpen`; absent is false, as in a proxy that is not told otherwise. */
+  readonly isEmptySetOpen?: boolean;
+  /** See `BuildOptions.isHostJudged`; absent is false. */
+  readonly isHostJudged?: boolean;
+}
+
+/** An answer of `verdict`: CONTRACT 4's shapes, ready for JSON. */
+export type VerdictLine =
+  | {
+      readonly verdict: 'allow';
+      readonly layer: string;
+      readonly policy: string | null;
+      readonly rule: string | null;
+      readonly headers?: readonly (readonly [string, string])[];
+      readonly missing: readonly LoggedHeader[];
+      readonly rejected: readonly LoggedHeader[];
+    }
+  | {
+      readonly verdict: 'deny';
+      readonly layer: string;
+      readonly reason: string;
+      readonly policy?: string;
+      readonly rule?: string;
+      readonly missing: readonly LoggedHeader[];
+      readonly rejected: readonly LoggedHeader[];
+    };
+
+export type Answer =
+  | { readonly kind: 'answer'; readonly line: VerdictLine }
+  | { readonly kind: 'error'; readonly message: string };
+
+export type ExplainedAnswer =
+  | ({
+      readonly kind: 'answer';
+      readonly line: VerdictLine;
+      readonly explanation: Explanation;
+      readonly endpoint: CompiledEndpoint;
+      readonly direction: Direction;
+      /** Names of the policies that select the endpoint, sorted. */
+      readonly selecting: readonly string[];
+      /** There is no policy at all, so nothing is allowed (`allowEmptyPolicySet`). */
+      readonly isClosedAsEmpty: boolean;
+      readonly remote: Identity;
+      readonly remoteLabels: readonly string[];
+    } & Surroundings)
+  | { readonly kind: 'error'; readonly message: string };
+
+export type JudgeResult =
+  | {
+      readonly kind: 'judge';
+      readonly judge: Judge;
+      readonly set: PolicySet;
+      readonly warnings: readonly Problem[];
+    }
+  | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
+
+export function createJudge(bundle: SourceBundle, options: JudgeOptions): JudgeResult {
+  const decoded = decodePolicySet(bundle, options);
+  if (decoded.kind === 'rejected') return decoded;
+  const opened = openQuestions(decoded.set, {
+    revision: 1,
+    regexEngine: options.regexEngine,
+    limits: options.limits,
+    allocator: new IdentityAllocator(options.limits.identityCountMax),
+    isEmptySetOpen: options.isEmptySetOpen ?? false,
+    isHostJudged: options.isHostJudged ?? false,
+  });
+  if (opened.kind === 'rejected') return opened;
+  return {
+    kind: 'judge',
+    judge: new Judge(opened.context, options),
+    set: decoded.set,
+    warnings: [...decoded.warnings, ...opened.context.built.warnings],
+  };
+}
+
+export class Judge {
+  readonly #context: QuestionContext;
+  readonly #normalisePath: (path: string) => string;
+
+  constructor(
+    context: QuestionContext,
+    options: { readonly normalisePath: (path: string) => string },
+  ) {
+    this.#context = context;
+    this.#normalisePath = options.normalisePath;
+  }
+
+  answer(question: Question): Answer {
+    const found = this.#find(question);
+    if (found.kind === 'error') return found;
+    const head = this.#headOf(question);
+    const decision = decide(found.view, question, head);
+    return { kind: 'answer', line: verdictLine(decision, head) };
+  }
+
+  explain(question: Question): ExplainedAnswer {
+    const found = this.#find(question);
+    if (found.kind === 'error') return found;
+    const head = this.#headOf(question);
+    const explanation = explain(found.view, question, head);
+    const { built } = this.#context;
+    return {
+      kind: 'answer',
+      line: verdictLine(explanation.decision, head),
+      explanation,
+      endpoint: found.endpoint,
+      direction: question.direction,
+      selecting: built.selecting.get(found.endpoint.name) ?? [],
+      isClosedAsEmpty: built.isClosedAsEmpty,
+      remote: found.remote,
+      remoteLabels: built.snapshot.labels.labelsOf(found.remote),
+      ...surroundings(this.#context, question, found),
+      dryRun: this.#dryRun(question, found),
+    };
+  }
+
+  /** What would be said if the policies in dry-run were enforced; null when none is. */
+  #dryRun(question: Question, { endpoint, remote }: Found): DryRun | null {
+    const { shadow } = this.#context.snapshot;
+    const own = shadow?.endpointNamed(endpoint.name) ?? null;
+    if (own === null) return null;
+    const policies = dryRunPolicies(this.#context, endpoint.name);
+    if (policies.length === 0) return null;
+    const view = own.port(question.direction, question.protocol, question.port);
+    const head = this.#headOf(question);
+    return { policies, decision: decide(view.view(question.proxyId, remote), question, head) };
+  }
+
+  /** What the engine is asked, for who sends it or measures it. */
+  asked(question: Question): Asked | { readonly kind: 'error'; readonly message: string } {
+    const found = this.#find(question);
+    return found.kind === 'error' ? found : { ...found, head: this.#headOf(question) };
+  }
+
+  /** Ask for it after the questions: one about labels that nobody has may build it anew. */
+  get snapshot(): PolicySnapshot {
+    return this.#context.snapshot;
+  }
+
+  /** As `snapshot`. */
+  get table(): IdentityTable {
+    return this.#context.built.table;
+  }
+
+  /** The only endpoint there is, for questions that name none; null when there is not just one. */
+  soleEndpoint(): string | null {
+    const endpoints = this.#context.snapshot.endpoints();
+    return endpoints.length === 1 ? (endpoints[0]?.name ?? null) : null;
+  }
+
+  #find(question: Question): Found | { readonly kind: 'error'; readonly message: string } {
+    const identity = this.#context.identityOf(question.remote);
+    if (identity.kind === 'error') return identity;
+    // Only now: finding the identity may have built the snapshot anew.
+    const { snapshot } = this.#context;
+    const { subject } = question;
+    const endpoint =
+      subject.kind === 'ip' ? snapshot.endpoint(subject.ip) : snapshot.endpointNamed(subject.name);
+    if (endpoint === null) {
+      const names = snapshot.endpoints().map(({ name }) => name);
+      const known = names.length === 0 ? 'none is known' : `known: ${names.slice(0, 5).join(', ')}`;
+      return { kind: 'error', message: `no endpoint is named "${nameOf(question)}" (${known})` };
+    }
+    const remote = effectiveIdentity(identity.identity);
+    if (isKernelProtocol(question.protocol) && endpoint.isKnown && !endpoint.hasKernelProtocols) {
+      return { kind: 'error', message: NO_ICMP_IN_WIRE_FORM };
+    }
+    const view = endpoint
+      .port(question.direction, question.protocol, question.port)
+      .view(question.proxyId, remote);
+    return { kind: 'found', view, endpoint, remote };
+  }
+
+  #headOf(question: Question): RequestHead | null {
+    return question.ask.kind === 'http' ? this.#plainHead(question.ask.request) : null;
+  }
+
+  #plainHead(request: HttpAsk): RequestHead {
+    return plainHead({ ...request, path: this.#normalisePath(request.path) });
+  }
+}
+
+interface Found {
+  readonly kind: 'found';
+  readonly view: RemoteView;
+  readonly endpoint: CompiledEndpoint;
+  readonly remote: Identity;
+}
+
+const NO_ICMP_IN_WIRE_FORM =
+  'the endpoint has a policy in wire form, which has no word for ICMP: the kernel lets it through for who may use every port of TCP, UDP and SCTP';
+
+export interface Asked extends Found {
+  /** Null when it is no HTTP request. */
+  readonly head: RequestHead | null;
+}
+
+export function decide(view: RemoteView, question: Question, head: RequestHead | null): Decision {
+  if (head !== null) return decideRequest(view, question.serverName, head);
+  if (question.ask.kind === 'dns') return decideDns(view, question.ask.name);
+  return decideConnection(view, question.serverName);
+}
+
+function explain(view: RemoteView, question: Question, head: RequestHead | null): Explanation {
+  if (head !== null) return explainRequest(view, question.serverName, head);
+  if (question.ask.kind === 'dns') return explainDns(view, question.ask.name);
+  return explainConnection(view, question.serverName);
+}
+
+function verdictLine(decision: Decision, head: RequestHead | null): VerdictLine {
+  const { layer, rule, missing, rejected } = decision;
+  if (decision.verdict === 'deny') {
+    const named = rule === null ? {} : { policy: rule.policy, rule: rule.rule };
+    return { verdict: 'deny', layer, reason: decision.reason, ...named, missing, rejected };
+  }
+  const headers =
+    head === null ? {} : { headers: pairs(applyMutations(head.fields(), decision.mutations)) };
+  return {
+    verdict: 'allow',
+    layer,
+    policy: rule?.policy ?? null,
+    rule: rule?.rule ?? null,
+    ...headers,
+    missing,
+    rejected,
+  };
+}
+
+function pairs(flat: readonly string[]): (readonly [string, string])[] {
+  const list: (readonly [string, string])[] = [];
+  for (let i = 0; i + 1 < flat.length; i += 2)
+    list.push([flat[i] as string, flat[i + 1] as string]);
+  return list;
+}
+
+function nameOf(question: Question): string {
+  return question.subject.kind === 'name' ? question.subject.name : question.subject.ip;
+}

@@ -1,0 +1,63 @@
+/**
+ * A policy set after resolution and before compilation: which rules each endpoint has, who is who, and the
+ * secrets that rules name. All that a worker needs to make its snapshot; no texts, no selectors. Plain values,
+ * so that it can go to another process (`resolved_wire.ts`).
+ */
+import type { Identity } from '../../model/identity.ts';
+import type { Limits } from '../../model/limits.ts';
+import type { Steps } from '../../model/steps.ts';
+import type { EndpointPolicy } from '../../policy/ast.ts';
+import { type CompileResult, compileSteps } from '../../policy/compile/compile.ts';
+import type { Ipcache } from '../../policy/ipcache.ts';
+import type { RegexEngine } from '../../policy/match/regex.ts';
+import type { LabelLookup, NodeContents, PolicySnapshot } from '../../policy/snapshot.ts';
+
+export interface ResolvedSet {
+  readonly enforced: ResolvedPolicies;
+  /** The same with the policies in dry-run counted in; null when none is. */
+  readonly shadow: ResolvedPolicies | null;
+  readonly ipcache: Ipcache;
+  readonly labels: ReadonlyMap<Identity, readonly string[]>;
+  readonly secrets: ReadonlyMap<string, string>;
+  readonly node: NodeContents;
+}
+
+export interface ResolvedPolicies {
+  readonly policies: readonly EndpointPolicy[];
+  /** Sorted. */
+  readonly names: readonly string[];
+}
+
+export interface CompileSetOptions {
+  readonly revision: number;
+  readonly regexEngine: RegexEngine;
+  readonly limits: Limits;
+}
+
+export function* compileSet(set: ResolvedSet, options: CompileSetOptions): Steps<CompileResult> {
+  if (set.shadow === null) return yield* compileOne(set, { ...options, shadow: null });
+  const shadow = yield* compileOne({ ...set, enforced: set.shadow }, { ...options, shadow: null });
+  if (shadow.kind === 'error') return shadow;
+  return yield* compileOne(set, { ...options, shadow: shadow.snapshot });
+}
+
+function compileOne(
+  { enforced, ipcache, labels, secrets, node }: ResolvedSet,
+  options: CompileSetOptions & { readonly shadow: PolicySnapshot | null },
+): Steps<CompileResult> {
+  const { policies, names: policyNames } = enforced;
+  return compileSteps(policies, {
+    ...options,
+    secrets,
+    ipcache,
+    labels: labelLookup(labels),
+    policyNames,
+    node,
+  });
+}
+
+const NO_LABELS: readonly string[] = Object.freeze([]);
+
+function labelLookup(labels: ResolvedSet['labels']): LabelLookup {
+  return { labelsOf: (identity) => labels.get(identity) ?? NO_LABELS };
+}

@@ -1,0 +1,217 @@
+/**
+ * The supervisor's side of the metrics: takes what the workers counted, adds its own, and renders the
+ * sum by prom-client. A scrape must never see a counter go back, so the last word of a worker that
+ * died (or does not answer) stays in the sum.
+ *
+ *     live      slot 0 → snapshot of instance c      (its last one, if it did not answer now)
+ *     departed  sums of instances a, b, ... whose slots others have taken
+ */
+import { AggregatorRegistry } from 'prom-client';
+import type { Clock } from '../../platform/platform.ts';
+import type { MetricSample } from './cells.ts';
+import type { MetricFamily, MetricsSnapshot } from './counters.ts';
+import { processFamilies } from './process_stats.ts';
+import { type MetricsSummary, type RuleHit, ruleHitsOf, summaryOf } from './summary.ts';
+import { METRICS, type MetricName, OTHER_RULE } from './table.ts';
+
+export interface MetricsHubOptions {
+  readonly version: string;
+  readonly clock: Clock;
+  /** False while the sources' newest set is not in force, as it was rejected or cannot be read. */
+  readonly isPolicyCurrent: () => boolean;
+}
+
+/** What came of reading the policy sources. */
+export type PolicyUpdateResult = 'accepted' | 'rejected' | 'failed';
+
+export interface MergedMetrics {
+  readonly families: readonly MetricFamily[];
+  /** The exposition format of Prometheus, 0.0.4. */
+  text(): Promise<string>;
+  ruleHits(): readonly RuleHit[];
+  summary(): MetricsSummary;
+}
+
+export const METRICS_CONTENT_TYPE = AggregatorRegistry.PROMETHEUS_CONTENT_TYPE;
+
+export class MetricsHub {
+  readonly #options: MetricsHubOptions;
+  readonly #live = new Map<number, MetricsSnapshot>();
+  readonly #updates = new Map<PolicyUpdateResult, number>([
+    ['accepted', 0],
+    ['rejected', 0],
+    ['failed', 0],
+  ]);
+  #departed: readonly MetricFamily[] = [];
+  #revision = 0;
+  #updatedAtMs = 0;
+  #restartCount = 0;
+  #hangCount = 0;
+
+  constructor(options: MetricsHubOptions) {
+    this.#options = options;
+  }
+
+  /** `revision`: of the set in force from now on; for a set that is not, what it is anyway. */
+  policyUpdated(result: PolicyUpdateResult, revision: number): void {
+    this.#updates.set(result, (this.#updates.get(result) ?? 0) + 1);
+    this.#revision = revision;
+    if (result === 'accepted') this.#updatedAtMs = this.#options.clock.wallMs();
+  }
+
+  workerRestarted(): void {
+    this.#restartCount++;
+  }
+
+  workerHung(): void {
+    this.#hangCount++;
+  }
+
+  /** `snapshots`: of the workers that answered. `workers`: how many there are in each state. */
+  async merge(
+    snapshots: readonly MetricsSnapshot[],
+    workers: Readonly<Record<string, number>>,
+  ): Promise<MergedMetrics> {
+    for (const snapshot of snapshots) this.#take(snapshot);
+    const own = [...this.#ownFamilies(workers), ...(await processFamilies('supervisor'))];
+    const live = [...this.#live.values()].map(({ families }) => families);
+    const families = mergeFamilies([this.#departed, ...live, own]);
+    return new Merged(families);
+  }
+
+  #take(snapshot: MetricsSnapshot): void {
+    const before = this.#live.get(snapshot.workerIndex);
+    this.#live.set(snapshot.workerIndex, snapshot);
+    if (before === undefined || before.instanceId === snapshot.instanceId) return;
+    const departed = mergeFamilies([this.#departed, before.families.filter(isKeptAfterDeath)]);
+    const live = [...this.#live.values()].map(({ families }) => families);
+    this.#departed = withoutOldRules(departed, live);
+  }
+
+  #ownFamilies(workers: Readonly<Record<string, number>>): readonly MetricFamily[] {
+    const { version } = this.#options;
+    const one = (
+      name: MetricName,
+      value: number,
+      labels: Readonly<Record<string, string>> = {},
+    ): MetricFamily => ({ name, samples: [{ suffix: '', labels, value }] });
+    return [
+      ...[...this.#updates].map(([result, count]) =>
+        one('sallyport_policy_updates_total', count, { result }),
+      ),
+      one('sallyport_policy_revision', this.#revision),
+      one('sallyport_policy_last_update_timestamp_seconds', this.#updatedAtMs / 1000),
+      one('sallyport_policy_last_update_successful', this.#options.isPolicyCurrent() ? 1 : 0),
+      ...Object.entries(workers).map(([state, count]) =>
+        one('sallyport_workers', count, { state }),
+      ),
+      one('sallyport_worker_restarts_total', this.#restartCount),
+      one('sallyport_worker_hangs_total', this.#hangCount),
+      one('sallyport_build_info', 1, { version, node_version: process.versions.node }),
+    ];
+  }
+}
+
+class Merged implements MergedMetrics {
+  readonly families: readonly MetricFamily[];
+
+  constructor(families: readonly MetricFamily[]) {
+    this.families = families;
+  }
+
+  text(): Promise<string> {
+    const metrics = this.families.map(({ name, samples }) => {
+      const { help, type, merge } = METRICS[name];
+      const values = samples.map(({ suffix, labels, value }) => ({
+        value,
+        labels,
+        metricName: `${name}${suffix}`,
+      }));
+      return { name, help, type, aggregator: merge, values };
+    });
+    return AggregatorRegistry.aggregate([metrics]).metrics();
+  }
+
+  ruleHits(): readonly RuleHit[] {
+    return ruleHitsOf(this.families);
+  }
+
+  summary(): MetricsSummary {
+    return summaryOf(this.families);
+  }
+}
+
+/** One family for each metric, in the table's order, one sample for each set of labels. */
+export function mergeFamilies(lists: readonly (readonly MetricFamily[])[]): MetricFamily[] {
+  const byName = new Map<MetricName, Map<string, MetricSample>>();
+  for (const { name, samples } of lists.flat()) {
+    let merged = byName.get(name);
+    if (merged === undefined) {
+      merged = new Map();
+      byName.set(name, merged);
+    }
+    for (const sample of samples) addSample(merged, name, sample);
+  }
+  const families: MetricFamily[] = [];
+  for (const name of Object.keys(METRICS) as MetricName[]) {
+    const merged = byName.get(name);
+    if (merged !== undefined) families.push({ name, samples: [...merged.values()] });
+  }
+  return families;
+}
+
+function addSample(
+  merged: Map<string, MetricSample>,
+  name: MetricName,
+  sample: MetricSample,
+): void {
+  const key = `${sample.suffix}\n${labelKey(name, sample)}`;
+  const other = merged.get(key);
+  if (other === undefined) {
+    merged.set(key, sample);
+    return;
+  }
+  const value =
+    METRICS[name].merge === 'max'
+      ? Math.max(other.value, sample.value)
+      : other.value + sample.value;
+  merged.set(key, { ...sample, value });
+}
+
+function labelKey(name: MetricName, { labels }: MetricSample): string {
+  const names: readonly string[] = METRICS[name].labels;
+  return `${names.map((label) => labels[label] ?? '').join('\n')}\n${labels['le'] ?? ''}`;
+}
+
+/** A gauge says what is; of a dead worker nothing is, but when a rule last matched stays true. */
+function isKeptAfterDeath({ name }: MetricFamily): boolean {
+  return METRICS[name].type !== 'gauge' || RULE_METRICS.includes(name);
+}
+
+const RULE_METRICS: readonly MetricName[] = [
+  'sallyport_policy_rule_hits_total',
+  'sallyport_policy_shadow_rule_hits_total',
+  'sallyport_policy_rule_last_match_timestamp_seconds',
+];
+
+/** Rules that no live worker knows any more would otherwise pile up with every reload. */
+function withoutOldRules(
+  departed: readonly MetricFamily[],
+  live: readonly (readonly MetricFamily[])[],
+): readonly MetricFamily[] {
+  const known = new Set<string>([`${OTHER_RULE}\n${OTHER_RULE}`]);
+  for (const { name, samples } of live.flat()) {
+    if (!RULE_METRICS.includes(name)) continue;
+    for (const { labels } of samples) known.add(`${labels['policy']}\n${labels['rule']}`);
+  }
+  return departed.map((family) =>
+    RULE_METRICS.includes(family.name)
+      ? {
+          ...family,
+          samples: family.samples.filter(({ labels }) =>
+            known.has(`${labels['policy']}\n${labels['rule']}`),
+          ),
+        }
+      : family,
+  );
+}

@@ -1,0 +1,102 @@
+/**
+ * What a kernel does with a connection to one range of ports, by the remote's identity:
+ *
+ *     deny      the engine denies it whatever it says of itself
+ *     allow     the engine allows it and every request on it, and changes nothing: nobody has to look
+ *     redirect  it depends on the server name, the requests or the listener: the proxy has to look
+ *
+ * It is asked for each remote, as an entry of Cilium's policy map is: a remote to which only rules
+ * without L7 apply is not redirected, although others on the port are. (`RemoteView.hasL7Rules` speaks of
+ * the whole port: a connection that was redirected may become such a remote's by a policy change, and the
+ * proxy then still refuses bytes that it cannot read. What never came to the proxy is none of its business.)
+ */
+import type { Identity } from '../../model/identity.ts';
+import { type CompiledRule, VERDICT_ALLOW, VERDICT_PASS } from '../compile/compiled_rule.ts';
+import { passTargets } from '../compile/rule_order.ts';
+
+export type KernelVerdict = 'deny' | 'allow' | 'redirect';
+
+export interface RangeVerdicts {
+  /** For every identity that no rule names. */
+  readonly verdict: KernelVerdict;
+  /** Those that get another one. */
+  readonly exceptions: ReadonlyMap<Identity, KernelVerdict>;
+}
+
+export interface VerdictOptions {
+  /** DNS rules count as no L7 rules. */
+  readonly isDnsPlain: boolean;
+}
+
+/** `rules` in asking order. */
+export function verdictsOf(rules: readonly CompiledRule[], options: VerdictOptions): RangeVerdicts {
+  // Each identity is asked the rules that can concern it, not all: ports can have a thousand rules of one remote each.
+  const forAll: number[] = [];
+  const named = new Map<Identity, number[]>();
+  for (const [index, { remotes }] of rules.entries()) {
+    if (remotes === null) forAll.push(index);
+    for (const identity of remotes ?? []) {
+      const known = named.get(identity);
+      if (known === undefined) named.set(identity, [index]);
+      else known.push(index);
+    }
+  }
+  // Remotes to which the same rules apply have one verdict: there are far fewer of those sets.
+  const bySelection = new Map<string, KernelVerdict>();
+  const verdictFor = (own: readonly number[]): KernelVerdict => {
+    const key = own.join(' ');
+    const known = bySelection.get(key);
+    if (known !== undefined) return known;
+    const indexes = [...forAll, ...own].sort((a, b) => a - b);
+    const applicable = indexes.map((index) => rules[index] as CompiledRule);
+    const verdict = connectionVerdict(applicable, options);
+    bySelection.set(key, verdict);
+    return verdict;
+  };
+  const verdict = verdictFor([]);
+  const exceptions = new Map<Identity, KernelVerdict>();
+  for (const [identity, indexes] of named) {
+    const own = verdictFor(indexes);
+    if (own !== verdict) exceptions.set(identity, own);
+  }
+  return { verdict, exceptions };
+}
+
+/**
+ * The engine's walk (`networkVerdict`, `httpVerdict`) along every way that it can take for any server
+ * name, listener and request: is there an allow at all, and does a rule on the way look at more than
+ * addresses and ports?
+ */
+function connectionVerdict(rules: readonly CompiledRule[], options: VerdictOptions): KernelVerdict {
+  const targets = passTargets(rules);
+  const isReached = new Array<boolean>(rules.length + 1).fill(false);
+  isReached[0] = true;
+  let mayAllow = false;
+  let isConditional = false;
+  for (const [index, rule] of rules.entries()) {
+    if (isReached[index] !== true) continue;
+    // Server name and listener: for some connections the rule is not there.
+    const isSure = rule.serverNames.length === 0 && rule.proxyId === 0;
+    const hasL7 = rule.http !== null || (rule.dns !== null && !options.isDnsPlain);
+    const isPass = rule.kind === VERDICT_PASS;
+    if (rule.kind === VERDICT_ALLOW) mayAllow = true;
+    if (isPass) isReached[targets[index] as number] = true;
+    // A deny rule denies without looking at its L7 rules.
+    if (!isSure || (hasL7 && (isPass || rule.kind === VERDICT_ALLOW))) {
+      isConditional = true;
+      isReached[index + 1] = true;
+    } else if (rule.kind === VERDICT_ALLOW && hasHeaderActionsBeside(rules, index)) {
+      isConditional = true;
+    }
+  }
+  if (!mayAllow) return 'deny';
+  return isConditional ? 'redirect' : 'allow';
+}
+
+/** All header actions of the winning precedence are run, also those of rules behind the winner. */
+function hasHeaderActionsBeside(rules: readonly CompiledRule[], index: number): boolean {
+  const { precedence } = rules[index] as CompiledRule;
+  return rules.some(
+    (rule, at) => at > index && rule.precedence === precedence && rule.hasHeaderMatches,
+  );
+}

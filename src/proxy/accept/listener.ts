@@ -1,0 +1,131 @@
+/**
+ * The accept stage: one bound socket. Every connection that it takes becomes a `Connection`; when the
+ * process is at its bounds the connection is told so and closed.
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import { parseIp, type SocketAddress } from '../../model/address.ts';
+import { parsePort } from '../../model/identity.ts';
+import { KEEP_ALIVE_DELAY_MS } from '../../platform/sockets.ts';
+import type { RedirectRecord } from '../../redirect/layout.ts';
+import type { ListenerOptions } from '../plane/options.ts';
+import type { Registry } from '../plane/registry.ts';
+import type { Shared } from '../plane/shared.ts';
+import { type Ends, socketEnds } from '../resolve/resolve.ts';
+import { Connection, type ConnectionContext } from './connection.ts';
+import { TrustedProxies } from './trusted_proxies.ts';
+
+export interface BoundListener {
+  readonly name: string;
+  readonly address: SocketAddress;
+}
+
+export interface ListenerContext {
+  readonly options: ListenerOptions;
+  readonly shared: Shared;
+  readonly registry: Registry;
+  readonly nextConnectionId: () => number;
+}
+
+export class Listener {
+  readonly #context: ListenerContext;
+  readonly #connectionContext: ConnectionContext;
+  readonly #server: Server;
+
+  constructor(context: ListenerContext) {
+    const { options: listener, shared, registry } = context;
+    this.#context = context;
+    const trustedProxies = new TrustedProxies(listener.trustedProxies ?? []);
+    this.#connectionContext = { listener, shared, registry, trustedProxies };
+    this.#server = createServer(
+      {
+        allowHalfOpen: true,
+        pauseOnConnect: true,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
+        highWaterMark: context.shared.options.limits.bufferBytesMax,
+      },
+      (socket) => {
+        // An exception before the connection can look after itself ends this one only.
+        try {
+          this.#accept(socket);
+        } catch (error) {
+          context.shared.options.recorder.internalError('accept', error);
+          socket.on('error', () => {});
+          socket.resetAndDestroy();
+        }
+      },
+    );
+  }
+
+  /** Rejects with the system's error when the address cannot be bound. */
+  async listen(): Promise<BoundListener> {
+    const { shared, options } = this.#context;
+    const { sockets, recorder, limits } = shared.options;
+    await sockets.listen(this.#server, { ...options, backlog: limits.listenBacklogMax });
+    // An accept that fails (no file descriptor left) must not end the process.
+    this.#server.on('error', (error) => recorder.internalError('accept', error));
+    const bound = { name: options.name, address: this.#boundAddress() };
+    shared.ownAddresses.add(bound);
+    return bound;
+  }
+
+  /** No further connection is accepted; those that are open stay. */
+  close(): void {
+    this.#server.close();
+  }
+
+  #accept(socket: Socket): void {
+    const { shared, registry } = this.#context;
+    const ends = this.#endsOf(socket);
+    if (ends === null) {
+      socket.destroy();
+      return;
+    }
+    const id = this.#context.nextConnectionId();
+    const connection = new Connection(this.#connectionContext, { id, socket, ends });
+    if (this.#isAdmitted(connection)) {
+      connection.start();
+      return;
+    }
+    const isReplyRead = registry.size < 2 * shared.options.limits.connectionCountMax;
+    connection.refuseOverloaded(isReplyRead ? 'reply' : 'reset');
+  }
+
+  /** It has its socket by now: whatever fails here must not leave that behind. */
+  #isAdmitted(connection: Connection): boolean {
+    try {
+      return connection.isAdmitted();
+    } catch (error) {
+      this.#context.shared.options.recorder.internalError('accept', error);
+      return false;
+    }
+  }
+
+  #endsOf(socket: Socket): Ends | null {
+    const { options } = this.#context;
+    const ends = socketEnds(socket, options);
+    if (ends === null || options.direction !== 'by-record') return ends;
+    return { ...ends, record: this.#recordOf(ends) };
+  }
+
+  /** A record that cannot be read is none: the connection is refused, and told as that. */
+  #recordOf({ source, destination }: Ends): RedirectRecord | null {
+    const { records, recorder } = this.#context.shared.options;
+    try {
+      return records?.lookup(source, destination) ?? null;
+    } catch (error) {
+      recorder.internalError('redirect-record', error);
+      return null;
+    }
+  }
+
+  #boundAddress(): SocketAddress {
+    const bound = this.#server.address();
+    if (bound === null || typeof bound === 'string') throw new Error('the listener is not bound');
+    const ip = parseIp(bound.address);
+    const port = parsePort(bound.port);
+    if (ip === null || port === null) throw new Error('the bound address cannot be read');
+    return { ip: ip.text, family: ip.family, port };
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * hot path
+ *
+ * Judges the streams of one connection: when the head is here, and again when the stream is to be sent
+ * upstream and the rules have changed while it waited. So nothing is sent that the rules in force at that
+ * moment deny, or in a form that they do not want. Who is denied is answered at once.
+ */
+
+import { requestTrailers } from '../../model/trailer_fields.ts';
+import { DRY_RUN_PERMIT } from '../../policy/permit.ts';
+import { denialReply } from '../request/local_reply.ts';
+import type { RelayContext } from '../request/relay.ts';
+import { type Http2Endings, replyContext } from './endings.ts';
+import type { Http2Exchange } from './exchange.ts';
+
+export class Http2Judge {
+  readonly #context: RelayContext;
+  readonly #endings: Http2Endings;
+
+  constructor(context: RelayContext, endings: Http2Endings) {
+    this.#context = context;
+    this.#endings = endings;
+  }
+
+  /** True: it has its permit and its source. False: it has been answered. */
+  isAllowed(exchange: Http2Exchange): boolean {
+    const { subject, shared } = this.#context;
+    const { behaviour, currentSnapshot } = shared.options;
+    const { life, head } = exchange;
+    exchange.snapshot = currentSnapshot();
+    const decision = life.judge(subject, head);
+    const isAllowed = decision.verdict === 'allow';
+    if (!isAllowed && !behaviour.isDryRun) {
+      const reply = denialReply(decision, behaviour.denial, replyContext(exchange));
+      this.#endings.answer(exchange, reply, null);
+      return false;
+    }
+    life.isDryRun = !isAllowed;
+    exchange.permit = isAllowed ? decision.permit : DRY_RUN_PERMIT;
+    // From the head as it came: what rules before these made of it is forgotten.
+    const mutations = isAllowed ? decision.mutations : [];
+    exchange.source = head.source(mutations);
+    const judged = isAllowed ? decision.judgedFields : [];
+    exchange.trailerRule =
+      judged.length === 0 ? null : requestTrailers(judged, behaviour.underscores);
+    if (exchange.source !== null) return true;
+    this.#endings.answerFault(exchange, 'internal-error');
+    return false;
+  }
+
+  /** The same of one that was allowed, if the rules are others since. */
+  isStillAllowed(exchange: Http2Exchange): boolean {
+    const { currentSnapshot } = this.#context.shared.options;
+    return exchange.snapshot === currentSnapshot() || this.isAllowed(exchange);
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * hot path
+ *
+ * The policy as one connection sees it: keeps the view of the snapshot in force, and makes a new one
+ * when the snapshot is another. So each decision is by the policy of its moment.
+ */
+import type { ConnectionMeta, Half } from '../../model/connection_meta.ts';
+import type { Decision } from '../../model/decision.ts';
+import type { RequestHead } from '../../model/request_head.ts';
+import {
+  DENY_IDENTITY_CHANGED,
+  decideConnection,
+  decideRequest,
+} from '../../policy/decide/decide.ts';
+import type { PolicySnapshot, RemoteView } from '../../policy/snapshot.ts';
+import type { CiliumIdentities } from '../../redirect/cilium_maps.ts';
+import type { IdentityOption } from '../plane/options.ts';
+import { confirmed } from '../resolve/recorded.ts';
+import { withCurrentIdentity } from '../resolve/resolve.ts';
+import { BothHalves, headAfter } from './both_halves.ts';
+
+export interface SubjectContext {
+  readonly currentSnapshot: () => PolicySnapshot;
+  readonly identity: IdentityOption;
+  readonly cilium: CiliumIdentities | null;
+}
+
+/** What one snapshot says of a connection: a view for each half that is asked. */
+interface Views {
+  readonly first: RemoteView;
+  readonly second: RemoteView | null;
+  readonly both: BothHalves;
+}
+
+export class PolicySubject {
+  readonly #identity: IdentityOption;
+  readonly #cilium: CiliumIdentities | null;
+  #meta: ConnectionMeta;
+  readonly #currentSnapshot: () => PolicySnapshot;
+  #snapshot: PolicySnapshot;
+  /** Null: the sides are not who they were when the connection began; nothing is allowed ever again. */
+  #views: Views | null = null;
+  #shadowViews: Views | null = null;
+  /** Of a TLS connection; "" for others. */
+  serverName = '';
+
+  constructor(meta: ConnectionMeta, context: SubjectContext) {
+    this.#currentSnapshot = context.currentSnapshot;
+    this.#identity = context.identity;
+    this.#cilium = context.cilium;
+    this.#snapshot = context.currentSnapshot();
+    this.#meta = meta;
+    this.#look();
+  }
+
+  /** With the identity that the last decision was made for. */
+  get meta(): ConnectionMeta {
+    return this.#meta;
+  }
+
+  get revision(): number {
+    return this.#snapshot.revision;
+  }
+
+  /** True when any rule of the port has L7 rules: then only what is parsed can be judged there. */
+  get hasL7Rules(): boolean {
+    this.#refresh();
+    const views = this.#views;
+    return views === null || views.first.hasL7Rules || views.second?.hasL7Rules === true;
+  }
+
+  judgeConnection(): Decision {
+    this.#refresh();
+    return this.#connectionBy(this.#views);
+  }
+
+  judgeRequest(head: RequestHead): Decision {
+    this.#refresh();
+    return this.#requestBy(this.#views, head);
+  }
+
+  /** What the policy with its dry-run parts says; null when there are none. */
+  shadowRequest(head: RequestHead): Decision | null {
+    return this.#shadowViews === null ? null : this.#requestBy(this.#shadowViews, head);
+  }
+
+  shadowConnection(): Decision | null {
+    return this.#shadowViews === null ? null : this.#connectionBy(this.#shadowViews);
+  }
+
+  #connectionBy(views: Views | null): Decision {
+    if (views === null) return DENY_IDENTITY_CHANGED;
+    const { first, second, both } = views;
+    const decision = decideConnection(first, this.serverName);
+    if (second === null) return decision;
+    if (decision.verdict === 'deny') return both.of(decision, null);
+    return both.of(decision, decideConnection(second, this.serverName));
+  }
+
+  #requestBy(views: Views | null, head: RequestHead): Decision {
+    if (views === null) return DENY_IDENTITY_CHANGED;
+    const { first, second, both } = views;
+    const decision = decideRequest(first, this.serverName, head);
+    if (second === null) return decision;
+    if (decision.verdict === 'deny') return both.of(decision, null);
+    const seen = headAfter(head, decision.mutations);
+    return both.of(decision, decideRequest(second, this.serverName, seen));
+  }
+
+  #refresh(): void {
+    const snapshot = this.#currentSnapshot();
+    if (snapshot === this.#snapshot) return;
+    this.#snapshot = snapshot;
+    // Who had an address and has it again is still not who has it in between.
+    if (this.#views !== null) this.#look();
+  }
+
+  /**
+   * A policy that names a new CIDR gives its addresses a new identity: rules for it must be met by
+   * connections that are already open.
+   */
+  #look(): void {
+    const snapshot = this.#snapshot;
+    const known = { snapshot, cilium: this.#cilium };
+    const meta = confirmed(withCurrentIdentity(this.#meta, this.#identity, known), snapshot);
+    this.#meta = meta ?? this.#meta;
+    this.#views = meta === null ? null : viewsIn(snapshot, meta);
+    this.#shadowViews = meta === null ? null : shadowIn(snapshot, meta);
+  }
+}
+
+function viewsIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views {
+  return {
+    first: viewIn(snapshot, meta, meta),
+    second: meta.second === null ? null : viewIn(snapshot, meta, meta.second),
+    both: new BothHalves(),
+  };
+}
+
+function viewIn(snapshot: PolicySnapshot, meta: ConnectionMeta, half: Half): RemoteView {
+  return snapshot
+    .endpoint(half.endpointIp)
+    .port(half.direction, 'TCP', meta.port)
+    .view(meta.proxyId, half.remoteIdentity);
+}
+
+function shadowIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views | null {
+  return snapshot.shadow === null ? null : viewsIn(snapshot.shadow, meta);
+}

@@ -1,0 +1,92 @@
+/**
+ * Every open downstream connection, from before its first decision to its end: who is told of a policy
+ * change, looked at for time-outs, and drained.
+ */
+import type { Steps } from '../../model/steps.ts';
+import type { Platform } from '../../platform/platform.ts';
+import { Turns } from '../../platform/turns.ts';
+
+export interface RegisteredConnection {
+  /** Acts on every deadline that has passed. */
+  expire(nowMs: number): void;
+  /** Judges the connection again; one that is no longer allowed is closed at once. */
+  policyChanged(): void;
+  /** No further request is taken; an idle connection is closed at once. */
+  drain(): void;
+  /** Closed now, whatever it is doing. */
+  cut(): void;
+}
+
+export class Registry {
+  readonly #connections = new Set<RegisteredConnection>();
+  readonly #judging: Turns;
+  readonly #stopSweep: () => void;
+  #whenEmpty: (() => void) | null = null;
+
+  constructor(options: {
+    readonly platform: Platform;
+    readonly sweepIntervalMs: number;
+    /** Of judging again, before other work has its turn. */
+    readonly turnMs: number;
+    readonly onSweep: () => void;
+  }) {
+    const { clock, timers } = options.platform;
+    this.#judging = new Turns(options.platform, options.turnMs);
+    this.#stopSweep = timers.every(options.sweepIntervalMs, () => {
+      options.onSweep();
+      const now = clock.nowMs();
+      for (const connection of this.#connections) connection.expire(now);
+    });
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  add(connection: RegisteredConnection): void {
+    this.#connections.add(connection);
+  }
+
+  delete(connection: RegisteredConnection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#whenEmpty?.();
+  }
+
+  /**
+   * Judges again all that are open now; one that comes later is judged by the new policy anyway, as is every
+   * request from now on, whenever its connection has its turn. A call takes the place of one that is still
+   * at it, whose `onDone` is not called then.
+   */
+  policyChanged(onDone: () => void): void {
+    this.#judging.begin({ steps: this.#judgeEach(), onDone });
+  }
+
+  *#judgeEach(): Steps<void> {
+    for (const connection of [...this.#connections]) {
+      // One that has ended meanwhile has nothing left to be judged.
+      if (this.#connections.has(connection)) connection.policyChanged();
+      yield;
+    }
+  }
+
+  drain(): void {
+    for (const connection of [...this.#connections]) connection.drain();
+  }
+
+  cut(): void {
+    for (const connection of [...this.#connections]) connection.cut();
+  }
+
+  /** Resolves when no connection is left. */
+  empty(): Promise<void> {
+    if (this.#connections.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#whenEmpty = resolve;
+    });
+  }
+
+  stop(): void {
+    this.#stopSweep();
+    this.#judging.stop();
+  }
+}

@@ -1,0 +1,22 @@
+/** What every connection of a data plane shares: options, clocks, and the two states of the whole. */
+import type { RequestParserOptions } from '../../codec/http1/request_parser.ts';
+import type { TurnWrites } from './gathered_write.ts';
+import type { ContentMemory } from './memory/content_memory.ts';
+import type { ReadMemory } from './memory/read_memory.ts';
+import type { DataPlaneOptions } from './options.ts';
+import type { OwnAddresses } from './own_addresses.ts';
+import type { Shares } from './shares.ts';
+
+export interface Shared {
+  readonly options: DataPlaneOptions;
+  /** One object for all parsers of HTTP/1.1: a connection has two. */
+  readonly parsing: RequestParserOptions;
+  readonly readMemory: ReadMemory;
+  readonly contentMemory: ContentMemory;
+  readonly turnWrites: TurnWrites;
+  readonly ownAddresses: OwnAddresses;
+  /** Who holds what of the worker, and who makes room at its bounds. */
+  readonly shares: Shares;
+  /** No new request is taken. */
+  isDraining: boolean;
+}

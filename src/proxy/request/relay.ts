@@ -1,0 +1,40 @@
+/** What a connection becomes once its protocol is known, and what that is given. */
+import type { Decision } from '../../model/decision.ts';
+import type { CloseCause } from '../../model/record.ts';
+import type { UpstreamContext } from '../http1/upstream.ts';
+import type { PolicySubject } from '../judge/policy_subject.ts';
+import type { Share } from '../plane/holders.ts';
+
+export type CutFault = 'draining' | 'evicted';
+
+export const CUT_CAUSES: Readonly<Record<CutFault, CloseCause>> = {
+  draining: 'drained',
+  evicted: 'evicted',
+};
+
+export interface Relay {
+  onDownstreamData(chunk: Buffer): void;
+  onDownstreamDrain(): void;
+  onDownstreamEnd(): void;
+  onDownstreamGone(isReset: boolean): void;
+  expire(nowMs: number): void;
+  /** Of any byte in either direction. */
+  lastMoveMs(): number;
+  /** Bytes that are kept for a peer or until more of them come, about; without those of the downstream socket. */
+  heldBytes(): number;
+  /** What the policy in force says of that which is open. */
+  judgeOpen(): Decision;
+  /** Closed by a changed policy; true when that made a record. */
+  reject(decision: Decision): boolean;
+  drain(): void;
+  /** Over now, whatever is in hand. */
+  cut(fault: CutFault): void;
+  internalError(error: unknown): void;
+}
+
+export interface RelayContext extends UpstreamContext {
+  readonly subject: PolicySubject;
+  readonly share: Share;
+  /** The relay is over. `isLingering`: what was written may still be unread. */
+  readonly onClose: (cause: CloseCause, how: 'linger' | 'reset' | 'destroy') => void;
+}

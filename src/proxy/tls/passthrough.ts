@@ -1,0 +1,196 @@
+/**
+ * A TLS connection whose server name was judged, on a port without HTTP rules: passed through as it
+ * is. One record for the whole connection.
+ */
+import type { Socket } from 'node:net';
+import { TlsRetryWatch } from '../../codec/tls_retry.ts';
+import type { ConnectionMeta } from '../../model/connection_meta.ts';
+import type { Decision, Permit } from '../../model/decision.ts';
+import type { Fault } from '../../model/fault.ts';
+import type { CloseCause } from '../../model/record.ts';
+import { DENY_NOT_JUDGEABLE } from '../../policy/decide/decide.ts';
+import type { PolicySubject } from '../judge/policy_subject.ts';
+import type { Shared } from '../plane/shared.ts';
+import { CUT_CAUSES, type CutFault, type Relay } from '../request/relay.ts';
+import type { RequestLife } from '../request/request_life.ts';
+import { expiredFault } from '../request/timeouts.ts';
+import { Tunnel } from '../transport/tunnel.ts';
+import { type UpstreamEvents, UpstreamLink } from '../transport/upstream_link.ts';
+
+export interface TlsRelayOptions {
+  readonly permit: Permit;
+  readonly life: RequestLife;
+  readonly meta: ConnectionMeta;
+  readonly subject: PolicySubject;
+  readonly shared: Shared;
+  readonly downstream: Socket;
+  readonly onClose: (cause: CloseCause, how: 'linger' | 'reset' | 'destroy') => void;
+}
+
+export class TlsRelay implements Relay, UpstreamEvents {
+  readonly #options: TlsRelayOptions;
+  readonly #upstream: UpstreamLink;
+  readonly #tunnel: Tunnel;
+  /** Null with --dry-run: nothing is refused, whatever the hellos name. */
+  readonly #watch: TlsRetryWatch | null;
+  #lastMoveMs: number;
+  #isOver = false;
+
+  constructor(options: TlsRelayOptions) {
+    const { life, subject } = options;
+    const { limits, behaviour } = options.shared.options;
+    this.#options = options;
+    this.#watch = behaviour.isDryRun
+      ? null
+      : new TlsRetryWatch(subject.serverName, limits.detectBytesMax);
+    this.#lastMoveMs = this.#nowMs();
+    this.#upstream = new UpstreamLink(options.permit, options.meta, {
+      sockets: options.shared.options.sockets,
+      events: this,
+      nowMs: this.#lastMoveMs,
+      bufferBytesMax: limits.bufferBytesMax,
+      readMemory: options.shared.readMemory,
+    });
+    this.#tunnel = new Tunnel(options.downstream, this.#upstream.socket, {
+      onBytes: (fromDownstream, fromUpstream) => life.passed(fromDownstream, fromUpstream),
+      onEnd: (isFailure) => this.#finish(null, 'finished', isFailure ? 'reset' : 'linger'),
+    });
+  }
+
+  /** The hello that was judged. */
+  start(hello: Buffer, helloByteLength: number): void {
+    this.#tunnel.fromDownstream(hello.subarray(0, helloByteLength));
+    if (hello.length > helloByteLength) this.onDownstreamData(hello.subarray(helloByteLength));
+  }
+
+  onDownstreamData(chunk: Buffer): void {
+    this.#lastMoveMs = this.#nowMs();
+    const watch = this.#watch;
+    if (watch === null || watch.isOver) {
+      this.#tunnel.fromDownstream(chunk);
+      return;
+    }
+    const result = watch.fromClient(chunk);
+    if (result.kind === 'malformed') this.#refuse('malformed-client-hello');
+    else if (result.kind === 'renamed') this.#refuse('server-name-changed');
+    else if (result.bytes.length > 0) this.#tunnel.fromDownstream(result.bytes);
+  }
+
+  onDownstreamDrain(): void {}
+
+  onDownstreamEnd(): void {
+    this.#tunnel.downstreamEnded();
+  }
+
+  onDownstreamGone(): void {
+    this.#tunnel.fail();
+  }
+
+  /** Before a byte is sent: by the rules that are in force by now. */
+  onUpstreamConnected(): void {
+    this.#countConnect('connected');
+    const decision = this.judgeOpen();
+    if (decision.verdict === 'allow' || this.#options.shared.options.behaviour.isDryRun) {
+      this.#options.life.responseSource = 'upstream';
+    } else {
+      this.reject(decision);
+    }
+  }
+
+  onUpstreamData(chunk: Buffer): void {
+    this.#lastMoveMs = this.#nowMs();
+    this.#watch?.fromServer(chunk);
+    this.#tunnel.fromUpstream(chunk);
+  }
+
+  onUpstreamDrain(): void {}
+
+  onUpstreamEnd(): void {
+    this.#tunnel.upstreamEnded();
+  }
+
+  onUpstreamFailed(): void {
+    if (this.#upstream.isConnected) {
+      this.#tunnel.fail();
+    } else {
+      this.#countConnect('failed');
+      this.#finish('connect-failed', 'fault', 'reset');
+    }
+  }
+
+  expire(nowMs: number): void {
+    const times = {
+      startedMs: this.#options.life.startedMs,
+      connectingSinceMs: this.#upstream.isConnected ? null : this.#upstream.startedMs,
+      isContentTooSlow: false,
+      isHalfClosed: false,
+      lastMoveMs: this.#lastMoveMs,
+    };
+    const { limits } = this.#options.shared.options;
+    const fault = expiredFault(times, nowMs, { ...limits, requestTimeoutMs: 0 });
+    if (fault === null) return;
+    if (fault === 'connect-timeout') this.#countConnect('timeout');
+    this.#finish(fault, 'timeout', 'reset');
+  }
+
+  onUpstreamError(error: unknown): void {
+    this.internalError(error);
+  }
+
+  /** HTTP rules that a port gets cannot be judged inside of TLS, whatever the server name is. */
+  judgeOpen(): Decision {
+    const { subject } = this.#options;
+    const decision = subject.judgeConnection();
+    return decision.verdict === 'allow' && subject.hasL7Rules ? DENY_NOT_JUDGEABLE : decision;
+  }
+
+  reject(decision: Decision): boolean {
+    this.#options.life.judgedBy(this.#options.subject, decision);
+    this.#finish('policy-changed', 'policy-changed', 'reset');
+    return true;
+  }
+
+  /** A tunnel cannot be asked to end; it is cut at the deadline. */
+  drain(): void {}
+
+  cut(fault: CutFault): void {
+    this.#finish(fault, CUT_CAUSES[fault], 'destroy');
+  }
+
+  lastMoveMs(): number {
+    return this.#lastMoveMs;
+  }
+
+  heldBytes(): number {
+    return this.#upstream.socket.writableLength + (this.#watch?.heldBytes ?? 0);
+  }
+
+  internalError(error: unknown): void {
+    this.#options.shared.options.recorder.internalError('tls', error);
+    this.#finish('internal-error', 'fault', 'reset');
+  }
+
+  /** Who goes back on the name that was judged: both sides are reset, and nothing more of it goes upstream. */
+  #refuse(fault: Fault): void {
+    this.#finish(fault, 'fault', 'reset');
+  }
+
+  #finish(fault: Fault | null, cause: CloseCause, how: 'linger' | 'reset' | 'destroy'): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#options.life.finish(fault);
+    if (how === 'linger') this.#upstream.destroy();
+    else this.#upstream.reset();
+    this.#options.onClose(cause, how);
+  }
+
+  #countConnect(outcome: 'connected' | 'failed' | 'timeout'): void {
+    const { meta, shared } = this.#options;
+    const durationMs = this.#nowMs() - this.#upstream.startedMs;
+    shared.options.recorder.upstreamConnected(meta.listener, outcome, durationMs);
+  }
+
+  #nowMs(): number {
+    return this.#options.shared.options.platform.clock.nowMs();
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * The upstream connection of one downstream connection: connecting, connected or gone. It tells its
+ * owner what happens in order and exactly once; its socket never has an unhandled error.
+ */
+import type { Socket } from 'node:net';
+import type { ConnectionMeta } from '../../model/connection_meta.ts';
+import type { Permit } from '../../model/decision.ts';
+import type { Sockets } from '../../platform/sockets.ts';
+import type { ReadMemory } from '../plane/memory/read_memory.ts';
+import { connect } from './connect.ts';
+
+export interface UpstreamEvents {
+  onUpstreamConnected(): void;
+  onUpstreamData(chunk: Buffer): void;
+  onUpstreamDrain(): void;
+  /** The upstream has sent its FIN. */
+  onUpstreamEnd(): void;
+  /** Gone without a FIN: refused, reset, unreachable. Not told after `destroy`. */
+  onUpstreamFailed(): void;
+  /** One of the others threw. */
+  onUpstreamError(error: unknown): void;
+}
+
+export class UpstreamLink {
+  readonly socket: Socket;
+  readonly startedMs: number;
+  isConnected = false;
+  /** Requests that were sent on it so far. */
+  requestCount = 0;
+  #isGone = false;
+
+  constructor(
+    permit: Permit,
+    meta: ConnectionMeta,
+    options: {
+      readonly events: UpstreamEvents;
+      readonly nowMs: number;
+      readonly bufferBytesMax: number;
+      readonly sockets: Sockets;
+      readonly readMemory: ReadMemory;
+    },
+  ) {
+    const { events, readMemory } = options;
+    this.startedMs = options.nowMs;
+    // An exception at this edge ends this connection, not the process.
+    const tell = (task: () => void): void => {
+      if (this.#isGone) return;
+      try {
+        task();
+      } catch (error) {
+        events.onUpstreamError(error);
+      }
+    };
+    this.socket = connect(permit, meta.upstream, {
+      ...options,
+      sender: meta.sender,
+      onRead: (chunk) => {
+        tell(() => events.onUpstreamData(chunk));
+        readMemory.used(chunk.length);
+      },
+    });
+    this.socket.on('connect', () => {
+      this.isConnected = true;
+      tell(() => events.onUpstreamConnected());
+    });
+    this.socket.on('drain', () => tell(() => events.onUpstreamDrain()));
+    this.socket.on('end', () => tell(() => events.onUpstreamEnd()));
+    // 'close' follows every error; acting on it alone tells the failure once.
+    this.socket.on('error', () => {});
+    this.socket.on('close', () => {
+      tell(() => {
+        this.#isGone = true;
+        events.onUpstreamFailed();
+      });
+    });
+  }
+
+  /** Closes it silently; nothing is told any more. */
+  destroy(): void {
+    this.#isGone = true;
+    this.socket.destroy();
+  }
+
+  /**
+   * Closes it with a reset, so that the upstream knows that the exchange was not complete. What was
+   * written before it is connected is never sent: resetAndDestroy would wait for the connection,
+   * which may never come, and send it first.
+   */
+  reset(): void {
+    this.#isGone = true;
+    if (this.socket.connecting) this.socket.destroy();
+    else this.socket.resetAndDestroy();
+  }
+}

@@ -1,0 +1,209 @@
+/** The first read and the later ones, with and without a folder for state. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LastGoodSet } from '../../../src/control/set/last_good_set.ts';
+import { PolicyStore } from '../../../src/control/set/policy_store.ts';
+import { FileSource } from '../../../src/control/source/files/file_source.ts';
+import { PolicyFeed } from '../../../src/control/source/policy_feed.ts';
+import type { Identity, Port, ProxyId } from '../../../src/model/identity.ts';
+import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
+import { decideConnection } from '../../../src/policy/decide/decide.ts';
+import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
+import { ManualPlatform } from '../../support/manual_platform.ts';
+
+const BAD = 'kind: CiliumNetworkPolicy\nthis: is no policy\n';
+
+let root: string;
+let nowMs: number;
+const states: LastGoodSet[] = [];
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'sallyport-feed-'));
+  nowMs = 1_000;
+  mkdirSync(join(root, 'policies'));
+  write(
+    'endpoints.yaml',
+    'endpoints:\n  - { name: default/api, ip: 10.0.0.1, labels: { app: api } }\n',
+  );
+});
+
+afterEach(async () => {
+  await Promise.all(states.splice(0).map((state) => state.settled()));
+  rmSync(root, { recursive: true, force: true });
+});
+
+describe('the policy feed', () => {
+  it('starts with what the files say', async () => {
+    write('policies/a.yaml', policy(80));
+    const { feed, store } = kept();
+    expect(feed.start()).toMatchObject({ kind: 'changed' });
+    expect(opened(store)).toEqual([80]);
+    expect(feed.staleness).toBeNull();
+  });
+
+  it('a first set that is bad is a start that fails, where no state is kept', () => {
+    write('policies/a.yaml', BAD);
+    const { feed } = made(null);
+    expect(feed.start()).toMatchObject({ kind: 'rejected', result: 'rejected' });
+  });
+
+  it.each([
+    { name: 'bad', harm: () => write('policies/a.yaml', BAD), result: 'rejected' },
+    { name: 'empty', harm: () => write('policies/a.yaml', '\n'), result: 'rejected' },
+    {
+      name: 'gone with its folder',
+      harm: () => rmSync(join(root, 'policies'), { recursive: true }),
+      result: 'failed',
+    },
+  ])(
+    'starts with the last good set when the file is $name, and says so',
+    async ({ harm, result }) => {
+      write('policies/a.yaml', policy(80));
+      const before = kept();
+      before.feed.start();
+      await before.state.settled();
+      harm();
+      const { feed, store } = kept();
+      const started = feed.start();
+      expect(started).toMatchObject({
+        kind: 'restored',
+        savedAt: '1970-01-01T00:00:01.000Z',
+        rejected: { result },
+      });
+      expect(opened(store)).toEqual([80]);
+      expect(feed.staleness).toMatchObject({ sinceMs: 1_000 });
+    },
+  );
+
+  it('denies everything when the files are bad and there is no good set', async () => {
+    write('policies/a.yaml', BAD);
+    const { feed, store } = kept();
+    const started = feed.start();
+    expect(started).toMatchObject({ kind: 'restored', savedAt: null });
+    expect(feed.staleness?.problems.at(-1)).toMatch(/proxy\/last-good: there is none$/);
+    expect(opened(store)).toEqual([]);
+  });
+
+  it('an empty set denies, and is no reason to forget the last one', async () => {
+    write('policies/a.yaml', policy(80));
+    const { feed, store, state } = kept();
+    feed.start();
+    rmSync(join(root, 'policies/a.yaml'));
+    expect(feed.read()).toMatchObject({ kind: 'changed', accepted: { isEmpty: true } });
+    expect(opened(store)).toEqual([]);
+    await state.settled();
+    expect(state.load()).toMatchObject({ bundle: { policies: [{ text: policy(80) }] } });
+  });
+
+  it('is stale from the first bad set to the next good one, also the one in force', async () => {
+    write('policies/a.yaml', policy(80));
+    const { feed, store } = kept();
+    feed.start();
+    write('policies/a.yaml', BAD);
+    nowMs = 5_000;
+    expect(feed.read()).toMatchObject({ kind: 'rejected' });
+    nowMs = 9_000;
+    rmSync(join(root, 'policies'), { recursive: true });
+    expect(feed.read()).toMatchObject({ kind: 'rejected', result: 'failed' });
+    expect(feed.staleness).toEqual({
+      sinceMs: 5_000,
+      problems: [expect.stringContaining('policies')],
+    });
+    expect(opened(store)).toEqual([80]);
+    mkdirSync(join(root, 'policies'));
+    write('policies/a.yaml', policy(80));
+    feed.read();
+    expect(feed.staleness).toBeNull();
+    expect(opened(store)).toEqual([80]);
+  });
+
+  it('files that move while they are read are no set that is wrong: the next read has them', () => {
+    write('policies/a.yaml', policy(80));
+    let hasMoved = false;
+    const { feed, store } = made(null, (path) => {
+      const bytes = readFileSync(path);
+      if (path.endsWith('a.yaml') && hasMoved === false && store.current().revision > 0) {
+        hasMoved = true;
+        write('policies/a.yaml', policy(81));
+      }
+      return bytes;
+    });
+    feed.start();
+    write('policies/a.yaml', policy(443));
+    expect(feed.read()).toEqual({ kind: 'same' });
+    expect(feed.staleness).toBeNull();
+    expect(opened(store)).toEqual([80]);
+    expect(feed.read()).toMatchObject({ kind: 'changed' });
+    expect(opened(store)).toEqual([81]);
+  });
+
+  it('is stale no more when an unreadable set becomes what was in force', async () => {
+    write('policies/a.yaml', policy(80));
+    const { feed } = kept();
+    feed.start();
+    rmSync(join(root, 'policies'), { recursive: true });
+    feed.read();
+    mkdirSync(join(root, 'policies'));
+    write('policies/a.yaml', policy(80));
+    expect(feed.read()).toEqual({ kind: 'same' });
+    expect(feed.staleness).toBeNull();
+  });
+});
+
+function made(
+  state: LastGoodSet | null,
+  readBytes?: (path: string) => Buffer,
+): { feed: PolicyFeed; store: PolicyStore } {
+  const limits = DEFAULT_LIMITS;
+  const source = new FileSource({
+    policies: [join(root, 'policies')],
+    endpoints: join(root, 'endpoints.yaml'),
+    secrets: null,
+    limits,
+    timers: new ManualPlatform().timers,
+    ...(readBytes === undefined ? {} : { readBytes }),
+  });
+  const store = new PolicyStore({ limits, regexEngine: createRe2Engine(limits) });
+  return { feed: new PolicyFeed({ source, store, lastGood: state, wallMs: () => nowMs }), store };
+}
+
+function kept(): { feed: PolicyFeed; store: PolicyStore; state: LastGoodSet } {
+  const state = new LastGoodSet({
+    folder: join(root, 'state'),
+    name: 'proxy',
+    wallMs: () => nowMs,
+    onError: (message) => {
+      throw new Error(message);
+    },
+  });
+  states.push(state);
+  return { ...made(state), state };
+}
+
+function write(name: string, text: string): void {
+  writeFileSync(join(root, name), text);
+}
+
+function policy(port: number): string {
+  return `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: { name: p }
+spec:
+  endpointSelector: { matchLabels: { app: api } }
+  ingress:
+    - fromEntities: [world]
+      toPorts: [{ ports: [{ port: "${port}", protocol: TCP }] }]
+`;
+}
+
+/** Which of three ports the world may reach. */
+function opened(store: PolicyStore): number[] {
+  const endpoint = store.current().endpoint('10.0.0.1');
+  return [80, 81, 443].filter((port) => {
+    const view = endpoint.port('ingress', 'TCP', port as Port).view(0 as ProxyId, 2 as Identity);
+    return decideConnection(view, '').verdict === 'allow';
+  });
+}

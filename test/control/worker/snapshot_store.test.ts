@@ -1,0 +1,213 @@
+/** Sets that come while another is compiled: whole, in order, and the newest at the end. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type NumberedSet, SnapshotStore } from '../../../src/control/worker/snapshot_store.ts';
+import type { Identity, Port, ProxyId } from '../../../src/model/identity.ts';
+import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
+import { decideConnection } from '../../../src/policy/decide/decide.ts';
+import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
+import { numberedSet } from '../../support/numbered_set.ts';
+
+const ENDPOINTS = `
+endpoints:
+  - { name: default/api, ip: 10.0.0.1, labels: { app: api } }
+`;
+
+/** What a step of a random history does; several turns so that compiles get somewhere. */
+const moves = fc.array(
+  fc.oneof(
+    { weight: 3, arbitrary: fc.constant('update' as const) },
+    { weight: 1, arbitrary: fc.constant('bad update' as const) },
+    { weight: 12, arbitrary: fc.constant('turn' as const) },
+    { weight: 4, arbitrary: fc.constant('judged' as const) },
+  ),
+  { minLength: 5, maxLength: 120 },
+);
+
+describe('the snapshot store', () => {
+  it('denies everything before the first set', () => {
+    expect(new Scene().allowedPorts()).toEqual([]);
+  });
+
+  it('takes the first set at once', () => {
+    const scene = new Scene();
+    expect(scene.store.take(setFor(1)).kind).toBe('taken');
+    expect([scene.allowedPorts(), scene.store.current().revision]).toEqual([[1], 1]);
+    expect(scene.told).toEqual([]);
+  });
+
+  it('compiles in turns, and answers by the old set until the new one stands whole', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.update(setFor(2));
+    let turns = 0;
+    while (scene.turn()) {
+      turns++;
+      const swapped = scene.told.includes('swap 2');
+      expect(scene.allowedPorts()).toEqual([swapped ? 2 : 1]);
+    }
+    expect(turns).toBeGreaterThan(5);
+    expect(scene.told).toEqual(['swap 2']);
+  });
+
+  it('takes up only the last of those that come meanwhile, after the one at hand', () => {
+    const scene = new Scene();
+    scene.store.update(setFor(1));
+    scene.turn();
+    scene.store.update(setFor(2));
+    scene.store.update(setFor(3));
+    scene.run();
+    expect(scene.told).toEqual(['swap 1', 'swap 3']);
+    expect(scene.allowedPorts()).toEqual([3]);
+  });
+
+  it('waits for connections to be judged before it takes up the next', () => {
+    const scene = new Scene({ isJudging: true });
+    scene.store.update(setFor(1));
+    while (scene.turn());
+    scene.store.update(setFor(2));
+    while (scene.turn());
+    expect(scene.told).toEqual(['swap 1']);
+    scene.judged();
+    while (scene.turn());
+    expect(scene.told).toEqual(['swap 1', 'swap 2']);
+  });
+
+  it('keeps the old set when one is refused, and goes on', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.update(badSet(2));
+    scene.run();
+    expect([scene.told, scene.allowedPorts()]).toEqual([['refused 2'], [1]]);
+    scene.store.update(setFor(3));
+    scene.run();
+    expect([scene.told, scene.allowedPorts()]).toEqual([['refused 2', 'swap 3'], [3]]);
+    expect(scene.store.take(badSet(4)).kind).toBe('refused');
+    expect(scene.allowedPorts()).toEqual([3]);
+  });
+
+  it('changes nothing any more once it is stopped', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.update(setFor(2));
+    scene.turn();
+    scene.store.stop();
+    scene.store.update(setFor(3));
+    scene.run();
+    expect([scene.told, scene.allowedPorts()]).toEqual([[], [1]]);
+  });
+
+  it('ends at the newest good set, whatever comes when', () => {
+    let swaps = 0;
+    fc.assert(
+      fc.property(moves, (list) => {
+        const scene = new Scene({ isJudging: true });
+        const good = [0];
+        let revision = 0;
+        for (const move of list) {
+          if (move === 'turn') scene.turn();
+          else if (move === 'judged') scene.judged();
+          else {
+            revision++;
+            if (move === 'update') good.push(revision);
+            scene.store.update(move === 'update' ? setFor(revision) : badSet(revision));
+          }
+          const { revision: inForce } = scene.store.current();
+          expect(scene.allowedPorts()).toEqual(inForce === 0 ? [] : [inForce]);
+        }
+        scene.run();
+        const told = scene.told.map((one) => Number(one.split(' ')[1]));
+        expect(told).toEqual(told.toSorted((a, b) => a - b));
+        // The last that came is always taken up; when it is refused, one that was good is in force.
+        if (revision > 0) expect(told.at(-1)).toBe(revision);
+        const inForce = scene.store.current().revision;
+        expect(good).toContain(inForce);
+        if (good.at(-1) === revision) expect(inForce).toBe(revision);
+        swaps += scene.told.filter((one) => one.startsWith('swap')).length;
+      }),
+      { numRuns: 300 },
+    );
+    expect(swaps).toBeGreaterThan(300);
+  });
+});
+
+class Scene {
+  readonly told: string[] = [];
+  readonly store: SnapshotStore;
+  readonly #waiting: (() => void)[] = [];
+  readonly #judging: (() => void)[] = [];
+  #nowMs = 0;
+
+  constructor({ isJudging = false } = {}) {
+    this.store = new SnapshotStore({
+      regexEngine: createRe2Engine(DEFAULT_LIMITS, { areChecked: true }),
+      limits: { ...DEFAULT_LIMITS, policyTurnMs: 1 },
+      // A step takes a millisecond here: one a turn.
+      platform: {
+        clock: { nowMs: () => this.#nowMs++, wallMs: () => 0 },
+        soon: (task) => this.#waiting.push(task),
+      },
+      events: {
+        onSwap: ({ revision }, done) => {
+          this.told.push(`swap ${revision}`);
+          if (isJudging) this.#judging.push(done);
+          else done();
+        },
+        onRefused: (revision) => this.told.push(`refused ${revision}`),
+      },
+    });
+  }
+
+  /** False when nobody waits for one. */
+  turn(): boolean {
+    const task = this.#waiting.shift();
+    task?.();
+    return task !== undefined;
+  }
+
+  judged(): void {
+    this.#judging.shift()?.();
+  }
+
+  run(): void {
+    while (this.turn() || this.#judging.length > 0) this.judged();
+  }
+
+  /** Each set allows the port of its revision. */
+  allowedPorts(): readonly number[] {
+    const endpoint = this.store.current().endpoint('10.0.0.1');
+    return Array.from({ length: 130 }, (_, i) => i).filter((port) => {
+      const view = endpoint.port('ingress', 'TCP', port as Port).view(0 as ProxyId, 2 as Identity);
+      return decideConnection(view, '').verdict === 'allow';
+    });
+  }
+}
+
+const sets = new Map<number, NumberedSet>();
+
+function setFor(revision: number): NumberedSet {
+  let set = sets.get(revision);
+  if (set === undefined) {
+    const text = `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: { name: p, namespace: default }
+spec:
+  endpointSelector: { matchLabels: { app: api } }
+  ingress:
+    - fromEntities: [world]
+      toPorts: [{ ports: [{ port: "${revision}", protocol: TCP }] }]
+`;
+    set = numberedSet(revision, {
+      policies: [{ path: 'p', text }],
+      endpoints: { path: 'e', text: ENDPOINTS },
+      secrets: null,
+    });
+    sets.set(revision, set);
+  }
+  return set;
+}
+
+function badSet(revision: number): NumberedSet {
+  return { revision, parts: setFor(1).parts.slice(1) };
+}

@@ -27,7 +27,8 @@ import { LogLineWriter } from './log/line.ts';
 import { createLogger, type Logger, type LogLevel } from './log/logger.ts';
 import { LEFT_OUT, LineRate } from './log/rate.ts';
 import { LogSink, type LogTarget } from './log/sink.ts';
-import { type MetricFamily, type MetricsSnapshot, WorkerCounters } from './metrics/counters.ts';
+import { type MetricsSnapshot, WorkerCounters } from './metrics/counters.ts';
+import { familyOf, type MetricFamily } from './metrics/family.ts';
 import { processFamilies } from './metrics/process_stats.ts';
 import { workerFamilies } from './metrics/worker_families.ts';
 import type { ObservedPolicy } from './observed_policy.ts';
@@ -313,15 +314,11 @@ class WorkerObserver implements Observer {
 
   #sinkFamilies(): readonly MetricFamily[] {
     const counts = this.#sink?.counts() ?? NO_SINK;
-    const one = (name: MetricFamily['name'], value: number): MetricFamily => ({
-      name,
-      samples: [{ suffix: '', labels: {}, value }],
-    });
     return [
-      one('sallyport_access_log_records_total', counts.writtenLines),
-      one('sallyport_access_log_dropped_total', counts.droppedLines),
-      one('sallyport_access_log_suppressed_total', this.#suppressedLines),
-      one('sallyport_access_log_errors_total', counts.errors),
+      familyOf('sallyport_access_log_records_total', counts.writtenLines),
+      familyOf('sallyport_access_log_dropped_total', counts.droppedLines),
+      familyOf('sallyport_access_log_suppressed_total', this.#suppressedLines),
+      familyOf('sallyport_access_log_errors_total', counts.errors),
     ];
   }
 }

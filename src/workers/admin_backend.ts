@@ -16,6 +16,7 @@ import type { Staleness } from '../control/source/policy_feed.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import type { Logger } from '../observe/log/logger.ts';
 import type { MetricsSnapshot } from '../observe/metrics/counters.ts';
+import { familyOf } from '../observe/metrics/family.ts';
 import type { MergedMetrics, MetricsHub } from '../observe/metrics/hub.ts';
 import type { BoundListener } from './messages.ts';
 import type { PolicyThread } from './policy_thread.ts';
@@ -135,9 +136,8 @@ export class SupervisorBackend implements AdminBackend {
   }
 
   #ownCounts(): MetricsSnapshot {
-    const value = this.#parts.droppedLineCount();
-    const name = 'sallyport_access_log_dropped_total';
-    const families = [{ name, samples: [{ suffix: '', labels: {}, value }] }] as const;
+    const dropped = this.#parts.droppedLineCount();
+    const families = [familyOf('sallyport_access_log_dropped_total', dropped)];
     return { workerIndex: OWN_INDEX, instanceId: 'supervisor', families };
   }
 }

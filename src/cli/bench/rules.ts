@@ -7,7 +7,8 @@ import type { Direction, PolicyProtocol } from '../../model/identity.ts';
 import { DEFAULT_ALLOW_RULE } from '../../policy/ast.ts';
 import type { CompiledHttpRule, CompiledRule } from '../../policy/compile/compiled_rule.ts';
 import { VERDICT_ALLOW, VERDICT_DENY } from '../../policy/compile/compiled_rule.ts';
-import type { PortRules, PortTable } from '../../policy/compile/port_table.ts';
+import type { PortRules } from '../../policy/compile/port_rules.ts';
+import type { PortTable } from '../../policy/compile/port_table.ts';
 import type { CompiledMatcher } from '../../policy/match/value_match.ts';
 import type { CompiledEndpoint, PolicySnapshot } from '../../policy/snapshot.ts';
 

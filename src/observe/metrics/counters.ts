@@ -2,7 +2,7 @@
  * hot path
  *
  * What one worker counts. Every label is a word known at the start, so an event is a few additions;
- * `snapshot` turns the numbers into plain data that travels to the supervisor (MetricsHub).
+ * `families` turns the numbers into plain data that travels to the supervisor (MetricsHub).
  */
 
 import { DENY_REASONS, type Decision, type DenyReason, type Layer } from '../../model/decision.ts';
@@ -40,6 +40,7 @@ import {
   HistogramCells,
   type MetricSample,
 } from './cells.ts';
+import { familyOf, type MetricFamily } from './family.ts';
 import { RuleHits } from './rule_hits.ts';
 import { METRICS, type MetricName } from './table.ts';
 import type { WorkerLoad } from './worker_families.ts';
@@ -51,11 +52,6 @@ export interface MetricsSnapshot {
   /** Unique: tells a worker from the one whose place it took. */
   readonly instanceId: string;
   readonly families: readonly MetricFamily[];
-}
-
-export interface MetricFamily {
-  readonly name: MetricName;
-  readonly samples: readonly MetricSample[];
 }
 
 /** What a worker sends to the supervisor. */
@@ -202,7 +198,6 @@ export class WorkerCounters {
 
   families(): MetricFamily[] {
     const { families } = this.#cells;
-    const one = (value: number): MetricSample[] => [{ suffix: '', labels: {}, value }];
     return [
       ...families.map(({ name, cells }) => ({ name, samples: cells.samples() })),
       {
@@ -218,7 +213,7 @@ export class WorkerCounters {
         name: 'sallyport_largest_holder_connections',
         samples: byKind(this.#held.largestIdentity, this.#held.largestAddress),
       },
-      { name: 'sallyport_policy_rules', samples: one(this.#ruleCount) },
+      familyOf('sallyport_policy_rules', this.#ruleCount),
       { name: 'sallyport_policy_rule_hits_total', samples: this.#ruleHits.hitSamples() },
       {
         name: 'sallyport_policy_rule_last_match_timestamp_seconds',

@@ -9,7 +9,8 @@
 import { AggregatorRegistry } from 'prom-client';
 import type { Clock } from '../../platform/platform.ts';
 import type { MetricSample } from './cells.ts';
-import type { MetricFamily, MetricsSnapshot } from './counters.ts';
+import type { MetricsSnapshot } from './counters.ts';
+import { familyOf, type MetricFamily } from './family.ts';
 import { processFamilies } from './process_stats.ts';
 import { type MetricsSummary, type RuleHit, ruleHitsOf, summaryOf } from './summary.ts';
 import { METRICS, type MetricName, OTHER_RULE } from './table.ts';
@@ -90,24 +91,19 @@ export class MetricsHub {
 
   #ownFamilies(workers: Readonly<Record<string, number>>): readonly MetricFamily[] {
     const { version } = this.#options;
-    const one = (
-      name: MetricName,
-      value: number,
-      labels: Readonly<Record<string, string>> = {},
-    ): MetricFamily => ({ name, samples: [{ suffix: '', labels, value }] });
     return [
       ...[...this.#updates].map(([result, count]) =>
-        one('sallyport_policy_updates_total', count, { result }),
+        familyOf('sallyport_policy_updates_total', count, { result }),
       ),
-      one('sallyport_policy_revision', this.#revision),
-      one('sallyport_policy_last_update_timestamp_seconds', this.#updatedAtMs / 1000),
-      one('sallyport_policy_last_update_successful', this.#options.isPolicyCurrent() ? 1 : 0),
+      familyOf('sallyport_policy_revision', this.#revision),
+      familyOf('sallyport_policy_last_update_timestamp_seconds', this.#updatedAtMs / 1000),
+      familyOf('sallyport_policy_last_update_successful', this.#options.isPolicyCurrent() ? 1 : 0),
       ...Object.entries(workers).map(([state, count]) =>
-        one('sallyport_workers', count, { state }),
+        familyOf('sallyport_workers', count, { state }),
       ),
-      one('sallyport_worker_restarts_total', this.#restartCount),
-      one('sallyport_worker_hangs_total', this.#hangCount),
-      one('sallyport_build_info', 1, { version, node_version: process.versions.node }),
+      familyOf('sallyport_worker_restarts_total', this.#restartCount),
+      familyOf('sallyport_worker_hangs_total', this.#hangCount),
+      familyOf('sallyport_build_info', 1, { version, node_version: process.versions.node }),
     ];
   }
 }

@@ -1,6 +1,6 @@
 /** What the operating system says of this process, under the names that Prometheus clients share. */
 import { readdir } from 'node:fs/promises';
-import type { MetricFamily } from './counters.ts';
+import { familyOf, type MetricFamily } from './family.ts';
 
 /** `worker`: the label that tells this process from the others of the same Sallyport. */
 export async function processFamilies(worker: string): Promise<readonly MetricFamily[]> {
@@ -8,15 +8,13 @@ export async function processFamilies(worker: string): Promise<readonly MetricFa
   const openFds = await countOpenFds();
   const residentBytes = countResidentBytes();
   const startedAtMs = performance.timeOrigin;
-  const one = (name: MetricFamily['name'], value: number): MetricFamily => ({
-    name,
-    samples: [{ suffix: '', labels: { worker }, value }],
-  });
   return [
-    ...(residentBytes === null ? [] : [one('process_resident_memory_bytes', residentBytes)]),
-    one('process_cpu_seconds_total', (user + system) / 1e6),
-    ...(openFds === null ? [] : [one('process_open_fds', openFds)]),
-    one('process_start_time_seconds', Math.round(startedAtMs) / 1000),
+    ...(residentBytes === null
+      ? []
+      : [familyOf('process_resident_memory_bytes', residentBytes, { worker })]),
+    familyOf('process_cpu_seconds_total', (user + system) / 1e6, { worker }),
+    ...(openFds === null ? [] : [familyOf('process_open_fds', openFds, { worker })]),
+    familyOf('process_start_time_seconds', Math.round(startedAtMs) / 1000, { worker }),
   ];
 }
 

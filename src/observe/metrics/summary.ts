@@ -1,6 +1,6 @@
 /** The few numbers that people ask for first, out of merged metrics. */
 
-import type { MetricFamily } from './counters.ts';
+import type { MetricFamily } from './family.ts';
 import type { MetricName } from './table.ts';
 
 export interface RuleHit {

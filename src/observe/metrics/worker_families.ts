@@ -2,7 +2,7 @@
  * What one worker has to do, by its number. The kernel deals out connections, not work: a few long HTTP/2
  * connections can all land on one worker, and only here does that show, as everything else is summed.
  */
-import type { MetricFamily } from './counters.ts';
+import { familyOf, type MetricFamily } from './family.ts';
 
 export interface WorkerLoad {
   readonly connectionsOpen: number;
@@ -11,14 +11,14 @@ export interface WorkerLoad {
 }
 
 export function workerFamilies(worker: string, load: WorkerLoad): readonly MetricFamily[] {
-  const one = (name: MetricFamily['name'], value: number): MetricFamily => ({
-    name,
-    samples: [{ suffix: '', labels: { worker }, value }],
-  });
   return [
-    one('sallyport_worker_connections_open', load.connectionsOpen),
-    one('sallyport_worker_http2_streams_open', load.streamsOpen),
-    one('sallyport_worker_http_requests_total', load.requests),
-    one('sallyport_worker_busy_seconds_total', performance.eventLoopUtilization().active / 1000),
+    familyOf('sallyport_worker_connections_open', load.connectionsOpen, { worker }),
+    familyOf('sallyport_worker_http2_streams_open', load.streamsOpen, { worker }),
+    familyOf('sallyport_worker_http_requests_total', load.requests, { worker }),
+    familyOf(
+      'sallyport_worker_busy_seconds_total',
+      performance.eventLoopUtilization().active / 1000,
+      { worker },
+    ),
   ];
 }

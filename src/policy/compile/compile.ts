@@ -28,7 +28,8 @@ import {
 } from '../snapshot.ts';
 import type { CompiledRule } from './compiled_rule.ts';
 import { splitPorts } from './port_ranges.ts';
-import { DENY_PORT, NO_POLICY_PORT, PortTable, type PortTableOptions } from './port_table.ts';
+import { DENY_PORT, NO_POLICY_PORT, type PortOptions } from './port_rules.ts';
+import { PortTable } from './port_table.ts';
 import { type CompileProblem, RuleCompiler, type RulePlace } from './rule_compiler.ts';
 import { orderRules, passProblem } from './rule_order.ts';
 
@@ -160,7 +161,7 @@ function compileTable(
     const isOnlyPasses = hasPasses && sorted.every(({ source }) => isPassRule(source));
     return isOnlyPasses ? null : sorted;
   };
-  const tableOptions: PortTableOptions = {
+  const tableOptions: PortOptions = {
     direction,
     protocol,
     regexEngine: options.regexEngine,

@@ -7,7 +7,8 @@ import type { Direction, PolicyProtocol, Port } from '../../model/identity.ts';
 import { PROTOCOLS } from '../../model/identity.ts';
 import type { Steps } from '../../model/steps.ts';
 import type { CompiledEndpoint, PolicySnapshot } from '../snapshot.ts';
-import type { PortRules, PortTable } from './port_table.ts';
+import type { PortRules } from './port_rules.ts';
+import type { PortTable } from './port_table.ts';
 
 /** At most `countMax` views; those of the dry-run come on top. */
 export function* prepareViews(

@@ -9,6 +9,7 @@
  */
 import type { AllowDecision, Decision, DenyDecision } from '../../model/decision.ts';
 import type { RequestHead } from '../../model/request_head.ts';
+import type { ApplicableRules } from '../compile/applicable_rules.ts';
 import {
   allowDecision,
   type CompiledHttpRule,
@@ -19,8 +20,7 @@ import {
   VERDICT_PASS,
 } from '../compile/compiled_rule.ts';
 import { CandidateLists } from '../compile/http_index.ts';
-import { NO_POLICY_PORT } from '../compile/port_table.ts';
-import { type ApplicableRules, View } from '../compile/view.ts';
+import { NO_POLICY_PORT, View } from '../compile/port_rules.ts';
 import { canonicalName } from '../match/fqdn_pattern.ts';
 import { HeaderEdits, runHeaderMatch } from '../match/header_match.ts';
 import { MATCH_FAILED, MATCH_YES } from '../match/regex.ts';

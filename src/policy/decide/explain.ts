@@ -13,7 +13,7 @@ import {
   VERDICT_ALLOW,
   VERDICT_DENY,
 } from '../compile/compiled_rule.ts';
-import { View } from '../compile/view.ts';
+import { View } from '../compile/port_rules.ts';
 import { canonicalName } from '../match/fqdn_pattern.ts';
 import { type CompiledHeaderMatch, HeaderEdits, runHeaderMatch } from '../match/header_match.ts';
 import { MATCH_FAILED, MATCH_YES, type MatchOutcome } from '../match/regex.ts';

@@ -7,7 +7,8 @@ import { PROTOCOLS } from '../../model/identity.ts';
 import { shownLine } from '../../model/shown_text.ts';
 import type { HeaderMatcher } from '../ast.ts';
 import type { CompiledHttpRule, CompiledRule } from '../compile/compiled_rule.ts';
-import type { PortRules, PortTable } from '../compile/port_table.ts';
+import type { PortRules } from '../compile/port_rules.ts';
+import type { PortTable } from '../compile/port_table.ts';
 import type { CompiledEndpoint, PolicySnapshot } from '../snapshot.ts';
 
 const VERDICTS = ['deny', 'allow', 'pass'] as const;

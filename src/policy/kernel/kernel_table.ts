@@ -19,7 +19,8 @@ import type {
 import { KERNEL_PROTOCOLS, PROTOCOLS } from '../../model/identity.ts';
 import type { CompiledRule } from '../compile/compiled_rule.ts';
 import { type PortPrefix, portPrefixes } from '../compile/port_prefixes.ts';
-import type { PortRules, PortTable } from '../compile/port_table.ts';
+import type { PortRules } from '../compile/port_rules.ts';
+import type { PortTable } from '../compile/port_table.ts';
 import { compareText } from '../labels.ts';
 import type { CompiledEndpoint, PolicySnapshot, Workload } from '../snapshot.ts';
 import { type KernelVerdict, verdictsOf } from './kernel_verdict.ts';

@@ -66,7 +66,7 @@ export class Listener {
     // An accept that fails (no file descriptor left) must not end the process.
     this.#server.on('error', (error) => recorder.internalError('accept', error));
     const bound = { name: options.name, address: this.#boundAddress() };
-    shared.ownAddresses.add(bound);
+    shared.ownAddresses.add(bound.address);
     return bound;
   }
 

@@ -7,9 +7,9 @@
 import type { Fault } from '../../model/fault.ts';
 import { ContentPace } from '../plane/content_pace.ts';
 import { NO_DEADLINE } from '../plane/deadlines.ts';
+import type { UpstreamContext } from '../request/relay.ts';
 import { expiredBetween, expiredFault } from '../request/timeouts.ts';
 import type { Http1Exchange } from './exchange.ts';
-import type { UpstreamContext } from './upstream.ts';
 
 /** What the relay knows besides. */
 export interface RelayState {

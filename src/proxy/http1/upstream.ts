@@ -11,15 +11,13 @@ import type { Http1RequestHead } from '../../codec/http1/request_head.ts';
 import type { Http1ResponseHead } from '../../codec/http1/response_head.ts';
 import { ResponseParser } from '../../codec/http1/response_parser.ts';
 import { serialiseRequestHead } from '../../codec/http1/serialise.ts';
-import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import { type Decision, NO_MUTATIONS, type Permit } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import { type Cause, causeOf } from '../../model/fault_detail.ts';
-import type { Recorder, UpstreamConnectOutcome } from '../../model/record.ts';
-import type { Clock } from '../../platform/platform.ts';
+import type { UpstreamConnectOutcome } from '../../model/record.ts';
 import { DRY_RUN_PERMIT } from '../../policy/permit.ts';
 import { GatheredWrite, type Source } from '../plane/gathered_write.ts';
-import type { Shared } from '../plane/shared.ts';
+import type { UpstreamContext } from '../request/relay.ts';
 import { Tunnel, type TunnelEvents } from '../transport/tunnel.ts';
 import { type UpstreamEvents, UpstreamLink } from '../transport/upstream_link.ts';
 
@@ -42,14 +40,6 @@ export interface ResponseEvents {
   onUpstreamRoom(): void;
   /** A fault of ours while its bytes were handled. */
   internalError(error: unknown): void;
-}
-
-export interface UpstreamContext {
-  readonly shared: Shared;
-  readonly meta: ConnectionMeta;
-  readonly recorder: Recorder;
-  readonly clock: Clock;
-  readonly downstream: Socket;
 }
 
 export class Http1Upstream implements UpstreamEvents {

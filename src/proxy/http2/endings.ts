@@ -148,17 +148,17 @@ export class Http2Endings {
   }
 
   #dropUpstream(exchange: Http2Exchange, errorCode: number, cause: OwnResetCause): void {
-    const { upstream, link } = exchange;
+    const { upstream, connection } = exchange;
     exchange.held = null;
     exchange.heldTrailers = null;
-    if (upstream === null || link === null) {
+    if (upstream === null || connection === null) {
       this.#leaveQueue(exchange);
       return;
     }
     if (!upstream.isClosed) this.#tally.reset(exchange, 'proxy', cause);
-    link.connection.resetStream(upstream, errorCode);
+    connection.resetStream(upstream, errorCode);
     // Closed by a normal end it may still owe the credit of what waits for the client.
-    link.connection.discard(upstream);
+    connection.discard(upstream);
   }
 }
 

@@ -6,6 +6,7 @@
  *        └─ deny ──► answered here, over
  */
 
+import type { Http2Connection } from '../../codec/http2/connection.ts';
 import type { FieldSource } from '../../codec/http2/frame_writer.ts';
 import type { Http2RequestHead } from '../../codec/http2/request_head.ts';
 import type { SendQueue } from '../../codec/http2/send_queue.ts';
@@ -16,7 +17,6 @@ import type { TrailerRule } from '../../model/trailer_fields.ts';
 import type { PolicySnapshot } from '../../policy/snapshot.ts';
 import { ContentPace } from '../plane/content_pace.ts';
 import type { RequestLife } from '../request/request_life.ts';
-import type { Http2Upstream } from './upstream.ts';
 
 export class Http2Exchange {
   readonly head: Http2RequestHead;
@@ -24,7 +24,8 @@ export class Http2Exchange {
   readonly downstream: Http2Stream<Http2Exchange>;
   /** Null until the stream is opened there. */
   upstream: Http2Stream<Http2Exchange> | null = null;
-  link: Http2Upstream | null = null;
+  /** That of the stream `upstream`. */
+  connection: Http2Connection<Http2Exchange> | null = null;
   permit: Permit | null = null;
   /** By which it was judged last. */
   snapshot: PolicySnapshot | null = null;

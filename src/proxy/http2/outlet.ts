@@ -147,7 +147,7 @@ export class Http2Outlet {
     const stream = connection.openStream(exchange.downstream.id, exchange.head.method === 'HEAD');
     stream.context = exchange;
     exchange.upstream = stream;
-    exchange.link = upstream;
+    exchange.connection = connection;
     exchange.held = null;
     exchange.heldTrailers = null;
     const hasContent = held !== null && held.byteLength > 0;
@@ -159,13 +159,13 @@ export class Http2Outlet {
   }
 
   #sendHeld(exchange: Http2Exchange, held: SendQueue, isLastPart: boolean): void {
-    const { upstream, link } = exchange;
-    if (upstream === null || link === null) return;
+    const { upstream, connection } = exchange;
+    if (upstream === null || connection === null) return;
     for (let head = held.head(); head !== null && held.byteLength > 0; head = held.head()) {
       const { bytes, start, end } = head;
       const isLast = end - start === held.byteLength;
       const isEndStream = isLast && isLastPart && exchange.isRequestEnded;
-      const left = link.connection.sendData(upstream, bytes, { start, end, isEndStream });
+      const left = connection.sendData(upstream, bytes, { start, end, isEndStream });
       this.#options.onHeldSent(exchange, left);
       held.drop(end - start);
     }

@@ -293,7 +293,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
 
   #creditUpstream(exchange: Http2Exchange, byteCount: number): void {
     if (exchange.upstream !== null) {
-      exchange.link?.connection.credit(exchange.upstream, byteCount);
+      exchange.connection?.credit(exchange.upstream, byteCount);
     }
   }
 

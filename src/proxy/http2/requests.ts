@@ -67,13 +67,16 @@ export class Http2Requests {
     if (isEndStream) exchange.isRequestEnded = true;
     // The answer waits for the client's window: nothing more of the request is asked for.
     if (exchange.isResponseEnded) return;
-    if (exchange.upstream === null || exchange.link === null) {
+    if (exchange.upstream === null || exchange.connection === null) {
       // Copied, as it outlives the read; the window that we gave is its bound.
       exchange.held ??= new SendQueue();
       exchange.held.append(bytes, start, end);
     } else {
-      const { connection } = exchange.link;
-      const left = connection.sendData(exchange.upstream, bytes, { start, end, isEndStream });
+      const left = exchange.connection.sendData(exchange.upstream, bytes, {
+        start,
+        end,
+        isEndStream,
+      });
       const isGone = exchange.upstream.isClosed && !isEndStream;
       this.#connection.credit(exchange.downstream, isGone ? end - start : left);
     }
@@ -84,8 +87,8 @@ export class Http2Requests {
     exchange.isRequestEnded = true;
     if (exchange.isResponseEnded) return;
     const source = { fields: facts.fields, kinds: facts.kinds, from: 0 };
-    if (exchange.upstream === null || exchange.link === null) exchange.heldTrailers = source;
-    else exchange.link.connection.sendTrailers(exchange.upstream, exchange.sentTrailers(source));
+    if (exchange.upstream === null || exchange.connection === null) exchange.heldTrailers = source;
+    else exchange.connection.sendTrailers(exchange.upstream, exchange.sentTrailers(source));
   }
 
   /** The request itself, or what follows its head, is malformed. */

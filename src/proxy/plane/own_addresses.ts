@@ -5,14 +5,13 @@
  */
 import { networkInterfaces } from 'node:os';
 import { parseIp, type SocketAddress } from '../../model/address.ts';
-import type { BoundListener } from '../accept/listener.ts';
 
 const UNSPECIFIED: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
 export class OwnAddresses {
   readonly #bound: SocketAddress[] = [];
 
-  add({ address }: BoundListener): void {
+  add(address: SocketAddress): void {
     this.#bound.push(address);
   }
 

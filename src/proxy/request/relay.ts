@@ -1,9 +1,12 @@
 /** What a connection becomes once its protocol is known, and what that is given. */
+import type { Socket } from 'node:net';
+import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Decision } from '../../model/decision.ts';
-import type { CloseCause } from '../../model/record.ts';
-import type { UpstreamContext } from '../http1/upstream.ts';
+import type { CloseCause, Recorder } from '../../model/record.ts';
+import type { Clock } from '../../platform/platform.ts';
 import type { PolicySubject } from '../judge/policy_subject.ts';
 import type { Share } from '../plane/holders.ts';
+import type { Shared } from '../plane/shared.ts';
 
 export type CutFault = 'draining' | 'evicted';
 
@@ -30,6 +33,15 @@ export interface Relay {
   /** Over now, whatever is in hand. */
   cut(fault: CutFault): void;
   internalError(error: unknown): void;
+}
+
+/** What the upstream half of a relay is given. */
+export interface UpstreamContext {
+  readonly shared: Shared;
+  readonly meta: ConnectionMeta;
+  readonly recorder: Recorder;
+  readonly clock: Clock;
+  readonly downstream: Socket;
 }
 
 export interface RelayContext extends UpstreamContext {

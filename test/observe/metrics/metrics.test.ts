@@ -6,11 +6,8 @@ import { FAULTS, type Fault } from '../../../src/model/fault.ts';
 import type { CloseCause } from '../../../src/model/record.ts';
 import { plainHead } from '../../../src/model/request_head.ts';
 import { resetCauseOf } from '../../../src/model/stream_reset.ts';
-import {
-  type MetricFamily,
-  type MetricsSnapshot,
-  WorkerCounters,
-} from '../../../src/observe/metrics/counters.ts';
+import { type MetricsSnapshot, WorkerCounters } from '../../../src/observe/metrics/counters.ts';
+import type { MetricFamily } from '../../../src/observe/metrics/family.ts';
 import { MetricsHub } from '../../../src/observe/metrics/hub.ts';
 import { METRICS, type MetricName } from '../../../src/observe/metrics/table.ts';
 import { workerFamilies } from '../../../src/observe/metrics/worker_families.ts';

@@ -142,9 +142,9 @@ describe('a connection to the proxy itself', () => {
 
   it('is none when only the port is the same', async () => {
     const own = new OwnAddresses();
-    own.add({ name: 'front', address: address('127.0.0.1:15006') });
-    own.add({ name: 'all', address: address('0.0.0.0:15007') });
-    own.add({ name: 'six', address: address('[::]:15008') });
+    own.add(address('127.0.0.1:15006'));
+    own.add(address('0.0.0.0:15007'));
+    own.add(address('[::]:15008'));
     const isOwn = (text: string): boolean => own.has(address(text));
     expect(['10.0.0.7:15006', '10.255.255.7:15007', '127.0.0.1:15008'].map(isOwn)).toEqual([
       false,

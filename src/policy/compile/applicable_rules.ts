@@ -1,19 +1,12 @@
 /**
  * hot path
  *
- * The rules of one port range that can apply to one remote on one listener: what a connection holds
- * until the snapshot changes. Made once, then asked for every request. Remotes to which the same
- * rules can apply share them, index and pattern set included: a new remote costs one pass over the
- * rules of the port, not one index.
- *
- *     PortRules.rules     [deny b] [allow a,c http] [allow d] [allow http]     (all remotes)
- *     View(a), View(c) →           [allow a,c http]           [allow http]     (one ApplicableRules)
- *       its index         path "/x" → HTTP rules 0, 4;  RE2 set over the other paths;  no path → 2
+ * The rules of one port range that can apply to one remote, with the index that finds them. Remotes to which
+ * the same rules can apply share one, index and pattern set included.
  */
 import type { Identity, ProxyId } from '../../model/identity.ts';
 import type { Steps } from '../../model/steps.ts';
 import type { RegexEngine } from '../match/regex.ts';
-import type { RemoteView } from '../snapshot.ts';
 import {
   type CompiledHttpRule,
   type CompiledRule,
@@ -21,32 +14,11 @@ import {
   VERDICT_PASS,
 } from './compiled_rule.ts';
 import { HttpIndex } from './http_index.ts';
-import type { PortRules } from './port_table.ts';
 import { passTargets } from './rule_order.ts';
 
 export interface ViewKey {
   readonly proxyId: ProxyId;
   readonly remote: Identity;
-}
-
-export class View implements RemoteView {
-  readonly port: PortRules;
-  readonly proxyId: ProxyId;
-  readonly remote: Identity;
-  readonly hasHttpRules: boolean;
-  readonly hasL7Rules: boolean;
-  readonly applicable: ApplicableRules;
-  /** False as long as it was only made ahead of time. */
-  isAsked = false;
-
-  constructor(port: PortRules, key: ViewKey, applicable: ApplicableRules) {
-    this.port = port;
-    this.proxyId = key.proxyId;
-    this.remote = key.remote;
-    this.hasHttpRules = port.hasHttpRules;
-    this.hasL7Rules = port.hasHttpRules || port.hasDnsRules;
-    this.applicable = applicable;
-  }
 }
 
 export class ApplicableRules {

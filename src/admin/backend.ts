@@ -3,6 +3,7 @@
  * here knows HTTP.
  */
 import type { MergedMetrics } from '../observe/metrics/hub.ts';
+import type { DocumentLimits } from '../text/document_bounds.ts';
 
 export interface AdminBackend {
   /** Live: some worker gives signs of life, or none has to yet or any more. */
@@ -15,6 +16,8 @@ export interface AdminBackend {
   policySet(): PolicySetState;
   /** What the sources say and is not in force, since it was rejected; null when all of it is. */
   staleness(): { readonly sinceMs: number; readonly problems: readonly string[] } | null;
+  /** Of the JSON of a request. */
+  documentLimits(): DocumentLimits;
   /** All of it: `policiesDocument`, or `printSnapshot`. */
   printPolicies(format: 'json' | 'text'): Promise<string>;
   /** `question`: the decoded JSON of a request in the form of `verdict`'s input. */

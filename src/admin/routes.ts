@@ -5,6 +5,7 @@
 
 import { jsonDocument } from '../model/json_document.ts';
 import { METRICS_CONTENT_TYPE } from '../observe/metrics/hub.ts';
+import { type JsonResult, parseJson } from '../text/json_value.ts';
 import type { AdminBackend } from './backend.ts';
 import { metricsInHand } from './metrics_in_hand.ts';
 import { statusReport } from './status_report.ts';
@@ -139,34 +140,29 @@ async function hitsReply(backend: AdminBackend): Promise<AdminReply> {
 
 async function explainReply(request: AdminRequest, backend: AdminBackend): Promise<AdminReply> {
   const text = request.method === 'POST' ? request.body : (request.query.get('request') ?? '');
-  const question = parseJson(text);
-  if (question === undefined) {
-    return errorReply(400, 'the request to explain must be JSON: POST it, or GET ?request=JSON');
+  const question = parseJson(text, backend.documentLimits());
+  if (question.kind === 'error') {
+    const how = 'the request to explain must be JSON: POST it, or GET ?request=JSON';
+    return errorReply(400, `${how} (${question.message})`);
   }
-  const answer = await backend.explain(question);
+  const answer = await backend.explain(question.value);
   if (answer.kind === 'error') return errorReply(400, answer.message);
   return jsonTextReply(200, answer.json);
 }
 
 function loggingReply(request: AdminRequest, backend: AdminBackend): AdminReply {
   if (request.method === 'POST' || request.method === 'PUT') {
-    const level = request.query.get('level') ?? levelOf(parseJson(request.body));
+    const level =
+      request.query.get('level') ?? levelOf(parseJson(request.body, backend.documentLimits()));
     if (level === null) return errorReply(400, 'give ?level=LEVEL or {"level":"LEVEL"}');
     if (!backend.setLogLevel(level)) return errorReply(400, `no such log level: ${level}`);
   }
   return jsonReply(200, jsonDocument('Logging', { level: backend.logLevel() }));
 }
 
-function levelOf(value: unknown): string | null {
+function levelOf(json: JsonResult): string | null {
+  if (json.kind === 'error') return null;
+  const { value } = json;
   if (typeof value !== 'object' || value === null || !('level' in value)) return null;
   return typeof value.level === 'string' ? value.level : null;
-}
-
-/** Undefined when `text` is no JSON. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -2,17 +2,9 @@
  * The configuration as it was written, each value with where it stands, so that every complaint can
  * name file, line and column, or the flag or variable that it came from. Knows no field.
  */
-import {
-  type Alias,
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  parseDocument,
-} from 'yaml';
-import { LIMITS } from '../model/limits.ts';
+import { type Alias, isAlias, isMap, isScalar, isSeq, LineCounter, type Node } from 'yaml';
+import { DEFAULT_LIMITS } from '../model/limits.ts';
+import { parseYamlDocument } from '../text/yaml_documents.ts';
 
 export interface Located {
   readonly value: LocatedValue;
@@ -63,7 +55,7 @@ export function parseLocated(text: string, path: string): LocatedResult {
     const { line, col } = lines.linePos(offset);
     return { kind: 'file', path, line: Math.max(1, line), column: Math.max(1, col) };
   };
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: false });
+  const document = parseYamlDocument(text, { lineCounter: lines, limits: DEFAULT_LIMITS });
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) {
     return {
@@ -103,13 +95,27 @@ class TreeReader {
   readonly #resolve: (alias: Alias) => Node | undefined;
   readonly #originAt: (offset: number) => Origin;
   #aliasCount = 0;
+  #depth = 0;
 
   constructor(resolve: (alias: Alias) => Node | undefined, originAt: (offset: number) => Origin) {
     this.#resolve = resolve;
     this.#originAt = originAt;
   }
 
+  /** Aliases can nest deeper than anything that is written. */
   read(node: Node): Located {
+    const { documentDepthMax } = DEFAULT_LIMITS;
+    if (this.#depth > documentDepthMax) {
+      const message = `aliases nest lists and maps deeper than ${documentDepthMax}`;
+      throw new TreeError(message, node.range?.[0] ?? 0);
+    }
+    this.#depth += 1;
+    const located = this.#readNode(node);
+    this.#depth -= 1;
+    return located;
+  }
+
+  #readNode(node: Node): Located {
     const offset = node.range?.[0] ?? 0;
     const origin = this.#originAt(offset);
     if (isAlias(node)) return this.#readAlias(node, offset);
@@ -136,7 +142,7 @@ class TreeReader {
   /** Bounded: a few lines of aliases of aliases can stand for gigabytes, or for themselves. */
   #readAlias(alias: Alias, offset: number): Located {
     this.#aliasCount++;
-    if (this.#aliasCount > LIMITS.yamlAliasCountMax.default) {
+    if (this.#aliasCount > DEFAULT_LIMITS.yamlAliasCountMax) {
       throw new TreeError('too many aliases', offset);
     }
     const target = this.#resolve(alias);

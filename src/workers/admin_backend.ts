@@ -18,6 +18,7 @@ import type { Logger } from '../observe/log/logger.ts';
 import type { MetricsSnapshot } from '../observe/metrics/counters.ts';
 import { familyOf } from '../observe/metrics/family.ts';
 import type { MergedMetrics, MetricsHub } from '../observe/metrics/hub.ts';
+import type { DocumentLimits } from '../text/document_bounds.ts';
 import type { BoundListener } from './messages.ts';
 import type { PolicyThread } from './policy_thread.ts';
 import type { WorkerStatus } from './slot.ts';
@@ -119,6 +120,10 @@ export class SupervisorBackend implements AdminBackend {
     const known = LOG_LEVELS.find((name) => name === level);
     if (known !== undefined) this.#parts.setLogLevel(known);
     return known !== undefined;
+  }
+
+  documentLimits(): DocumentLimits {
+    return this.#parts.config.limits;
   }
 
   version(): Readonly<Record<string, string>> {

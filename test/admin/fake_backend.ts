@@ -2,6 +2,7 @@
 import type { AdminBackend, Liveness, Readiness } from '../../src/admin/backend.ts';
 import { policiesDocument } from '../../src/admin/policies_document.ts';
 import type { Identity } from '../../src/model/identity.ts';
+import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import type { MetricsSnapshot } from '../../src/observe/metrics/counters.ts';
 import { MetricsHub } from '../../src/observe/metrics/hub.ts';
 import { denyAllSnapshot } from '../../src/policy/compile/compile.ts';
@@ -56,6 +57,7 @@ export function fakeBackend(
       dryRunPolicies: options.dryRunPolicies ?? [],
     }),
     staleness: () => options.staleness ?? null,
+    documentLimits: () => DEFAULT_LIMITS,
     isDryRun: () => options.isDryRun ?? false,
     printPolicies: async (format) =>
       format === 'text' ? 'endpoint default/api\n' : policiesDocument(snapshot),

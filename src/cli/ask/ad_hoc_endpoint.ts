@@ -1,6 +1,8 @@
 /** An endpoint that is in no file, for questions about labels: added to the endpoints file's text. */
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import type { SourceText } from '../../control/set/policy_set.ts';
+import { DEFAULT_LIMITS } from '../../model/limits.ts';
+import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';
 
 export interface AdHocEndpoint {
   readonly name: string;
@@ -31,15 +33,13 @@ export function addEndpoint(file: SourceText | null, endpoint: AdHocEndpoint): S
 
 function readDocument(file: SourceText | null): Record<string, unknown> | null {
   if (file === null) return {};
-  try {
-    const value: unknown = parse(file.text);
-    if (value === null || value === undefined) return {};
-    return typeof value === 'object' && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : null;
-  } catch {
-    return null;
-  }
+  const read = yamlValue(parseYamlDocument(file.text, { limits: DEFAULT_LIMITS }), DEFAULT_LIMITS);
+  if (read.kind === 'error') return null;
+  const { value } = read;
+  if (value === null || value === undefined) return {};
+  return typeof value === 'object' && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : null;
 }
 
 function withSource(label: string): string {

@@ -2,10 +2,9 @@
  * Runs policy test files: builds each file's policy set, asks its questions, compares the answers.
  * Returns results as data; `cli/ask/test.ts` prints them.
  */
-import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { LineCounter, parseDocument, type YAMLParseError } from 'yaml';
+import { LineCounter, type YAMLParseError } from 'yaml';
 import { createJudge, type Judge, type VerdictLine } from '../../control/ask/judge.ts';
 import {
   type Expectation,
@@ -15,12 +14,13 @@ import {
   type TestSource,
 } from '../../control/ask/policy_test_file.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
-import { faultText } from '../../control/decode/yaml_fields.ts';
 import type { SourceBundle, SourceText } from '../../control/set/policy_set.ts';
+import { DEFAULT_LIMITS } from '../../model/limits.ts';
+import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';
 import type { Io } from '../io.ts';
 import { inlineText } from './inline_text.ts';
 import { judgeOptions } from './judge_options.ts';
-import { readPolicies, readText } from './sources.ts';
+import { readBoundedText, readPolicies, readText } from './sources.ts';
 
 export interface TestResult {
   readonly file: string;
@@ -35,7 +35,7 @@ export type FileResult =
 
 /** `path` is absolute, `shown` is how the user named it. Throws when a file cannot be read. */
 export async function runTestFile(path: string, shown: string, io: Io): Promise<FileResult> {
-  const text = await readFile(path, 'utf8');
+  const text = readBoundedText(path, DEFAULT_LIMITS.policyBytesMax);
   const opened = openTestFile(text, { shown, directory: dirname(path) }, io);
   if (opened.kind === 'unreadable') return opened;
   return {
@@ -62,12 +62,14 @@ export function openTestFile(
 ): OpenedTestFile {
   const { shown, directory } = place;
   const lineCounter = new LineCounter();
-  const document = parseDocument(text, { prettyErrors: false, lineCounter });
+  const document = parseYamlDocument(text, { lineCounter, limits: DEFAULT_LIMITS });
   const syntaxError = document.errors[0];
   if (syntaxError !== undefined) {
     return { kind: 'unreadable', message: `${shown}:${syntaxText(syntaxError, lineCounter)}` };
   }
-  const parsed = parsePolicyTestFile(document.toJS());
+  const read = yamlValue(document, DEFAULT_LIMITS);
+  if (read.kind === 'error') return { kind: 'unreadable', message: `${shown}: ${read.message}` };
+  const parsed = parsePolicyTestFile(read.value);
   if (parsed.kind === 'error')
     return { kind: 'unreadable', message: `${shown}: ${parsed.message}` };
   const sources = new TestSources(
@@ -162,5 +164,5 @@ class TestSources {
 
 function syntaxText(error: YAMLParseError, lines: LineCounter): string {
   const { line, col } = lines.linePos(error.pos[0]);
-  return `${line}:${col}: ${faultText(error)}`;
+  return `${line}:${col}: ${error.message}`;
 }

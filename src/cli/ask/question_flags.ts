@@ -2,6 +2,8 @@
  * The request flags of `explain` → one question, in the same form as a line of `verdict`, so that
  * both are parsed by the same code.
  */
+import { DEFAULT_LIMITS } from '../../model/limits.ts';
+import { parseJson } from '../../text/json_value.ts';
 import type { Args } from '../args.ts';
 
 export type FlagQuestion =
@@ -34,12 +36,11 @@ export function questionValue(args: Args): FlagQuestion {
   const value: Record<string, unknown> = {};
   const request = args.value('request');
   if (request !== null) {
-    let parsed: unknown;
-    try {
-      parsed = JSON.parse(request);
-    } catch (error) {
-      return { kind: 'error', message: `--request is not JSON: ${messageOf(error)}` };
+    const json = parseJson(request, DEFAULT_LIMITS);
+    if (json.kind === 'error') {
+      return { kind: 'error', message: `--request is not JSON: ${json.message}` };
     }
+    const parsed = json.value;
     if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
       return { kind: 'error', message: '--request must be an object' };
     }
@@ -123,8 +124,4 @@ function targetOf(args: Args): Target | string {
     port:
       port === undefined ? (scheme?.toLowerCase() === 'https' ? 443 : DEFAULT_PORT) : Number(port),
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

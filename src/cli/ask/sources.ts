@@ -2,9 +2,9 @@
  * Reads what `-p`, `--endpoints` and `--secrets` name into texts. What cannot be read is one line
  * for stderr and exit code 2.
  */
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { SourceBundle, SourceText } from '../../control/set/policy_set.ts';
+import { readBounded } from '../../control/source/files/bounded_file.ts';
 import { readPolicyPaths } from '../../control/source/files/file_source.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import type { Args } from '../args.ts';
@@ -56,7 +56,14 @@ export async function readPolicies(paths: readonly string[], io: Io): Promise<So
 
 export async function readText(path: string | null, io: Io): Promise<SourceText | null> {
   if (path === null) return null;
-  return { path, text: await readFile(resolve(io.cwd, path), 'utf8') };
+  return { path, text: readBoundedText(resolve(io.cwd, path), DEFAULT_LIMITS.policyBytesMax) };
+}
+
+/** Throws what the system says, and when there is more than that. */
+export function readBoundedText(path: string, bytesMax: number): string {
+  const read = readBounded(path, { bytesMax, isPipeAllowed: true });
+  if (read.kind === 'bytes') return read.bytes.toString('utf8');
+  throw new Error(`cannot read ${path}: it has more than ${bytesMax} bytes`);
 }
 
 /** "cannot read PATH: no such file", without the system call. */

@@ -1,14 +1,15 @@
 /** `sallyport test FILE...`: policy unit tests. The last line is `N passed, N failed`. */
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { parseDocument } from 'yaml';
 import { isPolicyTestFile } from '../../control/ask/policy_test_file.ts';
+import { DEFAULT_LIMITS } from '../../model/limits.ts';
+import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';
 import type { Args } from '../args.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from '../io.ts';
 import { paint } from '../terminal.ts';
 import { junitXml } from './junit.ts';
 import { runTestFile, type TestResult } from './policy_tests.ts';
-import { readErrorText } from './sources.ts';
+import { readBoundedText, readErrorText } from './sources.ts';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
   const results: TestResult[] = [];
@@ -59,10 +60,10 @@ async function testFilesBelow(directory: string): Promise<string[]> {
     .sort();
   const found: string[] = [];
   for (const path of candidates) {
-    const text = await readFile(path, 'utf8');
+    const text = readBoundedText(path, DEFAULT_LIMITS.policyBytesMax);
     if (/^["']?(cases|rejected)["']?\s*:|"(cases|rejected)"\s*:/m.test(text)) {
-      const document = parseDocument(text);
-      if (document.errors.length > 0 || isPolicyTestFile(document.toJS())) found.push(path);
+      const read = yamlValue(parseYamlDocument(text, { limits: DEFAULT_LIMITS }), DEFAULT_LIMITS);
+      if (read.kind === 'error' || isPolicyTestFile(read.value)) found.push(path);
     }
   }
   return found;

@@ -9,6 +9,7 @@ import { parseQuestion } from '../../control/ask/question.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
 import type { SourceBundle } from '../../control/set/policy_set.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
+import { parseJson } from '../../text/json_value.ts';
 import type { Args } from '../args.ts';
 import { EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from '../io.ts';
 import { judgeOptions } from './judge_options.ts';
@@ -54,12 +55,9 @@ class VerdictSession {
   }
 
   async answer(line: string): Promise<object> {
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch (error) {
-      return { error: `the line is not JSON: ${error instanceof Error ? error.message : error}` };
-    }
+    const json = parseJson(line, DEFAULT_LIMITS);
+    if (json.kind === 'error') return { error: `the line is not JSON: ${json.message}` };
+    const { value } = json;
     if (typeof value === 'object' && value !== null && 'policyFile' in value) {
       return this.#update(value);
     }

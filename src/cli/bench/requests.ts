@@ -4,10 +4,12 @@
  */
 import { createReadStream } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { parseDocument } from 'yaml';
 import { isPolicyTestFile } from '../../control/ask/policy_test_file.ts';
 import { parseQuestion, type Question } from '../../control/ask/question.ts';
 import type { SourceBundle } from '../../control/set/policy_set.ts';
+import { DEFAULT_LIMITS } from '../../model/limits.ts';
+import { parseJson } from '../../text/json_value.ts';
+import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';
 import type { Args } from '../args.ts';
 import { type OpenedTestFile, openTestFile } from '../ask/policy_tests.ts';
 import { readErrorText, readSources, STDIN } from '../ask/sources.ts';
@@ -102,17 +104,14 @@ function isTestFile(text: string): boolean {
   const value = first === undefined ? null : jsonOf(first);
   if (value !== undefined) return isPolicyTestFile(value);
   if (!/^["']?(cases|rejected)["']?\s*:|"(cases|rejected)"\s*:/m.test(text)) return false;
-  const document = parseDocument(text);
-  return document.errors.length > 0 || isPolicyTestFile(document.toJS());
+  const read = yamlValue(parseYamlDocument(text, { limits: DEFAULT_LIMITS }), DEFAULT_LIMITS);
+  return read.kind === 'error' || isPolicyTestFile(read.value);
 }
 
 /** Undefined when it is no JSON. */
 function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  const parsed = parseJson(text, DEFAULT_LIMITS);
+  return parsed.kind === 'value' ? parsed.value : undefined;
 }
 
 function casesOf(test: Opened, shown: string): BenchRequest[] | string {
@@ -128,12 +127,9 @@ function requestsOfLines(text: string, shown: string): BenchRequest[] | string {
   for (const [index, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;
     const place = `${shown}:${index + 1}`;
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch (error) {
-      return `${place}: the line is not JSON: ${error instanceof Error ? error.message : error}`;
-    }
+    const json = parseJson(line, DEFAULT_LIMITS);
+    if (json.kind === 'error') return `${place}: the line is not JSON: ${json.message}`;
+    const { value } = json;
     if (typeof value === 'object' && value !== null && 'policyFile' in value) {
       return `${place}: policyFile: one policy set is measured; give it with -p`;
     }

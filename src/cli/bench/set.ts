@@ -5,7 +5,7 @@
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { type Asked, createJudge, decide, Judge } from '../../control/ask/judge.ts';
 import type { Question } from '../../control/ask/question.ts';
 import { openQuestions } from '../../control/ask/question_context.ts';
@@ -17,8 +17,10 @@ import {
 } from '../../control/set/policy_set.ts';
 import type { Decision } from '../../model/decision.ts';
 import type { Identity } from '../../model/identity.ts';
+import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import type { PolicySnapshot } from '../../policy/snapshot.ts';
+import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';
 import { judgeOptions } from '../ask/judge_options.ts';
 import type { BenchRequest } from './requests.ts';
 
@@ -170,8 +172,10 @@ function withLabelIdentities(bundle: SourceBundle, requests: readonly BenchReque
 
 /** The file has been read before: it is a mapping, or empty. */
 function withIdentities(bundle: SourceBundle, added: readonly object[]): SourceText {
-  const value: unknown = bundle.endpoints === null ? null : parse(bundle.endpoints.text);
-  const document = (value ?? {}) as { readonly identities?: readonly object[] };
+  const text = bundle.endpoints?.text ?? '';
+  const read = yamlValue(parseYamlDocument(text, { limits: DEFAULT_LIMITS }), DEFAULT_LIMITS);
+  if (read.kind === 'error') throw new Error(read.message);
+  const document = (read.value ?? {}) as { readonly identities?: readonly object[] };
   const identities = [...(document.identities ?? []), ...added];
   const path = bundle.endpoints?.path ?? '<endpoints>';
   return { path, text: stringify({ ...document, identities }) };

@@ -8,6 +8,7 @@ import { loadConfig } from '../../config/load.ts';
 import { formatSocketAddress, parseSocketAddress } from '../../model/address.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import { shownLine } from '../../model/shown_text.ts';
+import { parseJson } from '../../text/json_value.ts';
 import type { Args } from '../args.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from '../io.ts';
 import { yamlText } from '../terminal.ts';
@@ -110,13 +111,8 @@ async function fetchStatus(target: Target): Promise<Fetched> {
 }
 
 function parsedReport(text: string): Fetched {
-  let value: unknown = null;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    // Told below: not JSON, not ours.
-  }
-  const report = parseStatusReport(value);
+  const json = parseJson(text, DEFAULT_LIMITS);
+  const report = json.kind === 'value' ? parseStatusReport(json.value) : null;
   if (report === null) return { kind: 'error', message: 'this is no Sallyport admin server' };
   return { kind: 'report', report };
 }

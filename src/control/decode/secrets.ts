@@ -1,8 +1,10 @@
 /** The secrets file: name -> value, for header matches. Values never appear in a message; they
  * are kept one char a byte, as requests are judged. */
+
+import { tooMuchTexts } from '../../text/document_bounds.ts';
 import { byteText, hasControls } from './header_values.ts';
 import type { Problem } from './problem.ts';
-import { readYaml } from './yaml_fields.ts';
+import { type ReaderLimits, readYaml } from './yaml_fields.ts';
 
 /**
  * All that is ever told of a secrets file. What the YAML reader says quotes what it found, and a file
@@ -22,7 +24,7 @@ export type SecretsResult =
 /** An empty file has no secrets. */
 export function decodeSecrets(
   source: { readonly path: string; readonly text: string },
-  limits: { readonly yamlAliasCountMax: number },
+  limits: ReaderLimits,
 ): SecretsResult {
   const reader = readYaml(source, limits);
   const root = reader.root();
@@ -39,10 +41,16 @@ export function decodeSecrets(
     }
   }
   if (reader.problems.length > 0)
-    return { kind: 'rejected', problems: reader.problems.map(withoutWhatWasFound) };
+    return { kind: 'rejected', problems: withoutWhatWasFound(reader.problems, limits) };
   return { kind: 'ok', secrets };
 }
 
-function withoutWhatWasFound(problem: Problem): Problem {
-  return TOLD.has(problem.message) ? problem : { ...problem, message: UNREADABLE };
+function withoutWhatWasFound(
+  problems: readonly Problem[],
+  limits: ReaderLimits,
+): readonly Problem[] {
+  const told = new Set([...TOLD, ...tooMuchTexts(limits)]);
+  return problems.map((problem) =>
+    told.has(problem.message) ? problem : { ...problem, message: UNREADABLE },
+  );
 }

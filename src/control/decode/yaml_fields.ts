@@ -3,7 +3,6 @@
  * problems instead of throwing; expands aliases up to a bound.
  */
 import {
-  type Document,
   isAlias,
   isMap,
   isScalar,
@@ -11,11 +10,15 @@ import {
   LineCounter,
   type Node,
   type Pair,
-  type ParsedNode,
-  parseAllDocuments,
-  parseDocument,
   type YAMLMap,
 } from 'yaml';
+import type { Limits } from '../../model/limits.ts';
+import type { DocumentLimits } from '../../text/document_bounds.ts';
+import {
+  parseYamlDocument,
+  parseYamlDocuments,
+  type YamlDocument,
+} from '../../text/yaml_documents.ts';
 import { DocumentNodes } from './document_nodes.ts';
 import { splitJson, type TextPlace } from './json_documents.ts';
 import type { Problem } from './problem.ts';
@@ -51,59 +54,51 @@ export interface YamlReader {
   place(field: Field): { readonly line: number; readonly column: number };
 }
 
+/** Of one document. */
+export type ReaderLimits = DocumentLimits & Pick<Limits, 'yamlAliasCountMax'>;
+
 export function readYaml(
   source: { readonly path: string; readonly text: string },
-  limits: { readonly yamlAliasCountMax: number },
+  limits: ReaderLimits,
 ): YamlReader {
-  const lines = new LineCounter();
-  const document = parseDocument<ParsedNode>(source.text, { lineCounter: lines, ...PARSE_OPTIONS });
-  return new Reader(source.path, { document, lines }, limits);
+  return readOne(source.path, { text: source.text }, limits);
 }
 
 /** A reader for each document of a text that may hold several; empty documents are left out. */
 export function readYamlDocuments(
   source: { readonly path: string; readonly text: string },
-  limits: { readonly yamlAliasCountMax: number },
+  limits: ReaderLimits,
 ): readonly YamlReader[] {
   const jsonDocuments = splitJson(source.text);
   if (jsonDocuments !== null) {
-    return jsonDocuments.map(({ text, start }) => {
-      const lines = new LineCounter();
-      const document = parseDocument<ParsedNode>(text, { lineCounter: lines, ...PARSE_OPTIONS });
-      return new Reader(source.path, { document, lines, start }, limits);
-    });
+    return jsonDocuments.map((one) => readOne(source.path, one, limits));
   }
   const lines = new LineCounter();
-  const documents = parseAllDocuments<ParsedNode>(source.text, {
-    lineCounter: lines,
-    ...PARSE_OPTIONS,
-  });
-  return [...documents]
+  return parseYamlDocuments(source.text, { lineCounter: lines, uniqueKeys: false, limits })
     .filter((document) => document.errors.length > 0 || !isNothing(document.contents))
     .map((document) => new Reader(source.path, { document, lines }, limits));
 }
 
-/** The library compares each key with all others of its map; `DocumentNodes` finds the same in one walk. */
-const PARSE_OPTIONS = { prettyErrors: false, uniqueKeys: false, merge: false } as const;
-
-type ParsedDocument = Document.Parsed<ParsedNode>;
+function readOne(
+  path: string,
+  { text, start }: { readonly text: string; readonly start?: TextPlace },
+  limits: ReaderLimits,
+): YamlReader {
+  const lines = new LineCounter();
+  // `DocumentNodes` finds keys that repeat, in one walk.
+  const document = parseYamlDocument(text, { lineCounter: lines, uniqueKeys: false, limits });
+  return new Reader(path, { document, lines, ...(start === undefined ? {} : { start }) }, limits);
+}
 
 interface Parsed {
-  readonly document: ParsedDocument;
+  readonly document: YamlDocument;
   readonly lines: LineCounter;
   /** Where the text stands in its file; absent: at its beginning. */
   readonly start?: TextPlace;
 }
 
-/** The library's words, but where they speak to its user and not to ours. */
-export function faultText(fault: { readonly code: string; readonly message: string }): string {
-  return fault.code === 'MULTIPLE_DOCS' ? MULTIPLE_DOCUMENTS : fault.message;
-}
-
 /** As the library says it, and `secrets.ts` expects it. */
 const NOT_UNIQUE = 'Map keys must be unique';
-
-const MULTIPLE_DOCUMENTS = 'multiple documents are not allowed here (another one begins)';
 
 function isNothing(node: Node | null): boolean {
   return node === null || (isScalar(node) && node.value === null);
@@ -115,7 +110,7 @@ class Reader implements YamlReader {
   readonly #path: string;
   readonly #lines: LineCounter;
   readonly #start: TextPlace;
-  readonly #document: ParsedDocument;
+  readonly #document: YamlDocument;
   #nodes: DocumentNodes | null = null;
   readonly #aliasCountMax: number;
   /** Maps that are being merged, so that one that merges itself ends. */
@@ -124,7 +119,7 @@ class Reader implements YamlReader {
   readonly #counted = new Set<string>();
   #isOverTold = false;
 
-  constructor(path: string, parsed: Parsed, limits: { readonly yamlAliasCountMax: number }) {
+  constructor(path: string, parsed: Parsed, limits: ReaderLimits) {
     this.#path = path;
     this.#aliasCountMax = limits.yamlAliasCountMax;
     this.#document = parsed.document;
@@ -134,7 +129,7 @@ class Reader implements YamlReader {
 
   root(): Field | null {
     const faults = [...this.#document.errors, ...this.#document.warnings];
-    for (const fault of faults) this.#add(fault.pos[0], '', faultText(fault));
+    for (const fault of faults) this.#add(fault.pos[0], '', fault.message);
     if (faults.length > 0) return null;
     this.#nodes = new DocumentNodes(this.#document.contents);
     const { repeatedKeys } = this.#nodes;

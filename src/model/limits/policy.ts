@@ -10,6 +10,30 @@ export const POLICY_LIMITS = {
     1_000_000,
     'folders that are looked into for policy files, those below the named ones included',
   ),
+  documentBytesMax: spec(
+    64 * MIB,
+    1 * KIB,
+    1024 * MIB,
+    'bytes of one document of a policy, endpoints or secrets file',
+  ),
+  documentTokenCountMax: spec(
+    5_000_000,
+    1000,
+    1_000_000_000,
+    'keys, values and signs (`:`, `-`, `[`) of one YAML or JSON document',
+  ),
+  documentAnchorCountMax: spec(
+    1000,
+    0,
+    1_000_000,
+    'anchors and aliases that are written in one YAML document',
+  ),
+  documentDepthMax: spec(
+    100,
+    20,
+    500,
+    'lists and maps within each other in one YAML or JSON document',
+  ),
   yamlAliasCountMax: spec(100, 0, 100_000, 'expanded aliases of one YAML document'),
   regexBytesMax: spec(4 * KIB, 16, 1 * MIB, 'bytes of one regular expression'),
   regexMemoryBytesMax: spec(

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { formatProblem } from '../../../src/control/decode/problem.ts';
 import { decodeSecrets } from '../../../src/control/decode/secrets.ts';
+import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 
 const UNREADABLE = 'not a map of names to quoted texts (what was found is not shown)';
 
 function decoded(text: string): ReadonlyMap<string, string> | readonly string[] {
-  const result = decodeSecrets({ path: 's.yaml', text }, { yamlAliasCountMax: 10 });
+  const result = decodeSecrets({ path: 's.yaml', text }, DEFAULT_LIMITS);
   return result.kind === 'ok' ? result.secrets : result.problems.map(formatProblem);
 }
 

@@ -32,7 +32,7 @@ import type {
 } from '../../../policy/resolve/inventory.ts';
 import type { LabelRequirement, LabelSelector } from '../../../policy/rule.ts';
 import type { Problem } from '../problem.ts';
-import { type Field, readYaml, type YamlReader } from '../yaml_fields.ts';
+import { type Field, type ReaderLimits, readYaml, type YamlReader } from '../yaml_fields.ts';
 import {
   CIDR_SCHEMA,
   ENDPOINT_SCHEMA,
@@ -52,10 +52,7 @@ export type EndpointsResult =
   | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
 
 /** An empty file is an empty inventory. */
-export function decodeEndpoints(
-  source: EndpointsText,
-  limits: { readonly yamlAliasCountMax: number },
-): EndpointsResult {
+export function decodeEndpoints(source: EndpointsText, limits: ReaderLimits): EndpointsResult {
   const reader = readYaml(source, limits);
   const root = reader.root();
   const inventory = root === null ? null : new EndpointsDecoder(reader).decode(root);

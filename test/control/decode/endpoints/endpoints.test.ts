@@ -4,9 +4,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeEndpoints } from '../../../../src/control/decode/endpoints/endpoints.ts';
 import { ENDPOINTS_SCHEMA } from '../../../../src/control/decode/endpoints/endpoints_schema.ts';
+import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
 import type { Inventory } from '../../../../src/policy/resolve/inventory.ts';
 
-const LIMITS = { yamlAliasCountMax: 10 };
+const LIMITS = { ...DEFAULT_LIMITS, yamlAliasCountMax: 10 };
 
 describe('an endpoints file', () => {
   it('is an inventory with complete labels', () => {

@@ -2,6 +2,7 @@
 
 import { createJudge, type JudgeOptions } from '../../control/ask/judge.ts';
 import { unknownIdText } from '../../control/decode/annotations.ts';
+import { placeFields } from '../../control/decode/place.ts';
 import type { SourceBundle } from '../../control/set/policy_set.ts';
 import { jsonDocument } from '../../model/json_document.ts';
 import { isFindingId, isIgnorable } from '../../policy/lint/finding_kinds.ts';
@@ -106,7 +107,10 @@ function print(args: Args, io: Io, result: Result): void {
     io.stdout.write(`${lines.join('\n')}\n`);
     return;
   }
-  const findings = result.told.map(({ isIgnored: _, ...finding }) => finding);
+  const findings = result.told.map(({ isIgnored: _, place, ...finding }) => ({
+    ...placeFields(place),
+    ...finding,
+  }));
   const value = jsonDocument('Findings', {
     findings,
     ...(ignoredCount === 0 ? {} : { ignored: ignoredCount }),

@@ -2,6 +2,7 @@
 
 import type { JudgeResult } from '../../control/ask/judge.ts';
 import { positionKey } from '../../control/decode/context.ts';
+import { comparePlaces, WHOLE_SET } from '../../control/decode/place.ts';
 import type { Problem } from '../../control/decode/problem.ts';
 import type { PolicySet } from '../../control/set/policy_set.ts';
 import type { Finding } from '../../policy/lint/finding.ts';
@@ -12,7 +13,7 @@ import {
 } from '../../policy/lint/finding_kinds.ts';
 import { type LintContext, lintSpecs } from '../../policy/lint/lint.ts';
 
-/** In the order of the fields in JSON. */
+/** In the order of the fields in JSON, where the place is several (`placeFields`). */
 export interface CheckFinding extends Omit<Problem, 'policy'> {
   readonly severity: FindingSeverity;
   readonly id: FindingId;
@@ -53,10 +54,7 @@ export function findingsOf(
 
 /** By place; what is on one place in the order in which it was found. */
 export function inOrder(findings: readonly CheckFinding[]): readonly CheckFinding[] {
-  return findings.toSorted((a, b) => {
-    if (a.path !== b.path) return a.path < b.path ? -1 : 1;
-    return a.line - b.line || a.column - b.column;
-  });
+  return findings.toSorted((a, b) => comparePlaces(a.place, b.place));
 }
 
 function contextOf({ set, judge }: Extract<JudgeResult, { kind: 'judge' }>): LintContext {
@@ -68,16 +66,12 @@ function contextOf({ set, judge }: Extract<JudgeResult, { kind: 'judge' }>): Lin
 }
 
 function placed({ origin, message }: Finding, { positions }: PolicySet): Problem {
-  const { path, line, column } = positions.get(positionKey(origin)) ?? {
-    path: origin.policy,
-    line: 0,
-    column: 0,
-  };
-  return { path, line, column, field: origin.rule, message };
+  const place = positions.get(positionKey(origin)) ?? WHOLE_SET;
+  return { place, field: origin.rule, message };
 }
 
 function findingOf(
-  { path, line, column, field, message }: Problem,
+  { place, field, message }: Problem,
   about: {
     readonly id: FindingId;
     readonly isIgnored: boolean;
@@ -86,7 +80,6 @@ function findingOf(
 ): CheckFinding {
   const { id, isIgnored, instead = null } = about;
   const { severity } = FINDING_KINDS[id];
-  const place = { path, line, column, field };
   const text = instead === null ? { message } : { message, instead };
-  return { ...place, ...text, severity, id, code: id, isIgnored };
+  return { place, field, ...text, severity, id, code: id, isIgnored };
 }

@@ -3,6 +3,7 @@ import type { Limits } from '../../model/limits.ts';
 import type { RuleOrigin } from '../../policy/ast.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 import type { ObjectReader } from './object_reader.ts';
+import type { Place } from './place.ts';
 import type { Field } from './yaml_fields.ts';
 
 export interface DecodeOptions {
@@ -16,13 +17,7 @@ export interface DecodeOptions {
 }
 
 /** Where rules stand, by `positionKey` of their origin. */
-export type Positions = Map<string, Position>;
-
-export interface Position {
-  readonly path: string;
-  readonly line: number;
-  readonly column: number;
-}
+export type Positions = Map<string, Place>;
 
 export function positionKey(origin: RuleOrigin): string {
   return `${origin.policy}\n${origin.rule}`;
@@ -31,7 +26,6 @@ export function positionKey(origin: RuleOrigin): string {
 export interface DocumentContext {
   readonly reader: ObjectReader;
   readonly options: DecodeOptions;
-  readonly path: string;
   /** Where the object stands in its document: "" or such as "items[0]". */
   readonly rootPath: string;
   /** "namespace/name" or "name". */
@@ -47,9 +41,6 @@ export function originOf(context: DocumentContext, field: Field): RuleOrigin {
   const own = rootPath === '' ? field.path : field.path.slice(rootPath.length + 1);
   const rule = own.replace(/^spec\.|^spec$/, '');
   const origin = { policy: context.policy, rule };
-  context.positions.set(positionKey(origin), {
-    path: context.path,
-    ...context.reader.place(field),
-  });
+  context.positions.set(positionKey(origin), context.reader.place(field));
   return origin;
 }

@@ -5,6 +5,7 @@
  */
 import { nearestName } from '../../model/nearest.ts';
 import type { FindingId } from '../../policy/lint/finding_kinds.ts';
+import { formatPlace, type Place } from './place.ts';
 import type { Problem } from './problem.ts';
 import type { Field, YamlReader } from './yaml_fields.ts';
 
@@ -28,11 +29,9 @@ export class ObjectReader {
   readonly warnings: Problem[] = [];
   readonly #warned = new Set<string>();
   readonly #yaml: YamlReader;
-  readonly #path: string;
 
-  constructor(yaml: YamlReader, path: string) {
+  constructor(yaml: YamlReader) {
     this.#yaml = yaml;
-    this.#path = path;
   }
 
   get problems(): readonly Problem[] {
@@ -46,16 +45,11 @@ export class ObjectReader {
 
   /** `id`: the kind of finding that it is, by which it can be ignored. */
   warn(field: Field, message: string, id: FindingId = 'advice'): void {
-    const key = `${field.offset} ${field.path} ${message}`;
+    const place = this.#yaml.place(field);
+    const key = `${formatPlace(place)} ${field.path} ${message}`;
     if (this.#warned.has(key)) return;
     this.#warned.add(key);
-    this.warnings.push({
-      path: this.#path,
-      ...this.#yaml.place(field),
-      field: field.path,
-      message,
-      id,
-    });
+    this.warnings.push({ place, field: field.path, message, id });
   }
 
   /** Says of the warnings from the `first` on whose they are, as they were told before it was known. */
@@ -65,7 +59,7 @@ export class ObjectReader {
     }
   }
 
-  place(field: Field): { readonly line: number; readonly column: number } {
+  place(field: Field): Place {
     return this.#yaml.place(field);
   }
 

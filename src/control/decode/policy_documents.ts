@@ -17,6 +17,7 @@ import { readMetadata } from './metadata.ts';
 import { decodeWirePolicy, isWirePolicy } from './npds/npds.ts';
 import { type Inherited, kindOf, listKindOf } from './object_kinds.ts';
 import { type Fields, ObjectReader } from './object_reader.ts';
+import type { Place } from './place.ts';
 import type { Problem } from './problem.ts';
 import { type Field, readYamlDocuments } from './yaml_fields.ts';
 
@@ -37,17 +38,13 @@ export interface DecodedPolicies {
 
 export interface OtherObject {
   readonly kind: string;
-  readonly path: string;
-  readonly line: number;
-  readonly column: number;
+  readonly place: Place;
 }
 
 export interface DocumentName {
   readonly kind: string;
   readonly name: string;
-  readonly path: string;
-  readonly line: number;
-  readonly column: number;
+  readonly place: Place;
 }
 
 const OBJECT_FIELDS = ['apiVersion', 'kind', 'metadata', 'spec', 'status'] as const;
@@ -66,7 +63,7 @@ export function decodePolicyFile(
 ): DecodedPolicies {
   const file = new FileDecoder(source.path, options);
   for (const yaml of readYamlDocuments(source, options.limits)) {
-    const reader = new ObjectReader(yaml, source.path);
+    const reader = new ObjectReader(yaml);
     const root = yaml.root();
     if (root !== null) file.decode(reader, root);
     for (const problem of reader.problems) file.problems.push(problem);
@@ -83,9 +80,12 @@ function templateProblem(source: { readonly path: string; readonly text: string 
   const lines = before.split('\n');
   return [
     {
-      path: source.path,
-      line: lines.length,
-      column: (lines.at(-1)?.length ?? 0) + 1,
+      place: {
+        kind: 'file',
+        path: source.path,
+        line: lines.length,
+        column: (lines.at(-1)?.length ?? 0) + 1,
+      },
       field: '',
       message: 'has "{{": a template is no policy, it must be rendered first',
     },
@@ -177,7 +177,7 @@ class FileDecoder implements DecodedPolicies {
     if (found.kind === 'problem') {
       reader.fail(found.field, found.message);
     } else if (found.kind === 'other') {
-      this.others.push({ kind: found.name, path: this.#path, ...reader.place(field) });
+      this.others.push({ kind: found.name, place: reader.place(field) });
     } else if (found.name.endsWith('EnvoyConfig')) {
       reader.warn(
         all.get('kind') ?? field,
@@ -234,7 +234,6 @@ class FileDecoder implements DecodedPolicies {
     return {
       reader,
       options: this.#options,
-      path: this.#path,
       rootPath: root.path,
       policy: '',
       namespace,
@@ -243,7 +242,7 @@ class FileDecoder implements DecodedPolicies {
   }
 
   #addName(reader: ObjectReader, field: Field, named: { kind: string; name: string }): void {
-    this.names.push({ ...named, path: this.#path, ...reader.place(field) });
+    this.names.push({ ...named, place: reader.place(field) });
   }
 }
 

@@ -21,6 +21,7 @@ import {
 } from '../../text/yaml_documents.ts';
 import { DocumentNodes } from './document_nodes.ts';
 import { splitJson, type TextPlace } from './json_documents.ts';
+import type { Place } from './place.ts';
 import type { Problem } from './problem.ts';
 
 /** A value and where it stands. */
@@ -50,8 +51,7 @@ export interface YamlReader {
   /** Items of a list; a problem and none when it is no list. */
   items(field: Field): readonly Field[];
   fail(field: Field, message: string): void;
-  /** Line and column of a field, from 1. */
-  place(field: Field): { readonly line: number; readonly column: number };
+  place(field: Field): Place;
 }
 
 /** Of one document. */
@@ -225,16 +225,16 @@ class Reader implements YamlReader {
     this.#add(field.offset, field.path, message);
   }
 
-  place(field: Field): { readonly line: number; readonly column: number } {
+  place(field: Field): Place {
     return this.#placeOf(field.offset);
   }
 
-  #placeOf(offset: number): { readonly line: number; readonly column: number } {
+  #placeOf(offset: number): Place {
     const { line, col } = this.#lines.linePos(offset);
     const [ownLine, ownColumn] = [Math.max(1, line), Math.max(1, col)];
     const { line: firstLine, column: firstColumn } = this.#start;
     const column = ownLine === 1 ? ownColumn + firstColumn - 1 : ownColumn;
-    return { line: ownLine + firstLine - 1, column };
+    return { kind: 'file', path: this.#path, line: ownLine + firstLine - 1, column };
   }
 
   #field(path: string, written: Node | null, parentOffset: number, isKeyPlain = false): Field {
@@ -278,12 +278,7 @@ class Reader implements YamlReader {
     const key = `${offset} ${field} ${message}`;
     if (this.#told.has(key)) return;
     this.#told.add(key);
-    this.problems.push({
-      path: this.#path,
-      ...this.#placeOf(offset),
-      field,
-      message,
-    });
+    this.problems.push({ place: this.#placeOf(offset), field, message });
   }
 }
 

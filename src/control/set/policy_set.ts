@@ -15,8 +15,9 @@ import { namedPrefixes } from '../../policy/resolve/prefixes.ts';
 import { resolvePolicies } from '../../policy/resolve/resolve.ts';
 import type { CidrGroup, PolicySpec } from '../../policy/rule.ts';
 import type { PolicySnapshot, Workload } from '../../policy/snapshot.ts';
-import { type DecodeOptions, type Position, positionKey } from '../decode/context.ts';
+import { type DecodeOptions, positionKey } from '../decode/context.ts';
 import { decodeEndpoints } from '../decode/endpoints/endpoints.ts';
+import { formatPlace, type Place, WHOLE_SET } from '../decode/place.ts';
 import type { DocumentName, OtherObject } from '../decode/policy_documents.ts';
 import type { Problem } from '../decode/problem.ts';
 import { decodeSecrets } from '../decode/secrets.ts';
@@ -45,7 +46,7 @@ export interface PolicySet {
   readonly inventory: Inventory;
   readonly secrets: ReadonlyMap<string, string>;
   /** Where rules stand, by `positionKey`. */
-  readonly positions: ReadonlyMap<string, Position>;
+  readonly positions: ReadonlyMap<string, Place>;
   /** Findings that a policy's annotation wants ignored, by the policy's name. */
   readonly ignored: ReadonlyMap<string, ReadonlySet<FindingId>>;
   /** As in the bundle. */
@@ -67,7 +68,7 @@ export function decodePolicySet(
   const specs: PolicySpec[] = [];
   const cidrGroups: CidrGroup[] = [];
   const wirePolicies: EndpointPolicy[] = [];
-  const positions = new Map<string, Position>();
+  const positions = new Map<string, Place>();
   const ignored = new Map<string, ReadonlySet<FindingId>>();
   const names: DocumentName[] = [];
   const others: OtherObject[] = [];
@@ -105,10 +106,9 @@ function passedOver(others: readonly OtherObject[]): Problem[] {
   const shown = sorted.slice(0, KINDS_SHOWN_MAX).map(([kind, count]) => `${kind} (${count})`);
   const rest =
     sorted.length > KINDS_SHOWN_MAX ? ` and ${sorted.length - KINDS_SHOWN_MAX} more kinds` : '';
-  const { path, line, column } = first;
   const are = others.length === 1 ? 'object of another kind is' : 'objects of other kinds are';
   const message = `${others.length} ${are} no policy and passed over: ${shown.join(', ')}${rest}`;
-  return [{ path, line, column, field: '', message, id: 'not-a-policy' }];
+  return [{ place: first.place, field: '', message, id: 'not-a-policy' }];
 }
 
 const KINDS_SHOWN_MAX = 8;
@@ -124,9 +124,8 @@ function duplicates(names: readonly DocumentName[]): Problem[] {
       first.set(key, named);
       continue;
     }
-    const { path, line, column } = named;
-    const message = `${key} is also at ${other.path}:${other.line}:${other.column}`;
-    problems.push({ path, line, column, field: '', message });
+    const message = `${key} is also at ${formatPlace(other.place)}`;
+    problems.push({ place: named.place, field: '', message });
   }
   return problems;
 }
@@ -359,10 +358,9 @@ function originText({ policy, rule }: RuleOrigin): string {
 
 /** A problem of a rule stands where the rule does; one of the whole set stands nowhere. */
 function problemOf(set: PolicySet, origin: RuleOrigin | null, message: string): Problem {
-  const position = origin === null ? undefined : set.positions.get(positionKey(origin));
-  const place = position ?? { path: 'the policy set', line: 0, column: 0 };
-  if (origin === null) return { ...place, field: '', message };
-  return { ...place, field: originText(origin), message, policy: origin.policy };
+  if (origin === null) return { place: WHOLE_SET, field: '', message };
+  const place = set.positions.get(positionKey(origin)) ?? WHOLE_SET;
+  return { place, field: originText(origin), message, policy: origin.policy };
 }
 
 function rejected(problems: readonly Problem[]): Rejected {

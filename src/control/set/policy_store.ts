@@ -8,6 +8,7 @@ import { denyAllSnapshot } from '../../policy/compile/compile.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import type { PolicySnapshot } from '../../policy/snapshot.ts';
+import { WHOLE_SET } from '../decode/place.ts';
 import type { Problem } from '../decode/problem.ts';
 import { DecodedFiles } from './decoded_files.ts';
 import { buildSnapshot, decodePolicySet, isEmptySet, type SourceBundle } from './policy_set.ts';
@@ -102,8 +103,7 @@ export class PolicyStore {
     } catch (error) {
       // A fault of ours in one policy set must not take down a proxy that has a good one.
       const message = `internal error: ${error instanceof Error ? error.message : String(error)}`;
-      const place = { path: 'the policy set', line: 0, column: 0, field: '' };
-      return { kind: 'rejected', problems: [{ ...place, message }] };
+      return { kind: 'rejected', problems: [{ place: WHOLE_SET, field: '', message }] };
     }
   }
 }

@@ -2,6 +2,7 @@
  * What tests of the decoders share: texts with the place of the fault marked by "▸", and the check
  * that exactly the expected problems come, at those places.
  */
+
 import { expect } from 'vitest';
 import {
   type DecodedPolicies,
@@ -10,6 +11,7 @@ import {
 import { DEFAULT_LIMITS, type Limits } from '../../../src/model/limits.ts';
 import type { DirectionRule, PolicySpec } from '../../../src/policy/rule.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
+import { lineAndColumn } from '../../support/file_place.ts';
 
 const MARK = '▸';
 const REGEX_ENGINE = createRe2Engine(DEFAULT_LIMITS);
@@ -74,7 +76,7 @@ export function checkProblems(marked: string, expected: readonly string[]): void
   const { text, places } = unmarked(marked);
   const { problems } = decodeText(text);
   const told = problems.map(
-    (problem) => `${problem.line}:${problem.column}: ${problem.field}: ${problem.message}`,
+    (problem) => `${lineAndColumn(problem.place)}: ${problem.field}: ${problem.message}`,
   );
   expect(told.length, `problems:\n${told.join('\n')}\nof\n${text}`).toBe(expected.length);
   for (const [index, want] of expected.entries()) {
@@ -83,7 +85,7 @@ export function checkProblems(marked: string, expected: readonly string[]): void
     expect(told[index]).toContain(part);
     expect(problems[index]?.field).toBe(field);
   }
-  const found = problems.map(({ line, column }) => `${line}:${column}`);
+  const found = problems.map(({ place }) => lineAndColumn(place));
   expect(found.toSorted()).toEqual(places.toSorted());
 }
 
@@ -106,7 +108,7 @@ export function warningsOf(text: string): readonly string[] {
   const decoded = decodeText(text);
   expect(decoded.problems).toEqual([]);
   return decoded.warnings.map(
-    ({ line, column, field, message }) => `${line}:${column}: ${field}: ${message}`,
+    ({ place, field, message }) => `${lineAndColumn(place)}: ${field}: ${message}`,
   );
 }
 

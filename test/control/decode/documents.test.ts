@@ -1,6 +1,8 @@
 /** Files: what documents are in them, where things stand, and YAML and JSON themselves. */
+
 import { describe, expect, it } from 'vitest';
 import { formatProblem } from '../../../src/control/decode/problem.ts';
+import { filePlace } from '../../support/file_place.ts';
 import { cnp, decodeText, http, problemsOf, specOf, valid, wire } from './decoding.ts';
 
 const SPEC = '{ endpointSelector: {}, ingress: [{}] }';
@@ -22,7 +24,9 @@ describe('a file', () => {
       'apiVersion: cilium.io/v2\nkind: CiliumEnvoyConfig\nmetadata: { name: e, namespace: x }\nspec: { anything: [1] }',
     ].join('\n---\n');
     const decoded = valid(text);
-    expect(decoded.names.map(({ kind, name, line }) => `${line}: ${kind} ${name}`)).toEqual([
+    expect(
+      decoded.names.map(({ kind, name, place }) => `${filePlace(place).line}: ${kind} ${name}`),
+    ).toEqual([
       '1: CiliumNetworkPolicy shop/p',
       '7: CiliumClusterwideNetworkPolicy c',
       '12: CiliumCIDRGroup g',
@@ -136,7 +140,9 @@ spec:
 
   it('of rules are kept, for problems that are found later', () => {
     const { positions } = valid(http('{ path: /x }'));
-    const places = [...positions].map(([key, { line }]) => `${key.replace('\n', ' ')} ${line}`);
+    const places = [...positions].map(
+      ([key, place]) => `${key.replace('\n', ' ')} ${filePlace(place).line}`,
+    );
     expect(places.toSorted()).toEqual([
       'shop/p  4',
       'shop/p ingress[0] 4',

@@ -2,9 +2,11 @@
  * Texts that are nearly policies: whatever is cut, doubled, replaced or swapped, decoding gives
  * policies or problems with a place in the text. It never throws, and never gives neither.
  */
+
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { formatProblem } from '../../../src/control/decode/problem.ts';
+import { filePlace } from '../../support/file_place.ts';
 import { runs } from '../../support/property_runs.ts';
 import { cnp, decodeText, tiers, wireRule } from './decoding.ts';
 
@@ -129,9 +131,10 @@ function check(text: string): void {
   const decoded = decodeText(text);
   const lines = text.split('\n').length;
   for (const problem of [...decoded.problems, ...decoded.warnings]) {
-    expect(problem.line).toBeGreaterThanOrEqual(1);
-    expect(problem.line).toBeLessThanOrEqual(lines);
-    expect(problem.column).toBeGreaterThanOrEqual(1);
+    const { line, column } = filePlace(problem.place);
+    expect(line).toBeGreaterThanOrEqual(1);
+    expect(line).toBeLessThanOrEqual(lines);
+    expect(column).toBeGreaterThanOrEqual(1);
     expect(problem.message).not.toBe('');
     expect(formatProblem(problem)).toMatch(/^policy\.yaml:[0-9]+:[0-9]+: /);
   }

@@ -2,9 +2,11 @@
  * What a tenant may write is decoded in time that grows with its length: twice as much takes at most about twice as
  * long. Ratios of the same run; what else runs on the machine only adds, so the least of several counts.
  */
+
 import { describe, expect, it } from 'vitest';
 import { decodePolicyFile } from '../../../src/control/decode/policy_documents.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
+import { filePlace } from '../../support/file_place.ts';
 
 const HEAD =
   'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata:\n  name: a\n  namespace: shop\n';
@@ -65,7 +67,9 @@ describe('a key that stands twice in its map', () => {
   ])('is refused where it stands again: %s', (_name, text, line, column) => {
     const { problems } = decode(text);
     const told = problems.filter(({ message }) => message === 'Map keys must be unique');
-    expect(told.map((one) => [one.line, one.column])).toEqual([[line, column]]);
+    expect(told.map(({ place }) => [filePlace(place).line, filePlace(place).column])).toEqual([
+      [line, column],
+    ]);
   });
 
   it('is another where its type is', () => {

@@ -1,8 +1,10 @@
 /** What stands beside policies in real files: objects of other kinds, lists of them, and what tools write. */
+
 import { describe, expect, it } from 'vitest';
 import { decodePolicyFile } from '../../../src/control/decode/policy_documents.ts';
 import { decodePolicySet } from '../../../src/control/set/policy_set.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
+import { filePlace } from '../../support/file_place.ts';
 import { cnp, decodeText, problemsOf, specOf, valid, warningsOf } from './decoding.ts';
 
 const SPEC = '{ endpointSelector: {}, ingress: [{}] }';
@@ -27,7 +29,8 @@ describe('an object of another kind', () => {
   ])('is passed over: %s %s', (apiVersion, kind) => {
     const object = `apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: { name: x }\nresources: [{ a: b }]\nspec: { toPorts: 1, x: }\n`;
     const decoded = valid(`${object}---\n${POLICY}`);
-    expect(decoded.others).toEqual([{ kind, path: 'policy.yaml', line: 1, column: 1 }]);
+    const place = { kind: 'file', path: 'policy.yaml', line: 1, column: 1 };
+    expect(decoded.others).toEqual([{ kind, place }]);
     expect(decoded.specs).toEqual([specOf(POLICY)]);
     expect(decoded.warnings).toEqual([]);
   });
@@ -117,9 +120,7 @@ describe('an object of another kind', () => {
     );
     expect(result.kind === 'ok' ? result.warnings : []).toEqual([
       {
-        path: 'a.yaml',
-        line: 6,
-        column: 1,
+        place: { kind: 'file', path: 'a.yaml', line: 6, column: 1 },
         field: '',
         id: 'not-a-policy',
         message: '3 objects of other kinds are no policy and passed over: Secret (2), Service (1)',
@@ -221,7 +222,7 @@ describe('JSON documents one after another', () => {
   it('have their places in the file', () => {
     const { problems } = decodeText(`\ufeff${one('a')}\n  ${one('b', 'x')} ${one('c', 'y')}\n`);
     const column = one('b', 'x').indexOf('"x"');
-    expect(problems.map((problem) => [problem.line, problem.column])).toEqual([
+    expect(problems.map(({ place }) => [filePlace(place).line, filePlace(place).column])).toEqual([
       [2, 3 + column],
       [2, 3 + one('b', 'x').length + 1 + column],
     ]);

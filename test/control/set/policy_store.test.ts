@@ -6,6 +6,7 @@ import type { Identity, Port, ProxyId } from '../../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { decideConnection } from '../../../src/policy/decide/decide.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
+import { filePlace } from '../../support/file_place.ts';
 
 const ENDPOINTS = `
 endpoints:
@@ -149,8 +150,9 @@ describe('the policy store', () => {
   it('tells where the rule of a conflict stands', () => {
     const result = newStore().update(bundleOf(conflict()));
     const [problem] = result.kind === 'rejected' ? result.problems : [];
-    expect(problem?.path).toBe('policies.yaml');
-    expect(problem?.line).toBeGreaterThan(1);
+    const { path, line } = filePlace(problem?.place);
+    expect(path).toBe('policies.yaml');
+    expect(line).toBeGreaterThan(1);
   });
 
   it('keeps identities over reloads', () => {

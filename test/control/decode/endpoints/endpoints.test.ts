@@ -6,6 +6,7 @@ import { decodeEndpoints } from '../../../../src/control/decode/endpoints/endpoi
 import { ENDPOINTS_SCHEMA } from '../../../../src/control/decode/endpoints/endpoints_schema.ts';
 import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
 import type { Inventory } from '../../../../src/policy/resolve/inventory.ts';
+import { lineAndColumn } from '../../../support/file_place.ts';
 
 const LIMITS = { ...DEFAULT_LIMITS, yamlAliasCountMax: 10 };
 
@@ -164,7 +165,7 @@ describe('a wrong endpoints file is rejected', () => {
   it.each(cases)('%j', (text, at, field, message) => {
     const result = decodeEndpoints({ path: 'endpoints.yaml', text }, LIMITS);
     const [problem] = result.kind === 'rejected' ? result.problems : [];
-    expect(`${problem?.line}:${problem?.column}`).toBe(at);
+    expect(problem && lineAndColumn(problem.place)).toBe(at);
     expect(problem?.field).toBe(field);
     expect(problem?.message).toContain(message);
   });

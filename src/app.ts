@@ -18,7 +18,6 @@ import { descriptorsFor, limitsWithin } from './model/descriptors.ts';
 import type { Limits } from './model/limits.ts';
 import { createLogger, type Logger } from './observe/log/logger.ts';
 import { MetricsHub } from './observe/metrics/hub.ts';
-import { toldProblems } from './observe/told_problems.ts';
 import { nodePlatform } from './platform/node_platform.ts';
 import { openFileCountMax } from './platform/open_files.ts';
 import { SupervisorBackend } from './workers/admin_backend.ts';
@@ -388,8 +387,8 @@ class SallyportApp implements App {
     this.#tellAccepted(first.sent);
     if (first.kind !== 'restored') return;
     const { rejected, savedAt } = first;
+    const { problems } = rejected;
     this.#metrics.policyUpdated(rejected.result, first.sent.set.revision);
-    const problems = toldProblems(rejected.problems);
     if (savedAt === null) this.#log.error({ problems }, 'policy rejected; everything is denied');
     else
       this.#log.error(
@@ -408,10 +407,7 @@ class SallyportApp implements App {
 
   #tellRejected({ result, problems }: RejectedSet): void {
     this.#metrics.policyUpdated(result, this.#policySet.revision);
-    this.#log.error(
-      { problems: toldProblems(problems) },
-      'policy rejected; the last good set stays in force',
-    );
+    this.#log.error({ problems }, 'policy rejected; the last good set stays in force');
   }
 }
 

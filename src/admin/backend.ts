@@ -15,7 +15,7 @@ export interface AdminBackend {
   /** Of the policy set in force. */
   policySet(): PolicySetState;
   /** What the sources say and is not in force, since it was rejected; null when all of it is. */
-  staleness(): { readonly sinceMs: number; readonly problems: readonly string[] } | null;
+  staleness(): StaleState | null;
   /** Of the JSON of a request. */
   documentLimits(): DocumentLimits;
   /** All of it: `policiesDocument`, or `printSnapshot`. */
@@ -53,6 +53,13 @@ export type ExplainAnswer =
   | { readonly kind: 'explanation'; readonly json: string }
   /** The question cannot be asked. */
   | { readonly kind: 'error'; readonly message: string };
+
+export interface StaleState {
+  readonly sinceMs: number;
+  /** The first of them, a line each. */
+  readonly problems: readonly string[];
+  readonly problemCount: number;
+}
 
 export interface PolicySetState {
   readonly revision: number;

@@ -1,7 +1,6 @@
 /** What `GET /status` answers and `sallyport status` shows. */
 
 import { isUnused, type MetricsSummary } from '../observe/metrics/summary.ts';
-import { toldProblems } from '../observe/told_problems.ts';
 import type { AdminBackend, WorkerState } from './backend.ts';
 import { metricsInHand } from './metrics_in_hand.ts';
 
@@ -29,6 +28,8 @@ export interface StalePolicy {
   readonly since: string;
   /** What is wrong with the set that was rejected, one line each; bounded, the last line says by how much. */
   readonly problems: readonly string[];
+  /** Of all of them. A proxy of before does not tell. */
+  readonly problemCount?: number;
 }
 
 export async function statusReport(backend: AdminBackend): Promise<StatusReport> {
@@ -59,7 +60,8 @@ function staleOf(backend: AdminBackend): StalePolicy | null {
   if (staleness === null) return null;
   return {
     since: new Date(staleness.sinceMs).toISOString(),
-    problems: toldProblems(staleness.problems),
+    problems: staleness.problems,
+    problemCount: staleness.problemCount,
   };
 }
 

@@ -1,9 +1,12 @@
-/** So many are enough to begin with; `sallyport check -c` lists all. */
-const TOLD_COUNT_MAX = 20;
-
-/** Of what is wrong with a set, one line each, as much as a log line or a status should hold; the last says how many more. */
-export function toldProblems(problems: readonly string[]): readonly string[] {
-  const moreCount = problems.length - TOLD_COUNT_MAX;
-  if (moreCount <= 0) return problems;
-  return [...problems.slice(0, TOLD_COUNT_MAX), `and ${moreCount} more`];
+/**
+ * Of what is wrong with a set, as much as a log line or a status should hold, one line each; the last says how many
+ * more there are. Whoever writes ten thousand fields that do not exist is not told of each: `sallyport check -c` is.
+ */
+export function toldProblems<Item>(
+  all: readonly Item[],
+  { textOf, countMax }: { readonly textOf: (item: Item) => string; readonly countMax: number },
+): readonly string[] {
+  const texts = all.slice(0, countMax).map(textOf);
+  const moreCount = all.length - texts.length;
+  return moreCount === 0 ? texts : [...texts, `and ${moreCount} more`];
 }

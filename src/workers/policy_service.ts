@@ -14,8 +14,9 @@ import { LastGoodSet } from '../control/set/last_good_set.ts';
 import type { SourceBundle } from '../control/set/policy_set.ts';
 import { PolicyStore } from '../control/set/policy_store.ts';
 import { FileSource } from '../control/source/files/file_source.ts';
-import { type NewSet, PolicyFeed, type RejectedSet } from '../control/source/policy_feed.ts';
+import { type NewSet, PolicyFeed } from '../control/source/policy_feed.ts';
 import { encodeResolved } from '../control/worker/resolved_wire.ts';
+import { toldProblems } from '../observe/told_problems.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { printSnapshot } from '../policy/decide/print.ts';
 import { type GivenIdentity, IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
@@ -101,7 +102,7 @@ export class PolicyService {
     const startedMs = performance.now();
     const started = this.#feed.start(this.#kept?.problem ?? null);
     if (started.kind === 'rejected') {
-      this.#post({ kind: 'started', start: this.#bounded(started), staleness: this.#staleness() });
+      this.#post({ kind: 'started', start: started, staleness: this.#feed.staleness });
       return;
     }
     const { sent, transfer } = this.#sentSet(started, startedMs);
@@ -112,9 +113,9 @@ export class PolicyService {
             kind: 'restored',
             sent,
             savedAt: started.savedAt,
-            rejected: this.#bounded(started.rejected),
+            rejected: started.rejected,
           } as const);
-    this.#post({ kind: 'started', start, staleness: this.#staleness() }, transfer);
+    this.#post({ kind: 'started', start, staleness: this.#feed.staleness }, transfer);
   }
 
   #watch(): void {
@@ -138,11 +139,11 @@ export class PolicyService {
     const startedMs = performance.now();
     this.#readCount += 1;
     const read = this.#feed.read();
-    const staleness = this.#staleness();
+    const { staleness } = this.#feed;
     if (read.kind === 'same') {
       this.#post({ kind: 'read', read, staleness, isAsked });
     } else if (read.kind === 'rejected') {
-      this.#post({ kind: 'read', read: this.#bounded(read), staleness, isAsked });
+      this.#post({ kind: 'read', read, staleness, isAsked });
     } else {
       const { sent, transfer } = this.#sentSet(read, startedMs);
       this.#post({ kind: 'read', read: { kind: 'changed', sent }, staleness, isAsked }, transfer);
@@ -218,7 +219,10 @@ export class PolicyService {
       set: { revision: accepted.revision, parts },
       summary: this.#summary(),
       isEmpty: accepted.isEmpty,
-      warnings: this.#told(accepted.warnings, formatProblem),
+      warnings: toldProblems(accepted.warnings, {
+        textOf: formatProblem,
+        countMax: this.#settings.limits.policyWarningCountMax,
+      }),
       bundle: bundleBytes,
       given,
       checkMs: performance.now() - startedMs,
@@ -234,24 +238,6 @@ export class PolicyService {
       endpointCount: snapshot.endpoints().length,
       dryRunPolicies: (snapshot.shadow?.policyNames ?? []).filter((name) => !enforced.has(name)),
     };
-  }
-
-  #staleness(): PolicyFeed['staleness'] {
-    const { staleness } = this.#feed;
-    if (staleness === null) return null;
-    return { ...staleness, problems: this.#told(staleness.problems, (one) => one) };
-  }
-
-  #bounded(rejected: RejectedSet): RejectedSet {
-    return { ...rejected, problems: this.#told(rejected.problems, (one) => one) };
-  }
-
-  /** Whoever writes ten thousand fields that do not exist is not told of each. */
-  #told<Item>(all: readonly Item[], textOf: (item: Item) => string): readonly string[] {
-    const { policyProblemCountMax } = this.#settings.limits;
-    const texts = all.slice(0, policyProblemCountMax).map(textOf);
-    const more = all.length - texts.length;
-    return more === 0 ? texts : [...texts, `and ${more} more (policyProblemCountMax)`];
   }
 
   /** Puts what was in force in force again, under its number. */
@@ -279,7 +265,7 @@ export class PolicyService {
   }
 
   #makeFeed(): PolicyFeed {
-    const { stateDir: folder } = this.#settings;
+    const { stateDir: folder, limits } = this.#settings;
     const wallMs = (): number => nodePlatform().clock.wallMs();
     const onError = (problem: string): void => this.#post({ kind: 'not-kept', problem });
     return new PolicyFeed({
@@ -287,6 +273,7 @@ export class PolicyService {
       store: this.#store,
       lastGood:
         folder === null ? null : new LastGoodSet({ folder, name: 'proxy', wallMs, onError }),
+      limits,
       wallMs,
       beforeRead: () => this.#post({ kind: 'busy', fingerprint: this.#source.fingerprint }),
     });

@@ -8,7 +8,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { ExplainAnswer } from '../admin/backend.ts';
-import type { Staleness } from '../control/source/policy_feed.ts';
+import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
 import type { Timers } from '../platform/platform.ts';
 import type {
   FromPolicyThread,
@@ -155,7 +155,7 @@ export class PolicyThread {
     this.#cancelTimeout?.();
     await worker.terminate();
     this.#failAll(ENDED);
-    this.#onStarted?.({ kind: 'rejected', result: 'failed', problems: [ENDED] });
+    this.#onStarted?.(failedSet(ENDED));
   }
 
   #ask(ask: Ask): Promise<FromPolicyThread> {
@@ -285,7 +285,7 @@ export class PolicyThread {
   /** Without reading the files that it ended at. */
   #startAgain(problem: string): void {
     if (this.#deathCount >= START_THREADS_MAX) {
-      this.#started({ kind: 'rejected', result: 'failed', problems: [problem] }, null);
+      this.#started(failedSet(problem), null);
       return;
     }
     this.#launch(this.#kept(problem));
@@ -295,9 +295,10 @@ export class PolicyThread {
   #goOn(problem: string): void {
     const { events, timers, wallMs } = this.#options;
     if (this.#isReading) {
-      const sinceMs = this.#staleness?.sinceMs ?? wallMs();
-      this.#staleness = { sinceMs, problems: [problem] };
-      events.onRead({ kind: 'rejected', result: 'failed', problems: [problem] }, false);
+      const rejected = failedSet(problem);
+      const { problems, problemCount } = rejected;
+      this.#staleness = { sinceMs: this.#staleness?.sinceMs ?? wallMs(), problems, problemCount };
+      events.onRead(rejected, false);
     }
     events.onDied(problem);
     this.#endReload();
@@ -332,6 +333,10 @@ export class PolicyThread {
     this.#asked.clear();
     for (const { reject } of asked) reject(new Error(problem));
   }
+}
+
+function failedSet(problem: string): RejectedSet {
+  return { kind: 'rejected', result: 'failed', problems: [problem], problemCount: 1 };
 }
 
 function problemOf(error: unknown, { limits }: PolicySettings): string {

@@ -65,7 +65,8 @@ export class Supervisor implements SlotOwner {
   }
 
   async start(policy: NumberedSet): Promise<SupervisorStart> {
-    this.#policy = policy;
+    // One that came while the app got this far is newer.
+    if (this.#isNewer(policy)) this.#policy = policy;
     if (this.#isEnding) return ENDED;
     // A transparent listener, and one that is told to, stands beside the one of the proxy that it replaces.
     const { listeners } = this.#options.settings;
@@ -90,8 +91,9 @@ export class Supervisor implements SlotOwner {
     return { kind: 'started', listeners: firstStart.listeners };
   }
 
-  /** `revision` must rise. Workers that are starting get it too. */
+  /** Workers that are starting get it too. An older one than is in force changes nothing. */
   update(policy: NumberedSet): void {
+    if (!this.#isNewer(policy)) return;
     this.#policy = policy;
     for (const slot of this.#slots) slot.update(policy);
   }
@@ -197,6 +199,10 @@ export class Supervisor implements SlotOwner {
     if (running.length === 0 || running.some((status) => status.revision !== revision)) return;
     this.#revisionInForce = revision;
     this.#options.events.onPolicyInForce(revision);
+  }
+
+  #isNewer({ revision }: NumberedSet): boolean {
+    return this.#policy === null || revision > this.#policy.revision;
   }
 
   async #startFailed(message: string): Promise<SupervisorStart> {

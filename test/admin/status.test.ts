@@ -71,28 +71,21 @@ describe('status', () => {
   });
 
   it('shows that the newest set was rejected; with --strict exits with 1', async () => {
-    const staleness = { sinceMs: 1_700_000_000_000, problems: ['a.yaml:3:1: bad', 'b.yaml: bad'] };
+    const problems = ['a.yaml:3:1: bad', 'and 29 more'];
+    const staleness = { sinceMs: 1_700_000_000_000, problems, problemCount: 30 };
     const admin = await adminOf(fakeBackend({ staleness }));
     const { stdout, code } = await run(['--admin', admin]);
     expect(stdout).toContain('ready            yes\n');
     expect(stdout).toContain(
-      'STALE            since 2023-11-14T22:13:20.000Z: a.yaml:3:1: bad (and 1 more)\n',
+      'STALE            since 2023-11-14T22:13:20.000Z: a.yaml:3:1: bad (and 29 more)\n',
     );
     expect(code).toBe(0);
     const strict = await run(['--admin', admin, '--strict', '-o', 'json']);
     expect(strict.code).toBe(1);
     expect(JSON.parse(strict.stdout)).toMatchObject({
       ready: true,
-      stale: { since: '2023-11-14T22:13:20.000Z', problems: staleness.problems },
+      stale: { since: '2023-11-14T22:13:20.000Z', problems, problemCount: 30 },
     });
-  });
-
-  it('is bounded, however many problems a rejected set has', async () => {
-    const problems = Array.from({ length: 3000 }, (_, index) => `file-${index}.yaml: bad`);
-    const admin = await adminOf(fakeBackend({ staleness: { sinceMs: 0, problems } }));
-    const { stale } = JSON.parse((await run(['--admin', admin, '-o', 'json'])).stdout);
-    expect(stale.problems).toHaveLength(21);
-    expect(stale.problems.at(-1)).toBe('and 2980 more');
   });
 
   it('with --strict exits with 0 while what the files say is in force', async () => {

@@ -197,6 +197,26 @@ describe('a port in use', () => {
   });
 });
 
+describe('a set that comes before the workers are started', () => {
+  it.each(['before', 'after'])(
+    '%s the older first one stays: workers start with it',
+    async (when) => {
+      const scene = new Scene(2);
+      if (when === 'before') scene.supervisor.update(policy(2));
+      const started = scene.supervisor.start(policy(1));
+      if (when === 'after') scene.supervisor.update(policy(2));
+      await started;
+      scene.supervisor.update(policy(1));
+      for (const { sent } of scene.workers) {
+        const [start, ...others] = sent;
+        expect(start?.kind === 'start' && start.policy.revision).toBe(2);
+        expect(others).toEqual([]);
+      }
+      expect(scene.log).toEqual(['revision 2 in force']);
+    },
+  );
+});
+
 describe('a worker that dies', () => {
   it('is started again with the set in force, the others untouched', async () => {
     const scene = new Scene(2);

@@ -57,6 +57,7 @@ export class NodePolicy {
       store: this.#store,
       lastGood:
         folder === null ? null : new LastGoodSet({ folder, name: 'loader', wallMs, onError }),
+      limits: config.limits,
       wallMs,
     });
   }

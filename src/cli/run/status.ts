@@ -152,8 +152,9 @@ function tableOf(report: StatusReport, isAll: boolean): string {
   ];
   // A proxy of before does not tell.
   if (report.stale) {
-    const [first = 'rejected', ...others] = report.stale.problems;
-    const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
+    const { problems, problemCount = problems.length } = report.stale;
+    const [first = 'rejected'] = problems;
+    const more = problemCount <= 1 ? '' : ` (and ${problemCount - 1} more)`;
     facts.splice(3, 0, ['STALE', `since ${report.stale.since}: ${first}${more}`]);
   }
   facts.push(...dryRunFacts(report));

@@ -3,7 +3,9 @@
  * proxy and the redirect's loader have one each, so both take and refuse the same sets, and say so in the same
  * words. What is done with a set that was accepted is theirs.
  */
-import { formatProblem, type Problem } from '../decode/problem.ts';
+import type { Limits } from '../../model/limits.ts';
+import { toldProblems } from '../../observe/told_problems.ts';
+import { formatProblem } from '../decode/problem.ts';
 import type { LastGoodSet } from '../set/last_good_set.ts';
 import type { SourceBundle } from '../set/policy_set.ts';
 import type { PolicyStore, UpdateResult } from '../set/policy_store.ts';
@@ -15,6 +17,7 @@ export interface PolicyFeedOptions {
   readonly store: PolicyStore;
   /** Null: nothing is kept on disk, and a first set that is bad is a start that fails. */
   readonly lastGood: LastGoodSet | null;
+  readonly limits: Pick<Limits, 'policyProblemCountMax'>;
   /** Milliseconds since the epoch. */
   readonly wallMs: () => number;
   /** The source has a fingerprint of the files; that they are read and checked may take long. */
@@ -33,8 +36,10 @@ export interface RejectedSet {
   readonly kind: 'rejected';
   /** `failed`: the files could not be read; `rejected`: what they say cannot be enforced. */
   readonly result: 'rejected' | 'failed';
-  /** One line each. */
+  /** One line each, bounded; the first are told, and how many more there are. */
   readonly problems: readonly string[];
+  /** Of all of them. */
+  readonly problemCount: number;
 }
 
 export type FeedRead =
@@ -60,7 +65,9 @@ export type FeedStart =
 export interface Staleness {
   /** Milliseconds since the epoch. */
   readonly sinceMs: number;
+  /** As in `RejectedSet`. */
   readonly problems: readonly string[];
+  readonly problemCount: number;
 }
 
 /** Without policies and without endpoints there is nobody to allow anything to. */
@@ -124,7 +131,8 @@ export class PolicyFeed {
     if (unfinished.length > 0) return this.#reject('rejected', unfinished);
     const before = store.current().revision;
     const result = store.update(bundle);
-    if (result.kind === 'rejected') return this.#reject('rejected', texts(result.problems));
+    if (result.kind === 'rejected')
+      return this.#reject('rejected', result.problems.map(formatProblem));
     this.#staleness = null;
     if (result.revision === before) return { kind: 'same' };
     // An empty set may be a folder that failed to mount: it is enforced, and no reason to forget the last one.
@@ -132,12 +140,17 @@ export class PolicyFeed {
     return { kind: 'changed', accepted: result, bundle };
   }
 
-  #reject(result: RejectedSet['result'], problems: readonly string[]): RejectedSet {
-    this.#staleness = {
-      sinceMs: this.#staleness?.sinceMs ?? this.#options.wallMs(),
-      problems,
-    };
-    return { kind: 'rejected', result, problems };
+  #reject(result: RejectedSet['result'], all: readonly string[]): RejectedSet {
+    const countMax = this.#options.limits.policyProblemCountMax;
+    const problems = toldProblems(all, { textOf: (one) => one, countMax });
+    return this.#stale({ kind: 'rejected', result, problems, problemCount: all.length });
+  }
+
+  #stale(rejected: RejectedSet): RejectedSet {
+    const { problems, problemCount } = rejected;
+    const sinceMs = this.#staleness?.sinceMs ?? this.#options.wallMs();
+    this.#staleness = { sinceMs, problems, problemCount };
+    return rejected;
   }
 
   #restore(lastGood: LastGoodSet, rejected: RejectedSet): FeedStart {
@@ -151,21 +164,25 @@ export class PolicyFeed {
       return { kind: 'restored', accepted: result, bundle, savedAt, rejected };
     }
     // Of another version of this program, which took what this one refuses.
-    const [first = 'it is rejected'] = texts(result.problems);
+    const [first = 'it is rejected'] = result.problems.map(formatProblem);
     return this.#denyAll(rejected, `${lastGood.path}: ${first}`);
   }
 
   #denyAll(rejected: RejectedSet, why: string): FeedStart {
     const result = this.#options.store.update(NOTHING);
     if (result.kind === 'rejected') throw new Error('a set of nothing was rejected');
-    const problems = [...rejected.problems, why];
-    this.#reject(rejected.result, problems);
+    // Behind what is told of the files, however much that is: it says why not even an old set is in force.
+    const told = this.#stale({
+      ...rejected,
+      problems: [...rejected.problems, why],
+      problemCount: rejected.problemCount + 1,
+    });
     return {
       kind: 'restored',
       accepted: result,
       bundle: NOTHING,
       savedAt: null,
-      rejected: { ...rejected, problems },
+      rejected: told,
     };
   }
 }
@@ -175,8 +192,4 @@ export function emptySetText(isOpen: boolean): string {
   return isOpen
     ? 'no policies: every endpoint is open (allowEmptyPolicySet)'
     : 'no policies: everything is denied, as the folder may have failed to mount (allowEmptyPolicySet: true opens every endpoint instead)';
-}
-
-function texts(problems: readonly Problem[]): readonly string[] {
-  return problems.map(formatProblem);
 }

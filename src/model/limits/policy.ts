@@ -100,10 +100,16 @@ export const POLICY_LIMITS = {
     'memory in which a proxy checks policy sets; one that needs more is rejected',
   ),
   policyProblemCountMax: spec(
+    20,
+    1,
+    100_000,
+    'problems of a rejected policy set that the log and `status` tell; the others are counted',
+  ),
+  policyWarningCountMax: spec(
     500,
     1,
     100_000,
-    'problems, and warnings, of one policy set that a proxy tells; the others are counted',
+    'warnings of one policy set that the log tells, a line each; the others are counted',
   ),
   reloadPollIntervalMs: spec(
     1 * SECOND,

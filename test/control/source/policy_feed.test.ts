@@ -86,6 +86,23 @@ describe('the policy feed', () => {
     expect(opened(store)).toEqual([]);
   });
 
+  it('tells the first problems of a set with many, all of their count, and why there is no good set', async () => {
+    const { policyProblemCountMax } = DEFAULT_LIMITS;
+    const count = 30 * policyProblemCountMax;
+    write('policies/a.yaml', `${policy(80)}${lines(count, (index) => `bad${index}: 1`)}`);
+    const { feed } = kept();
+    const started = feed.start();
+    const { staleness } = feed;
+    expect(staleness).toMatchObject({ problemCount: count + 1 });
+    expect(staleness?.problems).toHaveLength(policyProblemCountMax + 2);
+    expect(staleness?.problems.slice(-2)).toEqual([
+      `and ${count - policyProblemCountMax} more`,
+      expect.stringMatching(/proxy\/last-good: there is none$/),
+    ]);
+    const { problems, problemCount } = staleness ?? {};
+    expect(started).toMatchObject({ kind: 'restored', rejected: { problems, problemCount } });
+  });
+
   it('an empty set denies, and is no reason to forget the last one', async () => {
     write('policies/a.yaml', policy(80));
     const { feed, store, state } = kept();
@@ -110,6 +127,7 @@ describe('the policy feed', () => {
     expect(feed.staleness).toEqual({
       sinceMs: 5_000,
       problems: [expect.stringContaining('policies')],
+      problemCount: 1,
     });
     expect(opened(store)).toEqual([80]);
     mkdirSync(join(root, 'policies'));
@@ -166,7 +184,10 @@ function made(
     ...(readBytes === undefined ? {} : { readBytes }),
   });
   const store = new PolicyStore({ limits, regexEngine: createRe2Engine(limits) });
-  return { feed: new PolicyFeed({ source, store, lastGood: state, wallMs: () => nowMs }), store };
+  return {
+    feed: new PolicyFeed({ source, store, lastGood: state, limits, wallMs: () => nowMs }),
+    store,
+  };
 }
 
 function kept(): { feed: PolicyFeed; store: PolicyStore; state: LastGoodSet } {
@@ -184,6 +205,10 @@ function kept(): { feed: PolicyFeed; store: PolicyStore; state: LastGoodSet } {
 
 function write(name: string, text: string): void {
   writeFileSync(join(root, name), text);
+}
+
+function lines(count: number, lineOf: (index: number) => string): string {
+  return Array.from({ length: count }, (_, index) => `${lineOf(index)}\n`).join('');
 }
 
 function policy(port: number): string {

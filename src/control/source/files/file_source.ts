@@ -60,6 +60,8 @@ export class FileSource {
   #stdin: string | null = null;
   /** Of what was read last, taken before it was read: a change in between is seen later. */
   #fingerprint: string | null = null;
+  /** What the last read failed with, where nothing in the files has to change for the next one to succeed. */
+  #systemFault: ReadError | null = null;
   #stops: (() => void)[] = [];
   readonly #waiting = new Set<() => void>();
   #cancelLook: (() => void) | null = null;
@@ -91,6 +93,7 @@ export class FileSource {
   read(onLooked: () => void = () => {}): ReadResult {
     const before = this.#look();
     this.#fingerprint = before;
+    this.#systemFault = null;
     onLooked();
     try {
       const bundle = this.#readBundle();
@@ -101,6 +104,7 @@ export class FileSource {
       return { kind: 'ok', bundle };
     } catch (error) {
       if (error instanceof ReadError) {
+        this.#systemFault = error.isOfSystem ? error : null;
         return { kind: 'error', path: error.path, message: error.message };
       }
       throw error;
@@ -119,7 +123,7 @@ export class FileSource {
     const changed = (): void => this.whenSettled(tell);
     const tell = (): void => {
       const now = this.#look();
-      if (now === this.#fingerprint) return;
+      if (now === this.#fingerprint && !this.#isFaultOver()) return;
       this.#fingerprint = now;
       // A folder that came with the change is watched from now on.
       this.#watchAll(changed);
@@ -129,7 +133,7 @@ export class FileSource {
     const poll = (): void => {
       const now = this.#look();
       this.#watchAll(changed);
-      if (now !== this.#fingerprint) changed();
+      if (now !== this.#fingerprint || this.#isFaultOver()) changed();
     };
     this.#stops.push(this.#options.timers.every(this.#options.limits.reloadPollIntervalMs, poll));
   }
@@ -154,6 +158,24 @@ export class FileSource {
     this.#waiting.clear();
     for (const { watcher } of this.#watchers.values()) watcher.close();
     this.#watchers.clear();
+  }
+
+  /**
+   * The system did not let us read (too many open files, a disk that did not answer), and now it does: no change of a
+   * file tells of that. A failure of another kind is told as well.
+   */
+  #isFaultOver(): boolean {
+    if (this.#systemFault === null) return false;
+    const { path, message } = this.#systemFault;
+    const { limits } = this.#options;
+    try {
+      const budget = new Budget(limits);
+      for (const file of policyFiles(path, new PolicyFolders(limits))) this.#readText(file, budget);
+      return true;
+    } catch (error) {
+      if (error instanceof ReadError) return error.message !== message;
+      throw error;
+    }
   }
 
   #lookAgain(before: string, count: number): void {
@@ -276,11 +298,14 @@ export async function readPolicyPaths(
 
 class ReadError extends Error {
   readonly path: string;
+  /** The system failed, not what was found: the next attempt may succeed. */
+  readonly isOfSystem: boolean;
 
   /** `because` goes on from the path: "does not exist". */
-  constructor(path: string, because: string) {
+  constructor(path: string, because: string, options = { isOfSystem: false }) {
     super(`cannot read ${path}: ${because}`);
     this.path = path;
+    this.isOfSystem = options.isOfSystem;
   }
 }
 
@@ -290,7 +315,7 @@ function policyFiles(path: string, folders: PolicyFolders): readonly string[] {
   try {
     return folders.filesOf(path);
   } catch (error) {
-    if (error instanceof FolderError) throw new ReadError(error.path, reasonOf(error.cause));
+    if (error instanceof FolderError) throw systemError(error.path, error.cause);
     throw error;
   }
 }
@@ -302,7 +327,11 @@ interface ReadTextOptions {
 
 function readText(path: string, budget: Budget, options: ReadTextOptions): SourceText {
   budget.check(path, 0);
-  const bytes = options.readBytes?.(path) ?? readBytesOf(path, budget, options);
+  const { readBytes } = options;
+  const bytes =
+    readBytes === undefined
+      ? readBytesOf(path, budget, options)
+      : reading(path, () => readBytes(path));
   budget.take(path, bytes.length);
   try {
     return { path, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
@@ -395,8 +424,14 @@ function reading<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw new ReadError(path, reasonOf(error));
+    throw systemError(path, error);
   }
+}
+
+/** Whatever has a number of the system; a bound of ours is no failure of it. */
+function systemError(path: string, error: unknown): ReadError {
+  const isOfSystem = error instanceof Error && 'code' in error;
+  return new ReadError(path, reasonOf(error), { isOfSystem });
 }
 
 function reasonOf(error: unknown): string {

@@ -139,6 +139,36 @@ describe('watching', () => {
     expect(count).toBe(1);
   });
 
+  it('tells that files can be read again which the system did not give, though none has changed', () => {
+    write('a.yaml', '1');
+    write('b.yaml', '2');
+    let fault: string | null = 'EMFILE';
+    const timers = new HandTimers();
+    const source = sourceOf([root], {
+      timers,
+      readBytes: (path) => {
+        if (fault !== null && path.endsWith('b.yaml')) {
+          throw Object.assign(new Error(`${fault}: no`), { code: fault });
+        }
+        return readFileSync(path);
+      },
+    });
+    const told: string[] = [];
+    const look = (): readonly string[] => {
+      timers.poll();
+      timers.settle();
+      return told.splice(0);
+    };
+    expect(describeRead(source.read())).toContain('too many files are open');
+    source.watch(() => told.push(describeRead(source.read())));
+    expect([...look(), ...look()]).toEqual([]);
+    fault = 'EIO';
+    expect([...look(), ...look()]).toEqual([expect.stringContaining('EIO')]);
+    fault = null;
+    expect([...look(), ...look()]).toEqual(['1 2']);
+    source.stop();
+  });
+
   it('says nothing of files that are no policies', () => {
     write('p.yaml', '1');
     const { timers, changeCount, stop } = watching([root]);

@@ -9,6 +9,7 @@ import { type AdminAddress, AdminServer } from '../../src/admin/admin_server.ts'
 import { ROUTES } from '../../src/admin/routes.ts';
 import { parseSocketAddress } from '../../src/model/address.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/model/limits.ts';
+import { until } from '../support/until.ts';
 import { type FakeBackend, fakeBackend } from './fake_backend.ts';
 
 const cleanups: (() => Promise<void> | void)[] = [];
@@ -312,10 +313,6 @@ function gated() {
     for (const resolve of waiting.splice(0)) resolve();
   };
   return { backend: { ...fake, metrics } as FakeBackend, counts, release };
-}
-
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  while (!(await isTrue())) await new Promise(setImmediate);
 }
 
 /** A connection that has sent `bytes` and stays, or has been closed. */

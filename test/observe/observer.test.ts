@@ -30,6 +30,7 @@ import {
 import { nodePlatform } from '../../src/platform/node_platform.ts';
 import { decideConnection } from '../../src/policy/decide/decide.ts';
 import type { RemoteView } from '../../src/policy/snapshot.ts';
+import { until } from '../support/until.ts';
 import { allow, denied, deny, ManualPlatform, POLICY, record } from './records.ts';
 
 const cleanups: (() => void)[] = [];
@@ -484,14 +485,6 @@ async function closing(observer: Observer, platform: ManualPlatform): Promise<vo
   for (let i = 0; i < 100 && !isClosed; i++) await new Promise((resolve) => setTimeout(resolve, 5));
   platform.fire();
   await closed;
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 1000; i++) {
-    if (await condition()) return;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  throw new Error('it did not happen');
 }
 
 function temporaryFolder(): string {

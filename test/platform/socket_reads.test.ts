@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { sharedReads, takeOver } from '../../src/platform/socket_reads.ts';
+import { settled } from '../support/settled.ts';
 
 const BUFFER = 16 * 1024;
 const servers: Server[] = [];
@@ -76,7 +77,7 @@ describe('a connection that was taken over', () => {
     taken.socket.pause();
     expect(taken.socket.isPaused()).toBe(true);
     client.write('2');
-    await sleep(20);
+    await settled();
     expect(textOf(taken)).toBe('1');
     taken.socket.resume();
     await untilBytes(taken, 2);
@@ -92,7 +93,7 @@ describe('a connection that was taken over', () => {
     });
     client.write(pattern(300_000, 7));
     await untilBytes(taken, 1);
-    await sleep(20);
+    await settled();
     expect(pauses).toBe(1);
     while (bytesOf(taken) < 300_000) {
       taken.socket.resume();

@@ -9,6 +9,7 @@ import { allowHttp, closeRigs, cnp, type Rig, startRig } from '../support/plane_
 import type { RawClient } from '../support/raw_client.ts';
 import { OK, type OriginConnection } from '../support/raw_origin.ts';
 import { SeededRandom } from '../support/seeded_random.ts';
+import { settled } from '../support/settled.ts';
 
 afterEach(closeRigs);
 
@@ -69,7 +70,7 @@ async function settle(rig: Rig): Promise<void> {
   for (let i = 0; i < 200; i++) {
     rig.time.advance(24 * 3_600_000);
     for (const { socket } of rig.origin.connections) socket.resume();
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await settled();
     if (i > 2 && rig.plane.connectionCount === 0 && openUpstreams(rig).length === 0) return;
   }
 }

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { endOf } from '../support/end_of.ts';
 import { allowHttp, closeRigs, cnp, type RigOptions, startRig } from '../support/plane_rig.ts';
 import { answerHeads, OK } from '../support/raw_origin.ts';
+import { settled } from '../support/settled.ts';
 
 afterEach(closeRigs);
 
@@ -84,7 +85,7 @@ describe('a changed policy', () => {
       client.send(sent);
       const isForwarded = sent.includes('\r\n\r\n');
       if (isForwarded) await (await rig.origin.connection()).until(sent);
-      else await new Promise((resolve) => setTimeout(resolve, 20));
+      else await settled();
       rig.update(NOBODY);
       expect(await client.over()).toEqual({ text: '', how: 'reset' });
       if (isForwarded) expect(await (await rig.origin.connection()).over()).toBe('reset');
@@ -178,7 +179,7 @@ describe('a drain', () => {
     client.send(GET_A);
     await client.until('ok');
     client.send(GET_A.slice(0, 9));
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await settled();
     const drained = rig.plane.drain();
     client.send(GET_A.slice(9));
     const { text } = await client.over();
@@ -229,7 +230,7 @@ describe('a client that reads slowly', () => {
     const client = await rig.client({ isReading: false });
     client.send(GET_A);
     await (await rig.origin.connection()).until(GET_A);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await settled();
     rig.time.advance(9_000);
     expect(rig.plane.connectionCount).toBe(1);
     rig.time.advance(11_000);

@@ -6,7 +6,6 @@
 import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { SocketAddress } from '../../src/model/address.ts';
 import { type Identity, parsePort } from '../../src/model/identity.ts';
@@ -24,6 +23,8 @@ import {
   unconnectedSocket,
 } from '../../src/redirect/transparent_sockets.ts';
 import { address } from '../support/plane_rig.ts';
+import { settled } from '../support/settled.ts';
+import { until } from '../support/until.ts';
 
 const BUFFER = 16 * 1024;
 const UNREAD = { bufferBytesMax: BUFFER, onRead: () => {} };
@@ -78,7 +79,7 @@ describe('a socket that is made of a descriptor', () => {
     const { socket, text } = read((reading) => unconnectedSocket(openTcpSocket(4), reading));
     const seen: string[] = [];
     for (const event of ['end', 'error', 'close']) socket.on(event, () => seen.push(event));
-    await sleep(20);
+    await settled();
     expect(seen).toEqual([]);
     socket.connect({ host: target.ip, port: target.port });
     // From here on it may be listened to: it is connecting at once, not only at the next turn.
@@ -233,9 +234,4 @@ function openSockets(): ReadonlySet<string> {
 
 function isNoneLeft(before: ReadonlySet<string>): boolean {
   return [...openSockets()].every((socket) => before.has(socket));
-}
-
-async function until(isMet: () => boolean): Promise<void> {
-  for (let n = 0; n < 200 && !isMet(); n++) await sleep(5);
-  expect(isMet()).toBe(true);
 }

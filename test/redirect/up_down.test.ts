@@ -1,5 +1,4 @@
 /** `sallyport redirect up` and `down` on a node in memory: what is done, in which order, and what not. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCommandLine } from '../../src/cli/command_line.ts';
 import { redirectDown } from '../../src/cli/redirect/down.ts';
@@ -9,6 +8,7 @@ import { redirectUp } from '../../src/cli/redirect/up.ts';
 import type { Config } from '../../src/config/config.ts';
 import { createLogger } from '../../src/observe/log/logger.ts';
 import { testIo } from '../cli/test_io.ts';
+import { until } from '../support/until.ts';
 import type { FakeNode } from './fake_node.ts';
 import { ENDPOINTS, policy, streetNode } from './street_node.ts';
 
@@ -280,7 +280,3 @@ describe('--follow', () => {
     expect(fake.generation).toBe(5);
   });
 });
-
-async function until(isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) await sleep(5);
-}

@@ -10,6 +10,7 @@ import { numberedSet } from '../support/numbered_set.ts';
 import { address, allowHttp, cnp, ENDPOINTS } from '../support/plane_rig.ts';
 import { RawClient } from '../support/raw_client.ts';
 import { RawOrigin } from '../support/raw_origin.ts';
+import { settled } from '../support/settled.ts';
 import { Signal } from '../support/signal.ts';
 
 describe('a message that overtakes the start', () => {
@@ -39,7 +40,7 @@ describe('a message that overtakes the start', () => {
     });
     scene.tell({ kind: 'drain' });
     await scene.until(({ kind }) => kind === 'drained');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await settled();
     expect(scene.posted.map(({ kind }) => kind)).toEqual(['drained']);
   });
 });

@@ -118,12 +118,12 @@ describe('the embedded origin', () => {
     const { load } = data;
     expect(load?.proxiedRequestCount).toBeGreaterThan(0);
     expect(load?.directRequestCount).toBeGreaterThan(0);
-    for (const side of ['direct', 'proxied', 'added'] as const) {
-      expect(load?.allowedLatency?.[side].p50Ms.median).toEqual(expect.any(Number));
-      expect(load?.allowedLatency?.[side].p99Ms.median).toEqual(expect.any(Number));
+    for (const side of ['direct', 'proxied'] as const) {
+      const latency = load?.allowedLatency?.[side];
+      expect(latency?.p50Ms.median).toBeGreaterThan(0);
+      expect(latency?.p99Ms.median).toBeGreaterThanOrEqual(latency?.p50Ms.median ?? Infinity);
     }
     expect(load?.deniedLatency?.p50Ms.median).toBeGreaterThan(0);
-    expect(load?.cpuUsPerRequest?.total.median).toBeGreaterThanOrEqual(0);
     expect(data.proxyResidentBytes).toBeGreaterThan(0);
     expect(data.policySet).toMatchObject({ policyCount: 2, endpointCount: 4 });
   });

@@ -58,8 +58,8 @@ describe('a malformed request', () => {
     async (_, request, status) => {
       const rig = await startRig({ script: answerHeads });
       const { text } = await rig.exchange(GET + request);
-      expect(text.startsWith(OK)).toBe(!request.startsWith('\x80') || text.startsWith(OK));
-      expect(text).toContain(`HTTP/1.1 ${status} `.slice(0, 11));
+      expect(text.startsWith(OK)).toBe(true);
+      expect(text.slice(OK.length)).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
       expect(rig.origin.received).toBe(GET);
       expect(rig.recorder.records).toHaveLength(2);
     },

@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { closeRigs, type Rig, startRig } from '../../support/plane_rig.ts';
 import type { RawClient } from '../../support/raw_client.ts';
 import { OK, type OriginConnection } from '../../support/raw_origin.ts';
+import { until } from '../../support/until.ts';
 
 const GET = 'GET /a HTTP/1.1\r\nhost: x\r\n\r\n';
 const CONTENT = 'x'.repeat(8000);
@@ -48,14 +49,14 @@ it('a client is read again when the connection that could take no more of its re
   const stuck = stuckWrites(rig.origin.port);
   const head = `POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: ${CONTENT.length}\r\n\r\n`;
   client.send(head);
-  await eventually(() => stuck.count > 0);
+  await until(() => stuck.count > 0);
   client.send(`${CONTENT}GET /a HT`);
   origin.send(OK);
   await inOneTurn();
   await client.until('ok', 2);
   stuck.release();
   origin.reset();
-  await eventually(() => origin.isClosed);
+  await until(() => origin.isClosed);
   client.send('TP/1.1\r\nhost: x\r\n\r\n');
   const next = await rig.origin.connection(1);
   await next.until('GET /a HTTP/1.1');
@@ -120,9 +121,4 @@ function stuckWrites(port: number): { readonly count: number; release(): void } 
       isStuck = false;
     },
   };
-}
-
-async function eventually(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 400 && !condition(); i++) await new Promise((r) => setTimeout(r, 5));
-  expect(condition()).toBe(true);
 }

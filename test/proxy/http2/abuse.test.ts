@@ -9,6 +9,7 @@ import {
   startRig,
 } from '../../support/plane_rig.ts';
 import { RawClient } from '../../support/raw_client.ts';
+import { settled } from '../../support/settled.ts';
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 const [DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION] = [
@@ -117,11 +118,11 @@ describe('a head', () => {
     const client = await greeted(rig);
     client.send(frame(HEADERS, END_STREAM, 1, GET_A));
     for (let i = 0; i < 4 && !client.isEnded; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 30));
+      await settled();
       rig.time.advance(300);
       client.send(frame(CONTINUATION, 0, 1, Buffer.from([0x00])).subarray(0, i === 0 ? 9 : 1));
     }
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await settled();
     rig.time.advance(300);
     const { text } = await client.over();
     expect(goAwayCode(text)).toBeGreaterThan(0);

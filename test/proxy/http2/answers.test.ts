@@ -14,6 +14,7 @@ import {
   reset,
   windowUpdate,
 } from '../../codec/http2/wire.ts';
+import { END, END_HEADERS } from '../../support/http2_frames.ts';
 import {
   framesOf,
   untilEach,
@@ -28,12 +29,11 @@ import {
   type RigOptions,
   startRig,
 } from '../../support/plane_rig.ts';
+import { settled } from '../../support/settled.ts';
 
 afterEach(closeRigs);
 
-const END = 0x1;
 const TARGET_BYTES = DEFAULT_LIMITS.targetBytesMax;
-const END_HEADERS = 0x4;
 const GRPC = [...POST, 'content-type', 'application/grpc', 'te', 'trailers'];
 const HEAD = [':method', 'HEAD', ...GET.slice(2)];
 
@@ -143,7 +143,7 @@ const FAILURES: readonly [string, RigOptions, Break, [string, number, number]][]
       // The attempt is made once the request has come.
       while (rig.recorder.connects.length === 0) {
         rig.time.advance(200);
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await settled();
       }
       expect(rig.recorder.connects).toEqual(['timeout']);
     },

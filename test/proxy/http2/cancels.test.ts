@@ -1,6 +1,7 @@
 /** Streams that clients give up: all day and by the thousand it is life, at once and for nothing it is an attack. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { data, GET, headers, OK, POST, reset, windowUpdate } from '../../codec/http2/wire.ts';
+import { END, END_HEADERS } from '../../support/http2_frames.ts';
 import {
   framesOf,
   untilEach,
@@ -12,8 +13,6 @@ import { allowHttp, closeRigs, startRig } from '../../support/plane_rig.ts';
 
 afterEach(closeRigs);
 
-const END = 0x1;
-const END_HEADERS = 0x4;
 const OPEN = END_HEADERS;
 const id = (i: number): number => 2 * i + 1;
 

@@ -13,21 +13,20 @@ import {
   uint32,
   windowUpdate,
 } from '../../codec/http2/wire.ts';
+import { END, END_HEADERS, INITIAL_WINDOW } from '../../support/http2_frames.ts';
 import { brokenRules, openedStreams } from '../../support/http2_ledger.ts';
 import { wireClient, wireUpstream } from '../../support/http2_wire_peers.ts';
 import { allowHttp, closeRigs, cnp, type Rig, startRig } from '../../support/plane_rig.ts';
 import type { RawClient } from '../../support/raw_client.ts';
 import type { OriginConnection } from '../../support/raw_origin.ts';
 import { SeededRandom } from '../../support/seeded_random.ts';
+import { settled } from '../../support/settled.ts';
 
 afterEach(closeRigs);
 
 const SCENARIO_COUNT = 25;
 const FIRST_SEED = 20_260_701;
 const STEP_COUNT = 200;
-const END = 0x1;
-const END_HEADERS = 0x4;
-const INITIAL_WINDOW = 0x4;
 const CONCURRENT_STREAMS = 0x3;
 const WINDOWS = [0, 1, 100, 5000, 65_535, 1_000_000];
 const LENGTHS = [0, 1, 10, 100, 500, 1500];
@@ -114,9 +113,9 @@ class Scenario {
     for (let step = 0; step < STEP_COUNT; step++) {
       await this.#greetUpstreams();
       this.#act();
-      if (random.below(2) === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+      if (random.below(2) === 0) await new Promise((resolve) => setImmediate(resolve));
     }
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await settled();
     peer.close();
     await rig.recorder.untilClosed(1);
     await expect.poll(() => rig.plane.connectionCount).toBe(0);

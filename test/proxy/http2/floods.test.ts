@@ -16,6 +16,7 @@ import {
   uint32,
   windowUpdate,
 } from '../../codec/http2/wire.ts';
+import { END, END_HEADERS, INITIAL_WINDOW } from '../../support/http2_frames.ts';
 import {
   framesOf,
   untilEach,
@@ -34,12 +35,9 @@ import type { RawClient } from '../../support/raw_client.ts';
 
 afterEach(closeRigs);
 
-const END = 0x1;
-const END_HEADERS = 0x4;
 const PADDED = 0x8;
 const [HEADERS, PRIORITY, PING, GOAWAY, CONTINUATION] = [1, 2, 6, 7, 9];
 const UNKNOWN = 0x77;
-const INITIAL_WINDOW = 0x4;
 const KIBIBYTE = 1024;
 
 function start(options: RigOptions = {}): Promise<Rig> {

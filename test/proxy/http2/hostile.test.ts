@@ -13,6 +13,7 @@ import {
   uint32,
   windowUpdate,
 } from '../../codec/http2/wire.ts';
+import { END, END_HEADERS, INITIAL_WINDOW, MEBIBYTE } from '../../support/http2_frames.ts';
 import {
   framesOf,
   untilEach,
@@ -28,18 +29,15 @@ import {
   startRig,
 } from '../../support/plane_rig.ts';
 import type { RawClient } from '../../support/raw_client.ts';
+import { settled } from '../../support/settled.ts';
 import { stalledAt } from '../../support/stalled_at.ts';
 
 afterEach(closeRigs);
 
-const END = 0x1;
-const END_HEADERS = 0x4;
-const INITIAL_WINDOW = 0x4;
 const CONCURRENT_STREAMS = 0x3;
 const UINT31_MAX = 0x7fff_ffff;
 const WIDE: readonly (readonly [number, number])[] = [[INITIAL_WINDOW, UINT31_MAX]];
 const WIDE_CONNECTION = windowUpdate(0, UINT31_MAX - 65_535);
-const MEBIBYTE = 1024 * 1024;
 
 function start(options: RigOptions = {}): Promise<Rig> {
   return startRig({ policy: allowHttp('* /'), ...options });
@@ -176,7 +174,7 @@ describe('a client that asks for answers and reads none', () => {
     const client = await wireClient(rig, { isReading: false });
     for (let n = 0; n < 20_000 && rig.recorder.closed.length === 0; n += 500) {
       client.send(Buffer.concat(Array.from({ length: 500 }, (_unused, i) => piece(n + i))));
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await settled();
     }
     expect(await rig.recorder.untilClosed(1)).toEqual(['fault']);
     expect(rig.recorder.summaries.some((one) => one.includes('http2-abuse'))).toBe(true);
@@ -298,7 +296,7 @@ describe('a client that is not read, as its upstream does not read', () => {
     // One PING brings the reset, one more meets it; each after the network has had its turn.
     for (let i = 0; i < 4 && rig.recorder.closed.length === 0; i++) {
       rig.time.advance(5000);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await settled();
     }
     await rig.recorder.untilClosed(1);
     expect(rig.plane.connectionCount).toBe(0);
@@ -318,7 +316,7 @@ describe('windows', () => {
     const content = Buffer.alloc(16_000);
     upstream.send(Buffer.concat([HEAD_OK, ...[1, 2, 3, 4].map(() => data(1, content))]));
     await untilEach(client, 'HEADERS 1');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await settled();
     expect(framesOf(upstream).filter((one) => one.startsWith('WINDOW_UPDATE 1'))).toEqual([]);
     for (let i = 0; i < 6; i++) rig.time.advance(1000);
     await untilEach(client, RESET);

@@ -5,6 +5,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { HpackDecoder } from '../../../src/codec/http2/hpack_decoder.ts';
 import { block, data, frame, framesIn, GET, headers, OK, POST } from '../../codec/http2/wire.ts';
+import { END } from '../../support/http2_frames.ts';
 import {
   framesOf,
   untilEach,
@@ -18,7 +19,6 @@ import type { OriginConnection } from '../../support/raw_origin.ts';
 
 afterEach(closeRigs);
 
-const END = 0x1;
 const OPEN = 0x4;
 const FRAME_BYTES = 16 * 1024;
 const GRPC = [...POST, 'content-type', 'application/grpc', 'te', 'trailers'];

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Limits } from '../../../src/model/limits.ts';
 import { data, frame, headers, OK, POST, windowUpdate } from '../../codec/http2/wire.ts';
+import { END, INITIAL_WINDOW } from '../../support/http2_frames.ts';
 import {
   untilEach,
   untilFrames,
@@ -14,9 +15,7 @@ import type { OriginConnection } from '../../support/raw_origin.ts';
 
 afterEach(closeRigs);
 
-const END = 0x1;
 const OPEN = 0x4;
-const INITIAL_WINDOW = 0x4;
 const LIMITS: Partial<Limits> = {
   bodyTimeoutMs: 2000,
   bodyBytesPerSecondMin: 100,

@@ -13,6 +13,7 @@ import {
   settings,
   uint32,
 } from '../../codec/http2/wire.ts';
+import { END, END_HEADERS } from '../../support/http2_frames.ts';
 import { framesOf, untilEach, wireClient, wireUpstream } from '../../support/http2_wire_peers.ts';
 import {
   allowHttp,
@@ -26,8 +27,6 @@ import type { RawClient } from '../../support/raw_client.ts';
 
 afterEach(closeRigs);
 
-const END = 0x1;
-const END_HEADERS = 0x4;
 const ONE_AT_A_TIME = [[0x3, 1]] as const;
 
 function request(path: string, ...fields: readonly string[]): string[] {

@@ -13,6 +13,7 @@ import {
   type RigOptions,
   startRig,
 } from '../../support/plane_rig.ts';
+import { settled } from '../../support/settled.ts';
 
 const cleanups: (() => void)[] = [];
 
@@ -195,7 +196,7 @@ describe('the limits of the upstream', () => {
     await client.ask({ ':path': '/a1' });
     origin.sessions[0]?.goaway();
     // What is asked before the GOAWAY is there would be refused, for the client to ask again.
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await settled();
     for (let i = 0; i < 5; i++) expect((await client.ask({ ':path': `/a2${i}` })).status).toBe(200);
   });
 
@@ -243,7 +244,7 @@ describe('the limits of the upstream', () => {
     });
     const stream = client.session.request({ ':path': '/a/cancelled' });
     stream.on('error', () => {});
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await settled();
     stream.close(constants.NGHTTP2_CANCEL);
     await once(stream, 'close');
     await expect.poll(() => codes).toEqual([constants.NGHTTP2_CANCEL]);
@@ -330,7 +331,7 @@ describe('the end', () => {
     });
     const asked = client.ask({ ':path': '/a' });
     await expect.poll(() => rig.recorder.connects).toEqual(['connected']);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await settled();
     rig.time.advance(1500);
     expect((await asked).status).toBe(504);
   });

@@ -11,17 +11,16 @@ import {
   settings,
   windowUpdate,
 } from '../../codec/http2/wire.ts';
+import { END, END_HEADERS, MEBIBYTE } from '../../support/http2_frames.ts';
 import { framesOf, untilEach, wireClient, wireUpstream } from '../../support/http2_wire_peers.ts';
 import { allowHttp, closeRigs, type RigOptions, startRig } from '../../support/plane_rig.ts';
+import { settled } from '../../support/settled.ts';
 import { stalledAt } from '../../support/stalled_at.ts';
 
 afterEach(closeRigs);
 
-const END = 0x1;
-const END_HEADERS = 0x4;
 const PING = 0x6;
 const UINT31_MAX = 0x7fff_ffff;
-const MEBIBYTE = 1024 * 1024;
 const WIDE = [[0x4, UINT31_MAX]] as const;
 const WIDE_CONNECTION = windowUpdate(0, UINT31_MAX - 65_535);
 /** 6,400 frames of one byte, as much as one read takes. */
@@ -60,7 +59,7 @@ describe('content in frames of one byte', () => {
     const sent = await stalledAt(upstream, 64 * MEBIBYTE, { block: CRUMBS });
     // It may ask, and say how much more it takes, while it is slow.
     client.send(Buffer.concat([frame(PING, 0, 0, Buffer.alloc(8)), windowUpdate(1, 1)]));
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await settled();
     expect(rig.recorder.closed).toEqual([]);
     client.socket.resume();
     upstream.send(data(1, '', END));
@@ -83,7 +82,7 @@ describe('content in frames of one byte', () => {
     upstream.socket.pause();
     const sent = await stalledAt(client, 64 * MEBIBYTE, { block: CRUMBS });
     upstream.send(Buffer.concat([frame(PING, 0, 0, Buffer.alloc(8)), windowUpdate(1, 1)]));
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await settled();
     expect(rig.recorder.records).toEqual([]);
     upstream.socket.resume();
     client.send(data(1, '', END));

@@ -1,6 +1,7 @@
 /** Streams that stand still: whatever waits for them here costs none of the others anything, and has a bound. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { data, GET, headers, OK, POST, windowUpdate } from '../../codec/http2/wire.ts';
+import { END, END_HEADERS, INITIAL_WINDOW } from '../../support/http2_frames.ts';
 import {
   framesOf,
   untilEach,
@@ -12,9 +13,6 @@ import { allowHttp, closeRigs, startRig } from '../../support/plane_rig.ts';
 
 afterEach(closeRigs);
 
-const END = 0x1;
-const END_HEADERS = 0x4;
-const INITIAL_WINDOW = 0x4;
 /** What such streams take of it. */
 const STALLED_WINDOW = 500;
 const NARROW: readonly (readonly [number, number])[] = [[INITIAL_WINDOW, STALLED_WINDOW]];

@@ -11,6 +11,7 @@ import {
   uint32,
   windowUpdate,
 } from '../../codec/http2/wire.ts';
+import { END, END_HEADERS } from '../../support/http2_frames.ts';
 import {
   untilEach,
   untilFrames,
@@ -30,8 +31,6 @@ import type { OriginConnection } from '../../support/raw_origin.ts';
 
 afterEach(closeRigs);
 
-const END = 0x1;
-const END_HEADERS = 0x4;
 const UINT31_MAX = 0x7fff_ffff;
 const NOBODY = cnp('', { from: 'fromEndpoints: [{ matchLabels: { app: other } }]' });
 

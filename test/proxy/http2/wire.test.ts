@@ -15,6 +15,7 @@ import {
   settings,
   windowUpdate,
 } from '../../codec/http2/wire.ts';
+import { END, END_HEADERS, INITIAL_WINDOW } from '../../support/http2_frames.ts';
 import {
   framesOf,
   untilEach,
@@ -29,12 +30,10 @@ import {
   type RigOptions,
   startRig,
 } from '../../support/plane_rig.ts';
+import { settled } from '../../support/settled.ts';
 
 afterEach(closeRigs);
 
-const END = 0x1;
-const END_HEADERS = 0x4;
-const INITIAL_WINDOW = 0x4;
 const CONCURRENT_STREAMS = 0x3;
 const UINT31_MAX = 0x7fff_ffff;
 const ZERO_WINDOW: readonly (readonly [number, number])[] = [[INITIAL_WINDOW, 0]];
@@ -122,7 +121,7 @@ describe('an answer of ours', () => {
     client.send(Buffer.concat([headers(1, POST, END_HEADERS), data(1, 'x'.repeat(16_000))]));
     await untilEach(client, 'HEADERS 1');
     client.send(Buffer.concat([data(1, 'x'.repeat(16_000)), data(1, 'x'.repeat(16_000))]));
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await settled();
     expect(framesOf(client).filter((one) => one.startsWith('WINDOW_UPDATE 1'))).toEqual([]);
     for (let i = 0; i < 6; i++) rig.time.advance(1000);
     await untilEach(client, 'RST_STREAM 1 INTERNAL_ERROR');

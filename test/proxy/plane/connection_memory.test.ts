@@ -18,9 +18,3 @@ it.each(CASES)('%s: %j', (_, counts, expected) => {
   for (const count of counts) memory.counted(count);
   expect(releases).toBe(expected);
 });
-
-it('nothing is asked of a platform that cannot', () => {
-  const memory = new ConnectionMemory(null);
-  memory.counted(5000);
-  expect(() => memory.counted(0)).not.toThrow();
-});

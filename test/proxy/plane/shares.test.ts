@@ -12,6 +12,7 @@ import {
 } from '../../support/plane_rig.ts';
 import type { RawClient } from '../../support/raw_client.ts';
 import { answerHeads, OK } from '../../support/raw_origin.ts';
+import { settled } from '../../support/settled.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -288,7 +289,7 @@ async function fill(
     clients.push(client);
   }
   // Those that only send have been read once all before them have.
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await settled();
   return clients;
 }
 

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { clientHello } from '../../support/client_hello.ts';
 import { allowHttp, closeRigs, cnp, type RigOptions, startRig } from '../../support/plane_rig.ts';
+import { settled } from '../../support/settled.ts';
 
 afterEach(closeRigs);
 
@@ -44,7 +45,7 @@ describe('whether a TLS connection passes', () => {
       client.send(HELLO.subarray(i, i + 1));
       if (i % 16 === 0) await new Promise(setImmediate);
     }
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await settled();
     expect(rig.origin.connections).toEqual([]);
     client.send(HELLO.subarray(HELLO.length - 1));
     expect(await (await rig.origin.connection()).until(HELLO_TEXT)).toBe(HELLO_TEXT);
@@ -137,7 +138,7 @@ describe('a TLS connection that passes', () => {
     upstream.end();
     client.socket.write(big);
     client.end();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await settled();
     upstream.socket.resume();
     await upstream.untilBytes(HELLO.length + big.length);
     expect(await upstream.over()).toBe('fin');

@@ -8,13 +8,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readCounters } from '../../../src/redirect/kernel/counters.ts';
 import { openPinnedMap } from '../../../src/redirect/kernel/pinned.ts';
 import { LAYOUT_VERSION } from '../../../src/redirect/layout.ts';
+import { until } from '../../support/until.ts';
 import { arp, bytesOf, frame, icmp } from '../kernel/packets.ts';
 import { sendRaw } from '../kernel/street.ts';
 import { echoOrigin, greet } from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { RedirectRig } from './rig.ts';
 import { addService } from './service_nat.ts';
-import { until } from './until.ts';
 
 const TIMEOUT_MS = 150_000;
 const API = ['10.13.0.1', 'fd13::1'] as const;

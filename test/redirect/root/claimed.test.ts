@@ -5,9 +5,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { until } from '../../support/until.ts';
 import { echoOrigin, greet } from './exchange.ts';
 import { type Command, RedirectRig } from './rig.ts';
-import { until } from './until.ts';
 
 const TIMEOUT_MS = 150_000;
 const API = ['10.12.0.1', 'fd12::1'] as const;

@@ -6,9 +6,9 @@ import { readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LAYOUT_VERSION } from '../../../src/redirect/layout.ts';
+import { until } from '../../support/until.ts';
 import { ask, type Outcome, seeingOrigin } from './exchange.ts';
 import { type Command, RedirectRig } from './rig.ts';
-import { until } from './until.ts';
 
 const SET_UP_TIMEOUT_MS = 150_000;
 const REPAIR_MS = 3000;

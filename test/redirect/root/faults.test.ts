@@ -7,10 +7,10 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { until } from '../../support/until.ts';
 import { ask, type Outcome, reaches } from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { type Command, RedirectRig, type RigOptions } from './rig.ts';
-import { until } from './until.ts';
 
 const API = '10.3.0.1';
 const PORT = 8080;

@@ -5,10 +5,10 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../../support/until.ts';
 import { ask, seeingOrigin } from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { type Command, RedirectRig } from './rig.ts';
-import { until } from './until.ts';
 
 const SET_UP_TIMEOUT_MS = 150_000;
 const API = ['10.5.0.1', 'fd05::1'] as const;

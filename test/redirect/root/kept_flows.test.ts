@@ -6,9 +6,9 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../../support/until.ts';
 import { greet } from './exchange.ts';
 import { type Command, RedirectRig } from './rig.ts';
-import { until } from './until.ts';
 
 const TIMEOUT_MS = 150_000;
 const API = ['10.14.0.1', 'fd14::1'] as const;

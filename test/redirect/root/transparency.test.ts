@@ -10,11 +10,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GrpcClient, startGrpcServer } from '../../support/grpc_peers.ts';
 import { Http2Client, Http2Origin } from '../../support/http2_peers.ts';
+import { until } from '../../support/until.ts';
 import { bridgeIn, bridgeOut } from './bridge.ts';
 import { ask, echoOrigin, greet, ping, reaches, seeingOrigin } from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { type Command, RedirectRig } from './rig.ts';
-import { until } from './until.ts';
 
 const SET_UP_TIMEOUT_MS = 150_000;
 /** Lines of the access log come together. */

@@ -6,10 +6,10 @@ import type { Socket as UdpSocket } from 'node:dgram';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../../support/until.ts';
 import { frame, udp } from '../kernel/packets.ts';
 import { ping } from './exchange.ts';
 import { RedirectRig } from './rig.ts';
-import { until } from './until.ts';
 
 const TIMEOUT_MS = 150_000;
 const API = ['10.9.0.1', 'fd09::1'] as const;

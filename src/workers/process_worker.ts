@@ -18,7 +18,7 @@ export interface ProcessWorkerOptions {
 
 export function processLauncher(options: ProcessWorkerOptions): WorkerLauncher {
   return (_index, events) => {
-    const child = fork(WORKER_MAIN, [], {
+    const child = fork(WORKER_MAIN, [String(process.pid)], {
       // A young generation that holds what is in flight: with 1 MiB a quarter to a third of the CPU of HTTP/2
       // was its collection, with 8 a twentieth, for 4 MB more at rest and some 30 under load. One thread
       // collects it, as the others have workers of their own to run: threads that wait for each other on

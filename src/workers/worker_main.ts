@@ -1,7 +1,8 @@
 /**
  * The entry of a worker process: wires the channel of the fork to a `Worker`. Signals are the
- * supervisor's business (Ctrl-C reaches the whole group); when the supervisor is gone, so are we.
+ * supervisor's business (Ctrl-C reaches the whole group); when the supervisor is gone, so are we, also in an endless loop.
  */
+import { endWithParent } from '../platform/parent_death.ts';
 import type { ToWorker } from './messages.ts';
 import { Worker } from './worker.ts';
 
@@ -11,6 +12,14 @@ const LINGER_MS = 1000;
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'] as const) {
   process.on(signal, () => {});
 }
+
+const problem = await endWithParent();
+if (problem !== null) {
+  process.stderr.write(`sallyport: a worker that hangs may outlive its supervisor: ${problem}\n`);
+}
+// It ended before the kernel was asked.
+const [, , supervisorPid] = process.argv;
+if (process.ppid !== Number(supervisorPid)) endNow();
 
 const worker = new Worker({
   post: (message) => {

@@ -120,7 +120,7 @@ const PACKAGE_OWNERS: Record<string, readonly string[]> = {
   'prom-client': ['observe'],
   yaml: ['text', 'control', 'config', 'cli'],
   undici: ['cli'],
-  koffi: ['redirect'],
+  koffi: ['redirect', 'platform'],
   ajv: [],
 };
 

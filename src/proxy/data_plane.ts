@@ -118,10 +118,16 @@ export class DataPlane {
     this.#registry.stop();
   }
 
+  /** It is of no connection: when it fails, all go on, and their deadlines are looked at. */
   #sampleMemory(): void {
-    this.#connectionMemory.counted(this.#registry.size);
-    this.#shared.shares.sweep(residentBytes());
-    this.#options.recorder.held(this.#shared.shares.counts());
+    const { recorder } = this.#options;
+    try {
+      this.#connectionMemory.counted(this.#registry.size);
+      this.#shared.shares.sweep(residentBytes());
+      recorder.held(this.#shared.shares.counts());
+    } catch (error) {
+      recorder.internalError('sweep', error);
+    }
   }
 }
 

@@ -1,17 +1,24 @@
 /**
  * One verdict, whichever HTTP version asked: the same logical request by HTTP/1.1 and by HTTP/2, decoded by
- * each codec and judged by one policy, gets the same decision, and the same is sent upstream.
+ * each codec and judged by one policy, gets the same decision, and the same is sent upstream. A request that a
+ * later policy cuts leaves the same record, too.
  */
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { serialiseRequestHead } from '../../src/codec/http1/serialise.ts';
 import type { Decision } from '../../src/model/decision.ts';
 import type { Identity, Port, ProxyId } from '../../src/model/identity.ts';
 import { plainHead, type RequestHead } from '../../src/model/request_head.ts';
 import { decideRequest } from '../../src/policy/decide/decide.ts';
+import { GET, headers } from '../codec/http2/wire.ts';
 import { byHttp1, byHttp2, type LogicalRequest } from '../support/both_versions.ts';
+import { wireClient } from '../support/http2_wire_peers.ts';
+import { closeRigs, cnp, type Rig, startRig } from '../support/plane_rig.ts';
 import { endpointPolicy, REMOTES, SECRETS } from '../support/random_policies.ts';
+import type { RawClient } from '../support/raw_client.ts';
 import { ADDRESS, compiled } from '../support/wire_policy.ts';
+
+afterEach(closeRigs);
 
 /** Of the alphabet of the random policies, and around it: dots, slashes, escapes, queries. */
 const path = fc
@@ -132,3 +139,68 @@ describe('one verdict', () => {
     expect(Math.min(allowed, denied)).toBeGreaterThan(20);
   });
 });
+
+const ALL = cnp('', { from: 'fromEntities: [all]' });
+/** Names a CIDR for the first time, so that the client gets an identity which it did not have. */
+const NEW_CIDR_DENIED = `${ALL}  ingressDeny:\n    - fromCIDR: [127.0.0.0/8]\n`;
+
+const BY_ADDRESS = { identity: { kind: 'sources', sources: ['endpoints'] } } as const;
+
+/** Every way in which a request, or what stands for one, is in hand when the policy changes. */
+const IN_HAND: Readonly<Record<string, (rig: Rig) => Promise<void>>> = {
+  'an HTTP/1.1 request in flight': async (rig) => {
+    (await rig.client()).send('GET / HTTP/1.1\r\nhost: a.test\r\n\r\n');
+    await (await rig.origin.connection()).until('\r\n\r\n');
+  },
+  'an HTTP/2 request in flight': async (rig) => {
+    (await wireClient(rig)).send(headers(1, GET));
+    await rig.origin.connection();
+  },
+};
+
+describe('one record of a request that a later policy cuts, whichever HTTP version asked', () => {
+  it.each(Object.entries(IN_HAND))(
+    '%s: by the new policy, for the new identity',
+    async (_, ask) => {
+      const rig = await startRig({
+        policy: ALL,
+        listener: BY_ADDRESS,
+      });
+      await ask(rig);
+      const before = rig.store.current().revision;
+      rig.update(NEW_CIDR_DENIED);
+      const [record] = await rig.recorder.untilRecords(1);
+      expect(record).toMatchObject({ verdict: 'denied', fault: 'policy-changed' });
+      expect(record?.policyRevision).toBe(before + 1);
+      expect(record?.decision?.reason).toBe('denied-by-rule');
+      expect(record?.meta.identitySource).toBe('endpoints');
+      expect(record?.meta.remoteIdentity).toBeGreaterThan(255);
+    },
+  );
+
+  it.each([
+    ['an HTTP/1.1', (rig: Rig) => rig.client(), 'GET / HTTP/1.1\r\n\r\n'],
+    ['an HTTP/2', (rig: Rig) => wireClient(rig), headers(1, GET.slice(0, 4))],
+  ] as const)(
+    '%s request without a host: by the policy of its moment, for the identity of its moment',
+    async (_, connect, request) => {
+      const rig = await startRig({ policy: ALL, listener: BY_ADDRESS });
+      const client = await connect(rig);
+      client.send(typeof request === 'string' ? request.slice(0, 5) : Buffer.alloc(0));
+      await rig.recorder.untilOpened(1);
+      await settled(client);
+      const before = rig.store.current().revision;
+      rig.update(cnp('', { from: 'fromCIDR: [127.0.0.0/8]' }));
+      client.send(typeof request === 'string' ? request.slice(5) : request);
+      const [record] = await rig.recorder.untilRecords(1);
+      expect(record).toMatchObject({ verdict: 'error', policyRevision: before + 1 });
+      expect(record?.meta.identitySource).toBe('endpoints');
+    },
+  );
+});
+
+/** The proxy has read something, so it knows which protocol this is. */
+async function settled(client: RawClient): Promise<void> {
+  // An HTTP/1.1 client is told nothing yet: a turn later its bytes are read, as those on loopback are.
+  for (let i = 0; i < 50 && client.received === ''; i++) await new Promise(setImmediate);
+}

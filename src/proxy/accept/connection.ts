@@ -1,6 +1,6 @@
 /**
  * One downstream connection through its stages: PROXY header (when the listener wants one), resolve,
- * register, detect, and then a relay or a tunnel. An exception in it ends it and nothing else.
+ * register, detect, and then a relay or a tunnel. An exception in it ends it and nothing else (guard.ts).
  */
 import type { Socket } from 'node:net';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
@@ -9,11 +9,11 @@ import type { Fault } from '../../model/fault.ts';
 import { type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
 import type { CloseCause } from '../../model/record.ts';
 import { takeOver } from '../../platform/socket_reads.ts';
-import { DENY_NOT_JUDGEABLE } from '../../policy/decide/decide.ts';
 import { DRY_RUN_PERMIT } from '../../policy/permit.ts';
 import { Http1Relay } from '../http1/relay.ts';
 import { Http2Relay } from '../http2/relay.ts';
-import { PolicySubject } from '../judge/policy_subject.ts';
+import { isForAnyName, PolicySubject } from '../judge/policy_subject.ts';
+import { Guard, type Guarded } from '../plane/guard.ts';
 import { type AddressHolder, type Evictable, Share } from '../plane/holders.ts';
 import type { ListenerOptions } from '../plane/options.ts';
 import type { RegisteredConnection, Registry } from '../plane/registry.ts';
@@ -52,12 +52,13 @@ export interface Accepted {
   readonly ends: Ends;
 }
 
-export class Connection implements RegisteredConnection, Evictable {
+export class Connection implements RegisteredConnection, Evictable, Guarded {
   readonly #context: ConnectionContext;
   readonly #id: number;
   readonly #socket: Socket;
   readonly #acceptedMs: number;
   readonly #share: Share;
+  readonly #guard: Guard;
   #stage = STAGE_FIRST_BYTES;
   readonly #first: FirstBytes;
   #meta: ConnectionMeta;
@@ -72,6 +73,7 @@ export class Connection implements RegisteredConnection, Evictable {
     this.#id = accepted.id;
     this.#acceptedMs = this.#nowMs();
     this.#share = new Share(this, this.#acceptedMs);
+    this.#guard = new Guard(this, shared.options.recorder);
     this.#meta = this.#resolve(accepted.ends);
     this.#subject = this.#newSubject();
     this.#first = new FirstBytes(shared.options.limits, {
@@ -88,7 +90,7 @@ export class Connection implements RegisteredConnection, Evictable {
   start(): void {
     const { registry, listener, shared } = this.#context;
     this.#listen();
-    this.#guard(() => {
+    this.#guard.run(() => {
       registry.add(this);
       this.#share.moveTo(this.#holder());
       shared.options.recorder.connectionOpened(listener.name);
@@ -114,7 +116,7 @@ export class Connection implements RegisteredConnection, Evictable {
    */
   refuseOverloaded(how: 'reply' | 'reset'): void {
     this.#listen();
-    this.#guard(() => {
+    this.#guard.run(() => {
       this.#context.registry.add(this);
       this.#context.shared.options.recorder.connectionOpened(this.#meta.listener);
       if (how === 'reply') {
@@ -130,22 +132,22 @@ export class Connection implements RegisteredConnection, Evictable {
 
   #listen(): void {
     const socket = this.#socket;
-    socket.on('drain', () => this.#guard(() => this.#relay?.onDownstreamDrain()));
-    socket.on('finish', () => this.#guard(() => this.#linger?.flushed(this.#nowMs())));
-    socket.on('end', () => this.#guard(() => this.#onEnd()));
+    socket.on('drain', () => this.#guard.run(() => this.#relay?.onDownstreamDrain()));
+    socket.on('finish', () => this.#guard.run(() => this.#linger?.flushed(this.#nowMs())));
+    socket.on('end', () => this.#guard.run(() => this.#onEnd()));
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.#wasReset = error.code === 'ECONNRESET' || error.code === 'EPIPE';
     });
-    socket.on('close', () => this.#guard(() => this.#onClose()));
+    socket.on('close', () => this.#guard.run(() => this.#onClose()));
   }
 
   #onRead(chunk: Buffer): void {
     try {
       this.#onData(chunk);
+      this.#context.shared.readMemory.used(chunk.length);
     } catch (error) {
-      this.#onInternalError(error);
+      this.#guard.broken(error);
     }
-    this.#context.shared.readMemory.used(chunk.length);
   }
 
   #onData(chunk: Buffer): void {
@@ -210,14 +212,7 @@ export class Connection implements RegisteredConnection, Evictable {
     }
     const decision = this.#subject.judgeConnection();
     if (decision.verdict === 'allow' || this.#isDryRun()) return;
-    const { reason } = decision;
-    const isCertain =
-      reason === 'no-policy' ||
-      reason === 'no-port-rule' ||
-      reason === 'remote-not-allowed' ||
-      reason === 'identity-changed' ||
-      reason === 'internal-error';
-    if (isCertain) this.#refuse(null, decision);
+    if (isForAnyName(decision)) this.#refuse(null, decision);
   }
 
   #startProtocol(protocol: 'http1' | 'http2' | 'other'): void {
@@ -253,22 +248,16 @@ export class Connection implements RegisteredConnection, Evictable {
       shared: this.#context.shared,
       downstream: this.#socket,
       subject: this.#subject,
+      guard: this.#guard,
       onClose: (cause, how) => this.#finish(cause, how),
     };
   }
 
   #takeHello({ serverName, byteLength }: Extract<FirstStep, { kind: 'hello' }>): void {
     this.#subject.serverName = serverName;
-    const decision = this.#judgeOpaque();
+    const decision = this.#subject.judgeOpaque();
     if (decision.verdict === 'deny' && !this.#isDryRun()) this.#refuse(null, decision);
     else this.#startTls(decision, byteLength);
-  }
-
-  /** HTTP rules cannot be judged inside of TLS: on a port that has any, nothing passes. */
-  #judgeOpaque(): Decision {
-    const decision = this.#subject.judgeConnection();
-    if (decision.verdict === 'deny' || !this.#subject.hasL7Rules) return decision;
-    return DENY_NOT_JUDGEABLE;
   }
 
   #startTls(decision: Decision, helloByteLength: number): void {
@@ -282,6 +271,7 @@ export class Connection implements RegisteredConnection, Evictable {
       subject: this.#subject,
       shared: this.#context.shared,
       downstream: this.#socket,
+      guard: this.#guard,
       onClose: (cause, how) => this.#finish(cause, how),
     });
     this.#relay = relay;
@@ -360,7 +350,7 @@ export class Connection implements RegisteredConnection, Evictable {
   // --- from the registry
 
   expire(nowMs: number): void {
-    this.#guard(() => {
+    this.#guard.run(() => {
       if (this.#stage === STAGE_RELAY) this.#relay?.expire(nowMs);
       else if (this.#stage === STAGE_LINGER) this.#linger?.expire(nowMs);
       else if (this.#stage < STAGE_RELAY) this.#expireBeforeRelay(nowMs);
@@ -376,7 +366,7 @@ export class Connection implements RegisteredConnection, Evictable {
   }
 
   policyChanged(): void {
-    this.#guard(() => {
+    this.#guard.run(() => {
       if (this.#isDryRun()) return;
       if (this.#stage === STAGE_FIRST_BYTES && !this.#first.isProxyHeaderExpected) {
         this.#refuseEarly();
@@ -390,7 +380,7 @@ export class Connection implements RegisteredConnection, Evictable {
   }
 
   drain(): void {
-    this.#guard(() => {
+    this.#guard.run(() => {
       if (this.#stage === STAGE_RELAY) this.#relay?.drain();
       else if (this.#stage < STAGE_RELAY) this.#finish('drained', 'linger');
     });
@@ -401,7 +391,7 @@ export class Connection implements RegisteredConnection, Evictable {
   }
 
   #cut(fault: CutFault): void {
-    this.#guard(() => {
+    this.#guard.run(() => {
       this.#relay?.cut(fault);
       this.#finish(CUT_CAUSES[fault], 'destroy');
       this.#socket.destroy();
@@ -411,44 +401,51 @@ export class Connection implements RegisteredConnection, Evictable {
   // --- from the shares
 
   evict(): void {
-    if (this.#stage === STAGE_FIRST_BYTES && this.#first.byteLength > 0) {
-      this.#newLife(null).finish('evicted');
+    this.#guard.run(() => {
+      if (this.#stage === STAGE_FIRST_BYTES && this.#first.byteLength > 0) {
+        this.#newLife(null).finish('evicted');
+      }
+      this.#cut('evicted');
+      // Whatever it was at, its place is free now.
+      this.#socket.destroy();
+      this.#leave();
+    });
+  }
+
+  lastMoveMs(): number {
+    return this.#guard.ask(() => this.#relay?.lastMoveMs() ?? this.#acceptedMs, this.#acceptedMs);
+  }
+
+  heldBytes(): number {
+    return this.#guard.ask(() => {
+      const held = this.#relay?.heldBytes() ?? this.#first.byteLength;
+      return this.#socket.writableLength + held;
+    }, 0);
+  }
+
+  // --- from the guard
+
+  get part(): string {
+    return this.#relay?.name ?? 'connection';
+  }
+
+  abandon(): void {
+    if (this.#relay !== null) this.#relay.abandon();
+    else if (this.#stage < STAGE_RELAY) this.#newLife(null).finish('internal-error');
+    this.#finish('fault', 'reset');
+  }
+
+  sever(): void {
+    this.#relay?.sever();
+    if (this.#stage < STAGE_LINGER) {
+      this.#relay = null;
+      this.#context.shared.options.recorder.connectionClosed(this.#meta.listener, 'fault');
     }
-    this.#cut('evicted');
-    // Whatever it was at, its place is free now.
     this.#socket.destroy();
     this.#leave();
   }
 
-  lastMoveMs(): number {
-    return this.#relay?.lastMoveMs() ?? this.#acceptedMs;
-  }
-
-  heldBytes(): number {
-    const held = this.#relay?.heldBytes() ?? this.#first.byteLength;
-    return this.#socket.writableLength + held;
-  }
-
   // --- helpers
-
-  /** The edge at which a bug of ours ends this connection only. */
-  #guard(task: () => void): void {
-    try {
-      task();
-    } catch (error) {
-      this.#onInternalError(error);
-    }
-  }
-
-  #onInternalError(error: unknown): void {
-    if (this.#relay === null) {
-      this.#context.shared.options.recorder.internalError('connection', error);
-      if (this.#stage < STAGE_RELAY) this.#newLife(null).finish('internal-error');
-      this.#finish('fault', 'reset');
-    } else {
-      this.#relay.internalError(error);
-    }
-  }
 
   #resolve(ends: Ends): ConnectionMeta {
     const { listener, shared } = this.#context;

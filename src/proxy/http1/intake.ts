@@ -9,7 +9,9 @@ import type { Socket } from 'node:net';
 import { CONTENT, FAULT, HEAD, MESSAGE_END } from '../../codec/http1/events.ts';
 import { HeldBytes } from '../../codec/http1/held_bytes.ts';
 import type { Http1RequestHead } from '../../codec/http1/request_head.ts';
-import { RequestParser, type RequestParserOptions } from '../../codec/http1/request_parser.ts';
+import { RequestParser } from '../../codec/http1/request_parser.ts';
+import type { Guard } from '../plane/guard.ts';
+import type { RelayContext } from '../request/relay.ts';
 
 const NOTHING = Buffer.alloc(0);
 
@@ -26,13 +28,13 @@ export interface IntakeEvents {
   onHeld(byteLength: number): boolean;
   /** All that was held has been read. */
   onHeldRead(): void;
-  internalError(error: unknown): void;
 }
 
 export class Http1Intake {
   readonly #parser: RequestParser;
   readonly #downstream: Socket;
   readonly #events: IntakeEvents;
+  readonly #guard: Guard;
   readonly #heldBytesMax: number;
   /** What waits: a slice of what was read, and after it what came since, copied. */
   #held: Buffer = NOTHING;
@@ -42,11 +44,13 @@ export class Http1Intake {
   /** When the first byte of a head that is not complete came; 0 when there is none. */
   headStartedMs = 0;
 
-  constructor(downstream: Socket, events: IntakeEvents, options: RequestParserOptions) {
-    this.#parser = new RequestParser(options);
+  constructor({ downstream, shared, guard }: RelayContext, events: IntakeEvents) {
+    const { parsing } = shared;
+    this.#parser = new RequestParser(parsing);
     this.#downstream = downstream;
     this.#events = events;
-    this.#heldBytesMax = options.limits.pipelinedBytesMax;
+    this.#guard = guard;
+    this.#heldBytesMax = parsing.limits.pipelinedBytesMax;
   }
 
   get isInHead(): boolean {
@@ -83,7 +87,7 @@ export class Http1Intake {
   /** The relay is ready for the next request. Deferred, so that pipelining cannot grow the stack. */
   proceed(nowMs: number): void {
     if (this.#held.length === 0) this.#downstream.resume();
-    else queueMicrotask(() => this.#readHeld(nowMs));
+    else queueMicrotask(() => this.#guard.run(() => this.#readHeld(nowMs)));
   }
 
   /** The request in hand had to wait, and so had what follows its head. */
@@ -108,11 +112,7 @@ export class Http1Intake {
 
   #readHeld(nowMs: number): void {
     if (this.#events.isOver() || this.#events.isBusy() || this.#held.length === 0) return;
-    try {
-      this.goOn(nowMs);
-    } catch (error) {
-      this.#events.internalError(error);
-    }
+    this.goOn(nowMs);
   }
 
   #takeHeld(): Buffer {

@@ -26,8 +26,9 @@ import {
   type ReplyContext,
 } from '../request/local_reply.ts';
 import { CUT_CAUSES, type CutFault, type Relay, type RelayContext } from '../request/relay.ts';
-import { type Found, RequestLife } from '../request/request_life.ts';
+import { type Found, newLife, type RequestLife } from '../request/request_life.ts';
 import type { Tunnel } from '../transport/tunnel.ts';
+
 import { Http1Clock } from './clock.ts';
 import { Http1Exchange } from './exchange.ts';
 import { Http1Intake, type IntakeEvents } from './intake.ts';
@@ -36,6 +37,7 @@ import { Http1Outlet } from './outlet.ts';
 import { Http1Upstream, type ResponseEvents } from './upstream.ts';
 
 export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
+  readonly name = 'http1';
   readonly #context: RelayContext;
   readonly #intake: Http1Intake;
   readonly #upstream: Http1Upstream;
@@ -50,8 +52,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   constructor(context: RelayContext) {
     this.#context = context;
-    const { downstream, shared } = context;
-    this.#intake = new Http1Intake(downstream, this, shared.parsing);
+    this.#intake = new Http1Intake(context, this);
     this.#upstream = new Http1Upstream(context, this);
     this.#outlet = new Http1Outlet(context, this.#upstream);
     this.#clock = new Http1Clock(context);
@@ -399,9 +400,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   /** Begun by the first byte of the head, if that came in an earlier chunk. */
   #newLife(): RequestLife {
     const startedMs = this.#intake.headStartedMs || this.#clock.lastMoveMs;
-    const life = new RequestLife(this.#context, startedMs);
-    life.judgedBy(this.#context.subject, null);
-    return life;
+    return newLife(this.#context, startedMs);
   }
 
   // --- tunnel
@@ -466,8 +465,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     if (this.#isOver) return false;
     const life = this.#exchange?.life;
     const hasRecord = life?.isFinished === false;
-    life?.judgedBy(this.#context.subject, decision);
-    life?.finish('policy-changed');
+    life?.cutBy(this.#context.subject, decision);
     this.#close('policy-changed', 'reset');
     return hasRecord;
   }
@@ -491,9 +489,11 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     return head + this.#intake.keptBytes + this.#upstream.keptBytes;
   }
 
-  internalError(error: unknown): void {
-    if (this.#isOver) return;
-    this.#context.recorder.internalError('relay', error);
-    this.#abort('internal-error', 'fault');
+  abandon(): void {
+    if (!this.#isOver) this.#abort('internal-error', 'fault');
+  }
+
+  sever(): void {
+    this.#upstream.drop('reset');
   }
 }

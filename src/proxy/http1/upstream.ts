@@ -5,7 +5,6 @@
  * on it and the responses that are read from it. It tells what comes; what to do about it, retrying
  * among the rest, is the relay's to say.
  */
-import type { Socket } from 'node:net';
 import { CONTENT, FAULT, HEAD, MESSAGE_END } from '../../codec/http1/events.ts';
 import type { Http1RequestHead } from '../../codec/http1/request_head.ts';
 import type { Http1ResponseHead } from '../../codec/http1/response_head.ts';
@@ -16,7 +15,7 @@ import type { Fault } from '../../model/fault.ts';
 import { type Cause, causeOf } from '../../model/fault_detail.ts';
 import type { UpstreamConnectOutcome } from '../../model/record.ts';
 import { DRY_RUN_PERMIT } from '../../policy/permit.ts';
-import { GatheredWrite, type Source } from '../plane/gathered_write.ts';
+import { GatheredWrite } from '../plane/gathered_write.ts';
 import type { UpstreamContext } from '../request/relay.ts';
 import { Tunnel, type TunnelEvents } from '../transport/tunnel.ts';
 import { type UpstreamEvents, UpstreamLink } from '../transport/upstream_link.ts';
@@ -38,8 +37,6 @@ export interface ResponseEvents {
   onIdleUpstreamClosed(): void;
   /** There is room for content again. */
   onUpstreamRoom(): void;
-  /** A fault of ours while its bytes were handled. */
-  internalError(error: unknown): void;
 }
 
 export class Http1Upstream implements UpstreamEvents {
@@ -100,8 +97,9 @@ export class Http1Upstream implements UpstreamEvents {
     const mutations = decision.verdict === 'allow' ? decision.mutations : NO_MUTATIONS;
     const isAsRead = head.isCanonical && mutations.length === 0 && !isClosing;
     const bytes = isAsRead ? head.raw : serialiseRequestHead(head, mutations, { isClosing });
-    const { downstream, shared } = this.#context;
-    this.#out ??= new GatheredWrite(link.socket, this.#newSource(downstream), shared.turnWrites);
+    const { downstream, shared, guard } = this.#context;
+    const { turnWrites } = shared;
+    this.#out ??= new GatheredWrite(link.socket, { source: downstream, turn: turnWrites, guard });
     link.requestCount += 1;
     this.#hasResponseBytes = false;
     this.#responses.begin(head.method, head.upgrade !== '');
@@ -123,10 +121,6 @@ export class Http1Upstream implements UpstreamEvents {
     this.#link?.socket.pause();
   }
 
-  internalError(error: unknown): void {
-    this.#events.internalError(error);
-  }
-
   resume(): void {
     if (this.#tunnel === null) this.#link?.socket.resume();
   }
@@ -137,7 +131,8 @@ export class Http1Upstream implements UpstreamEvents {
     this.#out?.flush();
     // The one that there was holds the head of the 101, for as long as the tunnel lasts.
     this.#responses = this.#newResponses();
-    this.#tunnel = new Tunnel(this.#context.downstream, this.#link.socket, events);
+    const { downstream, guard } = this.#context;
+    this.#tunnel = new Tunnel(downstream, this.#link.socket, { events, guard });
     return this.#tunnel;
   }
 
@@ -231,24 +226,13 @@ export class Http1Upstream implements UpstreamEvents {
     }
   }
 
-  onUpstreamError(error: unknown): void {
-    this.#events.internalError(error);
-  }
-
   /** What comes before it was sent is no answer to it (RFC 9112 9.2), though it is read in the same turn. */
   #isRequestUnsent(): boolean {
     return !this.#responses.isIdle && this.#out?.isFlushed(this.#headPosition) === false;
   }
 
-  #newSource(downstream: Socket): Source {
-    return {
-      pause: () => downstream.pause(),
-      internalError: (error) => this.#events.internalError(error),
-    };
-  }
-
   #connect(permit: Permit): UpstreamLink {
-    const { meta, clock, shared } = this.#context;
+    const { meta, clock, shared, guard } = this.#context;
     const { bufferBytesMax } = shared.options.limits;
     return new UpstreamLink(permit, meta, {
       sockets: shared.options.sockets,
@@ -256,6 +240,7 @@ export class Http1Upstream implements UpstreamEvents {
       nowMs: clock.nowMs(),
       bufferBytesMax,
       readMemory: shared.readMemory,
+      guard,
     });
   }
 

@@ -7,6 +7,7 @@ import type { SendQueue } from '../../codec/http2/send_queue.ts';
 import type { SlabPool } from '../../codec/http2/slab_pool.ts';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Permit } from '../../model/decision.ts';
+import type { Guard } from '../plane/guard.ts';
 import type { Shared } from '../plane/shared.ts';
 import type { Http2Exchange } from './exchange.ts';
 import { Http2Upstream, type Http2UpstreamEvents } from './upstream.ts';
@@ -16,6 +17,7 @@ export interface Http2OutletOptions {
   readonly meta: ConnectionMeta;
   readonly pool: SlabPool;
   readonly events: Http2UpstreamEvents;
+  readonly guard: Guard;
   /** Whether the rules in force still allow an exchange; if not, it has been answered. */
   readonly isStillAllowed: (exchange: Http2Exchange) => boolean;
   /** Content that was held has left: `byteCount` of it may be credited downstream. */
@@ -131,9 +133,9 @@ export class Http2Outlet {
 
   #upstreamFor(permit: Permit): Http2Upstream {
     if (this.#current === null || this.#current.isLeaving) {
-      const { shared, meta, pool, events } = this.#options;
+      const { shared, meta, pool, events, guard } = this.#options;
       const nowMs = shared.options.platform.clock.nowMs();
-      this.#current = new Http2Upstream({ permit, meta, shared, pool, events, nowMs });
+      this.#current = new Http2Upstream({ permit, meta, shared, pool, events, guard, nowMs });
       this.#upstreams.add(this.#current);
       if (this.#isPaused) this.#current.link.socket.pause();
     }

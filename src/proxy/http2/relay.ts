@@ -33,6 +33,7 @@ import { NO_DEADLINE } from '../plane/deadlines.ts';
 import type { AddressHolder } from '../plane/holders.ts';
 import type { ContentHolder } from '../plane/memory/content_memory.ts';
 import { CUT_CAUSES, type CutFault, type Relay, type RelayContext } from '../request/relay.ts';
+import { newLife } from '../request/request_life.ts';
 import { Http2Endings } from './endings.ts';
 import type { Http2Exchange } from './exchange.ts';
 import { Http2Judge } from './judge.ts';
@@ -49,6 +50,7 @@ const POOL = new SlabPool();
 const STREAM_BYTES = 4 * 1024;
 
 export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
+  readonly name = 'http2';
   readonly #context: RelayContext;
   readonly #connection: Http2Connection<Http2Exchange>;
   readonly #outlet: Http2Outlet;
@@ -58,8 +60,12 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
   readonly #pressure: Http2Pressure;
   readonly #tally: Http2Tally;
   readonly #onWritten = (): void => {
-    this.#connection.written();
-    if (this.#outlet.isPaused && !this.#isOver) this.#pressure.balance();
+    try {
+      this.#connection.written();
+      if (this.#outlet.isPaused && !this.#isOver) this.#pressure.balance();
+    } catch (error) {
+      this.#context.guard.broken(error);
+    }
   };
   readonly #startedMs: number;
   #lastMoveMs: number;
@@ -94,6 +100,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
       meta: context.meta,
       pool: POOL,
       events: this,
+      guard: context.guard,
       isStillAllowed: (exchange) => this.#judge.isStillAllowed(exchange),
       onHeldSent: ({ downstream }, byteCount) => this.#connection.credit(downstream, byteCount),
     });
@@ -314,6 +321,10 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
 
   /** A head that never ends is the connection's; content is its stream's. */
   shed(): void {
+    this.#context.guard.run(() => this.#shed());
+  }
+
+  #shed(): void {
     if (this.#isOver) return;
     const before = this.waitingBytes;
     const exchanges = this.#connection.streams().map(({ context }) => context);
@@ -343,7 +354,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
 
   #fail(fault: Fault, cause: Cause | null): void {
     this.#flush();
-    if (!this.#hasUnfinished()) this.#requests.newLife(this.#lastMoveMs).finish(fault, cause);
+    if (!this.#hasUnfinished()) newLife(this.#context, this.#lastMoveMs).finish(fault, cause);
     for (const { context } of this.#connection.streams()) {
       if (context !== null) context.life.cause = cause;
     }
@@ -435,7 +446,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
     for (const stream of this.#connection.streams()) {
       const life = stream.context?.life;
       if (life === undefined || life.isFinished) continue;
-      life.decision = decision;
+      life.cutBy(this.#context.subject, decision);
       hasRecord = true;
     }
     this.#end('policy-changed', 'policy-changed', 'reset');
@@ -465,14 +476,16 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
     return outputBytes + this.waitingBytes + STREAM_BYTES * streamCount;
   }
 
-  internalError(error: unknown): void {
-    if (this.#isOver) return;
-    this.#context.recorder.internalError('http2', error);
-    this.#end('internal-error', 'fault', 'reset');
+  abandon(): void {
+    if (!this.#isOver) this.#end('internal-error', 'fault', 'reset');
   }
 
-  onUpstreamError(error: unknown): void {
-    this.internalError(error);
+  /** Content that waits is nobody's any more, either. */
+  sever(): void {
+    this.#isOver = true;
+    this.#outlet.close();
+    this.#tellWaiting(0);
+    this.#context.shared.contentMemory.delete(this);
   }
 }
 

@@ -12,7 +12,7 @@ import type { Http2Stream } from '../../codec/http2/stream.ts';
 import { FAULTS } from '../../model/fault.ts';
 import { faultReply } from '../request/local_reply.ts';
 import type { RelayContext } from '../request/relay.ts';
-import { RequestLife } from '../request/request_life.ts';
+import { newLife } from '../request/request_life.ts';
 import type { Http2Endings } from './endings.ts';
 import { Http2Exchange } from './exchange.ts';
 import type { Http2Judge } from './judge.ts';
@@ -47,7 +47,7 @@ export class Http2Requests {
 
   head(head: Http2RequestHead, facts: EventFacts<Http2Exchange>, nowMs: number): void {
     const { stream, isEndStream } = facts;
-    const life = this.newLife(nowMs);
+    const life = newLife(this.#context, nowMs);
     const exchange = new Http2Exchange(head, life, { stream, isEndStream, nowMs });
     stream.context = exchange;
     life.head = head;
@@ -95,7 +95,7 @@ export class Http2Requests {
   malformed(stream: Http2Stream<Http2Exchange>, facts: EventFacts<Http2Exchange>, nowMs: number) {
     const { fault, errorCode, cause, partial } = facts;
     const exchange = stream.context;
-    const life = exchange?.life ?? this.newLife(nowMs);
+    const life = exchange?.life ?? newLife(this.#context, nowMs);
     life.found({ cause, partial });
     const isAnswered = FAULTS[fault].status !== 0 && exchange?.isResponseStarted !== true;
     if (!isAnswered) {
@@ -117,13 +117,5 @@ export class Http2Requests {
       this.#connection.resetAnswered(stream, errorCode);
     }
     this.#connection.resetStream(stream, errorCode);
-  }
-
-  newLife(nowMs: number): RequestLife {
-    const { subject } = this.#context;
-    const life = new RequestLife(this.#context, nowMs);
-    life.policyRevision = subject.revision;
-    life.serverName = subject.serverName;
-    return life;
   }
 }

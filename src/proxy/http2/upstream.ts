@@ -26,6 +26,7 @@ import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Permit } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import { type Cause, causeOf } from '../../model/fault_detail.ts';
+import type { Guard } from '../plane/guard.ts';
 import type { Shared } from '../plane/shared.ts';
 import { UpstreamLink } from '../transport/upstream_link.ts';
 import type { Http2Exchange } from './exchange.ts';
@@ -48,8 +49,6 @@ export interface Http2UpstreamEvents {
   onLost(upstream: Http2Upstream, fault: Fault, cause: Cause | null): void;
   /** The upstream reads again. */
   onUpstreamDrain(): void;
-  /** A bug of ours, met while something was told. */
-  onUpstreamError(error: unknown): void;
   /** Before anything of what one read brought. */
   onTurnBegin(nowMs: number): void;
   /** After everything that one read brought: write what there is to write. */
@@ -62,6 +61,7 @@ export interface Http2UpstreamOptions {
   readonly shared: Shared;
   readonly pool: SlabPool;
   readonly events: Http2UpstreamEvents;
+  readonly guard: Guard;
   readonly nowMs: number;
 }
 
@@ -70,8 +70,13 @@ export class Http2Upstream {
   readonly link: UpstreamLink;
   readonly #options: Http2UpstreamOptions;
   readonly #onWritten = (): void => {
-    this.connection.written();
-    if (!this.#isGone && !this.isCongested) this.#options.events.onUpstreamDrain();
+    const { guard, events } = this.#options;
+    try {
+      this.connection.written();
+      if (!this.#isGone && !this.isCongested) events.onUpstreamDrain();
+    } catch (error) {
+      guard.broken(error);
+    }
   };
   /** After GOAWAY it takes no new streams. */
   isLeaving = false;
@@ -95,11 +100,11 @@ export class Http2Upstream {
         onUpstreamDrain: () => options.events.onUpstreamDrain(),
         onUpstreamEnd: () => this.#lose('upstream-closed'),
         onUpstreamFailed: () => this.#onFailed(),
-        onUpstreamError: (error) => options.events.onUpstreamError(error),
       },
       nowMs: options.nowMs,
       bufferBytesMax: limits.bufferBytesMax,
       readMemory: options.shared.readMemory,
+      guard: options.guard,
     });
     this.flush();
   }

@@ -5,10 +5,11 @@
  * when the snapshot is another. So each decision is by the policy of its moment.
  */
 import type { ConnectionMeta, Half } from '../../model/connection_meta.ts';
-import type { Decision } from '../../model/decision.ts';
+import type { Decision, DenyDecision, DenyReason } from '../../model/decision.ts';
 import type { RequestHead } from '../../model/request_head.ts';
 import {
   DENY_IDENTITY_CHANGED,
+  DENY_NOT_JUDGEABLE,
   decideConnection,
   decideRequest,
 } from '../../policy/decide/decide.ts';
@@ -74,6 +75,12 @@ export class PolicySubject {
     return this.#connectionBy(this.#views);
   }
 
+  /** Of what cannot be looked into: HTTP rules cannot be judged inside of TLS, so where there are any nothing passes. */
+  judgeOpaque(): Decision {
+    const decision = this.judgeConnection();
+    return decision.verdict === 'allow' && this.hasL7Rules ? DENY_NOT_JUDGEABLE : decision;
+  }
+
   judgeRequest(head: RequestHead): Decision {
     this.#refresh();
     return this.#requestBy(this.#views, head);
@@ -128,6 +135,19 @@ export class PolicySubject {
     this.#shadowViews = meta === null ? null : shadowIn(snapshot, meta);
   }
 }
+
+/** No server name that is still to come would make an allow of it. */
+export function isForAnyName({ reason }: DenyDecision): boolean {
+  return FOR_ANY_NAME.has(reason);
+}
+
+const FOR_ANY_NAME: ReadonlySet<DenyReason> = new Set([
+  'no-policy',
+  'no-port-rule',
+  'remote-not-allowed',
+  'identity-changed',
+  'internal-error',
+]);
 
 function viewsIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views {
   return {

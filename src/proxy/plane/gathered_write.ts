@@ -15,12 +15,11 @@
  */
 import type { Socket } from 'node:net';
 import { unshared } from '../../platform/socket_reads.ts';
+import type { Guard } from './guard.ts';
 
 /** Who makes the bytes: stopped when the socket takes no more, set going by its 'drain'. */
 export interface Source {
-  pause(): void;
-  /** A fault of ours at the end of a turn: it ends what the bytes belong to. */
-  internalError(error: unknown): void;
+  pause(): unknown;
 }
 
 /** More does not wait for the end of the turn: its peer has enough to do, and memory is bounded. */
@@ -32,6 +31,7 @@ export class GatheredWrite {
   readonly #socket: Socket;
   readonly #source: Source;
   readonly #turn: TurnWrites;
+  readonly #guard: Guard;
   #isDue = false;
   #isCorked = false;
   #wasWaiting = false;
@@ -39,10 +39,14 @@ export class GatheredWrite {
   #byteLength = 0;
   #flushedBytes = 0;
 
-  constructor(socket: Socket, source: Source, turn: TurnWrites) {
+  constructor(
+    socket: Socket,
+    options: { readonly source: Source; readonly turn: TurnWrites; readonly guard: Guard },
+  ) {
     this.#socket = socket;
-    this.#source = source;
-    this.#turn = turn;
+    this.#source = options.source;
+    this.#turn = options.turn;
+    this.#guard = options.guard;
   }
 
   /** Where the next byte stands among all that are written here. */
@@ -105,7 +109,7 @@ export class GatheredWrite {
     try {
       this.flush();
     } catch (error) {
-      this.#source.internalError(error);
+      this.#guard.broken(error);
     }
   }
 

@@ -5,6 +5,7 @@ import type { Decision } from '../../model/decision.ts';
 import type { CloseCause, Recorder } from '../../model/record.ts';
 import type { Clock } from '../../platform/platform.ts';
 import type { PolicySubject } from '../judge/policy_subject.ts';
+import type { Guard } from '../plane/guard.ts';
 import type { Share } from '../plane/holders.ts';
 import type { Shared } from '../plane/shared.ts';
 
@@ -16,6 +17,8 @@ export const CUT_CAUSES: Readonly<Record<CutFault, CloseCause>> = {
 };
 
 export interface Relay {
+  /** For whoever reads of an internal error. */
+  readonly name: string;
   onDownstreamData(chunk: Buffer): void;
   onDownstreamDrain(): void;
   onDownstreamEnd(): void;
@@ -32,7 +35,10 @@ export interface Relay {
   drain(): void;
   /** Over now, whatever is in hand. */
   cut(fault: CutFault): void;
-  internalError(error: unknown): void;
+  /** A bug of ours: over now, and what is in hand is recorded as that. */
+  abandon(): void;
+  /** No upstream connection of it is left, whatever state it is in. */
+  sever(): void;
 }
 
 /** What the upstream half of a relay is given. */
@@ -42,6 +48,7 @@ export interface UpstreamContext {
   readonly recorder: Recorder;
   readonly clock: Clock;
   readonly downstream: Socket;
+  readonly guard: Guard;
 }
 
 export interface RelayContext extends UpstreamContext {

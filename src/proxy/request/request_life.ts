@@ -31,6 +31,18 @@ export interface RequestShare {
   requestClosed(isAllowed: boolean, nowMs: number): void;
 }
 
+/** What the lives on one connection have in common. */
+export interface JudgedContext extends LifeContext {
+  readonly subject: PolicySubject;
+}
+
+/** Of a request that begins, or of bytes that are none: by the policy and for the identity of this moment. */
+export function newLife(context: JudgedContext, startedMs: number): RequestLife {
+  const life = new RequestLife(context, startedMs);
+  life.judgedBy(context.subject, null);
+  return life;
+}
+
 export class RequestLife {
   readonly #context: LifeContext;
   #meta: ConnectionMeta;
@@ -88,6 +100,12 @@ export class RequestLife {
     this.shadowDecision = subject.shadowRequest(head);
     this.overheadMs += clock.nowMs() - beforeMs;
     return decision;
+  }
+
+  /** Cut by a policy that came later: that one is on record, and the identity that it was asked for. */
+  cutBy(subject: PolicySubject, decision: Decision): void {
+    this.judgedBy(subject, decision);
+    this.finish('policy-changed');
   }
 
   /** Bytes each way of a tunnel. */

@@ -8,8 +8,8 @@ import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Decision, Permit } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import type { CloseCause } from '../../model/record.ts';
-import { DENY_NOT_JUDGEABLE } from '../../policy/decide/decide.ts';
 import type { PolicySubject } from '../judge/policy_subject.ts';
+import type { Guard } from '../plane/guard.ts';
 import type { Shared } from '../plane/shared.ts';
 import { CUT_CAUSES, type CutFault, type Relay } from '../request/relay.ts';
 import type { RequestLife } from '../request/request_life.ts';
@@ -24,10 +24,12 @@ export interface TlsRelayOptions {
   readonly subject: PolicySubject;
   readonly shared: Shared;
   readonly downstream: Socket;
+  readonly guard: Guard;
   readonly onClose: (cause: CloseCause, how: 'linger' | 'reset' | 'destroy') => void;
 }
 
 export class TlsRelay implements Relay, UpstreamEvents {
+  readonly name = 'tls';
   readonly #options: TlsRelayOptions;
   readonly #upstream: UpstreamLink;
   readonly #tunnel: Tunnel;
@@ -37,7 +39,7 @@ export class TlsRelay implements Relay, UpstreamEvents {
   #isOver = false;
 
   constructor(options: TlsRelayOptions) {
-    const { life, subject } = options;
+    const { life, subject, guard } = options;
     const { limits, behaviour } = options.shared.options;
     this.#options = options;
     this.#watch = behaviour.isDryRun
@@ -50,10 +52,14 @@ export class TlsRelay implements Relay, UpstreamEvents {
       nowMs: this.#lastMoveMs,
       bufferBytesMax: limits.bufferBytesMax,
       readMemory: options.shared.readMemory,
+      guard,
     });
     this.#tunnel = new Tunnel(options.downstream, this.#upstream.socket, {
-      onBytes: (fromDownstream, fromUpstream) => life.passed(fromDownstream, fromUpstream),
-      onEnd: (isFailure) => this.#finish(null, 'finished', isFailure ? 'reset' : 'linger'),
+      guard,
+      events: {
+        onBytes: (fromDownstream, fromUpstream) => life.passed(fromDownstream, fromUpstream),
+        onEnd: (isFailure) => this.#finish(null, 'finished', isFailure ? 'reset' : 'linger'),
+      },
     });
   }
 
@@ -133,19 +139,13 @@ export class TlsRelay implements Relay, UpstreamEvents {
     this.#finish(fault, 'timeout', 'reset');
   }
 
-  onUpstreamError(error: unknown): void {
-    this.internalError(error);
-  }
-
-  /** HTTP rules that a port gets cannot be judged inside of TLS, whatever the server name is. */
   judgeOpen(): Decision {
-    const { subject } = this.#options;
-    const decision = subject.judgeConnection();
-    return decision.verdict === 'allow' && subject.hasL7Rules ? DENY_NOT_JUDGEABLE : decision;
+    return this.#options.subject.judgeOpaque();
   }
 
   reject(decision: Decision): boolean {
-    this.#options.life.judgedBy(this.#options.subject, decision);
+    const { life, subject } = this.#options;
+    life.cutBy(subject, decision);
     this.#finish('policy-changed', 'policy-changed', 'reset');
     return true;
   }
@@ -165,9 +165,12 @@ export class TlsRelay implements Relay, UpstreamEvents {
     return this.#upstream.socket.writableLength + (this.#watch?.heldBytes ?? 0);
   }
 
-  internalError(error: unknown): void {
-    this.#options.shared.options.recorder.internalError('tls', error);
+  abandon(): void {
     this.#finish('internal-error', 'fault', 'reset');
+  }
+
+  sever(): void {
+    this.#upstream.reset();
   }
 
   /** Who goes back on the name that was judged: both sides are reset, and nothing more of it goes upstream. */

@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import { unshared } from '../../platform/socket_reads.ts';
+import type { Guard } from '../plane/guard.ts';
 
 export interface TunnelEvents {
   /** Both directions have ended, or one side failed: both sockets are closed or closing. */
@@ -19,14 +20,18 @@ export class Tunnel {
   #hasUpstreamEnded = false;
   #isOver = false;
 
-  constructor(downstream: Socket, upstream: Socket, events: TunnelEvents) {
+  constructor(
+    downstream: Socket,
+    upstream: Socket,
+    { events, guard }: { readonly events: TunnelEvents; readonly guard: Guard },
+  ) {
     this.#downstream = downstream;
     this.#upstream = upstream;
     this.#events = events;
-    upstream.on('drain', () => downstream.resume());
-    downstream.on('drain', () => upstream.resume());
-    upstream.on('finish', () => this.#look());
-    downstream.on('finish', () => this.#look());
+    upstream.on('drain', () => guard.run(() => downstream.resume()));
+    downstream.on('drain', () => guard.run(() => upstream.resume()));
+    upstream.on('finish', () => guard.run(() => this.#look()));
+    downstream.on('finish', () => guard.run(() => this.#look()));
   }
 
   fromDownstream(chunk: Buffer): void {

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Permit } from '../../model/decision.ts';
 import type { Sockets } from '../../platform/sockets.ts';
+import type { Guard } from '../plane/guard.ts';
 import type { ReadMemory } from '../plane/memory/read_memory.ts';
 import { connect } from './connect.ts';
 
@@ -17,8 +18,6 @@ export interface UpstreamEvents {
   onUpstreamEnd(): void;
   /** Gone without a FIN: refused, reset, unreachable. Not told after `destroy`. */
   onUpstreamFailed(): void;
-  /** One of the others threw. */
-  onUpstreamError(error: unknown): void;
 }
 
 export class UpstreamLink {
@@ -38,26 +37,22 @@ export class UpstreamLink {
       readonly bufferBytesMax: number;
       readonly sockets: Sockets;
       readonly readMemory: ReadMemory;
+      readonly guard: Guard;
     },
   ) {
-    const { events, readMemory } = options;
+    const { events, readMemory, guard } = options;
     this.startedMs = options.nowMs;
-    // An exception at this edge ends this connection, not the process.
     const tell = (task: () => void): void => {
-      if (this.#isGone) return;
-      try {
-        task();
-      } catch (error) {
-        events.onUpstreamError(error);
-      }
+      if (!this.#isGone) guard.run(task);
     };
     this.socket = connect(permit, meta.upstream, {
       ...options,
       sender: meta.sender,
-      onRead: (chunk) => {
-        tell(() => events.onUpstreamData(chunk));
-        readMemory.used(chunk.length);
-      },
+      onRead: (chunk) =>
+        guard.run(() => {
+          if (!this.#isGone) events.onUpstreamData(chunk);
+          readMemory.used(chunk.length);
+        }),
     });
     this.socket.on('connect', () => {
       this.isConnected = true;

@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GatheredWrite, TurnWrites } from '../../../src/proxy/plane/gathered_write.ts';
+import { guardTelling } from '../../support/guard_telling.ts';
 
 describe('gathered writes', () => {
   it('arrive whole and in order, whatever was gathered and flushed when', () => {
@@ -87,7 +88,8 @@ describe('gathered writes', () => {
   it('do not wait for the end of the turn when they are to many sockets', () => {
     const turn = new TurnWrites(() => {});
     const all = Array.from({ length: 100 }, () => recorded());
-    for (const { socket } of all) new GatheredWrite(socket, NOBODY, turn).write(Buffer.from('x'));
+    for (const { socket } of all)
+      new GatheredWrite(socket, { ...NOBODY, turn }).write(Buffer.from('x'));
     expect(all.filter(({ written }) => written.length > 0)).toHaveLength(64);
   });
 
@@ -96,7 +98,7 @@ describe('gathered writes', () => {
     const turn = new TurnWrites((task) => asked.push(task));
     for (let round = 1; round <= 3; round++) {
       for (let i = 0; i < 3; i++) {
-        new GatheredWrite(recorded().socket, NOBODY, turn).write(Buffer.from('x'));
+        new GatheredWrite(recorded().socket, { ...NOBODY, turn }).write(Buffer.from('x'));
       }
       expect(asked).toHaveLength(round);
       asked.at(-1)?.();
@@ -106,15 +108,15 @@ describe('gathered writes', () => {
   it('that fail are told to whom they belong, and stop no other', () => {
     const { socket: broken } = recorded();
     const errors: unknown[] = [];
-    const owner = { ...NOBODY, internalError: (error: unknown) => void errors.push(error) };
+    const guard = guardTelling((error) => errors.push(error));
     broken.write = () => {
       throw new Error('a bug');
     };
     const { socket, written } = recorded();
     const asked: (() => void)[] = [];
     const turn = new TurnWrites((task) => asked.push(task));
-    new GatheredWrite(broken, owner, turn).write(Buffer.from('x'));
-    new GatheredWrite(socket, NOBODY, turn).write(Buffer.from('y'));
+    new GatheredWrite(broken, { ...NOBODY, guard, turn }).write(Buffer.from('x'));
+    new GatheredWrite(socket, { ...NOBODY, turn }).write(Buffer.from('y'));
     asked[0]?.();
     expect(errors).toEqual([new Error('a bug')]);
     expect(written.map(textsOf)).toEqual([['y']]);
@@ -158,17 +160,17 @@ describe('what waits for the other side to read', () => {
   });
 });
 
-const NOBODY = { pause: (): void => {}, internalError: (): void => {} };
+const NOBODY = { source: { pause: (): void => {} }, guard: guardTelling(() => {}) };
 
 function gathering(socket: Socket) {
   const asked: (() => void)[] = [];
   const turn = new TurnWrites((task) => asked.push(task));
   const pauses = { count: 0 };
-  const source = { ...NOBODY, pause: () => void pauses.count++ };
+  const source = { pause: () => void pauses.count++ };
   const endTurn = (): void => {
     for (const task of asked.splice(0)) task();
   };
-  return { out: new GatheredWrite(socket, source, turn), endTurn, pauses };
+  return { out: new GatheredWrite(socket, { ...NOBODY, source, turn }), endTurn, pauses };
 }
 
 /** A socket that keeps what is written to it, a list for each call of the system. */

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { Tunnel } from '../../../src/proxy/transport/tunnel.ts';
 import { collectGarbage } from '../../support/collect_garbage.ts';
+import { guardTelling } from '../../support/guard_telling.ts';
 import { closeRigs, type Rig, startRig } from '../../support/plane_rig.ts';
 import { OK, type OriginConnection } from '../../support/raw_origin.ts';
 
@@ -54,7 +55,10 @@ describe('a connection keeps little for', () => {
       waiting.push(chunk);
       return write(chunk);
     };
-    const tunnel = new Tunnel(slow, slow, { onEnd: () => {}, onBytes: () => {} });
+    const tunnel = new Tunnel(slow, slow, {
+      events: { onEnd: () => {}, onBytes: () => {} },
+      guard: guardTelling(() => {}),
+    });
     for (let n = 0; n < COUNT; n++) {
       tunnel.fromDownstream(Buffer.alloc(SLAB_BYTES).subarray(0, 10));
       tunnel.fromUpstream(Buffer.alloc(SLAB_BYTES).subarray(0, 10));

@@ -6,6 +6,7 @@ import { ALLOW_PERMIT } from '../../../src/policy/permit.ts';
 import { ReadMemory } from '../../../src/proxy/plane/memory/read_memory.ts';
 import { UpstreamLink } from '../../../src/proxy/transport/upstream_link.ts';
 import { meta } from '../../observe/records.ts';
+import { guardTelling } from '../../support/guard_telling.ts';
 import { address } from '../../support/plane_rig.ts';
 import { RawOrigin } from '../../support/raw_origin.ts';
 
@@ -67,13 +68,13 @@ function open(port: number, told: unknown[], onData: () => void = () => {}): Ups
     nowMs: 0,
     bufferBytesMax: 65_536,
     readMemory: new ReadMemory(65_536, null),
+    guard: guardTelling((error) => told.push(error)),
     events: {
       onUpstreamConnected: () => told.push('connected'),
       onUpstreamData: onData,
       onUpstreamDrain: () => {},
       onUpstreamEnd: () => told.push('end'),
       onUpstreamFailed: () => told.push('failed'),
-      onUpstreamError: (error) => told.push(error),
     },
   });
 }

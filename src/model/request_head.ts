@@ -16,6 +16,8 @@ export interface RequestHead {
   readonly methodBytes: Uint8Array;
   readonly authorityBytes: Uint8Array;
   readonly pathBytes: Uint8Array;
+  /** By its content type, as the codec read it (codec/grpc/content_type.ts). */
+  readonly isGrpc: boolean;
   /**
    * All values of the field `name` (lower case, never a pseudo-field) joined with ",", as Envoy
    * joins them before a match; null when the field is absent. A host line is not a field here.
@@ -45,6 +47,7 @@ export interface PlainHead {
   readonly scheme?: string;
   readonly authority: string;
   readonly path: string;
+  readonly isGrpc?: boolean;
   readonly fields?: readonly string[];
 }
 
@@ -78,6 +81,7 @@ class PlainRequestHead implements RequestHead {
   readonly methodBytes: Uint8Array;
   readonly authorityBytes: Uint8Array;
   readonly pathBytes: Uint8Array;
+  readonly isGrpc: boolean;
   readonly #fields: readonly string[];
 
   constructor(from: PlainHead) {
@@ -89,6 +93,7 @@ class PlainRequestHead implements RequestHead {
     this.methodBytes = latin1Bytes(from.method);
     this.authorityBytes = latin1Bytes(from.authority);
     this.pathBytes = latin1Bytes(from.path);
+    this.isGrpc = from.isGrpc ?? false;
     this.#fields = from.fields ?? [];
   }
 

@@ -9,6 +9,7 @@
  *             └─ level, sampling → LogLineWriter → LogSink (drops and counts when slow)
  */
 import { randomUUID } from 'node:crypto';
+import type { Decision } from '../model/decision.ts';
 import type { Limits } from '../model/limits.ts';
 import type {
   CloseCause,
@@ -139,14 +140,18 @@ class WorkerObserver implements Observer {
       const policy = this.#options.currentPolicy();
       if (policy !== this.#policy) this.#takePolicy(policy);
       this.#counters.record(record);
-      const { decision } = record;
-      if (decision?.verdict === 'deny' && decision.cause !== undefined) {
-        this.internalError('decide', decision.cause);
-      }
+      this.#tellCause(record.decision);
+      this.#tellCause(record.shadowDecision);
       if (this.#sink !== null && this.#isLogged(record)) this.#log(this.#sink, record);
     } catch (error) {
       this.internalError('record', error);
     }
+  }
+
+  /** A verdict that was denied for an exception: the denial is a value, the exception is a bug of ours. */
+  #tellCause(decision: Decision | null): void {
+    if (decision?.verdict !== 'deny' || decision.cause === undefined) return;
+    this.internalError('decide', decision.cause);
   }
 
   /** Lines of denials and errors come at the price of a few bytes: each source has its rate of them. */

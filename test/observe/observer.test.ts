@@ -315,6 +315,24 @@ describe('nothing it does throws into the data plane', () => {
       { where: 'http1', suppressed: 49, err: { message: 'a text' } },
     ]);
   });
+
+  it.each(['decision', 'shadowDecision'] as const)(
+    'that made the %s a denial is counted for each record, and its stack told once in a while',
+    async (which) => {
+      const told: string[] = [];
+      const observer = observing(
+        { to: { kind: 'none' } },
+        { logger: createLogger({ level: 'error', write: (line) => told.push(line) }) },
+      );
+      const cause = new Error('broken');
+      const decision = { ...deny({ reason: 'internal-error' }), cause };
+      for (let i = 0; i < 3; i++) observer.record(denied({ [which]: decision }));
+      expect(await metricValue(observer, 'sallyport_internal_errors_total')).toBe(3);
+      expect(told.map((line) => JSON.parse(line))).toMatchObject([
+        { where: 'decide', err: { message: 'broken', stack: cause.stack } },
+      ]);
+    },
+  );
 });
 
 describe('the policy', () => {

@@ -7,6 +7,7 @@
  *     egress:  the source is the endpoint, told by PROXY protocol client ──PROXY──► listener ──► origin
  */
 
+import { isGrpcType } from '../../codec/grpc/content_type.ts';
 import { isHost } from '../../codec/http1/host.ts';
 import { normalisePath } from '../../codec/path.ts';
 import { formatSocketAddress, parseIp } from '../../model/address.ts';
@@ -186,13 +187,10 @@ function expectedOf({ decision }: JudgedRequest, fields: readonly string[]): Exp
   return { kind: isGrpc(fields) ? 'grpc-denied' : 'denied', because };
 }
 
-/** As the codec tells gRPC (RFC 9110 field names; the media type with or without a suffix). */
 function isGrpc(fields: readonly string[]): boolean {
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const isType = (fields[i] as string).toLowerCase() === 'content-type';
-    if (isType && GRPC_CONTENT.test(fields[i + 1] as string)) return true;
+    if (isType && isGrpcType(fields[i + 1] as string)) return true;
   }
   return false;
 }
-
-const GRPC_CONTENT = /^application\/grpc($|[+;])/i;

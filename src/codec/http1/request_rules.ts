@@ -4,6 +4,7 @@
  */
 import { Cause, causeOf } from '../../model/fault_detail.ts';
 import type { UnderscoreAction } from '../../model/field_alias.ts';
+import { isGrpcTypeAt } from '../grpc/content_type.ts';
 import {
   areLinesCanonical,
   type ConnectionOptions,
@@ -16,7 +17,7 @@ import type { HeadScanner } from './head_scanner.ts';
 import { hostCause, isHost } from './host.ts';
 import { Http1RequestHead } from './request_head.ts';
 import { readTarget, type TargetRules } from './request_target.ts';
-import { ASTERISK, equalsIgnoringCase, PLUS, SEMICOLON, SLASH } from './syntax.ts';
+import { ASTERISK, equalsIgnoringCase, SLASH } from './syntax.ts';
 import { upgradeOf } from './upgrade.ts';
 
 export interface RequestRules extends TargetRules {
@@ -28,8 +29,6 @@ export interface RequestRules extends TargetRules {
 
 /** As Cilium configures Envoy. */
 const DEFAULT_UPGRADES: readonly string[] = ['websocket'];
-
-const GRPC = 'application/grpc';
 
 /** `raw` is exactly the head that `scanner` has just scanned. */
 export function readRequestHead(
@@ -122,9 +121,7 @@ function isGrpc(raw: Buffer, scanner: HeadScanner, options: ConnectionOptions): 
   if (scanner.counts[CONTENT_TYPE] === 0 || options.nominated.has('content-type')) return false;
   const start = scanner.valueStarts[CONTENT_TYPE] as number;
   const end = scanner.valueEnds[CONTENT_TYPE] as number;
-  const nameEnd = start + GRPC.length;
-  if (nameEnd > end || !equalsIgnoringCase(raw, start, nameEnd, GRPC)) return false;
-  return nameEnd === end || raw[nameEnd] === PLUS || raw[nameEnd] === SEMICOLON;
+  return isGrpcTypeAt(raw, start, end);
 }
 
 function connectionValue(options: ConnectionOptions, upgrade: string): string {

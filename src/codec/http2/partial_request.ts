@@ -1,7 +1,7 @@
 /** What a decoded request head says of itself that was refused: for the record only. */
 import { type PartialRequest, partialRequest } from '../../model/partial_request.ts';
+import { isGrpcType } from '../grpc/content_type.ts';
 import type { HpackDecoder } from './hpack_decoder.ts';
-import { isGrpcType } from './request_rules.ts';
 
 /** The first of each; of a head beyond its bounds, what stands at its beginning. */
 export function partialRequestOf({ fields }: HpackDecoder): PartialRequest {

@@ -7,6 +7,7 @@ import { Cause, causeOf } from '../../model/fault_detail.ts';
 import type { UnderscoreAction } from '../../model/field_alias.ts';
 import type { Limits } from '../../model/limits.ts';
 import type { PathParameterAction } from '../../model/path_parameters.ts';
+import { isGrpcType } from '../grpc/content_type.ts';
 import { hasPathParameter } from '../hidden_dots.ts';
 import { hostCause, isHost } from '../http1/host.ts';
 import { isToken, latin1 } from '../http1/syntax.ts';
@@ -54,8 +55,6 @@ interface KnownPath {
 /** Paths remembered on a connection, and the longest that is. */
 const KNOWN_PATH_COUNT_MAX = 16;
 const KNOWN_PATH_LENGTH_MAX = 256;
-
-const GRPC = 'application/grpc';
 
 export class RequestRules {
   readonly #options: RequestRuleOptions;
@@ -336,12 +335,4 @@ function redirectedPath(path: string): KnownPath {
 
 function hasUnderscoreName(fields: readonly string[]): boolean {
   return fields.some((text, i) => i % 2 === 0 && text.includes('_'));
-}
-
-export function isGrpcType(value: string): boolean {
-  if (value === GRPC) return true;
-  if (value.length < GRPC.length) return false;
-  if (value.slice(0, GRPC.length).toLowerCase() !== GRPC) return false;
-  const next = value.charAt(GRPC.length);
-  return next === '' || next === '+' || next === ';';
 }

@@ -166,7 +166,7 @@ export class LogLineWriter {
       line.integer(record.status);
     }
     line.bytes(OBJECT_END);
-    if (record.grpcStatus !== null || isGrpc(head)) {
+    if (record.grpcStatus !== null || head.isGrpc) {
       line.text(grpcText(redaction.text(shownPath), record.grpcStatus));
     }
     if (this.#options.headers.length > 0) line.text(this.#fieldsText(head));
@@ -355,15 +355,6 @@ const RESPONSE_SOURCES: Readonly<Record<ResponseSource, Uint8Array>> = {
   local: ascii(',"response_source":"local"'),
   none: ascii(',"response_source":"none"'),
 };
-
-/** gRPC over HTTP/2: a POST with content-type application/grpc, with or without a suffix. */
-function isGrpc(head: RequestHead): boolean {
-  if (head.method !== 'POST') return false;
-  const type = head.field('content-type');
-  return type !== null && GRPC_CONTENT.test(type);
-}
-
-const GRPC_CONTENT = /^application\/grpc($|[+;\- ])/i;
 
 /** "/package.Service/Method". */
 function grpcText(path: string, status: number | null): string {

@@ -351,8 +351,8 @@ export function dnsMatch(rule: CompiledRule, canonical: string): AllowDecision |
   return found === -1 ? null : (rule.dns.rules[found]?.allow ?? null);
 }
 
-/** Only this folder makes views. */
-function begun(view: RemoteView): View {
+/** A verdict by a view of this folder's making begins; throws on any other. */
+export function begun(view: RemoteView): View {
   if (!(view instanceof View)) throw new TypeError('a view that this engine did not make');
   beginVerdict(view.port.workLimits);
   return view;

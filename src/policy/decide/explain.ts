@@ -13,7 +13,7 @@ import {
   VERDICT_ALLOW,
   VERDICT_DENY,
 } from '../compile/compiled_rule.ts';
-import { View } from '../compile/port_rules.ts';
+import type { View } from '../compile/port_rules.ts';
 import { canonicalName } from '../match/fqdn_pattern.ts';
 import { type CompiledHeaderMatch, HeaderEdits, runHeaderMatch } from '../match/header_match.ts';
 import { MATCH_FAILED, MATCH_YES, type MatchOutcome } from '../match/regex.ts';
@@ -23,6 +23,7 @@ import { beginVerdict, isSpent } from '../match/verdict_work.ts';
 import type { RemoteView } from '../snapshot.ts';
 import {
   acceptsServerName,
+  begun,
   decideConnection,
   decideDns,
   decideRequest,
@@ -128,13 +129,12 @@ interface Asked {
 const VERDICT_NAMES: readonly RuleVerdictName[] = ['deny', 'allow', 'pass'];
 
 function explain(view: RemoteView, asked: Asked, decision: Decision): Explanation {
-  if (!(view instanceof View)) return { decision, steps: [] };
   // As much again for the rules one by one: what was not asked for its cost is not asked here, either.
-  beginVerdict(view.port.workLimits);
-  const walk = new Walk(view, asked);
+  const own = begun(view);
+  const walk = new Walk(own, asked);
   const steps = walk.steps();
   // What nearly matched is looked for afterwards, so that no rule goes unasked for what this costs.
-  beginVerdict(view.port.workLimits);
+  beginVerdict(own.port.workLimits);
   return { decision, steps: walk.withHints(steps) };
 }
 

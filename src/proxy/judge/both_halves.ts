@@ -34,8 +34,7 @@ export class BothHalves {
 
 function combined(egress: Decision, ingress: Decision | null): Decision {
   if (egress.verdict === 'deny') return { ...egress, half: 'egress' };
-  // An allow of one half alone is none.
-  if (ingress === null) return DENY_INTERNAL;
+  if (ingress === null) return { ...DENY_INTERNAL, cause: new Error(HALF_ALONE) };
   const edits = {
     mutations: [...egress.mutations, ...ingress.mutations],
     missing: [...egress.missing, ...ingress.missing],
@@ -51,6 +50,8 @@ function combined(egress: Decision, ingress: Decision | null): Decision {
     : { ...ingress, ...edits, judgedFields, half: 'ingress', otherRule: ofEgress };
 }
 
+const HALF_ALONE = 'an allow of one half alone is none';
+
 function writtenRule({ rule }: Decision): RuleRef | null {
   return rule === null || rule.rule === DEFAULT_ALLOW_RULE ? null : rule;
 }
@@ -60,7 +61,7 @@ export function headAfter(head: RequestHead, mutations: readonly HeaderMutation[
   if (mutations.length === 0) return head;
   const made = mutations.filter(({ name }) => !HOP_FIELDS.has(name));
   if (made.length === 0) return head;
-  const { version, method, scheme, authority, path } = head;
+  const { version, method, scheme, authority, path, isGrpc } = head;
   const fields = applyMutations(head.fields(), made);
-  return plainHead({ version, method, scheme, authority, path, fields });
+  return plainHead({ version, method, scheme, authority, path, isGrpc, fields });
 }

@@ -1,9 +1,42 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { isGrpcType, isGrpcTypeAt } from '../../../src/codec/grpc/content_type.ts';
 import { decodeGrpcMessage, encodeGrpcMessage } from '../../../src/codec/grpc/message.ts';
 import { grpcStatusIn, grpcStatusOf, parseGrpcStatus } from '../../../src/codec/grpc/status.ts';
 import { trailersOnlyFields } from '../../../src/codec/grpc/trailers_only.ts';
 import { isFieldValue } from '../../../src/codec/http1/syntax.ts';
+
+describe('a content type is that of gRPC', () => {
+  const bytesOf = (value: string): Buffer => Buffer.from(`<${value}>`, 'latin1');
+
+  it.each([
+    ['application/grpc', true],
+    ['Application/GRPC', true],
+    ['application/grpc+proto', true],
+    ['application/grpc;charset=x', true],
+    ['application/grpc-web', false],
+    ['application/grpc-web+proto', false],
+    ['application/grpc x', false],
+    ['application/grpcx', false],
+    ['application/grp', false],
+    ['', false],
+  ])('%j: %s', (value, isGrpc) => {
+    expect(isGrpcType(value)).toBe(isGrpc);
+    expect(isGrpcTypeAt(bytesOf(value), 1, 1 + value.length)).toBe(isGrpc);
+  });
+
+  it('the same as text and as bytes, whatever it is', () => {
+    const text = fc
+      .tuple(fc.constantFrom('application/grpc', 'aPPlication/grpc', 'application/'), fc.string())
+      .map((parts) => parts.join('').replace(/[^\x00-\xff]/g, ''));
+    fc.assert(
+      fc.property(text, (value) => {
+        const bytes = bytesOf(value);
+        expect(isGrpcTypeAt(bytes, 1, bytes.length - 1)).toBe(isGrpcType(value));
+      }),
+    );
+  });
+});
 
 describe('grpcStatusOf', () => {
   it.each([

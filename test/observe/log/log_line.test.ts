@@ -5,6 +5,7 @@ import type { Identity } from '../../../src/model/identity.ts';
 import type { RequestRecord } from '../../../src/model/record.ts';
 import { plainHead } from '../../../src/model/request_head.ts';
 import type { LogLineOptions } from '../../../src/observe/log/line.ts';
+import { byHttp1, byHttp2 } from '../../support/both_versions.ts';
 import { ReadableLines } from '../../support/readable_lines.ts';
 import { address, allow, denied, deny, GET_ORDERS, meta, POLICY, record } from '../records.ts';
 
@@ -142,6 +143,7 @@ describe('shapes', () => {
       method: 'POST',
       authority: 'shop',
       path: '/shop.v1.Cart/Add',
+      isGrpc: true,
       fields: [
         'content-type',
         'application/grpc+proto',
@@ -157,6 +159,21 @@ describe('shapes', () => {
         '"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7",' +
         `"response_source":"upstream",${COUNTS},"policy_revision":3}`,
     );
+  });
+
+  it.each([
+    ['POST', 'application/grpc', true],
+    ['GET', 'application/grpc', true],
+    ['POST', 'application/grpc+proto', true],
+    ['POST', 'application/grpc-web', false],
+    ['POST', 'application/json', false],
+  ])('%s of %s is told as a gRPC call as it is answered as one: %s', (method, type, isGrpc) => {
+    const fields = [['content-type', type]] as const;
+    const asked = { method, path: '/shop.v1.Cart/Add', authority: 'shop', fields };
+    for (const head of [byHttp1(asked), byHttp2(asked)]) {
+      const line = JSON.parse(writer().text(record({ head, grpcStatus: null })));
+      expect([head?.isGrpc, 'grpc' in line]).toEqual([isGrpc, isGrpc]);
+    }
   });
 
   it('egress to an address that nobody knows', () => {

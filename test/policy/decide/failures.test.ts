@@ -3,6 +3,11 @@ import { describe, expect, it } from 'vitest';
 import type { RequestHead } from '../../../src/model/request_head.ts';
 import type { PortRule } from '../../../src/policy/ast.ts';
 import { decideConnection, decideDns, decideRequest } from '../../../src/policy/decide/decide.ts';
+import {
+  explainConnection,
+  explainDns,
+  explainRequest,
+} from '../../../src/policy/decide/explain.ts';
 import { MATCH_FAILED, type RegexEngine, type RegexSet } from '../../../src/policy/match/regex.ts';
 import type { RemoteView } from '../../../src/policy/snapshot.ts';
 import {
@@ -99,6 +104,18 @@ describe('an exception', () => {
   ])('%s is a denial', (_place, ask) => {
     expect(ask()).toMatchObject({ verdict: 'deny', reason: 'internal-error', permit: null });
     expect(ask()).toMatchObject({ cause: expect.any(Error) });
+  });
+});
+
+describe('an explanation by a view that this engine did not make', () => {
+  const broken = {} as RemoteView;
+
+  it.each([
+    ['of a request', () => explainRequest(broken, '', get('/'))],
+    ['of a connection', () => explainConnection(broken, '')],
+    ['of a question', () => explainDns(broken, 'a.test')],
+  ])('%s is an exception, not an explanation without steps', (_place, ask) => {
+    expect(ask).toThrow('a view that this engine did not make');
   });
 });
 

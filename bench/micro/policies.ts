@@ -3,8 +3,9 @@ import type { Identity, Port, ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import type { EndpointPolicy, HeaderMatch, HeaderMatcher, HttpRule } from '../../src/policy/ast.ts';
 import { type CompileOptions, compilePolicies } from '../../src/policy/compile/compile.ts';
+import type { View } from '../../src/policy/compiled/port_rules.ts';
+import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 import type { RegexEngine } from '../../src/policy/match/regex.ts';
-import type { PolicySnapshot, RemoteView } from '../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 
 export const ENDPOINT_IP = '10.0.0.1';
@@ -102,7 +103,7 @@ export function compiled(
   return result.snapshot;
 }
 
-export function viewOf(snapshot: PolicySnapshot): RemoteView {
+export function viewOf(snapshot: PolicySnapshot): View {
   return snapshot
     .endpoint(ENDPOINT_IP)
     .port('ingress', 'TCP', ENDPOINT_PORT)

@@ -19,9 +19,10 @@ import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { plainHead } from '../../src/model/request_head.ts';
 import type { Steps } from '../../src/model/steps.ts';
 import { prepareViews } from '../../src/policy/compile/prepare.ts';
+import type { View } from '../../src/policy/compiled/port_rules.ts';
+import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 import { decideRequest } from '../../src/policy/decide/decide.ts';
 import type { RegexEngine } from '../../src/policy/match/regex.ts';
-import type { PolicySnapshot, RemoteView } from '../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 import {
   endpointsText,
@@ -147,7 +148,7 @@ function timedSteps<Result>(steps: Steps<Result>): {
   }
 }
 
-function viewOf(snapshot: PolicySnapshot): RemoteView {
+function viewOf(snapshot: PolicySnapshot): View {
   const remote = snapshot.ipcache.lookup('127.0.0.1') as Identity;
   return snapshot
     .endpoint('127.0.20.1')

@@ -1,6 +1,6 @@
 /** What `GET /policies` answers. */
 import { jsonDocument } from '../model/json_document.ts';
-import type { PolicySnapshot } from '../policy/snapshot.ts';
+import type { PolicySnapshot } from '../policy/compiled/snapshot.ts';
 
 /** JSON. */
 export function policiesDocument(snapshot: PolicySnapshot): string {

@@ -10,8 +10,13 @@ import type { Direction } from './identity.ts';
 /** Proof of an allow. Only `policy/` makes one; `upstream/connect` asks for one. */
 export type Permit = Brand<object, 'Permit'>;
 
-/** The check that settled it: the connection (L3, L4, SNI) or what was asked on it. */
-export type Layer = 'network' | 'http' | 'dns';
+/** The checks that can settle it: the connection (L3, L4, SNI), or what was asked on it. */
+export const LAYERS = ['network', 'http', 'dns'] as const;
+
+export type Layer = (typeof LAYERS)[number];
+
+/** Has rules of its own (`rules.http`, `rules.dns`). To add one, see docs/extending.md. */
+export type L7Protocol = Exclude<Layer, 'network'>;
 
 export const DENY_REASONS = {
   'no-policy': 'no policy is known for the endpoint',

@@ -10,6 +10,7 @@
  * policy without rules = allow all on that port; `remotes` null = any remote (an empty set selects
  * nobody); no server names = any.
  */
+import type { L7Protocol } from '../model/decision.ts';
 import type { Direction, Identity, KernelProtocol, Protocol } from '../model/identity.ts';
 
 export interface EndpointPolicy {
@@ -51,10 +52,18 @@ export interface PortRule {
   readonly l7: L7Rules;
 }
 
-export type L7Rules =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'http'; readonly rules: readonly HttpRule[] }
-  | { readonly kind: 'dns'; readonly rules: readonly DnsRule[] };
+/** What one rule of each L7 protocol is. */
+export interface L7RuleTypes {
+  readonly http: HttpRule;
+  readonly dns: DnsRule;
+}
+
+/** The rules of a port are of one protocol, or of none. */
+export type L7Rules = { readonly kind: 'none' } | L7RulesOf<L7Protocol>;
+
+export type L7RulesOf<P extends L7Protocol> = {
+  [One in P]: { readonly kind: One; readonly rules: readonly L7RuleTypes[One][] };
+}[P];
 
 export const NO_L7: L7Rules = Object.freeze({ kind: 'none' });
 

@@ -5,7 +5,7 @@
  */
 import { type IpPrefix, parseIp } from '../model/address.ts';
 import type { Identity } from '../model/identity.ts';
-import type { IdentityLookup } from './snapshot.ts';
+import type { IdentityLookup } from './lookups.ts';
 
 export interface IpcacheEntry {
   readonly prefix: IpPrefix;

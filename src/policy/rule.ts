@@ -7,7 +7,7 @@
  */
 import type { IpPrefix } from '../model/address.ts';
 import type { Direction, Protocol } from '../model/identity.ts';
-import type { DnsRule, HttpRule, RuleOrigin } from './ast.ts';
+import type { L7Rules, RuleOrigin } from './ast.ts';
 
 /** One `spec` (or element of `specs`), with what its object gives it. */
 export interface PolicySpec {
@@ -128,10 +128,7 @@ export interface PortsRule {
   readonly isTlsTerminated: boolean;
   readonly isTlsOriginated: boolean;
   /** `http: []` counts as none; `http: [{}]` is one rule that matches every request. */
-  readonly l7:
-    | { readonly kind: 'none' }
-    | { readonly kind: 'http'; readonly rules: readonly HttpRule[] }
-    | { readonly kind: 'dns'; readonly rules: readonly DnsRule[] };
+  readonly l7: L7Rules;
 }
 
 export interface PortSelector {

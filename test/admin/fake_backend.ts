@@ -6,7 +6,7 @@ import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import type { MetricsSnapshot } from '../../src/observe/metrics/counters.ts';
 import { MetricsHub } from '../../src/observe/metrics/hub.ts';
 import { denyAllSnapshot } from '../../src/policy/compile/compile.ts';
-import type { PolicySnapshot } from '../../src/policy/snapshot.ts';
+import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 
 export interface FakeBackend extends AdminBackend {
   readonly errors: unknown[];

@@ -28,8 +28,8 @@ import {
   type ObserverOptions,
 } from '../../src/observe/observer.ts';
 import { nodePlatform } from '../../src/platform/node_platform.ts';
+import type { View } from '../../src/policy/compiled/port_rules.ts';
 import { decideConnection } from '../../src/policy/decide/decide.ts';
-import type { RemoteView } from '../../src/policy/snapshot.ts';
 import { until } from '../support/until.ts';
 import { allow, denied, deny, ManualPlatform, POLICY, record } from './records.ts';
 
@@ -290,12 +290,17 @@ describe('nothing it does throws into the data plane', () => {
       { to: { kind: 'none' } },
       { logger: createLogger({ level: 'error', write: (line) => told.push(line) }) },
     );
-    const broken = decideConnection({} as RemoteView, '');
+    const view = {
+      get port(): never {
+        throw new Error('a port that cannot be read');
+      },
+    } as unknown as View;
+    const broken = decideConnection(view, '');
     observer.record(record({ decision: broken, verdict: 'denied' }));
     expect(await metricValue(observer, 'sallyport_internal_errors_total')).toBe(1);
     expect(JSON.parse(told[0] ?? '')).toMatchObject({
       where: 'decide',
-      err: { message: 'a view that this engine did not make' },
+      err: { message: 'a port that cannot be read' },
     });
   });
 

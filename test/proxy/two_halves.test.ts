@@ -17,8 +17,9 @@ import type {
   PortRule,
 } from '../../src/policy/ast.ts';
 import { compilePolicies } from '../../src/policy/compile/compile.ts';
+import type { View } from '../../src/policy/compiled/port_rules.ts';
+import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 import { decideConnection, decideRequest } from '../../src/policy/decide/decide.ts';
-import type { PolicySnapshot, RemoteView } from '../../src/policy/snapshot.ts';
 import { PolicySubject } from '../../src/proxy/judge/policy_subject.ts';
 import { resolveMeta } from '../../src/proxy/resolve/resolve.ts';
 import { identityCheck, type RecordedSide } from '../../src/redirect/layout.ts';
@@ -126,7 +127,7 @@ function check(
     cilium: null,
   });
   subject.serverName = serverName;
-  const view = (ip: string, direction: Direction, remote: Identity): RemoteView =>
+  const view = (ip: string, direction: Direction, remote: Identity): View =>
     snapshot.endpoint(ip).port(direction, 'TCP', port).view(proxyId, remote);
   const views = [
     ...(asked === 'ingress' ? [] : [view(SOURCE, 'egress', destination)]),
@@ -153,9 +154,9 @@ function wordOf({ verdict, reason, permit, mutations }: Decision, head: RequestH
 
 /** As separate proxies would: each judges what the one before it sent on. */
 function inTurn(
-  views: readonly RemoteView[],
+  views: readonly View[],
   head: RequestHead,
-  judge: (view: RemoteView, seen: RequestHead) => Decision,
+  judge: (view: View, seen: RequestHead) => Decision,
 ): Word {
   let seen = head;
   for (const view of views) {

@@ -1,7 +1,7 @@
 /** Updates of the kernel's tables: whole or not at all, wherever the loader dies. */
 import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../src/model/identity.ts';
-import { portPrefixes } from '../../src/policy/compile/port_prefixes.ts';
+import { portPrefixes } from '../../src/policy/kernel/port_prefixes.ts';
 import type { MapEntry } from '../../src/redirect/kernel/api.ts';
 import { entriesOf, GENERATION_MAPS, planOf, type TablePlan } from '../../src/redirect/plan.ts';
 import { entriesInForce, TableUpdater } from '../../src/redirect/table_updater.ts';

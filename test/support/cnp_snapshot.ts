@@ -2,9 +2,9 @@
 import type { Identity } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { compilePolicies } from '../../src/policy/compile/compile.ts';
+import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 import { resolvePolicies } from '../../src/policy/resolve/resolve.ts';
 import type { PolicySpec } from '../../src/policy/rule.ts';
-import type { PolicySnapshot } from '../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 import { API, JOB, tableOf, WEB, worldOf } from './resolve_world.ts';
 

@@ -2,8 +2,8 @@
 import { parseIp } from '../../src/model/address.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import { RESERVED_IDENTITIES } from '../../src/model/identity.ts';
+import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 import { type KernelTableOptions, kernelTable } from '../../src/policy/kernel/kernel_table.ts';
-import type { PolicySnapshot } from '../../src/policy/snapshot.ts';
 import { IP_PROTOCOLS } from '../../src/redirect/layout.ts';
 import {
   entriesOf,

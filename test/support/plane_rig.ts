@@ -10,7 +10,7 @@ import type { Identity, ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/model/limits.ts';
 import type { Platform } from '../../src/platform/platform.ts';
 import { PLAIN_SOCKETS, type Sockets } from '../../src/platform/sockets.ts';
-import type { PolicySnapshot } from '../../src/policy/snapshot.ts';
+import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 import { DataPlane } from '../../src/proxy/data_plane.ts';
 import {
   type Behaviour,

@@ -15,8 +15,9 @@ import type {
 } from '../../src/policy/ast.ts';
 import { NO_L7 } from '../../src/policy/ast.ts';
 import { type CompileResult, compilePolicies } from '../../src/policy/compile/compile.ts';
+import type { View } from '../../src/policy/compiled/port_rules.ts';
+import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 import type { PatternCost, RegexEngine } from '../../src/policy/match/regex.ts';
-import type { PolicySnapshot, RemoteView } from '../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 
 export const ADDRESS = '10.0.0.1';
@@ -130,7 +131,7 @@ export interface Place {
   readonly remote?: number;
 }
 
-export function viewOf(snapshot: PolicySnapshot, place: Place = {}): RemoteView {
+export function viewOf(snapshot: PolicySnapshot, place: Place = {}): View {
   const { direction = 'ingress', protocol = 'TCP' } = place;
   return snapshot
     .endpoint(ADDRESS)

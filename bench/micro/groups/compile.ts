@@ -3,9 +3,9 @@ import type { Identity } from '../../../src/model/identity.ts';
 import { plainHead } from '../../../src/model/request_head.ts';
 import type { EndpointPolicy, PortPolicy } from '../../../src/policy/ast.ts';
 import { NO_L7 } from '../../../src/policy/ast.ts';
+import type { PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
 import { decideRequest } from '../../../src/policy/decide/decide.ts';
 import { kernelTable } from '../../../src/policy/kernel/kernel_table.ts';
-import type { PolicySnapshot } from '../../../src/policy/snapshot.ts';
 import { compiled, newEngine, policyOf, type RuleKind, rulesOf, viewOf } from '../policies.ts';
 import type { Work, Works } from '../work.ts';
 

@@ -1,7 +1,7 @@
 /** A verdict, as rules grow. Heads are made before: a request brings its own. */
 import { plainHead, type RequestHead } from '../../../src/model/request_head.ts';
+import type { View } from '../../../src/policy/compiled/port_rules.ts';
 import { decideRequest } from '../../../src/policy/decide/decide.ts';
-import type { RemoteView } from '../../../src/policy/snapshot.ts';
 import {
   compiled,
   httpRule,
@@ -56,7 +56,7 @@ function headerWorks(): Works {
   };
 }
 
-function deciding(view: RemoteView, head: RequestHead, expected: string): Work {
+function deciding(view: View, head: RequestHead, expected: string): Work {
   return () => {
     const { verdict } = decideRequest(view, '', head);
     if (verdict !== expected) throw new Error(`${head.path} of ${head.authority}: ${verdict}`);

@@ -1,6 +1,6 @@
 /** Which rules came nearest to an allow, and what little or much each of them lacked. */
 
-import type { Explanation, HttpStep, RuleStep } from '../../policy/decide/explain.ts';
+import type { Explanation, HttpStep, RuleStep } from '../../policy/explanation.ts';
 import { dnsNearness } from '../../policy/match/dns_nearness.ts';
 import { closenessOf, type NearRule } from '../../policy/resolve/near_rules.ts';
 import { httpText, placeOf } from './explain_steps.ts';

@@ -1,7 +1,7 @@
 /** What became of the rules of the port, as blocks of lines: one for each rule that somebody wrote. */
 import type { RuleRef } from '../../model/decision.ts';
 import { DEFAULT_ALLOW_POLICY } from '../../policy/ast.ts';
-import type { HttpStep, Mismatch, RuleOutcome, RuleStep } from '../../policy/decide/explain.ts';
+import type { HttpStep, Mismatch, RuleOutcome, RuleStep } from '../../policy/explanation.ts';
 import { closenessOf, type NearRule } from '../../policy/resolve/near_rules.ts';
 
 const OUTCOME_WORDS = {

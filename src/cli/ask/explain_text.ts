@@ -3,7 +3,7 @@
 import type { ExplainedAnswer } from '../../control/ask/judge.ts';
 import { DENY_REASONS, type Decision, type RuleRef } from '../../model/decision.ts';
 import { DEFAULT_ALLOW_POLICY } from '../../policy/ast.ts';
-import type { Explanation } from '../../policy/decide/explain.ts';
+import type { Explanation } from '../../policy/explanation.ts';
 import type { NearRule } from '../../policy/resolve/near_rules.ts';
 import { nearLines } from './explain_near.ts';
 import { placeOf, stepBlocks } from './explain_steps.ts';

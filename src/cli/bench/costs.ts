@@ -6,7 +6,7 @@
 import { decide } from '../../control/ask/judge.ts';
 import type { Decision, DenyReason, Layer, RuleRef } from '../../model/decision.ts';
 import { plainHead } from '../../model/request_head.ts';
-import type { PolicySnapshot } from '../../policy/snapshot.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import {
   MICRO_BATCH_COUNT,
   MICRO_BATCH_MS,
@@ -114,13 +114,17 @@ function noMatchCost(
 ): number | null {
   const own = decided.find(({ reason }) => reason === 'no-http-rule-matched');
   if (own !== undefined) return own.verdictNs;
-  for (const request of requests.filter(({ asked }) => asked.view.hasHttpRules)) {
+  for (const request of requests.filter(hasHttpRules)) {
     const head = plainHead({ method: 'GET', path: UNMATCHED_PATH, authority: 'nobody.invalid' });
     const made = { ...request, asked: { ...request.asked, head } };
     const decision = decideAgain(made);
     if (decision.reason === 'no-http-rule-matched') return verdictNs([{ ...made, decision }]);
   }
   return null;
+}
+
+function hasHttpRules({ asked }: JudgedRequest): boolean {
+  return asked.view.port.rules.some(({ l7 }) => l7.kind === 'http');
 }
 
 function weightedMean(decided: readonly DecidedCost[]): number | null {

@@ -2,15 +2,15 @@
  * The rules of a set as a user wrote them, and by what each is matched. A rule that others stand in (a
  * port rule with HTTP rules) settles no request itself and is no row.
  */
-import type { RuleRef } from '../../model/decision.ts';
-import type { Direction, PolicyProtocol } from '../../model/identity.ts';
+import type { Layer, RuleRef } from '../../model/decision.ts';
 import { DEFAULT_ALLOW_RULE } from '../../policy/ast.ts';
-import type { CompiledHttpRule, CompiledRule } from '../../policy/compile/compiled_rule.ts';
-import { VERDICT_ALLOW, VERDICT_DENY } from '../../policy/compile/compiled_rule.ts';
-import type { PortRules } from '../../policy/compile/port_rules.ts';
-import type { PortTable } from '../../policy/compile/port_table.ts';
+import type { CompiledEndpoint } from '../../policy/compiled/compiled_endpoint.ts';
+import type { CompiledRule } from '../../policy/compiled/compiled_rule.ts';
+import { VERDICT_ALLOW, VERDICT_DENY } from '../../policy/compiled/compiled_rule.ts';
+import { type CompiledHttpRule, conditionsOf } from '../../policy/compiled/http_rules.ts';
+import type { PortRules } from '../../policy/compiled/port_rules.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import type { CompiledMatcher } from '../../policy/match/value_match.ts';
-import type { CompiledEndpoint, PolicySnapshot } from '../../policy/snapshot.ts';
 
 export interface WrittenRule {
   readonly ref: RuleRef;
@@ -25,7 +25,7 @@ export interface WrittenRule {
 export type MatchKind = 'literal' | 'pattern' | 'other' | 'none';
 
 export interface RuleMatch {
-  readonly layer: 'network' | 'http' | 'dns';
+  readonly layer: Layer;
   readonly path: MatchKind;
   readonly host: MatchKind;
   readonly method: MatchKind;
@@ -87,20 +87,15 @@ function fieldWords(name: 'path' | 'host', match: RuleMatch): string[] {
   return [kind === 'literal' ? `${name} literal (map)` : `${name} compared`];
 }
 
-interface TableOwner extends CompiledEndpoint {
-  tables(direction: Direction): ReadonlyMap<PolicyProtocol, PortTable>;
-}
-
 /** As `policy/decide/print.ts` walks them. */
 function portsOf(endpoint: CompiledEndpoint): PortRules[] {
-  const owner = endpoint as TableOwner;
   return (['ingress', 'egress'] as const).flatMap((direction) =>
-    [...owner.tables(direction).values()].flatMap((table) => table.all()),
+    [...endpoint.tables(direction).values()].flatMap((table) => table.all()),
   );
 }
 
 function addPort(port: PortRules, rules: Map<number, WrittenRule>): void {
-  const http = port.rules.flatMap((rule) => rule.http ?? []);
+  const http = port.rules.flatMap(({ l7 }) => (l7.kind === 'http' ? l7.rules : []));
   const patterns = http.flatMap(({ path }) => path?.regex?.pattern ?? []);
   const counts = {
     portPatternCount: new Set(patterns).size,
@@ -111,13 +106,26 @@ function addPort(port: PortRules, rules: Map<number, WrittenRule>): void {
     rules.set(ref.index, { ref, verdict: verdictOf(rule), match: { ...match, ...counts } });
   };
   for (const rule of port.rules) {
-    for (const httpRule of rule.http ?? []) add(httpRule.ref, rule, httpMatch(httpRule));
-    for (const dnsRule of rule.dns?.rules ?? []) {
-      const ref = dnsRule.allow.rule;
-      if (ref !== null) add(ref, rule, { ...CONNECTION_MATCH, layer: 'dns' });
-    }
-    if (rule.http !== null || rule.dns !== null) continue;
-    add(rule.ref, rule, { ...CONNECTION_MATCH, serverNameCount: rule.serverNames.length });
+    for (const { ref, match } of matchesOf(rule)) add(ref, rule, match);
+  }
+}
+
+interface OwnMatch {
+  readonly ref: RuleRef;
+  readonly match: Omit<RuleMatch, 'portPatternCount' | 'portUnindexedCount'>;
+}
+
+function matchesOf({ l7, ref, serverNames }: CompiledRule): readonly OwnMatch[] {
+  switch (l7.kind) {
+    case 'none':
+      return [{ ref, match: { ...CONNECTION_MATCH, serverNameCount: serverNames.length } }];
+    case 'http':
+      return l7.rules.map((rule) => ({ ref: rule.ref, match: httpMatch(rule) }));
+    case 'dns':
+      return l7.rules.map((rule) => ({
+        ref: rule.ref,
+        match: { ...CONNECTION_MATCH, layer: 'dns' },
+      }));
   }
 }
 
@@ -140,7 +148,7 @@ const CONNECTION_MATCH = {
 function httpMatch(
   rule: CompiledHttpRule,
 ): Omit<RuleMatch, 'portPatternCount' | 'portUnindexedCount'> {
-  const matchers = rule.path === null ? rule.others : [rule.path, ...rule.others];
+  const matchers = conditionsOf(rule);
   const named = (name: string): CompiledMatcher | null =>
     matchers.find(({ source }) => source.name === name) ?? null;
   return {

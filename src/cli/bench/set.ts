@@ -18,8 +18,8 @@ import {
 import type { Decision } from '../../model/decision.ts';
 import type { Identity } from '../../model/identity.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
-import type { PolicySnapshot } from '../../policy/snapshot.ts';
 import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';
 import { judgeOptions } from '../ask/judge_options.ts';
 import type { BenchRequest } from './requests.ts';

@@ -11,8 +11,8 @@ import {
   PolicyFeed,
 } from '../../control/source/policy_feed.ts';
 import { nodePlatform } from '../../platform/node_platform.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import { type KernelTable, kernelTable } from '../../policy/kernel/kernel_table.ts';
-import type { PolicySnapshot } from '../../policy/snapshot.ts';
 import type { NodeLinks } from '../../redirect/host/links.ts';
 import { type PlanInput, planOf, type TablePlan } from '../../redirect/plan.ts';
 import { createRe2Engine } from '../../regex/re2_engine.ts';

@@ -1,9 +1,9 @@
 /** Names in the place of numbers: endpoints, labels, protocols, reasons. */
 import type { Identity } from '../../model/identity.ts';
 import { PROTOCOLS } from '../../model/identity.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import type { KernelArea, KernelTable } from '../../policy/kernel/kernel_table.ts';
 import { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX } from '../../policy/labels.ts';
-import type { PolicySnapshot } from '../../policy/snapshot.ts';
 import type { CounterName } from '../../redirect/layout.ts';
 
 export interface Names {

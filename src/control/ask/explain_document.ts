@@ -1,7 +1,7 @@
 /** An explanation as JSON: `explain -o json` and the admin server's `/explain` say the same. */
 import type { Identity } from '../../model/identity.ts';
 import { type JsonDocument, jsonDocument } from '../../model/json_document.ts';
-import type { Explanation } from '../../policy/decide/explain.ts';
+import type { Explanation } from '../../policy/explanation.ts';
 import type { ExplainedAnswer, VerdictLine } from './judge.ts';
 
 type Explained = Extract<ExplainedAnswer, { kind: 'answer' }>;

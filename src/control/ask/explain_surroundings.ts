@@ -4,11 +4,11 @@
  */
 import type { Decision } from '../../model/decision.ts';
 import type { Identity } from '../../model/identity.ts';
+import type { CompiledEndpoint } from '../../policy/compiled/compiled_endpoint.ts';
 import { type NearRule, nearRules } from '../../policy/resolve/near_rules.ts';
 import { Selections } from '../../policy/resolve/selection.ts';
 import type { PolicySpec } from '../../policy/rule.ts';
 import { LabelSet, selectorMatches } from '../../policy/selector.ts';
-import type { CompiledEndpoint } from '../../policy/snapshot.ts';
 import type { BuiltSnapshot } from '../set/policy_set.ts';
 import type { Question } from './question.ts';
 import type { QuestionContext } from './question_context.ts';

@@ -11,17 +11,15 @@ import {
 } from '../../model/identity.ts';
 import type { Limits } from '../../model/limits.ts';
 import { plainHead, type RequestHead } from '../../model/request_head.ts';
+import type { CompiledEndpoint } from '../../policy/compiled/compiled_endpoint.ts';
+import type { View } from '../../policy/compiled/port_rules.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import { decideConnection, decideDns, decideRequest } from '../../policy/decide/decide.ts';
-import {
-  type Explanation,
-  explainConnection,
-  explainDns,
-  explainRequest,
-} from '../../policy/decide/explain.ts';
+import { explainConnection, explainDns, explainRequest } from '../../policy/decide/explain.ts';
+import type { Explanation } from '../../policy/explanation.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
-import type { CompiledEndpoint, PolicySnapshot, RemoteView } from '../../policy/snapshot.ts';
 import type { Problem } from '../decode/problem.ts';
 import { decodePolicySet, type PolicySet, type SourceBundle } from '../set/policy_set.ts';
 import {
@@ -225,7 +223,7 @@ export class Judge {
 
 interface Found {
   readonly kind: 'found';
-  readonly view: RemoteView;
+  readonly view: View;
   readonly endpoint: CompiledEndpoint;
   readonly remote: Identity;
 }
@@ -238,13 +236,13 @@ export interface Asked extends Found {
   readonly head: RequestHead | null;
 }
 
-export function decide(view: RemoteView, question: Question, head: RequestHead | null): Decision {
+export function decide(view: View, question: Question, head: RequestHead | null): Decision {
   if (head !== null) return decideRequest(view, question.serverName, head);
   if (question.ask.kind === 'dns') return decideDns(view, question.ask.name);
   return decideConnection(view, question.serverName);
 }
 
-function explain(view: RemoteView, question: Question, head: RequestHead | null): Explanation {
+function explain(view: View, question: Question, head: RequestHead | null): Explanation {
   if (head !== null) return explainRequest(view, question.serverName, head);
   if (question.ask.kind === 'dns') return explainDns(view, question.ask.name);
   return explainConnection(view, question.serverName);

@@ -4,9 +4,9 @@
  * that rules which would select it do.
  */
 import { effectiveIdentity, IDENTITY_WORLD, type Identity } from '../../model/identity.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import { canonicalLabel, labelSetKey, sortedLabels } from '../../policy/labels.ts';
 import { completeLabels } from '../../policy/resolve/endpoint_labels.ts';
-import type { PolicySnapshot } from '../../policy/snapshot.ts';
 import type { Problem } from '../decode/problem.ts';
 import {
   type BuildOptions,

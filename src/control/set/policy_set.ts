@@ -5,6 +5,7 @@
 import type { Limits } from '../../model/limits.ts';
 import { finish } from '../../model/steps.ts';
 import type { EndpointPolicy, RuleOrigin } from '../../policy/ast.ts';
+import type { PolicySnapshot, Workload } from '../../policy/compiled/snapshot.ts';
 import { compareText } from '../../policy/labels.ts';
 import type { FindingId } from '../../policy/lint/finding_kinds.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
@@ -14,7 +15,6 @@ import { EMPTY_INVENTORY, type Inventory } from '../../policy/resolve/inventory.
 import { namedPrefixes } from '../../policy/resolve/prefixes.ts';
 import { resolvePolicies } from '../../policy/resolve/resolve.ts';
 import type { CidrGroup, PolicySpec } from '../../policy/rule.ts';
-import type { PolicySnapshot, Workload } from '../../policy/snapshot.ts';
 import { type DecodeOptions, positionKey } from '../decode/context.ts';
 import { decodeEndpoints } from '../decode/endpoints/endpoints.ts';
 import { formatPlace, type Place, WHOLE_SET } from '../decode/place.ts';

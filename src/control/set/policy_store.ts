@@ -5,9 +5,9 @@
  */
 import type { Limits } from '../../model/limits.ts';
 import { denyAllSnapshot } from '../../policy/compile/compile.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
-import type { PolicySnapshot } from '../../policy/snapshot.ts';
 import { WHOLE_SET } from '../decode/place.ts';
 import type { Problem } from '../decode/problem.ts';
 import { DecodedFiles } from './decoded_files.ts';

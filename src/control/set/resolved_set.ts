@@ -8,9 +8,10 @@ import type { Limits } from '../../model/limits.ts';
 import type { Steps } from '../../model/steps.ts';
 import type { EndpointPolicy } from '../../policy/ast.ts';
 import { type CompileResult, compileSteps } from '../../policy/compile/compile.ts';
+import type { NodeContents, PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import type { Ipcache } from '../../policy/ipcache.ts';
+import type { LabelLookup } from '../../policy/lookups.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
-import type { LabelLookup, NodeContents, PolicySnapshot } from '../../policy/snapshot.ts';
 
 export interface ResolvedSet {
   readonly enforced: ResolvedPolicies;

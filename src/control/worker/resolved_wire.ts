@@ -19,8 +19,9 @@ import type {
   PortPolicy,
   PortRule,
 } from '../../policy/ast.ts';
+import { NO_NODE_CONTENTS } from '../../policy/compiled/snapshot.ts';
 import { Ipcache, type IpcacheEntry } from '../../policy/ipcache.ts';
-import { NO_NODE_CONTENTS } from '../../policy/snapshot.ts';
+import { matcherKey } from '../../policy/match/matcher_key.ts';
 import type { ResolvedPolicies, ResolvedSet } from '../set/resolved_set.ts';
 
 export type ResolvedParts = readonly Uint8Array[];
@@ -259,10 +260,9 @@ class Decoder {
   }
 
   #sharedMatcher(matcher: HeaderMatcher): HeaderMatcher {
-    const { name, value, isInverted, treatMissingAsEmpty } = matcher;
     // Paths are mostly all different.
-    if (value.kind !== 'regex' || name === ':path') return matcher;
-    const key = `${name}\n${isInverted}\n${treatMissingAsEmpty}\n${value.pattern}`;
+    if (matcher.value.kind !== 'regex' || matcher.name === ':path') return matcher;
+    const key = matcherKey(matcher);
     const known = this.#matchers.get(key);
     if (known !== undefined) return known;
     this.#matchers.set(key, matcher);

@@ -14,8 +14,8 @@ import type { Platform } from '../../platform/platform.ts';
 import { Turns } from '../../platform/turns.ts';
 import { type CompileProblem, denyAllSnapshot } from '../../policy/compile/compile.ts';
 import { prepareViews } from '../../policy/compile/prepare.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
-import type { PolicySnapshot } from '../../policy/snapshot.ts';
 import { compileSet } from '../set/resolved_set.ts';
 import { decodeResolved, type ResolvedParts } from './resolved_wire.ts';
 

@@ -5,7 +5,7 @@
  * `families` turns the numbers into plain data that travels to the supervisor (MetricsHub).
  */
 
-import { DENY_REASONS, type Decision, type DenyReason, type Layer } from '../../model/decision.ts';
+import { DENY_REASONS, type Decision, type DenyReason, LAYERS } from '../../model/decision.ts';
 import { FAULTS, type Fault } from '../../model/fault.ts';
 import {
   type Cause,
@@ -271,7 +271,6 @@ const OTHER = 'other';
 const NO_METHOD = '';
 const VERDICTS = ['allow', 'deny'] as const;
 const DIRECTIONS = wordsOf<Direction>({ ingress: true, egress: true });
-const LAYERS = wordsOf<Layer>({ network: true, http: true, dns: true });
 const SOURCES = wordsOf<ResponseSource>({ upstream: true, local: true, none: true });
 const FLOW_VERDICTS = wordsOf<FlowVerdict>({ forwarded: true, denied: true, error: true });
 const OUTCOMES = wordsOf<UpstreamConnectOutcome>({ connected: true, failed: true, timeout: true });

@@ -4,7 +4,7 @@
  * force. All at once, or in steps for who has something else to do meanwhile.
  */
 import type { RuleRef } from '../../model/decision.ts';
-import type { Direction, PolicyProtocol, Port } from '../../model/identity.ts';
+import type { Direction, PolicyProtocol } from '../../model/identity.ts';
 import { KERNEL_PROTOCOLS, PROTOCOLS } from '../../model/identity.ts';
 import type { Limits } from '../../model/limits.ts';
 import { finish, type Steps } from '../../model/steps.ts';
@@ -16,22 +16,20 @@ import {
   type PortRule,
   portPolicies,
 } from '../ast.ts';
-import type { RegexEngine } from '../match/regex.ts';
 import {
-  type CompiledEndpoint,
-  type CompiledPort,
-  type IdentityLookup,
-  type LabelLookup,
-  NO_NODE_CONTENTS,
-  type NodeContents,
-  type PolicySnapshot,
-} from '../snapshot.ts';
-import type { CompiledRule } from './compiled_rule.ts';
+  CompiledEndpoint,
+  type DirectionTables,
+  UNKNOWN_ENDPOINT,
+} from '../compiled/compiled_endpoint.ts';
+import type { CompiledRule } from '../compiled/compiled_rule.ts';
+import type { PortOptions } from '../compiled/port_rules.ts';
+import { PortTable } from '../compiled/port_table.ts';
+import { orderRules, passProblem } from '../compiled/rule_order.ts';
+import { NO_NODE_CONTENTS, type NodeContents, type PolicySnapshot } from '../compiled/snapshot.ts';
+import type { IdentityLookup, LabelLookup } from '../lookups.ts';
+import type { RegexEngine } from '../match/regex.ts';
 import { splitPorts } from './port_ranges.ts';
-import { DENY_PORT, NO_POLICY_PORT, type PortOptions } from './port_rules.ts';
-import { PortTable } from './port_table.ts';
 import { type CompileProblem, RuleCompiler, type RulePlace } from './rule_compiler.ts';
-import { orderRules, passProblem } from './rule_order.ts';
 
 export type { CompileProblem } from './rule_compiler.ts';
 
@@ -67,11 +65,11 @@ export function* compileSteps(
 ): Steps<CompileResult> {
   const compiler = new RuleCompiler(options.regexEngine, options.secrets);
   const tables = { ingress: new Map(), egress: new Map() } satisfies Context['tables'];
-  const endpoints: Endpoint[] = [];
+  const endpoints: CompiledEndpoint[] = [];
   for (const policy of policies) {
     const context = { compiler, tables, options };
     endpoints.push(
-      new Endpoint(policy, {
+      new CompiledEndpoint(policy, {
         ingress: yield* compileDirection(policy, 'ingress', context),
         egress: yield* compileDirection(policy, 'egress', context),
       }),
@@ -96,8 +94,6 @@ export function denyAllSnapshot(lookups: {
   const options = { revision: 0, shadow: null, ...lookups };
   return new Snapshot({ options, rules: [], policyNames: [], endpoints: [], byIp: new Map() });
 }
-
-type DirectionTables = ReadonlyMap<PolicyProtocol, PortTable>;
 
 interface Context {
   readonly compiler: RuleCompiler;
@@ -216,10 +212,10 @@ function isPassRule(rule: PortRule): boolean {
 }
 
 function indexByIp(
-  endpoints: readonly Endpoint[],
+  endpoints: readonly CompiledEndpoint[],
   compiler: RuleCompiler,
-): ReadonlyMap<string, Endpoint> {
-  const byIp = new Map<string, Endpoint>();
+): ReadonlyMap<string, CompiledEndpoint> {
+  const byIp = new Map<string, CompiledEndpoint>();
   for (const endpoint of endpoints) {
     for (const ip of endpoint.endpointIps) {
       const other = byIp.get(ip);
@@ -236,47 +232,12 @@ function indexByIp(
   return byIp;
 }
 
-class Endpoint implements CompiledEndpoint {
-  readonly name: string;
-  readonly endpointId: number;
-  readonly endpointIps: readonly string[];
-  readonly isKnown: boolean;
-  readonly #directions: Readonly<Record<Direction, DirectionTables>> | null;
-
-  constructor(
-    policy: Pick<EndpointPolicy, 'name' | 'endpointId' | 'endpointIps'>,
-    directions: Readonly<Record<Direction, DirectionTables>> | null,
-  ) {
-    this.name = policy.name;
-    this.endpointId = policy.endpointId;
-    this.endpointIps = policy.endpointIps;
-    this.isKnown = directions !== null;
-    this.#directions = directions;
-  }
-
-  get hasKernelProtocols(): boolean {
-    return this.#directions?.ingress.has('ICMP') === true;
-  }
-
-  port(direction: Direction, protocol: PolicyProtocol, port: Port): CompiledPort {
-    if (this.#directions === null) return NO_POLICY_PORT[direction];
-    return this.#directions[direction].get(protocol)?.find(port) ?? DENY_PORT[direction];
-  }
-
-  tables(direction: Direction): DirectionTables {
-    return this.#directions?.[direction] ?? new Map();
-  }
-}
-
-/** Stands in for every address without policy (getPolicyInstance: missing means deny all). */
-const UNKNOWN_ENDPOINT = new Endpoint({ name: '', endpointId: 0, endpointIps: [] }, null);
-
 interface SnapshotParts {
   readonly options: Pick<CompileOptions, 'revision' | 'ipcache' | 'labels' | 'shadow' | 'node'>;
   readonly rules: readonly RuleRef[];
   readonly policyNames: readonly string[];
-  readonly endpoints: readonly Endpoint[];
-  readonly byIp: ReadonlyMap<string, Endpoint>;
+  readonly endpoints: readonly CompiledEndpoint[];
+  readonly byIp: ReadonlyMap<string, CompiledEndpoint>;
 }
 
 class Snapshot implements PolicySnapshot {
@@ -287,9 +248,9 @@ class Snapshot implements PolicySnapshot {
   readonly labels: LabelLookup;
   readonly shadow: PolicySnapshot | null;
   readonly node: NodeContents;
-  readonly #endpoints: readonly Endpoint[];
-  readonly #byIp: ReadonlyMap<string, Endpoint>;
-  readonly #byName: ReadonlyMap<string, Endpoint>;
+  readonly #endpoints: readonly CompiledEndpoint[];
+  readonly #byIp: ReadonlyMap<string, CompiledEndpoint>;
+  readonly #byName: ReadonlyMap<string, CompiledEndpoint>;
 
   constructor(parts: SnapshotParts) {
     this.revision = parts.options.revision;

@@ -3,12 +3,12 @@
  * it is put in force, so that no request waits for an index of thousands of rules. Only the caches of the
  * next snapshot change, so it does not matter what is left out.
  */
-import type { Direction, PolicyProtocol, Port } from '../../model/identity.ts';
+import type { Port } from '../../model/identity.ts';
 import { PROTOCOLS } from '../../model/identity.ts';
 import type { Steps } from '../../model/steps.ts';
-import type { CompiledEndpoint, PolicySnapshot } from '../snapshot.ts';
-import type { PortRules } from './port_rules.ts';
-import type { PortTable } from './port_table.ts';
+import type { PortRules } from '../compiled/port_rules.ts';
+import type { PortTable } from '../compiled/port_table.ts';
+import type { PolicySnapshot } from '../compiled/snapshot.ts';
 
 /** At most `countMax` views; those of the dry-run come on top. */
 export function* prepareViews(
@@ -35,10 +35,6 @@ interface Pair {
   readonly to: ReadonlySet<PortRules>;
 }
 
-interface TableOwner extends CompiledEndpoint {
-  tables(direction: Direction): ReadonlyMap<PolicyProtocol, PortTable>;
-}
-
 /** Endpoints with the same policy share their tables: each is gone through once for each that it becomes. */
 function* pairs(next: PolicySnapshot, previous: PolicySnapshot): Iterable<Pair> {
   const seen = new Map<PortTable, Set<PortTable>>();
@@ -47,8 +43,8 @@ function* pairs(next: PolicySnapshot, previous: PolicySnapshot): Iterable<Pair> 
     if (!after.isKnown) continue;
     for (const direction of ['ingress', 'egress'] as const) {
       for (const protocol of PROTOCOLS) {
-        const own = (before as TableOwner).tables(direction).get(protocol);
-        const table = (after as TableOwner).tables(direction).get(protocol);
+        const own = before.tables(direction).get(protocol);
+        const table = after.tables(direction).get(protocol);
         if (own === undefined || table === undefined || !isFirst(seen, own, table)) continue;
         for (const from of own.all()) yield { from, to: portsAt(table, from) };
       }

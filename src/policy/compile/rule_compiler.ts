@@ -2,26 +2,24 @@
  * PortRule → CompiledRule. Numbers every rule that a decision can name, compiles each pattern once
  * (equal patterns share one automaton), and collects what cannot be enforced as problems.
  */
-import { NO_FIELDS, type RuleRef } from '../../model/decision.ts';
+import type { RuleRef } from '../../model/decision.ts';
 import { finish, type Steps } from '../../model/steps.ts';
-import type { DnsRule, HeaderMatcher, HttpRule, PortRule, RuleOrigin } from '../ast.ts';
-import { DnsIndex } from '../match/dns_index.ts';
-import { compileHeaderMatch } from '../match/header_match.ts';
-import { literalOf } from '../match/literal.ts';
-import type { Regex, RegexEngine } from '../match/regex.ts';
-import { parseSniPattern, type SniPattern } from '../match/sni_pattern.ts';
-import type { CompiledMatcher } from '../match/value_match.ts';
+import type { L7Rules, PortRule, RuleOrigin } from '../ast.ts';
 import {
-  allowDecision,
-  type CompiledDnsRules,
-  type CompiledHttpRule,
+  type CompiledL7,
   type CompiledRule,
-  denyDecision,
+  NO_COMPILED_L7,
   VERDICT_ALLOW,
   VERDICT_DENY,
   VERDICT_PASS,
   type VerdictKind,
-} from './compiled_rule.ts';
+} from '../compiled/compiled_rule.ts';
+import { readyDecisions } from '../compiled/ready_decisions.ts';
+import type { L7CompileContext } from '../l7/protocol.ts';
+import { compileL7 } from '../l7/protocols.ts';
+import { MatcherCompiler } from '../match/matcher_compiler.ts';
+import type { RegexEngine } from '../match/regex.ts';
+import { parseSniPattern, type SniPattern } from '../match/sni_pattern.ts';
 
 export interface CompileProblem {
   readonly origin: RuleOrigin | null;
@@ -37,10 +35,6 @@ export interface RulePlace {
   readonly ports: number;
 }
 
-/** Each may have patterns, of which one takes 5 to 20 µs the first time. */
-const HTTP_RULES_PER_STEP = 16;
-const PLACES_PER_STEP = 20;
-
 const KINDS = {
   deny: VERDICT_DENY,
   allow: VERDICT_ALLOW,
@@ -50,16 +44,20 @@ const KINDS = {
 export class RuleCompiler {
   readonly problems: CompileProblem[] = [];
   readonly #refs = new Map<string, RuleRef>();
-  readonly #regexes = new Map<string, Regex | null>();
-  readonly #matchers = new Map<string, CompiledMatcher>();
   readonly #rules = new Map<PortRule, CompiledRule>();
-  readonly #engine: RegexEngine;
-  readonly #secrets: ReadonlyMap<string, string>;
+  readonly #l7: L7CompileContext;
   #endpoint = '';
 
   constructor(engine: RegexEngine, secrets: ReadonlyMap<string, string>) {
-    this.#engine = engine;
-    this.#secrets = secrets;
+    const fail = (origin: RuleOrigin, message: string): void => {
+      this.fail(this.#endpoint, origin, message);
+    };
+    this.#l7 = {
+      secrets,
+      matchers: new MatcherCompiler(engine, fail),
+      refOf: (origin) => this.#refOf(origin),
+      fail,
+    };
   }
 
   /** In the order in which they were first named; `index` of each is its place here. */
@@ -98,7 +96,6 @@ export class RuleCompiler {
         `PortNetworkPolicyRule: pass_precedence ${passPrecedence} must be lower than precedence ${rule.precedence}`,
       );
     }
-    const http = rule.l7.kind === 'http' ? yield* this.#compileHttpRules(rule.l7.rules) : null;
     const compiled: CompiledRule = {
       source: rule,
       ref,
@@ -108,95 +105,16 @@ export class RuleCompiler {
       proxyId: rule.proxyId,
       remotes: rule.remotes,
       serverNames: this.#serverNames(rule),
-      http,
-      dns: rule.l7.kind === 'dns' ? this.#compileDnsRules(rule.l7.rules) : null,
+      l7: yield* this.#compileL7(rule.l7),
       ports,
-      hasHeaderMatches: http?.some((item) => item.headerMatches.length > 0) ?? false,
-      networkAllow: allowDecision('network', ref),
-      networkDeny: denyDecision('network', 'denied-by-rule', ref),
-      httpAllow: allowDecision('http', ref),
-      httpDeny: denyDecision('http', 'denied-by-rule', ref),
-      dnsAllow: allowDecision('dns', ref),
-      dnsDeny: denyDecision('dns', 'denied-by-rule', ref),
+      decisions: readyDecisions(ref),
     };
     this.#rules.set(rule, compiled);
     return compiled;
   }
 
-  *#compileHttpRules(rules: readonly HttpRule[]): Steps<readonly CompiledHttpRule[]> {
-    const compiled: CompiledHttpRule[] = [];
-    for (const rule of rules) {
-      compiled.push(this.#compileHttpRule(rule));
-      if (compiled.length % HTTP_RULES_PER_STEP === 0 || this.#hasLargePattern(rule)) yield;
-    }
-    return compiled;
-  }
-
-  /** Whose automaton takes a millisecond to look at. */
-  #hasLargePattern({ matchers }: HttpRule): boolean {
-    return matchers.some(({ value }) => {
-      const regex = value.kind === 'regex' ? (this.#regexes.get(value.pattern) ?? null) : null;
-      return regex !== null && regex.cost.placeCount > PLACES_PER_STEP;
-    });
-  }
-
-  #compileHttpRule(rule: HttpRule): CompiledHttpRule {
-    for (const match of rule.headerMatches) {
-      if (match.name.startsWith(':')) {
-        this.fail(this.#endpoint, rule.origin, `header match on the pseudo-field "${match.name}"`);
-      }
-    }
-    const ref = this.#refOf(rule.origin);
-    const matchers = rule.matchers.map((matcher) => this.#compileMatcher(matcher, rule.origin));
-    const path = matchers.find((matcher) => isIndexed(matcher, ':path')) ?? null;
-    return {
-      ref,
-      path,
-      host: matchers.find((matcher) => isIndexed(matcher, ':authority')) ?? null,
-      others: matchers.filter((matcher) => matcher !== path),
-      headerMatches: rule.headerMatches.map((match) => compileHeaderMatch(match, this.#secrets)),
-      allow: allowDecision('http', ref, judgedFields(rule)),
-    };
-  }
-
-  #compileDnsRules(sources: readonly DnsRule[]): CompiledDnsRules {
-    const rules = sources.map((source) => {
-      return { source, allow: allowDecision('dns', this.#refOf(source.origin)) };
-    });
-    return { rules, index: new DnsIndex(sources) };
-  }
-
-  #compileMatcher(source: HeaderMatcher, origin: RuleOrigin): CompiledMatcher {
-    if (source.value.kind === 'regex')
-      return this.#compilePattern(source, source.value.pattern, origin);
-    const { value } = source;
-    const literal = value.kind === 'exact' && !value.ignoreCase ? value.text : null;
-    return { source, regex: null, literal };
-  }
-
-  #compilePattern(source: HeaderMatcher, pattern: string, origin: RuleOrigin): CompiledMatcher {
-    const key = `${source.name}\n${source.isInverted}\n${source.treatMissingAsEmpty}\n${pattern}`;
-    const known = this.#matchers.get(key);
-    if (known !== undefined) return known;
-    // Plain text is compared as text, and is a valid pattern of itself.
-    const literal = literalOf(pattern);
-    const regex = literal === null ? this.#regexOf(pattern, origin) : null;
-    const compiled = { source, regex, literal };
-    this.#matchers.set(key, compiled);
-    return compiled;
-  }
-
-  /** Null, and a problem, when RE2 refuses it. A refused pattern never reaches a snapshot. */
-  #regexOf(pattern: string, origin: RuleOrigin): Regex | null {
-    const known = this.#regexes.get(pattern);
-    if (known !== undefined) return known;
-    const result = this.#engine.compile(pattern);
-    if (result.kind === 'error') {
-      this.fail(this.#endpoint, origin, `pattern "${pattern}": ${result.message}`);
-    }
-    const regex = result.kind === 'ok' ? result.regex : null;
-    this.#regexes.set(pattern, regex);
-    return regex;
+  *#compileL7(l7: L7Rules): Steps<CompiledL7> {
+    return l7.kind === 'none' ? NO_COMPILED_L7 : yield* compileL7(l7, this.#l7);
   }
 
   #serverNames(rule: PortRule): readonly SniPattern[] {
@@ -218,17 +136,4 @@ export class RuleCompiler {
     }
     return ref;
   }
-}
-
-/** A plain text or a pattern that the field must match. */
-function isIndexed({ source, regex, literal }: CompiledMatcher, name: string): boolean {
-  return source.name === name && !source.isInverted && (regex !== null || literal !== null);
-}
-
-/** Names that the rule looks for among a request's fields. */
-function judgedFields({ matchers, headerMatches }: HttpRule): readonly string[] {
-  const names = new Set<string>();
-  for (const { name } of matchers) if (!name.startsWith(':')) names.add(name.toLowerCase());
-  for (const { name } of headerMatches) names.add(name.toLowerCase());
-  return names.size === 0 ? NO_FIELDS : Object.freeze([...names]);
 }

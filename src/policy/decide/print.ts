@@ -2,14 +2,14 @@
  * A compiled snapshot as canonical text: equal policies print equally, so that golden tests and the
  * admin server show what is really in force. No secret's value is printed.
  */
-import type { Identity, PolicyProtocol } from '../../model/identity.ts';
+import type { Identity } from '../../model/identity.ts';
 import { PROTOCOLS } from '../../model/identity.ts';
 import { shownLine } from '../../model/shown_text.ts';
-import type { HeaderMatcher } from '../ast.ts';
-import type { CompiledHttpRule, CompiledRule } from '../compile/compiled_rule.ts';
-import type { PortRules } from '../compile/port_rules.ts';
-import type { PortTable } from '../compile/port_table.ts';
-import type { CompiledEndpoint, PolicySnapshot } from '../snapshot.ts';
+import type { CompiledEndpoint } from '../compiled/compiled_endpoint.ts';
+import type { CompiledRule } from '../compiled/compiled_rule.ts';
+import type { PortRules } from '../compiled/port_rules.ts';
+import type { PolicySnapshot } from '../compiled/snapshot.ts';
+import { printL7 } from '../l7/protocols.ts';
 
 const VERDICTS = ['deny', 'allow', 'pass'] as const;
 
@@ -19,12 +19,7 @@ export function printSnapshot(snapshot: PolicySnapshot): string {
   return `${lines.length === 0 ? 'no policies: everything is denied' : lines.map(shownLine).join('\n')}\n`;
 }
 
-interface TableOwner extends CompiledEndpoint {
-  tables(direction: 'ingress' | 'egress'): ReadonlyMap<PolicyProtocol, PortTable>;
-}
-
-function printEndpoint(endpoint: CompiledEndpoint): string[] {
-  const owner = endpoint as TableOwner;
+function printEndpoint(owner: CompiledEndpoint): string[] {
   return [
     `endpoint ${owner.name} (${owner.endpointIps.join(', ')})`,
     ...(['ingress', 'egress'] as const).flatMap((direction) => {
@@ -55,47 +50,8 @@ function printRule(rule: CompiledRule): string[] {
       : [`server names ${rule.serverNames.map(({ text }) => text).join(' ')}`]),
   ];
   const lines = [`      ${parts.join(', ')}  [${rule.ref.policy} ${rule.ref.rule}]`];
-  if (rule.http !== null) lines.push(...rule.http.map(printHttpRule));
-  for (const { source } of rule.dns?.rules ?? []) {
-    const names = [source.matchName, source.matchPattern].filter((name) => name !== null);
-    lines.push(`        dns ${names.join(' or ')}`);
-  }
+  if (rule.l7.kind !== 'none') lines.push(...printL7(rule.l7).map((line) => `        ${line}`));
   return lines;
-}
-
-function printHttpRule(rule: CompiledHttpRule): string {
-  const matchers = rule.path === null ? rule.others : [rule.path, ...rule.others];
-  const parts = matchers.map(({ source }) => printMatcher(source));
-  for (const { source } of rule.headerMatches) {
-    // What stands in for a secret may be one itself.
-    const fallback = source.value === '' ? '' : ' or its own value';
-    const value =
-      source.secret === null ? JSON.stringify(source.value) : `secret ${source.secret}${fallback}`;
-    parts.push(
-      `${source.name} ${value} match:${source.matchAction} mismatch:${source.mismatchAction}`,
-    );
-  }
-  return `        http ${parts.length === 0 ? 'any request' : parts.join(', ')}`;
-}
-
-function printMatcher(matcher: HeaderMatcher): string {
-  const missing = matcher.treatMissingAsEmpty ? ' (missing is empty)' : '';
-  return `${matcher.isInverted ? 'not ' : ''}${printCondition(matcher)}${missing}`;
-}
-
-function printCondition({ name, value }: HeaderMatcher): string {
-  switch (value.kind) {
-    case 'present':
-      return `${name} ${value.isPresent ? 'present' : 'absent'}`;
-    case 'regex':
-      return `${name} ~ ${value.pattern}`;
-    case 'range':
-      return `${name} in [${value.start}, ${value.end})`;
-    case 'never':
-      return `${name} never`;
-    default:
-      return `${name} ${value.kind}${value.ignoreCase ? ' (any case)' : ''} ${JSON.stringify(value.text)}`;
-  }
 }
 
 function printIdentities(remotes: ReadonlySet<Identity>): string {

@@ -17,13 +17,13 @@ import type {
   Protocol,
 } from '../../model/identity.ts';
 import { KERNEL_PROTOCOLS, PROTOCOLS } from '../../model/identity.ts';
-import type { CompiledRule } from '../compile/compiled_rule.ts';
-import { type PortPrefix, portPrefixes } from '../compile/port_prefixes.ts';
-import type { PortRules } from '../compile/port_rules.ts';
-import type { PortTable } from '../compile/port_table.ts';
+import type { CompiledEndpoint, DirectionTables } from '../compiled/compiled_endpoint.ts';
+import type { CompiledRule } from '../compiled/compiled_rule.ts';
+import type { PortRules } from '../compiled/port_rules.ts';
+import type { PolicySnapshot, Workload } from '../compiled/snapshot.ts';
 import { compareText } from '../labels.ts';
-import type { CompiledEndpoint, PolicySnapshot, Workload } from '../snapshot.ts';
 import { type KernelVerdict, verdictsOf } from './kernel_verdict.ts';
+import { type PortPrefix, portPrefixes } from './port_prefixes.ts';
 
 export interface KernelTable {
   readonly endpoints: readonly KernelEndpoint[];
@@ -77,18 +77,12 @@ type Draft = Omit<KernelArea, 'slot' | 'prefixes'> & {
   readonly exceptions: ReadonlyMap<Identity, KernelVerdict>;
 };
 
-type Tables = ReadonlyMap<PolicyProtocol, PortTable>;
-
-interface TableOwner extends CompiledEndpoint {
-  tables(direction: Direction): Tables;
-}
-
 class TableBuilder {
   readonly #snapshot: PolicySnapshot;
   readonly #options: KernelTableOptions;
   readonly #policies: KernelPolicy[] = [];
   readonly #policyByContent = new Map<string, number>();
-  readonly #policyByTables = new Map<Tables, number>();
+  readonly #policyByTables = new Map<DirectionTables, number>();
   readonly #slots: ReadonlyMap<Identity, KernelVerdict>[] = [];
   readonly #slotByContent = new Map<string, number>();
   readonly #warnings = new Set<string>();
@@ -116,7 +110,7 @@ class TableBuilder {
   }
 
   /** Null: there is no one policy for all of its addresses, so nothing is allowed. */
-  #ownerOf(workload: Workload): TableOwner | null {
+  #ownerOf(workload: Workload): CompiledEndpoint | null {
     const { name, ips } = workload;
     const named = this.#snapshot.endpointNamed(name);
     const found = new Set(ips.map((ip) => this.#snapshot.endpoint(ip)));
@@ -125,13 +119,13 @@ class TableBuilder {
     }
     if (found.size === 0 && named !== null) found.add(named);
     const [owner] = found;
-    if (owner?.isKnown === true && found.size === 1) return owner as TableOwner;
+    if (owner?.isKnown === true && found.size === 1) return owner;
     this.#warnings.add(`${name}: its addresses have no policy in common, so everything is refused`);
     return null;
   }
 
-  #policyOf(workload: Workload, owner: TableOwner | null, direction: Direction): number {
-    const tables: Tables = owner === null ? NO_TABLES[direction] : owner.tables(direction);
+  #policyOf(workload: Workload, owner: CompiledEndpoint | null, direction: Direction): number {
+    const tables: DirectionTables = owner === null ? NO_TABLES[direction] : owner.tables(direction);
     const known = this.#policyByTables.get(tables);
     if (known !== undefined) return known;
     const drafts = this.#draftsOf(tables);
@@ -148,7 +142,7 @@ class TableBuilder {
     return id;
   }
 
-  #draftsOf(tables: Tables): readonly Draft[] {
+  #draftsOf(tables: DirectionTables): readonly Draft[] {
     const drafts = PROTOCOLS.flatMap((protocol) => this.#draftsOfTable(protocol, tables));
     const isWire = KERNEL_PROTOCOLS.every((protocol) => !tables.has(protocol));
     for (const protocol of KERNEL_PROTOCOLS) {
@@ -158,7 +152,7 @@ class TableBuilder {
     return drafts;
   }
 
-  #draftsOfTable(protocol: PolicyProtocol, tables: Tables): Draft[] {
+  #draftsOfTable(protocol: PolicyProtocol, tables: DirectionTables): Draft[] {
     const all = tables.get(protocol)?.all() ?? [];
     const drafts = all.map((rules) => this.#draftOf(protocol, rules));
     const hasWildcard = all.some(({ first }) => first === 0);
@@ -188,12 +182,12 @@ class TableBuilder {
     return id;
   }
 
-  #warnOfUnproxied(tables: Tables, whose: string): void {
+  #warnOfUnproxied(tables: DirectionTables, whose: string): void {
     for (const protocol of ['UDP', 'SCTP'] as const) {
       for (const { first, last, rules } of tables.get(protocol)?.all() ?? []) {
         const ports = first === last ? `port ${first}` : `ports ${first}-${last}`;
         const place = `${whose}: ${protocol} ${ports}`;
-        if (rules.some(({ dns }) => dns !== null)) {
+        if (rules.some(({ l7 }) => l7.kind === 'dns')) {
           const then = this.#options.isDnsAllowed ? 'every name is allowed' : 'it is refused';
           this.#warnings.add(
             `${place} has DNS rules, which nothing here asks over ${protocol}: ${then}`,
@@ -208,12 +202,15 @@ class TableBuilder {
   }
 }
 
-function isForProxy({ http, serverNames, proxyId }: CompiledRule): boolean {
-  return http !== null || serverNames.length > 0 || proxyId !== 0;
+function isForProxy({ l7, serverNames, proxyId }: CompiledRule): boolean {
+  return l7.kind !== 'none' || serverNames.length > 0 || proxyId !== 0;
 }
 
 /** Stand in for the tables of an endpoint without one policy: everything is denied. */
-const NO_TABLES: Readonly<Record<Direction, Tables>> = { ingress: new Map(), egress: new Map() };
+const NO_TABLES: Readonly<Record<Direction, DirectionTables>> = {
+  ingress: new Map(),
+  egress: new Map(),
+};
 
 function nothingOf(protocol: PolicyProtocol): Draft {
   return { protocol, first: 0, last: PORT_MAX, verdict: 'deny', exceptions: new Map() };

@@ -6,13 +6,18 @@
  *     redirect  it depends on the server name, the requests or the listener: the proxy has to look
  *
  * It is asked for each remote, as an entry of Cilium's policy map is: a remote to which only rules
- * without L7 apply is not redirected, although others on the port are. (`RemoteView.hasL7Rules` speaks of
+ * without L7 apply is not redirected, although others on the port are. (`View.hasL7Rules` speaks of
  * the whole port: a connection that was redirected may become such a remote's by a policy change, and the
  * proxy then still refuses bytes that it cannot read. What never came to the proxy is none of its business.)
  */
 import type { Identity } from '../../model/identity.ts';
-import { type CompiledRule, VERDICT_ALLOW, VERDICT_PASS } from '../compile/compiled_rule.ts';
-import { passTargets } from '../compile/rule_order.ts';
+import {
+  type CompiledRule,
+  hasHeaderMatches,
+  VERDICT_ALLOW,
+  VERDICT_PASS,
+} from '../compiled/compiled_rule.ts';
+import { passTargets } from '../compiled/rule_order.ts';
 
 export type KernelVerdict = 'deny' | 'allow' | 'redirect';
 
@@ -77,7 +82,7 @@ function connectionVerdict(rules: readonly CompiledRule[], options: VerdictOptio
     if (isReached[index] !== true) continue;
     // Server name and listener: for some connections the rule is not there.
     const isSure = rule.serverNames.length === 0 && rule.proxyId === 0;
-    const hasL7 = rule.http !== null || (rule.dns !== null && !options.isDnsPlain);
+    const hasL7 = rule.l7.kind === 'dns' ? !options.isDnsPlain : rule.l7.kind !== 'none';
     const isPass = rule.kind === VERDICT_PASS;
     if (rule.kind === VERDICT_ALLOW) mayAllow = true;
     if (isPass) isReached[targets[index] as number] = true;
@@ -97,6 +102,6 @@ function connectionVerdict(rules: readonly CompiledRule[], options: VerdictOptio
 function hasHeaderActionsBeside(rules: readonly CompiledRule[], index: number): boolean {
   const { precedence } = rules[index] as CompiledRule;
   return rules.some(
-    (rule, at) => at > index && rule.precedence === precedence && rule.hasHeaderMatches,
+    (rule, at) => at > index && rule.precedence === precedence && hasHeaderMatches(rule),
   );
 }

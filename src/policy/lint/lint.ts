@@ -6,11 +6,10 @@
 import type { PolicySpec, PortsRule } from '../rule.ts';
 import { type Entry, entriesOf } from './entry.ts';
 import { type Finding, finding } from './finding.ts';
-import { lintHttpRule } from './http_rule_lint.ts';
 import { type KnownCluster, lintAgainst } from './known_lint.ts';
+import { lintL7 } from './l7_lint.ts';
 import { lintRule } from './rule_lint.ts';
 import { lintSet } from './set_lint.ts';
-import { shadowedRules } from './shadowed_rules.ts';
 import { voidedEntries } from './voided_rules.ts';
 
 export interface LintContext {
@@ -41,8 +40,7 @@ function lintEntry(entry: Entry, context: LintContext): Finding[] {
     const message = `enableDefaultDeny is off for ${direction}, so unless another policy asks for default deny these rules observe and never deny`;
     findings.push(finding('never-denies', ports.origin, { message }));
   }
-  if (ports.l7.kind !== 'http') return findings;
-  return [...findings, ...ports.l7.rules.flatMap(lintHttpRule), ...shadowedRules(ports.l7.rules)];
+  return [...findings, ...lintL7(ports.l7)];
 }
 
 /** L7 rules on ports from which no connection ever comes to the proxy. */

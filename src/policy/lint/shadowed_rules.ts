@@ -4,6 +4,7 @@
  * of thousands costs what its length says.
  */
 import type { HttpRule } from '../ast.ts';
+import { matcherKey } from '../match/matcher_key.ts';
 import { type Finding, finding } from './finding.ts';
 import { subsets } from './subsets.ts';
 
@@ -29,11 +30,7 @@ export function shadowedRules(rules: readonly HttpRule[]): Finding[] {
 function conditionsOf(rule: HttpRule): readonly string[] {
   const conditions = rule.matchers
     .filter(({ value }) => value.kind !== 'regex' || !isEverything(value.pattern))
-    .map(({ name, value, isInverted }) =>
-      JSON.stringify([name, isInverted, value], (_, item: unknown) =>
-        typeof item === 'bigint' ? String(item) : item,
-      ),
-    );
+    .map(matcherKey);
   return [...new Set(conditions)].sort();
 }
 

@@ -15,8 +15,8 @@ import {
   reservedLabel,
   sortedLabels,
 } from '../labels.ts';
+import type { LabelLookup } from '../lookups.ts';
 import { LabelSet } from '../selector.ts';
-import type { LabelLookup } from '../snapshot.ts';
 import type { AllocationRequest, IdentityAllocator } from './identity_allocator.ts';
 import type { Inventory, InventoryCidr, InventoryEndpoint } from './inventory.ts';
 import {

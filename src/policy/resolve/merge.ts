@@ -5,6 +5,7 @@
  */
 import { type DnsRule, type HttpRule, type L7Rules, NO_L7, type RuleOrigin } from '../ast.ts';
 import { compareText } from '../labels.ts';
+import { bigintsAsText } from '../match/matcher_key.ts';
 import { type Piece, parserOf } from './piece.ts';
 import type { RedirectKind } from './precedence.ts';
 
@@ -182,10 +183,6 @@ function withoutRepetition<Rule>(
   return sorted
     .filter((entry, index) => index === 0 || entry.key !== sorted[index - 1]?.key)
     .map(({ rule }) => rule);
-}
-
-function bigintsAsText(_key: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? value.toString() : value;
 }
 
 function conflict(pieces: readonly [Piece, Piece], message: string): never {

@@ -9,7 +9,7 @@ import type { Decision } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import { type Cause, causeOf } from '../../model/fault_detail.ts';
 import type { Limits } from '../../model/limits.ts';
-import type { PolicySnapshot } from '../../policy/snapshot.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import type { ReplyContext } from '../request/local_reply.ts';
 import type { RequestLife } from '../request/request_life.ts';
 

@@ -14,7 +14,7 @@ import type { Http2Stream } from '../../codec/http2/stream.ts';
 import { keptTrailers } from '../../codec/http2/trailers.ts';
 import type { Permit } from '../../model/decision.ts';
 import type { TrailerRule } from '../../model/trailer_fields.ts';
-import type { PolicySnapshot } from '../../policy/snapshot.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import { ContentPace } from '../plane/content_pace.ts';
 import type { RequestLife } from '../request/request_life.ts';
 

@@ -7,13 +7,14 @@
 import type { ConnectionMeta, Half } from '../../model/connection_meta.ts';
 import type { Decision, DenyDecision, DenyReason } from '../../model/decision.ts';
 import type { RequestHead } from '../../model/request_head.ts';
+import type { View } from '../../policy/compiled/port_rules.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import {
   DENY_IDENTITY_CHANGED,
   DENY_NOT_JUDGEABLE,
   decideConnection,
   decideRequest,
 } from '../../policy/decide/decide.ts';
-import type { PolicySnapshot, RemoteView } from '../../policy/snapshot.ts';
 import type { CiliumIdentities } from '../../redirect/cilium_maps.ts';
 import type { IdentityOption } from '../plane/options.ts';
 import { confirmed } from '../resolve/recorded.ts';
@@ -28,8 +29,8 @@ export interface SubjectContext {
 
 /** What one snapshot says of a connection: a view for each half that is asked. */
 interface Views {
-  readonly first: RemoteView;
-  readonly second: RemoteView | null;
+  readonly first: View;
+  readonly second: View | null;
   readonly both: BothHalves;
 }
 
@@ -157,7 +158,7 @@ function viewsIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views {
   };
 }
 
-function viewIn(snapshot: PolicySnapshot, meta: ConnectionMeta, half: Half): RemoteView {
+function viewIn(snapshot: PolicySnapshot, meta: ConnectionMeta, half: Half): View {
   return snapshot
     .endpoint(half.endpointIp)
     .port(half.direction, 'TCP', meta.port)

@@ -10,7 +10,7 @@ import type { PathParameterAction } from '../../model/path_parameters.ts';
 import type { Recorder } from '../../model/record.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { Sockets } from '../../platform/sockets.ts';
-import type { PolicySnapshot } from '../../policy/snapshot.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import type { CiliumIdentities } from '../../redirect/cilium_maps.ts';
 import { LISTENER_SLOTS } from '../../redirect/layout.ts';
 import type { RedirectRecords } from '../../redirect/records.ts';

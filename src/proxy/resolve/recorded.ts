@@ -20,7 +20,8 @@ import {
   LOCAL_IDENTITY_FLAG,
   RESERVED_IDENTITIES,
 } from '../../model/identity.ts';
-import type { LabelLookup, PolicySnapshot } from '../../policy/snapshot.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
+import type { LabelLookup } from '../../policy/lookups.ts';
 import { identityCheck } from '../../redirect/layout.ts';
 
 /** `meta` as `snapshot` knows its remote; the same object when nothing is new. Null: ended. */

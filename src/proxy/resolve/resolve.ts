@@ -15,7 +15,7 @@ import {
   parsePort,
   RESERVED_IDENTITIES,
 } from '../../model/identity.ts';
-import type { PolicySnapshot } from '../../policy/snapshot.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import type { CiliumIdentities } from '../../redirect/cilium_maps.ts';
 import {
   identityMark,

@@ -15,11 +15,11 @@ import {
   compileSteps,
 } from '../../../src/policy/compile/compile.ts';
 import { prepareViews } from '../../../src/policy/compile/prepare.ts';
+import { NO_NODE_CONTENTS, type PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
 import { decideConnection, decideRequest } from '../../../src/policy/decide/decide.ts';
 import { printSnapshot } from '../../../src/policy/decide/print.ts';
 import { Ipcache } from '../../../src/policy/ipcache.ts';
 import type { RegexEngine } from '../../../src/policy/match/regex.ts';
-import { NO_NODE_CONTENTS, type PolicySnapshot } from '../../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
 import { endpointPolicy, question, SECRETS } from '../../support/random_policies.ts';
 import { endpoint, http, port, rule } from '../../support/wire_policy.ts';

@@ -11,7 +11,7 @@ import type { Decision } from '../../../src/model/decision.ts';
 import { effectiveIdentity, IDENTITY_WORLD } from '../../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { plainHead } from '../../../src/model/request_head.ts';
-import type { PolicySnapshot } from '../../../src/policy/snapshot.ts';
+import type { PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
 import { runs } from '../../support/property_runs.ts';
 

@@ -9,9 +9,10 @@ import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { plainHead, type RequestHead } from '../../../src/model/request_head.ts';
 import type { EndpointPolicy } from '../../../src/policy/ast.ts';
 import { compilePolicies } from '../../../src/policy/compile/compile.ts';
+import type { View } from '../../../src/policy/compiled/port_rules.ts';
+import type { PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
 import { decideRequest } from '../../../src/policy/decide/decide.ts';
 import { explainRequest } from '../../../src/policy/decide/explain.ts';
-import type { PolicySnapshot, RemoteView } from '../../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
 import { runs } from '../../support/property_runs.ts';
 import {
@@ -207,7 +208,7 @@ function compiled(policy: EndpointPolicy): PolicySnapshot {
   return result.snapshot;
 }
 
-function viewOf(snapshot: PolicySnapshot, asked: ReferenceQuestion): RemoteView {
+function viewOf(snapshot: PolicySnapshot, asked: ReferenceQuestion): View {
   return snapshot
     .endpoint('10.0.0.1')
     .port(asked.direction, asked.protocol, asked.port as never)

@@ -6,11 +6,11 @@ import { plainHead } from '../../../src/model/request_head.ts';
 import type { HeaderMatch, HeaderMatcher, PortRule } from '../../../src/policy/ast.ts';
 import { decideConnection, decideDns } from '../../../src/policy/decide/decide.ts';
 import {
-  type Explanation,
   explainConnection,
   explainDns,
   explainRequest,
 } from '../../../src/policy/decide/explain.ts';
+import type { Explanation } from '../../../src/policy/explanation.ts';
 import { endpointPolicy, question } from '../../support/random_policies.ts';
 import {
   compiled,

@@ -8,9 +8,9 @@ import { nastyCases } from '../../../bench/micro/nasty.ts';
 import { policyOf } from '../../../bench/micro/policies.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import type { plainHead } from '../../../src/model/request_head.ts';
+import type { View } from '../../../src/policy/compiled/port_rules.ts';
 import { decideConnection, decideDns, decideRequest } from '../../../src/policy/decide/decide.ts';
 import { explainRequest } from '../../../src/policy/decide/explain.ts';
-import type { RemoteView } from '../../../src/policy/snapshot.ts';
 import { patternCost } from '../../../src/regex/pattern_cost.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
 import { re2Source } from '../../../src/regex/re2_source.ts';
@@ -252,7 +252,7 @@ describe('the worst that a policy can do', () => {
   });
 
   /** The least of several: what else runs on the machine only adds. */
-  function ratio(view: RemoteView, head: ReturnType<typeof plainHead>): number {
+  function ratio(view: View, head: ReturnType<typeof plainHead>): number {
     let least = Number.POSITIVE_INFINITY;
     for (let attempt = 0; attempt < 8 && least > YARDSTICKS_MAX / 2; attempt++) {
       const verdict = cpuOf(() => decideRequest(view, '', head));

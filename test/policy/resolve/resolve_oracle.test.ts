@@ -10,11 +10,11 @@ import { IDENTITY_WORLD } from '../../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { plainHead } from '../../../src/model/request_head.ts';
 import { compilePolicies } from '../../../src/policy/compile/compile.ts';
+import type { PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
 import { decideConnection, decideRequest } from '../../../src/policy/decide/decide.ts';
 import { resolvePolicies } from '../../../src/policy/resolve/resolve.ts';
 import type { DirectionRule, Peer, PolicySpec, PortsRule } from '../../../src/policy/rule.ts';
 import { LabelSet, selectorMatches } from '../../../src/policy/selector.ts';
-import type { PolicySnapshot } from '../../../src/policy/snapshot.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
 import { runs } from '../../support/property_runs.ts';
 import {

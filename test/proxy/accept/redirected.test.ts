@@ -9,7 +9,7 @@ import { type Identity, RESERVED_IDENTITIES } from '../../../src/model/identity.
 import { plainHead } from '../../../src/model/request_head.ts';
 import { DEFAULT_ALLOW_RULE } from '../../../src/policy/ast.ts';
 import { denyAllSnapshot } from '../../../src/policy/compile/compile.ts';
-import { DENY_REMOTE } from '../../../src/policy/decide/decide.ts';
+import { DENY_REMOTE } from '../../../src/policy/decide/network_verdict.ts';
 import { ALLOW_PERMIT } from '../../../src/policy/permit.ts';
 import { BothHalves, headAfter } from '../../../src/proxy/judge/both_halves.ts';
 import { resolveMeta } from '../../../src/proxy/resolve/resolve.ts';

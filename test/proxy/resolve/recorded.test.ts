@@ -5,7 +5,7 @@ import { PolicyStore } from '../../../src/control/set/policy_store.ts';
 import type { ConnectionMeta } from '../../../src/model/connection_meta.ts';
 import { IDENTITY_WORLD, type Identity } from '../../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
-import type { PolicySnapshot } from '../../../src/policy/snapshot.ts';
+import type { PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
 import { confirmed } from '../../../src/proxy/resolve/recorded.ts';
 import { resolveMeta } from '../../../src/proxy/resolve/resolve.ts';
 import { identityCheck } from '../../../src/redirect/layout.ts';

@@ -3,9 +3,11 @@
  * replacing one reference; nothing in it changes afterwards (caches aside, which are bounded and
  * invisible). Asking for what it does not know gives DENY_ALL, never undefined.
  */
-import type { IpPrefix } from '../model/address.ts';
-import type { RuleRef } from '../model/decision.ts';
-import type { Direction, Identity, PolicyProtocol, Port, ProxyId } from '../model/identity.ts';
+import type { IpPrefix } from '../../model/address.ts';
+import type { RuleRef } from '../../model/decision.ts';
+import type { Identity } from '../../model/identity.ts';
+import type { IdentityLookup, LabelLookup } from '../lookups.ts';
+import type { CompiledEndpoint } from './compiled_endpoint.ts';
 
 export interface PolicySnapshot {
   readonly revision: number;
@@ -46,50 +48,3 @@ export interface Workload {
 }
 
 export const NO_NODE_CONTENTS: NodeContents = Object.freeze({ prefixes: [], workloads: [] });
-
-export interface IdentityLookup {
-  /** Null when no prefix covers the address. */
-  lookup(ip: string): Identity | null;
-}
-
-export interface LabelLookup {
-  /** Sorted "source:key=value"; empty when the identity is not known. */
-  labelsOf(identity: Identity): readonly string[];
-}
-
-export interface CompiledEndpoint {
-  readonly name: string;
-  readonly endpointId: number;
-  readonly endpointIps: readonly string[];
-  /** False for the DENY_ALL that stands in for an address without policy. */
-  readonly isKnown: boolean;
-  /**
-   * Of ICMP the port is the type + 1. Of an endpoint with a policy in wire form, which has no words for
-   * ICMP, that denies; only a kernel says otherwise (`kernelTable`).
-   */
-  port(direction: Direction, protocol: PolicyProtocol, port: Port): CompiledPort;
-  /** False for a policy in wire form. */
-  readonly hasKernelProtocols: boolean;
-}
-
-/** The rules of one disjoint port range, in the order in which they are asked. */
-export interface CompiledPort {
-  readonly direction: Direction;
-  readonly protocol: PolicyProtocol;
-  /** True when any rule of the range has HTTP rules. */
-  readonly hasHttpRules: boolean;
-  readonly hasDnsRules: boolean;
-  /**
-   * The rules that can apply to one remote on one listener, made once and cached: what a
-   * connection holds on to until the snapshot changes, and hands to `decide`.
-   */
-  view(proxyId: ProxyId, remote: Identity): RemoteView;
-}
-
-/** Opaque outside of `policy/`. */
-export interface RemoteView {
-  readonly port: CompiledPort;
-  readonly hasHttpRules: boolean;
-  /** True when any rule of the port has L7 rules: then bytes that nothing here parses are denied. */
-  readonly hasL7Rules: boolean;
-}

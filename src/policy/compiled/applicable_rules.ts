@@ -7,13 +7,9 @@
 import type { Identity, ProxyId } from '../../model/identity.ts';
 import type { Steps } from '../../model/steps.ts';
 import type { RegexEngine } from '../match/regex.ts';
-import {
-  type CompiledHttpRule,
-  type CompiledRule,
-  VERDICT_DENY,
-  VERDICT_PASS,
-} from './compiled_rule.ts';
+import { type CompiledRule, VERDICT_DENY, VERDICT_PASS } from './compiled_rule.ts';
 import { HttpIndex } from './http_index.ts';
+import type { CompiledHttpRule } from './http_rules.ts';
 import { passTargets } from './rule_order.ts';
 
 export interface ViewKey {
@@ -52,7 +48,7 @@ export class ApplicableRules {
     const httpRules: CompiledHttpRule[] = [];
     for (const rule of rules) {
       httpStarts.push(httpRules.length);
-      for (const httpRule of rule.http ?? []) httpRules.push(httpRule);
+      if (rule.l7.kind === 'http') for (const one of rule.l7.rules) httpRules.push(one);
     }
     httpStarts.push(httpRules.length);
     yield;
@@ -82,8 +78,6 @@ export function canApply(rule: CompiledRule, key: ViewKey): boolean {
 }
 
 function firstUnconditional(rules: readonly CompiledRule[]): number {
-  const index = rules.findIndex(
-    ({ kind, http, dns }) => kind === VERDICT_DENY || (http === null && dns === null),
-  );
+  const index = rules.findIndex(({ kind, l7 }) => kind === VERDICT_DENY || l7.kind === 'none');
   return index === -1 ? rules.length : index;
 }

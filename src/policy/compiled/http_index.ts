@@ -15,7 +15,7 @@ import { ITEMS_PER_STEP, type Steps } from '../../model/steps.ts';
 import { PatternIndex } from '../match/pattern_index.ts';
 import type { Regex, RegexEngine } from '../match/regex.ts';
 import type { CompiledMatcher } from '../match/value_match.ts';
-import type { CompiledHttpRule } from './compiled_rule.ts';
+import type { CompiledHttpRule } from './http_rules.ts';
 
 /** Below this many patterns together single tests (80 ns each) beat one set match with indexes (300 ns). */
 const SET_PATTERNS_MIN = 4;

@@ -15,9 +15,8 @@ import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import { finish, type Steps } from '../../model/steps.ts';
 import type { RegexEngine } from '../match/regex.ts';
 import type { WorkLimits } from '../match/verdict_work.ts';
-import type { CompiledPort, RemoteView } from '../snapshot.ts';
 import { ApplicableRules, canApply, selectionKey, type ViewKey } from './applicable_rules.ts';
-import type { CompiledRule } from './compiled_rule.ts';
+import { type CompiledRule, hasHeaderMatches } from './compiled_rule.ts';
 
 export interface PortOptions {
   readonly direction: Direction;
@@ -28,14 +27,14 @@ export interface PortOptions {
 }
 
 /** One range and its rules in asking order. */
-export class PortRules implements CompiledPort {
+export class PortRules {
   readonly direction: Direction;
   readonly protocol: PolicyProtocol;
   readonly first: number;
   readonly last: number;
   readonly rules: readonly CompiledRule[];
-  readonly hasHttpRules: boolean;
-  readonly hasDnsRules: boolean;
+  /** True when any rule of the port has L7 rules: then bytes that nothing here parses are denied. */
+  readonly hasL7Rules: boolean;
   /** Then all rules of the winning precedence are run, so that every header action is. */
   readonly hasHeaderMatches: boolean;
   /** What one verdict may cost. */
@@ -57,13 +56,13 @@ export class PortRules implements CompiledPort {
     this.first = range.first;
     this.last = range.last;
     this.rules = range.rules;
-    this.hasHttpRules = range.rules.some(({ http }) => http !== null);
-    this.hasDnsRules = range.rules.some(({ dns }) => dns !== null);
-    this.hasHeaderMatches = range.rules.some(({ hasHeaderMatches }) => hasHeaderMatches);
+    this.hasL7Rules = range.rules.some(({ l7 }) => l7.kind !== 'none');
+    this.hasHeaderMatches = range.rules.some(hasHeaderMatches);
     this.workLimits = options.workLimits;
     this.#options = options;
   }
 
+  /** Made once and cached: what a connection holds on to until the snapshot changes, and hands to `decide`. */
   view(proxyId: ProxyId, remote: Identity): View {
     const view =
       this.#views.get(viewNumber(proxyId, remote)) ?? finish(this.#make({ proxyId, remote }));
@@ -117,11 +116,11 @@ function setBounded<Key, Value>(
   cache.set(entry.key, entry.value);
 }
 
-export class View implements RemoteView {
+export class View {
   readonly port: PortRules;
   readonly proxyId: ProxyId;
   readonly remote: Identity;
-  readonly hasHttpRules: boolean;
+  /** See `PortRules.hasL7Rules`. */
   readonly hasL7Rules: boolean;
   readonly applicable: ApplicableRules;
   /** False as long as it was only made ahead of time. */
@@ -131,8 +130,7 @@ export class View implements RemoteView {
     this.port = port;
     this.proxyId = key.proxyId;
     this.remote = key.remote;
-    this.hasHttpRules = port.hasHttpRules;
-    this.hasL7Rules = port.hasHttpRules || port.hasDnsRules;
+    this.hasL7Rules = port.hasL7Rules;
     this.applicable = applicable;
   }
 }

@@ -6,6 +6,7 @@
  */
 
 import { ipFromBytes, parseIp, type SocketAddress } from '../model/address.ts';
+import { type Cause, causeOf, type Detail } from '../model/fault_detail.ts';
 import { parsePort } from '../model/identity.ts';
 import { DEFAULT_LIMITS } from '../model/limits.ts';
 import { crc32c } from './crc32c.ts';
@@ -21,7 +22,7 @@ export type ProxyHeader =
     }
   /** The sender speaks for itself (v2 LOCAL, v1 UNKNOWN): the socket's own addresses count. */
   | { readonly kind: 'local'; readonly byteLength: number }
-  | { readonly kind: 'malformed'; readonly message: string };
+  | { readonly kind: 'malformed'; readonly cause: Cause };
 
 const V1_SIGNATURE = Buffer.from('PROXY ', 'latin1');
 const V2_SIGNATURE = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
@@ -47,7 +48,7 @@ export function parseProxyHeader(
 ): ProxyHeader {
   if (startsLike(bytes, V2_SIGNATURE)) return parseVersion2(bytes, bytesMax);
   if (startsLike(bytes, V1_SIGNATURE)) return parseVersion1(bytes);
-  return malformed('no PROXY protocol signature');
+  return malformed('proxy-missing');
 }
 
 /** True when `bytes` begins with `signature`, or with as much of it as is there. */
@@ -60,17 +61,17 @@ function startsLike(bytes: Buffer, signature: Buffer): boolean {
 function parseVersion1(bytes: Buffer): ProxyHeader {
   const end = bytes.subarray(0, V1_BYTES_MAX).indexOf('\r\n', 0, 'latin1');
   if (end === -1) {
-    return bytes.length < V1_BYTES_MAX ? NEED_MORE : malformed('a line of over 107 bytes');
+    return bytes.length < V1_BYTES_MAX ? NEED_MORE : malformed('proxy-too-long');
   }
   const byteLength = end + 2;
   const words = latin1(bytes, V1_SIGNATURE.length, end).split(' ');
   if (words[0] === 'UNKNOWN') return { kind: 'local', byteLength };
   const family = words[0] === 'TCP4' ? 4 : words[0] === 'TCP6' ? 6 : 0;
-  if (family === 0) return malformed('a protocol other than TCP4, TCP6 and UNKNOWN');
-  if (words.length !== 5) return malformed('not two addresses and two ports');
+  if (family === 0) return malformed('proxy-family');
+  if (words.length !== 5) return malformed('proxy-form');
   const source = addressOfText(words[1] as string, words[3] as string, family);
   const destination = addressOfText(words[2] as string, words[4] as string, family);
-  if (source === null || destination === null) return malformed('an address or port is no such');
+  if (source === null || destination === null) return malformed('proxy-address');
   return { kind: 'proxied', source, destination, byteLength };
 }
 
@@ -85,22 +86,21 @@ function addressOfText(ipText: string, portText: string, family: 4 | 6): SocketA
 function parseVersion2(bytes: Buffer, bytesMax: number): ProxyHeader {
   const command = bytes[12];
   if (command !== undefined && command !== V2_LOCAL && command !== V2_PROXY) {
-    return malformed('a version other than 2, or a command other than LOCAL and PROXY');
+    return malformed('proxy-command');
   }
   if (bytes.length < V2_HEADER_BYTES) return NEED_MORE;
   const family = bytes[13] as number;
   const byteLength = V2_HEADER_BYTES + bytes.readUInt16BE(14);
-  if (byteLength > bytesMax) return malformed(`a header of over ${bytesMax} bytes`);
+  if (byteLength > bytesMax) return malformed('proxy-too-long');
   if (bytes.length < byteLength) return NEED_MORE;
   // The receiver of LOCAL skips whatever addresses stand there.
   if (command === V2_LOCAL) return { kind: 'local', byteLength };
   if (family === UNSPECIFIED) return { kind: 'local', byteLength };
-  if (family !== TCP4 && family !== TCP6)
-    return malformed('a family other than TCP over IPv4/IPv6');
+  if (family !== TCP4 && family !== TCP6) return malformed('proxy-family');
   const ipBytes = family === TCP4 ? 4 : 16;
   const addressesEnd = V2_HEADER_BYTES + 2 * ipBytes + 4;
-  if (byteLength < addressesEnd) return malformed('a header too short for its addresses');
-  const wrong = tlvError(bytes.subarray(0, byteLength), addressesEnd);
+  if (byteLength < addressesEnd) return malformed('proxy-too-short');
+  const wrong = tlvDetail(bytes.subarray(0, byteLength), addressesEnd);
   if (wrong !== null) return malformed(wrong);
   const ports = V2_HEADER_BYTES + 2 * ipBytes;
   const source = addressOfBytes(bytes, { at: V2_HEADER_BYTES, ipBytes, portAt: ports });
@@ -123,26 +123,26 @@ function addressOfBytes(
 }
 
 /** What is wrong with the TLVs from `start` on, or null. */
-function tlvError(header: Buffer, start: number): string | null {
+function tlvDetail(header: Buffer, start: number): Detail | null {
   let at = start;
   let hasChecksum = false;
   while (at < header.length) {
-    if (header.length - at < TLV_HEADER_BYTES) return 'a TLV without a length';
+    if (header.length - at < TLV_HEADER_BYTES) return 'proxy-tlv';
     const length = header.readUInt16BE(at + 1);
     const valueAt = at + TLV_HEADER_BYTES;
-    if (length > header.length - valueAt) return 'a TLV longer than the header';
+    if (length > header.length - valueAt) return 'proxy-tlv';
     if (header[at] === TLV_CRC32C) {
-      if (length !== 4 || hasChecksum) return 'a CRC32c that is not 4 bytes, once';
+      if (length !== 4 || hasChecksum) return 'proxy-checksum';
       hasChecksum = true;
       const zeroed = Buffer.from(header);
       zeroed.fill(0, valueAt, valueAt + length);
-      if (crc32c(zeroed) !== header.readUInt32BE(valueAt)) return 'a wrong CRC32c';
+      if (crc32c(zeroed) !== header.readUInt32BE(valueAt)) return 'proxy-checksum';
     }
     at = valueAt + length;
   }
   return null;
 }
 
-function malformed(message: string): ProxyHeader {
-  return { kind: 'malformed', message };
+function malformed(detail: Detail): ProxyHeader {
+  return { kind: 'malformed', cause: causeOf(detail) };
 }

@@ -4,6 +4,7 @@
  * put together first, as a server would, so that no fragmentation hides the name from policy. Bytes are
  * looked at once each, in their order, so that no cut of the stream changes the answer or its cost.
  */
+import { type Cause, causeOf, type Detail } from '../model/fault_detail.ts';
 import { ByteCursor } from './byte_cursor.ts';
 import { latin1 } from './http1/syntax.ts';
 
@@ -11,7 +12,7 @@ export type ClientHello =
   | { readonly kind: 'need-more' }
   /** `serverName` is lower case, '' when absent; `alpn` in the client's order. */
   | { readonly kind: 'hello'; readonly serverName: string; readonly alpn: readonly string[] }
-  | { readonly kind: 'malformed'; readonly message: string };
+  | { readonly kind: 'malformed'; readonly cause: Cause };
 
 export const RECORD_HEADER_BYTES = 5;
 export const HANDSHAKE_RECORD = 22;
@@ -63,7 +64,7 @@ export class ClientHelloReader {
       if (this.#recordLeft === 0) this.#readHeaderByte(bytes[this.#at] as number);
       else this.#readFragment(bytes, end);
     }
-    if (this.#result === NEED_MORE && this.#at >= this.#bytesMax) this.#fail(TOO_LONG);
+    if (this.#result === NEED_MORE && this.#at >= this.#bytesMax) this.#fail('hello-too-long');
     return this.#result;
   }
 
@@ -71,17 +72,17 @@ export class ClientHelloReader {
     this.#at += 1;
     this.#headerBytes += 1;
     if (this.#headerBytes === 1 && byte !== HANDSHAKE_RECORD) {
-      this.#fail('a record that is no handshake');
+      this.#fail('hello-record');
     } else if (this.#headerBytes === 2 && byte !== TLS_MAJOR) {
-      this.#fail('a record of an unknown version');
+      this.#fail('hello-record');
     } else if (this.#headerBytes === 4) {
       this.#recordLength = byte << 8;
     } else if (this.#headerBytes === RECORD_HEADER_BYTES) {
       this.#headerBytes = 0;
       this.#recordLength |= byte;
       this.#recordLeft = this.#recordLength;
-      if (this.#recordLength === 0) this.#fail('an empty handshake record');
-      if (this.#recordLength > RECORD_BYTES_MAX) this.#fail('a record longer than 2^14 bytes');
+      if (this.#recordLength === 0) this.#fail('hello-record');
+      if (this.#recordLength > RECORD_BYTES_MAX) this.#fail('hello-record');
     }
   }
 
@@ -96,7 +97,7 @@ export class ClientHelloReader {
     const isWhole = this.#gathered >= HANDSHAKE_HEADER_BYTES && this.#gathered === this.#needed;
     if (this.#result !== NEED_MORE || !isWhole) return;
     // A second message there would be read by the server, and by nobody here.
-    if (this.#recordLeft > 0) this.#fail('bytes behind the ClientHello in its record');
+    if (this.#recordLeft > 0) this.#fail('hello-behind');
     else this.#result = readHello(new ByteCursor(messageOf(bytes, this.#at, this.#needed), 4));
   }
 
@@ -108,20 +109,18 @@ export class ClientHelloReader {
 
   #readMessageHeaderByte(byte: number): void {
     if (this.#gathered === 0) {
-      if (byte !== CLIENT_HELLO) this.#fail('a handshake message that is no ClientHello');
+      if (byte !== CLIENT_HELLO) this.#fail('hello-message');
       return;
     }
     const shift = 8 * (HANDSHAKE_HEADER_BYTES - 1 - this.#gathered);
     this.#needed += byte << shift;
-    if (this.#needed > this.#bytesMax) this.#fail(TOO_LONG);
+    if (this.#needed > this.#bytesMax) this.#fail('hello-too-long');
   }
 
-  #fail(message: string): void {
-    this.#result = malformed(message);
+  #fail(detail: Detail): void {
+    this.#result = malformed(detail);
   }
 }
-
-const TOO_LONG = 'a ClientHello longer than detectBytesMax';
 
 /** The handshake message of `length` bytes, out of whole records that end at `end`. */
 function messageOf(bytes: Buffer, end: number, length: number): Buffer {
@@ -143,13 +142,13 @@ function readHello(hello: ByteCursor): ClientHello {
   const compressionMethods = hello.vector(1);
   // TLS 1.2 and older may end here, without extensions.
   const extensions = hello.remaining > 0 ? hello.vector(2) : null;
-  if (hello.isSpent || hello.remaining > 0) return malformed('a ClientHello of the wrong length');
-  if (major !== TLS_MAJOR) return malformed('a ClientHello of an unknown version');
-  if (sessionId.length > SESSION_ID_BYTES_MAX) return malformed('a session id of over 32 bytes');
+  if (hello.isSpent || hello.remaining > 0) return malformed('hello-form');
+  if (major !== TLS_MAJOR) return malformed('hello-version');
+  if (sessionId.length > SESSION_ID_BYTES_MAX) return malformed('hello-form');
   if (cipherSuites.length < 2 || cipherSuites.length % 2 !== 0) {
-    return malformed('a list of cipher suites of the wrong length');
+    return malformed('hello-form');
   }
-  if (compressionMethods.length === 0) return malformed('no compression method');
+  if (compressionMethods.length === 0) return malformed('hello-form');
   return extensions === null ? helloOf('', []) : readExtensions(new ByteCursor(extensions));
 }
 
@@ -162,17 +161,17 @@ function readExtensions(extensions: ByteCursor): ClientHello {
     const type = extensions.uint(2);
     const data = extensions.vector(2);
     if (extensions.isSpent) break;
-    if (seen.has(type)) return malformed(`extension ${type} stands twice`);
+    if (seen.has(type)) return malformed('hello-extensions');
     seen.add(type);
     if (type === SERVER_NAME_EXTENSION) {
       serverName = readServerName(new ByteCursor(data));
-      if (serverName === null) return malformed('a server_name extension that cannot be read');
+      if (serverName === null) return malformed('hello-server-name');
     } else if (type === ALPN_EXTENSION) {
       alpn = readAlpn(new ByteCursor(data));
-      if (alpn === null) return malformed('an ALPN extension that cannot be read');
+      if (alpn === null) return malformed('hello-alpn');
     }
   }
-  if (extensions.isSpent) return malformed('an extension longer than its list');
+  if (extensions.isSpent) return malformed('hello-extensions');
   return helloOf(serverName ?? '', alpn ?? []);
 }
 
@@ -204,6 +203,6 @@ function helloOf(serverName: string, alpn: readonly string[]): ClientHello {
   return { kind: 'hello', serverName, alpn };
 }
 
-function malformed(message: string): ClientHello {
-  return { kind: 'malformed', message };
+function malformed(detail: Detail): ClientHello {
+  return { kind: 'malformed', cause: causeOf(detail) };
 }

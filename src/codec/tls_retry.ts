@@ -9,6 +9,7 @@
  * else comes before the server's answer (early data, change_cipher_spec) is passed on. A ServerHello ends it: what
  * follows is encrypted or of the handshake that was judged. Also a hello that does not wait for the request is held.
  */
+import type { Cause } from '../model/fault_detail.ts';
 import { GrowingBytes } from './growing_bytes.ts';
 import {
   type ClientHello,
@@ -22,7 +23,7 @@ import {
 export type ClientBytes =
   /** To be sent on now; perhaps empty, as some are held. */
   | { readonly kind: 'pass'; readonly bytes: Buffer }
-  | { readonly kind: 'malformed' }
+  | { readonly kind: 'malformed'; readonly cause: Cause }
   /** A later hello has another name. */
   | { readonly kind: 'renamed'; readonly serverName: string };
 
@@ -100,7 +101,7 @@ export class TlsRetryWatch {
     const hello: ClientHello = reader.read(this.#held.view());
     this.#unread = 0;
     if (hello.kind === 'need-more') return null;
-    if (hello.kind === 'malformed') return { kind: 'malformed' };
+    if (hello.kind === 'malformed') return hello;
     if (hello.serverName !== this.#serverName) {
       return { kind: 'renamed', serverName: hello.serverName };
     }

@@ -127,6 +127,50 @@ export const DETAILS = {
   'chunked-to-http10': rule('malformed-response', 'chunked content for a client of HTTP/1.0'),
   'data-before-head': rule('malformed-response', 'content before the head'),
 
+  // connections to an upstream that were never made, as the system tells
+  'tcp-refused': rule('connect-failed', 'nobody listens there (ECONNREFUSED)'),
+  'tcp-unreachable': rule('connect-failed', 'no way to the host or to its network'),
+  'tcp-timed-out': rule('connect-failed', 'the kernel gave up before connectTimeoutMs (ETIMEDOUT)'),
+  'tcp-reset': rule('connect-failed', 'reset while it was being made'),
+  'tcp-forbidden': rule('connect-failed', 'a filter of this machine forbids it (EACCES, EPERM)'),
+  'tcp-no-local-port': rule('connect-failed', 'no local address or port is left to connect from'),
+  'tcp-no-descriptor': rule('connect-failed', 'no file descriptor or memory is left here'),
+  'tcp-other': rule('connect-failed', 'another error of the system'),
+
+  // the PROXY protocol header
+  'proxy-missing': rule('malformed-proxy-protocol', 'the first bytes begin no PROXY header'),
+  'proxy-too-long': rule(
+    'malformed-proxy-protocol',
+    'more than proxyProtocolBytesMax, or 107 bytes of version 1',
+  ),
+  'proxy-form': rule('malformed-proxy-protocol', 'version 1 without two addresses and two ports'),
+  'proxy-address': rule('malformed-proxy-protocol', 'an address or a port that is none'),
+  'proxy-family': rule('malformed-proxy-protocol', 'something other than TCP over IPv4 or IPv6'),
+  'proxy-command': rule('malformed-proxy-protocol', 'neither version 2 nor LOCAL or PROXY'),
+  'proxy-too-short': rule('malformed-proxy-protocol', 'shorter than its addresses'),
+  'proxy-tlv': rule('malformed-proxy-protocol', 'a TLV that does not fit'),
+  'proxy-checksum': rule('malformed-proxy-protocol', 'a wrong CRC32c, or more than one'),
+
+  // the ClientHello of TLS
+  'hello-too-long': rule('malformed-client-hello', 'more than detectBytesMax'),
+  'hello-record': rule(
+    'malformed-client-hello',
+    'a record that is no TLS handshake, or of a wrong size',
+  ),
+  'hello-message': rule('malformed-client-hello', 'another message of the handshake'),
+  'hello-behind': rule('malformed-client-hello', 'bytes behind it in its record'),
+  'hello-version': rule('malformed-client-hello', 'a version that is not known'),
+  'hello-form': rule('malformed-client-hello', 'its parts are not as long as it says'),
+  'hello-extensions': rule(
+    'malformed-client-hello',
+    'an extension stands twice, or is longer than its list',
+  ),
+  'hello-server-name': rule(
+    'malformed-client-hello',
+    'a server name that is not exactly one DNS name',
+  ),
+  'hello-alpn': rule('malformed-client-hello', 'a list of protocols (ALPN) that cannot be read'),
+
   // rules of an HTTP/2 connection
   'h2-preface': rule('http2-error', 'not the preface of a client'),
   'h2-settings-missing': rule('http2-error', 'the first frame is not SETTINGS'),

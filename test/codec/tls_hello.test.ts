@@ -4,6 +4,7 @@ import { connect } from 'node:tls';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ClientHelloReader, parseClientHello } from '../../src/codec/tls_hello.ts';
+import { DETAILS, type Detail } from '../../src/model/fault_detail.ts';
 
 const uint8 = (value: number): Buffer => Buffer.from([value]);
 const uint16 = (value: number): Buffer => Buffer.from([value >> 8, value & 0xff]);
@@ -59,7 +60,7 @@ function records(body: Buffer, recordLength = 16_384, type = 1): Buffer {
 
 const told = (bytes: Buffer): unknown => {
   const result = parseClientHello(bytes);
-  return result.kind === 'malformed' ? 'malformed' : result;
+  return result.kind === 'malformed' ? result.cause.detail : result;
 };
 
 /** Given whole and in every prefix: nothing is told before the last byte, and nothing else then. */
@@ -67,8 +68,9 @@ function check(bytes: Buffer, expected: unknown): void {
   expect(told(bytes)).toEqual(expected);
   for (let length = 0; length < bytes.length; length++) {
     const early = told(bytes.subarray(0, length));
-    if (early !== 'malformed' || expected !== 'malformed')
+    if (typeof expected !== 'string' || early !== expected) {
       expect(early).toEqual({ kind: 'need-more' });
+    }
   }
 }
 
@@ -132,44 +134,65 @@ describe('accepted', () => {
 });
 
 describe('malformed', () => {
-  const broken: [string, Buffer][] = [
-    ['an alert', Buffer.from([0x15, 3, 1, 0, 2, 1, 0])],
-    ['SSL 2', Buffer.from([0x80, 0x2e, 1, 3, 1, 0])],
-    ['another major version', Buffer.from([0x16, 2, 0, 0, 5])],
-    ['an empty record', Buffer.from([0x16, 3, 1, 0, 0])],
-    ['a record of over 2^14 bytes', Buffer.from([0x16, 3, 1, 0x40, 1])],
-    ['a ServerHello', records(hello(), 16_384, 2)],
+  const broken: [detail: Detail, about: string, bytes: Buffer][] = [
+    ['hello-record', 'an alert', Buffer.from([0x15, 3, 1, 0, 2, 1, 0])],
+    ['hello-record', 'SSL 2', Buffer.from([0x80, 0x2e, 1, 3, 1, 0])],
+    ['hello-record', 'another major version', Buffer.from([0x16, 2, 0, 0, 5])],
+    ['hello-record', 'an empty record', Buffer.from([0x16, 3, 1, 0, 0])],
+    ['hello-record', 'a record of over 2^14 bytes', Buffer.from([0x16, 3, 1, 0x40, 1])],
+    ['hello-message', 'a ServerHello', records(hello(), 16_384, 2)],
     [
+      'hello-record',
       'another record in between',
       Buffer.concat([records(hello(), 50).subarray(0, 55), Buffer.from([0x17, 3, 3])]),
     ],
-    ['an unknown hello version', records(hello({ version: 0x0200 }))],
-    ['a session id of 33 bytes', records(hello({ sessionId: Buffer.alloc(33) }))],
-    ['no cipher suite', records(hello({ ciphers: Buffer.alloc(0) }))],
-    ['half a cipher suite', records(hello({ ciphers: Buffer.alloc(3) }))],
-    ['no compression method', records(hello({ compression: Buffer.alloc(0) }))],
-    ['bytes after the extensions', records(hello({ tail: Buffer.from([0]) }))],
-    ['extensions cut short', records(hello({ extensions: null, tail: uint16(5) }))],
+    ['hello-version', 'an unknown hello version', records(hello({ version: 0x0200 }))],
+    ['hello-form', 'a session id of 33 bytes', records(hello({ sessionId: Buffer.alloc(33) }))],
+    ['hello-form', 'no cipher suite', records(hello({ ciphers: Buffer.alloc(0) }))],
+    ['hello-form', 'half a cipher suite', records(hello({ ciphers: Buffer.alloc(3) }))],
+    ['hello-form', 'no compression method', records(hello({ compression: Buffer.alloc(0) }))],
+    ['hello-form', 'bytes after the extensions', records(hello({ tail: Buffer.from([0]) }))],
+    ['hello-form', 'extensions cut short', records(hello({ extensions: null, tail: uint16(5) }))],
     [
+      'hello-extensions',
       'an extension longer than the list',
       records(hello({ extensions: [Buffer.from([0, 0, 0, 9, 0])] })),
     ],
-    ['half an extension header', records(hello({ extensions: [Buffer.from([0, 0, 0])] }))],
     [
+      'hello-extensions',
+      'half an extension header',
+      records(hello({ extensions: [Buffer.from([0, 0, 0])] })),
+    ],
+    [
+      'hello-extensions',
       'two server_name extensions',
       records(hello({ extensions: [serverName('a'), serverName('b')] })),
     ],
-    ['two ALPN extensions', records(hello({ extensions: [alpn('a'), alpn('b')] }))],
     [
+      'hello-extensions',
+      'two ALPN extensions',
+      records(hello({ extensions: [alpn('a'), alpn('b')] })),
+    ],
+    [
+      'hello-extensions',
       'the same unknown extension twice',
       records(
         hello({ extensions: [extension(9, Buffer.alloc(0)), extension(9, Buffer.alloc(0))] }),
       ),
     ],
-    ['a name of another type', records(hello({ extensions: [serverName('a', 1)] }))],
-    ['an empty name', records(hello({ extensions: [serverName('')] }))],
-    ['an empty server_name', records(hello({ extensions: [extension(0, Buffer.alloc(0))] }))],
     [
+      'hello-server-name',
+      'a name of another type',
+      records(hello({ extensions: [serverName('a', 1)] })),
+    ],
+    ['hello-server-name', 'an empty name', records(hello({ extensions: [serverName('')] }))],
+    [
+      'hello-server-name',
+      'an empty server_name',
+      records(hello({ extensions: [extension(0, Buffer.alloc(0))] })),
+    ],
+    [
+      'hello-server-name',
       'two names',
       records(
         hello({
@@ -182,8 +205,8 @@ describe('malformed', () => {
         }),
       ),
     ],
-    ['an empty ALPN list', records(hello({ extensions: [alpn()] }))],
-    ['an empty ALPN name', records(hello({ extensions: [alpn('')] }))],
+    ['hello-alpn', 'an empty ALPN list', records(hello({ extensions: [alpn()] }))],
+    ['hello-alpn', 'an empty ALPN name', records(hello({ extensions: [alpn('')] }))],
     ...[
       'a b',
       'a\0.test',
@@ -197,12 +220,32 @@ describe('malformed', () => {
       'a:1',
       'a,b',
       'a'.repeat(254),
-    ].map((name): [string, Buffer] => [
+    ].map((name): [Detail, string, Buffer] => [
+      'hello-server-name',
       `the name ${JSON.stringify(name).slice(0, 20)}`,
       records(hello({ extensions: [serverName(name)] })),
     ]),
   ];
-  it.each(broken)('%s', (_, bytes) => check(bytes, 'malformed'));
+  it.each(broken)('%s: %s', (detail, _, bytes) => check(bytes, detail));
+
+  it('every word has a case', () => {
+    const seen = new Set<string>(broken.map(([detail]) => detail));
+    const words = Object.keys(DETAILS).filter((one) => one.startsWith('hello-'));
+    const all = [...seen, 'hello-behind', 'hello-too-long'];
+    expect(all.sort()).toEqual(words.sort());
+  });
+
+  it('hello-behind: a second message in the record of the hello', () => {
+    const whole = records(hello());
+    const more = Buffer.concat([whole, Buffer.from([1])]);
+    more.writeUInt16BE(whole.length - 5 + 1, 3);
+    check(more, 'hello-behind');
+  });
+
+  it('hello-too-long: as soon as it says so', () => {
+    const long = parseClientHello(records(hello()).subarray(0, 9), 20);
+    expect(long).toMatchObject({ kind: 'malformed', cause: { detail: 'hello-too-long' } });
+  });
 });
 
 describe('in any pieces', () => {

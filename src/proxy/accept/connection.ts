@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Decision } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
+import type { Cause } from '../../model/fault_detail.ts';
 import { type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
 import type { CloseCause } from '../../model/record.ts';
 import { takeOver } from '../../platform/socket_reads.ts';
@@ -168,7 +169,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
       case 'need-more':
         return false;
       case 'malformed':
-        this.#refuse(`malformed-${step.what}`, null);
+        this.#refuse(step.cause.fault, null, step.cause);
         return false;
       case 'proxied':
       case 'local':
@@ -282,8 +283,8 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
   // --- endings
 
   /** Refused before its first request: one record, a reset, and not a byte to anybody. */
-  #refuse(fault: Fault | null, decision: Decision | null): void {
-    this.#newLife(decision).finish(fault);
+  #refuse(fault: Fault | null, decision: Decision | null, cause: Cause | null = null): void {
+    this.#newLife(decision).finish(fault, cause);
     this.#finish(fault === null ? 'denied' : 'fault', 'reset');
   }
 

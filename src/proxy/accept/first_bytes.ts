@@ -11,6 +11,7 @@ import { type DetectedProtocol, detectProtocol } from '../../codec/detect.ts';
 import { GrowingBytes } from '../../codec/growing_bytes.ts';
 import { type ProxyHeader, parseProxyHeader } from '../../codec/proxy_protocol.ts';
 import { type ClientHello, ClientHelloReader } from '../../codec/tls_hello.ts';
+import type { Cause } from '../../model/fault_detail.ts';
 import type { Limits } from '../../model/limits.ts';
 
 export type FirstStep =
@@ -19,7 +20,7 @@ export type FirstStep =
   | { readonly kind: 'protocol'; readonly protocol: Exclude<DetectedProtocol, 'need-more' | 'tls'> }
   /** Of so many bytes, headers of records included; more may follow. */
   | (Extract<ClientHello, { kind: 'hello' }> & { readonly byteLength: number })
-  | { readonly kind: 'malformed'; readonly what: 'proxy-protocol' | 'client-hello' };
+  | { readonly kind: 'malformed'; readonly cause: Cause };
 
 type Expected = 'proxy-header' | 'protocol' | 'hello' | 'nothing';
 
@@ -71,7 +72,7 @@ export class FirstBytes {
   #readProxyHeader(): FirstStep {
     const header = parseProxyHeader(this.#bytes.view(), this.#limits.proxyProtocolBytesMax);
     if (header.kind === 'need-more') return NEED_MORE;
-    if (header.kind === 'malformed') return this.#malformed('proxy-protocol');
+    if (header.kind === 'malformed') return this.#malformed(header.cause);
     const rest = this.#bytes.take().subarray(header.byteLength);
     if (rest.length > 0) this.#bytes.append(rest);
     this.#expected = 'protocol';
@@ -92,14 +93,14 @@ export class FirstBytes {
   #readHello(): FirstStep {
     this.#hello ??= new ClientHelloReader(this.#limits.detectBytesMax);
     const hello = this.#hello.read(this.#bytes.view());
-    if (hello.kind === 'malformed') return this.#malformed('client-hello');
+    if (hello.kind === 'malformed') return this.#malformed(hello.cause);
     if (hello.kind === 'need-more') return NEED_MORE;
     this.#expected = 'nothing';
     return { ...hello, byteLength: this.#hello.byteLength };
   }
 
-  #malformed(what: 'proxy-protocol' | 'client-hello'): FirstStep {
+  #malformed(cause: Cause): FirstStep {
     this.#expected = 'nothing';
-    return { kind: 'malformed', what };
+    return { kind: 'malformed', cause };
   }
 }

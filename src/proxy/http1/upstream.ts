@@ -213,12 +213,12 @@ export class Http1Upstream implements UpstreamEvents {
     else this.#events.onIdleUpstreamClosed();
   }
 
-  onUpstreamFailed(): void {
+  onUpstreamFailed(cause: Cause | null): void {
     if (this.#tunnel !== null) {
       this.#tunnel.fail();
     } else if (this.connectingSinceMs !== null) {
       this.countConnect('failed');
-      this.#events.onUpstreamLost('connect-failed', null);
+      this.#events.onUpstreamLost('connect-failed', cause);
     } else if (this.#responses.isIdle) {
       this.#events.onIdleUpstreamClosed();
     } else {

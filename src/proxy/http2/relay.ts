@@ -290,7 +290,10 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
       if (isLossOf('upstream', fault)) this.#tally.reset(exchange, 'upstream', 'connection-lost');
       this.#endings.giveUp(exchange, fault);
     }
-    for (const exchange of this.#outlet.lost(upstream)) this.#endings.giveUp(exchange, fault);
+    for (const exchange of this.#outlet.lost(upstream)) {
+      exchange.life.cause = cause;
+      this.#endings.giveUp(exchange, fault);
+    }
   }
 
   #onResponseSent(exchange: Http2Exchange, byteCount: number): void {

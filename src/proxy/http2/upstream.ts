@@ -99,7 +99,7 @@ export class Http2Upstream {
         onUpstreamData: (chunk) => this.#receive(chunk),
         onUpstreamDrain: () => options.events.onUpstreamDrain(),
         onUpstreamEnd: () => this.#lose('upstream-closed'),
-        onUpstreamFailed: () => this.#onFailed(),
+        onUpstreamFailed: (cause) => this.#onFailed(cause),
       },
       nowMs: options.nowMs,
       bufferBytesMax: limits.bufferBytesMax,
@@ -211,12 +211,12 @@ export class Http2Upstream {
     if (facts.stream.isClosed) events.onRoom();
   }
 
-  #onFailed(): void {
+  #onFailed(cause: Cause | null): void {
     if (this.link.isConnected) {
       this.#lose('upstream-reset');
     } else {
       this.#countConnect('failed');
-      this.#lose('connect-failed');
+      this.#lose('connect-failed', cause);
     }
   }
 

@@ -7,6 +7,7 @@ import { TlsRetryWatch } from '../../codec/tls_retry.ts';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Decision, Permit } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
+import type { Cause } from '../../model/fault_detail.ts';
 import type { CloseCause } from '../../model/record.ts';
 import type { PolicySubject } from '../judge/policy_subject.ts';
 import type { Guard } from '../plane/guard.ts';
@@ -77,7 +78,7 @@ export class TlsRelay implements Relay, UpstreamEvents {
       return;
     }
     const result = watch.fromClient(chunk);
-    if (result.kind === 'malformed') this.#refuse('malformed-client-hello');
+    if (result.kind === 'malformed') this.#refuse(result.cause.fault, result.cause);
     else if (result.kind === 'renamed') this.#refuse('server-name-changed');
     else if (result.bytes.length > 0) this.#tunnel.fromDownstream(result.bytes);
   }
@@ -115,12 +116,12 @@ export class TlsRelay implements Relay, UpstreamEvents {
     this.#tunnel.upstreamEnded();
   }
 
-  onUpstreamFailed(): void {
+  onUpstreamFailed(cause: Cause | null): void {
     if (this.#upstream.isConnected) {
       this.#tunnel.fail();
     } else {
       this.#countConnect('failed');
-      this.#finish('connect-failed', 'fault', 'reset');
+      this.#refuse('connect-failed', cause);
     }
   }
 
@@ -173,8 +174,9 @@ export class TlsRelay implements Relay, UpstreamEvents {
     this.#upstream.reset();
   }
 
-  /** Who goes back on the name that was judged: both sides are reset, and nothing more of it goes upstream. */
-  #refuse(fault: Fault): void {
+  /** Both sides are reset, and nothing more goes upstream: of who goes back on the name that was judged, too. */
+  #refuse(fault: Fault, cause: Cause | null = null): void {
+    this.#options.life.cause = cause;
     this.#finish(fault, 'fault', 'reset');
   }
 

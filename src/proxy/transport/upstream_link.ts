@@ -5,10 +5,12 @@
 import type { Socket } from 'node:net';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Permit } from '../../model/decision.ts';
+import type { Cause } from '../../model/fault_detail.ts';
 import type { Sockets } from '../../platform/sockets.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { ReadMemory } from '../plane/memory/read_memory.ts';
 import { connect } from './connect.ts';
+import { connectCause } from './connect_cause.ts';
 
 export interface UpstreamEvents {
   onUpstreamConnected(): void;
@@ -16,8 +18,8 @@ export interface UpstreamEvents {
   onUpstreamDrain(): void;
   /** The upstream has sent its FIN. */
   onUpstreamEnd(): void;
-  /** Gone without a FIN: refused, reset, unreachable. Not told after `destroy`. */
-  onUpstreamFailed(): void;
+  /** Gone without a FIN: reset; or never connected, and `cause` says why. Not told after `destroy`. */
+  onUpstreamFailed(cause: Cause | null): void;
 }
 
 export class UpstreamLink {
@@ -61,11 +63,14 @@ export class UpstreamLink {
     this.socket.on('drain', () => tell(() => events.onUpstreamDrain()));
     this.socket.on('end', () => tell(() => events.onUpstreamEnd()));
     // 'close' follows every error; acting on it alone tells the failure once.
-    this.socket.on('error', () => {});
+    let code: string | undefined;
+    this.socket.on('error', (error: NodeJS.ErrnoException) => {
+      code = error.code;
+    });
     this.socket.on('close', () => {
       tell(() => {
         this.#isGone = true;
-        events.onUpstreamFailed();
+        events.onUpstreamFailed(this.isConnected ? null : connectCause(code));
       });
     });
   }

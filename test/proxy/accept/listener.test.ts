@@ -203,6 +203,7 @@ describe('PROXY protocol', () => {
     const rig = await startRig(proxied());
     expect(await endOf(rig.port, { bytes: GET })).toEqual({ text: '', how: 'reset' });
     expect(rig.recorder.summaries).toEqual(['error malformed-proxy-protocol 0 -']);
+    expect(rig.recorder.records[0]?.cause?.detail).toBe('proxy-missing');
     expect(rig.origin.connections).toEqual([]);
   });
 

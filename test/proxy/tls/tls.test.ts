@@ -51,20 +51,22 @@ describe('whether a TLS connection passes', () => {
     expect(await (await rig.origin.connection()).until(HELLO_TEXT)).toBe(HELLO_TEXT);
   });
 
-  const broken: readonly [about: string, bytes: Buffer][] = [
-    ['a hello that is none', Buffer.from('160301000501000001ff', 'hex')],
+  const broken: readonly [about: string, bytes: Buffer, detail: string][] = [
+    ['a hello that is none', Buffer.from('160301000501000001ff', 'hex'), 'hello-form'],
     [
       'a hello without an end',
       Buffer.concat([Buffer.from('1603014000010fffff0303', 'hex'), Buffer.alloc(80_000, 1)]),
+      'hello-too-long',
     ],
   ];
-  for (const [about, bytes] of broken) {
+  for (const [about, bytes, detail] of broken) {
     it(`${about} is reset and recorded`, async () => {
       const rig = await startRig({ policy: L4_ONLY });
       const client = await rig.client();
       client.send(bytes);
       expect(await client.over()).toEqual({ text: '', how: 'reset' });
       expect(rig.recorder.summaries).toEqual(['error malformed-client-hello 0 -']);
+      expect(rig.recorder.records[0]?.cause?.detail).toBe(detail);
       expect(rig.origin.connections).toEqual([]);
     });
   }

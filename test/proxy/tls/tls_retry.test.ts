@@ -62,6 +62,8 @@ describe('after a HelloRetryRequest', () => {
       expect(await upstream.over()).toBe('reset');
       expect(upstream.received).toBe(FIRST.toString('latin1'));
       expect(rig.recorder.summaries).toEqual([`error ${fault} 0 -`]);
+      const isUnreadable = fault === 'malformed-client-hello';
+      expect(rig.recorder.records[0]?.cause?.detail).toBe(isUnreadable ? 'hello-form' : undefined);
     });
   }
 

@@ -1,7 +1,13 @@
 /** What became of the rules of the port, as blocks of lines: one for each rule that somebody wrote. */
-import type { RuleRef } from '../../model/decision.ts';
+import type { L7Protocol, RuleRef } from '../../model/decision.ts';
 import { DEFAULT_ALLOW_POLICY } from '../../policy/ast.ts';
-import type { HttpStep, Mismatch, RuleOutcome, RuleStep } from '../../policy/explanation.ts';
+import type {
+  HttpStep,
+  L7Steps,
+  Mismatch,
+  RuleOutcome,
+  RuleStep,
+} from '../../policy/explanation.ts';
 import { closenessOf, type NearRule } from '../../policy/resolve/near_rules.ts';
 
 const OUTCOME_WORDS = {
@@ -92,18 +98,39 @@ function blockOf(step: RuleStep, { number, isAll, near }: BlockOptions): string[
   const lines = [
     `${number}. ${step.verdict} ${placeOf(step.rule)}: ${OUTCOME_WORDS[step.outcome]}${remoteText(step, near)}`,
   ];
-  const http = isAll ? step.http : nearest(step.http).slice(0, HTTP_SHOWN_MAX);
-  lines.push(...http.map((one) => `     ${httpText(one)}`));
-  const more = step.http.length - http.length;
-  if (more > 0) lines.push(`     ... and ${more} more HTTP rules that did not match (--all)`);
-  if (step.dns.length > 0) {
-    const names = isAll ? step.dns : step.dns.slice(0, NAMES_SHOWN_MAX);
-    const others = step.dns.length - names.length;
-    lines.push(`     names: ${names.join(', ')}${others > 0 ? ` and ${others} more (--all)` : ''}`);
+  for (const protocol of PROTOCOLS) {
+    lines.push(...l7Lines(protocol, step, isAll).map((line) => `     ${line}`));
   }
   if (step.serverNames !== undefined)
     lines.push(`     server names: ${step.serverNames.join(', ')}`);
   return lines;
+}
+
+/** The L7 rules that were looked at, by protocol. */
+const L7_LINES: {
+  readonly [P in L7Protocol]: (steps: L7Steps[P], isAll: boolean) => string[];
+} = { http: httpLines, dns: dnsLines };
+
+const PROTOCOLS = Object.keys(L7_LINES) as readonly L7Protocol[];
+
+function l7Lines<P extends L7Protocol>(protocol: P, steps: L7Steps, isAll: boolean): string[] {
+  return L7_LINES[protocol](steps[protocol], isAll);
+}
+
+function httpLines(steps: readonly HttpStep[], isAll: boolean): string[] {
+  const shown = isAll ? steps : nearest(steps).slice(0, HTTP_SHOWN_MAX);
+  const more = steps.length - shown.length;
+  const lines = shown.map(httpText);
+  return more === 0
+    ? lines
+    : [...lines, `... and ${more} more HTTP rules that did not match (--all)`];
+}
+
+function dnsLines(names: readonly string[], isAll: boolean): string[] {
+  if (names.length === 0) return [];
+  const shown = isAll ? names : names.slice(0, NAMES_SHOWN_MAX);
+  const more = names.length - shown.length;
+  return [`names: ${shown.join(', ')}${more > 0 ? ` and ${more} more (--all)` : ''}`];
 }
 
 function remoteText(step: RuleStep, near: NearRule | undefined): string {

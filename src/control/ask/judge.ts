@@ -237,15 +237,27 @@ export interface Asked extends Found {
 }
 
 export function decide(view: View, question: Question, head: RequestHead | null): Decision {
-  if (head !== null) return decideRequest(view, question.serverName, head);
-  if (question.ask.kind === 'dns') return decideDns(view, question.ask.name);
-  return decideConnection(view, question.serverName);
+  const { ask, serverName } = question;
+  if (head !== null) return decideRequest(view, serverName, head);
+  switch (ask.kind) {
+    case 'dns':
+      return decideDns(view, ask.name);
+    case 'http':
+    case 'connection':
+      return decideConnection(view, serverName);
+  }
 }
 
 function explain(view: View, question: Question, head: RequestHead | null): Explanation {
-  if (head !== null) return explainRequest(view, question.serverName, head);
-  if (question.ask.kind === 'dns') return explainDns(view, question.ask.name);
-  return explainConnection(view, question.serverName);
+  const { ask, serverName } = question;
+  if (head !== null) return explainRequest(view, serverName, head);
+  switch (ask.kind) {
+    case 'dns':
+      return explainDns(view, ask.name);
+    case 'http':
+    case 'connection':
+      return explainConnection(view, serverName);
+  }
 }
 
 function verdictLine(decision: Decision, head: RequestHead | null): VerdictLine {

@@ -5,6 +5,7 @@
  */
 
 import { parseIp } from '../../model/address.ts';
+import type { L7Protocol } from '../../model/decision.ts';
 import {
   type Direction,
   type Identity,
@@ -45,10 +46,15 @@ export type RemoteRef =
   | { readonly kind: 'ip'; readonly ip: string }
   | { readonly kind: 'labels'; readonly labels: readonly string[] };
 
+/** The connection alone, or what is asked on it. */
 export type Ask =
   | { readonly kind: 'connection' }
-  | { readonly kind: 'http'; readonly request: HttpAsk }
-  | { readonly kind: 'dns'; readonly name: string };
+  | { [P in L7Protocol]: { readonly kind: P } & L7Asks[P] }[L7Protocol];
+
+interface L7Asks {
+  readonly http: { readonly request: HttpAsk };
+  readonly dns: { readonly name: string };
+}
 
 export interface HttpAsk {
   readonly method: string;

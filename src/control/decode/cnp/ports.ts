@@ -3,32 +3,18 @@
  * names, TLS contexts, listeners and L7 rules.
  */
 import { type Direction, PROTOCOLS, type Protocol } from '../../../model/identity.ts';
-import type { DnsRule } from '../../../policy/ast.ts';
 import { parseSniPattern } from '../../../policy/match/sni_pattern.ts';
 import type { ListenerRef, PortSelector, PortsRule } from '../../../policy/rule.ts';
 import { type DocumentContext, originOf } from '../context.ts';
 import { tellPorts } from '../differences.ts';
-import type { Fields } from '../object_reader.ts';
 import type { Field } from '../yaml_fields.ts';
-import { decodeHttpRule } from './http_rules.ts';
-import { decodeNames } from './peers.ts';
+import { checkL7, decodeL7 } from './l7_rules.ts';
 
 /** pkg/policy/api maxPorts. */
 const PORT_COUNT_MAX = 40;
 const SERVER_NAME_MAX = 255;
 
 const OTHER_PROTOCOLS = ['VRRP', 'IGMP', 'GRE', 'IPIP', 'IPV6', 'ESP', 'AH'] as const;
-const KAFKA_LEFT =
-  'Kafka rules left Cilium (deprecated in 1.18, removed in 1.20) and cannot be enforced; remove them or restrict the port at L4';
-const PARSERS_LEFT =
-  'L7 rules of other parsers left Cilium (removed in 1.20) and cannot be enforced; remove them or restrict the port at L4';
-
-const REFUSED_L7 = new Map([
-  ['kafka', KAFKA_LEFT],
-  ['l7proto', PARSERS_LEFT],
-  ['l7', PARSERS_LEFT],
-]);
-
 export interface PortsOptions {
   readonly direction: Direction;
   readonly isDeny: boolean;
@@ -59,7 +45,7 @@ export function decodePortsRule(
     isTlsOriginated: decodeTls(context, fields.get('originatingTLS')),
     l7: decodeL7(context, fields.get('rules')),
   };
-  checkCombination(context, field, { fields, rule, options });
+  checkL7(context, fields.get('rules') ?? field, { rule, options });
   tellPorts(context, fields.get('rules') ?? field, rule);
   return rule;
 }
@@ -251,91 +237,4 @@ function decodeTls(context: DocumentContext, field: Field | undefined): boolean 
   if (!parts.has('name') || parts.get('name')?.value === '')
     reader.fail(secret, 'name is required');
   return true;
-}
-
-/** `http: []` counts as no L7 rules, `http: [{}]` is one rule that matches every request. */
-function decodeL7(context: DocumentContext, field: Field | undefined): PortsRule['l7'] {
-  if (field === undefined) return { kind: 'none' };
-  const { reader } = context;
-  const fields = reader.object(field, ['http', 'HTTP', 'dns'], { refused: REFUSED_L7 });
-  const upper = fields.get('HTTP');
-  if (upper !== undefined)
-    reader.warn(upper, "the field is called http; HTTP is read as that, as Cilium's agent does");
-  const lower = fields.get('http');
-  if (upper !== undefined && lower !== undefined) reader.fail(upper, 'http is given twice');
-  const http = lower ?? upper;
-  const dns = fields.get('dns');
-  const httpItems = http === undefined ? [] : reader.list(http);
-  const dnsItems = dns === undefined ? [] : reader.list(dns);
-  if (httpItems.length > 0 && dnsItems.length > 0) {
-    reader.fail(field, 'has more than one kind of L7 rules (found http and dns)');
-  }
-  if (httpItems.length > 0) {
-    return { kind: 'http', rules: httpItems.map((item) => decodeHttpRule(context, item)) };
-  }
-  if (dnsItems.length > 0) {
-    return { kind: 'dns', rules: dnsItems.map((item) => decodeDnsRule(context, item)) };
-  }
-  // It looks like a list that allows nothing; to the agent it is a port without L7 rules.
-  reader.warn(field, 'has no L7 rule and so restricts nothing');
-  return { kind: 'none' };
-}
-
-function decodeDnsRule(context: DocumentContext, field: Field): DnsRule {
-  const fields = context.reader.object(field, ['matchName', 'matchPattern']);
-  const names = decodeNames(context, fields);
-  if (names.matchName === null && names.matchPattern === null) {
-    context.reader.warn(field, 'has neither matchName nor matchPattern and so matches no question');
-  }
-  return { origin: originOf(context, field), ...names };
-}
-
-interface Combination {
-  readonly fields: Fields;
-  readonly rule: PortsRule;
-  readonly options: PortsOptions;
-}
-
-/** What may not stand together (Sanitize of PortRule and of L7Rules). */
-function checkCombination(context: DocumentContext, field: Field, combination: Combination): void {
-  const { rule, options } = combination;
-  const { reader } = context;
-  const place = combination.fields.get('rules') ?? field;
-  if (rule.l7.kind === 'none') return;
-  if (rule.listener !== null) reader.fail(place, 'L7 rules and a listener cannot stand together');
-  if (rule.serverNames.length > 0 && !rule.isTlsTerminated) {
-    reader.fail(place, 'L7 rules and serverNames need terminatingTLS to stand together');
-  }
-  if (options.isNodeSubject && (rule.l7.kind !== 'dns' || options.direction === 'ingress')) {
-    reader.fail(place, 'L7 rules are not supported on host policies (only DNS on egress)');
-  }
-  if (rule.l7.kind === 'dns') checkDns(context, place, combination);
-  else checkHttp(context, place, rule);
-}
-
-function checkHttp(context: DocumentContext, place: Field, rule: PortsRule): void {
-  for (const port of rule.ports ?? []) {
-    if (port.protocols.join() !== 'TCP') {
-      const found = port.protocols.length === PROTOCOLS.length ? 'ANY' : port.protocols.join();
-      context.reader.fail(
-        place,
-        `HTTP rules need protocol: TCP on every port (found ${found || 'a protocol without ports'})`,
-      );
-    }
-    if (port.port === 0 && port.name === null)
-      context.reader.fail(place, 'L7 rules cannot be on port 0');
-  }
-}
-
-function checkDns(context: DocumentContext, place: Field, { rule, options }: Combination): void {
-  const { reader } = context;
-  if (options.direction === 'ingress') reader.fail(place, 'DNS rules are allowed on egress only');
-  if (rule.ports?.length === 0) reader.fail(place, 'DNS rules need at least one port');
-  for (const port of rule.ports ?? []) {
-    if (port.port === 0 && port.name === null) reader.fail(place, 'L7 rules cannot be on port 0');
-    if (port.endPort !== port.port) reader.fail(place, 'DNS rules cannot be on a port range');
-    if (!port.protocols.some((protocol) => protocol !== 'SCTP')) {
-      reader.fail(place, 'DNS rules need protocol TCP, UDP or ANY');
-    }
-  }
 }

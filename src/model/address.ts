@@ -47,6 +47,12 @@ export function ipFromBytes(bytes: Uint8Array): IpAddress {
   return { family: 6, bytes, text: ipv6Text(bytes) as IpText };
 }
 
+/** Of a prefix: 16 bytes stay IPv6, also those that begin as an IPv4-mapped address does. */
+export function networkFromBytes(bytes: Uint8Array): IpAddress {
+  if (bytes.length === 4) return ipFromBytes(bytes);
+  return { family: 6, bytes, text: ipv6Text(bytes) as IpText };
+}
+
 /**
  * Null when `text` is no "address/length". With `allowHostBits` set bits beyond the length are
  * cleared, else they make it invalid. A bare address is a prefix of full length.
@@ -198,8 +204,7 @@ function maskBytes(bytes: Uint8Array, length: number): Uint8Array {
 
 /** Masking must not turn an IPv6 network into an IPv4-mapped one, so the family is kept. */
 function ipFromMasked(address: IpAddress, masked: Uint8Array): IpAddress {
-  if (address.family === 4) return ipFromBytes(masked);
-  return { family: 6, bytes: masked, text: ipv6Text(masked) as IpText };
+  return address.family === 4 ? ipFromBytes(masked) : networkFromBytes(masked);
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

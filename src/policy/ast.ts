@@ -12,6 +12,7 @@
  */
 import type { L7Protocol } from '../model/decision.ts';
 import type { Direction, Identity, KernelProtocol, Protocol } from '../model/identity.ts';
+import type { RemoteSelector } from './remote_selector.ts';
 
 export interface EndpointPolicy {
   /** "namespace/name" of the endpoint, or the wire policy's resource name. */
@@ -19,6 +20,11 @@ export interface EndpointPolicy {
   /** Canonical text of each address; the keys by which a connection finds its policy. */
   readonly endpointIps: readonly string[];
   readonly endpointId: number;
+  /**
+   * Endpoints of one number have the same policy in every set, whatever their addresses: their labels and named
+   * ports are the same. Absent: nothing but its addresses says what its policy is.
+   */
+  readonly subject?: number;
   readonly ingress: readonly PortPolicy[];
   readonly egress: readonly PortPolicy[];
   /** What the wire form has no words for; absent when the policy came in that form. */
@@ -47,7 +53,10 @@ export interface PortRule {
   /** 0 = every listener; else only the listener with that proxy id. */
   readonly proxyId: number;
   readonly origin: RuleOrigin;
+  /** Those that were selected when the rule was made. */
   readonly remotes: ReadonlySet<Identity> | null;
+  /** Selects them anew when identities come and go; absent: they are these and no others. */
+  readonly selector?: RemoteSelector;
   readonly serverNames: readonly string[];
   readonly l7: L7Rules;
 }

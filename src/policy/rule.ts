@@ -8,6 +8,9 @@
 import type { IpPrefix } from '../model/address.ts';
 import type { Direction, Protocol } from '../model/identity.ts';
 import type { L7Rules, RuleOrigin } from './ast.ts';
+import type { LabelSelector } from './selector.ts';
+
+export type { LabelRequirement, LabelSelector } from './selector.ts';
 
 /** One `spec` (or element of `specs`), with what its object gives it. */
 export interface PolicySpec {
@@ -105,18 +108,6 @@ export const ENTITIES = [
 ] as const;
 
 export type Entity = (typeof ENTITIES)[number];
-
-/** matchLabels are `in` requirements of one value. All requirements must hold. */
-export interface LabelSelector {
-  readonly requirements: readonly LabelRequirement[];
-}
-
-export interface LabelRequirement {
-  /** "source:key"; source "any" matches a label of any source (labels.go). */
-  readonly key: string;
-  readonly operator: 'in' | 'not-in' | 'exists' | 'does-not-exist' | 'gt' | 'lt';
-  readonly values: readonly string[];
-}
 
 /** One element of toPorts. */
 export interface PortsRule {

@@ -4,7 +4,18 @@
  * label of any source; `not-in` and `does-not-exist` hold when the label is missing.
  */
 import { LABEL_SOURCE_ANY, parseLabel } from './labels.ts';
-import type { LabelRequirement, LabelSelector } from './rule.ts';
+
+/** matchLabels are `in` requirements of one value. All requirements must hold. */
+export interface LabelSelector {
+  readonly requirements: readonly LabelRequirement[];
+}
+
+export interface LabelRequirement {
+  /** "source:key"; source "any" matches a label of any source (labels.go). */
+  readonly key: string;
+  readonly operator: 'in' | 'not-in' | 'exists' | 'does-not-exist' | 'gt' | 'lt';
+  readonly values: readonly string[];
+}
 
 /** The labels of one identity, endpoint or service, ready to be asked. */
 export class LabelSet {

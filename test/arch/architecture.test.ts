@@ -66,12 +66,13 @@ const ROOMS: RoomTable = {
   policy: {
     '.': [],
     match: ['.'],
-    compiled: ['.', 'match'],
+    identity: ['.', 'match'],
+    compiled: ['.', 'match', 'identity'],
     l7: ['.', 'match', 'compiled'],
-    compile: ['.', 'match', 'compiled', 'l7'],
-    decide: ['.', 'match', 'compiled', 'l7'],
-    kernel: ['.', 'compiled'],
-    resolve: ['.', 'match'],
+    compile: ['.', 'match', 'identity', 'compiled', 'l7'],
+    decide: ['.', 'match', 'identity', 'compiled', 'l7'],
+    kernel: ['.', 'identity', 'compiled'],
+    resolve: ['.', 'match', 'identity'],
     lint: ['.', 'match', 'resolve'],
   },
   control: {

@@ -83,7 +83,10 @@ export function policyOf(
   return policy;
 }
 
-/** One line a rule: "TCP 80: fffffe01 allow [1002] http(2)"; "any" for null remotes. */
+/**
+ * One line a rule: "TCP 80: fffffe01 allow [1002] http(2)"; "any" for null remotes. Rules that select nobody yet are
+ * left out, as the compiler leaves them out.
+ */
 export function linesOf(policy: EndpointPolicy, direction: Direction, protocol = 'TCP'): string[] {
   return policy[direction]
     .filter((port) => port.protocol === protocol)
@@ -91,7 +94,9 @@ export function linesOf(policy: EndpointPolicy, direction: Direction, protocol =
       const place = `${port === endPort ? port : `${port}-${endPort}`}:`;
       return rules.length === 0
         ? [`${place} everything`]
-        : rules.map((rule) => `${place} ${ruleText(rule)}`);
+        : rules
+            .filter(({ selector, remotes }) => selector === undefined || remotes?.size !== 0)
+            .map((rule) => `${place} ${ruleText(rule)}`);
     });
 }
 

@@ -235,8 +235,10 @@ function otherPolicy(): string {
 function identities(): ReadonlyMap<number, string> {
   const last = reads.at(-1);
   if (last?.kind !== 'changed') throw new Error('nothing was accepted');
-  const { labels } = finish(decodeResolved(last.sent.set.parts));
-  return new Map([...labels].map(([identity, own]) => [identity, own.join(' ')]));
+  const { roster } = finish(decodeResolved(last.sent.set.parts));
+  return new Map(
+    [...roster.entries()].map(({ identity, set }) => [identity, set.labels.join(' ')]),
+  );
 }
 
 function endpointsOf(from: number, to: number): string {

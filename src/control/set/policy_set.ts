@@ -6,6 +6,8 @@ import type { Limits } from '../../model/limits.ts';
 import { finish } from '../../model/steps.ts';
 import type { EndpointPolicy, RuleOrigin } from '../../policy/ast.ts';
 import type { PolicySnapshot, Workload } from '../../policy/compiled/snapshot.ts';
+import { Roster } from '../../policy/identity/roster.ts';
+import type { SubjectNumbers } from '../../policy/identity/subject_numbers.ts';
 import { compareText } from '../../policy/labels.ts';
 import type { FindingId } from '../../policy/lint/finding_kinds.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
@@ -160,6 +162,10 @@ export interface BuildOptions {
   readonly limits: Limits;
   /** Kept over rebuilds, so that identities stay what they are. */
   readonly allocator: IdentityAllocator;
+  /** Numbers of subjects, kept over rebuilds; absent: the set takes no batches of endpoints. */
+  readonly subjects?: SubjectNumbers;
+  /** Of the last batch of identities that the set has in it; default 0. */
+  readonly sequence?: number;
   /** A set without any policy opens every endpoint, as in Cilium, instead of closing all of them. */
   readonly isEmptySetOpen: boolean;
   /** See `ResolveInput.isHostJudged`. */
@@ -217,13 +223,13 @@ function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
   });
   if (tabled.kind === 'error') return rejected([problemOf(set, null, tabled.message)]);
   const { table } = tabled;
-  const { ipcache } = table;
   const enforcedSpecs = set.specs.filter(({ isDryRun }) => !isDryRun);
   const isShadowed = enforcedSpecs.length < set.specs.length;
   const unselected = isEmptySet(set) && !options.isEmptySetOpen ? 'deny' : 'allow';
   const context: ResolveOneContext = {
     ...{ set, table, unselected },
     isHostJudged: options.isHostJudged === true,
+    ...(options.subjects === undefined ? {} : { subjects: options.subjects }),
   };
   const shadow = isShadowed ? resolveOne(set.specs, context) : null;
   if (shadow?.kind === 'rejected') return shadow;
@@ -234,10 +240,9 @@ function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
     resolved: {
       enforced: enforced.resolved,
       shadow: shadow?.resolved ?? null,
-      ipcache,
-      labels: new Map(table.entries.map(({ identity, set: own }) => [identity, own.labels])),
+      roster: Roster.of(options.sequence ?? 0, table.ipcache, table.entries),
       secrets: set.secrets,
-      node: { prefixes: ipcache.entries, workloads: workloadsOf(set.inventory, table) },
+      workloads: workloadsOf(set.inventory, table),
     },
     table,
     isClosedAsEmpty: unselected === 'deny',
@@ -256,6 +261,7 @@ interface ResolveOneContext {
   readonly table: IdentityTable;
   readonly unselected: 'allow' | 'deny';
   readonly isHostJudged: boolean;
+  readonly subjects?: SubjectNumbers;
 }
 
 type ResolvedOne =
@@ -269,13 +275,10 @@ type ResolvedOne =
 
 function resolveOne(
   specs: readonly PolicySpec[],
-  { set, table, unselected, isHostJudged }: ResolveOneContext,
+  { set, ...context }: ResolveOneContext,
 ): ResolvedOne {
   const { inventory, cidrGroups, wirePolicies } = set;
-  const resolved = resolvePolicies({
-    ...{ specs, cidrGroups, inventory, table },
-    ...{ unselected, isHostJudged },
-  });
+  const resolved = resolvePolicies({ ...context, specs, cidrGroups, inventory });
   if (resolved.kind === 'conflict') {
     const [first, second] = resolved.conflict.origins;
     const message = `${resolved.conflict.message}: ${originText(first)} and ${originText(second)}, both for ${resolved.endpoint}`;
@@ -290,7 +293,7 @@ function resolveOne(
   return { kind: 'ok', resolved: { policies, names }, selecting, warnings };
 }
 
-function workloadsOf(inventory: Inventory, table: IdentityTable): readonly Workload[] {
+export function workloadsOf(inventory: Inventory, table: IdentityTable): readonly Workload[] {
   return inventory.endpoints.flatMap(({ name, ips, interface: host }) => {
     const identity = table.identityOfEndpoint(name);
     if (host === null || identity === null) return [];

@@ -3,24 +3,21 @@
  * secrets that rules name. All that a worker needs to make its snapshot; no texts, no selectors. Plain values,
  * so that it can go to another process (`resolved_wire.ts`).
  */
-import type { Identity } from '../../model/identity.ts';
 import type { Limits } from '../../model/limits.ts';
 import type { Steps } from '../../model/steps.ts';
 import type { EndpointPolicy } from '../../policy/ast.ts';
 import { type CompileResult, compileSteps } from '../../policy/compile/compile.ts';
-import type { NodeContents, PolicySnapshot } from '../../policy/compiled/snapshot.ts';
-import type { Ipcache } from '../../policy/ipcache.ts';
-import type { LabelLookup } from '../../policy/lookups.ts';
+import type { NodeContents, PolicySnapshot, Workload } from '../../policy/compiled/snapshot.ts';
+import type { Roster } from '../../policy/identity/roster.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 
 export interface ResolvedSet {
   readonly enforced: ResolvedPolicies;
   /** The same with the policies in dry-run counted in; null when none is. */
   readonly shadow: ResolvedPolicies | null;
-  readonly ipcache: Ipcache;
-  readonly labels: ReadonlyMap<Identity, readonly string[]>;
+  readonly roster: Roster;
   readonly secrets: ReadonlyMap<string, string>;
-  readonly node: NodeContents;
+  readonly workloads: readonly Workload[];
 }
 
 export interface ResolvedPolicies {
@@ -43,22 +40,20 @@ export function* compileSet(set: ResolvedSet, options: CompileSetOptions): Steps
 }
 
 function compileOne(
-  { enforced, ipcache, labels, secrets, node }: ResolvedSet,
+  { enforced, roster, secrets, workloads }: ResolvedSet,
   options: CompileSetOptions & { readonly shadow: PolicySnapshot | null },
 ): Steps<CompileResult> {
   const { policies, names: policyNames } = enforced;
   return compileSteps(policies, {
     ...options,
     secrets,
-    ipcache,
-    labels: labelLookup(labels),
+    ipcache: roster.ipcache,
+    labels: roster,
+    roster,
     policyNames,
-    node,
+    node: { prefixes: NO_PREFIXES, workloads },
   });
 }
 
-const NO_LABELS: readonly string[] = Object.freeze([]);
-
-function labelLookup(labels: ResolvedSet['labels']): LabelLookup {
-  return { labelsOf: (identity) => labels.get(identity) ?? NO_LABELS };
-}
+/** The roster has them. */
+const NO_PREFIXES: NodeContents['prefixes'] = [];

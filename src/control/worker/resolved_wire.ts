@@ -5,10 +5,9 @@
  *
  *     rules ─┐                            what comes later names what came before by its number
  *     remotes┼─ directions ── endpoints
- *     prefixes, labels, the rest
+ *     addresses, identities, the rest
  */
 import { deserialize, serialize } from 'node:v8';
-import { parseIp } from '../../model/address.ts';
 import type { Identity } from '../../model/identity.ts';
 import type { Steps } from '../../model/steps.ts';
 import type {
@@ -19,14 +18,24 @@ import type {
   PortPolicy,
   PortRule,
 } from '../../policy/ast.ts';
-import { NO_NODE_CONTENTS } from '../../policy/compiled/snapshot.ts';
-import { Ipcache, type IpcacheEntry } from '../../policy/ipcache.ts';
+import type { IdentityEntry } from '../../policy/identity/identity_entry.ts';
+import { Ipcache, type IpcacheEntry } from '../../policy/identity/ipcache.ts';
+import { Roster } from '../../policy/identity/roster.ts';
 import { matcherKey } from '../../policy/match/matcher_key.ts';
+import type { RemoteSelector } from '../../policy/remote_selector.ts';
 import type { ResolvedPolicies, ResolvedSet } from '../set/resolved_set.ts';
+import {
+  identityOf,
+  prefixOf,
+  type SentIdentity,
+  type SentPrefix,
+  sentIdentity,
+  sentPrefix,
+} from './identity_wire.ts';
 
 export type ResolvedParts = readonly Uint8Array[];
 
-/** What a kernel is told (`node`, `kernelOnly`) stays behind: no worker tells one. */
+/** What a kernel is told (`workloads`, `kernelOnly`) stays behind: no worker tells one. */
 export function encodeResolved(set: ResolvedSet): ResolvedParts {
   return new Encoder().encode(set);
 }
@@ -47,24 +56,25 @@ type Part =
   | { readonly kind: 'remotes'; readonly items: readonly Uint32Array[] }
   | { readonly kind: 'directions'; readonly items: readonly (readonly SentPort[])[] }
   | { readonly kind: 'endpoints'; readonly items: readonly SentEndpoint[] }
-  | { readonly kind: 'prefixes'; readonly items: readonly SentPrefix[] }
-  | { readonly kind: 'labels'; readonly items: readonly (readonly [Identity, readonly string[]])[] }
+  | { readonly kind: 'addresses'; readonly items: readonly SentAddress[] }
+  | { readonly kind: 'identities'; readonly items: readonly SentIdentity[] }
   | { readonly kind: 'rest'; readonly items: readonly [SentRest] };
 
-type SentPrefix = readonly [address: string, length: number, identity: Identity];
+type SentAddress = readonly [...SentPrefix, identity: Identity];
 
 interface SentPort extends Omit<PortPolicy, 'rules'> {
   readonly rules: readonly SentRule[];
 }
 
 interface SentRule extends Omit<PortRule, 'remotes' | 'l7'> {
-  /** Number of the set; null: any remote. */
+  /** Number of the set; null: any remote, or whom the selector selects there. */
   readonly remotes: number | null;
   /** HTTP rules by their numbers. */
   readonly l7: Exclude<L7Rules, { kind: 'http' }> | { kind: 'http'; numbers: Uint32Array };
 }
 
-interface SentEndpoint extends Pick<EndpointPolicy, 'name' | 'endpointIps' | 'endpointId'> {
+interface SentEndpoint
+  extends Pick<EndpointPolicy, 'name' | 'endpointIps' | 'endpointId' | 'subject'> {
   readonly isShadow: boolean;
   readonly ingress: number;
   readonly egress: number;
@@ -73,6 +83,8 @@ interface SentEndpoint extends Pick<EndpointPolicy, 'name' | 'endpointIps' | 'en
 interface SentRest {
   /** This one included: a set of which a part is missing is none. */
   readonly partCount: number;
+  /** Of the roster. */
+  readonly sequence: number;
   readonly names: readonly string[];
   /** Null: there is no shadow. */
   readonly shadowNames: readonly string[] | null;
@@ -85,8 +97,8 @@ const ITEMS_PER_PART = {
   remotes: 5000,
   directions: 150,
   endpoints: 300,
-  prefixes: 300,
-  labels: 500,
+  addresses: 300,
+  identities: 300,
   rest: 1,
 } as const satisfies Record<Part['kind'], number>;
 
@@ -108,24 +120,26 @@ class Encoder {
     this.#add('remotes', remotes, ({ length }) => length);
     this.#add('directions', directions, weightOfDirection);
     this.#add('endpoints', endpoints, () => 1);
-    const prefixes = set.ipcache.entries.map(
-      ({ prefix, identity }): SentPrefix => [prefix.address.text, prefix.length, identity],
+    const { secrets, enforced, shadow, roster } = set;
+    const addresses = roster.ipcache.entries.map(
+      ({ prefix, identity }): SentAddress => [...sentPrefix(prefix), identity],
     );
-    this.#add('prefixes', prefixes, () => 1);
-    this.#add('labels', [...set.labels], () => 1);
-    const { secrets, enforced, shadow } = set;
+    this.#add('addresses', addresses, () => 1);
+    this.#add('identities', Array.from(roster.entries(), sentIdentity), () => 1);
     const partCount = this.#parts.length + 1;
     const shadowNames = shadow?.names ?? null;
-    const rest: SentRest = { partCount, names: enforced.names, shadowNames, secrets };
+    const { sequence } = roster;
+    const rest: SentRest = { partCount, sequence, names: enforced.names, shadowNames, secrets };
     this.#add('rest', [rest], () => 1);
     return this.#parts;
   }
 
   #endpoints({ policies }: ResolvedPolicies, isShadow: boolean): readonly SentEndpoint[] {
-    return policies.map(({ name, endpointIps, endpointId, ingress, egress }) => ({
+    return policies.map(({ name, endpointIps, endpointId, subject, ingress, egress }) => ({
       name,
       endpointIps,
       endpointId,
+      ...(subject === undefined ? {} : { subject }),
       isShadow,
       ingress: this.#directions.of(ingress),
       egress: this.#directions.of(egress),
@@ -137,10 +151,11 @@ class Encoder {
   }
 
   #rule(rule: PortRule): SentRule {
-    const { l7, remotes } = rule;
+    const { l7, remotes, selector } = rule;
     return {
       ...rule,
-      remotes: remotes === null ? null : this.#remotes.of(remotes),
+      // Who has the selector asks it anew.
+      remotes: remotes === null || selector !== undefined ? null : this.#remotes.of(remotes),
       l7:
         l7.kind === 'http'
           ? { kind: 'http', numbers: Uint32Array.from(l7.rules, (one) => this.#rules.of(one)) }
@@ -187,6 +202,7 @@ class Numbers<Item> {
   }
 }
 
+const NOBODY: ReadonlySet<Identity> = new Set();
 const NO_HEADER_MATCHES: HttpRule['headerMatches'] = Object.freeze([]);
 
 class Decoder {
@@ -195,8 +211,9 @@ class Decoder {
   readonly #directions: (readonly PortPolicy[])[] = [];
   readonly #policies: EndpointPolicy[] = [];
   readonly #shadowPolicies: EndpointPolicy[] = [];
-  readonly #prefixes: IpcacheEntry[] = [];
-  readonly #labels = new Map<Identity, readonly string[]>();
+  readonly #addresses: IpcacheEntry[] = [];
+  readonly #identities: IdentityEntry[] = [];
+  readonly #selectors = new Map<string, RemoteSelector>();
   readonly #policyNames = new Map<string, string>();
   readonly #matchers = new Map<string, HeaderMatcher>();
   #rest: SentRest | null = null;
@@ -219,11 +236,13 @@ class Decoder {
       case 'endpoints':
         for (const endpoint of part.items) this.#endpoint(endpoint);
         break;
-      case 'prefixes':
-        for (const prefix of part.items) this.#prefixes.push(prefixOf(prefix));
+      case 'addresses':
+        for (const [bytes, length, identity] of part.items) {
+          this.#addresses.push({ prefix: prefixOf([bytes, length]), identity });
+        }
         break;
-      case 'labels':
-        for (const [identity, labels] of part.items) this.#labels.set(identity, labels);
+      case 'identities':
+        for (const identity of part.items) this.#identities.push(identityOf(identity));
         break;
       case 'rest':
         [this.#rest] = part.items;
@@ -241,10 +260,9 @@ class Decoder {
         rest.shadowNames === null
           ? null
           : { policies: this.#shadowPolicies, names: rest.shadowNames },
-      ipcache: new Ipcache(this.#prefixes),
-      labels: this.#labels,
+      roster: Roster.of(rest.sequence, new Ipcache(this.#addresses), this.#identities),
       secrets: rest.secrets,
-      node: NO_NODE_CONTENTS,
+      workloads: [],
     };
   }
 
@@ -257,6 +275,13 @@ class Decoder {
       matchers: matchers.map((matcher) => this.#sharedMatcher(matcher)),
       headerMatches: headerMatches.length === 0 ? NO_HEADER_MATCHES : headerMatches,
     };
+  }
+
+  /** Rules of one selector are many. */
+  #sharedSelector(selector: RemoteSelector): RemoteSelector {
+    const known = this.#selectors.get(selector.key) ?? selector;
+    this.#selectors.set(known.key, known);
+    return known;
   }
 
   #sharedMatcher(matcher: HeaderMatcher): HeaderMatcher {
@@ -282,10 +307,12 @@ class Decoder {
     return { ...port, rules: rules.map((rule) => this.#rule(rule)) };
   }
 
-  #rule({ remotes, l7, ...rule }: SentRule): PortRule {
+  #rule({ remotes, selector, l7, ...rule }: SentRule): PortRule {
     return {
       ...rule,
-      remotes: remotes === null ? null : known(this.#remotes, remotes),
+      ...(selector === undefined ? {} : { selector: this.#sharedSelector(selector) }),
+      remotes:
+        remotes === null ? (selector === undefined ? null : NOBODY) : known(this.#remotes, remotes),
       l7:
         l7.kind === 'http'
           ? { kind: 'http', rules: Array.from(l7.numbers, (one) => known(this.#rules, one)) }
@@ -299,10 +326,4 @@ function known<Item>(items: readonly Item[], number: number): Item {
   const item = items[number];
   if (item === undefined) throw new Error(`a resolved set without its item ${number}`);
   return item;
-}
-
-function prefixOf([text, length, identity]: SentPrefix): IpcacheEntry {
-  const address = parseIp(text);
-  if (address === null) throw new Error(`a resolved set with the address ${text}`);
-  return { prefix: { address, length, text: `${text}/${length}` }, identity };
 }

@@ -9,6 +9,7 @@ import type { Steps } from '../../model/steps.ts';
 import type { PortRules } from '../compiled/port_rules.ts';
 import type { PortTable } from '../compiled/port_table.ts';
 import type { PolicySnapshot } from '../compiled/snapshot.ts';
+import { unknownRemote } from '../identity/remotes.ts';
 
 /** At most `countMax` views; those of the dry-run come on top. */
 export function* prepareViews(
@@ -19,8 +20,10 @@ export function* prepareViews(
   let count = 0;
   for (const { from, to } of pairs(next, previous)) {
     yield;
-    for (const key of from.asked()) {
+    for (const { proxyId, remote } of from.asked()) {
       if (count++ === countMax) return;
+      const { identity } = remote;
+      const key = { proxyId, remote: next.who?.remotes.of(identity) ?? unknownRemote(identity) };
       for (const port of to) yield* port.prepare(key);
     }
   }

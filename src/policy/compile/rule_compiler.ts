@@ -3,18 +3,21 @@
  * (equal patterns share one automaton), and collects what cannot be enforced as problems.
  */
 import type { RuleRef } from '../../model/decision.ts';
+import type { Identity } from '../../model/identity.ts';
 import { finish, type Steps } from '../../model/steps.ts';
 import type { L7Rules, PortRule, RuleOrigin } from '../ast.ts';
 import {
   type CompiledL7,
   type CompiledRule,
   NO_COMPILED_L7,
+  NO_SELECTOR,
   VERDICT_ALLOW,
   VERDICT_DENY,
   VERDICT_PASS,
   type VerdictKind,
 } from '../compiled/compiled_rule.ts';
 import { readyDecisions } from '../compiled/ready_decisions.ts';
+import type { SelectorCache } from '../identity/selector_cache.ts';
 import type { L7CompileContext } from '../l7/protocol.ts';
 import { compileL7 } from '../l7/protocols.ts';
 import { MatcherCompiler } from '../match/matcher_compiler.ts';
@@ -35,6 +38,8 @@ export interface RulePlace {
   readonly ports: number;
 }
 
+const NOBODY: ReadonlySet<Identity> = new Set();
+
 const KINDS = {
   deny: VERDICT_DENY,
   allow: VERDICT_ALLOW,
@@ -46,9 +51,16 @@ export class RuleCompiler {
   readonly #refs = new Map<string, RuleRef>();
   readonly #rules = new Map<PortRule, CompiledRule>();
   readonly #l7: L7CompileContext;
+  readonly #selectors: SelectorCache | null;
   #endpoint = '';
 
-  constructor(engine: RegexEngine, secrets: ReadonlyMap<string, string>) {
+  /** `selectors` null: the remotes of every rule are those that were selected when it was made. */
+  constructor(
+    engine: RegexEngine,
+    secrets: ReadonlyMap<string, string>,
+    selectors: SelectorCache | null = null,
+  ) {
+    this.#selectors = selectors;
     const fail = (origin: RuleOrigin, message: string): void => {
       this.fail(this.#endpoint, origin, message);
     };
@@ -103,7 +115,7 @@ export class RuleCompiler {
       kind: KINDS[rule.verdict.kind],
       passPrecedence,
       proxyId: rule.proxyId,
-      remotes: rule.remotes,
+      ...this.#remotesOf(rule),
       serverNames: this.#serverNames(rule),
       l7: yield* this.#compileL7(rule.l7),
       ports,
@@ -111,6 +123,13 @@ export class RuleCompiler {
     };
     this.#rules.set(rule, compiled);
     return compiled;
+  }
+
+  #remotesOf({ remotes, selector }: PortRule): Pick<CompiledRule, 'remotes' | 'selector'> {
+    if (selector === undefined || this.#selectors === null) {
+      return { remotes, selector: NO_SELECTOR };
+    }
+    return { remotes: NOBODY, selector: this.#selectors.add(selector) };
   }
 
   *#compileL7(l7: L7Rules): Steps<CompiledL7> {

@@ -4,17 +4,19 @@
  * The rules of one port range that can apply to one remote, with the index that finds them. Remotes to which
  * the same rules can apply share one, index and pattern set included.
  */
-import type { Identity, ProxyId } from '../../model/identity.ts';
+import type { ProxyId } from '../../model/identity.ts';
 import type { Steps } from '../../model/steps.ts';
+import type { Remote } from '../identity/remotes.ts';
 import type { RegexEngine } from '../match/regex.ts';
 import { type CompiledRule, VERDICT_DENY, VERDICT_PASS } from './compiled_rule.ts';
 import { HttpIndex } from './http_index.ts';
 import type { CompiledHttpRule } from './http_rules.ts';
 import { passTargets } from './rule_order.ts';
+import { isAbout } from './rule_remotes.ts';
 
 export interface ViewKey {
   readonly proxyId: ProxyId;
-  readonly remote: Identity;
+  readonly remote: Remote;
 }
 
 export class ApplicableRules {
@@ -71,10 +73,9 @@ export function selectionKey(rules: readonly CompiledRule[], key: ViewKey): stri
   return text;
 }
 
-/** An empty set of remotes selects nobody; no set selects everybody. */
 export function canApply(rule: CompiledRule, key: ViewKey): boolean {
   if (rule.proxyId !== 0 && rule.proxyId !== key.proxyId) return false;
-  return rule.remotes === null || rule.remotes.has(key.remote);
+  return isAbout(rule, key.remote);
 }
 
 function firstUnconditional(rules: readonly CompiledRule[]): number {

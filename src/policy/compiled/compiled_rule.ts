@@ -17,6 +17,8 @@ export const VERDICT_PASS = 2;
 
 export type VerdictKind = typeof VERDICT_DENY | typeof VERDICT_ALLOW | typeof VERDICT_PASS;
 
+export const NO_SELECTOR = -1;
+
 export interface CompiledRule {
   readonly source: PortRule;
   readonly ref: RuleRef;
@@ -25,7 +27,10 @@ export interface CompiledRule {
   /** 0 when the rule is no pass rule. */
   readonly passPrecedence: number;
   readonly proxyId: number;
+  /** Null: any. Nobody when `selector` says who they are. */
   readonly remotes: ReadonlySet<Identity> | null;
+  /** Number of the selector that selects its remotes (`Remotes`), or NO_SELECTOR. */
+  readonly selector: number;
   readonly serverNames: readonly SniPattern[];
   readonly l7: CompiledL7;
   /** Which ports it names, as one number: equal for rules of one entry of the policy. */

@@ -10,9 +10,10 @@
  *     View(a), View(c) →           [allow a,c http]           [allow http]     (one ApplicableRules)
  *       its index         path "/x" → HTTP rules 0, 4;  RE2 set over the other paths;  no path → 2
  */
-import type { Direction, Identity, PolicyProtocol, ProxyId } from '../../model/identity.ts';
+import type { Direction, PolicyProtocol, ProxyId } from '../../model/identity.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import { finish, type Steps } from '../../model/steps.ts';
+import type { Remote } from '../identity/remotes.ts';
 import type { RegexEngine } from '../match/regex.ts';
 import type { WorkLimits } from '../match/verdict_work.ts';
 import { ApplicableRules, canApply, selectionKey, type ViewKey } from './applicable_rules.ts';
@@ -24,6 +25,12 @@ export interface PortOptions {
   readonly regexEngine: RegexEngine;
   readonly viewCountMax: number;
   readonly workLimits: WorkLimits;
+}
+
+export interface RuledRange {
+  readonly first: number;
+  readonly last: number;
+  readonly rules: readonly CompiledRule[];
 }
 
 /** One range and its rules in asking order. */
@@ -43,14 +50,7 @@ export class PortRules {
   readonly #views = new Map<number, View>();
   readonly #selections = new Map<string, ApplicableRules>();
 
-  constructor(
-    range: {
-      readonly first: number;
-      readonly last: number;
-      readonly rules: readonly CompiledRule[];
-    },
-    options: PortOptions,
-  ) {
+  constructor(range: RuledRange, options: PortOptions) {
     this.direction = options.direction;
     this.protocol = options.protocol;
     this.first = range.first;
@@ -63,7 +63,7 @@ export class PortRules {
   }
 
   /** Made once and cached: what a connection holds on to until the snapshot changes, and hands to `decide`. */
-  view(proxyId: ProxyId, remote: Identity): View {
+  view(proxyId: ProxyId, remote: Remote): View {
     const view =
       this.#views.get(viewNumber(proxyId, remote)) ?? finish(this.#make({ proxyId, remote }));
     view.isAsked = true;
@@ -101,9 +101,9 @@ export class PortRules {
   }
 }
 
-/** Identity (32 bits) and proxy id (16 bits) together fit a safe integer. */
-function viewNumber(proxyId: ProxyId, remote: Identity): number {
-  return remote * 0x1_0000 + proxyId;
+/** The key of a view (37 bits are enough for ever) and proxy id (16 bits) together fit a safe integer. */
+function viewNumber(proxyId: ProxyId, remote: Remote): number {
+  return remote.viewKey * 0x1_0000 + proxyId;
 }
 
 /** What is cached can be made again: at the bound the oldest one goes. */
@@ -119,7 +119,7 @@ function setBounded<Key, Value>(
 export class View {
   readonly port: PortRules;
   readonly proxyId: ProxyId;
-  readonly remote: Identity;
+  readonly remote: Remote;
   /** See `PortRules.hasL7Rules`. */
   readonly hasL7Rules: boolean;
   readonly applicable: ApplicableRules;

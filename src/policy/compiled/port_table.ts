@@ -4,7 +4,7 @@
  */
 import type { Port } from '../../model/identity.ts';
 import type { CompiledRule } from './compiled_rule.ts';
-import { type PortOptions, PortRules } from './port_rules.ts';
+import { type PortOptions, PortRules, type RuledRange } from './port_rules.ts';
 
 export interface OrderedRange {
   readonly first: number;
@@ -17,16 +17,22 @@ export class PortTable {
   readonly #ranges: readonly PortRules[];
   readonly #wildcard: PortRules | null;
 
+  /** What `before` has of the same rules on the same ports is taken over, with the views that are made. */
   constructor(
     ranges: readonly OrderedRange[],
     wildcard: readonly CompiledRule[] | null,
     options: PortOptions,
+    before: PortTable | null = null,
   ) {
+    const kept = new Map((before?.all() ?? []).map((port) => [port.first, port]));
+    const portOf = (range: RuledRange): PortRules => {
+      const known = kept.get(range.first);
+      return known !== undefined && isSame(known, range) ? known : new PortRules(range, options);
+    };
     this.#ranges = ranges.flatMap(({ first, last, rules }) =>
-      rules === null ? [] : [new PortRules({ first, last, rules }, options)],
+      rules === null ? [] : [portOf({ first, last, rules })],
     );
-    this.#wildcard =
-      wildcard === null ? null : new PortRules({ first: 0, last: 0, rules: wildcard }, options);
+    this.#wildcard = wildcard === null ? null : portOf({ first: 0, last: 0, rules: wildcard });
   }
 
   find(port: Port): PortRules | null {
@@ -46,4 +52,12 @@ export class PortTable {
   all(): readonly PortRules[] {
     return this.#wildcard === null ? this.#ranges : [this.#wildcard, ...this.#ranges];
   }
+}
+
+function isSame(port: PortRules, { last, rules }: RuledRange): boolean {
+  return (
+    port.last === last &&
+    port.rules.length === rules.length &&
+    port.rules.every((rule, index) => rule === rules[index])
+  );
 }

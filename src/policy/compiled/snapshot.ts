@@ -6,6 +6,9 @@
 import type { IpPrefix } from '../../model/address.ts';
 import type { RuleRef } from '../../model/decision.ts';
 import type { Identity } from '../../model/identity.ts';
+import type { IdentityBatch } from '../identity/delta.ts';
+import type { Remotes } from '../identity/remotes.ts';
+import type { Roster } from '../identity/roster.ts';
 import type { IdentityLookup, LabelLookup } from '../lookups.ts';
 import type { CompiledEndpoint } from './compiled_endpoint.ts';
 
@@ -23,6 +26,10 @@ export interface PolicySnapshot {
   /** By "namespace/name"; null when there is none (tools say so, the proxy asks by address). */
   endpointNamed(name: string): CompiledEndpoint | null;
   endpoints(): readonly CompiledEndpoint[];
+  /** Null: the snapshot takes no batches, and its rules are about those that they were made with. */
+  readonly who: Who | null;
+  /** The same rules with the batch's identities; throws a BrokenTableError when the batch does not fit. */
+  after(batch: IdentityBatch): PolicySnapshot;
   /**
    * The same with the policies in dry-run counted in; null when no policy is in dry-run. This
    * snapshot is what is enforced, `shadow` is only judged, logged and counted.
@@ -30,6 +37,12 @@ export interface PolicySnapshot {
   readonly shadow: PolicySnapshot | null;
   /** What a kernel that enforces the same policy has to be told besides the rules. */
   readonly node: NodeContents;
+}
+
+/** Who is who, and who the selectors of the rules select. */
+export interface Who {
+  readonly roster: Roster;
+  readonly remotes: Remotes;
 }
 
 export interface NodeContents {

@@ -8,6 +8,7 @@ import type { Decision } from '../../model/decision.ts';
 import type { RequestHead } from '../../model/request_head.ts';
 import { type CompiledRule, VERDICT_ALLOW, VERDICT_DENY } from '../compiled/compiled_rule.ts';
 import type { View } from '../compiled/port_rules.ts';
+import { isAbout } from '../compiled/rule_remotes.ts';
 import {
   type Explanation,
   NO_L7_STEPS,
@@ -105,7 +106,7 @@ class Walk {
   #skipped(rule: CompiledRule): RuleOutcome | null {
     const { proxyId, remote } = this.#view;
     if (rule.proxyId !== 0 && rule.proxyId !== proxyId) return 'other-listener';
-    if (rule.remotes !== null && !rule.remotes.has(remote)) return 'other-remote';
+    if (!isAbout(rule, remote)) return 'other-remote';
     if (this.#isFinal || rule.precedence < this.#settledPrecedence) return 'not-reached';
     if (this.#passedTo !== -1 && rule.precedence >= this.#passedTo) return 'passed-over';
     const skipped = this.#trace.skipped(rule);

@@ -164,7 +164,7 @@ class TableBuilder {
     return {
       protocol,
       ...placeOf(protocol, rules),
-      ...verdictsOf(rules.rules, { isDnsPlain }),
+      ...verdictsOf(rules.rules, { isDnsPlain, remotes: this.#snapshot.who?.remotes ?? null }),
     };
   }
 

@@ -18,6 +18,8 @@ import {
   VERDICT_PASS,
 } from '../compiled/compiled_rule.ts';
 import { passTargets } from '../compiled/rule_order.ts';
+import { isAbout, remotesOf } from '../compiled/rule_remotes.ts';
+import type { Remote, Remotes } from '../identity/remotes.ts';
 
 export type KernelVerdict = 'deny' | 'allow' | 'redirect';
 
@@ -31,6 +33,8 @@ export interface RangeVerdicts {
 export interface VerdictOptions {
   /** DNS rules count as no L7 rules. */
   readonly isDnsPlain: boolean;
+  /** Who the selectors of rules select; null: rules are about those that they were made with. */
+  readonly remotes: Remotes | null;
 }
 
 /** `rules` in asking order. */
@@ -38,7 +42,8 @@ export function verdictsOf(rules: readonly CompiledRule[], options: VerdictOptio
   // Each identity is asked the rules that can concern it, not all: ports can have a thousand rules of one remote each.
   const forAll: number[] = [];
   const named = new Map<Identity, number[]>();
-  for (const [index, { remotes }] of rules.entries()) {
+  for (const [index, rule] of rules.entries()) {
+    const remotes = remotesOf(rule, options.remotes);
     if (remotes === null) forAll.push(index);
     for (const identity of remotes ?? []) {
       const known = named.get(identity);
@@ -65,6 +70,16 @@ export function verdictsOf(rules: readonly CompiledRule[], options: VerdictOptio
     if (own !== verdict) exceptions.set(identity, own);
   }
   return { verdict, exceptions };
+}
+
+/** The one verdict of an identity, as `verdictsOf` has it. */
+export function verdictOf(
+  rules: readonly CompiledRule[],
+  remote: Remote,
+  options: VerdictOptions,
+): KernelVerdict {
+  const applicable = rules.filter((rule) => isAbout(rule, remote));
+  return connectionVerdict(applicable, options);
 }
 
 /**

@@ -5,7 +5,8 @@
  */
 import { type IpPrefix, parsePrefix } from '../../model/address.ts';
 import { type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
-import { Ipcache, type IpcacheEntry } from '../ipcache.ts';
+import type { IdentityEntry } from '../identity/identity_entry.ts';
+import { Ipcache, type IpcacheEntry } from '../identity/ipcache.ts';
 import {
   cidrLabel,
   LABEL_SOURCE_CIDR,
@@ -25,13 +26,6 @@ import {
   reservedIdentities,
   reservedIdentityOf,
 } from './reserved_identities.ts';
-
-export interface IdentityEntry {
-  readonly identity: Identity;
-  readonly set: LabelSet;
-  /** Of a CIDR identity: what a CIDR rule must cover to select it. Empty for all others. */
-  readonly prefixes: readonly IpPrefix[];
-}
 
 export interface IdentityTable extends LabelLookup {
   readonly entries: readonly IdentityEntry[];

@@ -5,9 +5,9 @@
  */
 import type { Direction, Identity, PolicyProtocol } from '../../model/identity.ts';
 import type { RuleOrigin } from '../ast.ts';
+import type { IdentityEntry } from '../identity/identity_entry.ts';
 import type { DirectionRule, Peer, PolicySpec, PortSelector } from '../rule.ts';
 import { LabelSet } from '../selector.ts';
-import type { IdentityEntry } from './identity_table.ts';
 import type { InventoryEndpoint } from './inventory.ts';
 import { type PeerMismatch, peerMismatch } from './peer_mismatch.ts';
 import type { Selections } from './selection.ts';

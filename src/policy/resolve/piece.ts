@@ -5,6 +5,7 @@
 import type { Identity, PolicyProtocol } from '../../model/identity.ts';
 import { POLICY_PROTOCOLS, PROTOCOLS } from '../../model/identity.ts';
 import { type L7Rules, NO_L7, type RuleOrigin } from '../ast.ts';
+import type { RemoteSelector } from '../remote_selector.ts';
 import type { DirectionRule, IcmpSelector, ListenerRef, PortsRule } from '../rule.ts';
 import type { RedirectKind } from './precedence.ts';
 import { ANY_REMOTE, type Selection, type Selections } from './selection.ts';
@@ -18,6 +19,7 @@ export interface Piece {
   readonly port: PiecePort;
   readonly selectorKey: string;
   readonly remotes: ReadonlySet<Identity> | null;
+  readonly selector: RemoteSelector | null;
   readonly origin: RuleOrigin;
   readonly l7: L7Rules;
   readonly serverNames: readonly string[];
@@ -104,6 +106,7 @@ function pieceOf(rule: DirectionRule, element: PortsRule | null, place: PiecePla
     port,
     selectorKey: selection.key,
     remotes: selection.remotes,
+    selector: selection.selector,
     origin: element?.origin ?? rule.origin,
     // Deny rules have ports only; were one to have L7 rules, ignoring them denies more, not less.
     l7: isAllow ? l7Of(element) : NO_L7,

@@ -1,12 +1,14 @@
 /**
  * Merged pieces → wire rules, by port: named ports become numbers, listeners become proxy ids,
- * precedences are set. A rule that selects nobody is left out, and a port without rules is, too: an
- * empty list would mean "allow all" on the wire (the class of CVE-2025-64715).
+ * precedences are set. A rule whose selector selects nobody yet stays; the compiler leaves it out for as long as
+ * that is so. A port without rules is left out: an empty list would mean "allow all" on the wire (the class of
+ * CVE-2025-64715).
  */
 import type { Direction, Identity, PolicyProtocol } from '../../model/identity.ts';
 import { POLICY_PROTOCOLS } from '../../model/identity.ts';
 import type { L7Rules, PortPolicy, PortRule, RuleOrigin, RuleVerdict } from '../ast.ts';
 import { compareText } from '../labels.ts';
+import type { RemoteSelector } from '../remote_selector.ts';
 import type { IdentityTable } from './identity_table.ts';
 import type { Inventory, InventoryEndpoint } from './inventory.ts';
 import { anyHttpRule, compareOrigins, withL7Wildcard } from './merge.ts';
@@ -63,6 +65,8 @@ interface PortPlace {
 /** One number that a named port stands for, and the remotes for which it does. */
 interface NamedPlace extends PortPlace {
   readonly remotes: ReadonlySet<Identity> | null;
+  /** Null: these remotes, or any. */
+  readonly selector: RemoteSelector | null;
 }
 
 class PortPoliciesBuilder {
@@ -77,14 +81,14 @@ class PortPoliciesBuilder {
   add(piece: Piece): void {
     const proxyId = this.#proxyIdOf(piece);
     if (proxyId === null) return;
-    for (const { remotes, ...place } of this.#placesOf(piece)) {
-      if (remotes !== null && remotes.size === 0) continue;
+    for (const { remotes, selector, ...place } of this.#placesOf(piece)) {
       this.addRule(place, {
         precedence: precedenceOf(piece),
         verdict: verdictOf(piece),
         proxyId,
         origin: piece.origin,
         remotes,
+        ...(selector === null ? {} : { selector }),
         serverNames: piece.serverNames,
         l7: this.#l7Of(piece),
       });
@@ -131,12 +135,14 @@ class PortPoliciesBuilder {
 
   #placesOf(piece: Piece): readonly NamedPlace[] {
     const { port, endPort, protocol, name } = piece.port;
-    if (name === null) return [{ port, endPort, protocol, remotes: piece.remotes }];
+    const { remotes, selector } = piece;
+    if (name === null) return [{ port, endPort, protocol, remotes, selector }];
     const places =
       this.#context.direction === 'ingress'
         ? namedPlaces(this.#context.endpoint, piece).map((place) => ({
             ...place,
-            remotes: piece.remotes,
+            remotes,
+            selector,
           }))
         : this.#destinationPlaces(piece);
     if (places.length === 0) {
@@ -160,7 +166,11 @@ class PortPoliciesBuilder {
     const found = [...byPort.values()];
     // Any remote, and all who have the name agree on its number: Cilium then allows that number.
     const isAny = piece.remotes === null && found.length === 1;
-    return found.map(({ place, remotes }) => ({ ...place, remotes: isAny ? null : remotes }));
+    return found.map(({ place, remotes }) => ({
+      ...place,
+      remotes: isAny ? null : remotes,
+      selector: null,
+    }));
   }
 
   #warn(piece: Piece, message: string): void {
@@ -194,13 +204,13 @@ function precedenceOf(piece: Piece): number {
   }
 }
 
-/** Precedence downwards, no L7 before L7, then by origin and remotes: the same in any order. */
+/** Precedence downwards, no L7 before L7, then by origin and selector: the same in any order, whoever there is. */
 function compareRules(a: PortRule, b: PortRule): number {
   return (
     b.precedence - a.precedence ||
     Number(a.l7.kind !== 'none') - Number(b.l7.kind !== 'none') ||
     compareOrigins(a.origin, b.origin) ||
-    compareText(remotesText(a), remotesText(b))
+    compareText(a.selector?.key ?? remotesText(a), b.selector?.key ?? remotesText(b))
   );
 }
 

@@ -3,7 +3,7 @@
  * bits, sorted, so that those within a prefix stand together right after it.
  */
 import type { IpPrefix } from '../../model/address.ts';
-import type { IdentityEntry } from './identity_table.ts';
+import type { IdentityEntry } from '../identity/identity_entry.ts';
 
 interface Item {
   readonly bits: string;

@@ -13,7 +13,8 @@ import {
   type PortPolicy,
   type PortRule,
 } from '../ast.ts';
-import { compareText, labelSetKey } from '../labels.ts';
+import { type SubjectNumbers, subjectKey } from '../identity/subject_numbers.ts';
+import { compareText } from '../labels.ts';
 import type { CidrGroup, PolicySpec, Tier } from '../rule.ts';
 import { LabelSet } from '../selector.ts';
 import type { IdentityTable } from './identity_table.ts';
@@ -36,6 +37,8 @@ export interface ResolveInput {
    * any policy, which may be a mount that failed: default deny both ways, so only the host comes in.
    */
   readonly unselected: 'allow' | 'deny';
+  /** Kept over sets; absent: endpoints have no subject. */
+  readonly subjects?: SubjectNumbers;
   /** The host has no rule of its own (`redirect.host: policy`): only those that select it let it in. */
   readonly isHostJudged?: boolean;
 }
@@ -62,6 +65,7 @@ export function resolvePolicies(input: ResolveInput): ResolveResult {
         name: endpoint.name,
         endpointIps: endpoint.ips.map(({ text }) => text),
         endpointId: endpointIds.get(endpoint.name) ?? endpoint.endpointId,
+        ...(input.subjects === undefined ? {} : { subject: input.subjects.of(endpoint) }),
         ingress: ingress.wire,
         egress: egress.wire,
         kernelOnly: { ingress: ingress.kernel, egress: egress.kernel },
@@ -89,7 +93,6 @@ class Resolver {
   readonly #levels: Levels;
   readonly #subjects: SubjectIndex;
   readonly #warnings = new Map<string, ResolveWarning>();
-  /** Endpoints with the same labels and named ports have the same policy, as in Cilium. */
   readonly #cache = new Map<string, Directions>();
 
   constructor(input: ResolveInput) {
@@ -114,7 +117,7 @@ class Resolver {
     const specs = this.#subjects.selecting(set);
     const names = new Set(specs.map(({ origin }) => origin.policy));
     this.selecting.set(endpoint.name, [...names].sort(compareText));
-    const key = `${labelSetKey(endpoint.labels)} ${JSON.stringify(endpoint.namedPorts)}`;
+    const key = subjectKey(endpoint);
     const known = this.#cache.get(key);
     if (known !== undefined) return known;
     const subject: SubjectContext = { endpoint, set, specs };

@@ -2,13 +2,20 @@
  * Peers → selections: which identities each selector of a rule picks. A selection of nobody stays
  * an empty set; only a true "any remote" is null. What is not known is not selected.
  */
-import { type IpAddress, type IpPrefix, prefixContains } from '../../model/address.ts';
-import { IDENTITY_WORLD, type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
-import { CLUSTER_KEY, LABEL_SOURCE_FQDN, parseLabel } from '../labels.ts';
-import { matchFqdnPattern } from '../match/fqdn_pattern.ts';
+import type { IpAddress, IpPrefix } from '../../model/address.ts';
+import type { Identity } from '../../model/identity.ts';
+import type { IdentityEntry } from '../identity/identity_entry.ts';
+import { coveredWorlds, normaliseName, selects } from '../identity/selects.ts';
+import { CLUSTER_KEY, LABEL_SOURCE_FQDN } from '../labels.ts';
+import type {
+  CidrMode,
+  PrefixQuestion,
+  RemoteQuestion,
+  RemoteSelector,
+} from '../remote_selector.ts';
 import type { CidrGroup, Entity, LabelSelector, Peer } from '../rule.ts';
 import { LabelSet, selectorKey, selectorMatches } from '../selector.ts';
-import type { IdentityEntry, IdentityTable } from './identity_table.ts';
+import type { IdentityTable } from './identity_table.ts';
 import type { InventoryService } from './inventory.ts';
 import { PrefixIndex } from './prefix_index.ts';
 import { fullPrefix } from './prefixes.ts';
@@ -18,6 +25,8 @@ export interface Selection {
   readonly key: string;
   /** Null: any remote, also an unknown one. */
   readonly remotes: ReadonlySet<Identity> | null;
+  /** What selects them, now and later; null when `remotes` is. */
+  readonly selector: RemoteSelector | null;
 }
 
 export interface SelectionContext {
@@ -29,13 +38,7 @@ export interface SelectionContext {
 
 export type ServicePeer = Peer & { readonly kind: 'service' };
 
-export const ANY_REMOTE: Selection = Object.freeze({ key: 'any', remotes: null });
-
-/**
- * `every`: an identity that stands for several prefixes is selected by a CIDR that covers all of
- * them (what an allow needs); `some`: by one that covers any of them (what a deny needs).
- */
-export type CidrMode = 'every' | 'some';
+export const ANY_REMOTE: Selection = Object.freeze({ key: 'any', remotes: null, selector: null });
 
 /** Evaluates each selector once for all endpoints. */
 export class Selections {
@@ -88,13 +91,10 @@ export class Selections {
 
   #bySelector(selector: LabelSelector): Selection {
     if (selector.requirements.length === 0) return ANY_REMOTE;
-    return this.#cached(`labels ${selectorKey(selector)}`, () => {
-      const remotes = new Set<Identity>();
-      for (const entry of this.#candidates(selector)) {
-        if (selectorMatches(selector, entry.set)) remotes.add(entry.identity);
-      }
-      return remotes;
-    });
+    const question = { kind: 'labels', selector } as const;
+    return this.#cached(`labels ${selectorKey(selector)}`, question, () =>
+      selected(question, this.#candidates(selector)),
+    );
   }
 
   /** Entries with the rarest label that the selector demands; all when it demands none. */
@@ -115,17 +115,13 @@ export class Selections {
     );
   }
 
-  #byPrefixes(key: string, query: PrefixQuery): Selection {
-    const except = query.except.map(({ text }) => text).sort();
-    return this.#cached(`${key} except ${except.join(',')} ${query.mode}`, () => {
-      const remotes = new Set<Identity>();
-      if (query.prefixes.length === 0) return remotes;
-      for (const world of coveredWorlds(query)) remotes.add(world as Identity);
-      for (const outer of query.prefixes) {
-        for (const { identity, prefixes } of this.#prefixes.within(outer)) {
-          if (isCovered(prefixes, query)) remotes.add(identity);
-        }
-      }
+  #byPrefixes(name: string, { prefixes, except, mode }: PrefixQuestion): Selection {
+    const question = { kind: 'prefixes', prefixes, except, mode } as const;
+    const texts = except.map(({ text }) => text).sort();
+    return this.#cached(`${name} except ${texts.join(',')} ${mode}`, question, () => {
+      const candidates = new Set(prefixes.flatMap((outer) => [...this.#prefixes.within(outer)]));
+      const remotes = selected(question, candidates);
+      for (const world of coveredWorlds(question)) remotes.add(world);
       return remotes;
     });
   }
@@ -143,18 +139,9 @@ export class Selections {
       [matchPattern, true],
     ] as const) {
       if (text === null) continue;
-      const key = `fqdn ${isPattern ? 'pattern' : 'name'} ${normaliseName(text)}`;
-      selections.push(
-        this.#cached(key, () => {
-          const remotes = new Set<Identity>();
-          for (const { identity, set } of this.#named) {
-            if (set.labels.some((label) => fqdnLabelMatches(label, text, isPattern))) {
-              remotes.add(identity);
-            }
-          }
-          return remotes;
-        }),
-      );
+      const question = { kind: 'fqdn', text: normaliseName(text), isPattern } as const;
+      const key = `fqdn ${isPattern ? 'pattern' : 'name'} ${question.text}`;
+      selections.push(this.#cached(key, question, () => selected(question, this.#named)));
     }
     return selections;
   }
@@ -180,39 +167,19 @@ export class Selections {
     return this.#context.services.filter((service) => serviceMatches(service, peer));
   }
 
-  #cached(key: string, select: () => Set<Identity>): Selection {
+  #cached(key: string, question: RemoteQuestion, select: () => Set<Identity>): Selection {
     const known = this.#cache.get(key);
     if (known !== undefined) return known;
-    const selection = { key, remotes: select() };
+    const selection = { key, remotes: select(), selector: { key, ...question } };
     this.#cache.set(key, selection);
     return selection;
   }
 }
 
-interface PrefixQuery {
-  readonly prefixes: readonly IpPrefix[];
-  readonly except: readonly IpPrefix[];
-  readonly mode: CidrMode;
-}
-
-/**
- * A whole family is also the world itself (api/cidr.go), which stands for every address that no
- * prefix covers. The identity, not its label: every CIDR identity has that one, also an exception.
- */
-function coveredWorlds(query: PrefixQuery): readonly number[] {
-  return query.prefixes.flatMap((prefix) => {
-    const isExcepted = query.except.some((outer) => prefixContains(outer, prefix));
-    if (prefix.length > 0 || isExcepted) return [];
-    const family = prefix.address.family === 4 ? 'world-ipv4' : 'world-ipv6';
-    return [IDENTITY_WORLD, RESERVED_IDENTITIES[family]];
-  });
-}
-
-function isCovered(own: readonly IpPrefix[], query: PrefixQuery): boolean {
-  const covers = (prefix: IpPrefix): boolean =>
-    query.prefixes.some((outer) => prefixContains(outer, prefix)) &&
-    !query.except.some((outer) => prefixContains(outer, prefix));
-  return query.mode === 'every' ? own.every(covers) : own.some(covers);
+function selected(question: RemoteQuestion, candidates: Iterable<IdentityEntry>): Set<Identity> {
+  const remotes = new Set<Identity>();
+  for (const entry of candidates) if (selects(question, entry)) remotes.add(entry.identity);
+  return remotes;
 }
 
 /** Reserved labels of an entity (api/entity.go). */
@@ -281,20 +248,4 @@ function serviceMatches(service: InventoryService, peer: ServicePeer): boolean {
   if (peer.name !== null && peer.name !== service.name) return false;
   if (peer.selector === null) return peer.name !== null;
   return selectorMatches(peer.selector, new LabelSet(service.labels));
-}
-
-/**
- * An "fqdn:" label is the text of the selector that learnt the address (Cilium's form) or a name.
- * One with a star is only ever equal to a selector, it is no name that a pattern could match.
- */
-function fqdnLabelMatches(label: string, selector: string, isPattern: boolean): boolean {
-  const parsed = parseLabel(label);
-  if (parsed?.source !== LABEL_SOURCE_FQDN) return false;
-  if (normaliseName(parsed.key) === normaliseName(selector)) return true;
-  return isPattern && !parsed.key.includes('*') && matchFqdnPattern(selector, parsed.key);
-}
-
-function normaliseName(name: string): string {
-  const lower = name.trim().toLowerCase();
-  return lower.endsWith('.') ? lower.slice(0, -1) : lower;
 }

@@ -15,11 +15,13 @@ import {
   compileSteps,
 } from '../../../src/policy/compile/compile.ts';
 import { prepareViews } from '../../../src/policy/compile/prepare.ts';
-import { NO_NODE_CONTENTS, type PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
+import type { PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
 import { decideConnection, decideRequest } from '../../../src/policy/decide/decide.ts';
 import { printSnapshot } from '../../../src/policy/decide/print.ts';
-import { Ipcache } from '../../../src/policy/ipcache.ts';
+import { Ipcache } from '../../../src/policy/identity/ipcache.ts';
+import { Roster } from '../../../src/policy/identity/roster.ts';
 import type { RegexEngine } from '../../../src/policy/match/regex.ts';
+import { LabelSet } from '../../../src/policy/selector.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
 import { endpointPolicy, question, SECRETS } from '../../support/random_policies.ts';
 import { endpoint, http, port, rule } from '../../support/wire_policy.ts';
@@ -89,10 +91,12 @@ describe('a worker', () => {
     const policy = endpoint([port('80', [rule('r')])]);
     const set = setOf([policy], [policy, { ...policy, name: 'ns/x', endpointIps: ['10.0.0.9'] }]);
     const taken = finish(decodeResolved(sent(encodeResolved(set))));
-    expect(taken.ipcache.lookup('10.1.2.3')).toBe(77);
-    expect(taken.ipcache.lookup('fd00::1')).toBe(78);
-    expect(taken.ipcache.lookup('10.2.0.1')).toBeNull();
-    expect(taken.labels).toEqual(set.labels);
+    const { ipcache } = taken.roster;
+    expect(ipcache.lookup('10.1.2.3')).toBe(77);
+    expect(ipcache.lookup('fd00::1')).toBe(78);
+    expect(ipcache.lookup('10.2.0.1')).toBeNull();
+    expect(taken.roster.sequence).toBe(5);
+    expect([...taken.roster.entries()]).toEqual([...set.roster.entries()]);
     expect(taken.secrets).toEqual(set.secrets);
     expect(taken.enforced.names).toEqual(['p']);
     expect(taken.shadow?.policies.map(({ name }) => name)).toEqual(['ns/subject', 'ns/x']);
@@ -130,10 +134,15 @@ function setOf(
   return {
     enforced: { policies, names: ['p'] },
     shadow: shadow === null ? null : { policies: shadow, names: ['p', 'q'] },
-    ipcache: new Ipcache([prefix('10.1.0.0', 16, 77), prefix('fd00::', 8, 78)]),
-    labels: new Map([[77 as Identity, ['k8s:app=a', 'k8s:app=b']]]),
+    roster: Roster.of(5, new Ipcache([prefix('10.1.0.0', 16, 77), prefix('fd00::', 8, 78)]), [
+      {
+        identity: 77 as Identity,
+        set: new LabelSet(['k8s:app=a', 'k8s:app=b']),
+        prefixes: [prefix('10.1.0.0', 16, 77).prefix],
+      },
+    ]),
     secrets: SECRETS,
-    node: NO_NODE_CONTENTS,
+    workloads: [],
   };
 }
 

@@ -58,6 +58,7 @@ function pieceOf(draft: Draft, index: number): Piece {
     port: { port: 80, endPort: 80, name: null, protocol: 'TCP' },
     selectorKey: 'any',
     remotes: null,
+    selector: null,
     origin,
     l7: l7Of(draft.l7, origin),
     serverNames: draft.names,

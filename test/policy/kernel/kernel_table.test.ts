@@ -8,6 +8,8 @@ import type { Identity, Port, ProxyId } from '../../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import type { EndpointPolicy } from '../../../src/policy/ast.ts';
 import { compilePolicies } from '../../../src/policy/compile/compile.ts';
+import type { CompiledPort } from '../../../src/policy/compiled/compiled_endpoint.ts';
+import type { CompiledRule } from '../../../src/policy/compiled/compiled_rule.ts';
 import type { PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
 import { decideConnection, decideRequest } from '../../../src/policy/decide/decide.ts';
 import { kernelTable } from '../../../src/policy/kernel/kernel_table.ts';
@@ -106,28 +108,21 @@ describe('the tables of a policy in wire form', () => {
   }
 
   /** A rule for the remote looks at more than addresses and ports. */
-  function isConditional(compiled: unknown, remote: Identity): boolean {
-    return rulesFor(compiled, remote).some(({ http: own, serverNames, proxyId }) => {
-      return own !== null || serverNames.length > 0 || proxyId !== 0;
+  function isConditional(compiled: CompiledPort, remote: Identity): boolean {
+    return rulesFor(compiled, remote).some(({ l7, serverNames, proxyId }) => {
+      return l7.kind !== 'none' || serverNames.length > 0 || proxyId !== 0;
     });
   }
 
-  function hasConnectionConditions(compiled: unknown, remote: Identity): boolean {
+  function hasConnectionConditions(compiled: CompiledPort, remote: Identity): boolean {
     return rulesFor(compiled, remote).some(
       ({ serverNames, proxyId }) => serverNames.length > 0 || proxyId !== 0,
     );
   }
 
-  function rulesFor(compiled: unknown, remote: Identity): readonly Rule[] {
-    const { rules } = compiled as { readonly rules: readonly Rule[] };
+  function rulesFor(compiled: CompiledPort, remote: Identity): readonly CompiledRule[] {
+    const { rules } = compiled.rules;
     return rules.filter(({ remotes }) => remotes === null || remotes.has(remote));
-  }
-
-  interface Rule {
-    readonly remotes: ReadonlySet<Identity> | null;
-    readonly http: unknown;
-    readonly serverNames: readonly unknown[];
-    readonly proxyId: number;
   }
 
   it('let a remote use ICMP when it may use every port of every transport protocol', () => {

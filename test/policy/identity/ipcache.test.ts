@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type IpPrefix, parseIp, parsePrefix, prefixContains } from '../../../src/model/address.ts';
 import type { Identity } from '../../../src/model/identity.ts';
-import { Ipcache } from '../../../src/policy/ipcache.ts';
+import { Ipcache } from '../../../src/policy/identity/ipcache.ts';
 
 describe('the ipcache', () => {
   const cache = cacheOf({

@@ -1,0 +1,194 @@
+/**
+ * One direction of a policy: its rules, compiled for good, and its ports as far as its rules have somebody to be
+ * about. A rule whose selector selects nobody is left out, and a port without any rule is, too: what applies there
+ * is then what applies to every other port. So when a selector gets its first identity or loses its last one, the
+ * tables are laid out anew; ports whose rules stay keep their views.
+ */
+import type { Direction, PolicyProtocol } from '../../model/identity.ts';
+import { KERNEL_PROTOCOLS, PROTOCOLS } from '../../model/identity.ts';
+import type { Limits } from '../../model/limits.ts';
+import type { Steps } from '../../model/steps.ts';
+import {
+  DEFAULT_ALLOW_RULE,
+  type EndpointPolicy,
+  NO_L7,
+  type PortPolicy,
+  type PortRule,
+  portPolicies,
+} from '../ast.ts';
+import type { DirectionTables } from '../compiled/compiled_endpoint.ts';
+import { type CompiledRule, NO_SELECTOR, VERDICT_PASS } from '../compiled/compiled_rule.ts';
+import type { PortOptions } from '../compiled/port_rules.ts';
+import { PortTable } from '../compiled/port_table.ts';
+import { orderRules, passProblem } from '../compiled/rule_order.ts';
+import { isInUse } from '../compiled/rule_remotes.ts';
+import type { Remotes } from '../identity/remotes.ts';
+import type { RegexEngine } from '../match/regex.ts';
+import { splitPorts } from './port_ranges.ts';
+import type { RuleCompiler, RulePlace } from './rule_compiler.ts';
+
+export interface DirectionContext {
+  readonly compiler: RuleCompiler;
+  readonly options: { readonly regexEngine: RegexEngine; readonly limits: Limits };
+  /** Null: selectors are not asked again. */
+  readonly remotes: Remotes | null;
+}
+
+type Entry = PortPolicy<PolicyProtocol>;
+
+export class CompiledDirection {
+  /** With the remotes that there were when it was compiled. */
+  readonly tables: DirectionTables;
+  /** Of its rules. */
+  readonly selectors: ReadonlySet<number>;
+  readonly #policy: EndpointPolicy;
+  readonly #direction: Direction;
+  readonly #context: Omit<DirectionContext, 'remotes'>;
+  readonly #entries: ReadonlyMap<PolicyProtocol, readonly Entry[]>;
+  readonly #defaultAllow: PortRule;
+
+  private constructor(policy: EndpointPolicy, direction: Direction, context: DirectionContext) {
+    this.#policy = policy;
+    this.#direction = direction;
+    this.#context = context;
+    this.#entries = entriesByProtocol(policy, direction);
+    this.#defaultAllow = defaultAllowRule(policy);
+    this.selectors = new Set(this.#rules().map(({ selector }) => selector));
+    this.tables = this.tablesWith(context.remotes, null);
+  }
+
+  /** The rules are nearly all of the work; the tables take them as they are then. */
+  static *compile(
+    policy: EndpointPolicy,
+    direction: Direction,
+    context: DirectionContext,
+  ): Steps<CompiledDirection> {
+    for (const entries of entriesByProtocol(policy, direction).values()) {
+      for (const entry of entries) {
+        yield* context.compiler.compileAll(entry.rules, placeOf(entry, policy));
+      }
+    }
+    yield;
+    return new CompiledDirection(policy, direction, context);
+  }
+
+  tablesWith(remotes: Remotes | null, before: DirectionTables | null): DirectionTables {
+    const tables = new Map<PolicyProtocol, PortTable>();
+    for (const [protocol, entries] of this.#entries) {
+      const valid = entries.filter((entry) => this.#isValidRange(entry));
+      tables.set(protocol, this.#table(valid, { protocol, remotes, before }));
+    }
+    return tables;
+  }
+
+  #table(
+    entries: readonly Entry[],
+    place: {
+      readonly protocol: PolicyProtocol;
+      readonly remotes: Remotes | null;
+      readonly before: DirectionTables | null;
+    },
+  ): PortTable {
+    const { protocol, remotes, before } = place;
+    const { regexEngine, limits } = this.#context.options;
+    const rulesOf = new Map(
+      entries.map((entry) => [entry, this.#rulesOf(entry).filter((one) => isInUse(one, remotes))]),
+    );
+    const live = entries.filter((entry) => rulesOf.get(entry)?.length !== 0);
+    const { ranges, wildcard } = splitPorts<CompiledRule>(live, (one) => rulesOf.get(one) ?? []);
+    const hasPasses = [...rulesOf.values()].some((rules) => rules.some(isPass));
+    const ordered = (rules: readonly CompiledRule[]) => this.#ordered(rules, hasPasses);
+    const options: PortOptions = {
+      direction: this.#direction,
+      protocol,
+      regexEngine,
+      viewCountMax: limits.viewCacheCountMax,
+      workLimits: limits,
+    };
+    return new PortTable(
+      ranges.map(({ first, last, rules }) => ({ first, last, rules: ordered(rules) })),
+      wildcard === null ? null : ordered(wildcard),
+      options,
+      before?.get(protocol) ?? null,
+    );
+  }
+
+  #ordered(rules: readonly CompiledRule[], hasPasses: boolean): readonly CompiledRule[] | null {
+    const sorted = orderRules(rules);
+    const problem = passProblem(sorted);
+    if (problem !== null) {
+      const { compiler } = this.#context;
+      compiler.fail(this.#policy.name, problem.rule.source.origin, problem.message);
+    }
+    // A range of pass rules only yields no verdict: such a port falls to port 0, or to deny.
+    return hasPasses && sorted.every(isPass) ? null : sorted;
+  }
+
+  #rules(): readonly CompiledRule[] {
+    return [...this.#entries.values()]
+      .flatMap((entries) => entries.flatMap((entry) => this.#rulesOf(entry)))
+      .filter(({ selector }) => selector !== NO_SELECTOR);
+  }
+
+  #rulesOf(entry: Entry): readonly CompiledRule[] {
+    const rules = entry.rules.length === 0 ? [this.#defaultAllow] : entry.rules;
+    const place = placeOf(entry, this.#policy);
+    return rules.map((rule) => this.#context.compiler.compile(rule, place));
+  }
+
+  #isValidRange({ port, endPort, rules }: Entry): boolean {
+    const fail = (message: string): false => {
+      this.#context.compiler.fail(this.#policy.name, rules[0]?.origin ?? null, message);
+      return false;
+    };
+    if (port === 0 && endPort > 0) {
+      return fail(
+        `PortNetworkPolicy: Invalid port range including the wildcard zero port 0-${endPort}`,
+      );
+    }
+    if (endPort < port) {
+      return fail(
+        `PortNetworkPolicy: Invalid port range, end port is less than start port ${port}-${endPort}`,
+      );
+    }
+    return true;
+  }
+}
+
+/** None at all of what only a kernel sees, of a policy in wire form: it cannot speak of that. */
+function entriesByProtocol(
+  policy: EndpointPolicy,
+  direction: Direction,
+): ReadonlyMap<PolicyProtocol, readonly Entry[]> {
+  const byProtocol = new Map<PolicyProtocol, Entry[]>();
+  for (const protocol of PROTOCOLS) byProtocol.set(protocol, []);
+  for (const protocol of policy.kernelOnly === undefined ? [] : KERNEL_PROTOCOLS) {
+    byProtocol.set(protocol, []);
+  }
+  const kernelOnly = policy.kernelOnly?.[direction] ?? [];
+  for (const entry of [...portPolicies(policy, direction), ...kernelOnly]) {
+    byProtocol.get(entry.protocol)?.push(entry);
+  }
+  return byProtocol;
+}
+
+function placeOf(entry: Entry, policy: EndpointPolicy): RulePlace {
+  return { endpoint: policy.name, ports: entry.port * 0x1_0000 + entry.endPort };
+}
+
+/** What an empty rule list means, made explicit so that it survives merging with others. */
+function defaultAllowRule(policy: EndpointPolicy): PortRule {
+  return {
+    precedence: 0,
+    verdict: { kind: 'allow' },
+    proxyId: 0,
+    origin: { policy: policy.name, rule: DEFAULT_ALLOW_RULE },
+    remotes: null,
+    serverNames: [],
+    l7: NO_L7,
+  };
+}
+
+function isPass({ kind }: CompiledRule): boolean {
+  return kind === VERDICT_PASS;
+}

@@ -1,0 +1,120 @@
+/**
+ * The selectors of one policy set, each once, numbered (pkg/policy SelectorCache). Tells which of them select an
+ * identity without asking them all: a selector is filed under a label that it demands, a prefix or a name.
+ */
+import type { IpPrefix } from '../../model/address.ts';
+import { parsePrefix } from '../../model/address.ts';
+import type { Identity } from '../../model/identity.ts';
+import { LABEL_SOURCE_FQDN, NAMESPACE_KEY } from '../labels.ts';
+import type { RemoteSelector } from '../remote_selector.ts';
+import type { LabelRequirement, LabelSelector } from '../selector.ts';
+import type { IdentityEntry } from './identity_entry.ts';
+import { coveredWorlds, selects } from './selects.ts';
+
+/** Identities that no roster knows have view keys below it. */
+const VIEW_KEYS = 2 ** 32;
+
+export class SelectorCache {
+  readonly #selectors: RemoteSelector[] = [];
+  readonly #numbers = new Map<string, number>();
+  readonly #byLabel = new Map<string, number[]>();
+  readonly #byPrefix = new Map<string, number[]>();
+  readonly #prefixLengths = { 4: new Set<number>(), 6: new Set<number>() };
+  readonly #byWorld = new Map<Identity, number[]>();
+  /** Asked of every identity. */
+  readonly #others: number[] = [];
+  /** Asked of identities with a name. */
+  readonly #names: number[] = [];
+  #lastViewKey = VIEW_KEYS;
+
+  /** Numbers count from 0. */
+  get size(): number {
+    return this.#selectors.length;
+  }
+
+  /** The number of a selector, which is added if it is not there. */
+  add(selector: RemoteSelector): number {
+    const known = this.#numbers.get(selector.key);
+    if (known !== undefined) return known;
+    const number = this.#selectors.push(selector) - 1;
+    this.#numbers.set(selector.key, number);
+    this.#file(selector, number);
+    return number;
+  }
+
+  /** See `Remote.viewKey`. Counted here, so that no two readers of the set's views give one number twice. */
+  nextViewKey(): number {
+    this.#lastViewKey += 1;
+    return this.#lastViewKey;
+  }
+
+  /** Ascending numbers of those that select it. */
+  selecting(entry: IdentityEntry): Uint32Array {
+    const found = new Set<number>();
+    const ask = (numbers: readonly number[] | undefined): void => {
+      for (const number of numbers ?? []) {
+        if (!found.has(number) && selects(this.#selectors[number] as RemoteSelector, entry)) {
+          found.add(number);
+        }
+      }
+    };
+    ask(this.#others);
+    ask(this.#byWorld.get(entry.identity));
+    for (const [key, value] of entry.set.entries()) ask(this.#byLabel.get(`${key}=${value}`));
+    for (const prefix of entry.prefixes) {
+      for (const text of this.#covers(prefix)) ask(this.#byPrefix.get(text));
+    }
+    if (this.#names.length > 0 && entry.set.labels.some(isName)) ask(this.#names);
+    return Uint32Array.from(found).sort();
+  }
+
+  #file(selector: RemoteSelector, number: number): void {
+    switch (selector.kind) {
+      case 'labels':
+        this.#fileLabels(selector.selector, number);
+        break;
+      case 'prefixes':
+        for (const world of coveredWorlds(selector)) push(this.#byWorld, world, number);
+        for (const { address, length, text } of selector.prefixes) {
+          this.#prefixLengths[address.family].add(length);
+          push(this.#byPrefix, text, number);
+        }
+        break;
+      case 'fqdn':
+        this.#names.push(number);
+        break;
+    }
+  }
+
+  #fileLabels({ requirements }: LabelSelector, number: number): void {
+    const demanded = requirements.filter(demandsOneOf);
+    // Nearly every selector demands a namespace; any other label tells more.
+    const best = demanded.find(({ key }) => !key.endsWith(`:${NAMESPACE_KEY}`)) ?? demanded[0];
+    if (best === undefined) this.#others.push(number);
+    else for (const value of best.values) push(this.#byLabel, `${best.key}=${value}`, number);
+  }
+
+  /** Texts of the selectors' prefixes that can hold `prefix`. */
+  *#covers({ address, length }: IpPrefix): Generator<string> {
+    for (const outer of this.#prefixLengths[address.family]) {
+      if (outer > length) continue;
+      const options = { allowBare: false, allowHostBits: true };
+      const cover = parsePrefix(`${address.text}/${outer}`, options);
+      if (cover !== null) yield cover.text;
+    }
+  }
+}
+
+function demandsOneOf({ operator, values }: LabelRequirement): boolean {
+  return operator === 'in' && values.length > 0;
+}
+
+function isName(label: string): boolean {
+  return label.startsWith(`${LABEL_SOURCE_FQDN}:`);
+}
+
+function push<Key>(index: Map<Key, number[]>, key: Key, number: number): void {
+  const numbers = index.get(key);
+  if (numbers === undefined) index.set(key, [number]);
+  else if (numbers.at(-1) !== number) numbers.push(number);
+}

@@ -9,6 +9,7 @@ export default defineConfig({
       'test/soak/**',
       'test/redirect/root/**',
       'test/redirect/kernel/**',
+      'test/workers/root/**',
       'node_modules/**',
     ],
     pool: 'forks',

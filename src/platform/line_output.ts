@@ -1,7 +1,7 @@
 /**
  * A descriptor to which lines are written: in order, whole, one write at a time, without ever blocking. What cannot
- * be written now is tried again from where it stopped, be it a full pipe or a full disk; only when nobody will ever
- * read it is it given up.
+ * be written now is tried again from where it stopped, be it a full pipe or a full disk. Without a reader it is given
+ * up, and what comes later is tried: a pipe that has a name can get another reader.
  *
  *     │ piece: line line li│ne line │ piece: line line │
  *              written ────┘ at       a piece ends with a line, a write may end anywhere
@@ -19,8 +19,13 @@ export interface LineOutputOptions {
   readonly onWritten: () => void;
   /** A write has failed, and will be tried again. */
   readonly onError: () => void;
-  /** The reader is gone for good; so many lines were not written. */
+  /** The reader is gone; so many lines were not written. `onWritten` follows when it is time to try others. */
   readonly onGone: (lineCount: number) => void;
+  /**
+   * Others write to it, too, and a write may be taken in part, as by a pipe: so each is one that the kernel takes
+   * whole or not at all.
+   */
+  readonly isShared?: boolean;
   /** For tests, which have failures at hand. */
   readonly system?: OutputSystem;
 }
@@ -37,8 +42,10 @@ export interface OutputSystem {
 
 /** A pipe that does not block and is full says so; asked again after this. */
 const FULL_PIPE_RETRY_MS = 10;
-/** A disk that is full, or broken. */
+/** A disk that is full, or broken; a pipe without a reader. */
 const FAILURE_RETRY_MS = 200;
+/** PIPE_BUF of linux/limits.h: a write of so many bytes to a pipe is whole or fails (pipe(7)). */
+const WHOLE_BYTES_MAX = 4096;
 const LINE_FEED = 0x0a;
 const NOTHING: readonly Buffer[] = [];
 
@@ -55,6 +62,7 @@ export class LineOutput {
   #stopRetry: (() => void) | null = null;
   #isOver = false;
   #isClosing = false;
+  #isGone = false;
 
   constructor(fd: number, options: LineOutputOptions) {
     this.#fd = fd;
@@ -62,9 +70,14 @@ export class LineOutput {
     this.#system = options.system ?? NODE;
   }
 
-  /** There is something that is not written yet. */
+  /** There is something that is not written yet, or nobody to read it. */
   get isBusy(): boolean {
-    return this.#pieces.length > 0;
+    return this.#pieces.length > 0 || this.#isGone;
+  }
+
+  /** Nobody reads it, as far as was tried. */
+  get isGone(): boolean {
+    return this.#isGone;
   }
 
   /** Of what is not written yet. */
@@ -97,7 +110,7 @@ export class LineOutput {
     if (this.#stopRetry === null) return;
     this.#stopRetry();
     this.#stopRetry = null;
-    this.#writeOn();
+    this.#tryAgain();
   }
 
   /** What is not written yet, when no write of it is under way. */
@@ -120,6 +133,8 @@ export class LineOutput {
   close(): void {
     this.#isOver = true;
     this.#isClosing = true;
+    this.#stopRetry?.();
+    this.#stopRetry = null;
     if (this.#isUnderWay) return;
     if (this.#nextFd !== null) this.#system.close(this.#nextFd);
     this.#nextFd = null;
@@ -128,7 +143,7 @@ export class LineOutput {
 
   #writeOn(): void {
     this.#isUnderWay = true;
-    this.#system.writev(this.#fd, this.#rest(), (error, byteLength) => {
+    this.#system.writev(this.#fd, this.#nextWrite(), (error, byteLength) => {
       this.#isUnderWay = false;
       if (this.#isClosing) this.close();
       if (this.#isOver) return;
@@ -160,7 +175,7 @@ export class LineOutput {
 
   #onError(error: NodeJS.ErrnoException): void {
     if (error.code === 'EPIPE') {
-      this.#options.onGone(countLines(this.abandon()));
+      this.#onGone();
       return;
     }
     const isFull = error.code === 'EAGAIN';
@@ -173,11 +188,31 @@ export class LineOutput {
     this.#writeAfter(isFull ? FULL_PIPE_RETRY_MS : FAILURE_RETRY_MS);
   }
 
+  #onGone(): void {
+    const lineCount = countLines(this.#rest());
+    this.#pieces = NOTHING;
+    this.#at = 0;
+    this.#byteLength = 0;
+    this.#move();
+    this.#isGone = true;
+    this.#writeAfter(FAILURE_RETRY_MS);
+    this.#options.onGone(lineCount);
+  }
+
   #writeAfter(delayMs: number): void {
     this.#stopRetry = this.#options.timers.after(delayMs, () => {
       this.#stopRetry = null;
-      this.#writeOn();
+      this.#tryAgain();
     });
+  }
+
+  #tryAgain(): void {
+    if (this.#isGone) {
+      this.#isGone = false;
+      this.#options.onWritten();
+    } else {
+      this.#writeOn();
+    }
   }
 
   #move(): void {
@@ -192,11 +227,26 @@ export class LineOutput {
     this.#at = lineStart;
   }
 
+  #nextWrite(): readonly Buffer[] {
+    const rest = this.#rest();
+    const [first] = rest;
+    if (this.#options.isShared !== true || first === undefined) return rest;
+    return [first.subarray(0, wholeLinesLength(first))];
+  }
+
   #rest(): readonly Buffer[] {
     const [first, ...others] = this.#pieces;
     if (first === undefined || this.#at === 0) return this.#pieces;
     return [first.subarray(this.#at), ...others];
   }
+}
+
+/** Of as many lines as the kernel takes whole; of one that is longer, all of it. */
+function wholeLinesLength(lines: Buffer): number {
+  if (lines.length <= WHOLE_BYTES_MAX) return lines.length;
+  const within = lines.lastIndexOf(LINE_FEED, WHOLE_BYTES_MAX - 1);
+  const end = within === -1 ? lines.indexOf(LINE_FEED, WHOLE_BYTES_MAX) : within;
+  return end === -1 ? lines.length : end + 1;
 }
 
 /** Each line feed is one, be its line whole or the rest of one. */

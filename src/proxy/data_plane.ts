@@ -3,7 +3,7 @@
  * drain. It is given the snapshot in force and a recorder; it knows nothing of files, processes or
  * configuration.
  */
-
+import { residentBytes } from '../platform/resident_memory.ts';
 import type { BoundListener } from './accept/listener.ts';
 import { Listener } from './accept/listener.ts';
 import { TurnWrites } from './plane/gathered_write.ts';
@@ -128,14 +128,5 @@ export class DataPlane {
     } catch (error) {
       recorder.internalError('sweep', error);
     }
-  }
-}
-
-/** Null: no file descriptor is left to ask with; then the process is at a bound, too. */
-function residentBytes(): number | null {
-  try {
-    return process.memoryUsage.rss();
-  } catch {
-    return null;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The supervisor's stdout: whole lines in order, written without ever blocking the process. Waits for
  * a slow reader, or a full disk, within a bound; above it lines are dropped whole and counted. A reader that has
- * gone away stops nothing.
+ * gone away stops nothing, and another may come.
  */
 import { countLines, LineOutput } from '../platform/line_output.ts';
 import type { Timers } from '../platform/platform.ts';
@@ -18,7 +18,7 @@ export class LineSink {
   readonly #output: LineOutput;
   #queue: Buffer[] = [];
   #queuedBytes = 0;
-  #isGone = false;
+  #isOver = false;
   #onIdle: (() => void)[] = [];
   droppedLineCount = 0;
 
@@ -28,7 +28,7 @@ export class LineSink {
       timers: options.timers,
       onWritten: () => this.#writeNext(),
       onError: () => {},
-      onGone: (lineCount) => this.#giveUp(lineCount),
+      onGone: (lineCount) => this.#onGone(lineCount),
     });
   }
 
@@ -36,7 +36,7 @@ export class LineSink {
   write(lines: Buffer | string): void {
     const bytes = typeof lines === 'string' ? Buffer.from(lines) : lines;
     const waitingBytes = this.#output.byteLength + this.#queuedBytes + bytes.length;
-    if (this.#isGone || waitingBytes > this.#options.bytesMax) {
+    if (this.#isOver || waitingBytes > this.#options.bytesMax) {
       this.droppedLineCount += countLines([bytes]);
       return;
     }
@@ -47,7 +47,8 @@ export class LineSink {
 
   /** Resolves when everything is written, or after `timeoutMs`, when what is not is given up. */
   idle(timeoutMs: number): Promise<void> {
-    if (!this.#output.isBusy) return Promise.resolve();
+    if (this.#output.isGone) this.#giveUp(0);
+    if (this.#isOver || !this.#output.isBusy) return Promise.resolve();
     return new Promise((resolve) => {
       const stop = this.#options.timers.after(timeoutMs, () => {
         this.#giveUp(countLines(this.#output.abandon()));
@@ -68,8 +69,14 @@ export class LineSink {
     else this.#tellIdle();
   }
 
+  /** Who waits for the end does not wait for another reader. */
+  #onGone(lineCount: number): void {
+    this.droppedLineCount += lineCount;
+    if (this.#onIdle.length > 0) this.#giveUp(0);
+  }
+
   #giveUp(lineCount: number): void {
-    this.#isGone = true;
+    this.#isOver = true;
     this.droppedLineCount += lineCount + countLines(this.#queue);
     this.#queue = [];
     this.#queuedBytes = 0;

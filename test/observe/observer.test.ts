@@ -226,8 +226,21 @@ describe('a sink that does not keep up', () => {
     observer.record(record());
     platform.fire();
     await until(async () => (await metricValue(observer, 'sallyport_access_log_errors_total')) > 0);
+    expect(await metricValue(observer, 'sallyport_access_log_dropped_total')).toBe(1);
     for (let i = 0; i < 100; i++) observer.record(record());
-    expect(await metricValue(observer, 'sallyport_access_log_dropped_total')).toBe(101);
+    platform.fire();
+    platform.fire();
+    await until(
+      async () => (await metricValue(observer, 'sallyport_access_log_dropped_total')) === 101,
+    );
+    const again = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+    observer.record(record());
+    platform.fire();
+    platform.fire();
+    await until(
+      async () => (await metricValue(observer, 'sallyport_access_log_records_total')) === 1,
+    );
+    closeSync(again);
     await observer.close();
   });
 

@@ -88,14 +88,44 @@ describe('what is written', () => {
     expect(files.writtenCount).toBe(1);
   });
 
-  it('is given up when the reader is gone, and what was not written is counted', () => {
+  it('is given up and counted when the reader is gone; another one gets what comes later', () => {
     const files = new FakeFiles();
     const output = files.output();
-    output.write([Buffer.from('1\n2\n'), Buffer.from('3\n4\n')]);
-    files.end({ kind: 'some', share: 3 / 8 });
+    for (const count of [1, 2]) {
+      output.write([Buffer.from('1\n2\n'), Buffer.from('3\n4\n')]);
+      files.end({ kind: 'some', share: 3 / 8 });
+      files.end({ kind: 'error', code: 'EPIPE' });
+      expect(files.goneLineCounts).toEqual(Array.from({ length: count }, () => 3));
+      expect([output.isBusy, output.isGone, output.byteLength]).toEqual([true, true, 0]);
+      files.platform.fire();
+      expect([output.isBusy, output.isGone, files.writtenCount]).toEqual([false, false, count]);
+    }
+    output.write([Buffer.from('5\n')]);
+    files.end({ kind: 'some', share: 1 });
+    expect(files.opened[0]?.text).toBe('1\n21\n25\n');
+  });
+
+  it('is let go at once when it is closed without a reader', () => {
+    const files = new FakeFiles();
+    const output = files.output();
+    output.write([Buffer.from('1\n')]);
     files.end({ kind: 'error', code: 'EPIPE' });
-    expect(files.goneLineCounts).toEqual([3]);
-    expect(output.isBusy).toBe(false);
+    output.close();
+    files.platform.fire();
+    expect([files.opened[0]?.closeCount, files.writtenCount]).toEqual([1, 0]);
+  });
+
+  it('goes in writes that the kernel takes whole where others write, too', () => {
+    const lines = [1, 4000, 100, 9000, 4096, 4095, 1, 5000].map(
+      (length, index) => `${String(index).repeat(length - 1)}\n`,
+    );
+    const files = new FakeFiles();
+    const output = files.output({ isShared: true });
+    output.write([Buffer.from(lines.slice(0, 5).join('')), Buffer.from(lines.slice(5).join(''))]);
+    while (files.isUnderWay) files.end({ kind: 'some', share: 1 });
+    const [file] = files.opened;
+    expect(file?.text).toBe(lines.join(''));
+    expect(files.writes.map(({ length }) => length)).toEqual([4001, 100, 9000, 4096, 4096, 5000]);
   });
 
   it('and abandoned is told, but for what is with the kernel already', () => {
@@ -118,6 +148,7 @@ class FakeFiles {
   readonly platform = new ManualPlatform();
   readonly opened: { text: string; closeCount: number }[] = [{ text: '', closeCount: 0 }];
   readonly goneLineCounts: number[] = [];
+  readonly writes: Buffer[] = [];
   errorCount = 0;
   writtenCount = 0;
   #finish:
@@ -132,8 +163,9 @@ class FakeFiles {
     return this.opened.push({ text: '', closeCount: 0 }) - 1;
   }
 
-  output(): LineOutput {
+  output(options: { readonly isShared?: boolean } = {}): LineOutput {
     return new LineOutput(0, {
+      ...options,
       timers: this.platform.timers,
       onWritten: () => this.writtenCount++,
       onError: () => this.errorCount++,
@@ -146,6 +178,7 @@ class FakeFiles {
               return;
             }
             const bytes = Buffer.concat(pieces);
+            this.writes.push(bytes);
             const length = Math.round(bytes.length * outcome.share);
             const file = this.opened[fd];
             if (file === undefined || file.closeCount > 0)

@@ -15,7 +15,7 @@ describe('no file descriptor is left', () => {
   it('memory that cannot be told counts as at its bound, until it can be told again', async () => {
     const rig = await startRig({ script: answerHeads });
     const rss = vi.spyOn(process.memoryUsage, 'rss').mockImplementation(() => {
-      throw new Error('EMFILE: too many open files');
+      throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
     });
     rig.time.advance(200);
     expect((await endOf(rig.port)).text).toMatch(/^HTTP\/1\.1 503 /);
@@ -25,5 +25,18 @@ describe('no file descriptor is left', () => {
     client.send(GET);
     expect(await client.until('ok')).toBe(OK);
     expect(rig.recorder.summaries).toEqual(['error overloaded 503 -', 'forwarded allowed 200 /a']);
+  });
+});
+
+describe('there is no /proc to tell memory', () => {
+  it('and requests are served', async () => {
+    const rig = await startRig({ script: answerHeads });
+    vi.spyOn(process.memoryUsage, 'rss').mockImplementation(() => {
+      throw Object.assign(new Error('no such file or directory'), { code: 'ENOENT' });
+    });
+    rig.time.advance(200);
+    const client = await rig.client();
+    client.send(GET);
+    expect(await client.until('ok')).toBe(OK);
   });
 });

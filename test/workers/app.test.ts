@@ -1,10 +1,9 @@
 /** The composition root with its workers in this process. */
-import { request } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type App, createApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { get, policyOf, Scratch } from './running.ts';
+import { askAdmin, get, policyOf, Scratch } from './running.ts';
 
 let scratch: Scratch;
 let app: App | null = null;
@@ -126,19 +125,5 @@ function make(upstream: number, more = 'workers: 1'): App {
     isInProcess: true,
     writeLines: (text) => lines.push(String(text)),
     droppedLineCount: () => 7,
-  });
-}
-
-function askAdmin(socketPath: string, path: string): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const outgoing = request({ socketPath, path, agent: false }, (response) => {
-      let text = '';
-      response.on('data', (chunk: Buffer) => {
-        text += chunk.toString();
-      });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-    });
-    outgoing.on('error', reject);
-    outgoing.end();
   });
 }

@@ -1,6 +1,5 @@
 /** The thread that checks policy sets: what the supervisor does meanwhile, and after the thread's end. */
 import { mkdirSync } from 'node:fs';
-import { request } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { decodeResolved } from '../../src/control/worker/resolved_wire.ts';
@@ -10,7 +9,7 @@ import { nodePlatform } from '../../src/platform/node_platform.ts';
 import type { Timers } from '../../src/platform/platform.ts';
 import type { SentRead } from '../../src/workers/policy_messages.ts';
 import { PolicyThread } from '../../src/workers/policy_thread.ts';
-import { ENDPOINTS, get, policyOf, Scratch } from './running.ts';
+import { askAdmin, ENDPOINTS, get, policyOf, Scratch } from './running.ts';
 
 /** Of CPU, as others use the machine, too. */
 const HOLD_MAX_MS = 50;
@@ -267,17 +266,6 @@ class LongestHold {
     this.#longest = Math.max(this.#longest, user + system);
     this.#before = process.threadCpuUsage();
   }
-}
-
-function askAdmin(socketPath: string, path: string): Promise<{ readonly status: number }> {
-  return new Promise((resolve, reject) => {
-    const outgoing = request({ socketPath, path }, (response) => {
-      response.resume();
-      response.on('end', () => resolve({ status: response.statusCode ?? 0 }));
-    });
-    outgoing.on('error', reject);
-    outgoing.end();
-  });
 }
 
 function annotated(count: number): string {

@@ -167,9 +167,7 @@ export class Sallyport {
 
   /** The port of the only listener, once ready. */
   async port(): Promise<number> {
-    const ready = await this.message('ready');
-    const [listener] = ready['listeners'] as readonly { readonly address: string }[];
-    return Number(listener?.address.split(':').at(-1));
+    return portOf(await this.message('ready'));
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -180,6 +178,12 @@ export class Sallyport {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGKILL');
     await this.ended;
   }
+}
+
+/** Of the line "ready". */
+export function portOf(ready: Line): number {
+  const [listener] = ready['listeners'] as readonly { readonly address: string }[];
+  return Number(listener?.address.split(':').at(-1));
 }
 
 export interface Reply {
@@ -199,6 +203,20 @@ export function get(port: number, path: string, agent: Agent | false = false): P
       response.on('error', () => resolve({ status: 0, text }));
     });
     outgoing.on('error', () => resolve({ status: 0, text: '' }));
+    outgoing.end();
+  });
+}
+
+export function askAdmin(socketPath: string, path: string): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath, path, agent: false }, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => {
+        text += chunk.toString();
+      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+    });
+    outgoing.on('error', reject);
     outgoing.end();
   });
 }

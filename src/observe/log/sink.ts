@@ -7,7 +7,7 @@
  * Lines are gathered as bytes: as one growing string they are thousands of small objects that outlive
  * several collections of the heap (half of the CPU of an HTTP/2 request, docs/performance.md).
  */
-import { close, constants, open, openSync, writeSync } from 'node:fs';
+import { close, constants, open, openSync, stat, statSync, writeSync } from 'node:fs';
 import type { Limits } from '../../model/limits.ts';
 import { countLines, LineOutput } from '../../platform/line_output.ts';
 import type { Timers } from '../../platform/platform.ts';
@@ -39,9 +39,14 @@ const WITHOUT_WAITING_BYTES = 384 * 1024;
 const STDOUT_FD = 1;
 /** Lines name clients and paths: not for everybody on the machine. */
 const FILE_MODE = 0o640;
-const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
+const { O_RDWR, O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
 /** To append. To open a pipe would wait for its reader; for a file O_NONBLOCK says nothing. */
 const FILE_FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK;
+/**
+ * As if we read it as well: then it can be opened before its reader, and outlives one that is started again, which
+ * finds what was written meanwhile (fifo(7)).
+ */
+const PIPE_FLAGS = O_RDWR | O_NONBLOCK;
 
 export class LogSink {
   readonly #options: LogSinkOptions;
@@ -68,13 +73,14 @@ export class LogSink {
     this.#fd = openTarget(options.target);
     this.#output = new LineOutput(this.#fd, {
       timers: options.timers,
+      isShared: isPipe(options.target),
       onWritten: () => this.#onWritten(),
       onError: () => {
         this.#errors++;
       },
       onGone: (lineCount) => {
         this.#errors++;
-        this.#giveUp(lineCount);
+        this.#onGone(lineCount);
       },
     });
     process.on('exit', this.#onExit);
@@ -117,7 +123,10 @@ export class LogSink {
     this.#handOn();
     this.#isOpening = true;
     const turn = ++this.#openTurn;
-    open(target.path, FILE_FLAGS, FILE_MODE, (error, fd) => this.#onOpened(turn, error, fd));
+    stat(target.path, (_, stats) => {
+      const flags = stats?.isFIFO() === true ? PIPE_FLAGS : FILE_FLAGS;
+      open(target.path, flags, FILE_MODE, (error, fd) => this.#onOpened(turn, error, fd));
+    });
   }
 
   #onOpened(turn: number, error: Error | null, fd: number): void {
@@ -183,10 +192,21 @@ export class LogSink {
   #goOn(): void {
     if (this.#isClosed) {
       this.#handOn();
-      if (!this.#output.isBusy && !this.#isOpening) this.#end();
+      if (this.#output.isGone) this.#giveUp(0);
+      else if (!this.#output.isBusy && !this.#isOpening) this.#end();
     } else {
       this.#writeIfDue();
     }
+  }
+
+  /** So many of what was handed on are not written; what comes later is tried. */
+  #onGone(lineCount: number): void {
+    this.#writtenLines += this.#pendingLines - lineCount;
+    this.#droppedLines += lineCount;
+    this.#pendingLines = 0;
+    this.#pendingBytes = 0;
+    this.#batch.written();
+    if (this.#isClosed) this.#goOn();
   }
 
   /** So many of what was handed on are not written, and what was gathered will not be. */
@@ -222,8 +242,24 @@ function openTarget(target: LogTarget): number {
     case 'stdout':
       return STDOUT_FD;
     case 'file':
-      return openSync(target.path, FILE_FLAGS, FILE_MODE);
+      return isPipe(target) ? openPipe(target.path) : openSync(target.path, FILE_FLAGS, FILE_MODE);
     case 'descriptor':
       return target.fd;
   }
+}
+
+/** Who may only write to it needs its reader first. */
+function openPipe(path: string): number {
+  try {
+    return openSync(path, PIPE_FLAGS);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+    return openSync(path, FILE_FLAGS);
+  }
+}
+
+function isPipe(target: LogTarget): boolean {
+  return (
+    target.kind === 'file' && statSync(target.path, { throwIfNoEntry: false })?.isFIFO() === true
+  );
 }

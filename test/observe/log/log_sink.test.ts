@@ -20,8 +20,15 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 describe('a log that is a pipe', () => {
-  it('which nobody reads is an error, not a wait', () => {
-    expect(() => sinkTo(path)).toThrow(/ENXIO/);
+  it('which nobody reads yet is opened, and its reader finds the lines', async () => {
+    const sink = sinkTo(path);
+    sink.write(Buffer.from('one\n'));
+    await expect.poll(() => sink.counts().writtenLines).toBe(1);
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const buffer = Buffer.alloc(100);
+    expect(buffer.subarray(0, readSync(reader, buffer)).toString()).toBe('one\n');
+    closeSync(reader);
+    await sink.close();
   });
 
   it('which somebody reads gets whole lines', async () => {

@@ -175,7 +175,8 @@ describe('a policy thread', () => {
     const last = reads.at(-1);
     if (last?.kind !== 'rejected') throw new Error('it was accepted');
     expect(last.problems).toHaveLength(4);
-    expect(last.problems.at(-1)).toBe('and 47 more (policyProblemCountMax)');
+    expect(last.problems.at(-1)).toBe('and 47 more');
+    expect(last.problemCount).toBe(50);
   });
 
   it('that is stopped while it starts ends the start', async () => {

@@ -7,6 +7,9 @@ import type { RequestRecord } from '../../src/model/record.ts';
 import type { RequestHead } from '../../src/model/request_head.ts';
 import { CLIENT, ENDPOINT_IP, ENDPOINT_PORT } from './policies.ts';
 
+/** As a worker with the default configuration makes them. */
+export const FLOW_OPTIONS = { instance: 'bench', node: 'node', headers: [], isQueryLogged: false };
+
 export function metaOf(connectionId: number): ConnectionMeta {
   const destination = address(`${ENDPOINT_IP}:${ENDPOINT_PORT}`);
   return {

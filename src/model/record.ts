@@ -87,6 +87,14 @@ export interface HolderCounts {
 export interface Recorder {
   /** Exactly once for each request, and for each connection refused before its first request. */
   record(record: RequestRecord): void;
+  /** An exception that was caught at the edge of one connection: a bug of ours, counted loudly. */
+  internalError(where: string, error: unknown): void;
+  /** What happens to connections, streams and bounds. */
+  readonly events: PlaneEvents;
+}
+
+/** Counted, and told to nobody one by one. */
+export interface PlaneEvents {
   connectionOpened(listener: string): void;
   connectionClosed(listener: string, cause: CloseCause): void;
   upstreamConnected(listener: string, outcome: UpstreamConnectOutcome, durationMs: number): void;
@@ -100,6 +108,4 @@ export interface Recorder {
   evicted(bound: EvictionBound, state: ShareState): void;
   /** Told now and then. */
   held(counts: HolderCounts): void;
-  /** An exception that was caught at the edge of one connection: a bug of ours, counted loudly. */
-  internalError(where: string, error: unknown): void;
 }

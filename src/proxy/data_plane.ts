@@ -124,7 +124,7 @@ export class DataPlane {
     try {
       this.#connectionMemory.counted(this.#registry.size);
       this.#shared.shares.sweep(residentBytes());
-      recorder.held(this.#shared.shares.counts());
+      recorder.events.held(this.#shared.shares.counts());
     } catch (error) {
       recorder.internalError('sweep', error);
     }

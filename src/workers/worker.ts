@@ -8,11 +8,11 @@ import {
   type TakenSet,
 } from '../control/worker/snapshot_store.ts';
 import { formatSocketAddress } from '../model/address.ts';
-import { createObserver, type Observer, type ObserverOptions } from '../observe/observer.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { DataPlane } from '../proxy/data_plane.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './messages.ts';
+import { Observation, type ObservationOptions } from './observation.ts';
 import { bindErrorText } from './port_probe.ts';
 import { makeCiliumIdentities, makeRedirectParts } from './redirect_parts.ts';
 
@@ -48,10 +48,10 @@ export class Worker {
         this.#post({ kind: 'alive' });
         break;
       case 'reopen-access-log':
-        this.#parts?.observer.reopen();
+        this.#parts?.observation.accessLog.reopen();
         break;
       case 'set-log-level':
-        this.#parts?.observer.setLogLevel(message.level);
+        this.#parts?.observation.setLogLevel(message.level);
         break;
       case 'drain':
         void this.#drain();
@@ -72,7 +72,7 @@ export class Worker {
     parts?.stopRedirect();
     parts?.store.stop();
     parts?.dataPlane.stop();
-    void parts?.observer.close();
+    void parts?.observation.close();
   }
 
   async #start(settings: WorkerSettings, policy: NumberedSet): Promise<void> {
@@ -80,7 +80,7 @@ export class Worker {
       const parts = await makeParts(settings, (message) => this.#post(message));
       if (this.#isDrained) {
         parts.stopRedirect();
-        await parts.observer.close();
+        await parts.observation.close();
         return;
       }
       const result = parts.store.take(this.#earlyUpdate ?? policy);
@@ -90,7 +90,7 @@ export class Worker {
         return;
       }
       parts.secrets.take(result.set);
-      parts.observer.policyChanged();
+      parts.observation.recorder.policyChanged();
       this.#parts = parts;
       const listeners = await parts.dataPlane.start();
       this.#post({ kind: 'updated', revision: parts.store.current().revision });
@@ -109,7 +109,7 @@ export class Worker {
 
   async #report(requestId: number): Promise<void> {
     if (this.#parts === null) return;
-    const metrics = await this.#parts.observer.metrics();
+    const metrics = await this.#parts.observation.metrics();
     this.#post({ kind: 'report', requestId, report: { metrics } });
   }
 
@@ -120,7 +120,7 @@ export class Worker {
     // A set that came before is still put in force: what drains is not to outlive what it denies.
     await parts?.dataPlane.drain();
     parts?.store.stop();
-    await parts?.observer.close();
+    await parts?.observation.close();
     this.#isDrained = true;
     this.#post({ kind: 'drained' });
     this.#onDrained();
@@ -130,7 +130,7 @@ export class Worker {
 interface Parts {
   /** Of the set in force, so that the log never shows them. */
   readonly secrets: SecretValues;
-  readonly observer: Observer;
+  readonly observation: Observation;
   readonly store: SnapshotStore;
   readonly dataPlane: DataPlane;
   readonly stopRedirect: () => void;
@@ -161,10 +161,10 @@ async function makeParts(
     limits,
     platform,
     events: {
-      prepare: (next) => observer.prepare(next),
+      prepare: (next) => observation.prepare(next),
       onSwap: (set, done) => {
         secrets.take(set);
-        observer.policyChanged();
+        observation.recorder.policyChanged();
         dataPlane.policyChanged(() => {
           post({ kind: 'updated', revision: set.revision });
           done();
@@ -173,7 +173,7 @@ async function makeParts(
       onRefused: (revision, problems) => post({ kind: 'update-failed', revision, problems }),
     },
   });
-  const observer = openObserver({
+  const observation = openObservation({
     workerIndex: settings.index,
     listeners: settings.listeners.map(({ name }) => name),
     accessLog: settings.accessLog,
@@ -186,31 +186,31 @@ async function makeParts(
   const redirect = await makeRedirectParts(settings, {
     timers: platform.timers,
     onReattached: () =>
-      observer.warn({}, 'redirect: pins were made anew or slots were empty; taken again'),
-    onError: (problem) => observer.warn({ problem }, 'redirect: the pins are gone'),
+      observation.logger.warn({}, 'redirect: pins were made anew or slots were empty; taken again'),
+    onError: (problem) => observation.logger.warn({ problem }, 'redirect: the pins are gone'),
   });
   const cilium = await makeCiliumIdentities(settings, {
     clock: platform.clock,
-    onError: (problem) => observer.warn({ problem }, 'cilium: a map cannot be read'),
+    onError: (problem) => observation.logger.warn({ problem }, 'cilium: a map cannot be read'),
   });
   const dataPlane = new DataPlane({
     listeners: settings.listeners,
     limits,
     behaviour: settings.behaviour,
     currentSnapshot: () => store.current(),
-    recorder: observer,
+    recorder: observation.recorder,
     platform,
     sockets: redirect.sockets,
     records: redirect.records,
     cilium,
   });
-  return { secrets, observer, store, dataPlane, stopRedirect: redirect.stop };
+  return { secrets, observation, store, dataPlane, stopRedirect: redirect.stop };
 }
 
 /** Opens the access log: a file that cannot be opened is the user's to mend. */
-function openObserver(options: ObserverOptions): Observer {
+function openObservation(options: ObservationOptions): Observation {
   try {
-    return createObserver(options);
+    return new Observation(options);
   } catch (error) {
     const { to } = options.accessLog;
     if (to.kind !== 'file') throw error;

@@ -1,12 +1,12 @@
 /** What is counted where both sides' policies were asked. */
 import { expect, it } from 'vitest';
 import type { RuleRef } from '../../src/model/decision.ts';
-import { WorkerCounters } from '../../src/observe/metrics/counters.ts';
 import type { MetricName } from '../../src/observe/metrics/table.ts';
+import { RecordCounters } from './observing.ts';
 import { allow, denied, deny, GET_ORDERS, POLICY, RULES, record } from './records.ts';
 
 it('a decision counts for the side whose word it was, an allow for the rules of both', () => {
-  const counters = new WorkerCounters({ listeners: ['api'], ruleCountMax: 10 });
+  const counters = new RecordCounters({ listeners: ['api'], ruleCountMax: 10 });
   counters.policyChanged(POLICY);
   const counted = (name: MetricName) =>
     (counters.families().find((family) => family.name === name)?.samples ?? []).filter(

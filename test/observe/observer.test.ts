@@ -16,21 +16,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
-import type { Recorder } from '../../src/model/record.ts';
+import type { AccessLogOptions } from '../../src/observe/log/access_log.ts';
 import { createLogger, type LogLevel } from '../../src/observe/log/logger.ts';
 import type { MetricsSnapshot } from '../../src/observe/metrics/counters.ts';
 import type { MetricName } from '../../src/observe/metrics/table.ts';
 import type { ObservedPolicy } from '../../src/observe/observed_policy.ts';
-import {
-  type AccessLogOptions,
-  createObserver,
-  type Observer,
-  type ObserverOptions,
-} from '../../src/observe/observer.ts';
 import { nodePlatform } from '../../src/platform/node_platform.ts';
 import type { View } from '../../src/policy/compiled/port_rules.ts';
 import { decideConnection } from '../../src/policy/decide/decide.ts';
 import { until } from '../support/until.ts';
+import type { ObservationOptions } from '../../src/workers/observation.ts';
+import { RecordObservation } from './observing.ts';
 import { allow, denied, deny, ManualPlatform, POLICY, record } from './records.ts';
 
 const cleanups: (() => void)[] = [];
@@ -67,7 +63,7 @@ describe('the access log', () => {
     platform.fire();
     await until(() => log.lines().length === 1);
     renameSync(log.path, `${log.path}.1`);
-    observer.reopen();
+    observer.accessLog.reopen();
     observer.record(record({ bytesIn: 2 }));
     await closing(observer, platform);
     expect(log.lines().map(({ bytes_in }) => bytes_in)).toEqual([2]);
@@ -92,8 +88,8 @@ describe('the access log', () => {
       const observer = observing({ to: log.target }, { platform: nodePlatform() });
       for (let i = 0; i < 100; i++) observer.record(record());
       renameSync(log.path, `${log.path}.1`);
-      observer.reopen();
-      observer.reopen();
+      observer.accessLog.reopen();
+      observer.accessLog.reopen();
       for (let i = 0; i < 100; i++) observer.record(record());
       await observer.close();
       const lineCount = (path: string) => readFileSync(path, 'utf8').split('\n').length - 1;
@@ -109,7 +105,7 @@ describe('the access log', () => {
     await until(() => log.lines().length === 1);
     renameSync(folder, `${folder}.moved`);
     cleanups.push(() => rmSync(`${folder}.moved`, { recursive: true, force: true }));
-    observer.reopen();
+    observer.accessLog.reopen();
     await until(async () => (await metricValue(observer, 'sallyport_access_log_errors_total')) > 0);
     observer.record(record());
     await observer.close();
@@ -124,7 +120,7 @@ describe('the access log', () => {
     const folder = join(log.path, '..');
     renameSync(folder, `${folder}.moved`);
     cleanups.push(() => rmSync(`${folder}.moved`, { recursive: true, force: true }));
-    observer.reopen();
+    observer.accessLog.reopen();
     const startedMs = performance.now();
     await observer.close();
     expect(performance.now() - startedMs).toBeLessThan(LIMITS.accessLogCloseTimeoutMs);
@@ -141,7 +137,7 @@ describe('the access log', () => {
     await until(async () => (await metricValue(observer, 'sallyport_access_log_errors_total')) > 1);
     for (let i = 500; i < 600; i++) observer.record(record({ bytesIn: i }));
     rmSync(log.path);
-    observer.reopen();
+    observer.accessLog.reopen();
     await observer.close();
     const written = log.lines().map(({ bytes_in }) => bytes_in);
     expect(written).toEqual([...Array(written.length).keys()]);
@@ -159,7 +155,7 @@ describe('the access log', () => {
     const observer = observing({ to: { kind: 'none' } });
     observer.record(record());
     expect(await metricValue(observer, 'sallyport_http_requests_total')).toBe(1);
-    observer.reopen();
+    observer.accessLog.reopen();
     await observer.close();
   });
 
@@ -324,9 +320,9 @@ describe('nothing it does throws into the data plane', () => {
       { to: { kind: 'none' } },
       { platform, logger: createLogger({ level: 'error', write: (line) => told.push(line) }) },
     );
-    for (let i = 0; i < 50; i++) observer.internalError('http1', new Error('broken'));
+    for (let i = 0; i < 50; i++) observer.recorder.internalError('http1', new Error('broken'));
     platform.nowMs += 1000;
-    observer.internalError('http1', 'a text');
+    observer.recorder.internalError('http1', 'a text');
     expect(await metricValue(observer, 'sallyport_internal_errors_total')).toBe(51);
     expect(told.map((line) => JSON.parse(line))).toMatchObject([
       { where: 'http1', suppressed: 0, err: { message: 'broken' } },
@@ -407,21 +403,24 @@ describe('metrics', () => {
   });
 });
 
-it('an observer is a Recorder whose methods can be passed on', () => {
-  const recorder: Recorder = observing({ to: { kind: 'none' } });
-  recorder.connectionOpened('api');
-  recorder.connectionClosed('api', 'finished');
-  recorder.upstreamConnected('api', 'connected', 1);
-  recorder.upstreamRetried('api');
+it('events of the data plane are counted', async () => {
+  const observer = observing({ to: { kind: 'none' } });
+  const { events } = observer.recorder;
+  events.connectionOpened('api');
+  events.connectionClosed('api', 'finished');
+  events.upstreamConnected('api', 'connected', 1);
+  events.upstreamRetried('api');
+  expect(await metricValue(observer, 'sallyport_connections_closed_total')).toBe(1);
+  expect(await metricValue(observer, 'sallyport_upstream_retries_total')).toBe(1);
 });
 
 const LIMITS = DEFAULT_LIMITS;
 
 function observing(
   accessLog: Partial<AccessLogOptions>,
-  options: Partial<Omit<ObserverOptions, 'accessLog'>> = {},
-): Observer {
-  return createObserver({
+  options: Partial<Omit<ObservationOptions, 'accessLog'>> = {},
+): RecordObservation {
+  return new RecordObservation({
     workerIndex: 0,
     listeners: ['api'],
     accessLog: {
@@ -445,7 +444,7 @@ function familyOf(snapshot: MetricsSnapshot, name: MetricName) {
   return family;
 }
 
-async function metricValue(observer: Observer, name: MetricName): Promise<number> {
+async function metricValue(observer: RecordObservation, name: MetricName): Promise<number> {
   const { samples } = familyOf(await observer.metrics(), name);
   return samples.reduce((sum, { value }) => sum + value, 0);
 }
@@ -513,7 +512,7 @@ function readSome(fd: number, buffer: Buffer): number {
 }
 
 /** Ends an observer whose timers do not run by themselves. */
-async function closing(observer: Observer, platform: ManualPlatform): Promise<void> {
+async function closing(observer: RecordObservation, platform: ManualPlatform): Promise<void> {
   let isClosed = false;
   const closed = observer.close().then(() => {
     isClosed = true;

@@ -3,6 +3,7 @@ import type {
   CloseCause,
   EvictionBound,
   HolderCounts,
+  PlaneEvents,
   Recorder,
   RequestRecord,
   ShareState,
@@ -11,7 +12,8 @@ import type {
 import type { ResetBy, ResetCause } from '../../src/model/stream_reset.ts';
 import { Signal } from './signal.ts';
 
-export class CountingRecorder implements Recorder {
+export class CountingRecorder implements Recorder, PlaneEvents {
+  readonly events: PlaneEvents = this;
   readonly records: RequestRecord[] = [];
   readonly closed: CloseCause[] = [];
   readonly connects: UpstreamConnectOutcome[] = [];

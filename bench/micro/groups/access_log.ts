@@ -3,10 +3,11 @@ import type { ConnectionMeta } from '../../../src/model/connection_meta.ts';
 import type { Decision } from '../../../src/model/decision.ts';
 import { plainHead, type RequestHead } from '../../../src/model/request_head.ts';
 import { LineBatch } from '../../../src/observe/log/batch.ts';
+import { RecordFlow } from '../../../src/observe/flow/record_flow.ts';
 import { LogLineWriter } from '../../../src/observe/log/line.ts';
 import type { PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
 import { decideRequest } from '../../../src/policy/decide/decide.ts';
-import { metaOf, recordOf } from '../exchange_record.ts';
+import { FLOW_OPTIONS, metaOf, recordOf } from '../exchange_record.ts';
 import { compiled, policyOf, rulesOf, viewOf } from '../policies.ts';
 import type { Work, Works } from '../work.ts';
 
@@ -47,15 +48,16 @@ function logging(
     decision: decideRequest(view, '', head),
   }));
   const metas = Array.from({ length: connectionCount }, (_, i) => metaOf(i + 1));
-  const lines = new LogLineWriter({ headers: [], isQueryLogged: false });
-  lines.policyChanged(snapshot, []);
+  const lines = new LogLineWriter();
+  const flow = new RecordFlow(FLOW_OPTIONS);
+  flow.policyChanged(snapshot, []);
   const batch = new LineBatch();
   let count = 0;
   return () => {
     count++;
     const one = asked[count % asked.length] as (typeof asked)[number];
     const meta = metas[count % metas.length] as ConnectionMeta;
-    const line = lines.line(recordOf(meta, one, count));
+    const line = lines.line(flow.take(recordOf(meta, one, count)));
     batch.add(line);
     if (batch.byteLength > TAKEN_BYTES) {
       batch.take();

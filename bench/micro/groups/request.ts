@@ -2,9 +2,10 @@
 import { HEAD, NEED_MORE } from '../../../src/codec/http1/events.ts';
 import { RequestParser } from '../../../src/codec/http1/request_parser.ts';
 import { LineBatch } from '../../../src/observe/log/batch.ts';
+import { RecordFlow } from '../../../src/observe/flow/record_flow.ts';
 import { LogLineWriter } from '../../../src/observe/log/line.ts';
 import { decideRequest } from '../../../src/policy/decide/decide.ts';
-import { metaOf, recordOf } from '../exchange_record.ts';
+import { FLOW_OPTIONS, metaOf, recordOf } from '../exchange_record.ts';
 import { PARSER_OPTIONS, requestBytes } from '../heads.ts';
 import { compiled, policyOf, rulesOf, viewOf } from '../policies.ts';
 import type { Work, Works } from '../work.ts';
@@ -23,8 +24,9 @@ function handling(bytes: Buffer): Work {
   const snapshot = compiled([policyOf(rulesOf('path pattern', 10))]);
   const view = viewOf(snapshot);
   const parser = new RequestParser(PARSER_OPTIONS);
-  const lines = new LogLineWriter({ headers: [], isQueryLogged: false });
-  lines.policyChanged(snapshot, []);
+  const lines = new LogLineWriter();
+  const flow = new RecordFlow(FLOW_OPTIONS);
+  flow.policyChanged(snapshot, []);
   const batch = new LineBatch();
   const meta = metaOf(1);
   let count = 0;
@@ -35,7 +37,7 @@ function handling(bytes: Buffer): Work {
     const decision = decideRequest(view, '', head);
     parser.next(bytes, parser.offset);
     if (parser.next(bytes, parser.offset) !== NEED_MORE) throw new Error('more than one request');
-    const line = lines.line(recordOf(meta, { head, decision }, count));
+    const line = lines.line(flow.take(recordOf(meta, { head, decision }, count)));
     batch.add(line);
     if (batch.byteLength > TAKEN_BYTES) {
       batch.take();

@@ -1,4 +1,5 @@
 /** Names in the place of numbers: endpoints, labels, protocols, reasons. */
+import { DROP_REASONS } from '../../model/drop_reason.ts';
 import type { Identity } from '../../model/identity.ts';
 import { PROTOCOLS } from '../../model/identity.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
@@ -105,28 +106,12 @@ export function trafficText(protocol: number, port: number): string {
 
 /** Why a packet was refused, in words, for who asks "why was this denied?". */
 export const REASONS: Readonly<Record<CounterName, string>> = {
+  ...DROP_REASONS,
   passed: 'it passed',
   redirected: 'it was redirected',
   owned: 'the proxy has the connection',
   'from-proxy': 'it came from the proxy',
   'from-host': 'it came from the host',
-  'denied-egress': 'no egress rule of the sender allows it, or one denies it',
-  'denied-ingress': 'no ingress rule of the receiver allows it, or one denies it',
-  'no-generation': 'no policy is in force yet',
-  'unknown-interface': 'the interface is named by no file',
-  'foreign-source': "the source address is not the sender's own",
-  malformed: 'the packet is malformed',
-  fragment: 'a fragment whose first part was not seen',
-  vlan: 'it has a VLAN tag',
-  'not-ip': 'it is neither IP nor ARP',
-  stale: 'the connection is older than the rule, or unknown',
-  'no-listener': 'it has L7 rules and no proxy listens',
-  'rate-limited': 'too many new connections of one interface in a second',
-  unredirectable: 'it has L7 rules and cannot be brought to the proxy (no TCP, or from the host)',
-  'record-lost': 'it was marked for the proxy and its record is gone',
   assigned: 'it was given to a listener',
   'resets-sent': 'a reset was sent',
-  'unknown-sender': 'a NAT or a tunnel of the node left no trace of who sent it',
-  'foreign-neighbour':
-    'it claims an address that is not its own, or is sent to one that is another’s',
 };

@@ -1,35 +1,32 @@
 /**
  * hot path
  *
- * A request's record as one line of JSON, in bytes. What stays the same over a connection (addresses,
+ * A flow as one line of JSON, in bytes. What stays the same over a connection (addresses,
  * identities, labels, most often rule and host, too) is made once and copied; the rest is appended by hand in a
  * fixed order. Every text
- * from outside goes through `quote`, and through the redaction when it could carry a secret. The
+ * from outside goes through `quote`; secrets are out of it already (observe/flow/record_flow.ts). The
  * fields are listed in docs/observability.md; a golden test holds each shape.
  */
-import type { ConnectionMeta, Half } from '../../model/connection_meta.ts';
-import type { Decision, LoggedHeader } from '../../model/decision.ts';
+import type { LoggedHeader } from '../../model/decision.ts';
 import { FAULTS } from '../../model/fault.ts';
 import type { Cause } from '../../model/fault_detail.ts';
-import type { Direction, Identity } from '../../model/identity.ts';
-import type { PartialRequest } from '../../model/partial_request.ts';
-import type { RequestRecord, ResponseSource } from '../../model/record.ts';
-import type { RequestHead } from '../../model/request_head.ts';
-import type { ObservedPolicy } from '../observed_policy.ts';
+import type {
+  FlowConnection,
+  FlowDecision,
+  FlowSide,
+  GrpcFacts,
+  HttpFacts,
+  ProxyFlow,
+} from '../../model/flow.ts';
+import type { ResponseSource } from '../../model/record.ts';
 import { LineBytes } from './bytes.ts';
 import { integer, quote, quoteList } from './json_text.ts';
-import { Redaction } from './redaction.ts';
-
-export interface LogLineOptions {
-  /** Request fields whose values are logged, lower case. */
-  readonly headers: readonly string[];
-  readonly isQueryLogged: boolean;
-}
 
 /** What the line before on the same connection was made of: most often this one is, too. */
 interface Remembered {
-  readonly meta: ConnectionMeta;
-  decision: Decision | null;
+  /** Also stands for the policy: another one makes another of it. */
+  readonly connection: FlowConnection;
+  decision: FlowDecision | null;
   verdict: string;
   isRequest: boolean;
   /** What was decided for whom. */
@@ -37,7 +34,7 @@ interface Remembered {
   version: string;
   method: string;
   scheme: string;
-  authority: string;
+  host: string;
   /** What was asked of which host. */
   asked: Uint8Array;
 }
@@ -48,57 +45,37 @@ const REMEMBERED_COUNT_MAX = 1024;
 const REMEMBERED_LENGTH_MAX = 512;
 
 export class LogLineWriter {
-  readonly #options: LogLineOptions;
   readonly #time = new TimeText();
-  #policy: ObservedPolicy | null = null;
-  #redaction = new Redaction([]);
-  #secrets: readonly string[] = [];
-  /** Of connections that live; the labels in it are those of `#policy`. */
-  #connections = new WeakMap<Half, string>();
-  #remembered = new Array<Remembered | undefined>(REMEMBERED_COUNT_MAX).fill(undefined);
+  readonly #remembered = new Array<Remembered | undefined>(REMEMBERED_COUNT_MAX).fill(undefined);
   readonly #line = new LineBytes();
-
-  constructor(options: LogLineOptions) {
-    this.#options = { ...options, headers: [...new Set(options.headers)] };
-  }
-
-  policyChanged(policy: ObservedPolicy, secrets: Iterable<string>): void {
-    this.#policy = policy;
-    // Those of the set before, too: clients go on sending what has just been replaced.
-    const before = this.#secrets;
-    this.#secrets = [...secrets];
-    this.#redaction = new Redaction([...before, ...this.#secrets]);
-    this.#connections = new WeakMap();
-    this.#remembered.fill(undefined);
-  }
 
   /**
    * Ends in a line feed and has no other; printable ASCII. To be copied before the next one is made.
    * `suppressed`: lines of the same source that were left out before it.
    */
-  line(record: RequestRecord, suppressed = 0): Uint8Array {
-    const { head } = record;
+  line(flow: ProxyFlow, suppressed = 0): Uint8Array {
+    const { facts } = flow;
+    const http = facts.kind === 'http' ? facts : null;
     const line = this.#line;
-    const remembered = this.#rememberedOf(record.meta);
+    const remembered = this.#rememberedOf(flow.connection);
     line.clear();
-    line.bytes(record.verdict === 'forwarded' ? INFO_START : WARN_START);
-    this.#time.append(line, record.endedAtMs);
-    line.bytes(this.#judged(remembered, record, head !== null || record.status > 0));
-    if (record.serverName !== '') line.text(`,"sni":${quote(record.serverName)}`);
-    if (head !== null) this.#appendHead(head, record, remembered);
-    else if (record.partial !== null) line.text(this.#partialText(record.partial, record.status));
-    else if (record.status > 0) line.text(`,"http":{"status":${integer(record.status)}}`);
-    if (record.decision !== null) line.text(this.#loggedHeaders(record.decision));
-    appendCounts(line, record);
-    if (record.fault !== null) {
-      line.text(`,"fault":"${record.fault}","blame":"${FAULTS[record.fault].blame}"`);
-      if (record.cause !== null) line.text(causeText(record.cause));
+    line.bytes(flow.verdict === 'forwarded' ? INFO_START : WARN_START);
+    this.#time.append(line, flow.endedAtMs);
+    line.bytes(this.#judged(remembered, flow, http !== null && isRequest(http)));
+    const serverName = facts.kind === 'http' || facts.kind === 'tls' ? facts.serverName : '';
+    if (serverName !== '') line.text(`,"sni":${quote(serverName)}`);
+    if (http !== null) this.#appendHttp(http, remembered);
+    if (flow.decision !== null) line.text(loggedHeaders(flow));
+    appendCounts(line, flow);
+    if (flow.fault !== null) {
+      line.text(`,"fault":"${flow.fault}","blame":"${FAULTS[flow.fault].blame}"`);
+      if (flow.cause !== null) line.text(causeText(flow.cause));
     }
     line.bytes(REVISION);
-    line.integer(record.policyRevision);
-    if (record.isDryRun) line.text(',"enforced":false');
-    if (record.isHalfClosed === true) line.text(',"half_closed":true');
-    if (record.shadowDecision !== null) line.text(shadowText(record.shadowDecision));
+    line.integer(flow.policyRevision);
+    if (flow.isDryRun) line.text(',"enforced":false');
+    if (flow.isHalfClosed) line.text(',"half_closed":true');
+    if (flow.shadowDecision !== null) line.text(shadowText(flow.shadowDecision));
     if (suppressed > 0) line.text(`,"suppressed":${integer(suppressed)}`);
     line.bytes(LINE_END);
     return line.view();
@@ -116,128 +93,80 @@ export class LogLineWriter {
     return line.view();
   }
 
-  #rememberedOf(meta: ConnectionMeta): Remembered {
-    const index = meta.connectionId & (REMEMBERED_COUNT_MAX - 1);
+  #rememberedOf(connection: FlowConnection): Remembered {
+    const index = connection.id & (REMEMBERED_COUNT_MAX - 1);
     let remembered = this.#remembered[index];
-    if (remembered?.meta !== meta) {
-      remembered = nothingOf(meta);
+    if (remembered?.connection !== connection) {
+      remembered = nothingOf(connection);
       this.#remembered[index] = remembered;
     }
     return remembered;
   }
 
-  #judged(last: Remembered, record: RequestRecord, isRequest: boolean): Uint8Array {
-    const { verdict, decision, meta } = record;
+  #judged(last: Remembered, flow: ProxyFlow, isOfRequest: boolean): Uint8Array {
+    const { verdict, decision } = flow;
     const isSame =
-      last.decision === decision && last.verdict === verdict && last.isRequest === isRequest;
+      last.decision === decision && last.verdict === verdict && last.isRequest === isOfRequest;
     if (isSame) return last.judged;
-    let text = `Z","msg":"${isRequest ? 'request' : 'connection'}","verdict":"${verdict}"`;
+    let text = `Z","msg":"${isOfRequest ? 'request' : 'connection'}","verdict":"${verdict}"`;
     if (decision !== null) text += decisionText(decision);
-    text += this.#connectionText(meta, decision?.half);
+    text += connectionText(last.connection);
     const judged = ascii(text);
-    if (decision !== null && hasValues(decision)) return judged;
+    if (isOfOneRequest(flow)) return judged;
     last.decision = decision;
     last.verdict = verdict;
-    last.isRequest = isRequest;
+    last.isRequest = isOfRequest;
     last.judged = judged;
     return judged;
   }
 
-  #connectionText(meta: ConnectionMeta, by: Direction | undefined): string {
-    const half = by === 'ingress' ? (meta.second ?? meta) : meta;
-    let text = this.#connections.get(half);
-    if (text === undefined) {
-      text = connectionText(meta, half, this.#policy);
-      this.#connections.set(half, text);
-    }
-    return text;
-  }
-
-  #appendHead(head: RequestHead, record: RequestRecord, remembered: Remembered): void {
+  #appendHttp(http: HttpFacts, remembered: Remembered): void {
     const line = this.#line;
-    const redaction = this.#redaction;
-    const { path } = head;
-    const query = path.indexOf('?');
-    const shownPath = query === -1 || this.#options.isQueryLogged ? path : path.slice(0, query);
-    line.bytes(this.#asked(remembered, head));
-    line.text(quote(redaction.text(shownPath)));
-    if (record.status > 0) {
+    const { status } = http;
+    if (http.seen === 'part') {
+      line.text(partialText(http));
+      return;
+    }
+    if (http.seen === 'nothing') {
+      line.text(`,"http":{"status":${integer(status)}}`);
+      return;
+    }
+    line.bytes(this.#asked(remembered, http));
+    line.text(quote(http.path));
+    if (status > 0) {
       line.bytes(STATUS);
-      line.integer(record.status);
+      line.integer(status);
     }
     line.bytes(OBJECT_END);
-    if (record.grpcStatus !== null || head.isGrpc) {
-      line.text(grpcText(redaction.text(shownPath), record.grpcStatus));
-    }
-    if (this.#options.headers.length > 0) line.text(this.#fieldsText(head));
-    const traceparent = head.field('traceparent');
-    if (traceparent !== null) line.text(traceText(traceparent));
+    if (http.isGrpc) line.text(grpcText(http.grpc));
+    const { headers, trace } = http;
+    if (headers.length > 0) line.text(fieldsText(headers));
+    if (trace !== null) line.text(`,"trace_id":"${trace.traceId}","span_id":"${trace.spanId}"`);
   }
 
-  /** What was not seen is left out. */
-  #partialText(partial: PartialRequest, status: number): string {
-    const redaction = this.#redaction;
-    const { version, method, authority, path, isCut } = partial;
-    const query = this.#options.isQueryLogged ? -1 : path.indexOf('?');
-    const shownPath = query === -1 ? path : path.slice(0, query);
-    let text = '';
-    if (method !== '') text += `,"version":"${version}","method":${quote(method)}`;
-    if (authority !== '') text += `,"host":${quote(redaction.text(authority))}`;
-    if (shownPath !== '') text += `,"path":${quote(redaction.text(shownPath))}`;
-    if (isCut) text += ',"truncated":true';
-    if (status > 0) text += `,"status":${integer(status)}`;
-    return text === '' ? '' : `,"http":{${text.slice(1)}}`;
-  }
-
-  #asked(last: Remembered, { version, method, scheme, authority }: RequestHead): Uint8Array {
+  #asked(last: Remembered, http: HttpFacts): Uint8Array {
+    const { version, method, scheme, host } = http;
     const isSame =
-      last.authority === authority &&
+      last.host === host &&
       last.method === method &&
       last.scheme === scheme &&
       last.version === version;
     if (isSame) return last.asked;
     let text = `,"http":{"version":"${version}","method":${quote(method)}`;
-    text += `,"scheme":${quote(scheme)},"host":${quote(this.#redaction.text(authority))},"path":`;
+    text += `,"scheme":${quote(scheme)},"host":${quote(host)},"path":`;
     if (text.length > REMEMBERED_LENGTH_MAX) return ascii(text);
     last.version = version;
     last.method = method;
     last.scheme = scheme;
-    last.authority = authority;
+    last.host = host;
     last.asked = ascii(text);
     return last.asked;
   }
+}
 
-  #fieldsText(head: RequestHead): string {
-    const { headers } = this.#options;
-    let text = '';
-    for (let i = 0; i < headers.length; i++) {
-      const name = headers[i] as string;
-      const value = head.field(name);
-      if (value === null) continue;
-      text += `${text === '' ? '' : ','}${quote(name)}:${quote(this.#redaction.field(name, value))}`;
-    }
-    return text === '' ? '' : `,"headers":{${text}}`;
-  }
-
-  #loggedHeaders(decision: Decision): string {
-    let text = '';
-    if (decision.missing.length > 0) {
-      text += `,"missing_headers":${this.#pairs(decision.missing)}`;
-    }
-    if (decision.rejected.length > 0) {
-      text += `,"rejected_headers":${this.#pairs(decision.rejected)}`;
-    }
-    return text;
-  }
-
-  /** A list, as in Cilium's log entry: one name can be there more than once. */
-  #pairs(headers: readonly LoggedHeader[]): string {
-    const pairs = headers.map(
-      ([name, value]) =>
-        `{"name":${quote(name)},"value":${quote(this.#redaction.field(name.toLowerCase(), value))}}`,
-    );
-    return `[${pairs.join(',')}]`;
-  }
+/** A connection that was refused before its first request may have been seen a part of one. */
+function isRequest({ seen, status }: HttpFacts): boolean {
+  return seen === 'whole' || status > 0;
 }
 
 function ascii(text: string): Uint8Array {
@@ -258,10 +187,10 @@ const REVISION = ascii(',"policy_revision":');
 const LINE_END = ascii('}\n');
 const NOTHING = ascii('');
 
-/** No version, method or authority is ''; no verdict either, so nothing is taken for the same as this. */
-function nothingOf(meta: ConnectionMeta): Remembered {
+/** No version, method or host is ''; no verdict either, so nothing is taken for the same as this. */
+function nothingOf(connection: FlowConnection): Remembered {
   return {
-    meta,
+    connection,
     decision: null,
     verdict: '',
     isRequest: false,
@@ -269,17 +198,17 @@ function nothingOf(meta: ConnectionMeta): Remembered {
     version: '',
     method: '',
     scheme: '',
-    authority: '',
+    host: '',
     asked: NOTHING,
   };
 }
 
-/** The client's, perhaps as long as a head; such a decision is of one request only. */
-function hasValues({ missing, rejected }: Decision): boolean {
+/** Values of the client's, perhaps as long as a head; such a decision is of one request only. */
+function isOfOneRequest({ missing, rejected }: ProxyFlow): boolean {
   return missing.length > 0 || rejected.length > 0;
 }
 
-function decisionText(decision: Decision): string {
+function decisionText(decision: FlowDecision): string {
   const { reason, layer, rule, half } = decision;
   let text = reason === null ? '' : `,"reason":"${reason}"`;
   text += `,"layer":"${layer}"`;
@@ -297,57 +226,39 @@ function causeText({ detail, offset, byte }: Cause): string {
   return `,"detail":"${detail}","offset":${integer(offset)},"byte":"0x${value}"`;
 }
 
-function shadowText({ verdict, reason, rule }: Decision): string {
+function shadowText({ verdict, reason, rule }: FlowDecision): string {
   let text = `,"dry_run":{"verdict":"${verdict}"`;
   if (reason !== null) text += `,"reason":"${reason}"`;
   if (rule !== null) text += `,"policy":${quote(rule.policy)},"rule":${quote(rule.rule)}`;
   return `${text}}`;
 }
 
-/** Ingress: the remote is the source; egress: the destination. The other side is the endpoint. */
-function connectionText(meta: ConnectionMeta, half: Half, policy: ObservedPolicy | null): string {
-  const { source, destination, recorded } = meta;
-  const { direction, remoteIdentity, endpointIp } = half;
-  const isIngress = direction === 'ingress';
-  const known = isIngress ? recorded?.destination : recorded?.source;
-  const endpointIdentity = known?.identity ?? policy?.ipcache.lookup(endpointIp) ?? null;
-  const from = isIngress ? remoteIdentity : endpointIdentity;
-  const to = isIngress ? endpointIdentity : remoteIdentity;
-  const name = policy?.endpoint(endpointIp).name ?? '';
+function connectionText(connection: FlowConnection): string {
+  const { source, destination, endpoint } = connection;
   return (
-    `,"direction":"${direction}","listener":${quote(meta.listener)}` +
-    `,"proxy_id":${integer(meta.proxyId)},"connection_id":${integer(meta.connectionId)}` +
-    `,"src":${sideText(source.ip, source.port, { identity: from, policy })}` +
-    `,"dst":${sideText(destination.ip, destination.port, { identity: to, policy })}` +
-    `,"endpoint":${quote(name === '' ? endpointIp : name)}` +
-    `,"identity_source":"${meta.identitySource}"`
+    `,"direction":"${connection.direction}","listener":${quote(connection.listener)}` +
+    `,"proxy_id":${integer(connection.proxyId)},"connection_id":${integer(connection.id)}` +
+    `,"src":${sideText(source)},"dst":${sideText(destination)}` +
+    `,"endpoint":${quote(endpoint)},"identity_source":"${connection.identitySource}"`
   );
 }
 
-function sideText(
-  ip: string,
-  port: number,
-  side: { readonly identity: Identity | null; readonly policy: ObservedPolicy | null },
-): string {
-  const { identity, policy } = side;
-  let text = `{"ip":${quote(ip)},"port":${integer(port)}`;
-  if (identity !== null) {
-    text += `,"identity":${integer(identity)}`;
-    text += `,"labels":${quoteList(policy?.labels.labelsOf(identity) ?? [])}`;
-  }
-  return `${text}}`;
+function sideText({ ip, port, identity, labels }: FlowSide): string {
+  const text = `{"ip":${quote(ip)},"port":${integer(port)}`;
+  if (identity === null) return `${text}}`;
+  return `${text},"identity":${integer(identity)},"labels":${quoteList(labels)}}`;
 }
 
-function appendCounts(line: LineBytes, record: RequestRecord): void {
-  line.bytes(RESPONSE_SOURCES[record.responseSource]);
+function appendCounts(line: LineBytes, flow: ProxyFlow): void {
+  line.bytes(RESPONSE_SOURCES[flow.responseSource]);
   line.bytes(BYTES_IN);
-  line.integer(record.bytesIn);
+  line.integer(flow.bytesIn);
   line.bytes(BYTES_OUT);
-  line.integer(record.bytesOut);
+  line.integer(flow.bytesOut);
   line.bytes(DURATION);
-  line.milliseconds(record.durationMs);
+  line.milliseconds(flow.durationMs);
   line.bytes(OVERHEAD);
-  line.milliseconds(record.overheadMs);
+  line.milliseconds(flow.overheadMs);
 }
 
 const RESPONSE_SOURCES: Readonly<Record<ResponseSource, Uint8Array>> = {
@@ -356,24 +267,43 @@ const RESPONSE_SOURCES: Readonly<Record<ResponseSource, Uint8Array>> = {
   none: ascii(',"response_source":"none"'),
 };
 
-/** "/package.Service/Method". */
-function grpcText(path: string, status: number | null): string {
-  const slash = path.indexOf('/', 1);
-  const query = path.indexOf('?');
-  const end = query === -1 ? path.length : query;
-  const service = path.slice(1, slash === -1 ? end : slash);
-  const method = slash === -1 ? '' : path.slice(slash + 1, end);
-  const text = `,"grpc":{"service":${quote(service)},"method":${quote(method)}`;
-  return status === null ? `${text}}` : `${text},"status":${integer(status)}}`;
+/** What was not seen is left out. */
+function partialText(http: HttpFacts): string {
+  const { version, method, host, path, isCut, status } = http;
+  let text = '';
+  if (method !== '') text += `,"version":"${version}","method":${quote(method)}`;
+  if (host !== '') text += `,"host":${quote(host)}`;
+  if (path !== '') text += `,"path":${quote(path)}`;
+  if (isCut) text += ',"truncated":true';
+  if (status > 0) text += `,"status":${integer(status)}`;
+  return text === '' ? '' : `,"http":{${text.slice(1)}}`;
 }
 
-/** Trace Context level 1: version, trace id, parent id, flags; ids of zeros only are invalid. */
-const TRACEPARENT =
-  /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}$/;
+function fieldsText(headers: readonly LoggedHeader[]): string {
+  const fields = headers.map(([name, value]) => `${quote(name)}:${quote(value)}`);
+  return `,"headers":{${fields.join(',')}}`;
+}
 
-function traceText(traceparent: string): string {
-  const ids = TRACEPARENT.exec(traceparent);
-  return ids === null ? '' : `,"trace_id":"${ids[1]}","span_id":"${ids[2]}"`;
+function loggedHeaders({ missing, rejected }: ProxyFlow): string {
+  let text = '';
+  if (missing.length > 0) text += `,"missing_headers":${pairs(missing)}`;
+  if (rejected.length > 0) text += `,"rejected_headers":${pairs(rejected)}`;
+  return text;
+}
+
+/** A list, as in Cilium's log entry: one name can be there more than once. */
+function pairs(headers: readonly LoggedHeader[]): string {
+  const texts = headers.map(
+    ([name, value]) => `{"name":${quote(name)},"value":${quote(value)}}`,
+  );
+  return `[${texts.join(',')}]`;
+}
+
+function grpcText(grpc: GrpcFacts | null): string {
+  if (grpc === null) return '';
+  const { service, method, status } = grpc;
+  const text = `,"grpc":{"service":${quote(service)},"method":${quote(method)}`;
+  return status === null ? `${text}}` : `${text},"status":${integer(status)}}`;
 }
 
 /** RFC 3339 in UTC with milliseconds, without its Z. Under load most lines are in the millisecond of the one before. */

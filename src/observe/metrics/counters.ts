@@ -5,7 +5,7 @@
  * `families` turns the numbers into plain data that travels to the supervisor (MetricsHub).
  */
 
-import { DENY_REASONS, type Decision, type DenyReason, LAYERS } from '../../model/decision.ts';
+import { DENY_REASONS, type DenyReason, LAYERS } from '../../model/decision.ts';
 import { FAULTS, type Fault } from '../../model/fault.ts';
 import {
   type Cause,
@@ -14,13 +14,14 @@ import {
   type Detail,
   upstreamFaultOf,
 } from '../../model/fault_detail.ts';
+import type { FlowDecision, HttpFacts, ProxyFlow } from '../../model/flow.ts';
 import type { Direction } from '../../model/identity.ts';
 import type {
   CloseCause,
   EvictionBound,
   FlowVerdict,
   HolderCounts,
-  RequestRecord,
+  PlaneEvents,
   ResponseSource,
   ShareState,
   UpstreamConnectOutcome,
@@ -32,6 +33,7 @@ import {
   type ResetBy,
   type ResetCause,
 } from '../../model/stream_reset.ts';
+import type { FlowSink } from '../flow/flow_sink.ts';
 import type { ObservedPolicy } from '../observed_policy.ts';
 import {
   CounterCells,
@@ -72,7 +74,7 @@ const NOTHING_HELD: HolderCounts = {
 };
 const NO_POLICY = { rules: [], policyNames: [] } as const;
 
-export class WorkerCounters {
+export class WorkerCounters implements FlowSink, PlaneEvents {
   readonly #cells: Cells;
   readonly #listeners: ReadonlyMap<string, number>;
   readonly #opened: Float64Array;
@@ -109,26 +111,19 @@ export class WorkerCounters {
     this.#shadowRuleHits.replace(policy.shadow ?? NO_POLICY);
   }
 
-  record(record: RequestRecord): void {
+  flow(flow: ProxyFlow): void {
     const cells = this.#cells;
-    const half = record.decision?.half ?? record.meta.direction;
-    const direction = half === 'ingress' ? 0 : 1;
-    this.#recordDecision(record, direction);
-    if (record.head !== null || record.status > 0) {
-      const method = methodIndex(record.head === null ? NO_METHOD : record.head.method);
-      const status = statusIndex(record.status);
-      const source = SOURCES.indexOf(record.responseSource);
-      const index = ((method * STATUSES.length + status) * 2 + direction) * SOURCES.length + source;
-      cells.requests.add(index, 1);
-      this.#requestCount++;
-      const verdict = FLOW_VERDICTS.indexOf(record.verdict);
-      cells.duration.observe(direction * FLOW_VERDICTS.length + verdict, record.durationMs / 1000);
-      if (record.decision !== null) cells.overhead.observe(direction, record.overheadMs / 1000);
-    }
-    if (record.bytesIn > 0) cells.bytes.add(direction, record.bytesIn);
-    if (record.bytesOut > 0) cells.bytes.add(2 + direction, record.bytesOut);
-    if (record.fault !== null) this.#countFault(record.fault, record.cause);
+    const direction = flow.direction === 'ingress' ? 0 : 1;
+    this.#countDecision(flow, direction);
+    const { facts, bytesIn, bytesOut } = flow;
+    if (facts.kind === 'http') this.#countRequest(flow, facts, direction);
+    if (bytesIn > 0) cells.bytes.add(direction, bytesIn);
+    if (bytesOut > 0) cells.bytes.add(2 + direction, bytesOut);
+    if (flow.fault !== null) this.#countFault(flow.fault, flow.cause);
   }
+
+  /** Numbers wait for nobody. */
+  async close(): Promise<void> {}
 
   connectionOpened(listener: string): void {
     const index = this.#listenerIndex(listener);
@@ -226,9 +221,24 @@ export class WorkerCounters {
     ];
   }
 
-  #recordDecision(record: RequestRecord, direction: number): void {
-    const { decision, shadowDecision } = record;
-    const atMs = record.endedAtMs;
+  #countRequest(flow: ProxyFlow, http: HttpFacts, direction: number): void {
+    const cells = this.#cells;
+    const isWhole = http.seen === 'whole';
+    if (!isWhole && http.status === 0) return;
+    const method = methodIndex(isWhole ? http.method : NO_METHOD);
+    const status = statusIndex(http.status);
+    const source = SOURCES.indexOf(flow.responseSource);
+    const index = ((method * STATUSES.length + status) * 2 + direction) * SOURCES.length + source;
+    cells.requests.add(index, 1);
+    this.#requestCount++;
+    const verdict = FLOW_VERDICTS.indexOf(flow.verdict);
+    cells.duration.observe(direction * FLOW_VERDICTS.length + verdict, flow.durationMs / 1000);
+    if (flow.decision !== null) cells.overhead.observe(direction, flow.overheadMs / 1000);
+  }
+
+  #countDecision(flow: ProxyFlow, direction: number): void {
+    const { decision, shadowDecision } = flow;
+    const atMs = flow.endedAtMs;
     if (decision !== null) {
       this.#cells.decisions.add(decisionIndex(decision, direction), 1);
       if (decision.rule !== null) {
@@ -239,7 +249,7 @@ export class WorkerCounters {
       }
       if (decision.reason === 'regex-out-of-memory') this.#cells.regexFailures.add(direction, 1);
       if (decision.reason === 'regex-budget') this.#cells.regexBudgets.add(direction, 1);
-      if (record.isDryRun) this.#cells.dryRunDenials.add(direction, 1);
+      if (flow.isDryRun) this.#cells.dryRunDenials.add(direction, 1);
     }
     if (shadowDecision === null) return;
     this.#cells.shadowDecisions.add(decisionIndex(shadowDecision, direction), 1);
@@ -386,7 +396,7 @@ function faultLabels(): readonly FaultLabels[] {
   return [...alone, ...detailed];
 }
 
-function decisionIndex(decision: Decision, direction: number): number {
+function decisionIndex(decision: FlowDecision, direction: number): number {
   const verdict = decision.verdict === 'allow' ? 0 : 1;
   const layer = LAYERS.indexOf(decision.layer);
   const reason = decision.reason === null ? 0 : (REASON_INDEXES.get(decision.reason) ?? 0);

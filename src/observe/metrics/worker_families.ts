@@ -22,3 +22,17 @@ export function workerFamilies(worker: string, load: WorkerLoad): readonly Metri
     ),
   ];
 }
+
+export function accessLogFamilies(counts: {
+  readonly writtenLines: number;
+  readonly droppedLines: number;
+  readonly suppressedLines: number;
+  readonly errors: number;
+}): readonly MetricFamily[] {
+  return [
+    familyOf('sallyport_access_log_records_total', counts.writtenLines),
+    familyOf('sallyport_access_log_dropped_total', counts.droppedLines),
+    familyOf('sallyport_access_log_suppressed_total', counts.suppressedLines),
+    familyOf('sallyport_access_log_errors_total', counts.errors),
+  ];
+}

@@ -94,7 +94,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
     this.#guard.run(() => {
       registry.add(this);
       this.#share.moveTo(this.#holder());
-      shared.options.recorder.connectionOpened(listener.name);
+      shared.options.recorder.events.connectionOpened(listener.name);
       if (!this.#context.trustedProxies.has(this.#meta.source)) {
         this.#refuse('untrusted-proxy', null);
       } else if (!this.#first.isProxyHeaderExpected) {
@@ -119,7 +119,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
     this.#listen();
     this.#guard.run(() => {
       this.#context.registry.add(this);
-      this.#context.shared.options.recorder.connectionOpened(this.#meta.listener);
+      this.#context.shared.options.recorder.events.connectionOpened(this.#meta.listener);
       if (how === 'reply') {
         this.#replyAndClose('overloaded', 'overloaded');
       } else {
@@ -307,7 +307,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
     this.#relay = null;
     this.#first.take();
     const { recorder } = this.#context.shared.options;
-    recorder.connectionClosed(this.#meta.listener, cause);
+    recorder.events.connectionClosed(this.#meta.listener, cause);
     if (how === 'linger' && !this.#socket.destroyed) {
       this.#stage = STAGE_LINGER;
       const limits = this.#limits();

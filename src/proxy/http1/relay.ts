@@ -300,7 +300,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   #retry(exchange: Http1Exchange): void {
     const { recorder, meta } = this.#context;
     exchange.retryCount += 1;
-    recorder.upstreamRetried(meta.listener);
+    recorder.events.upstreamRetried(meta.listener);
     this.#replaceUpstream();
     this.#judge(exchange);
   }

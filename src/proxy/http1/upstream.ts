@@ -152,7 +152,7 @@ export class Http1Upstream implements UpstreamEvents {
   countConnect(outcome: UpstreamConnectOutcome): void {
     const { meta, recorder, clock } = this.#context;
     const startedMs = this.#link?.startedMs ?? clock.nowMs();
-    recorder.upstreamConnected(meta.listener, outcome, clock.nowMs() - startedMs);
+    recorder.events.upstreamConnected(meta.listener, outcome, clock.nowMs() - startedMs);
   }
 
   // --- from the upstream

@@ -28,12 +28,12 @@ export class Http2Tally {
   reset(exchange: Http2Exchange, by: ResetBy, cause: ResetCause): void {
     if (exchange.isReset) return;
     exchange.isReset = true;
-    this.#recorder.streamsReset(by, cause, 1);
+    this.#recorder.events.streamsReset(by, cause, 1);
   }
 
   /** Of a stream whose head was no request. */
   resetWithoutHead(cause: ResetCause): void {
-    this.#recorder.streamsReset('proxy', cause, 1);
+    this.#recorder.events.streamsReset('proxy', cause, 1);
   }
 
   turnEnded(): void {
@@ -42,7 +42,7 @@ export class Http2Tally {
     if (refusedCount === this.#refusedCount) return;
     const count = refusedCount - this.#refusedCount;
     this.#refusedCount = refusedCount;
-    this.#recorder.streamsReset('proxy', 'stream-refused', count);
+    this.#recorder.events.streamsReset('proxy', 'stream-refused', count);
   }
 
   /** Nothing of it is open any more, whatever the connection says. To be called once. */
@@ -53,11 +53,11 @@ export class Http2Tally {
 
   #tell(openedCount: number, closedCount: number): void {
     if (openedCount !== this.#openedCount) {
-      this.#recorder.streamsOpened(this.#listener, openedCount - this.#openedCount);
+      this.#recorder.events.streamsOpened(this.#listener, openedCount - this.#openedCount);
       this.#openedCount = openedCount;
     }
     if (closedCount === this.#closedCount) return;
-    this.#recorder.streamsClosed(this.#listener, closedCount - this.#closedCount);
+    this.#recorder.events.streamsClosed(this.#listener, closedCount - this.#closedCount);
     this.#closedCount = closedCount;
   }
 }

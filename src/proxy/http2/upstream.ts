@@ -231,7 +231,7 @@ export class Http2Upstream {
   #countConnect(outcome: 'connected' | 'failed' | 'timeout'): void {
     const { meta, shared } = this.#options;
     const { recorder, platform } = shared.options;
-    recorder.upstreamConnected(
+    recorder.events.upstreamConnected(
       meta.listener,
       outcome,
       platform.clock.nowMs() - this.link.startedMs,

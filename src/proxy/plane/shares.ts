@@ -180,7 +180,7 @@ export class Shares {
   }
 
   #evict(share: Share, bound: EvictionBound): void {
-    this.#recorder.evicted(bound, share.state);
+    this.#recorder.events.evicted(bound, share.state);
     share.connection.evict();
   }
 }

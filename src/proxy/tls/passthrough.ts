@@ -192,7 +192,7 @@ export class TlsRelay implements Relay, UpstreamEvents {
   #countConnect(outcome: 'connected' | 'failed' | 'timeout'): void {
     const { meta, shared } = this.#options;
     const durationMs = this.#nowMs() - this.#upstream.startedMs;
-    shared.options.recorder.upstreamConnected(meta.listener, outcome, durationMs);
+    shared.options.recorder.events.upstreamConnected(meta.listener, outcome, durationMs);
   }
 
   #nowMs(): number {

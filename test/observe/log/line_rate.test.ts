@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DEFAULT_LIMITS, type Limits } from '../../../src/model/limits.ts';
 import { LEFT_OUT, LineRate } from '../../../src/observe/log/rate.ts';
-import { createObserver, type Observer } from '../../../src/observe/observer.ts';
+import { RecordObservation } from '../observing.ts';
 import { address, denied, ManualPlatform, meta, POLICY, record } from '../records.ts';
 
 const cleanups: (() => void)[] = [];
@@ -117,7 +117,7 @@ function rateOf(options: {
 }
 
 function logging(limits: Partial<Limits>): {
-  observer: Observer;
+  observer: RecordObservation;
   platform: ManualPlatform;
   lines: () => readonly Line[];
 } {
@@ -125,7 +125,7 @@ function logging(limits: Partial<Limits>): {
   cleanups.push(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'access.log');
   const platform = new ManualPlatform();
-  const observer = createObserver({
+  const observer = new RecordObservation({
     workerIndex: 0,
     listeners: ['api'],
     accessLog: {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../../src/model/identity.ts';
 import type { RequestRecord } from '../../../src/model/record.ts';
 import { plainHead } from '../../../src/model/request_head.ts';
-import type { LogLineOptions } from '../../../src/observe/log/line.ts';
+import type { ShownOptions } from '../../../src/observe/flow/http_facts.ts';
 import { byHttp1, byHttp2 } from '../../support/both_versions.ts';
 import { ReadableLines } from '../../support/readable_lines.ts';
 import { address, allow, denied, deny, GET_ORDERS, meta, POLICY, record } from '../records.ts';
@@ -370,7 +370,7 @@ describe('secrets', () => {
   );
 });
 
-function writer(options: Partial<LogLineOptions> = {}): ReadableLines {
+function writer(options: Partial<ShownOptions> = {}): ReadableLines {
   const lines = new ReadableLines({ headers: [], isQueryLogged: false, ...options });
   lines.policyChanged(POLICY, []);
   return lines;

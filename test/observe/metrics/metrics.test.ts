@@ -6,11 +6,12 @@ import { FAULTS, type Fault } from '../../../src/model/fault.ts';
 import type { CloseCause } from '../../../src/model/record.ts';
 import { plainHead } from '../../../src/model/request_head.ts';
 import { resetCauseOf } from '../../../src/model/stream_reset.ts';
-import { type MetricsSnapshot, WorkerCounters } from '../../../src/observe/metrics/counters.ts';
+import type { MetricsSnapshot } from '../../../src/observe/metrics/counters.ts';
 import type { MetricFamily } from '../../../src/observe/metrics/family.ts';
 import { MetricsHub } from '../../../src/observe/metrics/hub.ts';
 import { METRICS, type MetricName } from '../../../src/observe/metrics/table.ts';
 import { workerFamilies } from '../../../src/observe/metrics/worker_families.ts';
+import { RecordCounters } from '../observing.ts';
 import { allow, denied, deny, GET_ORDERS, meta, POLICY, record } from '../records.ts';
 
 describe('counting', () => {
@@ -420,21 +421,21 @@ describe('merging', () => {
 const REQUESTS =
   'sallyport_http_requests_total{method="GET",status="200",direction="ingress",response_source="upstream"}';
 
-function counting(options: { readonly ruleCountMax?: number } = {}): WorkerCounters {
-  const counters = new WorkerCounters({ listeners: ['api', 'db'], ruleCountMax: 1000, ...options });
+function counting(options: { readonly ruleCountMax?: number } = {}): RecordCounters {
+  const counters = new RecordCounters({ listeners: ['api', 'db'], ruleCountMax: 1000, ...options });
   counters.policyChanged(POLICY);
   return counters;
 }
 
 /** Samples as "label label value", those of 0 left out when the metric has many. */
-function check(counters: WorkerCounters, name: MetricName, expected: readonly string[]): void {
+function check(counters: RecordCounters, name: MetricName, expected: readonly string[]): void {
   const lines = familyOf(counters, name).samples.map(({ labels, value }) =>
     [...Object.values(labels), value].join(' '),
   );
   expect(lines).toEqual(expected);
 }
 
-function familyOf(counters: WorkerCounters, name: MetricName): MetricFamily {
+function familyOf(counters: RecordCounters, name: MetricName): MetricFamily {
   const family = counters.families().find((one) => one.name === name);
   if (family === undefined) throw new Error(`no ${name}`);
   return family;
@@ -461,7 +462,7 @@ function requests(workerIndex: number, instanceId: string, count: number): Metri
 function snapshotOf(
   workerIndex: number,
   instanceId: string,
-  counters: WorkerCounters,
+  counters: RecordCounters,
 ): MetricsSnapshot {
   return { workerIndex, instanceId, families: counters.families() };
 }

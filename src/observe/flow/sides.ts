@@ -1,0 +1,84 @@
+/**
+ * Who the two sides of a connection are: addresses with identity, labels and names, worked out once for each
+ * connection and policy in force.
+ */
+import type { ConnectionMeta, Half } from '../../model/connection_meta.ts';
+import type { FlowConnection, FlowSide } from '../../model/flow.ts';
+import type { Identity } from '../../model/identity.ts';
+import type { ObservedPolicy } from '../observed_policy.ts';
+
+/** Labels of Cilium: see policy/labels.ts. */
+const NAMESPACE_LABEL = 'k8s:io.kubernetes.pod.namespace=';
+const NAME_LABEL = 'fqdn:';
+
+export class Connections {
+  #policy: ObservedPolicy | null = null;
+  /** Of connections that live. A connection that two policies judge has one entry for each. */
+  #resolved = new WeakMap<Half, FlowConnection>();
+
+  policyChanged(policy: ObservedPolicy): void {
+    this.#policy = policy;
+    this.#resolved = new WeakMap();
+  }
+
+  /** `half`: whose policy it is about: `meta` itself, or its `second`. */
+  of(meta: ConnectionMeta, half: Half): FlowConnection {
+    const known = this.#resolved.get(half);
+    if (known !== undefined) return known;
+    const resolved = connectionOf(meta, half, this.#policy);
+    this.#resolved.set(half, resolved);
+    return resolved;
+  }
+}
+
+/** Ingress: the remote is the source; egress: the destination. The other side is the endpoint. */
+function connectionOf(
+  meta: ConnectionMeta,
+  half: Half,
+  policy: ObservedPolicy | null,
+): FlowConnection {
+  const { source, destination, recorded } = meta;
+  const { direction, remoteIdentity, endpointIp } = half;
+  const isIngress = direction === 'ingress';
+  const noted = isIngress ? recorded?.destination : recorded?.source;
+  const own = noted?.identity ?? policy?.ipcache.lookup(endpointIp) ?? null;
+  const name = policy?.endpoint(endpointIp).name ?? '';
+  return {
+    id: meta.connectionId,
+    listener: meta.listener,
+    proxyId: meta.proxyId,
+    direction,
+    source: sideOf(source, isIngress ? remoteIdentity : own, policy),
+    destination: sideOf(destination, isIngress ? own : remoteIdentity, policy),
+    endpoint: name === '' ? endpointIp : name,
+    identitySource: meta.identitySource,
+  };
+}
+
+export function sideOf(
+  { ip, port }: Pick<FlowSide, 'ip' | 'port'>,
+  identity: Identity | null,
+  policy: ObservedPolicy | null,
+): FlowSide {
+  const labels = identity === null ? NO_TEXTS : (policy?.labels.labelsOf(identity) ?? NO_TEXTS);
+  const name = policy?.endpoint(ip).name ?? '';
+  const slash = name.indexOf('/');
+  const namespace = slash === -1 ? valueOf(labels, NAMESPACE_LABEL) : name.slice(0, slash);
+  const names = labels.filter((label) => label.startsWith(NAME_LABEL) && !label.includes('*'));
+  return {
+    ip,
+    port,
+    identity,
+    labels,
+    namespace,
+    pod: name.slice(slash + 1),
+    workload: null,
+    names: names.length === 0 ? NO_TEXTS : names.map((label) => label.slice(NAME_LABEL.length)),
+  };
+}
+
+const NO_TEXTS: readonly string[] = Object.freeze([]);
+
+function valueOf(labels: readonly string[], prefix: string): string {
+  return labels.find((label) => label.startsWith(prefix))?.slice(prefix.length) ?? '';
+}

@@ -95,9 +95,10 @@ const ROOMS: RoomTable = {
     '.': ['plane', 'accept'],
   },
   observe: {
-    '.': ['log', 'metrics'],
-    log: ['.'],
-    metrics: ['.'],
+    '.': ['flow', 'log', 'metrics'],
+    flow: ['.'],
+    log: ['.', 'flow'],
+    metrics: ['.', 'flow'],
   },
   cli: {
     '.': ['ask', 'bench', 'demo', 'redirect', 'run'],
@@ -260,6 +261,7 @@ describe('what this test would find', () => {
     ['policy/decide/decide.ts', 'policy/resolve/resolve.ts'],
     ['control/decode/context.ts', 'control/set/policy_set.ts'],
     ['cli/redirect/up.ts', 'cli/bench/bench.ts'],
+    ['observe/flow/record_flow.ts', 'observe/log/line.ts'],
   ])('is an import across rooms: %s of %s', (file, target) => {
     expect(graph.has(file) && graph.has(target)).toBe(true);
     expect(foreignRoomImports(withImport(file, target), ROOMS)).toEqual([

@@ -24,8 +24,8 @@ import type { ObservedPolicy } from '../../src/observe/observed_policy.ts';
 import { nodePlatform } from '../../src/platform/node_platform.ts';
 import type { View } from '../../src/policy/compiled/port_rules.ts';
 import { decideConnection } from '../../src/policy/decide/decide.ts';
-import { until } from '../support/until.ts';
 import type { ObservationOptions } from '../../src/workers/observation.ts';
+import { until } from '../support/until.ts';
 import { RecordObservation } from './observing.ts';
 import { allow, denied, deny, ManualPlatform, POLICY, record } from './records.ts';
 

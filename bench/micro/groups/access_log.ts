@@ -2,8 +2,8 @@
 import type { ConnectionMeta } from '../../../src/model/connection_meta.ts';
 import type { Decision } from '../../../src/model/decision.ts';
 import { plainHead, type RequestHead } from '../../../src/model/request_head.ts';
-import { LineBatch } from '../../../src/observe/log/batch.ts';
 import { RecordFlow } from '../../../src/observe/flow/record_flow.ts';
+import { LineBatch } from '../../../src/observe/log/batch.ts';
 import { LogLineWriter } from '../../../src/observe/log/line.ts';
 import type { PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
 import { decideRequest } from '../../../src/policy/decide/decide.ts';

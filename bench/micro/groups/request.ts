@@ -1,8 +1,8 @@
 /** What a request costs but for the sockets: parsed, decided, recorded as a line of the access log. */
 import { HEAD, NEED_MORE } from '../../../src/codec/http1/events.ts';
 import { RequestParser } from '../../../src/codec/http1/request_parser.ts';
-import { LineBatch } from '../../../src/observe/log/batch.ts';
 import { RecordFlow } from '../../../src/observe/flow/record_flow.ts';
+import { LineBatch } from '../../../src/observe/log/batch.ts';
 import { LogLineWriter } from '../../../src/observe/log/line.ts';
 import { decideRequest } from '../../../src/policy/decide/decide.ts';
 import { FLOW_OPTIONS, metaOf, recordOf } from '../exchange_record.ts';

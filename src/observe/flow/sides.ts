@@ -63,7 +63,7 @@ export function sideOf(
   const labels = identity === null ? NO_TEXTS : (policy?.labels.labelsOf(identity) ?? NO_TEXTS);
   const name = policy?.endpoint(ip).name ?? '';
   const slash = name.indexOf('/');
-  const namespace = slash === -1 ? valueOf(labels, NAMESPACE_LABEL) : name.slice(0, slash);
+  const namespace = slash === -1 ? valueAfter(labels, NAMESPACE_LABEL) : name.slice(0, slash);
   const names = labels.filter((label) => label.startsWith(NAME_LABEL) && !label.includes('*'));
   return {
     ip,
@@ -79,6 +79,6 @@ export function sideOf(
 
 const NO_TEXTS: readonly string[] = Object.freeze([]);
 
-function valueOf(labels: readonly string[], prefix: string): string {
+function valueAfter(labels: readonly string[], prefix: string): string {
   return labels.find((label) => label.startsWith(prefix))?.slice(prefix.length) ?? '';
 }

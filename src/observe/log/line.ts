@@ -293,9 +293,7 @@ function loggedHeaders({ missing, rejected }: ProxyFlow): string {
 
 /** A list, as in Cilium's log entry: one name can be there more than once. */
 function pairs(headers: readonly LoggedHeader[]): string {
-  const texts = headers.map(
-    ([name, value]) => `{"name":${quote(name)},"value":${quote(value)}}`,
-  );
+  const texts = headers.map(([name, value]) => `{"name":${quote(name)},"value":${quote(value)}}`);
   return `[${texts.join(',')}]`;
 }
 

@@ -440,7 +440,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
     this.#relay?.sever();
     if (this.#stage < STAGE_LINGER) {
       this.#relay = null;
-      this.#context.shared.options.recorder.connectionClosed(this.#meta.listener, 'fault');
+      this.#context.shared.options.recorder.events.connectionClosed(this.#meta.listener, 'fault');
     }
     this.#socket.destroy();
     this.#leave();

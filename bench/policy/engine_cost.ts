@@ -7,7 +7,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
-import { PolicyStore } from '../../src/control/set/policy_store.ts';
 import { compileSet } from '../../src/control/set/resolved_set.ts';
 import {
   decodeResolved,
@@ -24,6 +23,7 @@ import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 import { decideRequest } from '../../src/policy/decide/decide.ts';
 import type { RegexEngine } from '../../src/policy/match/regex.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+import { BundleStore } from '../../test/support/bundle_store.ts';
 import {
   endpointsText,
   lastPath,
@@ -93,7 +93,7 @@ async function engineCost(file: string, kind: RuleKind, count: number): Promise<
 
 function partsOf(kind: RuleKind, count: number, edition: number): ResolvedParts {
   const regexEngine = createRe2Engine(DEFAULT_LIMITS);
-  const result = new PolicyStore({ regexEngine, limits: DEFAULT_LIMITS }).update({
+  const result = new BundleStore({ regexEngine, limits: DEFAULT_LIMITS }).updateBundle({
     policies: [{ path: 'policy.yaml', text: policyText({ kind, count, edition }) }],
     endpoints: { path: 'endpoints.yaml', text: endpointsText(kind) },
     secrets: null,

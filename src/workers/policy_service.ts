@@ -7,18 +7,21 @@ import { deserialize, serialize } from 'node:v8';
 import { policiesDocument } from '../admin/policies_document.ts';
 import { judgeOptions } from '../cli/ask/judge_options.ts';
 import { explainDocument } from '../control/ask/explain_document.ts';
-import { createJudge, type Judge } from '../control/ask/judge.ts';
+import { type Judge, openJudge } from '../control/ask/judge.ts';
 import { parseQuestion } from '../control/ask/question.ts';
+import type { DecodeOptions } from '../control/decode/context.ts';
 import { formatProblem } from '../control/decode/problem.ts';
-import { LastGoodSet } from '../control/set/last_good_set.ts';
-import type { SourceBundle } from '../control/set/policy_set.ts';
 import { PolicyStore } from '../control/set/policy_store.ts';
+import { decodeBundle } from '../control/source/files/decode_bundle.ts';
 import { FileSource } from '../control/source/files/file_source.ts';
+import { LastGoodSet } from '../control/source/files/last_good_set.ts';
+import type { SourceBundle } from '../control/source/files/source_bundle.ts';
 import { type NewSet, PolicyFeed } from '../control/source/policy_feed.ts';
 import { encodeResolved } from '../control/worker/resolved_wire.ts';
 import { toldProblems } from '../observe/told_problems.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { printSnapshot } from '../policy/decide/print.ts';
+import type { RegexEngine } from '../policy/match/regex.ts';
 import { type GivenIdentity, IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
 import type {
@@ -42,6 +45,7 @@ export class PolicyService {
   readonly #settings: PolicySettings;
   readonly #kept: Kept | null;
   readonly #port: PolicyServicePort;
+  readonly #regexEngine: RegexEngine;
   readonly #allocator: IdentityAllocator;
   readonly #store: PolicyStore;
   readonly #source: FileSource;
@@ -58,11 +62,12 @@ export class PolicyService {
     this.#settings = settings;
     this.#kept = kept;
     this.#port = port;
+    this.#regexEngine = createRe2Engine(limits);
     this.#allocator = new IdentityAllocator(limits.identityCountMax);
     for (const given of kept?.given ?? []) this.#allocator.restore(decoded<GivenIdentity[]>(given));
     this.#givenCount = this.#allocator.givenCount;
     this.#store = new PolicyStore({
-      regexEngine: createRe2Engine(limits),
+      regexEngine: this.#regexEngine,
       limits,
       isEmptySetOpen: settings.isEmptySetOpen,
       isHostJudged: settings.isHostJudged,
@@ -182,8 +187,8 @@ export class PolicyService {
     if (this.#judge?.revision === revision) return this.#judge.judge;
     const { limits, isEmptySetOpen, isHostJudged } = this.#settings;
     const options = { ...judgeOptions(limits), isEmptySetOpen, isHostJudged };
-    const created = createJudge(this.#bundle ?? EMPTY_BUNDLE, options);
-    // The store has accepted the same texts.
+    const created = openJudge(this.#store.currentSet(), options);
+    // The store has accepted it.
     if (created.kind === 'rejected') throw new Error('the policy set in force was rejected');
     this.#judge = { revision, judge: created.judge };
     return created.judge;
@@ -245,9 +250,18 @@ export class PolicyService {
     const inForce = this.#kept?.inForce ?? null;
     if (inForce === null) return null;
     const bundle = decoded<SourceBundle>(inForce.bundle);
-    const result = this.#store.update(bundle, inForce.revision);
+    const accepted = decodeBundle(bundle, this.#decodeOptions());
+    const result =
+      accepted.kind === 'rejected'
+        ? accepted
+        : this.#store.update(accepted.input, inForce.revision);
     if (result.kind === 'rejected') throw new Error('the policy set in force was rejected');
     return bundle;
+  }
+
+  #decodeOptions(): DecodeOptions {
+    const { limits, hasNodeLabels } = this.#settings;
+    return { limits, hasNodeLabels, regexEngine: this.#regexEngine };
   }
 
   #makeSource(): FileSource {
@@ -271,6 +285,7 @@ export class PolicyService {
     return new PolicyFeed({
       source: this.#source,
       store: this.#store,
+      decode: this.#decodeOptions(),
       lastGood:
         folder === null ? null : new LastGoodSet({ folder, name: 'proxy', wallMs, onError }),
       limits,
@@ -283,8 +298,6 @@ export class PolicyService {
     this.#port.post(message, transfer);
   }
 }
-
-const EMPTY_BUNDLE: SourceBundle = { policies: [], endpoints: null, secrets: null };
 
 type OwnBytes = Uint8Array<ArrayBuffer>;
 

@@ -61,6 +61,13 @@ const FILE_LIMITS: readonly {
   },
 ];
 
+/** Built and tested, and waiting for what will use them; a file leaves the list when something does. */
+const WAITING_FILES = [
+  // For the sources that watch an API.
+  'control/decode/plain_fields.ts',
+  'control/decode/policy_object.ts',
+];
+
 /** Inside the layers that have rooms: which room may import which. ARCHITECTURE.md shows why. */
 const ROOMS: RoomTable = {
   policy: {
@@ -80,7 +87,7 @@ const ROOMS: RoomTable = {
     set: ['decode'],
     source: ['decode', 'set'],
     worker: ['set'],
-    ask: ['decode', 'set'],
+    ask: ['decode', 'set', 'source'],
   },
   proxy: {
     plane: [],
@@ -131,7 +138,7 @@ const PACKAGE_OWNERS: Record<string, readonly string[]> = {
 /** Parse JSON that we or a tool of the system wrote, or ask only whether something is JSON. */
 const OWN_JSON = [
   'control/decode/json_documents.ts',
-  'control/set/last_good_set.ts',
+  'control/source/files/last_good_set.ts',
   'cli/bench/children.ts',
   'cli/version.ts',
   'redirect/kernel/manifest.ts',
@@ -239,7 +246,8 @@ describe('import table', () => {
       reached.add(file);
       pending.push(...(graph.get(file) ?? []));
     }
-    expect(files.filter((file) => !reached.has(file) && !isGenerator(file))).toEqual([]);
+    const unreached = files.filter((file) => !reached.has(file) && !isGenerator(file));
+    expect(unreached).toEqual(WAITING_FILES);
   });
 });
 

@@ -1,12 +1,12 @@
 /** `redirect.host: policy`: engine, explain and kernel tables let the host in by rules that select it, and by no others. */
 import { describe, expect, it } from 'vitest';
 import { judgeOptions } from '../../src/cli/ask/judge_options.ts';
-import { createJudge } from '../../src/control/ask/judge.ts';
+import { judgeBundle } from '../../src/control/ask/judge_bundle.ts';
 import { parseQuestion } from '../../src/control/ask/question.ts';
-import { PolicyStore } from '../../src/control/set/policy_store.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+import { BundleStore } from '../support/bundle_store.ts';
 import { modelOf, TCP } from '../support/kernel_model.ts';
 
 const HOST = 1;
@@ -54,7 +54,7 @@ describe.each(CASES)('with %s', (_about, ingress, wanted) => {
   it.each(['always', 'policy'] as const)('and host: %s', (host) => {
     const isHostJudged = host === 'policy';
     const bundle = bundleOf(ingress);
-    const created = createJudge(bundle, { ...judgeOptions(), isHostJudged });
+    const created = judgeBundle(bundle, { ...judgeOptions(), isHostJudged });
     if (created.kind === 'rejected') throw new Error(JSON.stringify(created.problems));
     const parsed = parseQuestion({ endpoint: 'shop/api', identity: HOST, port: 80 });
     if (parsed.kind === 'error') throw new Error(parsed.message);
@@ -65,8 +65,8 @@ describe.each(CASES)('with %s', (_about, ingress, wanted) => {
       line: { verdict: wanted[host] },
     });
     const regexEngine = createRe2Engine(DEFAULT_LIMITS);
-    const store = new PolicyStore({ limits: DEFAULT_LIMITS, regexEngine, isHostJudged });
-    expect(store.update(bundle).kind).toBe('accepted');
+    const store = new BundleStore({ limits: DEFAULT_LIMITS, regexEngine, isHostJudged });
+    expect(store.updateBundle(bundle).kind).toBe('accepted');
     const model = modelOf(store.current());
     const policy = model.policyOf(model.side(API).endpoint, 'ingress');
     const remote = HOST as Identity;

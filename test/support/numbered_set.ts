@@ -1,15 +1,15 @@
 /** Texts → what a worker is told of them, as the supervisor does it. */
 import { formatProblem } from '../../src/control/decode/problem.ts';
-import type { SourceBundle } from '../../src/control/set/policy_set.ts';
-import { PolicyStore } from '../../src/control/set/policy_store.ts';
+import type { SourceBundle } from '../../src/control/source/files/source_bundle.ts';
 import { encodeResolved } from '../../src/control/worker/resolved_wire.ts';
 import type { NumberedSet } from '../../src/control/worker/snapshot_store.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+import { BundleStore } from './bundle_store.ts';
 
 export function numberedSet(revision: number, bundle: SourceBundle): NumberedSet {
   const regexEngine = createRe2Engine(DEFAULT_LIMITS);
-  const result = new PolicyStore({ regexEngine, limits: DEFAULT_LIMITS }).update(bundle);
+  const result = new BundleStore({ regexEngine, limits: DEFAULT_LIMITS }).updateBundle(bundle);
   if (result.kind === 'rejected') throw new Error(result.problems.map(formatProblem).join('\n'));
   return { revision, parts: encodeResolved(result.set) };
 }

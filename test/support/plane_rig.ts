@@ -4,7 +4,6 @@
  */
 
 import { formatProblem } from '../../src/control/decode/problem.ts';
-import { PolicyStore } from '../../src/control/set/policy_store.ts';
 import { parseSocketAddress, type SocketAddress } from '../../src/model/address.ts';
 import type { Identity, ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/model/limits.ts';
@@ -20,6 +19,7 @@ import {
 import type { CiliumIdentities } from '../../src/redirect/cilium_maps.ts';
 import type { RedirectRecords } from '../../src/redirect/records.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
+import { BundleStore } from './bundle_store.ts';
 import { CountingRecorder } from './counting_recorder.ts';
 import { ManualPlatform } from './manual_platform.ts';
 import { RawClient, type RawClientOptions } from './raw_client.ts';
@@ -101,7 +101,7 @@ export function closeRigs(): void {
 export class Rig {
   readonly origin: RawOrigin;
   readonly recorder = new CountingRecorder();
-  readonly store: PolicyStore;
+  readonly store: BundleStore;
   readonly plane: DataPlane;
   readonly time = new ManualPlatform();
   port = 0;
@@ -112,7 +112,7 @@ export class Rig {
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.origin = origin;
     this.#endpoints = options.endpoints ?? ENDPOINTS;
-    this.store = new PolicyStore({ regexEngine: createRe2Engine(limits), limits });
+    this.store = new BundleStore({ regexEngine: createRe2Engine(limits), limits });
     if (options.policy !== '') this.update(options.policy ?? allowHttp('*'));
     const real = (): PolicySnapshot => this.store.current();
     this.plane = new DataPlane({
@@ -140,7 +140,7 @@ export class Rig {
 
   /** The endpoints, too. */
   updateAll({ policy, endpoints }: { readonly policy: string; readonly endpoints: string }): void {
-    const result = this.store.update({
+    const result = this.store.updateBundle({
       policies: [{ path: 'policy.yaml', text: policy }],
       endpoints: { path: 'endpoints.yaml', text: endpoints },
       secrets: null,

@@ -3,7 +3,9 @@
 import { parseQuestion } from '../../src/control/ask/question.ts';
 import { openQuestions, type QuestionContext } from '../../src/control/ask/question_context.ts';
 import { formatProblem } from '../../src/control/decode/problem.ts';
-import { decodePolicySet, type SourceBundle } from '../../src/control/set/policy_set.ts';
+import { PolicySet } from '../../src/control/set/policy_set.ts';
+import { decodeBundle } from '../../src/control/source/files/decode_bundle.ts';
+import type { SourceBundle } from '../../src/control/source/files/source_bundle.ts';
 import type { Decision } from '../../src/model/decision.ts';
 import { effectiveIdentity } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
@@ -19,11 +21,11 @@ export type Opened =
   | { readonly kind: 'rejected'; readonly problems: readonly string[] };
 
 export function open(bundle: SourceBundle): Opened {
-  const decoded = decodePolicySet(bundle, OPTIONS);
+  const decoded = decodeBundle(bundle, OPTIONS);
   const opened =
     decoded.kind === 'rejected'
       ? decoded
-      : openQuestions(decoded.set, {
+      : openQuestions(new PolicySet(decoded.input), {
           ...OPTIONS,
           revision: 1,
           isEmptySetOpen: false,

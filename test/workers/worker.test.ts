@@ -1,6 +1,6 @@
 /** A worker from its first message: what comes while it is still being made is not lost. */
 import { describe, expect, it } from 'vitest';
-import type { SourceBundle } from '../../src/control/set/policy_set.ts';
+import type { SourceBundle } from '../../src/control/source/files/source_bundle.ts';
 import type { Identity, ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { DEFAULT_BEHAVIOUR } from '../../src/proxy/plane/options.ts';

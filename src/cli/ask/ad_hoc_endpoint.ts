@@ -1,47 +1,69 @@
-/** An endpoint that is in no file, for questions about labels: added to the endpoints file's text. */
-import { stringify } from 'yaml';
-import type { SourceText } from '../../control/set/policy_set.ts';
-import { DEFAULT_LIMITS } from '../../model/limits.ts';
-import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';
+/** An endpoint that is in no file, for questions about labels: added to those of the inventory. */
 
-export interface AdHocEndpoint {
-  readonly name: string;
-  readonly labels: readonly string[];
-}
+import type { IpAddress } from '../../model/address.ts';
+import { parseIp } from '../../model/address.ts';
+import { canonicalLabel, NAMESPACE_KEY, parseLabel } from '../../policy/labels.ts';
+import { completeLabels } from '../../policy/resolve/endpoint_labels.ts';
+import type { Inventory } from '../../policy/resolve/inventory.ts';
 
-/** An address of TEST-NET-1, which no endpoint has. */
-const AD_HOC_IP = '192.0.2.1';
-const NAMESPACE_LABEL = /^(?:k8s:|any:)?io\.kubernetes\.pod\.namespace=(.+)$/;
+export type WithEndpoint =
+  | { readonly kind: 'ok'; readonly inventory: Inventory }
+  | { readonly kind: 'error'; readonly message: string };
 
 /** Its namespace is the one that a label says, else "default". */
-export function adHocEndpoint(labels: readonly string[]): AdHocEndpoint {
-  const namespace = labels
-    .map((label) => NAMESPACE_LABEL.exec(label)?.[1])
-    .find((one) => one !== undefined);
-  return { name: `${namespace ?? 'default'}/ad-hoc`, labels };
+export function adHocName(labels: readonly string[]): string {
+  return `${namespaceOf(labels)}/ad-hoc`;
 }
 
-/** A text that cannot be read is left to the decoder, which says what is wrong with it. */
-export function addEndpoint(file: SourceText | null, endpoint: AdHocEndpoint): SourceText {
-  const path = file?.path ?? '<endpoint>';
-  const document = readDocument(file);
-  if (document === null) return { path, text: file?.text ?? '' };
-  const endpoints = Array.isArray(document['endpoints']) ? document['endpoints'] : [];
-  const added = { name: endpoint.name, ip: AD_HOC_IP, labels: endpoint.labels.map(withSource) };
-  return { path, text: stringify({ ...document, endpoints: [...endpoints, added] }) };
+export function withAdHocEndpoint(inventory: Inventory, texts: readonly string[]): WithEndpoint {
+  const labels: string[] = [];
+  for (const text of texts) {
+    const label = canonicalLabel(text);
+    if (label === null) return failed(`must be a label "source:key=value" (found ${text})`);
+    labels.push(label);
+  }
+  const { endpoints, cluster } = inventory;
+  const name = adHocName(texts);
+  if (endpoints.some((endpoint) => endpoint.name === name)) {
+    return failed(`there is an endpoint ${name} already`);
+  }
+  const ip = freeIp(inventory);
+  if (ip === null) return failed('every address of 192.0.2.0/24 belongs to an endpoint');
+  const added = {
+    name,
+    ips: [ip],
+    labels: completeLabels(labels, { namespace: namespaceOf(texts), cluster }),
+    identity: null,
+    endpointId: 0,
+    namedPorts: [],
+    interface: null,
+  };
+  return { kind: 'ok', inventory: { ...inventory, endpoints: [...endpoints, added] } };
 }
 
-function readDocument(file: SourceText | null): Record<string, unknown> | null {
-  if (file === null) return {};
-  const read = yamlValue(parseYamlDocument(file.text, { limits: DEFAULT_LIMITS }), DEFAULT_LIMITS);
-  if (read.kind === 'error') return null;
-  const { value } = read;
-  if (value === null || value === undefined) return {};
-  return typeof value === 'object' && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : null;
+function namespaceOf(labels: readonly string[]): string {
+  for (const text of labels) {
+    const label = parseLabel(text);
+    const isNamespace = label?.key === NAMESPACE_KEY && NAMESPACE_SOURCES.has(label.source);
+    if (isNamespace && label.value !== '') return label.value;
+  }
+  return 'default';
 }
 
-function withSource(label: string): string {
-  return /^[^=]*:/.test(label) ? label : `k8s:${label}`;
+const NAMESPACE_SOURCES: ReadonlySet<string> = new Set(['k8s', 'any']);
+
+/** Of TEST-NET-1, which hardly any endpoint has. */
+function freeIp({ endpoints }: Inventory): IpAddress | null {
+  const taken: ReadonlySet<string> = new Set(
+    endpoints.flatMap(({ ips }) => ips.map(({ text }) => text)),
+  );
+  for (let last = 1; last < 255; last++) {
+    const text = `192.0.2.${last}`;
+    if (!taken.has(text)) return parseIp(text);
+  }
+  return null;
+}
+
+function failed(message: string): WithEndpoint {
+  return { kind: 'error', message };
 }

@@ -1,9 +1,10 @@
 /** `sallyport check`: validates and lints policies; every finding with file, line and field. */
 
-import { createJudge, type JudgeOptions } from '../../control/ask/judge.ts';
+import type { JudgeOptions } from '../../control/ask/judge.ts';
+import { judgeBundle } from '../../control/ask/judge_bundle.ts';
 import { unknownIdText } from '../../control/decode/annotations.ts';
 import { placeFields } from '../../control/decode/place.ts';
-import type { SourceBundle } from '../../control/set/policy_set.ts';
+import type { SourceBundle } from '../../control/source/files/source_bundle.ts';
 import { jsonDocument } from '../../model/json_document.ts';
 import { isFindingId, isIgnorable } from '../../policy/lint/finding_kinds.ts';
 import type { Args } from '../args.ts';
@@ -73,7 +74,7 @@ function tell(args: Args, { io, ignored }: Surroundings, { bundle, all, start }:
 }
 
 function findingsIn(bundle: SourceBundle, options: JudgeOptions): readonly CheckFinding[] {
-  const created = createJudge(bundle, { ...options, isApiServerChecked: true });
+  const created = judgeBundle(bundle, { ...options, isApiServerChecked: true });
   return inOrder(created.kind === 'rejected' ? errorsOf(created.problems) : findingsOf(created));
 }
 

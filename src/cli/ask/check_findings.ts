@@ -1,8 +1,7 @@
 /** What `check` finds, from every source of findings, in one form and with its place. */
 
 import type { JudgeResult } from '../../control/ask/judge.ts';
-import { positionKey } from '../../control/decode/context.ts';
-import { comparePlaces, WHOLE_SET } from '../../control/decode/place.ts';
+import { comparePlaces } from '../../control/decode/place.ts';
 import type { Problem } from '../../control/decode/problem.ts';
 import type { PolicySet } from '../../control/set/policy_set.ts';
 import type { Finding } from '../../policy/lint/finding.ts';
@@ -35,7 +34,7 @@ export function findingsOf(
 ): readonly CheckFinding[] {
   const { set, warnings } = accepted;
   const isIgnored = (policy: string | undefined, id: FindingId): boolean =>
-    policy !== undefined && set.ignored.get(policy)?.has(id) === true;
+    policy !== undefined && set.isIgnored(policy, id);
   return [
     ...warnings.map((problem) => {
       const { policy, id = 'advice' } = problem;
@@ -65,9 +64,8 @@ function contextOf({ set, judge }: Extract<JudgeResult, { kind: 'judge' }>): Lin
   return { namedPorts: new Set(names), known: { inventory, cidrGroups, table: judge.table } };
 }
 
-function placed({ origin, message }: Finding, { positions }: PolicySet): Problem {
-  const place = positions.get(positionKey(origin)) ?? WHOLE_SET;
-  return { place, field: origin.rule, message };
+function placed({ origin, message }: Finding, set: PolicySet): Problem {
+  return { place: set.placeOf(origin), field: origin.rule, message };
 }
 
 function findingOf(

@@ -1,20 +1,16 @@
 /** `sallyport explain`: the verdict on one request and, rule by rule, why. */
 
 import { explainDocument } from '../../control/ask/explain_document.ts';
-import {
-  createJudge,
-  type ExplainedAnswer,
-  type Judge,
-  type JudgeResult,
-} from '../../control/ask/judge.ts';
+import { createJudge, type ExplainedAnswer, type Judge } from '../../control/ask/judge.ts';
 import { parseQuestion } from '../../control/ask/question.ts';
-import { formatProblem } from '../../control/decode/problem.ts';
-import type { SourceBundle, SourceText } from '../../control/set/policy_set.ts';
+import { formatProblem, type Problem } from '../../control/decode/problem.ts';
+import { decodeBundle } from '../../control/source/files/decode_bundle.ts';
+import type { SourceBundle } from '../../control/source/files/source_bundle.ts';
 import { shownLine } from '../../model/shown_text.ts';
 import type { Args } from '../args.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from '../io.ts';
 import { paint, yamlText } from '../terminal.ts';
-import { addEndpoint, adHocEndpoint } from './ad_hoc_endpoint.ts';
+import { adHocName, withAdHocEndpoint } from './ad_hoc_endpoint.ts';
 import { explanationLines } from './explain_text.ts';
 import { judgeOptions } from './judge_options.ts';
 import { questionValue } from './question_flags.ts';
@@ -28,12 +24,7 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const asked = questionValue(args);
   if (asked.kind === 'error') return usageError(io, `explain: ${asked.message}`);
   const created = judgeFor(args, sources.bundle);
-  if (created.kind === 'rejected') {
-    return usageError(
-      io,
-      `explain: the policy set is rejected: ${created.problems.map(formatProblem).join('; ')}`,
-    );
-  }
+  if (created.kind === 'error') return usageError(io, `explain: ${created.message}`);
   completeQuestion(asked.value, args, created.judge);
   const parsed = parseQuestion(asked.value);
   if (parsed.kind === 'error') return usageError(io, `explain: ${hinted(parsed.message)}`);
@@ -43,27 +34,35 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   return answer.line.verdict === 'allow' ? EXIT_OK : EXIT_NEGATIVE;
 }
 
-/** The set as it is written is judged first: with an endpoint added, lines are other lines. */
-function judgeFor(args: Args, bundle: SourceBundle): JudgeResult {
-  const options = { ...judgeOptions(), isHostJudged: args.has('judge-host') };
-  const created = createJudge(bundle, options);
-  if (created.kind === 'rejected' || !args.has('endpoint-label')) return created;
-  return createJudge(withEndpoint(args, bundle), options);
-}
+type JudgeFor =
+  | { readonly kind: 'judge'; readonly judge: Judge }
+  | { readonly kind: 'error'; readonly message: string };
 
 /** `--endpoint-label` puts an endpoint with these labels beside those of the file. */
-function withEndpoint(args: Args, bundle: SourceBundle): SourceBundle {
+function judgeFor(args: Args, bundle: SourceBundle): JudgeFor {
+  const options = { ...judgeOptions(), isHostJudged: args.has('judge-host') };
+  const decoded = decodeBundle(bundle, options);
+  if (decoded.kind === 'rejected') return rejectedSet(decoded.problems);
+  const { input } = decoded;
   const labels = args.values('endpoint-label');
-  if (labels.length === 0) return bundle;
-  const endpoints: SourceText = addEndpoint(bundle.endpoints, adHocEndpoint(labels));
-  return { ...bundle, endpoints };
+  const added = labels.length === 0 ? null : withAdHocEndpoint(input.inventory, labels);
+  if (added?.kind === 'error') {
+    return { kind: 'error', message: `--endpoint-label: ${added.message}` };
+  }
+  const inventory = added === null ? input.inventory : added.inventory;
+  const created = createJudge({ ...input, inventory }, options);
+  return created.kind === 'judge' ? created : rejectedSet(created.problems);
+}
+
+function rejectedSet(problems: readonly Problem[]): JudgeFor {
+  const texts = problems.map(formatProblem).join('; ');
+  return { kind: 'error', message: `the policy set is rejected: ${texts}` };
 }
 
 /** What the user need not say: the endpoint when there is only one, the remote when nobody is named. */
 function completeQuestion(value: Record<string, unknown>, args: Args, judge: Judge): void {
   if (!('endpoint' in value) && !('endpointIp' in value)) {
-    if (args.has('endpoint-label'))
-      value['endpoint'] = adHocEndpoint(args.values('endpoint-label')).name;
+    if (args.has('endpoint-label')) value['endpoint'] = adHocName(args.values('endpoint-label'));
     else {
       const sole = judge.soleEndpoint();
       if (sole !== null) value['endpoint'] = sole;

@@ -5,7 +5,8 @@
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { LineCounter, type YAMLParseError } from 'yaml';
-import { createJudge, type Judge, type VerdictLine } from '../../control/ask/judge.ts';
+import type { Judge, VerdictLine } from '../../control/ask/judge.ts';
+import { judgeBundle } from '../../control/ask/judge_bundle.ts';
 import {
   type Expectation,
   type PolicyTestCase,
@@ -14,7 +15,7 @@ import {
   type TestSource,
 } from '../../control/ask/policy_test_file.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
-import type { SourceBundle, SourceText } from '../../control/set/policy_set.ts';
+import type { SourceBundle, SourceText } from '../../control/source/files/source_bundle.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';
 import type { Io } from '../io.ts';
@@ -84,7 +85,7 @@ export function openTestFile(
 }
 
 function resultsOf(file: string, expectation: Expectation, bundle: SourceBundle): TestResult[] {
-  const created = createJudge(bundle, judgeOptions());
+  const created = judgeBundle(bundle, judgeOptions());
   if (expectation.kind === 'rejected') {
     const name = `the set is rejected with "${expectation.text}"`;
     if (created.kind === 'judge') return [{ file, name, failure: 'the set was accepted' }];

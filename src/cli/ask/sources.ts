@@ -3,9 +3,9 @@
  * for stderr and exit code 2.
  */
 import { resolve } from 'node:path';
-import type { SourceBundle, SourceText } from '../../control/set/policy_set.ts';
 import { readBounded } from '../../control/source/files/bounded_file.ts';
 import { readPolicyPaths } from '../../control/source/files/file_source.ts';
+import type { SourceBundle, SourceText } from '../../control/source/files/source_bundle.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import type { Args } from '../args.ts';
 import { type Io, readStdin } from '../io.ts';

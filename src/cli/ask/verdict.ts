@@ -4,10 +4,11 @@
  * exit code is 2 at the end.
  */
 
-import { createJudge, type Judge } from '../../control/ask/judge.ts';
+import type { Judge } from '../../control/ask/judge.ts';
+import { judgeBundle } from '../../control/ask/judge_bundle.ts';
 import { parseQuestion } from '../../control/ask/question.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
-import type { SourceBundle } from '../../control/set/policy_set.ts';
+import type { SourceBundle } from '../../control/source/files/source_bundle.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import { parseJson } from '../../text/json_value.ts';
 import type { Args } from '../args.ts';
@@ -86,7 +87,7 @@ class VerdictSession {
 
   #swap(bundle: SourceBundle): string | null {
     const options = { ...judgeOptions(), isHostJudged: this.#isHostJudged };
-    const created = createJudge(bundle, options);
+    const created = judgeBundle(bundle, options);
     if (created.kind === 'rejected') return created.problems.map(formatProblem).join('; ');
     this.#judge = created.judge;
     this.#bundle = bundle;

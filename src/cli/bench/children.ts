@@ -3,7 +3,7 @@ import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { mkdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { SourceBundle, SourceText } from '../../control/set/policy_set.ts';
+import type { SourceBundle, SourceText } from '../../control/source/files/source_bundle.ts';
 import type { Environment } from '../io.ts';
 import {
   ACCESS_LOG_BYTES_MAX,

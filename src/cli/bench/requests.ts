@@ -6,7 +6,7 @@ import { createReadStream } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isPolicyTestFile } from '../../control/ask/policy_test_file.ts';
 import { parseQuestion, type Question } from '../../control/ask/question.ts';
-import type { SourceBundle } from '../../control/set/policy_set.ts';
+import type { SourceBundle } from '../../control/source/files/source_bundle.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import { parseJson } from '../../text/json_value.ts';
 import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';

@@ -5,22 +5,18 @@
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { stringify } from 'yaml';
-import { type Asked, createJudge, decide, Judge } from '../../control/ask/judge.ts';
+import { type Asked, decide, type Judge, openJudge } from '../../control/ask/judge.ts';
+import { judgeBundle } from '../../control/ask/judge_bundle.ts';
 import type { Question } from '../../control/ask/question.ts';
-import { openQuestions } from '../../control/ask/question_context.ts';
+import { printEndpoints } from '../../control/decode/endpoints/print_endpoints.ts';
 import { formatProblem, type Problem } from '../../control/decode/problem.ts';
-import {
-  decodePolicySet,
-  type SourceBundle,
-  type SourceText,
-} from '../../control/set/policy_set.ts';
+import { PolicySet } from '../../control/set/policy_set.ts';
+import { decodeBundle } from '../../control/source/files/decode_bundle.ts';
+import type { SourceBundle } from '../../control/source/files/source_bundle.ts';
 import type { Decision } from '../../model/decision.ts';
 import type { Identity } from '../../model/identity.ts';
-import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
-import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
-import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';
+import type { InventoryIdentity } from '../../policy/resolve/inventory.ts';
 import { judgeOptions } from '../ask/judge_options.ts';
 import type { BenchRequest } from './requests.ts';
 
@@ -110,24 +106,18 @@ type TimedJudge =
     }
   | Failed;
 
-/** As `createJudge`, by its parts. */
+/** As `judgeBundle`, step by step. */
 function timedJudge(bundle: SourceBundle): TimedJudge {
   const options = judgeOptions();
   const startedMs = performance.now();
-  const decoded = decodePolicySet(bundle, options);
+  const decoded = decodeBundle(bundle, options);
   if (decoded.kind === 'rejected') return rejected(decoded.problems);
   const decodedMs = performance.now();
-  const opened = openQuestions(decoded.set, {
-    revision: 1,
-    isEmptySetOpen: false,
-    regexEngine: options.regexEngine,
-    limits: options.limits,
-    allocator: new IdentityAllocator(options.limits.identityCountMax),
-  });
+  const opened = openJudge(new PolicySet(decoded.input), options);
   if (opened.kind === 'rejected') return rejected(opened.problems);
   return {
     kind: 'judge',
-    judge: new Judge(opened.context, options),
+    judge: opened.judge,
     decodeMs: decodedMs - startedMs,
     compileMs: performance.now() - decodedMs,
   };
@@ -145,40 +135,31 @@ function withHost(question: Question): Question {
 
 type Labelled = { readonly kind: 'bundle'; readonly bundle: SourceBundle } | Failed;
 
-/** The proxy's listeners name remotes by number: what has none in the file gets one there. */
+/** The proxy's listeners name remotes by number: those that have none in the file get one there. */
 function withLabelIdentities(bundle: SourceBundle, requests: readonly BenchRequest[]): Labelled {
   const labelled = requests.filter(({ question }) => question.remote.kind === 'labels');
   if (labelled.length === 0) return { kind: 'bundle', bundle };
-  const created = createJudge(bundle, judgeOptions());
-  if (created.kind === 'rejected') {
-    return rejected(created.problems);
-  }
-  const { judge } = created;
-  const known = new Set<Identity>();
-  const added: { readonly id: Identity; readonly labels: readonly string[] }[] = [];
+  const created = judgeBundle(bundle, judgeOptions());
+  if (created.kind === 'rejected') return rejected(created.problems);
+  const { judge, set } = created;
+  const seen = new Set<Identity>();
+  const added: InventoryIdentity[] = [];
   for (const { place, question } of labelled) {
     const before = judge.snapshot;
     const asked = judge.asked(question);
     if (asked.kind === 'error') return failed(`${place}: ${asked.message}`);
-    const labels = judge.snapshot.labels.labelsOf(asked.remote);
+    const identity = asked.remote;
     // Nobody had these labels before they were asked about.
-    const isNew = judge.snapshot !== before && !known.has(asked.remote);
-    known.add(asked.remote);
-    if (isNew) added.push({ id: asked.remote, labels });
+    const isNew = judge.snapshot !== before && !seen.has(identity);
+    seen.add(identity);
+    if (isNew) added.push({ identity, labels: judge.snapshot.labels.labelsOf(identity) });
   }
   if (added.length === 0) return { kind: 'bundle', bundle };
-  return { kind: 'bundle', bundle: { ...bundle, endpoints: withIdentities(bundle, added) } };
-}
-
-/** The file has been read before: it is a mapping, or empty. */
-function withIdentities(bundle: SourceBundle, added: readonly object[]): SourceText {
-  const text = bundle.endpoints?.text ?? '';
-  const read = yamlValue(parseYamlDocument(text, { limits: DEFAULT_LIMITS }), DEFAULT_LIMITS);
-  if (read.kind === 'error') throw new Error(read.message);
-  const document = (read.value ?? {}) as { readonly identities?: readonly object[] };
-  const identities = [...(document.identities ?? []), ...added];
+  const { inventory } = set;
+  const identities = [...inventory.identities, ...added];
   const path = bundle.endpoints?.path ?? '<endpoints>';
-  return { path, text: stringify({ ...document, identities }) };
+  const endpoints = { path, text: printEndpoints({ ...inventory, identities }) };
+  return { kind: 'bundle', bundle: { ...bundle, endpoints } };
 }
 
 interface Failed {

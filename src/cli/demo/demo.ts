@@ -12,7 +12,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createJudge, type Judge } from '../../control/ask/judge.ts';
+import type { Judge } from '../../control/ask/judge.ts';
+import { judgeBundle } from '../../control/ask/judge_bundle.ts';
 import { parseQuestion } from '../../control/ask/question.ts';
 import { readPolicyPaths } from '../../control/source/files/file_source.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
@@ -110,7 +111,7 @@ async function showRequests(proxy: RunningProxy, io: Io): Promise<boolean> {
 }
 
 async function demoJudge(io: Io): Promise<Judge> {
-  const created = createJudge(
+  const created = judgeBundle(
     {
       policies: await readPolicyPaths([join(EXAMPLE, 'policies')], DEFAULT_LIMITS),
       endpoints: await readText(join(EXAMPLE, 'endpoints.yaml'), io),

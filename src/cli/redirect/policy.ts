@@ -1,9 +1,9 @@
 /** The node's policy for the kernel: the same files, by the same way, as the proxy reads them. */
 import type { Config } from '../../config/config.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
-import { LastGoodSet } from '../../control/set/last_good_set.ts';
 import { PolicyStore } from '../../control/set/policy_store.ts';
 import { FileSource } from '../../control/source/files/file_source.ts';
+import { LastGoodSet } from '../../control/source/files/last_good_set.ts';
 import {
   emptySetText,
   type FeedRead,
@@ -44,9 +44,11 @@ export class NodePolicy {
       limits: config.limits,
       timers,
     });
+    const { limits, hasNodeLabels } = config;
+    const regexEngine = createRe2Engine(limits);
     this.#store = new PolicyStore({
-      regexEngine: createRe2Engine(config.limits),
-      limits: config.limits,
+      regexEngine,
+      limits,
       isEmptySetOpen: config.isEmptySetOpen,
       isHostJudged: config.redirect.isHostJudged,
     });
@@ -55,6 +57,7 @@ export class NodePolicy {
     this.#feed = new PolicyFeed({
       source: this.source,
       store: this.#store,
+      decode: { limits, hasNodeLabels, regexEngine },
       lastGood:
         folder === null ? null : new LastGoodSet({ folder, name: 'loader', wallMs, onError }),
       limits: config.limits,

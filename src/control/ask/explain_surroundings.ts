@@ -9,7 +9,7 @@ import { type NearRule, nearRules } from '../../policy/resolve/near_rules.ts';
 import { Selections } from '../../policy/resolve/selection.ts';
 import type { PolicySpec } from '../../policy/rule.ts';
 import { LabelSet, selectorMatches } from '../../policy/selector.ts';
-import type { BuiltSnapshot } from '../set/policy_set.ts';
+import type { BuiltSnapshot } from '../set/build_snapshot.ts';
 import type { Question } from './question.ts';
 import type { QuestionContext } from './question_context.ts';
 

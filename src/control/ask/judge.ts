@@ -20,8 +20,9 @@ import type { Explanation } from '../../policy/explanation.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
-import type { Problem } from '../decode/problem.ts';
-import { decodePolicySet, type PolicySet, type SourceBundle } from '../set/policy_set.ts';
+import type { Problem, Rejected } from '../decode/problem.ts';
+import type { PolicyInput } from '../set/policy_input.ts';
+import { PolicySet } from '../set/policy_set.ts';
 import {
   type DryRun,
   dryRunPolicies,
@@ -92,12 +93,27 @@ export type JudgeResult =
       readonly set: PolicySet;
       readonly warnings: readonly Problem[];
     }
-  | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
+  | Rejected;
 
-export function createJudge(bundle: SourceBundle, options: JudgeOptions): JudgeResult {
-  const decoded = decodePolicySet(bundle, options);
-  if (decoded.kind === 'rejected') return decoded;
-  const opened = openQuestions(decoded.set, {
+export type OpenedJudge =
+  | {
+      readonly kind: 'judge';
+      readonly judge: Judge;
+      readonly warnings: readonly Problem[];
+    }
+  | Rejected;
+
+export function createJudge(input: PolicyInput, options: JudgeOptions): JudgeResult {
+  const set = new PolicySet(input);
+  const opened = openJudge(set, options);
+  if (opened.kind === 'rejected') return opened;
+  const { judge, warnings } = opened;
+  return { kind: 'judge', judge, set, warnings: [...input.warnings, ...warnings] };
+}
+
+/** As `createJudge`, of a set that stands. `warnings`: of building it. */
+export function openJudge(set: PolicySet, options: JudgeOptions): OpenedJudge {
+  const opened = openQuestions(set, {
     revision: 1,
     regexEngine: options.regexEngine,
     limits: options.limits,
@@ -109,8 +125,7 @@ export function createJudge(bundle: SourceBundle, options: JudgeOptions): JudgeR
   return {
     kind: 'judge',
     judge: new Judge(opened.context, options),
-    set: decoded.set,
-    warnings: [...decoded.warnings, ...opened.context.built.warnings],
+    warnings: opened.context.built.warnings,
   };
 }
 

@@ -8,12 +8,8 @@ import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import { canonicalLabel, labelSetKey, sortedLabels } from '../../policy/labels.ts';
 import { completeLabels } from '../../policy/resolve/endpoint_labels.ts';
 import type { Problem } from '../decode/problem.ts';
-import {
-  type BuildOptions,
-  type BuiltSnapshot,
-  buildSnapshot,
-  type PolicySet,
-} from '../set/policy_set.ts';
+import { type BuildOptions, type BuiltSnapshot, buildSnapshot } from '../set/build_snapshot.ts';
+import type { PolicySet } from '../set/policy_set.ts';
 import type { RemoteRef } from './question.ts';
 
 export type QuestionContextResult =

@@ -3,8 +3,8 @@
 import { nearestName } from '../../model/nearest.ts';
 import type { FindingId } from '../../policy/lint/finding_kinds.ts';
 import { FINDING_IDS, isFindingId } from '../../policy/lint/finding_kinds.ts';
+import type { Field } from './field.ts';
 import type { ObjectReader } from './object_reader.ts';
-import type { Field } from './yaml_fields.ts';
 
 export const ANNOTATION_PREFIX = 'sallyport.dev/';
 

@@ -2,9 +2,9 @@
 import type { Limits } from '../../model/limits.ts';
 import type { RuleOrigin } from '../../policy/ast.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
+import type { Field } from './field.ts';
 import type { ObjectReader } from './object_reader.ts';
 import type { Place } from './place.ts';
-import type { Field } from './yaml_fields.ts';
 
 export interface DecodeOptions {
   readonly limits: Limits;

@@ -6,7 +6,7 @@
 import type { Direction } from '../../model/identity.ts';
 import type { DirectionRule, PortsRule } from '../../policy/rule.ts';
 import type { DocumentContext } from './context.ts';
-import type { Field } from './yaml_fields.ts';
+import type { Field } from './field.ts';
 
 export const DIFFERENCE_TEXTS = {
   defaultDenyWithoutRules: (direction: Direction) =>

@@ -5,7 +5,7 @@
 import { isAlias } from '../../model/field_alias.ts';
 import type { HeaderMatch } from '../../policy/ast.ts';
 import type { DocumentContext } from './context.ts';
-import type { Field } from './yaml_fields.ts';
+import type { Field } from './field.ts';
 
 /** One char a byte, as requests are judged (model/request_head.ts): UTF-8 read as latin1. */
 export function byteText(text: string): string {

@@ -13,7 +13,7 @@ import {
 } from '../../policy/labels.ts';
 import type { LabelRequirement, LabelSelector } from '../../policy/rule.ts';
 import type { DocumentContext } from './context.ts';
-import type { Field } from './yaml_fields.ts';
+import type { Field } from './field.ts';
 
 const OPERATORS = new Map<string, LabelRequirement['operator']>([
   ['In', 'in'],

@@ -1,7 +1,7 @@
 /** ObjectMeta of Kubernetes, as far as a policy needs it: whose it is, and what it says to us in annotations. */
 import { type Annotations, readAnnotations } from './annotations.ts';
+import type { Field } from './field.ts';
 import type { Fields, ObjectReader } from './object_reader.ts';
-import type { Field } from './yaml_fields.ts';
 
 export interface Metadata {
   readonly name: string;

@@ -4,8 +4,8 @@
  * closes.
  */
 import { nearestName } from '../../model/nearest.ts';
+import type { Field } from './field.ts';
 import type { Fields } from './object_reader.ts';
-import type { Field } from './yaml_fields.ts';
 
 interface PolicyKind {
   readonly group: string;

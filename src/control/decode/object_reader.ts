@@ -5,9 +5,9 @@
  */
 import { nearestName } from '../../model/nearest.ts';
 import type { FindingId } from '../../policy/lint/finding_kinds.ts';
+import type { Field, FieldReader } from './field.ts';
 import { formatPlace, type Place } from './place.ts';
 import type { Problem } from './problem.ts';
-import type { Field, YamlReader } from './yaml_fields.ts';
 
 /** The fields of one object by name; absent and null ones are not in it. */
 export type Fields = ReadonlyMap<string, Field>;
@@ -28,24 +28,24 @@ const YAML_1_1_BOOLEAN = /^(yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$/;
 export class ObjectReader {
   readonly warnings: Problem[] = [];
   readonly #warned = new Set<string>();
-  readonly #yaml: YamlReader;
+  readonly #fields: FieldReader;
 
-  constructor(yaml: YamlReader) {
-    this.#yaml = yaml;
+  constructor(fields: FieldReader) {
+    this.#fields = fields;
   }
 
   get problems(): readonly Problem[] {
-    return this.#yaml.problems;
+    return this.#fields.problems;
   }
 
   fail(field: Field, message: string): null {
-    this.#yaml.fail(field, message);
+    this.#fields.fail(field, message);
     return null;
   }
 
   /** `id`: the kind of finding that it is, by which it can be ignored. */
   warn(field: Field, message: string, id: FindingId = 'advice'): void {
-    const place = this.#yaml.place(field);
+    const place = this.#fields.place(field);
     const key = `${formatPlace(place)} ${field.path} ${message}`;
     if (this.#warned.has(key)) return;
     this.#warned.add(key);
@@ -60,13 +60,13 @@ export class ObjectReader {
   }
 
   place(field: Field): Place {
-    return this.#yaml.place(field);
+    return this.#fields.place(field);
   }
 
   /** The object's fields; unknown names are problems. */
   object(field: Field, known: readonly string[], options: ReadOptions = {}): Fields {
     const fields = new Map<string, Field>();
-    for (const [name, value] of this.#yaml.entries(field)) {
+    for (const [name, value] of this.#fields.entries(field)) {
       if (known.includes(name)) {
         if (!value.isEmpty) fields.set(name, value);
         // A condition left blank allows more than its author may think.
@@ -82,7 +82,7 @@ export class ObjectReader {
 
   /** All fields of an object whose names are the user's. */
   map(field: Field): Fields {
-    return new Map(this.#yaml.entries(field));
+    return new Map(this.#fields.entries(field));
   }
 
   /** False, with a problem, for a name that YAML 1.1 (kubectl) reads as true or false. */
@@ -93,7 +93,7 @@ export class ObjectReader {
   }
 
   list(field: Field): readonly Field[] {
-    return this.#yaml.items(field);
+    return this.#fields.items(field);
   }
 
   text(field: Field): string | null {

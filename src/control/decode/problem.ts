@@ -22,3 +22,13 @@ export function formatProblem({ place, field, message }: Problem): string {
   const holder = formatHolder(place);
   return field === '' ? `${holder}: ${message}` : `${holder}: ${field}: ${message}`;
 }
+
+/** Nothing of what was offered is taken. */
+export interface Rejected {
+  readonly kind: 'rejected';
+  readonly problems: readonly Problem[];
+}
+
+export function rejected(problems: readonly Problem[]): Rejected {
+  return { kind: 'rejected', problems };
+}

@@ -1,6 +1,6 @@
 /**
- * One YAML or JSON document as fields with their place, for decoders of small files. Collects
- * problems instead of throwing; expands aliases up to a bound.
+ * One YAML or JSON document as fields with their place in the text. Collects problems instead of throwing; expands
+ * aliases up to a bound; refuses keys that stand twice.
  */
 import {
   isAlias,
@@ -20,39 +20,10 @@ import {
   type YamlDocument,
 } from '../../text/yaml_documents.ts';
 import { DocumentNodes } from './document_nodes.ts';
+import { entryPath, type Field, type FieldReader, itemPath, shownScalar } from './field.ts';
 import { splitJson, type TextPlace } from './json_documents.ts';
 import type { Place } from './place.ts';
 import type { Problem } from './problem.ts';
-
-/** A value and where it stands. */
-export interface Field {
-  /** "endpoints[0].ip"; "" for the whole document. */
-  readonly path: string;
-  /** Of a scalar; undefined for maps and lists. */
-  readonly value: unknown;
-  readonly isMap: boolean;
-  readonly isEmpty: boolean;
-  /** What was found, in few words. */
-  readonly shown: string;
-  /** The text of a scalar without quotes, as it was written; null for all else. */
-  readonly plain: string | null;
-  readonly node: Node | null;
-  readonly offset: number;
-  /** Of an entry of a map: its key stands without quotes. */
-  readonly isKeyPlain: boolean;
-}
-
-export interface YamlReader {
-  readonly problems: Problem[];
-  /** Null when the text is no single document. */
-  root(): Field | null;
-  /** Entries of a map, in order; a problem and none when it is no map. */
-  entries(field: Field): readonly (readonly [string, Field])[];
-  /** Items of a list; a problem and none when it is no list. */
-  items(field: Field): readonly Field[];
-  fail(field: Field, message: string): void;
-  place(field: Field): Place;
-}
 
 /** Of one document. */
 export type ReaderLimits = DocumentLimits & Pick<Limits, 'yamlAliasCountMax'>;
@@ -60,7 +31,7 @@ export type ReaderLimits = DocumentLimits & Pick<Limits, 'yamlAliasCountMax'>;
 export function readYaml(
   source: { readonly path: string; readonly text: string },
   limits: ReaderLimits,
-): YamlReader {
+): FieldReader {
   return readOne(source.path, { text: source.text }, limits);
 }
 
@@ -68,7 +39,7 @@ export function readYaml(
 export function readYamlDocuments(
   source: { readonly path: string; readonly text: string },
   limits: ReaderLimits,
-): readonly YamlReader[] {
+): readonly FieldReader[] {
   const jsonDocuments = splitJson(source.text);
   if (jsonDocuments !== null) {
     return jsonDocuments.map((one) => readOne(source.path, one, limits));
@@ -76,18 +47,22 @@ export function readYamlDocuments(
   const lines = new LineCounter();
   return parseYamlDocuments(source.text, { lineCounter: lines, uniqueKeys: false, limits })
     .filter((document) => document.errors.length > 0 || !isNothing(document.contents))
-    .map((document) => new Reader(source.path, { document, lines }, limits));
+    .map((document) => new YamlReader(source.path, { document, lines }, limits));
 }
 
 function readOne(
   path: string,
   { text, start }: { readonly text: string; readonly start?: TextPlace },
   limits: ReaderLimits,
-): YamlReader {
+): FieldReader {
   const lines = new LineCounter();
   // `DocumentNodes` finds keys that repeat, in one walk.
   const document = parseYamlDocument(text, { lineCounter: lines, uniqueKeys: false, limits });
-  return new Reader(path, { document, lines, ...(start === undefined ? {} : { start }) }, limits);
+  return new YamlReader(
+    path,
+    { document, lines, ...(start === undefined ? {} : { start }) },
+    limits,
+  );
 }
 
 interface Parsed {
@@ -104,7 +79,7 @@ function isNothing(node: Node | null): boolean {
   return node === null || (isScalar(node) && node.value === null);
 }
 
-class Reader implements YamlReader {
+class YamlReader implements FieldReader {
   readonly problems: Problem[] = [];
   readonly #told = new Set<string>();
   readonly #path: string;
@@ -138,20 +113,21 @@ class Reader implements YamlReader {
   }
 
   entries(field: Field): readonly (readonly [string, Field])[] {
-    if (!isMap(field.node)) {
+    const own = yamlField(field);
+    if (!isMap(own.node)) {
       this.fail(field, `must be a map (found ${field.shown})`);
       return [];
     }
-    return field.node.items.some(({ key }) => isMergeKey(key as Node | null))
-      ? this.#mergedEntries(field, field.node)
-      : this.#ownEntries(field, field.node.items);
+    return own.node.items.some(({ key }) => isMergeKey(key as Node | null))
+      ? this.#mergedEntries(own, own.node)
+      : this.#ownEntries(own, own.node.items);
   }
 
   /**
    * What `<<` brings in stands behind what the map says itself (YAML's merge type). kubectl's reader takes whatever
    * comes last, so a key that stands before the `<<` and is in both is not taken by either rule.
    */
-  #mergedEntries(field: Field, map: YAMLMap): readonly (readonly [string, Field])[] {
+  #mergedEntries(field: YamlField, map: YAMLMap): readonly (readonly [string, Field])[] {
     const byName = new Map<string, Field>();
     if (this.#merging.has(map)) {
       this.fail(field, 'is merged into itself');
@@ -183,7 +159,7 @@ class Reader implements YamlReader {
   }
 
   /** A map, or a list of maps of which the first counts. */
-  #broughtIn(field: Field, value: Node | null): readonly (readonly [string, Field])[] {
+  #broughtIn(field: YamlField, value: Node | null): readonly (readonly [string, Field])[] {
     const brought = this.#field(field.path, value, field.offset);
     if (isMap(brought.node)) return this.entries(brought);
     if (!isSeq(brought.node)) {
@@ -195,7 +171,7 @@ class Reader implements YamlReader {
     );
   }
 
-  #ownEntries(field: Field, pairs: readonly Pair[]): readonly (readonly [string, Field])[] {
+  #ownEntries(field: YamlField, pairs: readonly Pair[]): readonly (readonly [string, Field])[] {
     return pairs.flatMap((pair) => {
       const key = pair.key as Node | null;
       if (isMergeKey(key)) return [];
@@ -204,7 +180,7 @@ class Reader implements YamlReader {
         this.fail(found, `a key must be a text (found ${found.plain ?? found.shown})`);
         return [];
       }
-      const path = field.path === '' ? key.value : `${field.path}.${key.value}`;
+      const path = entryPath(field.path, key.value);
       const value = pair.value as Node | null;
       const offset = key.range?.[0] ?? field.offset;
       return [[key.value, this.#field(path, value, offset, key.type === 'PLAIN')] as const];
@@ -212,21 +188,22 @@ class Reader implements YamlReader {
   }
 
   items(field: Field): readonly Field[] {
-    if (!isSeq(field.node)) {
+    const { node, offset } = yamlField(field);
+    if (!isSeq(node)) {
       this.fail(field, `must be a list (found ${field.shown})`);
       return [];
     }
-    return field.node.items.map((item, index) =>
-      this.#field(`${field.path}[${index}]`, item as Node | null, field.offset),
+    return node.items.map((item, index) =>
+      this.#field(itemPath(field.path, index), item as Node | null, offset),
     );
   }
 
   fail(field: Field, message: string): void {
-    this.#add(field.offset, field.path, message);
+    this.#add(yamlField(field).offset, field.path, message);
   }
 
   place(field: Field): Place {
-    return this.#placeOf(field.offset);
+    return this.#placeOf(yamlField(field).offset);
   }
 
   #placeOf(offset: number): Place {
@@ -237,21 +214,10 @@ class Reader implements YamlReader {
     return { kind: 'file', path: this.#path, line: ownLine + firstLine - 1, column };
   }
 
-  #field(path: string, written: Node | null, parentOffset: number, isKeyPlain = false): Field {
+  #field(path: string, written: Node | null, parentOffset: number, isKeyPlain = false): YamlField {
     const offset = written?.range?.[0] ?? parentOffset;
     const node = isAlias(written) ? this.#resolved(written, path, offset) : written;
-    const value = isScalar(node) ? node.value : node === null ? null : undefined;
-    return {
-      path,
-      node,
-      offset,
-      value,
-      isMap: isMap(node),
-      isEmpty: value === null,
-      shown: shown(node, value),
-      plain: isScalar(node) && node.type === 'PLAIN' ? (node.source ?? null) : null,
-      isKeyPlain,
-    };
+    return new YamlField(path, { node, offset, isKeyPlain });
   }
 
   #resolved(written: Node, path: string, offset: number): Node | null {
@@ -282,15 +248,59 @@ class Reader implements YamlReader {
   }
 }
 
+interface Written {
+  /** An alias is resolved. */
+  readonly node: Node | null;
+  readonly offset: number;
+  readonly isKeyPlain: boolean;
+}
+
+class YamlField implements Field {
+  readonly path: string;
+  readonly node: Node | null;
+  readonly offset: number;
+  readonly isKeyPlain: boolean;
+  readonly value: unknown;
+
+  constructor(path: string, { node, offset, isKeyPlain }: Written) {
+    this.path = path;
+    this.node = node;
+    this.offset = offset;
+    this.isKeyPlain = isKeyPlain;
+    if (isScalar(node)) this.value = node.value;
+    else this.value = node === null ? null : undefined;
+  }
+
+  get isMap(): boolean {
+    return isMap(this.node);
+  }
+
+  get isList(): boolean {
+    return isSeq(this.node);
+  }
+
+  get isEmpty(): boolean {
+    return this.value === null;
+  }
+
+  get shown(): string {
+    if (this.isMap) return 'a map';
+    return this.isList ? 'a list' : shownScalar(this.value);
+  }
+
+  get plain(): string | null {
+    const { node } = this;
+    return isScalar(node) && node.type === 'PLAIN' ? (node.source ?? null) : null;
+  }
+}
+
+/** Fields are read by the reader that made them. */
+function yamlField(field: Field): YamlField {
+  if (field instanceof YamlField) return field;
+  throw new TypeError(`${field.path} is a field of another reader`);
+}
+
 /** Plain `<<`; in quotes it is a key like any other. */
 function isMergeKey(key: Node | null): boolean {
   return isScalar(key) && key.type === 'PLAIN' && key.source === '<<';
-}
-
-function shown(node: Node | null, value: unknown): string {
-  if (isMap(node)) return 'a map';
-  if (isSeq(node)) return 'a list';
-  if (value === null || value === undefined) return 'nothing';
-  const text = typeof value === 'bigint' ? value.toString() : JSON.stringify(value);
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }

@@ -1,7 +1,7 @@
 /**
  * Holds the snapshot in force. An update builds the whole next snapshot, then replaces one
- * reference, then tells; a bundle that is rejected leaves everything as it was. Before the first
- * accepted bundle everything is denied.
+ * reference, then tells; an input that is rejected leaves everything as it was. Before the first
+ * accepted input everything is denied.
  */
 import type { Limits } from '../../model/limits.ts';
 import { denyAllSnapshot } from '../../policy/compile/compile.ts';
@@ -9,9 +9,10 @@ import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import { WHOLE_SET } from '../decode/place.ts';
-import type { Problem } from '../decode/problem.ts';
-import { DecodedFiles } from './decoded_files.ts';
-import { buildSnapshot, decodePolicySet, isEmptySet, type SourceBundle } from './policy_set.ts';
+import { type Problem, type Rejected, rejected } from '../decode/problem.ts';
+import { type BuildResult, buildSnapshot } from './build_snapshot.ts';
+import { EMPTY_INPUT, isSameInput, type PolicyInput } from './policy_input.ts';
+import { PolicySet } from './policy_set.ts';
 import type { ResolvedSet } from './resolved_set.ts';
 
 export interface PolicyStoreOptions {
@@ -35,7 +36,7 @@ export type UpdateResult =
       readonly isEmpty: boolean;
       readonly warnings: readonly Problem[];
     }
-  | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
+  | Rejected;
 
 /** Called after the swap, in the order of registration. */
 export type SnapshotListener = (current: PolicySnapshot, previous: PolicySnapshot) => void;
@@ -43,11 +44,12 @@ export type SnapshotListener = (current: PolicySnapshot, previous: PolicySnapsho
 export class PolicyStore {
   readonly #options: PolicyStoreOptions;
   readonly #allocator: IdentityAllocator;
-  readonly #files = new DecodedFiles();
   readonly #listeners = new Set<SnapshotListener>();
   #snapshot: PolicySnapshot;
-  /** The last bundle, accepted or not, and what became of it: the same again changes nothing. */
-  #last: { readonly bundle: SourceBundle; readonly result: UpdateResult } | null = null;
+  /** That `#snapshot` was made of. */
+  #set = new PolicySet(EMPTY_INPUT);
+  /** The last input, accepted or not, and what became of it: the same again changes nothing. */
+  #last: { readonly input: PolicyInput; readonly result: UpdateResult } | null = null;
 
   constructor(options: PolicyStoreOptions) {
     this.#options = options;
@@ -61,17 +63,22 @@ export class PolicyStore {
     return this.#snapshot;
   }
 
-  /** True once a bundle has been accepted. */
+  /** What the current snapshot was made of; without any policy before the first. */
+  currentSet(): PolicySet {
+    return this.#set;
+  }
+
+  /** True once an input has been accepted. */
   get hasPolicy(): boolean {
     return this.#snapshot.revision > 0;
   }
 
-  /** `revision`: greater than the current one, given by who numbers bundles; else counted here. */
-  update(bundle: SourceBundle, revision = this.#snapshot.revision + 1): UpdateResult {
-    if (this.#last !== null && sameBundle(this.#last.bundle, bundle)) return this.#last.result;
+  /** `revision`: greater than the current one, given by a caller that numbers inputs; else counted here. */
+  update(input: PolicyInput, revision = this.#snapshot.revision + 1): UpdateResult {
+    if (this.#last !== null && isSameInput(this.#last.input, input)) return this.#last.result;
     const previous = this.#snapshot;
-    const result = this.#build(bundle, revision);
-    this.#last = { bundle, result };
+    const result = this.#take(input, revision);
+    this.#last = { input, result };
     if (this.#snapshot !== previous) {
       for (const listener of [...this.#listeners]) listener(this.#snapshot, previous);
     }
@@ -84,44 +91,40 @@ export class PolicyStore {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Sets the snapshot when the whole of the next one stands; an exception changes nothing. */
-  #build(bundle: SourceBundle, revision: number): UpdateResult {
+  /** What the source says is not even an input: whatever comes next is new, also what is in force. */
+  forgetLast(): void {
+    this.#last = null;
+  }
+
+  /** Why an input would be rejected; null: it would not. Changes nothing. */
+  check(input: PolicyInput): Rejected | null {
+    const built = this.#build(new PolicySet(input), this.#snapshot.revision + 1);
+    return built.kind === 'rejected' ? built : null;
+  }
+
+  /** Sets the snapshot when the whole of the next one stands. */
+  #take(input: PolicyInput, revision: number): UpdateResult {
+    const set = new PolicySet(input);
+    const built = this.#build(set, revision);
+    if (built.kind === 'rejected') return built;
+    this.#snapshot = built.snapshot;
+    this.#set = set;
+    const warnings = [...input.warnings, ...built.warnings];
+    return { kind: 'accepted', revision, set: built.resolved, isEmpty: set.isEmpty, warnings };
+  }
+
+  #build(set: PolicySet, revision: number): BuildResult {
     try {
-      const decoded = decodePolicySet(bundle, this.#options, this.#files);
-      if (decoded.kind === 'rejected') return decoded;
-      const built = buildSnapshot(decoded.set, {
+      return buildSnapshot(set, {
         ...this.#options,
         revision,
         allocator: this.#allocator,
         isEmptySetOpen: this.#options.isEmptySetOpen ?? false,
       });
-      if (built.kind === 'rejected') return built;
-      this.#snapshot = built.snapshot;
-      const warnings = [...decoded.warnings, ...built.warnings];
-      const isEmpty = isEmptySet(decoded.set);
-      return { kind: 'accepted', revision, set: built.resolved, isEmpty, warnings };
     } catch (error) {
       // A fault of ours in one policy set must not take down a proxy that has a good one.
       const message = `internal error: ${error instanceof Error ? error.message : String(error)}`;
-      return { kind: 'rejected', problems: [{ place: WHOLE_SET, field: '', message }] };
+      return rejected([{ place: WHOLE_SET, field: '', message }]);
     }
   }
-}
-
-function sameBundle(a: SourceBundle, b: SourceBundle): boolean {
-  const textsOf = ({ policies, endpoints, secrets }: SourceBundle) => [
-    endpoints,
-    secrets,
-    ...policies,
-  ];
-  const left = textsOf(a);
-  const right = textsOf(b);
-  return (
-    a.hasNodeLabels === b.hasNodeLabels &&
-    left.length === right.length &&
-    left.every((one, index) => {
-      const other = right[index];
-      return one?.path === other?.path && one?.text === other?.text;
-    })
-  );
 }

@@ -5,16 +5,22 @@
  */
 import type { Limits } from '../../model/limits.ts';
 import { toldProblems } from '../../observe/told_problems.ts';
-import { formatProblem } from '../decode/problem.ts';
-import type { LastGoodSet } from '../set/last_good_set.ts';
-import type { SourceBundle } from '../set/policy_set.ts';
+import type { DecodeOptions } from '../decode/context.ts';
+import { WHOLE_SET } from '../decode/place.ts';
+import { formatProblem, rejected } from '../decode/problem.ts';
+import { EMPTY_INPUT } from '../set/policy_input.ts';
 import type { PolicyStore, UpdateResult } from '../set/policy_store.ts';
+import { type DecodedBundle, decodeBundle } from './files/decode_bundle.ts';
+import { DecodedFiles } from './files/decoded_files.ts';
 import type { FileSource, ReadResult } from './files/file_source.ts';
+import type { LastGoodSet } from './files/last_good_set.ts';
+import { EMPTY_BUNDLE, type SourceBundle } from './files/source_bundle.ts';
 import { unfinishedFiles } from './files/unfinished_files.ts';
 
 export interface PolicyFeedOptions {
   readonly source: FileSource;
   readonly store: PolicyStore;
+  readonly decode: DecodeOptions;
   /** Null: nothing is kept on disk, and a first set that is bad is a start that fails. */
   readonly lastGood: LastGoodSet | null;
   readonly limits: Pick<Limits, 'policyProblemCountMax'>;
@@ -70,12 +76,10 @@ export interface Staleness {
   readonly problemCount: number;
 }
 
-/** Without policies and without endpoints there is nobody to allow anything to. */
-const NOTHING: SourceBundle = { policies: [], endpoints: null, secrets: null };
-
 export class PolicyFeed {
   readonly source: FileSource;
   readonly #options: PolicyFeedOptions;
+  readonly #files = new DecodedFiles();
   #staleness: Staleness | null = null;
 
   constructor(options: PolicyFeedOptions) {
@@ -130,14 +134,30 @@ export class PolicyFeed {
     // Also the first time: what is in force may be of a process before us.
     if (unfinished.length > 0) return this.#reject('rejected', unfinished);
     const before = store.current().revision;
-    const result = store.update(bundle);
-    if (result.kind === 'rejected')
+    const decoded = this.#decode(bundle);
+    if (decoded.kind === 'rejected') {
+      store.forgetLast();
+      return this.#reject('rejected', decoded.problems.map(formatProblem));
+    }
+    const result = store.update(decoded.input);
+    if (result.kind === 'rejected') {
       return this.#reject('rejected', result.problems.map(formatProblem));
+    }
     this.#staleness = null;
     if (result.revision === before) return { kind: 'same' };
     // An empty set may be a folder that failed to mount: it is enforced, and no reason to forget the last one.
     if (!result.isEmpty) lastGood?.save(bundle);
     return { kind: 'changed', accepted: result, bundle };
+  }
+
+  #decode(bundle: SourceBundle): DecodedBundle {
+    try {
+      return decodeBundle(bundle, this.#options.decode, this.#files);
+    } catch (error) {
+      // A fault of ours in one policy set must not take down a proxy that has a good one.
+      const message = `internal error: ${error instanceof Error ? error.message : String(error)}`;
+      return rejected([{ place: WHOLE_SET, field: '', message }]);
+    }
   }
 
   #reject(result: RejectedSet['result'], all: readonly string[]): RejectedSet {
@@ -159,7 +179,9 @@ export class PolicyFeed {
       return this.#denyAll(rejected, `${lastGood.path}: ${loaded.message}`);
     }
     const { bundle, savedAt } = loaded;
-    const result = this.#options.store.update(bundle);
+    const decoded = this.#decode(bundle);
+    const result =
+      decoded.kind === 'rejected' ? decoded : this.#options.store.update(decoded.input);
     if (result.kind === 'accepted') {
       return { kind: 'restored', accepted: result, bundle, savedAt, rejected };
     }
@@ -169,7 +191,7 @@ export class PolicyFeed {
   }
 
   #denyAll(rejected: RejectedSet, why: string): FeedStart {
-    const result = this.#options.store.update(NOTHING);
+    const result = this.#options.store.update(EMPTY_INPUT);
     if (result.kind === 'rejected') throw new Error('a set of nothing was rejected');
     // Behind what is told of the files, however much that is: it says why not even an old set is in force.
     const told = this.#stale({
@@ -180,7 +202,7 @@ export class PolicyFeed {
     return {
       kind: 'restored',
       accepted: result,
-      bundle: NOTHING,
+      bundle: EMPTY_BUNDLE,
       savedAt: null,
       rejected: told,
     };

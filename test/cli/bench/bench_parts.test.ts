@@ -177,7 +177,7 @@ describe('the plan', () => {
       labels: ['k8s:app=new', 'k8s:team=blue'],
     });
     const remote = set.requests[0]?.asked.remote;
-    expect(set.bundle.endpoints?.text).toContain(`id: ${remote}`);
+    expect(set.bundle.endpoints?.text).toContain(`"id":${remote},`);
     expect(set.bundle.endpoints?.text).toContain('k8s:team=blue');
     expect(set.snapshot.labels.labelsOf(remote as never)).toContain('k8s:team=blue');
   });

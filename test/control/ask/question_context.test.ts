@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RemoteRef } from '../../../src/control/ask/question.ts';
-import type { SourceBundle } from '../../../src/control/set/policy_set.ts';
+import type { SourceBundle } from '../../../src/control/source/files/source_bundle.ts';
 import { decisionOn, open, opened } from '../../support/policy_questions.ts';
 
 const POLICY = `

@@ -1,6 +1,6 @@
 /** What is taken here and the API server refuses: each validation of Cilium's CRD, by an input that only it refuses. */
 import { describe, expect, it } from 'vitest';
-import { decodePolicyFile } from '../../../src/control/decode/policy_documents.ts';
+import { decodePolicyFile } from '../../../src/control/decode/policy_file.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 
 const REFUSED = 'the API server refuses this (CRD of Cilium 1.19): ';

@@ -4,22 +4,22 @@
  */
 
 import { expect } from 'vitest';
-import {
-  type DecodedPolicies,
-  decodePolicyFile,
-} from '../../../src/control/decode/policy_documents.ts';
+import { decodePolicyFile } from '../../../src/control/decode/policy_file.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../../src/model/limits.ts';
 import type { DirectionRule, PolicySpec } from '../../../src/policy/rule.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
 import { lineAndColumn } from '../../support/file_place.ts';
+import { type Decoded, flattened } from './flattened.ts';
 
 const MARK = '▸';
 const REGEX_ENGINE = createRe2Engine(DEFAULT_LIMITS);
 
-export function decodeText(text: string, limits: Partial<Limits> = {}): DecodedPolicies {
-  return decodePolicyFile(
-    { path: 'p.yaml', text },
-    { limits: { ...DEFAULT_LIMITS, ...limits }, regexEngine: REGEX_ENGINE, hasNodeLabels: true },
+export function decodeText(text: string, limits: Partial<Limits> = {}): Decoded {
+  return flattened(
+    decodePolicyFile(
+      { path: 'p.yaml', text },
+      { limits: { ...DEFAULT_LIMITS, ...limits }, regexEngine: REGEX_ENGINE, hasNodeLabels: true },
+    ),
   );
 }
 

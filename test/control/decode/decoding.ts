@@ -1,10 +1,11 @@
 /** Decodes texts for tests: the whole file, what is wrong with it, or the one policy in it. */
-import type { DecodedPolicies } from '../../../src/control/decode/policy_documents.ts';
-import { decodePolicyFile } from '../../../src/control/decode/policy_documents.ts';
+
+import { decodePolicyFile } from '../../../src/control/decode/policy_file.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import type { EndpointPolicy } from '../../../src/policy/ast.ts';
 import type { DirectionRule, PolicySpec } from '../../../src/policy/rule.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
+import { type Decoded, flattened } from './flattened.ts';
 
 const OPTIONS = {
   limits: { ...DEFAULT_LIMITS, yamlAliasCountMax: 10, regexBytesMax: 64 },
@@ -12,8 +13,8 @@ const OPTIONS = {
   hasNodeLabels: true,
 };
 
-export function decodeText(text: string): DecodedPolicies {
-  return decodePolicyFile({ path: 'policy.yaml', text }, OPTIONS);
+export function decodeText(text: string): Decoded {
+  return flattened(decodePolicyFile({ path: 'policy.yaml', text }, OPTIONS));
 }
 
 /** "field: message" of each problem. */
@@ -26,7 +27,7 @@ export function warningsOf(text: string): readonly string[] {
   return valid(text).warnings.map(({ field, message }) => `${field}: ${message}`);
 }
 
-export function valid(text: string): DecodedPolicies {
+export function valid(text: string): Decoded {
   const problems = problemsOf(text);
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return decodeText(text);

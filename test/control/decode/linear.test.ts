@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { decodePolicyFile } from '../../../src/control/decode/policy_documents.ts';
+import { decodePolicyFile } from '../../../src/control/decode/policy_file.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { filePlace } from '../../support/file_place.ts';
 

@@ -1,8 +1,8 @@
 /** What stands beside policies in real files: objects of other kinds, lists of them, and what tools write. */
 
 import { describe, expect, it } from 'vitest';
-import { decodePolicyFile } from '../../../src/control/decode/policy_documents.ts';
-import { decodePolicySet } from '../../../src/control/set/policy_set.ts';
+import { decodePolicyFile } from '../../../src/control/decode/policy_file.ts';
+import { decodeBundle } from '../../../src/control/source/files/decode_bundle.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { filePlace } from '../../support/file_place.ts';
 import { cnp, decodeText, problemsOf, specOf, valid, warningsOf } from './decoding.ts';
@@ -107,7 +107,7 @@ describe('an object of another kind', () => {
   it('is counted in one note for the whole set', () => {
     const object = (kind: string) => `apiVersion: v1\nkind: ${kind}\nmetadata: { name: x }\n`;
     const file = (path: string, ...texts: string[]) => ({ path, text: texts.join('---\n') });
-    const result = decodePolicySet(
+    const result = decodeBundle(
       {
         policies: [
           file('a.yaml', POLICY, object('Secret')),
@@ -118,7 +118,7 @@ describe('an object of another kind', () => {
       },
       { limits: DEFAULT_LIMITS },
     );
-    expect(result.kind === 'ok' ? result.warnings : []).toEqual([
+    expect(result.kind === 'ok' ? result.input.warnings : []).toEqual([
       {
         place: { kind: 'file', path: 'a.yaml', line: 6, column: 1 },
         field: '',

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
-import type { SourceBundle } from '../../../src/control/set/policy_set.ts';
+import type { SourceBundle } from '../../../src/control/source/files/source_bundle.ts';
 import { decisionOn, open, opened } from '../../support/policy_questions.ts';
 
 const DIRECTORY = fileURLToPath(new URL('../../../fixtures/policy', import.meta.url));

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { formatProblem } from '../../../src/control/decode/problem.ts';
-import type { SourceBundle } from '../../../src/control/set/policy_set.ts';
-import { PolicyStore } from '../../../src/control/set/policy_store.ts';
+import type { SourceBundle } from '../../../src/control/source/files/source_bundle.ts';
 import type { Identity, Port, ProxyId } from '../../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { decideConnection } from '../../../src/policy/decide/decide.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
+import { BundleStore } from '../../support/bundle_store.ts';
 import { filePlace } from '../../support/file_place.ts';
 
 const ENDPOINTS = `
@@ -37,7 +37,7 @@ describe('the policy store', () => {
 
   it('puts an accepted bundle in force, with the next revision', () => {
     const store = newStore();
-    expect(store.update(bundleOf(policy('web', 80)))).toMatchObject({
+    expect(store.updateBundle(bundleOf(policy('web', 80)))).toMatchObject({
       kind: 'accepted',
       revision: 1,
     });
@@ -59,25 +59,25 @@ describe('the policy store', () => {
       secrets: null,
     };
     const store = newStore();
-    expect(store.update(bundle)).toMatchObject({ kind: 'accepted', isEmpty: !isOpen });
+    expect(store.updateBundle(bundle)).toMatchObject({ kind: 'accepted', isEmpty: !isOpen });
     expect(isAllowed(store, 'web', 80)).toBe(isOpen);
     const open = newStore(true);
-    open.update(bundle);
+    open.updateBundle(bundle);
     expect(isAllowed(open, 'web', 80)).toBe(true);
   });
 
   it('a set that becomes empty closes every endpoint, but to the host', () => {
     const store = newStore();
-    store.update(bundleOf(policy('web', 80)));
+    store.updateBundle(bundleOf(policy('web', 80)));
     expect(isAllowed(store, 'web', 80)).toBe(true);
-    store.update({ ...bundleOf(''), policies: [] });
+    store.updateBundle({ ...bundleOf(''), policies: [] });
     expect(isAllowed(store, 'web', 80)).toBe(false);
     expect(isAllowed(store, 'host', 80)).toBe(true);
   });
 
   it('takes the revision that it is given', () => {
     const store = newStore();
-    expect(store.update(bundleOf(policy('web', 80)), 7)).toMatchObject({ revision: 7 });
+    expect(store.updateBundle(bundleOf(policy('web', 80)), 7)).toMatchObject({ revision: 7 });
     expect(store.current().revision).toBe(7);
   });
 
@@ -87,28 +87,28 @@ describe('the policy store', () => {
     const end = store.onChange((current, previous) => {
       told.push([previous.revision, current.revision, store.current().revision]);
     });
-    store.update(bundleOf(policy('web', 80)));
+    store.updateBundle(bundleOf(policy('web', 80)));
     end();
-    store.update(bundleOf(policy('web', 81)));
+    store.updateBundle(bundleOf(policy('web', 81)));
     expect(told).toEqual([[0, 1, 1]]);
   });
 
   it('does nothing for the same bundle', () => {
     const store = newStore();
-    const first = store.update(bundleOf(policy('web', 80)));
+    const first = store.updateBundle(bundleOf(policy('web', 80)));
     const snapshot = store.current();
-    expect(store.update(bundleOf(policy('web', 80)))).toEqual(first);
+    expect(store.updateBundle(bundleOf(policy('web', 80)))).toEqual(first);
     expect(store.current()).toBe(snapshot);
   });
 
   it('keeps the last good set when a bundle is rejected, and takes it up again', () => {
     const store = newStore();
-    store.update(bundleOf(policy('web', 80)));
+    store.updateBundle(bundleOf(policy('web', 80)));
     const snapshot = store.current();
-    const result = store.update(bundleOf('kind: Nonsense'));
+    const result = store.updateBundle(bundleOf('kind: Nonsense'));
     expect(result.kind).toBe('rejected');
     expect(store.current()).toBe(snapshot);
-    expect(store.update(bundleOf(policy('web', 80))).kind).toBe('accepted');
+    expect(store.updateBundle(bundleOf(policy('web', 80))).kind).toBe('accepted');
     expect(isAllowed(store, 'web', 80)).toBe(true);
   });
 
@@ -140,7 +140,7 @@ describe('the policy store', () => {
     ['a conflict of L7 rules', conflict(), ENDPOINTS, 'conflicting L7 parsers'],
   ];
   it.each(rejected)('rejects %s', (_, policies, endpoints, text) => {
-    const result = newStore().update(bundleOf(policies, endpoints));
+    const result = newStore().updateBundle(bundleOf(policies, endpoints));
     expect(result.kind).toBe('rejected');
     if (result.kind === 'rejected') {
       expect(result.problems.map(formatProblem).join('\n')).toContain(text);
@@ -148,7 +148,7 @@ describe('the policy store', () => {
   });
 
   it('tells where the rule of a conflict stands', () => {
-    const result = newStore().update(bundleOf(conflict()));
+    const result = newStore().updateBundle(bundleOf(conflict()));
     const [problem] = result.kind === 'rejected' ? result.problems : [];
     const { path, line } = filePlace(problem?.place);
     expect(path).toBe('policies.yaml');
@@ -157,10 +157,10 @@ describe('the policy store', () => {
 
   it('keeps identities over reloads', () => {
     const store = newStore();
-    store.update(bundleOf(policy('web', 80)));
+    store.updateBundle(bundleOf(policy('web', 80)));
     const before = store.current().ipcache.lookup('10.0.0.2');
     const more = `${ENDPOINTS}  - { name: default/new, ip: 10.0.0.3, labels: { app: new } }\n`;
-    store.update(bundleOf(policy('web', 80), more));
+    store.updateBundle(bundleOf(policy('web', 80), more));
     expect(store.current().ipcache.lookup('10.0.0.2')).toBe(before);
   });
 
@@ -170,12 +170,12 @@ describe('the policy store', () => {
       'name: p',
       'name: dry, annotations: { sallyport.dev/dry-run: "true" }',
     );
-    store.update(bundleOf(dry));
+    store.updateBundle(bundleOf(dry));
     expect(isAllowed(store, 'web', 80)).toBe(true);
     const shadow = store.current().shadow;
     expect(shadow?.policyNames).toEqual(['default/dry']);
     expect(store.current().policyNames).toEqual([]);
-    store.update(bundleOf(policy('web', 80)));
+    store.updateBundle(bundleOf(policy('web', 80)));
     expect(store.current().shadow).toBeNull();
   });
 
@@ -183,7 +183,7 @@ describe('the policy store', () => {
     const store = newStore();
     const flips = [policy('web', 80), policy('web', 81)];
     for (let i = 0; i < 20; i++) {
-      store.update(bundleOf(flips[i % 2] as string));
+      store.updateBundle(bundleOf(flips[i % 2] as string));
       expect(isAllowed(store, 'web', 82)).toBe(false);
       expect(isAllowed(store, 'web', i % 2 === 0 ? 80 : 81)).toBe(true);
       expect(isAllowed(store, 'web', i % 2 === 0 ? 81 : 80)).toBe(false);
@@ -191,9 +191,9 @@ describe('the policy store', () => {
   });
 });
 
-function newStore(isEmptySetOpen = false): PolicyStore {
+function newStore(isEmptySetOpen = false): BundleStore {
   const regexEngine = createRe2Engine(DEFAULT_LIMITS);
-  return new PolicyStore({ limits: DEFAULT_LIMITS, regexEngine, isEmptySetOpen });
+  return new BundleStore({ limits: DEFAULT_LIMITS, regexEngine, isEmptySetOpen });
 }
 
 function bundleOf(policies: string, endpoints = ENDPOINTS): SourceBundle {
@@ -231,7 +231,7 @@ spec:
   return `${one('a', '{ http: [{}] }')}\n---\n${one('b', '{ dns: [{ matchPattern: "*" }] }')}`;
 }
 
-function isAllowed(store: PolicyStore, from: string, port: number): boolean {
+function isAllowed(store: BundleStore, from: string, port: number): boolean {
   const snapshot = store.current();
   const address = from === 'web' ? '10.0.0.2' : '10.0.0.9';
   const remote = from === 'host' ? 1 : (snapshot.ipcache.lookup(address) ?? 2);

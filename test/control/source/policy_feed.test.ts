@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { LastGoodSet } from '../../../src/control/set/last_good_set.ts';
 import { PolicyStore } from '../../../src/control/set/policy_store.ts';
 import { FileSource } from '../../../src/control/source/files/file_source.ts';
+import { LastGoodSet } from '../../../src/control/source/files/last_good_set.ts';
 import { PolicyFeed } from '../../../src/control/source/policy_feed.ts';
 import type { Identity, Port, ProxyId } from '../../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
@@ -183,9 +183,17 @@ function made(
     timers: new ManualPlatform().timers,
     ...(readBytes === undefined ? {} : { readBytes }),
   });
-  const store = new PolicyStore({ limits, regexEngine: createRe2Engine(limits) });
+  const regexEngine = createRe2Engine(limits);
+  const store = new PolicyStore({ limits, regexEngine });
   return {
-    feed: new PolicyFeed({ source, store, lastGood: state, limits, wallMs: () => nowMs }),
+    feed: new PolicyFeed({
+      source,
+      store,
+      decode: { limits, regexEngine },
+      lastGood: state,
+      limits,
+      wallMs: () => nowMs,
+    }),
     store,
   };
 }

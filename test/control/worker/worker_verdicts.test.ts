@@ -1,10 +1,10 @@
 /** What `sallyport verdict` says of a policy is what a worker does, whatever it enforced before. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createJudge, decide, type Judge } from '../../../src/control/ask/judge.ts';
+import { decide, type Judge } from '../../../src/control/ask/judge.ts';
+import { judgeBundle } from '../../../src/control/ask/judge_bundle.ts';
 import { parseQuestion, type Question } from '../../../src/control/ask/question.ts';
-import type { SourceBundle } from '../../../src/control/set/policy_set.ts';
-import { PolicyStore } from '../../../src/control/set/policy_store.ts';
+import type { SourceBundle } from '../../../src/control/source/files/source_bundle.ts';
 import { encodeResolved } from '../../../src/control/worker/resolved_wire.ts';
 import { SnapshotStore } from '../../../src/control/worker/snapshot_store.ts';
 import type { Decision } from '../../../src/model/decision.ts';
@@ -13,6 +13,7 @@ import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { plainHead } from '../../../src/model/request_head.ts';
 import type { PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
+import { BundleStore } from '../../support/bundle_store.ts';
 import { runs } from '../../support/property_runs.ts';
 
 const limits = { ...DEFAULT_LIMITS, policyTurnMs: 1 };
@@ -201,11 +202,11 @@ describe('a worker', () => {
         fc.array(documents, { minLength: 1, maxLength: 4 }),
         questions,
         (history, asked) => {
-          const supervisor = new PolicyStore({ regexEngine: createRe2Engine(limits), limits });
+          const supervisor = new BundleStore({ regexEngine: createRe2Engine(limits), limits });
           const worker = new Worker();
           for (const list of history) {
             const judge = judgeOf(bundleOf(list));
-            const result = supervisor.update(bundleOf(list));
+            const result = supervisor.updateBundle(bundleOf(list));
             expect(result.kind).toBe(judge === null ? 'rejected' : 'accepted');
             if (result.kind === 'rejected' || judge === null) {
               seen.rejected++;
@@ -279,7 +280,7 @@ function withoutDryRun(one: Document): Document {
 /** Null when the bundle is rejected. */
 function judgeOf(bundle: SourceBundle): Judge | null {
   const regexEngine = createRe2Engine(DEFAULT_LIMITS);
-  const result = createJudge(bundle, { limits, regexEngine, normalisePath: (path) => path });
+  const result = judgeBundle(bundle, { limits, regexEngine, normalisePath: (path) => path });
   return result.kind === 'judge' ? result.judge : null;
 }
 

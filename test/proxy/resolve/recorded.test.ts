@@ -1,7 +1,6 @@
 /** Who the sides of a recorded connection are, under a snapshot that may not be the one of its SYN. */
 import { describe, expect, it } from 'vitest';
 import { formatProblem } from '../../../src/control/decode/problem.ts';
-import { PolicyStore } from '../../../src/control/set/policy_store.ts';
 import type { ConnectionMeta } from '../../../src/model/connection_meta.ts';
 import { IDENTITY_WORLD, type Identity } from '../../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
@@ -10,6 +9,7 @@ import { confirmed } from '../../../src/proxy/resolve/recorded.ts';
 import { resolveMeta } from '../../../src/proxy/resolve/resolve.ts';
 import { identityCheck } from '../../../src/redirect/layout.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
+import { BundleStore } from '../../support/bundle_store.ts';
 import { address } from '../../support/plane_rig.ts';
 import { RECORDED_LISTENER } from '../../support/redirected.ts';
 
@@ -140,11 +140,11 @@ spec:
   endpointSelector: { matchLabels: { app: ${app} } }
   ingress: [{ ${cidr === '' ? 'fromEntities: [world]' : `fromCIDR: [${cidr}]`} }]
 `;
-  const store = new PolicyStore({
+  const store = new BundleStore({
     regexEngine: createRe2Engine(DEFAULT_LIMITS),
     limits: DEFAULT_LIMITS,
   });
-  const result = store.update({
+  const result = store.updateBundle({
     policies: [{ path: 'p.yaml', text: policy }],
     endpoints: { path: 'e.yaml', text: endpoints },
     secrets: null,

@@ -6,7 +6,8 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { judgeOptions } from '../../../src/cli/ask/judge_options.ts';
-import { createJudge, type Judge, type VerdictLine } from '../../../src/control/ask/judge.ts';
+import type { Judge, VerdictLine } from '../../../src/control/ask/judge.ts';
+import { judgeBundle } from '../../../src/control/ask/judge_bundle.ts';
 import { type HttpAsk, parseQuestion, type Question } from '../../../src/control/ask/question.ts';
 import type { Identity } from '../../../src/model/identity.ts';
 
@@ -112,7 +113,7 @@ function endpointOf({ name, ips, labels, more }: ScenePod): unknown {
 }
 
 function judgeOf(policies: readonly string[], inventory: unknown, hasNodeLabels: boolean): Judge {
-  const created = createJudge(
+  const created = judgeBundle(
     {
       policies: policies.map((text, index) => ({ path: `policy ${index}`, text })),
       hasNodeLabels,

@@ -21,9 +21,9 @@ import type {
 import { decodePrefix, NEEDS_NODE_LABELS, selectorPeer } from '../cnp/peers.ts';
 import { type DocumentContext, originOf } from '../context.ts';
 import { DIFFERENCE_TEXTS, tell } from '../differences.ts';
+import type { Field } from '../field.ts';
 import { decodeSelector } from '../label_selector.ts';
 import type { Fields } from '../object_reader.ts';
-import type { Field } from '../yaml_fields.ts';
 
 const PRIORITY_MAX = 1000;
 const DOMAIN_MAX = 253;

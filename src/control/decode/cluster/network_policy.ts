@@ -21,9 +21,9 @@ import type {
 } from '../../../policy/rule.ts';
 import { decodePrefix, selectorPeer } from '../cnp/peers.ts';
 import { type DocumentContext, originOf } from '../context.ts';
+import type { Field } from '../field.ts';
 import { decodeBuiltInSelector, type SelectorParts } from '../label_selector.ts';
 import type { Fields } from '../object_reader.ts';
-import type { Field } from '../yaml_fields.ts';
 
 const SPEC_FIELDS = ['podSelector', 'ingress', 'egress', 'policyTypes'] as const;
 const POLICY_TYPES = { ingress: 'Ingress', egress: 'Egress' } as const;

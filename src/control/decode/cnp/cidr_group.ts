@@ -2,8 +2,8 @@
 import { canonicalLabel } from '../../../policy/labels.ts';
 import type { CidrGroup } from '../../../policy/rule.ts';
 import type { DocumentContext } from '../context.ts';
+import type { Field } from '../field.ts';
 import type { Fields } from '../object_reader.ts';
-import type { Field } from '../yaml_fields.ts';
 import { decodePrefix } from './peers.ts';
 
 /** `labels` are the object's own (metadata.labels). */

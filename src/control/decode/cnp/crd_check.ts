@@ -3,8 +3,8 @@
  * learns it before `kubectl apply` tells. Only warns.
  */
 
+import type { Field } from '../field.ts';
 import type { ObjectReader } from '../object_reader.ts';
-import type { Field } from '../yaml_fields.ts';
 import type { Schema, TextSchema } from './crd_schema.ts';
 
 /** `field` is what the decoder took without a problem. */

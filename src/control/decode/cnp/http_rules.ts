@@ -11,8 +11,8 @@ import type {
   ValueMatcher,
 } from '../../../policy/ast.ts';
 import { type DocumentContext, originOf } from '../context.ts';
+import type { Field } from '../field.ts';
 import { byteText, checkedHeaderMatch, matcherName } from '../header_values.ts';
-import type { Field } from '../yaml_fields.ts';
 
 const PATTERN_FIELDS = [
   ['path', ':path'],

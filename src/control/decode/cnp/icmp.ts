@@ -4,7 +4,7 @@
  */
 import type { IcmpSelector } from '../../../policy/rule.ts';
 import type { DocumentContext } from '../context.ts';
-import type { Field } from '../yaml_fields.ts';
+import type { Field } from '../field.ts';
 
 const FIELD_COUNT_MAX = 40;
 

@@ -4,8 +4,8 @@ import { type Direction, PROTOCOLS } from '../../../model/identity.ts';
 import type { DnsRule, L7RulesOf } from '../../../policy/ast.ts';
 import type { PortsRule } from '../../../policy/rule.ts';
 import { type DocumentContext, originOf } from '../context.ts';
+import type { Field } from '../field.ts';
 import type { Fields } from '../object_reader.ts';
-import type { Field } from '../yaml_fields.ts';
 import { decodeHttpRule } from './http_rules.ts';
 import { decodeNames } from './peers.ts';
 

@@ -9,9 +9,9 @@ import { fqdnNameProblem, fqdnPatternProblem } from '../../../policy/match/fqdn_
 import { ENTITIES, type LabelSelector, type Peer } from '../../../policy/rule.ts';
 import type { DocumentContext } from '../context.ts';
 import { DIFFERENCE_TEXTS, tell } from '../differences.ts';
+import type { Field } from '../field.ts';
 import { decodeSelector, isOfLocalCluster, scopePeer } from '../label_selector.ts';
 import type { Fields } from '../object_reader.ts';
-import type { Field } from '../yaml_fields.ts';
 
 export const PEER_FIELDS: Readonly<Record<Direction, readonly string[]>> = {
   ingress: [

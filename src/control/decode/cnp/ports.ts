@@ -7,7 +7,7 @@ import { parseSniPattern } from '../../../policy/match/sni_pattern.ts';
 import type { ListenerRef, PortSelector, PortsRule } from '../../../policy/rule.ts';
 import { type DocumentContext, originOf } from '../context.ts';
 import { tellPorts } from '../differences.ts';
-import type { Field } from '../yaml_fields.ts';
+import type { Field } from '../field.ts';
 import { checkL7, decodeL7 } from './l7_rules.ts';
 
 /** pkg/policy/api maxPorts. */

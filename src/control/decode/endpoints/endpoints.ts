@@ -31,8 +31,9 @@ import type {
   NamedPort,
 } from '../../../policy/resolve/inventory.ts';
 import type { LabelRequirement, LabelSelector } from '../../../policy/rule.ts';
+import type { Field, FieldReader } from '../field.ts';
 import type { Problem } from '../problem.ts';
-import { type Field, type ReaderLimits, readYaml, type YamlReader } from '../yaml_fields.ts';
+import { type ReaderLimits, readYaml } from '../yaml_fields.ts';
 import {
   CIDR_SCHEMA,
   ENDPOINT_SCHEMA,
@@ -63,7 +64,7 @@ export function decodeEndpoints(source: EndpointsText, limits: ReaderLimits): En
 }
 
 class EndpointsDecoder {
-  readonly #reader: YamlReader;
+  readonly #reader: FieldReader;
   readonly #names = new Set<string>();
   readonly #ips = new Map<string, string>();
   readonly #endpointIds = new Map<number, string>();
@@ -72,7 +73,7 @@ class EndpointsDecoder {
   readonly #serviceNames = new Set<string>();
   #cluster = 'default';
 
-  constructor(reader: YamlReader) {
+  constructor(reader: FieldReader) {
     this.#reader = reader;
   }
 

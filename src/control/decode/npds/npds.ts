@@ -15,8 +15,8 @@ import {
 } from '../../../policy/ast.ts';
 import { parseSniPattern } from '../../../policy/match/sni_pattern.ts';
 import { type DocumentContext, originOf } from '../context.ts';
+import type { Field } from '../field.ts';
 import type { Fields } from '../object_reader.ts';
-import type { Field } from '../yaml_fields.ts';
 import {
   wireBoolean,
   wireEnum,

@@ -3,8 +3,8 @@
  * values for what is absent, enums by name or number, 64-bit integers as text or number.
  */
 import type { DocumentContext } from '../context.ts';
+import type { Field } from '../field.ts';
 import type { Fields } from '../object_reader.ts';
-import type { Field } from '../yaml_fields.ts';
 
 /** The object's fields by snake_case name; unknown and doubled ones are problems. */
 export function wireObject(

@@ -11,8 +11,8 @@ import type {
 } from '../../../policy/ast.ts';
 import { decodePattern } from '../cnp/http_rules.ts';
 import type { DocumentContext } from '../context.ts';
+import type { Field } from '../field.ts';
 import { byteText, checkedHeaderMatch, matcherName } from '../header_values.ts';
-import type { Field } from '../yaml_fields.ts';
 import { wireEnum, wireObject, wireText } from './wire_fields.ts';
 
 const SPECIFIERS = [

@@ -8,9 +8,9 @@ import { type FSWatcher, readFileSync, statSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Limits } from '../../../model/limits.ts';
 import type { Timers } from '../../../platform/platform.ts';
-import type { SourceBundle, SourceText } from '../../set/policy_set.ts';
 import { readBounded } from './bounded_file.ts';
 import { FolderError, type FolderLimits, PolicyFolders } from './policy_folders.ts';
+import type { SourceBundle, SourceText } from './source_bundle.ts';
 
 export interface FileSourceOptions {
   /** Files, directories or "-" (standard input, read once). */

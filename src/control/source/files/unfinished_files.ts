@@ -1,4 +1,4 @@
-import type { SourceBundle } from '../../set/policy_set.ts';
+import type { SourceBundle } from './source_bundle.ts';
 
 /**
  * A file that is written in place is empty for a moment. Taken at its word it would be a set without

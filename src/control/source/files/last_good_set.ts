@@ -22,7 +22,7 @@ import {
 } from 'node:fs';
 import { lstat, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { SourceBundle, SourceText } from './policy_set.ts';
+import type { SourceBundle, SourceText } from './source_bundle.ts';
 
 export interface LastGoodOptions {
   /** Made when it is not there, with a folder for each user in it. */

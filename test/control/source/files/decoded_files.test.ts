@@ -1,13 +1,14 @@
 /** Files that stay as they are need not be decoded again: nothing else may show of it. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { SourceBundle } from '../../../src/control/set/policy_set.ts';
-import { PolicyStore, type UpdateResult } from '../../../src/control/set/policy_store.ts';
-import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
-import { printSnapshot } from '../../../src/policy/decide/print.ts';
-import type { RegexEngine } from '../../../src/policy/match/regex.ts';
-import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
-import { runs } from '../../support/property_runs.ts';
+import type { UpdateResult } from '../../../../src/control/set/policy_store.ts';
+import type { SourceBundle } from '../../../../src/control/source/files/source_bundle.ts';
+import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
+import { printSnapshot } from '../../../../src/policy/decide/print.ts';
+import type { RegexEngine } from '../../../../src/policy/match/regex.ts';
+import { createRe2Engine } from '../../../../src/regex/re2_engine.ts';
+import { BundleStore } from '../../../support/bundle_store.ts';
+import { runs } from '../../../support/property_runs.ts';
 
 const ENDPOINTS = `
 endpoints:
@@ -39,8 +40,8 @@ describe('decoded files', () => {
         for (const numbers of list) {
           const bundle = bundleOf(numbers);
           const fresh = storeWith(createRe2Engine(DEFAULT_LIMITS));
-          const expected = fresh.update(bundle);
-          const result = store.update(bundle);
+          const expected = fresh.updateBundle(bundle);
+          const result = store.updateBundle(bundle);
           expect(factsOf(result)).toEqual(factsOf(expected));
           if (result.kind === 'accepted') inForce = printSnapshot(fresh.current());
           if (inForce !== '') expect(printSnapshot(store.current())).toBe(inForce);
@@ -62,19 +63,19 @@ describe('decoded files', () => {
       },
       compileSet: engine.compileSet.bind(engine),
     });
-    store.update(bundleOf({ 'one.yaml': 0, 'two.yaml': 2 }));
+    store.updateBundle(bundleOf({ 'one.yaml': 0, 'two.yaml': 2 }));
     expect(compiled.splice(0)).toEqual(['/a', '/b']);
-    store.update(bundleOf({ 'one.yaml': 1, 'two.yaml': 2 }));
+    store.updateBundle(bundleOf({ 'one.yaml': 1, 'two.yaml': 2 }));
     expect(compiled.splice(0)).toEqual(['/b']);
-    store.update(bundleOf({ 'two.yaml': 2 }));
+    store.updateBundle(bundleOf({ 'two.yaml': 2 }));
     expect(compiled.splice(0)).toEqual([]);
-    store.update(bundleOf({ 'one.yaml': 1, 'two.yaml': 2 }));
+    store.updateBundle(bundleOf({ 'one.yaml': 1, 'two.yaml': 2 }));
     expect(compiled.splice(0)).toEqual(['/b']);
   });
 });
 
-function storeWith(regexEngine: RegexEngine): PolicyStore {
-  return new PolicyStore({ regexEngine, limits: DEFAULT_LIMITS });
+function storeWith(regexEngine: RegexEngine): BundleStore {
+  return new BundleStore({ regexEngine, limits: DEFAULT_LIMITS });
 }
 
 function bundleOf(numbers: Readonly<Record<string, number>>): SourceBundle {

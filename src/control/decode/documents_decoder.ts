@@ -1,117 +1,62 @@
 /**
- * One file of policies → decoded policies. YAML (several documents) and JSON, every kind told apart
- * by its content; lists are unpacked. Everything wrong is told at once; the caller decides what a
- * problem means for the set.
+ * The objects of one document, whatever form it was read in → decoded policies. Every kind is told apart by its
+ * content; lists are unpacked. Everything wrong is told at once; the caller decides what a problem means.
  */
-import type { EndpointPolicy } from '../../policy/ast.ts';
 import type { FindingId } from '../../policy/lint/finding_kinds.ts';
-import type { CidrGroup, PolicySpec } from '../../policy/rule.ts';
 import { decodeClusterNetworkPolicy } from './cluster/cluster_network_policy.ts';
 import { decodeNetworkPolicy } from './cluster/network_policy.ts';
 import { decodeCidrGroup } from './cnp/cidr_group.ts';
 import { decodeSpecs } from './cnp/cnp.ts';
 import { checkAgainstCrd } from './cnp/crd_check.ts';
 import { CIDR_GROUP_SCHEMA, RULE_SCHEMA } from './cnp/crd_schema.ts';
-import type { DecodeOptions, DocumentContext, Positions } from './context.ts';
+import type { DecodeOptions, DocumentContext } from './context.ts';
+import type { Field, FieldReader } from './field.ts';
 import { readMetadata } from './metadata.ts';
 import { decodeWirePolicy, isWirePolicy } from './npds/npds.ts';
 import { type Inherited, kindOf, listKindOf } from './object_kinds.ts';
 import { type Fields, ObjectReader } from './object_reader.ts';
-import type { Place } from './place.ts';
+import type { DecodedPolicies, OtherObject, PolicyDocument } from './policy_document.ts';
 import type { Problem } from './problem.ts';
-import { type Field, readYamlDocuments } from './yaml_fields.ts';
-
-export interface DecodedPolicies {
-  readonly specs: readonly PolicySpec[];
-  readonly cidrGroups: readonly CidrGroup[];
-  readonly wirePolicies: readonly EndpointPolicy[];
-  /** Objects that are no policies and were passed over, in order. */
-  readonly others: readonly OtherObject[];
-  /** Kind and name of each object, in order, for finding duplicates. */
-  readonly names: readonly DocumentName[];
-  readonly positions: Positions;
-  /** By policy, as in `RuleOrigin.policy`: findings that its annotation wants ignored. */
-  readonly ignored: ReadonlyMap<string, ReadonlySet<FindingId>>;
-  readonly problems: readonly Problem[];
-  readonly warnings: readonly Problem[];
-}
-
-export interface OtherObject {
-  readonly kind: string;
-  readonly place: Place;
-}
-
-export interface DocumentName {
-  readonly kind: string;
-  readonly name: string;
-  readonly place: Place;
-}
 
 const OBJECT_FIELDS = ['apiVersion', 'kind', 'metadata', 'spec', 'status'] as const;
 /** Nothing hangs on a status, and tools write one without a value. */
 const SAYS_NOTHING: ReadonlySet<string> = new Set(['status']);
-const KUSTOMIZATION = /(^|\/)kustomization\.ya?ml$/;
 const DEFAULT_NAMESPACE = 'default';
+const WIRE_KIND = 'cilium.NetworkPolicy';
+const NOTHING = { specs: [], cidrGroups: [], wirePolicies: [] } as const;
+const NONE_IGNORED: ReadonlySet<FindingId> = new Set();
 const KUBERNETES_LIST = { items: 'items', fields: ['apiVersion', 'kind', 'metadata', 'items'] };
 
 /** Of discovery responses and Envoy's config dump, as files and tools have them. */
 const WIRE_LIST_FIELDS = ['@type', 'version_info', 'versionInfo', 'type_url', 'typeUrl', 'nonce'];
 
-export function decodePolicyFile(
-  source: { readonly path: string; readonly text: string },
-  options: DecodeOptions,
-): DecodedPolicies {
-  const file = new FileDecoder(source.path, options);
-  for (const yaml of readYamlDocuments(source, options.limits)) {
-    const reader = new ObjectReader(yaml);
-    const root = yaml.root();
-    if (root !== null) file.decode(reader, root);
-    for (const problem of reader.problems) file.problems.push(problem);
-    for (const warning of reader.warnings) file.warnings.push(warning);
-  }
-  if (file.problems.length > 0) file.problems.push(...templateProblem(source));
-  return file;
+export interface DocumentsOptions extends DecodeOptions {
+  /** An object without a kind is Kustomize's, which lets its file go without one. */
+  readonly isKustomization: boolean;
 }
 
-/** The usual reason when nothing in a file makes sense. */
-function templateProblem(source: { readonly path: string; readonly text: string }): Problem[] {
-  const before = source.text.split('{{', 1)[0] ?? '';
-  if (before.length === source.text.length) return [];
-  const lines = before.split('\n');
-  return [
-    {
-      place: {
-        kind: 'file',
-        path: source.path,
-        line: lines.length,
-        column: (lines.at(-1)?.length ?? 0) + 1,
-      },
-      field: '',
-      message: 'has "{{": a template is no policy, it must be rendered first',
-    },
-  ];
-}
-
-class FileDecoder implements DecodedPolicies {
-  readonly specs: PolicySpec[] = [];
-  readonly cidrGroups: CidrGroup[] = [];
-  readonly wirePolicies: EndpointPolicy[] = [];
+/** Collects what the documents of one text or one source say. */
+export class DocumentsDecoder implements DecodedPolicies {
+  readonly documents: PolicyDocument[] = [];
   readonly others: OtherObject[] = [];
-  readonly names: DocumentName[] = [];
-  readonly positions: Positions = new Map();
-  readonly ignored = new Map<string, ReadonlySet<FindingId>>();
   readonly problems: Problem[] = [];
   readonly warnings: Problem[] = [];
-  readonly #path: string;
-  readonly #options: DecodeOptions;
+  readonly #options: DocumentsOptions;
 
-  constructor(path: string, options: DecodeOptions) {
-    this.#path = path;
+  constructor(options: DocumentsOptions) {
     this.#options = options;
   }
 
   /** One object, a list of objects, or a wire policy. */
-  decode(reader: ObjectReader, field: Field): void {
+  add(fields: FieldReader): void {
+    const reader = new ObjectReader(fields);
+    const root = fields.root();
+    if (root !== null) this.#decode(reader, root);
+    for (const problem of reader.problems) this.problems.push(problem);
+    for (const warning of reader.warnings) this.warnings.push(warning);
+  }
+
+  #decode(reader: ObjectReader, field: Field): void {
     if (field.isMap) {
       const all = reader.map(field);
       const items = wireListName(reader, all);
@@ -122,7 +67,7 @@ class FileDecoder implements DecodedPolicies {
       } else {
         this.#decodeOne(reader, field);
       }
-    } else if (field.shown === 'a list') {
+    } else if (field.isList) {
       for (const item of reader.list(field)) this.#decodeOne(reader, item);
     } else {
       this.#decodeOne(reader, field);
@@ -156,10 +101,19 @@ class FileDecoder implements DecodedPolicies {
   }
 
   #decodeWire(reader: ObjectReader, field: Field): void {
-    const policy = decodeWirePolicy(this.#context(reader, field, null), field);
+    const context = this.#context(reader, field, null);
+    const policy = decodeWirePolicy(context, field);
     if (policy === null) return;
-    this.wirePolicies.push(policy);
-    this.#addName(reader, field, { kind: 'cilium.NetworkPolicy', name: policy.name });
+    this.documents.push({
+      kind: WIRE_KIND,
+      name: policy.name,
+      place: reader.place(field),
+      policy: policy.name,
+      ...NOTHING,
+      wirePolicies: [policy],
+      positions: context.positions,
+      ignored: NONE_IGNORED,
+    });
   }
 
   #decodeObject(
@@ -168,9 +122,8 @@ class FileDecoder implements DecodedPolicies {
     object: { readonly all: Fields; readonly inherited: Inherited | null },
   ): void {
     const { all, inherited } = object;
-    // Kustomize lets its file go without a kind.
     const isKustomization =
-      !all.has('kind') && !all.has('spec') && !all.has('specs') && KUSTOMIZATION.test(this.#path);
+      this.#options.isKustomization && !all.has('kind') && !all.has('spec') && !all.has('specs');
     const found = isKustomization
       ? ({ kind: 'other', name: 'Kustomization' } as const)
       : kindOf(field, all, inherited);
@@ -209,21 +162,17 @@ class FileDecoder implements DecodedPolicies {
     // A NetworkPolicy and a CiliumNetworkPolicy may have one name.
     const policy = kind === 'NetworkPolicy' ? `${kind} ${name}` : name;
     const context = { ...this.#context(reader, field, namespace), policy };
-    this.#addName(reader, field, { kind, name });
     const { annotations } = metadata;
-    if (annotations.ignoredFindings.size > 0) this.ignored.set(policy, annotations.ignoredFindings);
-    const options = { root: field, isDryRun: annotations.isDryRun };
-    if (kind === 'CiliumCIDRGroup') {
-      const group = decodeCidrGroup(context, document, { root: field, labels: metadata.labels });
-      if (group !== null) this.cidrGroups.push(group);
-    } else if (kind === 'NetworkPolicy') {
-      this.specs.push(decodeNetworkPolicy(context, document, options));
-    } else if (kind === 'ClusterNetworkPolicy') {
-      const spec = decodeClusterNetworkPolicy(context, document, options);
-      if (spec !== null) this.specs.push(spec);
-    } else {
-      this.specs.push(...decodeSpecs(context, document, options));
-    }
+    const { isDryRun, ignoredFindings: ignored } = annotations;
+    const rules = decodeRules(context, document, {
+      kind,
+      root: field,
+      labels: metadata.labels,
+      isDryRun,
+    });
+    const { positions } = context;
+    const place = reader.place(field);
+    this.documents.push({ kind, name, place, policy, ...NOTHING, ...rules, positions, ignored });
     if (this.#options.isApiServerChecked === true && reader.problems.length === problemCount) {
       checkAsApiServer(reader, document, kind);
     }
@@ -237,12 +186,37 @@ class FileDecoder implements DecodedPolicies {
       rootPath: root.path,
       policy: '',
       namespace,
-      positions: this.positions,
+      positions: new Map(),
     };
   }
+}
 
-  #addName(reader: ObjectReader, field: Field, named: { kind: string; name: string }): void {
-    this.names.push({ ...named, place: reader.place(field) });
+interface RuledObject {
+  readonly kind: string;
+  readonly root: Field;
+  readonly labels: readonly (readonly [string, string])[];
+  readonly isDryRun: boolean;
+}
+
+function decodeRules(
+  context: DocumentContext,
+  document: Fields,
+  { kind, root, labels, isDryRun }: RuledObject,
+): Partial<Pick<PolicyDocument, 'specs' | 'cidrGroups'>> {
+  const options = { root, isDryRun };
+  switch (kind) {
+    case 'CiliumCIDRGroup': {
+      const group = decodeCidrGroup(context, document, { root, labels });
+      return { cidrGroups: group === null ? [] : [group] };
+    }
+    case 'NetworkPolicy':
+      return { specs: [decodeNetworkPolicy(context, document, options)] };
+    case 'ClusterNetworkPolicy': {
+      const spec = decodeClusterNetworkPolicy(context, document, options);
+      return { specs: spec === null ? [] : [spec] };
+    }
+    default:
+      return { specs: decodeSpecs(context, document, options) };
   }
 }
 
@@ -269,7 +243,7 @@ function wireListName(reader: ObjectReader, all: Fields): string | null {
   if (all.has('kind')) return null;
   if (all.has('networkpolicies')) return 'networkpolicies';
   const resources = all.get('resources');
-  if (resources === undefined || resources.shown !== 'a list') return null;
+  if (resources === undefined || !resources.isList) return null;
   const items = reader.list(resources);
   const isWire = items.some((item) => item.isMap && isWirePolicy(reader.map(item)));
   return isWire || WIRE_LIST_FIELDS.some((name) => all.has(name)) ? 'resources' : null;

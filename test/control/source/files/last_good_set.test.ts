@@ -16,8 +16,8 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { LastGoodSet } from '../../../src/control/set/last_good_set.ts';
-import type { SourceBundle } from '../../../src/control/set/policy_set.ts';
+import { LastGoodSet } from '../../../../src/control/source/files/last_good_set.ts';
+import type { SourceBundle } from '../../../../src/control/source/files/source_bundle.ts';
 
 const WALL_MS = 1_700_000_000_000;
 

@@ -1,0 +1,178 @@
+/**
+ * A decoded set → what is enforced, all or nothing: a rule that cannot be enforced or a conflict rejects it. Reads no
+ * file and keeps nothing.
+ */
+import type { Limits } from '../../model/limits.ts';
+import { finish } from '../../model/steps.ts';
+import type { EndpointPolicy, RuleOrigin } from '../../policy/ast.ts';
+import type { PolicySnapshot, Workload } from '../../policy/compiled/snapshot.ts';
+import { Roster } from '../../policy/identity/roster.ts';
+import type { SubjectNumbers } from '../../policy/identity/subject_numbers.ts';
+import type { RegexEngine } from '../../policy/match/regex.ts';
+import type { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
+import { buildIdentityTable, type IdentityTable } from '../../policy/resolve/identity_table.ts';
+import type { Inventory } from '../../policy/resolve/inventory.ts';
+import { namedPrefixes } from '../../policy/resolve/prefixes.ts';
+import { resolvePolicies } from '../../policy/resolve/resolve.ts';
+import type { PolicySpec } from '../../policy/rule.ts';
+import { WHOLE_SET } from '../decode/place.ts';
+import { type Problem, type Rejected, rejected } from '../decode/problem.ts';
+import { joinPolicies } from './join_policies.ts';
+import type { PolicySet } from './policy_set.ts';
+import { compileSet, type ResolvedPolicies, type ResolvedSet } from './resolved_set.ts';
+
+export interface BuildOptions {
+  readonly revision: number;
+  readonly regexEngine: RegexEngine;
+  readonly limits: Limits;
+  /** Kept over rebuilds, so that identities stay what they are. */
+  readonly allocator: IdentityAllocator;
+  /** Numbers of subjects, kept over rebuilds; absent: the set takes no batches of endpoints. */
+  readonly subjects?: SubjectNumbers;
+  /** Of the last batch of identities that the set has in it; default 0. */
+  readonly sequence?: number;
+  /** A set without any policy opens every endpoint, as in Cilium, instead of closing all of them. */
+  readonly isEmptySetOpen: boolean;
+  /** See `ResolveInput.isHostJudged`. */
+  readonly isHostJudged?: boolean;
+  /** Label sets (canonical) that a question is about although nobody has them. */
+  readonly extraLabels?: readonly (readonly string[])[];
+}
+
+export interface BuiltSnapshot {
+  readonly kind: 'ok';
+  readonly snapshot: PolicySnapshot;
+  /** What it was compiled from. */
+  readonly resolved: ResolvedSet;
+  readonly table: IdentityTable;
+  /** The set has no policy, so every endpoint is closed. */
+  readonly isClosedAsEmpty: boolean;
+  /** Endpoint name → names of the policies that select it, sorted; those in dry-run left out. */
+  readonly selecting: ReadonlyMap<string, readonly string[]>;
+  /** What is valid and cannot take effect, such as a named port that nobody has. */
+  readonly warnings: readonly Problem[];
+}
+
+export type BuildResult = BuiltSnapshot | Rejected;
+
+/** Resolves and compiles the set: what is enforced, and beside it the shadow with dry-run counted in. */
+export function buildSnapshot(set: PolicySet, options: BuildOptions): BuildResult {
+  const resolved = resolveSet(set, options);
+  if (resolved.kind === 'rejected') return resolved;
+  const compiled = finish(compileSet(resolved.resolved, options));
+  if (compiled.kind === 'error') {
+    return rejected(
+      compiled.problems.map(({ origin, endpoint, message }) =>
+        problemOf(set, origin, origin === null ? `${endpoint}: ${message}` : message),
+      ),
+    );
+  }
+  return { ...resolved, snapshot: compiled.snapshot };
+}
+
+type ResolvedResult = Omit<BuiltSnapshot, 'snapshot'> | Rejected;
+
+function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
+  const tabled = buildIdentityTable({
+    inventory: set.inventory,
+    prefixes: namedPrefixes({ ...set, services: set.inventory.services }),
+    extra: options.extraLabels ?? [],
+    allocator: options.allocator,
+    identityCountMax: options.limits.identityCountMax,
+    hasNodeLabels: set.hasNodeLabels === true,
+  });
+  if (tabled.kind === 'error') return rejected([problemOf(set, null, tabled.message)]);
+  const { table } = tabled;
+  const enforcedSpecs = set.specs.filter(({ isDryRun }) => !isDryRun);
+  const isShadowed = enforcedSpecs.length < set.specs.length;
+  const unselected = set.isEmpty && !options.isEmptySetOpen ? 'deny' : 'allow';
+  const context: ResolveOneContext = {
+    ...{ set, table, unselected },
+    isHostJudged: options.isHostJudged === true,
+    ...(options.subjects === undefined ? {} : { subjects: options.subjects }),
+  };
+  const shadow = isShadowed ? resolveOne(set.specs, context) : null;
+  if (shadow?.kind === 'rejected') return shadow;
+  const enforced = resolveOne(enforcedSpecs, context);
+  if (enforced.kind === 'rejected') return enforced;
+  return {
+    kind: 'ok',
+    resolved: {
+      enforced: enforced.resolved,
+      shadow: shadow?.resolved ?? null,
+      roster: Roster.of(options.sequence ?? 0, table.ipcache, table.entries),
+      secrets: set.secrets,
+      workloads: workloadsOf(set.inventory, table),
+    },
+    table,
+    isClosedAsEmpty: unselected === 'deny',
+    selecting: enforced.selecting,
+    warnings: enforced.warnings,
+  };
+}
+
+interface ResolveOneContext {
+  readonly set: PolicySet;
+  readonly table: IdentityTable;
+  readonly unselected: 'allow' | 'deny';
+  readonly isHostJudged: boolean;
+  readonly subjects?: SubjectNumbers;
+}
+
+type ResolvedOne =
+  | {
+      readonly kind: 'ok';
+      readonly resolved: ResolvedPolicies;
+      readonly selecting: BuiltSnapshot['selecting'];
+      readonly warnings: readonly Problem[];
+    }
+  | Rejected;
+
+function resolveOne(
+  specs: readonly PolicySpec[],
+  { set, ...context }: ResolveOneContext,
+): ResolvedOne {
+  const { inventory, cidrGroups, wirePolicies } = set;
+  const resolved = resolvePolicies({ ...context, specs, cidrGroups, inventory });
+  if (resolved.kind === 'conflict') {
+    const [first, second] = resolved.conflict.origins;
+    const message = `${resolved.conflict.message}: ${originText(first)} and ${originText(second)}, both for ${resolved.endpoint}`;
+    return rejected([problemOf(set, second, message)]);
+  }
+  const { selecting } = resolved;
+  const joined = joinPolicies(resolved.policies, { wirePolicies, selecting });
+  if (joined.kind === 'conflict') return rejected([problemOf(set, null, joined.message)]);
+  const { policies } = joined;
+  const names = policyNames(specs, wirePolicies);
+  const warnings = resolved.warnings.map(({ origin, message }) => problemOf(set, origin, message));
+  return { kind: 'ok', resolved: { policies, names }, selecting, warnings };
+}
+
+export function workloadsOf(inventory: Inventory, table: IdentityTable): readonly Workload[] {
+  return inventory.endpoints.flatMap(({ name, ips, interface: host }) => {
+    const identity = table.identityOfEndpoint(name);
+    if (host === null || identity === null) return [];
+    return { name, interface: host, ips: ips.map(({ text }) => text), identity };
+  });
+}
+
+function policyNames(
+  specs: readonly PolicySpec[],
+  wirePolicies: readonly EndpointPolicy[],
+): readonly string[] {
+  const names = [
+    ...specs.map(({ origin }) => origin.policy),
+    ...wirePolicies.map((policy) => policy.name),
+  ];
+  return [...new Set(names)].sort();
+}
+
+function originText({ policy, rule }: RuleOrigin): string {
+  return rule === '' ? policy : `${rule} of ${policy}`;
+}
+
+/** A problem of a rule stands where the rule does; one of the whole set stands nowhere. */
+function problemOf(set: PolicySet, origin: RuleOrigin | null, message: string): Problem {
+  if (origin === null) return { place: WHOLE_SET, field: '', message };
+  return { place: set.placeOf(origin), field: originText(origin), message, policy: origin.policy };
+}

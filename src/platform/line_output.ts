@@ -11,6 +11,7 @@
  * writes.
  */
 import { close, writev } from 'node:fs';
+import { assert } from '../model/contract.ts';
 import type { Timers } from './platform.ts';
 
 export interface LineOutputOptions {
@@ -88,6 +89,7 @@ export class LineOutput {
   /** Only when it is not busy. No byte of the pieces may change until `onWritten`. */
   write(pieces: readonly Buffer[]): void {
     if (this.#isOver) return;
+    assert(!this.isBusy, 'lines are written when those before are');
     this.#pieces = pieces;
     this.#at = 0;
     this.#byteLength = pieces.reduce((sum, { length }) => sum + length, 0);

@@ -66,8 +66,9 @@ export class Http2Connection<Context> {
     window.resize(Math.max(limits.h2ConnectionWindowBytes, WINDOW_BYTES_DEFAULT));
   }
 
-  /** Only after `next` said NEED_MORE. `nowMs` never goes back. */
+  /** Only after `next` said NEED_MORE; what comes after FAULT is not looked at. `nowMs` never goes back. */
   receive(chunk: Buffer, nowMs: number): void {
+    if (this.#state.isDead) return;
     this.#state.nowMs = nowMs;
     const rest = this.#prefaceLeft > 0 ? this.#receivePreface(chunk) : chunk;
     this.#state.reader.feed(rest);

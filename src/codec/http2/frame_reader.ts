@@ -4,6 +4,7 @@
  * frame is handed out whole (copied only when a chunk ends within it). It knows lengths, padding
  * of DATA and nothing else: what a frame means is the connection's business.
  */
+import { assert } from '../../model/contract.ts';
 import {
   FLAG_PADDED,
   FRAME_BYTES_MAX,
@@ -70,6 +71,7 @@ export class FrameReader {
 
   /** Only after `next` said READ_MORE. The chunk is kept by reference until then. */
   feed(chunk: Buffer): void {
+    assert(this.#offset === this.#chunk.length, 'bytes are fed when those before are read');
     this.#chunk = chunk;
     this.#offset = 0;
   }

@@ -14,6 +14,7 @@
  * on and for good (docs/performance.md).
  */
 import { randomBytes } from 'node:crypto';
+import { assert } from '../../model/contract.ts';
 
 export class StreamTable<Stream extends { readonly id: number }> {
   size = 0;
@@ -26,7 +27,9 @@ export class StreamTable<Stream extends { readonly id: number }> {
   /** Only for a number that is not there. */
   add(stream: Stream): void {
     if (2 * this.size >= this.#slots.length) this.#grow();
-    this.#slots[this.#slotOf(stream.id)] = stream;
+    const slot = this.#slotOf(stream.id);
+    assert(this.#slots[slot] === null, 'a stream is added once');
+    this.#slots[slot] = stream;
     this.size++;
   }
 

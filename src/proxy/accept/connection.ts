@@ -358,6 +358,10 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
     });
   }
 
+  lasted(): void {
+    this.#guard.run(() => this.#relay?.lasted());
+  }
+
   #expireBeforeRelay(nowMs: number): void {
     const { proxyProtocolTimeoutMs, detectTimeoutMs } = this.#limits();
     const isHeader = this.#first.isProxyHeaderExpected;

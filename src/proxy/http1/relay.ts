@@ -399,8 +399,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   /** Begun by the first byte of the head, if that came in an earlier chunk. */
   #newLife(): RequestLife {
-    const startedMs = this.#intake.headStartedMs || this.#clock.lastMoveMs;
-    return newLife(this.#context, startedMs);
+    return newLife(this.#context, this.#intake.headStartedMs || this.#clock.lastMoveMs);
   }
 
   // --- tunnel
@@ -437,8 +436,6 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       else if (passed !== null) this.#close('timeout', passed === 'unread' ? 'destroy' : 'linger');
       return;
     }
-    // It lasts: not in memory that it shares with others.
-    exchange.head.keepAs(unshared);
     const isTunnel = this.#tunnel !== null;
     const { connectingSinceMs } = this.#upstream;
     const state = { isTunnel, isDownstreamEnded: this.#isDownstreamEnded, connectingSinceMs };
@@ -454,6 +451,10 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     else if (exchange.life.isFinished) this.#close('timeout', 'linger');
     else if (fault === 'body-timeout') this.#fault(fault);
     else this.#upstreamFault(fault);
+  }
+
+  lasted(): void {
+    this.#exchange?.head.keepAs(unshared);
   }
 
   judgeOpen(): Decision {

@@ -10,6 +10,7 @@ import type { Http1RequestHead } from '../../codec/http1/request_head.ts';
 import type { Http1ResponseHead } from '../../codec/http1/response_head.ts';
 import { ResponseParser } from '../../codec/http1/response_parser.ts';
 import { serialiseRequestHead } from '../../codec/http1/serialise.ts';
+import { assert } from '../../model/contract.ts';
 import { type Decision, NO_MUTATIONS, type Permit } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import { type Cause, causeOf } from '../../model/fault_detail.ts';
@@ -93,7 +94,7 @@ export class Http1Upstream implements UpstreamEvents {
    */
   send(head: Http1RequestHead, decision: Decision, isClosing: boolean): void {
     const link = this.#link;
-    if (link === null) throw new Error('there is no connection to send on');
+    assert(link?.isConnected === true, 'a request is sent when its upstream is connected');
     const mutations = decision.verdict === 'allow' ? decision.mutations : NO_MUTATIONS;
     const isAsRead = head.isCanonical && mutations.length === 0 && !isClosing;
     const bytes = isAsRead ? head.raw : serialiseRequestHead(head, mutations, { isClosing });

@@ -6,6 +6,7 @@
 import type { SendQueue } from '../../codec/http2/send_queue.ts';
 import type { SlabPool } from '../../codec/http2/slab_pool.ts';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
+import { assert } from '../../model/contract.ts';
 import type { Permit } from '../../model/decision.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { Shared } from '../plane/shared.ts';
@@ -41,6 +42,7 @@ export class Http2Outlet {
    * opens streams and resets them in one breath has not asked the upstream for anything.
    */
   admit(exchange: Http2Exchange): void {
+    assert(exchange.permit !== null && exchange.source !== null, 'who is admitted may be sent');
     this.#waiting.push(exchange);
   }
 

@@ -439,6 +439,8 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
     }
   }
 
+  lasted(): void {}
+
   judgeOpen(): Decision {
     return this.#context.subject.judgeConnection();
   }

@@ -3,6 +3,7 @@
  * whom. Told once a turn, not once a stream; what is told of a connection that is over adds up to 0 open.
  */
 import type { Http2Connection } from '../../codec/http2/connection.ts';
+import { assert } from '../../model/contract.ts';
 import type { Recorder } from '../../model/record.ts';
 import type { ResetBy, ResetCause } from '../../model/stream_reset.ts';
 import type { Http2Exchange } from './exchange.ts';
@@ -14,6 +15,7 @@ export class Http2Tally {
   #openedCount = 0;
   #closedCount = 0;
   #refusedCount = 0;
+  #isOver = false;
 
   constructor(
     connection: Http2Connection<Http2Exchange>,
@@ -47,6 +49,8 @@ export class Http2Tally {
 
   /** Nothing of it is open any more, whatever the connection says. To be called once. */
   over(): void {
+    assert(!this.#isOver, 'a connection is over once');
+    this.#isOver = true;
     this.turnEnded();
     this.#tell(this.#openedCount, this.#openedCount);
   }

@@ -9,6 +9,8 @@ import { Turns } from '../../platform/turns.ts';
 export interface RegisteredConnection {
   /** Acts on every deadline that has passed. */
   expire(nowMs: number): void;
+  /** It is still there after that. */
+  lasted(): void;
   /** Judges the connection again; one that is no longer allowed is closed at once. */
   policyChanged(): void;
   /** No further request is taken; an idle connection is closed at once. */
@@ -36,6 +38,7 @@ export class Registry {
       options.onSweep();
       const now = clock.nowMs();
       for (const connection of this.#connections) connection.expire(now);
+      for (const connection of this.#connections) connection.lasted();
     });
   }
 

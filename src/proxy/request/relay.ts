@@ -24,6 +24,8 @@ export interface Relay {
   onDownstreamEnd(): void;
   onDownstreamGone(isReset: boolean): void;
   expire(nowMs: number): void;
+  /** It has lived through a sweep: what it keeps is not left in memory of which it is a small part. */
+  lasted(): void;
   /** Of any byte in either direction. */
   lastMoveMs(): number;
   /** Bytes that are kept for a peer or until more of them come, about; without those of the downstream socket. */

@@ -140,6 +140,8 @@ export class TlsRelay implements Relay, UpstreamEvents {
     this.#finish(fault, 'timeout', 'reset');
   }
 
+  lasted(): void {}
+
   judgeOpen(): Decision {
     return this.#options.subject.judgeOpaque();
   }

@@ -1,14 +1,19 @@
 /** What lasts (a request that waits, a tunnel, bytes that nobody reads) keeps no memory of what passes beside it. */
 import { Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Http1RequestHead } from '../../../src/codec/http1/request_head.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
+import { Http1Relay } from '../../../src/proxy/http1/relay.ts';
 import { Tunnel } from '../../../src/proxy/transport/tunnel.ts';
 import { collectGarbage } from '../../support/collect_garbage.ts';
 import { guardTelling } from '../../support/guard_telling.ts';
 import { closeRigs, type Rig, startRig } from '../../support/plane_rig.ts';
 import { OK, type OriginConnection } from '../../support/raw_origin.ts';
 
-afterEach(closeRigs);
+afterEach(() => {
+  vi.restoreAllMocks();
+  closeRigs();
+});
 
 const COUNT = 100;
 const KIB = 1024;
@@ -44,6 +49,20 @@ describe('a connection keeps little for', () => {
     const kept = process.memoryUsage().arrayBuffers - before;
     expect(rig.plane.connectionCount).toBe(COUNT + 1);
     expect(kept / COUNT).toBeLessThan(2 * KIB);
+  });
+
+  it('a head: the sweep asks for it, and looking at time-outs changes nothing', async () => {
+    const rig = await startRig();
+    const client = await rig.client();
+    client.send('GET /wait HTTP/1.1\r\nhost: x\r\n\r\n');
+    await (await rig.origin.connection()).until('\r\n\r\n');
+    const keepAs = vi.spyOn(Http1RequestHead.prototype, 'keepAs');
+    const lasted = vi.spyOn(Http1Relay.prototype, 'lasted').mockImplementation(() => {});
+    rig.time.advance(DEFAULT_LIMITS.sweepIntervalMs);
+    expect([lasted.mock.calls.length, keepAs.mock.calls.length]).toEqual([1, 0]);
+    lasted.mockRestore();
+    rig.time.advance(DEFAULT_LIMITS.sweepIntervalMs);
+    expect(keepAs).toHaveBeenCalledTimes(1);
   });
 
   it('chunks of a tunnel that nobody reads', () => {

@@ -74,6 +74,7 @@ class Scene {
     });
     this.#connections = Array.from({ length: count }, (_, i) => ({
       expire: () => {},
+      lasted: () => {},
       policyChanged: () => {
         this.judged.push(i);
         this.#nowMs += judgingMs;

@@ -1,7 +1,9 @@
 /**
  * Dot segments that only some servers see. Tomcat, Jetty and Spring cut path parameters off before they look
  * ("/public/..;/admin" is "/admin" to them, CVE-2026-73551 and its kin), also escaped ones ("..%3b"), and a
- * server behind a server decodes twice ("%252e%252e", "..%252fadmin"). Nobody who is honest sends them.
+ * server behind a server decodes twice ("%252e%252e", "..%252fadmin"), and lenient decoders take overlong UTF-8
+ * for the character that it would be ("%c0%ae" for a dot, CVE-2008-2938; RFC 3629 3 forbids it). Nobody who is
+ * honest sends them.
  */
 import { BACKSLASH, DOT, HEX_VALUE, PERCENT, SEMICOLON, SLASH } from './http1/syntax.ts';
 
@@ -51,18 +53,37 @@ function isEscapedDot(path: Buffer, i: number, end: number): boolean {
   return isThere && ((path[i + 2] as number) | 0x20) === 0x65;
 }
 
-/** Escapes decoded until there is none left. Linear: each step takes two bytes away. */
+/** Escapes and overlong characters decoded until there is none left. Linear: each step takes bytes away. */
 function decoded(path: Buffer, start: number, end: number): Buffer {
   const out = Buffer.allocUnsafe(end - start);
   let length = 0;
   for (let i = start; i < end; i++) {
     out[length++] = path[i] as number;
-    for (let value = lastEscape(out, length); value >= 0; value = lastEscape(out, length)) {
-      length -= 2;
-      out[length - 1] = value;
+    for (;;) {
+      const value = lastEscape(out, length);
+      const overlong = value >= 0 ? 0 : lastOverlong(out, length);
+      if (value < 0 && overlong === 0) break;
+      const char = value >= 0 ? value : overlongChar(out, length);
+      length -= value >= 0 ? 2 : overlong - 1;
+      out[length - 1] = char;
     }
   }
   return out.subarray(0, length);
+}
+
+/** Of how many bytes, two to four, the last of which makes a character of ASCII overlong; 0: none. */
+function lastOverlong(out: Buffer, length: number): number {
+  if (((out[length - 1] as number) & 0xc0) !== 0x80 || length < 2) return 0;
+  const before = out[length - 2] as number;
+  if (before === 0xc0 || before === 0xc1) return 2;
+  if (before !== 0x80 && before !== 0x81) return 0;
+  if (out[length - 3] === 0xe0) return 3;
+  return out[length - 3] === 0x80 && out[length - 4] === 0xf0 ? 4 : 0;
+}
+
+/** Its seven bits: the lowest of the last byte but one, six of the last one. */
+function overlongChar(out: Buffer, length: number): number {
+  return (((out[length - 2] as number) & 1) << 6) | ((out[length - 1] as number) & 0x3f);
 }
 
 /** The byte that the last three stand for, or -1. */

@@ -40,7 +40,7 @@ export const DETAILS = {
   'path-escape': byte('malformed-target', '"%u", which some servers decode'),
   'path-hidden-dots': rule(
     'malformed-target',
-    'a segment that some read as "." or "..": before a ";", or encoded twice',
+    'a segment that some read as "." or "..": before a ";", encoded twice, in overlong UTF-8',
   ),
   'path-parameter': rule('malformed-target', 'a ";", which pathParameters refuses here'),
   'path-escaped-control': byte('malformed-target', 'a percent-encoded control character'),

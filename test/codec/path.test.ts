@@ -198,6 +198,19 @@ describe('dot segments that only some servers see', () => {
     '/a%252f..%252fb',
     '/a%2f..;%2fb',
     '/a/x;y/..;z/b?q',
+    '/public/%c0%ae%c0%ae/admin',
+    '/public/%C0%AE./admin',
+    '/public/%c0%ae%c0%ae;x/admin',
+    '/public/%c0%ae',
+    '/public/%e0%80%ae%e0%80%ae/admin',
+    '/public/%f0%80%80%ae./admin',
+    '/public/..%c0%afadmin',
+    '/public/..%e0%80%afadmin',
+    '/public/..%f0%80%80%afadmin',
+    '/public/..%c1%9cadmin',
+    '/public/..%c0%bbx/admin',
+    '/public/%25c0%25ae%25c0%25ae/admin',
+    '/public/%c0%a52e./admin',
   ])('%s is malformed', (path) => expect(normalised(path)).toBe('malformed'));
 
   it.each([
@@ -212,6 +225,16 @@ describe('dot segments that only some servers see', () => {
     '/a%252fb',
     '/a%3bb',
     '/a?b=/..;/c',
+    '/%c0%aea/b',
+    '/a%c0%ae%c0%ae/b',
+    '/%c0.%ae/b',
+    '/%c2%ae/b',
+    '/%e0%a0%ae/b',
+    '/%e2%80%ae/b',
+    '/%f0%90%80%ae/b',
+    '/%ae%ae/b',
+    '/%c3%a9/%c2%af/b',
+    '/a?b=/%c0%ae%c0%ae/c',
   ])('%s is not one of them', (path) => expect(normalised(path)).toBe(path));
 
   it('none is left, however it is written, in what is accepted', () => {

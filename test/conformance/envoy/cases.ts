@@ -19,6 +19,28 @@ const SEED = 20_260_801;
 const ASCII = Array.from({ length: 0x7f - 0x21 }, (_, i) => String.fromCharCode(0x21 + i));
 const OTHER_BYTES = ['\x01', '\t', '\x7f', '\x80', '\xe9', '\xff'];
 
+/** What a lenient decoder takes for a dot or a slash: overlong UTF-8, and characters that look like them. */
+const LIKE_DOTS = [
+  '%c0%ae',
+  '%C0%AE',
+  '%c0%2e',
+  '%e0%80%ae',
+  '%f0%80%80%ae',
+  '%ef%bc%8e',
+  '%uff0e',
+];
+const LIKE_SLASHES = [
+  '%c0%af',
+  '%c0%2f',
+  '%e0%80%af',
+  '%f0%80%80%af',
+  '%c1%9c',
+  '%ef%bc%8f',
+  '%e2%88%95',
+];
+/** No UTF-8: cut short, a surrogate, bytes that are never in it. */
+const NO_UTF8 = ['%c0', '%e0%80', '%ed%a0%80', '%f8%80%80%80%ae', '%fe', '%ff', '%80', '%c0%80'];
+
 const TARGETS = [
   ...['/public/a', '/exact', '/exact?x', '/get/a', '/one/a', '/one/a/b', '/s?x', '/', '/none'],
   ...ASCII.map((char) => `/public/a${char}b`),
@@ -39,6 +61,20 @@ const TARGETS = [
   ...['%', '%4', '%zz', '%00', '%0a', '%1f', '%20', '%7f', '%41', '%c3%a9', '%23', '%3f'].flatMap(
     (text) => [`/public/a${text}`, `/public/${text}a`, `/s?a${text}`],
   ),
+  ...LIKE_DOTS.flatMap((dot) => [
+    `/public/${dot}${dot}/exact`,
+    `/public/${dot}.;/exact`,
+    `/public/${dot}`,
+    `/one/${dot}${dot}${dot}`,
+  ]),
+  ...LIKE_SLASHES.flatMap((slash) => [
+    `/public/..${slash}exact`,
+    `${slash}public/a`,
+    `/one/a${slash}b`,
+    `/one${slash}..${slash}exact`,
+  ]),
+  ...NO_UTF8.flatMap((bytes) => [`/public/a${bytes}`, `/one/${bytes}/..`, `/s?a${bytes}`]),
+  ...['/public/%c0%ae%c0%ae/', '/%e0%80%ae%e0%80%ae/public/a', '/%25c0%25ae%25c0%25ae/public/a'],
   ...['/one/a;x', '/one/;a/../b', '/public/a;v=1/b', '/exact;x=1', '/;/exact', '/exact/.;'],
   ...[
     '/public/.../a',

@@ -92,14 +92,22 @@ function escaped(char: string): string {
   return `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
 }
 
+/** UTF-8 that is longer than a character of ASCII is. */
+const OVERLONG = /(?:\xf0\x80[\x80\x81]|\xe0[\x80\x81]|[\xc0\xc1])[\x80-\xbf]/g;
+
+function overlongChar(text: string): string {
+  const [last = 0, before = 0] = [...text].reverse().map((char) => char.charCodeAt(0));
+  return String.fromCharCode(((before & 1) << 6) | (last & 0x3f));
+}
+
 /** Read again and again, as servers behind servers do, and without parameters. */
 function hasDots(target: string): boolean {
   let read = pathOf(target);
   for (let times = 0; times < 4; times++) {
     if (read.split(/[/\\]/).some((segment) => /^\.{1,2}(;|$)/.test(segment))) return true;
-    read = read.replace(/%[0-9a-f]{2}/gi, (text) =>
-      String.fromCharCode(Number.parseInt(text.slice(1), 16)),
-    );
+    read = read
+      .replace(/%[0-9a-f]{2}/gi, (text) => String.fromCharCode(Number.parseInt(text.slice(1), 16)))
+      .replace(OVERLONG, overlongChar);
   }
   return false;
 }

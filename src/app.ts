@@ -12,6 +12,7 @@ import type { PolicySetState } from './admin/backend.ts';
 import type { Config, LogLevel } from './config/config.ts';
 import type { ConfigResult } from './config/load.ts';
 import { RESTLESS } from './control/source/files/file_source.ts';
+import { StateLock } from './control/source/files/state_lock.ts';
 import { emptySetText, type RejectedSet } from './control/source/policy_feed.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { descriptorsFor, limitsWithin } from './model/descriptors.ts';
@@ -23,7 +24,12 @@ import { openFileCountMax } from './platform/open_files.ts';
 import { SupervisorBackend } from './workers/admin_backend.ts';
 import { inProcessLauncher } from './workers/in_process_worker.ts';
 import type { BoundListener } from './workers/messages.ts';
-import type { SentRead, SentSet, SentStart } from './workers/policy_messages.ts';
+import {
+  PROXY_STATE,
+  type SentRead,
+  type SentSet,
+  type SentStart,
+} from './workers/policy_messages.ts';
 import { PolicyThread } from './workers/policy_thread.ts';
 import { processLauncher } from './workers/process_worker.ts';
 import { Supervisor } from './workers/supervisor.ts';
@@ -87,6 +93,8 @@ class SallyportApp implements App {
   readonly #options: AppOptions;
   readonly #log: Logger;
   readonly #policyThread: PolicyThread;
+  /** Null: nothing is kept on disk. */
+  readonly #stateLock: StateLock | null;
   readonly #metrics: MetricsHub;
   readonly #supervisor: Supervisor;
   readonly #admin: AdminServer | null;
@@ -106,6 +114,9 @@ class SallyportApp implements App {
     this.#logLevel = config.logLevel;
     this.#log = createLogger({ level: config.logLevel, write: options.writeLines });
     this.#policyThread = this.#makePolicyThread();
+    const { stateDir: folder } = config;
+    const { timers } = nodePlatform();
+    this.#stateLock = folder === null ? null : new StateLock({ folder, name: PROXY_STATE, timers });
     this.#metrics = new MetricsHub({
       version: options.version,
       clock: nodePlatform().clock,
@@ -119,6 +130,9 @@ class SallyportApp implements App {
   }
 
   async start(): Promise<AppStart> {
+    const refusal = await this.#takeState();
+    if (this.#ending !== null) return await this.#startEnded(this.#ending);
+    if (refusal !== null) return await this.#startFailed([refusal]);
     const first = await this.#policyThread.start();
     if (this.#ending !== null) return await this.#startEnded(this.#ending);
     if (first.kind === 'rejected') return await this.#startFailed(first.problems);
@@ -146,6 +160,7 @@ class SallyportApp implements App {
   /** Leaves nothing running. */
   async #startFailed(problems: readonly string[]): Promise<AppStart> {
     await this.#policyThread.stop();
+    this.#stateLock?.release();
     return { kind: 'failed', problems };
   }
 
@@ -155,11 +170,33 @@ class SallyportApp implements App {
    */
   async #startAdmin(): Promise<AdminStart | null> {
     const started = (await this.#admin?.start()) ?? null;
-    const isBesideAnother = this.#config.listeners.some(({ isPortShared }) => isPortShared);
-    if (started?.kind !== 'failed' || !started.isInUse || !isBesideAnother) return started;
+    if (started?.kind !== 'failed' || !started.isInUse || !this.#isBesideAnother) return started;
     this.#log.warn({ problem: started.message }, 'admin: waiting for the proxy before to end');
     this.#startAdminLater();
     return null;
+  }
+
+  /** Null: it may start. Else why not. */
+  async #takeState(): Promise<string | null> {
+    const lock = await this.#stateLock?.take();
+    if (lock?.kind === 'taken' && !this.#isBesideAnother) {
+      return `stateDir ${this.#config.stateDir}: another proxy uses it; give each a folder of its own`;
+    }
+    if (lock?.kind === 'taken') {
+      this.#log.warn({}, 'state folder: waiting for the proxy before to end');
+      this.#stateLock?.takeLater(() => this.#policyThread.ownState());
+      return null;
+    }
+    if (lock?.kind === 'error') {
+      this.#log.warn({ problem: lock.message }, 'state folder: it cannot be locked');
+    }
+    this.#policyThread.ownState();
+    return null;
+  }
+
+  /** It may be started while the proxy that it replaces still serves. */
+  get #isBesideAnother(): boolean {
+    return this.#config.listeners.some((one) => one.isPortShared || one.isTransparent);
   }
 
   #startAdminLater(): void {
@@ -202,6 +239,7 @@ class SallyportApp implements App {
     const stopped = this.#policyThread.stop();
     await endWorkers();
     await stopped;
+    this.#stateLock?.release();
     await this.#admin?.stop();
     this.#log.info({}, 'ended');
     this.#resolveEnded();

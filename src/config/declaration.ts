@@ -219,7 +219,7 @@ export const CONFIG_FIELD = mapping({
   ),
   stateDir: absentAsNull(
     pathField(),
-    'Folder for the last good policy set, kept for the owner alone: a start with bad files enforces it, or denies everything when there is none. Without this field such a start fails.',
+    'Folder for the last good policy set, kept for the owner alone, of one proxy at a time: a start with bad files enforces it, or denies everything when there is none. Without this field such a start fails.',
   ),
   endpoints: absentAsNull(
     pathField(),

@@ -7,6 +7,9 @@ import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
 import type { NumberedSet } from '../control/worker/snapshot_store.ts';
 import type { Limits } from '../model/limits.ts';
 
+/** The proxy's part of the state folder. */
+export const PROXY_STATE = 'proxy';
+
 /** Of the configuration. */
 export interface PolicySettings {
   readonly policyPaths: readonly string[];
@@ -18,6 +21,8 @@ export interface PolicySettings {
   /** The whole proxy is in dry-run: what is denied is let through. */
   readonly isDryRun: boolean;
   readonly stateDir: string | null;
+  /** No other process keeps its set there: it may be written. */
+  readonly isStateOurs: boolean;
   readonly limits: Limits;
 }
 
@@ -92,6 +97,8 @@ export type ToPolicyThread =
   | { readonly kind: 'reload' }
   | { readonly kind: 'print'; readonly id: number; readonly format: PolicyFormat }
   | { readonly kind: 'explain'; readonly id: number; readonly question: unknown }
+  /** The state folder is ours from now on. */
+  | { readonly kind: 'own-state' }
   | { readonly kind: 'stop' };
 
 export type FromPolicyThread =

@@ -24,15 +24,16 @@ import { printSnapshot } from '../policy/decide/print.ts';
 import type { RegexEngine } from '../policy/match/regex.ts';
 import { type GivenIdentity, IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
-import type {
-  FromPolicyThread,
-  Kept,
-  PolicyFormat,
-  PolicySettings,
-  PolicyThreadData,
-  SentSet,
-  SetSummary,
-  ToPolicyThread,
+import {
+  type FromPolicyThread,
+  type Kept,
+  type PolicyFormat,
+  type PolicySettings,
+  type PolicyThreadData,
+  PROXY_STATE,
+  type SentSet,
+  type SetSummary,
+  type ToPolicyThread,
 } from './policy_messages.ts';
 
 export interface PolicyServicePort {
@@ -49,6 +50,7 @@ export class PolicyService {
   readonly #allocator: IdentityAllocator;
   readonly #store: PolicyStore;
   readonly #source: FileSource;
+  readonly #lastGood: LastGoodSet | null;
   readonly #feed: PolicyFeed;
   #bundle: SourceBundle | null = null;
   #givenCount = 0;
@@ -75,6 +77,7 @@ export class PolicyService {
     });
     this.#bundle = this.#restored();
     this.#source = this.#makeSource();
+    this.#lastGood = this.#makeLastGood();
     this.#feed = this.#makeFeed();
     if (kept !== null) this.#feed.goOn(kept.staleness);
   }
@@ -96,6 +99,9 @@ export class PolicyService {
         break;
       case 'explain':
         this.#answer(message.id, () => this.#explain(message.id, message.question));
+        break;
+      case 'own-state':
+        this.#lastGood?.own();
         break;
       case 'stop':
         this.#feed.stop().then(() => this.#post({ kind: 'stopped' }));
@@ -278,16 +284,22 @@ export class PolicyService {
     });
   }
 
-  #makeFeed(): PolicyFeed {
-    const { stateDir: folder, limits } = this.#settings;
+  #makeLastGood(): LastGoodSet | null {
+    const { stateDir: folder, isStateOurs: isOurs } = this.#settings;
+    if (folder === null) return null;
     const wallMs = (): number => nodePlatform().clock.wallMs();
     const onError = (problem: string): void => this.#post({ kind: 'not-kept', problem });
+    return new LastGoodSet({ folder, name: PROXY_STATE, wallMs, onError, isOurs });
+  }
+
+  #makeFeed(): PolicyFeed {
+    const { limits } = this.#settings;
+    const wallMs = (): number => nodePlatform().clock.wallMs();
     return new PolicyFeed({
       source: this.#source,
       store: this.#store,
       decode: this.#decodeOptions(),
-      lastGood:
-        folder === null ? null : new LastGoodSet({ folder, name: 'proxy', wallMs, onError }),
+      lastGood: this.#lastGood,
       limits,
       wallMs,
       beforeRead: () => this.#post({ kind: 'busy', fingerprint: this.#source.fingerprint }),

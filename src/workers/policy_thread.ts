@@ -34,7 +34,7 @@ export interface PolicyThreadEvents {
 }
 
 export interface PolicyThreadOptions {
-  readonly settings: PolicySettings;
+  readonly settings: Omit<PolicySettings, 'isStateOurs'>;
   readonly timers: Timers;
   /** Milliseconds since the epoch. */
   readonly wallMs: () => number;
@@ -75,6 +75,7 @@ export class PolicyThread {
   #onStarted: ((start: SentStart) => void) | null = null;
   #reloading: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
   #onStopped: (() => void) | null = null;
+  #isStateOurs = false;
   #isWatching = false;
   #isStopped = false;
   #inForce: KeptSet | null = null;
@@ -110,6 +111,12 @@ export class PolicyThread {
     if (this.#isStopped) return;
     this.#isWatching = true;
     this.#send({ kind: 'watch' });
+  }
+
+  /** The last good set may be kept in the state folder: nobody else does. */
+  ownState(): void {
+    this.#isStateOurs = true;
+    this.#send({ kind: 'own-state' });
   }
 
   /** Resolves when the files have been read, settled, and were accepted or not. */
@@ -173,7 +180,8 @@ export class PolicyThread {
 
   #launch(kept: Kept | null): void {
     const { settings } = this.#options;
-    const workerData: PolicyThreadData = { settings, kept };
+    const isStateOurs = this.#isStateOurs;
+    const workerData: PolicyThreadData = { settings: { ...settings, isStateOurs }, kept };
     const worker = new Worker(new URL('./policy_thread_main.ts', import.meta.url), {
       workerData,
       name: 'policy',
@@ -339,7 +347,7 @@ function failedSet(problem: string): RejectedSet {
   return { kind: 'rejected', result: 'failed', problems: [problem], problemCount: 1 };
 }
 
-function problemOf(error: unknown, { limits }: PolicySettings): string {
+function problemOf(error: unknown, { limits }: Pick<PolicySettings, 'limits'>): string {
   if (!(error instanceof Error)) return String(error);
   const isMemory = 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY';
   return isMemory

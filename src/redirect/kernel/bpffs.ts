@@ -4,7 +4,6 @@ import {
   chmodSync,
   chownSync,
   existsSync,
-  mkdirSync,
   readdirSync,
   renameSync,
   rmdirSync,
@@ -12,6 +11,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { makeFolders } from '../../platform/folders.ts';
 import { pin } from './bpf.ts';
 
 const BPF_FS_MAGIC = 0xcafe4a11;
@@ -23,7 +23,7 @@ export function isBpffs(path: string): boolean {
 /** Makes `path` a bpffs unless it lies on one; needs CAP_SYS_ADMIN, which a container seldom has. */
 export function mountBpffs(path: string): void {
   if (isOnBpffs(path)) return;
-  mkdirSync(path, { recursive: true });
+  makeFolders(path);
   execFileSync('mount', ['-t', 'bpf', '-o', 'mode=0755', 'bpf', path], { stdio: 'pipe' });
 }
 
@@ -36,7 +36,7 @@ export function isOnBpffs(path: string): boolean {
 
 /** `mode` is set, whatever the umask is. */
 export function makeFolder(path: string, mode: number): void {
-  mkdirSync(path, { recursive: true });
+  makeFolders(path);
   chmodSync(path, mode);
 }
 

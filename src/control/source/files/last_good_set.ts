@@ -15,13 +15,13 @@ import {
   constants,
   fstatSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readFileSync,
   type Stats,
 } from 'node:fs';
 import { lstat, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolders } from '../../../platform/folders.ts';
 import type { SourceBundle, SourceText } from './source_bundle.ts';
 
 export interface LastGoodOptions {
@@ -33,6 +33,8 @@ export interface LastGoodOptions {
   readonly wallMs: () => number;
   /** A set that could not be saved; told once for each attempt. */
   readonly onError: (message: string) => void;
+  /** False: nothing is written before `own`, since another process has the folder. Absent: it is ours. */
+  readonly isOurs?: boolean;
 }
 
 export type LoadedSet =
@@ -42,7 +44,7 @@ export type LoadedSet =
 
 const FORMAT = 1;
 const OWNER_ONLY_FILE = 0o600;
-const OWNER_ONLY_FOLDER = 0o700;
+export const OWNER_ONLY_FOLDER = 0o700;
 const WRITABLE_BY_GROUP = 0o020;
 const WRITABLE_BY_ALL = 0o002;
 /** Not yet renamed. */
@@ -56,9 +58,11 @@ export class LastGoodSet {
   readonly #options: LastGoodOptions;
   #next: SourceBundle | null = null;
   #saving: Promise<void> | null = null;
+  #isOurs: boolean;
 
   constructor(options: LastGoodOptions) {
     this.#options = options;
+    this.#isOurs = options.isOurs ?? true;
     this.#folder = join(options.folder, options.name);
     this.path = join(this.#folder, 'last-good');
   }
@@ -84,7 +88,13 @@ export class LastGoodSet {
   /** Writes it beside the one before and renames, so a crash leaves one of the two. The newest wins. */
   save(bundle: SourceBundle): void {
     this.#next = bundle;
-    this.#saving ??= this.#saveAll();
+    if (this.#isOurs) this.#saving ??= this.#saveAll();
+  }
+
+  /** What was to be saved meanwhile is saved now. */
+  own(): void {
+    this.#isOurs = true;
+    if (this.#next !== null) this.#saving ??= this.#saveAll();
   }
 
   /** Resolves when what was to be saved is, or could not be. */
@@ -109,7 +119,7 @@ export class LastGoodSet {
   }
 
   async #write(text: string): Promise<void> {
-    mkdirSync(this.#folder, { recursive: true, mode: OWNER_ONLY_FOLDER });
+    makeFolders(this.#folder, OWNER_ONLY_FOLDER);
     checkOwner(lstatSync(this.#folder), 'its folder');
     await this.#removeLeftovers();
     const temporary = `${this.path}.${randomUUID()}`;
@@ -146,7 +156,8 @@ export class LastGoodSet {
 /** For the user: what is wrong with the file. */
 class Unusable extends Error {}
 
-function checkOwner(stats: Stats, what: string): void {
+/** Throws when another user could have written what is there. */
+export function checkOwner(stats: Stats, what: string): void {
   const own = process.geteuid?.() ?? 0;
   if (stats.isSymbolicLink()) throw new Unusable(`${what} is a symbolic link`);
   if (stats.uid !== own && stats.uid !== 0) {

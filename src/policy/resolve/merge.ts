@@ -140,17 +140,28 @@ function mergeListeners(left: Piece, right: Piece): Piece['listener'] {
  */
 function joinL7(pieces: readonly Piece[]): L7Rules {
   const all = pieces.map(({ l7 }) => l7);
-  const http = all.flatMap((l7) => (l7.kind === 'http' ? l7.rules : []));
-  const dns = all.flatMap((l7) => (l7.kind === 'dns' ? l7.rules : []));
-  const joined: L7Rules | undefined = all.some(({ kind }) => kind === 'http')
-    ? { kind: 'http', rules: uniqueHttpRules(http) }
-    : all.some(({ kind }) => kind === 'dns')
-      ? { kind: 'dns', rules: uniqueDnsRules(dns) }
-      : undefined;
-  if (joined === undefined) return NO_L7;
+  const kind = all.find((l7) => l7.kind !== 'none')?.kind ?? 'none';
+  const joined = joinLists(kind, all);
   // The first that has none: pieces are in the order of their origins.
   const without = pieces.find(({ l7 }) => l7.kind === 'none');
   return without === undefined ? joined : withL7Wildcard(joined, without.origin);
+}
+
+function joinLists(kind: L7Rules['kind'], all: readonly L7Rules[]): L7Rules {
+  switch (kind) {
+    case 'none':
+      return NO_L7;
+    case 'http':
+      return {
+        kind,
+        rules: uniqueHttpRules(all.flatMap((l7) => (l7.kind === 'http' ? l7.rules : []))),
+      };
+    case 'dns':
+      return {
+        kind,
+        rules: uniqueDnsRules(all.flatMap((l7) => (l7.kind === 'dns' ? l7.rules : []))),
+      };
+  }
 }
 
 /** Fewer matchers first, then by content, as sort.go: header actions then run in one order. */

@@ -3,7 +3,7 @@
  * names may be asked for (its DNS proxy), and which requests pass (its NPDS resources, judged here, beside the same
  * policies resolved here).
  *
- *     node test/conformance/agent_verdicts.ts [SETS] [SEED]
+ *     node test/conformance/agent_verdicts.ts [SETS] [SEED...]
  *
  * Builds `test/peers/agent` with Go ($GO, or `go`; $AGENT: one that is built already). Nothing is skipped: without Go
  * it fails. The last line is the sum: "N passed, N failed".
@@ -59,9 +59,8 @@ console.log(`${counts.passed} passed, ${counts.failed} failed`);
 
 async function main(): Promise<void> {
   const setCount = Number(process.argv[2] ?? 200);
-  const seed = Number(process.argv[3] ?? Date.now() % 1_000_000);
-  console.log(`${setCount} sets of policies, seed ${seed}`);
-  const random = new PolicySeed(seed);
+  const named = process.argv.slice(3).map(Number);
+  const seeds = named.length > 0 ? named : [Date.now() % 1_000_000];
   scratch.write('endpoints.yaml', ENDPOINTS);
   scratch.write('none.yaml', generateSet(new PolicySeed(1)).text);
   const agent = new JsonLines(
@@ -73,8 +72,12 @@ async function main(): Promise<void> {
   );
   await agent.until(({ event }) => event === 'wait');
   const [own, wire] = [verdicts(), verdicts()];
-  for (let i = 0; i < setCount; i++) {
-    await compareSet(generateSet(random), { agent, own, wire, number: i });
+  for (const seed of seeds) {
+    console.log(`${setCount} sets of policies, seed ${seed}`);
+    const random = new PolicySeed(seed);
+    for (let i = 0; i < setCount; i++) {
+      await compareSet(generateSet(random), { agent, own, wire, number: i });
+    }
   }
   for (const peer of [agent, own, wire]) peer.end();
 }

@@ -144,15 +144,24 @@ function ingressRule(random: PolicySeed): string {
   return `  - ${random.oneOf(INGRESS_PEERS)}\n${portsOf(random, ['none', 'http', 'http', 'exact', 'range', 'wildcard'])}`;
 }
 
+/** Often with a rule twice: the agent compares lists with one in a way of its own. */
+function listOf(random: PolicySeed, rules: readonly string[]): string {
+  const first = random.oneOf(rules);
+  const others = Array.from({ length: random.below(3) }, () =>
+    random.oneOf([first, random.oneOf(rules)]),
+  );
+  return [first, ...others].join(', ');
+}
+
 function portsOf(random: PolicySeed, kinds: readonly string[]): string {
   switch (random.oneOf(kinds)) {
     case 'dns': {
       const protocol = random.oneOf(['UDP', 'ANY']);
-      const rules = [random.oneOf(DNS_RULES), random.oneOf(DNS_RULES)].join(', ');
+      const rules = listOf(random, DNS_RULES);
       return `    toPorts: [{ ports: [{ port: "53", protocol: ${protocol} }], rules: { dns: [${rules}] } }]\n`;
     }
     case 'http': {
-      const rules = [random.oneOf(HTTP_RULES), random.oneOf(HTTP_RULES)].join(', ');
+      const rules = listOf(random, HTTP_RULES);
       const port = random.oneOf(['80', '8080']);
       return `    toPorts: [{ ports: [{ port: "${port}", protocol: TCP }], rules: { http: [${rules}] } }]\n`;
     }

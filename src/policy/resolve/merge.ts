@@ -5,7 +5,7 @@
  */
 import { type DnsRule, type HttpRule, type L7Rules, NO_L7, type RuleOrigin } from '../ast.ts';
 import { compareText } from '../labels.ts';
-import { bigintsAsText } from '../match/matcher_key.ts';
+import { dnsRuleKey, httpRuleKey, type LostList, lostLists } from './lost_lists.ts';
 import { type Piece, parserOf } from './piece.ts';
 import type { RedirectKind } from './precedence.ts';
 
@@ -23,16 +23,24 @@ export class MergeError extends Error {
   }
 }
 
-/** One piece for each `mergeKey`. Throws MergeError when two cannot be merged. */
-export function mergePieces(pieces: readonly Piece[]): readonly Piece[] {
+export interface MergedPieces {
+  /** One for each `mergeKey`. */
+  readonly pieces: readonly Piece[];
+  readonly lost: readonly LostList[];
+}
+
+/** Throws MergeError when two cannot be merged. */
+export function mergePieces(pieces: readonly Piece[]): MergedPieces {
   const groups = new Map<string, Piece[]>();
-  // Sorted by origin, so that neither the order of documents nor of rules shows in the outcome.
+  // Sorted by origin, so that the order of documents does not show in the outcome, and that of rules only where
+  // the agent loses a list.
   for (const piece of [...pieces].sort((a, b) => compareOrigins(a.origin, b.origin))) {
     const group = groups.get(piece.mergeKey);
     if (group === undefined) groups.set(piece.mergeKey, [piece]);
     else group.push(piece);
   }
-  return [...groups.values()].map(mergeGroup);
+  const lost: LostList[] = [];
+  return { pieces: [...groups.values()].map((group) => mergeGroup(group, lost)), lost };
 }
 
 /** An L7 rule that allows everything there is: {} of rules.http, "*" of rules.dns. */
@@ -71,13 +79,18 @@ function paddedRule(origin: RuleOrigin): string {
   return padded;
 }
 
-function mergeGroup(group: readonly Piece[]): Piece {
+/** Adds the lists that it leaves out to `lost`. */
+function mergeGroup(group: readonly Piece[], lost: LostList[]): Piece {
   const action = (['deny', 'allow'] as const).find((one) => group.some((p) => p.action === one));
   const winners = group.filter((piece) => piece.action === (action ?? 'pass'));
   const [first, ...others] = winners as [Piece, ...Piece[]];
   if (action !== 'allow') return { ...first, l7: joinL7([first]) };
   const merged = others.reduce(mergeAllows, first);
-  return { ...merged, l7: joinL7(winners), serverNames: joinServerNames(winners) };
+  const own = lostLists(winners);
+  for (const one of own) lost.push(one);
+  const left = new Set(own.map(({ piece }) => piece));
+  const kept = own.length === 0 ? winners : winners.filter((piece) => !left.has(piece));
+  return { ...merged, l7: joinL7(kept), serverNames: joinServerNames(winners) };
 }
 
 /**
@@ -166,10 +179,7 @@ function joinLists(kind: L7Rules['kind'], all: readonly L7Rules[]): L7Rules {
 
 /** Fewer matchers first, then by content, as sort.go: header actions then run in one order. */
 function uniqueHttpRules(rules: readonly HttpRule[]): readonly HttpRule[] {
-  const keyed = rules.map((rule) => ({
-    rule,
-    key: JSON.stringify([rule.matchers, rule.headerMatches], bigintsAsText),
-  }));
+  const keyed = rules.map((rule) => ({ rule, key: httpRuleKey(rule) }));
   keyed.sort(
     (a, b) =>
       a.rule.matchers.length - b.rule.matchers.length ||
@@ -180,10 +190,7 @@ function uniqueHttpRules(rules: readonly HttpRule[]): readonly HttpRule[] {
 }
 
 function uniqueDnsRules(rules: readonly DnsRule[]): readonly DnsRule[] {
-  const keyed = rules.map((rule) => ({
-    rule,
-    key: JSON.stringify([rule.matchName, rule.matchPattern]),
-  }));
+  const keyed = rules.map((rule) => ({ rule, key: dnsRuleKey(rule) }));
   keyed.sort((a, b) => compareText(a.key, b.key) || compareOrigins(a.rule.origin, b.rule.origin));
   return withoutRepetition(keyed);
 }

@@ -1,7 +1,7 @@
 /**
  * CNP and CCNP rules → one EndpointPolicy for each endpoint (repository.go, rule.go, l4.go and the
  * agent's Envoy translation, in one step). Pure: equal inputs, equal policies; the order of
- * documents and of rules does not show.
+ * documents does not show, that of rules only where Cilium's agent loses a list (`lost_lists.ts`).
  */
 import type { Direction, Identity, KernelProtocol, PolicyProtocol } from '../../model/identity.ts';
 import { isKernelProtocol, POLICY_PROTOCOLS, RESERVED_IDENTITIES } from '../../model/identity.ts';
@@ -19,6 +19,7 @@ import type { CidrGroup, PolicySpec, Tier } from '../rule.ts';
 import { LabelSet } from '../selector.ts';
 import type { IdentityTable } from './identity_table.ts';
 import type { Inventory, InventoryEndpoint } from './inventory.ts';
+import type { LostList } from './lost_lists.ts';
 import { type MergeConflict, MergeError, mergePieces } from './merge.ts';
 import { peerWarnings } from './peer_warnings.ts';
 import { type Piece, piecesOf } from './piece.ts';
@@ -144,7 +145,9 @@ class Resolver {
     const pieces = specs
       .filter((spec) => isReached(spec.tier, deniedFrom))
       .flatMap((spec) => this.#piecesOfSpec(spec, direction));
-    const { ports, warnings } = portPoliciesOf(mergePieces(pieces), {
+    const merged = mergePieces(pieces);
+    for (const lost of merged.lost) this.#warn(lostWarning(lost));
+    const { ports, warnings } = portPoliciesOf(merged.pieces, {
       direction,
       endpoint: subject.endpoint,
       inventory: this.#input.inventory,
@@ -197,6 +200,12 @@ class Resolver {
     const { policy, rule } = warning.origin;
     this.#warnings.set(`${policy} ${rule} ${warning.message}`, warning);
   }
+}
+
+function lostWarning({ piece, by }: LostList): ResolveWarning {
+  const whose = by.policy === piece.origin.policy ? by.rule : `${by.rule} of ${by.policy}`;
+  const message = `these rules count for nothing: ${whose} has a rule twice, and as Cilium's agent merges lists of one port and peer, it takes this one for the same; remove the repeated rule`;
+  return { origin: piece.origin, message };
 }
 
 interface SubjectContext {

@@ -6,7 +6,9 @@ import { MergeError, mergePieces } from '../../../src/policy/resolve/merge.ts';
 import type { Piece } from '../../../src/policy/resolve/piece.ts';
 import { runs } from '../../support/property_runs.ts';
 
-const http = fc.array(fc.constantFrom('/a', '/b', '/c', null), { minLength: 1, maxLength: 4 });
+const path = fc.constantFrom('/a', '/b', '/c', null);
+/** Without a repetition no list is lost. */
+const http = fc.uniqueArray(path, { minLength: 1, maxLength: 4 });
 const names = fc.array(fc.constantFrom('a.test', 'b.test'), { maxLength: 2 });
 const drafts = fc.array(
   fc.record({
@@ -31,9 +33,9 @@ describe('merging', () => {
       fc.property(drafts, (list) => {
         const pieces = list.map(pieceOf);
         const [first, ...others] = pieces as [Piece, ...Piece[]];
-        const atOnce = outcome(() => mergePieces(pieces)[0] as Piece);
+        const atOnce = outcome(() => mergePieces(pieces).pieces[0] as Piece);
         const inTurn = outcome(() =>
-          others.reduce((merged, piece) => mergePieces([merged, piece])[0] as Piece, first),
+          others.reduce((merged, piece) => mergePieces([merged, piece]).pieces[0] as Piece, first),
         );
         expect(atOnce).toEqual(typeof inTurn === 'string' ? inTurn : sortedAlone(inTurn));
         if (typeof atOnce === 'string') seen.conflicts++;
@@ -45,6 +47,88 @@ describe('merging', () => {
     expect(seen.conflicts).toBeGreaterThan(100);
   });
 });
+
+describe('lists that have a rule twice', () => {
+  const paths = fc.oneof(
+    { weight: 1, arbitrary: fc.constant(null) },
+    { weight: 8, arbitrary: fc.array(path, { minLength: 1, maxLength: 3 }) },
+  );
+
+  it('are merged as the agent merges them: what it passes over is lost', () => {
+    let lostCount = 0;
+    fc.assert(
+      fc.property(fc.array(paths, { minLength: 1, maxLength: 5 }), (lists) => {
+        const pieces = lists.map((l7, index) =>
+          pieceOf({ l7, names: [], isTlsTerminated: false, listener: null }, index),
+        );
+        const { pieces: merged, lost } = mergePieces(pieces);
+        expect(pathsOf((merged[0] as Piece).l7)).toEqual(mergedByAgent(lists));
+        lostCount += lost.length;
+      }),
+      RUNS,
+    );
+    expect(lostCount).toBeGreaterThan(20);
+  });
+
+  it('are so whatever their policies are called: clusterwide ones come first', () => {
+    const draft = { names: [], isTlsTerminated: false, listener: null };
+    const twice = pieceOf({ ...draft, l7: ['/a', '/a'] }, 0);
+    const other = pieceOf({ ...draft, l7: ['/a', '/b'] }, 1);
+    const of = (piece: Piece, policy: string): Piece => ({
+      ...piece,
+      origin: { ...piece.origin, policy },
+    });
+    const merge = (...pieces: readonly Piece[]): readonly (string | null)[] | null =>
+      pathsOf((mergePieces(pieces).pieces[0] as Piece).l7);
+    expect(merge(of(twice, 'a/p'), of(other, 'b/p'))).toEqual(['/a']);
+    expect(merge(of(twice, 'b/p'), of(other, 'a/p'))).toEqual(['/a', '/b']);
+    expect(merge(of(twice, 'z'), of(other, 'a/p'))).toEqual(['/a']);
+    expect(merge(of(twice, 'a/p'), of(other, 'z'))).toEqual(['/a', '/b']);
+  });
+
+  it('are lost only beside the same server names and TLS contexts', () => {
+    const tls: Draft = { l7: ['/a', '/a'], names: ['a.test'], isTlsTerminated: true, listener: null };
+    const twice = pieceOf(tls, 0);
+    const lost = (other: Partial<Draft>): number =>
+      mergePieces([twice, pieceOf({ ...tls, l7: ['/a', '/b'], ...other }, 1)]).lost.length;
+    expect(lost({})).toBe(1);
+    expect(lost({ names: ['b.test'] })).toBe(0);
+    expect(lost({ names: [] })).toBe(0);
+    expect(lost({ isTlsTerminated: false })).toBe(0);
+  });
+});
+
+type Paths = readonly (string | null)[];
+
+/** rule.go mergePortProto with PortRulesHTTP.DeepEqual, word for word, on lists of paths; null: no list. */
+function mergedByAgent(lists: readonly (Paths | null)[]): Paths {
+  let existing: (string | null)[] | null = null;
+  for (const [index, next] of lists.entries()) {
+    if (index === 0) {
+      existing = next === null ? null : [...next];
+      continue;
+    }
+    const isEqual =
+      existing === null || next === null
+        ? existing === next
+        : existing.length === next.length && existing.every((rule) => next.includes(rule));
+    if (isEqual) continue;
+    const merged: (string | null)[] = [...(existing ?? next ?? [])];
+    for (const rule of existing === null || next === null ? [null] : next) {
+      if (!merged.includes(rule)) merged.push(rule);
+    }
+    existing = merged;
+  }
+  return [...new Set(existing ?? [])].sort();
+}
+
+function pathsOf(l7: L7Rules): Paths {
+  if (l7.kind !== 'http') return [];
+  const found = l7.rules.map(({ matchers: [matcher] }) =>
+    matcher?.value.kind === 'regex' ? matcher.value.pattern : null,
+  );
+  return found.sort();
+}
 
 type Draft = typeof drafts extends fc.Arbitrary<(infer One)[]> ? One : never;
 
@@ -106,5 +190,5 @@ function outcome(merge: () => Piece): Piece | string {
 
 /** One piece alone has been through no merge: its rules are put in order as those of any. */
 function sortedAlone(piece: Piece): Piece {
-  return mergePieces([piece])[0] as Piece;
+  return mergePieces([piece]).pieces[0] as Piece;
 }

@@ -29,6 +29,7 @@ export function nastyCases(): readonly NastyCase[] {
     onPath('without case', 8, (i) => `(?i)/.*a[^/]{${20 + i}}c`),
     onPath('word borders', 8, (i) => `/.*\\ba.*\\b.{${i}}c`),
     onPath('1,000 without a beginning', 1000, (i) => `.*/service/${i}/items/[0-9]+`),
+    onPath('3,000 that go on', 3000, (i) => `/.*/res${i}/[0-9]+(/[a-z-]+)?/.*`),
     onPath('1,000 that run on', 1000, (i) => `.*a${i}.*b`),
     onPath('3,000 of one beginning', 3000, (i) => `/a[ab]*${i}.*`),
     onPath('a set that forgets its states', 60, (i) => `/.*a[ab]{${i % 12}}c${i}`),
@@ -56,9 +57,18 @@ type PatternOf = (i: number) => string;
 function onPath(name: string, count: number, patternOf: PatternOf): NastyCase {
   const rules = numbers(count).map((i) => httpRule(i, [matcher(':path', patternOf(i))]));
   const lengths = [40, 400, 4000, PATH_BYTES];
-  const heads = lengths.flatMap((length) => [headOf({ path: `/${letters(length)}` })]);
-  const long = `/${'service/1/items/7/'.repeat(1500)}`;
-  return { name: `path: ${name}`, rules, heads: [...heads, headOf({ path: long })] };
+  const paths = [
+    ...lengths.map((length) => `/${letters(length)}`),
+    `/${'service/1/items/7/'.repeat(1500)}`,
+    ...lengths.map((length) => textsOf(count).slice(0, length)),
+  ];
+  return { name: `path: ${name}`, rules, heads: paths.map((path) => headOf({ path })) };
+}
+
+/** What many of the patterns need stands in it, so that these are asked. */
+function textsOf(count: number): string {
+  const texts = numbers(count).map((i) => `/service/${i}/items/7/aac${i}xb/res${i}/1/a`);
+  return texts.join('');
 }
 
 function onHost(name: string, count: number, patternOf: PatternOf): NastyCase {

@@ -9,7 +9,7 @@
  */
 import type { PatternCost } from '../policy/match/regex.ts';
 import { OTHER_RUNE, RuneSet, SYMBOL_COUNT } from './rune_set.ts';
-import { parseSyntax, type SyntaxNode } from './syntax_tree.ts';
+import type { SyntaxNode } from './syntax_tree.ts';
 
 /** Places and splits that are gone through, and for each place, before a pattern's states count as too many. */
 const STEPS_MIN = 4_000;
@@ -30,9 +30,14 @@ const PROGRAM_OF_UNICODE = 400;
 const STATE_WORK = 300;
 const PLACE_WORK = 25;
 
-/** `source` is what RE2 was given. `programSizeMax`: beyond it nothing is looked at closer. */
-export function patternCost(source: string, programSizeMax: number): PatternCost {
-  const tree = parseSyntax(source);
+/**
+ * `tree`: of `source`, which RE2 was given; null when it is not understood. `programSizeMax`: beyond it nothing is
+ * looked at closer.
+ */
+export function patternCost(
+  tree: SyntaxNode | null,
+  { source, programSizeMax }: { readonly source: string; readonly programSizeMax: number },
+): PatternCost {
   if (tree === null) return unknownCost(source);
   const programSize = sizeOf(tree);
   if (programSize > programSizeMax) return unbounded(programSize, programSize);

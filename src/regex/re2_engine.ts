@@ -16,8 +16,10 @@ import {
   type RegexResult,
   type RegexSet,
 } from '../policy/match/regex.ts';
+import { neededTexts } from './needed_texts.ts';
 import { patternCost } from './pattern_cost.ts';
 import { re2Source } from './re2_source.ts';
+import { parseSyntax } from './syntax_tree.ts';
 
 type RegexLimits = Pick<
   Limits,
@@ -30,10 +32,7 @@ type RegexLimits = Pick<
 >;
 
 export interface Re2EngineOptions {
-  /**
-   * True: patterns that this process has taken from one that compiled them already. Each is looked at again
-   * only when it is first asked, and never matches if RE2 refuses it then.
-   */
+  /** True: all patterns come from who compiled each of them already. They are not looked at again. */
   readonly areChecked: boolean;
 }
 
@@ -78,8 +77,14 @@ class Re2Engine implements RegexEngine {
     const source = re2Source(pattern);
     if (source === null) return failed('invalid escape sequence');
     const { regexMemoryBytesMax, regexProgramSizeMax } = this.#limits;
-    const cost = patternCost(source, regexProgramSizeMax);
-    const regex = new SingleRegex(pattern, { source, cost, memoryBytesMax: regexMemoryBytesMax });
+    const tree = parseSyntax(source);
+    const cost = patternCost(tree, { source, programSizeMax: regexProgramSizeMax });
+    const regex = new SingleRegex(pattern, {
+      source,
+      cost,
+      neededTexts: neededTexts(tree),
+      memoryBytesMax: regexMemoryBytesMax,
+    });
     if (this.#areChecked) return { kind: 'ok', regex };
     try {
       regex.checkSyntax();
@@ -146,6 +151,7 @@ function setOf(patterns: readonly string[], maxMem: number): InstanceType<typeof
 interface SingleParts {
   readonly source: string;
   readonly cost: PatternCost;
+  readonly neededTexts: readonly string[];
   readonly memoryBytesMax: number;
 }
 
@@ -158,21 +164,21 @@ interface Tester {
 class SingleRegex implements Regex {
   readonly pattern: string;
   readonly cost: PatternCost;
+  readonly neededTexts: readonly string[];
   readonly #source: string;
   readonly #memoryBytesMax: number;
-  #isChecked = false;
   #tester: Tester | null = null;
 
-  constructor(pattern: string, { source, cost, memoryBytesMax }: SingleParts) {
+  constructor(pattern: string, { source, cost, neededTexts, memoryBytesMax }: SingleParts) {
     this.pattern = pattern;
     this.cost = cost;
+    this.neededTexts = neededTexts;
     this.#source = source;
     this.#memoryBytesMax = memoryBytesMax;
   }
 
   /** Throws what RE2 says against it. Alone: "a)(b" is no pattern although "^(?:a)(b)$" would be one. */
   checkSyntax(): void {
-    if (this.#isChecked) return;
     new RE2(this.#source, 'u');
   }
 
@@ -181,9 +187,15 @@ class SingleRegex implements Regex {
    * of one bounds it, which a single RE2 does not.
    */
   checkMemory(): void {
-    if (this.#isChecked) return;
     if (/[{]|\\p/i.test(this.#source)) setOf([this.#source], this.#memoryBytesMax);
-    this.#isChecked = true;
+  }
+
+  prepare(): void {
+    try {
+      this.#tester ??= this.#made();
+    } catch {
+      // Whoever asks it is told so.
+    }
   }
 
   test(subject: Uint8Array): MatchOutcome {
@@ -200,8 +212,6 @@ class SingleRegex implements Regex {
    * after state. A set never does.
    */
   #made(): Tester {
-    this.checkSyntax();
-    this.checkMemory();
     if (!Number.isFinite(this.cost.buildWork)) return setOf([this.#source], this.#memoryBytesMax);
     return new RE2(`^(?:${this.#source})$`, 'u');
   }

@@ -60,6 +60,9 @@ class TreeReader {
       const setFlags = char === '(' ? this.#flagsOnly(own) : null;
       if (setFlags !== null) {
         own = setFlags;
+        // Flags are nothing that could be repeated: what stands before them is.
+        const last = items.pop();
+        if (last !== undefined) items.push(this.#repeated(last));
       } else if (char === '|') {
         this.#at++;
         parts.push(concat(items));

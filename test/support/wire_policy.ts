@@ -17,7 +17,7 @@ import { NO_L7 } from '../../src/policy/ast.ts';
 import { type CompileResult, compilePolicies } from '../../src/policy/compile/compile.ts';
 import type { View } from '../../src/policy/compiled/port_rules.ts';
 import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
-import type { PatternCost, RegexEngine } from '../../src/policy/match/regex.ts';
+import { MATCH_NO, type Regex, type RegexEngine } from '../../src/policy/match/regex.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 
 export const ADDRESS = '10.0.0.1';
@@ -25,8 +25,14 @@ export const PASS_TO = (passPrecedence: number): RuleVerdict => ({ kind: 'pass',
 export const ALLOW: RuleVerdict = { kind: 'allow' };
 export const DENY: RuleVerdict = { kind: 'deny' };
 
-/** Of a pattern that stands in for one in a test. */
-export const NO_COST: PatternCost = { programSize: 1, placeCount: 1, width: 1, buildWork: 0 };
+/** What stands in for a pattern in a test. */
+export const NO_REGEX: Regex = {
+  pattern: '',
+  cost: { programSize: 1, placeCount: 1, width: 1, buildWork: 0 },
+  neededTexts: [],
+  test: () => MATCH_NO,
+  prepare: () => {},
+};
 
 const sharedEngine = createRe2Engine(DEFAULT_LIMITS);
 

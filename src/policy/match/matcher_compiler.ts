@@ -51,6 +51,8 @@ export class MatcherCompiler {
     // Plain text is compared as text, and is a valid pattern of itself.
     const literal = literalOf(pattern);
     const regex = literal === null ? this.#compileRegex(pattern, origin) : null;
+    // Paths and hosts are found by an index, so few of them are asked; the others rule by rule.
+    if (source.name !== ':path' && source.name !== ':authority') regex?.prepare();
     const compiled = { source, regex, literal };
     this.#matchers.set(key, compiled);
     return compiled;

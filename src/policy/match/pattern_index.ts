@@ -9,13 +9,14 @@
  *     at 0: those without a beginning: .*\\.css
  *     at 1: "u" → /users/[0-9]+, /users/[0-9]+/cart       "o" → /orders/.*
  *
- * Only characters that tell beginnings apart are looked at; the patterns themselves look at all. Few are
- * tested one by one, many with one beginning by RE2 sets. A set is made when it is first asked, or ahead by
- * `prepare`.
+ * Only characters that tell beginnings apart are looked at; the patterns themselves look at all. Of many with one
+ * beginning those are asked whose own text stands in the value (`needed_filter.ts`). What no text tells apart is
+ * tested one by one where it is few, else by RE2 sets. A set is made when it is first asked, or ahead by `prepare`.
  */
 
 import { ITEMS_PER_STEP, type Steps } from '../../model/steps.ts';
 import { literalPrefixOf } from './literal.ts';
+import { byNeededText, NeededFilter } from './needed_filter.ts';
 import {
   MATCH_FAILED,
   MATCH_NO,
@@ -25,16 +26,27 @@ import {
   type RegexSet,
 } from './regex.ts';
 import { type Beginning, SetWidth } from './set_width.ts';
-import { canSpend, patternWork, setWork, spend, spendOnPattern } from './verdict_work.ts';
+import {
+  canSpend,
+  makeWork,
+  patternWork,
+  scanWork,
+  setWork,
+  spend,
+  spendOnPattern,
+} from './verdict_work.ts';
 
 /** Not looked at any closer: a set of so many is matched as fast as a small one, and made in 2 ms. */
 const LEAF_PATTERNS_MAX = 256;
 
-/**
- * With one beginning. Making a set of so many takes 5 to 10 ms, and nothing can be done in between; each
- * further set costs a request 150 ns.
- */
+/** With one beginning. So large a set is made only if a verdict may cost much more than it does by default. */
 const SET_PATTERNS_MAX = 1024;
+
+/** Found by one text. Asked one by one they cost no more than a set that would have to be asked always. */
+const PATTERNS_OF_TEXT_MAX = 8;
+
+/** Nothing else can be done while a set is made. A larger one is rarely asked, as a verdict would cost too much. */
+const PREPARED_WORK_MAX = 3_000_000;
 
 /** Of the memory that one set for all patterns would have, a set of few gets no less than this. */
 const MEMORY_SHARE_MIN = 1 / 32;
@@ -129,7 +141,7 @@ interface NodeOptions extends PatternIndexOptions {
 const LEAF_AT = Number.MAX_SAFE_INTEGER;
 
 function* nodeOf(entries: readonly Entry[], from: number, options: NodeOptions): Steps<Node> {
-  if (entries.length <= LEAF_PATTERNS_MAX) return leafOf(entries, options);
+  if (entries.length <= LEAF_PATTERNS_MAX) return yield* leafOf(entries, options);
   const at = firstDifference(entries, from);
   const own: Entry[] = [];
   const groups = new Map<number, Entry[]>();
@@ -138,17 +150,18 @@ function* nodeOf(entries: readonly Entry[], from: number, options: NodeOptions):
     else addTo(groups, entry.beginning.charCodeAt(at), entry);
   }
   yield;
-  if (groups.size === 0) return leafOf(own, options);
+  if (groups.size === 0) return yield* leafOf(own, options);
   const codes = [...groups.keys()].sort((a, b) => a - b);
   const children: Node[] = [];
   for (const code of codes) {
     children.push(yield* nodeOf(groups.get(code) as Entry[], at + 1, options));
   }
-  return { at, cells: cellsOf(own, options), codes, children };
+  return { at, cells: yield* cellsOf(own, options), codes, children };
 }
 
-function leafOf(entries: readonly Entry[], options: NodeOptions): Node {
-  return { at: LEAF_AT, cells: cellsOf(entries, options), codes: NONE, children: NO_NODES };
+function* leafOf(entries: readonly Entry[], options: NodeOptions): Steps<Node> {
+  const cells = yield* cellsOf(entries, options);
+  return { at: LEAF_AT, cells, codes: NONE, children: NO_NODES };
 }
 
 const NO_NODES: readonly Node[] = Object.freeze([]);
@@ -194,7 +207,19 @@ interface Cell {
   prepare(): void;
 }
 
-function cellsOf(entries: readonly Entry[], options: NodeOptions): readonly Cell[] {
+/** Those that a rare text tells apart are found by it, the others are asked together. */
+function* cellsOf(entries: readonly Entry[], options: NodeOptions): Steps<readonly Cell[]> {
+  if (entries.length < options.setPatternsMin) return togetherOf(entries, options);
+  const regexes = entries.map(({ regex }) => regex);
+  const byText = yield* byNeededText(regexes, PATTERNS_OF_TEXT_MAX);
+  const found = new Set([...byText.values()].flat());
+  if (found.size < options.setPatternsMin) return togetherOf(entries, options);
+  const filter = yield* NeededFilter.build(byText);
+  const others = entries.filter((_, number) => !found.has(number));
+  return [new FilterCell(entries, filter), ...togetherOf(others, options)];
+}
+
+function togetherOf(entries: readonly Entry[], options: NodeOptions): readonly Cell[] {
   if (entries.length === 0) return NO_CELLS;
   if (entries.length < options.setPatternsMin) return [new SingleCell(entries)];
   const cells: Cell[] = [];
@@ -231,11 +256,44 @@ class SingleCell implements Cell {
   prepare(): void {}
 }
 
+/** Patterns that are asked where the text stands that they need. */
+class FilterCell implements Cell {
+  readonly #entries: readonly Entry[];
+  readonly #filter: NeededFilter;
+  readonly #candidates: number[] = [];
+
+  constructor(entries: readonly Entry[], filter: NeededFilter) {
+    this.#entries = entries;
+    this.#filter = filter;
+  }
+
+  match(text: string, bytes: Uint8Array, matched: number[]): boolean {
+    if (!spend(scanWork(bytes.length))) return false;
+    const candidates = this.#candidates;
+    candidates.length = 0;
+    this.#filter.candidates(bytes, candidates);
+    for (let i = 0; i < candidates.length; i++) {
+      const { regex, index, beginning } = this.#entries[candidates[i] as number] as Entry;
+      if (!spend(BEGINNING_WORK)) return false;
+      if (!text.startsWith(beginning)) continue;
+      if (!spendOnPattern(regex.cost, bytes.length)) return false;
+      const outcome = regex.test(bytes);
+      if (outcome === MATCH_FAILED) return false;
+      if (outcome === MATCH_YES) matched.push(index);
+    }
+    return true;
+  }
+
+  /** One pattern is made in microseconds, and most are never asked. */
+  prepare(): void {}
+}
+
 class SetCell implements Cell {
   readonly #entries: readonly Entry[];
   #width: SetWidth | null = null;
   readonly #engine: RegexEngine;
   #memoryShare: number;
+  readonly #makeWork: number;
   /** Then most subjects match nothing in it, which is asked first. */
   readonly #isOneOfMany: boolean;
   /** Undefined until it is first needed; null when it cannot be made: then nothing can be judged by it. */
@@ -248,12 +306,13 @@ class SetCell implements Cell {
     this.#entries = entries;
     this.#engine = engine;
     this.#memoryShare = Math.max(entries.length / patternCount, MEMORY_SHARE_MIN);
+    this.#makeWork = entries.reduce((sum, { regex }) => sum + makeWork(regex.cost), 0);
     this.#isOneOfMany = isOneOfMany;
   }
 
   match(text: string, bytes: Uint8Array, matched: number[]): boolean {
     this.#width ??= new SetWidth(this.#entries);
-    const work = setWork(this.#width.at(bytes.length), bytes.length);
+    const work = this.#makeWork + setWork(this.#width.at(bytes.length), bytes.length);
     // More than a part of what is left: it may be cheaper to ask those that can match one by one.
     if (!canSpend(SET_SHARE * work)) {
       const single = this.#singleWork(text, bytes.length);
@@ -270,7 +329,7 @@ class SetCell implements Cell {
 
   prepare(): void {
     this.#width ??= new SetWidth(this.#entries);
-    this.#set ??= this.#made();
+    if (this.#makeWork <= PREPARED_WORK_MAX) this.#set ??= this.#made();
   }
 
   #singleWork(text: string, bytes: number): number {

@@ -24,7 +24,11 @@ export interface PatternCost {
 export interface Regex {
   readonly pattern: string;
   readonly cost: PatternCost;
+  /** Of ASCII: each of them stands in whatever the pattern matches. */
+  readonly neededTexts: readonly string[];
   test(subject: Uint8Array): MatchOutcome;
+  /** What the first question would make; for who can do it before a request waits. */
+  prepare(): void;
 }
 
 /** Many patterns in one automaton: the cost of a match does not grow with their number. */

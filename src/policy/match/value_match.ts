@@ -6,7 +6,14 @@
 import { joinField, latin1Bytes, type RequestHead } from '../../model/request_head.ts';
 import type { HeaderMatcher, ValueMatcher } from '../ast.ts';
 import { MATCH_FAILED, MATCH_NO, MATCH_YES, type MatchOutcome, type Regex } from './regex.ts';
-import { fieldWork, isSpent, spend, spendOnPattern, textWork } from './verdict_work.ts';
+import {
+  fieldWork,
+  isSpent,
+  spend,
+  spendOnPrepared,
+  spendOnShared,
+  textWork,
+} from './verdict_work.ts';
 
 /** What a matcher can look at: the request, or the request with a rule's changes already made. */
 export interface HeadView {
@@ -72,7 +79,7 @@ function evaluateValue(matcher: CompiledMatcher, view: HeadView): MatchOutcome {
     case ':method':
       return matcher.regex === null
         ? compare(matcher, head.method)
-        : testWithin(matcher.regex, head.methodBytes);
+        : testPrepared(matcher.regex, head.methodBytes);
     case ':authority':
       return matcher.regex === null
         ? compare(matcher, head.authority)
@@ -83,7 +90,12 @@ function evaluateValue(matcher: CompiledMatcher, view: HeadView): MatchOutcome {
 }
 
 function testWithin(regex: Regex, subject: Uint8Array): MatchOutcome {
-  return spendOnPattern(regex.cost, subject.length) ? regex.test(subject) : MATCH_FAILED;
+  return spendOnShared(regex.cost, subject.length) ? regex.test(subject) : MATCH_FAILED;
+}
+
+/** `MatcherCompiler` prepares those that are asked rule by rule. */
+function testPrepared(regex: Regex, subject: Uint8Array): MatchOutcome {
+  return spendOnPrepared(regex.cost, subject.length) ? regex.test(subject) : MATCH_FAILED;
 }
 
 function evaluateField(matcher: CompiledMatcher, view: HeadView): MatchOutcome {
@@ -98,9 +110,9 @@ function evaluateField(matcher: CompiledMatcher, view: HeadView): MatchOutcome {
   if (value === null && !source.treatMissingAsEmpty)
     return source.isInverted ? MATCH_YES : MATCH_NO;
   if (matcher.regex === null) return compare(matcher, value ?? '');
-  if (value === null) return testWithin(matcher.regex, NO_BYTES);
+  if (value === null) return testPrepared(matcher.regex, NO_BYTES);
   const bytes = source.name === ':scheme' ? latin1Bytes(value) : view.fieldBytes(source.name);
-  return testWithin(matcher.regex, bytes);
+  return testPrepared(matcher.regex, bytes);
 }
 
 const NO_BYTES = latin1Bytes('');

@@ -6,8 +6,9 @@
  * patterns and the request alone, without a clock: the same request has the same verdict. A unit is about a
  * nanosecond on a machine of 2026, and rather more is counted than is used.
  *
- * A pattern whose automaton is small: RE2 makes its states once, and a byte costs the same ever after. One whose
- * automaton is not: each byte can need a new state, with as many places as the pattern is wide.
+ * RE2 makes an automaton's states when a value first leads to them. So each verdict is counted as if it was the first:
+ * for each of its patterns the states that the value can need, up to all there are. One whose states are too many to
+ * be kept can need a new one for each byte, in every verdict, with as many places as the pattern is wide.
  */
 import type { Limits } from '../../model/limits.ts';
 import type { PatternCost } from './regex.ts';
@@ -17,10 +18,17 @@ export type WorkLimits = Pick<Limits, 'verdictWorkMax' | 'regexSubjectBytesMax'>
 /** One verdict is computed at a time and nothing in it waits, so one counter serves all. */
 let left = 0;
 let subjectBytesMax = 0;
+/** The patterns that were counted last, of those that many rules can have. */
+const recent: (PatternCost | null)[] = [null, null, null, null];
+let recentAt = 0;
 
 export function beginVerdict(limits: WorkLimits): void {
   left = limits.verdictWorkMax;
   subjectBytesMax = limits.regexSubjectBytesMax;
+  recent[0] = null;
+  recent[1] = null;
+  recent[2] = null;
+  recent[3] = null;
 }
 
 /** False when there is not so much left: then the verdict is a denial. */
@@ -43,25 +51,66 @@ export function spendOnPattern(cost: PatternCost, bytes: number): boolean {
   return spend(bytes > subjectBytesMax ? Number.POSITIVE_INFINITY : patternWork(cost, bytes));
 }
 
+/** The same for one that many rules can have: what making it costs is not counted for each of them. */
+export function spendOnShared(cost: PatternCost, bytes: number): boolean {
+  return spendOnAsked(cost, bytes, patternWork(cost, bytes));
+}
+
+/** The same for one that was prepared: its program stands, and its states may not. */
+export function spendOnPrepared(cost: PatternCost, bytes: number): boolean {
+  return spendOnAsked(cost, bytes, preparedWork(cost, bytes));
+}
+
+/** `firstWork`: when the verdict has not asked it yet. */
+function spendOnAsked(cost: PatternCost, bytes: number, firstWork: number): boolean {
+  if (bytes > subjectBytesMax) return spend(Number.POSITIVE_INFINITY);
+  const isKnown =
+    cost === recent[0] || cost === recent[1] || cost === recent[2] || cost === recent[3];
+  if (isKnown && Number.isFinite(cost.buildWork)) return spend(readWork(bytes));
+  recent[recentAt] = cost;
+  recentAt = (recentAt + 1) & 3;
+  return spend(firstWork);
+}
+
 /** Of a call, through the binding. */
 const CALL_WORK = 200;
 const BYTE_WORK = 3;
 /** A state that is made, and each place in it. */
 const STATE_WORK = 300;
 const PLACE_WORK = 25;
-/** An automaton that is made with so much is not counted: it is made once, as the pattern is. */
-const FREE_BUILD_WORK = 100_000;
+/** RE2's program, and what looks at the pattern before. */
+const MAKE_WORK = 5000;
+const INSTRUCTION_WORK = 250;
 
+/** When it is asked for the first time. */
 export function patternWork(cost: PatternCost, bytes: number): number {
-  const work = CALL_WORK + BYTE_WORK * bytes;
-  if (cost.buildWork <= FREE_BUILD_WORK) return work;
-  return work + Math.min(cost.buildWork, bytes * stepWork(cost.width));
+  return makeWork(cost) + preparedWork(cost, bytes);
+}
+
+/** A set's program is as large as those of its patterns together. */
+export function makeWork({ programSize }: PatternCost): number {
+  return MAKE_WORK + INSTRUCTION_WORK * programSize;
+}
+
+function preparedWork(cost: PatternCost, bytes: number): number {
+  return readWork(bytes) + Math.min(cost.buildWork, bytes * stepWork(cost.width));
+}
+
+function readWork(bytes: number): number {
+  return CALL_WORK + BYTE_WORK * bytes;
 }
 
 /** Many patterns in one automaton, whose states can be in `width` places of theirs. */
 export function setWork(width: number, bytes: number): number {
   return CALL_WORK + bytes * (BYTE_WORK + stepWork(width));
 }
+
+/** A value is read once for many texts. */
+export function scanWork(bytes: number): number {
+  return CALL_WORK + SCANNED_BYTE_WORK * bytes;
+}
+
+const SCANNED_BYTE_WORK = 15;
 
 function stepWork(width: number): number {
   return STATE_WORK + PLACE_WORK * width;

@@ -56,10 +56,7 @@ function keyed(rule: HttpRule | DnsRule, make: () => string): string {
 /** By resource (`ccnp//name` before `cnp/namespace/name`), then by place. */
 function inAgentOrder(pieces: readonly Piece[]): readonly Piece[] {
   const isClusterwide = ({ origin }: Piece): boolean => !origin.policy.includes('/');
-  return [
-    ...pieces.filter(isClusterwide),
-    ...pieces.filter((piece) => !isClusterwide(piece)),
-  ];
+  return [...pieces.filter(isClusterwide), ...pieces.filter((piece) => !isClusterwide(piece))];
 }
 
 /** What the agent has of one port and selector after some of its pieces. */

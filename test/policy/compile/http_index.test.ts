@@ -13,7 +13,7 @@ import {
   get,
   http,
   httpRule,
-  NO_COST,
+  NO_REGEX,
   port,
   rule,
   shown,
@@ -87,7 +87,7 @@ describe('the index', () => {
     const failing: RegexEngine = {
       compile: (pattern) => ({
         kind: 'ok',
-        regex: { pattern, cost: NO_COST, test: () => MATCH_FAILED },
+        regex: { ...NO_REGEX, pattern, test: () => MATCH_FAILED },
       }),
       compileSet: () => ({ kind: 'error', message: 'out of memory' }),
     };
@@ -103,7 +103,7 @@ describe('the index', () => {
   it('a set that cannot be made below the first level denies', () => {
     const hosts = Array.from({ length: 40 }, (_, i) => [':path', '/a', ':authority', `h${i}.*`]);
     const failing: RegexEngine = {
-      compile: (pattern) => ({ kind: 'ok', regex: { pattern, cost: NO_COST, test: () => 0 } }),
+      compile: (pattern) => ({ kind: 'ok', regex: { ...NO_REGEX, pattern } }),
       compileSet: () => ({ kind: 'error', message: 'out of memory' }),
     };
     const policy = endpoint([port('80', [rule('r', { l7: http(...hosts) })])]);

@@ -17,7 +17,7 @@ import {
   endpoint,
   get,
   http,
-  NO_COST,
+  NO_REGEX,
   PASS_TO,
   port,
   rule,
@@ -35,7 +35,7 @@ function brokenEngine(fails: 'single' | 'set match' | 'set build'): RegexEngine 
   return {
     compile: (pattern) => ({
       kind: 'ok',
-      regex: { pattern, cost: NO_COST, test: () => MATCH_FAILED },
+      regex: { ...NO_REGEX, pattern, test: () => MATCH_FAILED },
     }),
     compileSet: (patterns) =>
       fails === 'set build'

@@ -84,6 +84,53 @@ describe('the beginning of a pattern', () => {
   });
 });
 
+describe('the texts that a pattern needs', () => {
+  const needs: readonly [pattern: string, texts: readonly string[]][] = [
+    ['/.*/res17/[0-9]+(/[a-z-]+)?/.*', ['/', '/res17/', '/']],
+    ['a(b|c)d', ['a', 'd']],
+    ['a(?:b(c))d', ['abcd']],
+    ['ab*c', ['a', 'c']],
+    ['ab+c', ['ab', 'c']],
+    ['a(bc){2,3}d', ['abc', 'd']],
+    ['a(bc)?d', ['a', 'd']],
+    ['a(?i)bc', ['a']],
+    ['a(?s)*b', ['b']],
+    ['a(?i:b)c', ['a', 'c']],
+    ['^ab$', ['ab']],
+    ['a\\.b\\Q*+\\Ec', ['a.b*+c']],
+    ['abc|abd', ['ab']],
+    ['.*', []],
+    ['a\\C\\pLb', ['a', 'b']],
+  ];
+  it.each(needs)('of %s', (text, texts) => {
+    const compiled = engine.compile(text);
+    expect(compiled.kind === 'ok' ? compiled.regex.neededTexts : null).toEqual(texts);
+  });
+
+  it('stand in everything that it matches', () => {
+    let matches = 0;
+    fc.assert(
+      fc.property(
+        pattern,
+        fc.array(subject, { minLength: 10, maxLength: 30 }),
+        (text, subjects) => {
+          const compiled = engine.compile(text);
+          if (compiled.kind === 'error') return;
+          const { neededTexts } = compiled.regex;
+          const all = neededTexts.join('');
+          for (const one of [...subjects, ...neededTexts.flatMap(variants), ...variants(all)]) {
+            if (compiled.regex.test(Buffer.from(one, 'latin1')) !== MATCH_YES) continue;
+            matches++;
+            for (const needed of neededTexts) expect(one).toContain(needed);
+          }
+        },
+      ),
+      runs(3000),
+    );
+    expect(matches).toBeGreaterThan(1000);
+  });
+});
+
 /** What a pattern would match whose beginning was taken for too long. */
 function variants(text: string): readonly string[] {
   return [text.slice(0, -1), text.slice(1), text.toUpperCase(), text, `${text}a`, ''];
@@ -135,7 +182,7 @@ describe('the index of patterns', () => {
       compile: engine.compile.bind(engine),
       compileSet: () => ({ kind: 'error', message: 'out of memory' }),
     };
-    const texts = Array.from({ length: 8 }, (_, i) => `/a.*${i}`);
+    const texts = Array.from({ length: 12 }, (_, i) => `/a.*[0-9]{${i + 1}}`);
     const index = finish(
       PatternIndex.build(regexesOf(texts), { engine: broken, setPatternsMin: 4 }),
     );
@@ -157,12 +204,17 @@ describe('the index of patterns', () => {
         return engine.compileSet(patterns, share);
       },
     };
-    const texts = Array.from({ length: 600 }, (_, i) => `/${i % 2 === 0 ? 'a' : 'b'}.*-${i}`);
+    // No text tells them apart.
+    const texts = Array.from(
+      { length: 600 },
+      (_, i) =>
+        `/${i % 2 === 0 ? 'a' : 'b'}.*-[${i % 10}][${Math.floor(i / 10) % 10}][${Math.floor(i / 100)}]`,
+    );
     const index = finish(
       PatternIndex.build(regexesOf(texts), { engine: tight, setPatternsMin: 4 }),
     );
     for (let round = 0; round < 3; round++) {
-      expect(index.match('/a-4', Buffer.from('/a-4'))).toEqual([4]);
+      expect(index.match('/a-400', Buffer.from('/a-400'))).toEqual([4]);
     }
     expect(shares).toEqual([0.5, 1]);
   });

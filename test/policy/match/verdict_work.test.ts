@@ -14,6 +14,7 @@ import { explainRequest } from '../../../src/policy/decide/explain.ts';
 import { patternCost } from '../../../src/regex/pattern_cost.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
 import { re2Source } from '../../../src/regex/re2_source.ts';
+import { parseSyntax } from '../../../src/regex/syntax_tree.ts';
 import { runs } from '../../support/property_runs.ts';
 import {
   ADDRESS,
@@ -33,7 +34,8 @@ const engine = createRe2Engine(DEFAULT_LIMITS);
 const SIZE_MAX = DEFAULT_LIMITS.regexProgramSizeMax;
 
 function costOf(pattern: string) {
-  return patternCost(re2Source(pattern) ?? '', SIZE_MAX);
+  const source = re2Source(pattern) ?? '';
+  return patternCost(parseSyntax(source), { source, programSizeMax: SIZE_MAX });
 }
 
 function words(count: number): string {
@@ -125,7 +127,8 @@ describe('a pattern that costs too much by itself', () => {
 
 describe('a verdict', () => {
   const heavy = http(...Array.from({ length: 20 }, (_, i) => [':path', `/(a|b)*a(a|b){50}c${i}`]));
-  const long = `/${'ab'.repeat(10_000)}`;
+  const ends = Array.from({ length: 20 }, (_, i) => `c${i}`).join('');
+  const long = `/${'ab'.repeat(10_000)}${ends}`;
 
   it('that would cost too much is a denial, by allow, pass and deny rules alike', () => {
     const view = viewOf(compiled(endpoint([port('80', [rule('r', { l7: heavy }), rule('all')])])));
@@ -137,7 +140,7 @@ describe('a verdict', () => {
   it('is the same when it is asked again, and explained', () => {
     const view = viewOf(compiled(endpoint([port('80', [rule('r', { l7: heavy })])])));
     for (let length = 10; length < 20_000; length *= 3) {
-      const head = get(`/${'ab'.repeat(length / 2)}c1`);
+      const head = get(`/${'ab'.repeat(length / 2)}${ends}`);
       const first = decideRequest(view, '', head);
       expect(explainRequest(view, '', head).decision).toBe(first);
       expect(decideRequest(view, '', head)).toBe(first);
@@ -163,8 +166,34 @@ describe('a verdict', () => {
     expect(shown(decideRequest(view, '', get(`/a${'x'.repeat(299)}`)))).toBe('deny regex-budget');
   });
 
+  it('counts what making its patterns costs, as if it was the first', () => {
+    const limits = { verdictWorkMax: 100_000 };
+    const pattern = (i: number): string => `.*/x${i}/[0-9]+`;
+    const l7 = http(...numbered(60, pattern).map((one) => [':path', one]));
+    const view = viewOf(compiled(endpoint([port('80', [rule('r', { l7 })])]), { limits }));
+    const path = (count: number): string => `${numbered(count, (i) => `/x${i}/7`).join('')}`;
+    expect(shown(decideRequest(view, '', get(path(3))))).toBe('allow http[2]');
+    for (let round = 0; round < 3; round++) {
+      expect(shown(decideRequest(view, '', get(path(20))))).toBe('deny regex-budget');
+    }
+    expect(shown(decideRequest(view, '', get(path(3))))).toBe('allow http[2]');
+  });
+
+  it('counts that once for a pattern that many rules have', () => {
+    const limits = { verdictWorkMax: 150_000 };
+    const rules = Array.from({ length: 300 }, (_, i) => [
+      ':method',
+      'PUT|POST|GET',
+      'x-id',
+      `${i}`,
+    ]);
+    const l7 = http(...rules);
+    const view = viewOf(compiled(endpoint([port('80', [rule('r', { l7 })])]), { limits }));
+    expect(shown(decideRequest(view, '', get('/x')))).toBe('deny no-http-rule-matched');
+  });
+
   it('of another endpoint costs what its own patterns cost', () => {
-    const limits = { verdictWorkMax: 20_000 };
+    const limits = { verdictWorkMax: 40_000 };
     const own = { ...endpoint([port('80', [rule('own', { l7: http([':path', '/a.*']) })])]) };
     const others = [heavy, heavy].map((l7, i) => ({
       ...endpoint([port('80', [rule('r', { l7 })])]),
@@ -213,6 +242,8 @@ describe('ordinary policies and long values', () => {
     ],
     ['10,000 without, 60 bytes', numbered(10_000, (i) => `.*/service/${i}/items/[0-9]+`), path(43)],
     ['100 without, 4 KiB', numbered(100, (i) => `.*/service/${i}/items/[0-9]+`), path(4000)],
+    ['500 that go on, 2 KiB', numbered(500, resource), padded('/a/res317/12/ab/', 2000)],
+    ['5,000 that go on, 8 KiB', numbered(5000, resource), padded('/a/res317/12/ab/', 8000)],
     ['long alternation, 32 KiB', [`/(${words(300)}|service)/.*`], path(32_000)],
   ];
   it.each(cases)(
@@ -226,6 +257,14 @@ describe('ordinary policies and long values', () => {
     120_000,
   );
 });
+
+function resource(i: number): string {
+  return `/.*/res${i}/[0-9]+(/[a-z-]+)?/.*`;
+}
+
+function padded(text: string, length: number): string {
+  return text.padEnd(length, 'segment/');
+}
 
 function numbered(count: number, patternOf: (i: number) => string): readonly string[] {
   return Array.from({ length: count }, (_, i) => patternOf(i));

@@ -15,6 +15,7 @@ interface Fixture {
   readonly cases?: readonly { readonly name: string; readonly request: unknown }[];
 }
 
+/** Where the order of rules shows, as it does in Cilium's agent, the fixture's name begins with ordered_. */
 const fixtures = readdirSync(DIRECTORY)
   .filter((name) => name.startsWith('cnp_'))
   .map((name) => ({ name, fixture: readFixture(name) }));

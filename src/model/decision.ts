@@ -3,12 +3,8 @@
  * the caller replies, forwards and logs from it. Decisions without mutations are made once, when
  * the policy is compiled, and shared.
  */
-import type { Brand } from './brand.ts';
 import { isAlias } from './field_alias.ts';
 import type { Direction } from './identity.ts';
-
-/** Proof of an allow. Only `policy/` makes one; `upstream/connect` asks for one. */
-export type Permit = Brand<object, 'Permit'>;
 
 /** The checks that can settle it: the connection (L3, L4, SNI), or what was asked on it. */
 export const LAYERS = ['network', 'http', 'dns'] as const;
@@ -67,7 +63,6 @@ export interface AllowDecision {
   readonly layer: Layer;
   readonly reason: null;
   readonly rule: RuleRef | null;
-  readonly permit: Permit;
   readonly mutations: readonly HeaderMutation[];
   /**
    * Fields that the rules looked at or changed, lower case; with every mutation's name. What was judged in the
@@ -88,7 +83,6 @@ export interface DenyDecision {
   readonly reason: DenyReason;
   /** The deny rule that matched, if it was one. */
   readonly rule: RuleRef | null;
-  readonly permit: null;
   /** What failed or earlier rules had changed: never sent anywhere, only for logs. */
   readonly mutations: readonly HeaderMutation[];
   readonly missing: readonly LoggedHeader[];

@@ -95,8 +95,8 @@ const ROOMS: RoomTable = {
     resolve: ['plane'],
     judge: ['plane', 'resolve'],
     request: ['plane', 'judge'],
-    http1: ['plane', 'transport', 'request'],
-    http2: ['plane', 'transport', 'request'],
+    http1: ['plane', 'transport', 'judge', 'request'],
+    http2: ['plane', 'transport', 'judge', 'request'],
     tls: ['plane', 'transport', 'judge', 'request'],
     accept: ['plane', 'resolve', 'judge', 'request', 'http1', 'http2', 'tls'],
     '.': ['plane', 'accept'],
@@ -168,6 +168,11 @@ const BANS: readonly Ban[] = [
     pattern: /\bprocess\.env\b/,
     allowedIn: (file) => file.startsWith('config/') || file === 'main.ts',
     reason: 'config is the only reader of the environment',
+  },
+  {
+    pattern: /\bas (unknown as )?Permit\b/,
+    allowedIn: (file) => file === 'proxy/judge/admission.ts',
+    reason: 'one maker of permits: nothing goes on that no admission has seen',
   },
   {
     pattern: /\bnew RegExp\(/,

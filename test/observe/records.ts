@@ -2,7 +2,7 @@
 
 import { parseSocketAddress, type SocketAddress } from '../../src/model/address.ts';
 import type { ConnectionMeta } from '../../src/model/connection_meta.ts';
-import type { AllowDecision, DenyDecision, Permit, RuleRef } from '../../src/model/decision.ts';
+import type { AllowDecision, DenyDecision, RuleRef } from '../../src/model/decision.ts';
 import { NO_HEADERS, NO_MUTATIONS } from '../../src/model/decision.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import type { RequestRecord } from '../../src/model/record.ts';
@@ -64,7 +64,6 @@ export function allow(changes: Partial<AllowDecision> = {}): AllowDecision {
     layer: 'http',
     reason: null,
     rule: GET_ORDERS,
-    permit: {} as Permit,
     mutations: NO_MUTATIONS,
     judgedFields: [],
     missing: NO_HEADERS,
@@ -79,7 +78,6 @@ export function deny(changes: Partial<DenyDecision> = {}): DenyDecision {
     layer: 'http',
     reason: 'no-http-rule-matched',
     rule: null,
-    permit: null,
     mutations: NO_MUTATIONS,
     missing: NO_HEADERS,
     rejected: NO_HEADERS,

@@ -147,8 +147,8 @@ interface Word {
   readonly sent: readonly string[] | null;
 }
 
-function wordOf({ verdict, reason, permit, mutations }: Decision, head: RequestHead): Word {
-  const sent = permit === null ? null : applyMutations(head.fields(), mutations);
+function wordOf({ verdict, reason, mutations }: Decision, head: RequestHead): Word {
+  const sent = verdict === 'deny' ? null : applyMutations(head.fields(), mutations);
   return { verdict, reason, sent };
 }
 

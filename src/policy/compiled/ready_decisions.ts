@@ -12,7 +12,6 @@ import {
   NO_MUTATIONS,
   type RuleRef,
 } from '../../model/decision.ts';
-import { ALLOW_PERMIT } from '../permit.ts';
 
 /** What one rule says, by the check that asks it. */
 export type ReadyDecisions = Readonly<Record<Layer, ReadyPair>>;
@@ -48,7 +47,6 @@ export function allowDecision(
     layer,
     reason: null,
     rule,
-    permit: ALLOW_PERMIT,
     mutations: NO_MUTATIONS,
     judgedFields,
     missing: NO_HEADERS,
@@ -62,7 +60,6 @@ export function denyDecision(layer: Layer, reason: DenyReason, rule: RuleRef | n
     layer,
     reason,
     rule,
-    permit: null,
     mutations: NO_MUTATIONS,
     missing: NO_HEADERS,
     rejected: NO_HEADERS,

@@ -8,11 +8,12 @@ import type { Decision } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import type { Cause } from '../../model/fault_detail.ts';
 import { type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
+import type { Permit } from '../../model/permit.ts';
 import type { CloseCause } from '../../model/record.ts';
 import { takeOver } from '../../platform/socket_reads.ts';
-import { DRY_RUN_PERMIT } from '../../policy/permit.ts';
 import { Http1Relay } from '../http1/relay.ts';
 import { Http2Relay } from '../http2/relay.ts';
+import { Admission } from '../judge/admission.ts';
 import { isForAnyName, PolicySubject } from '../judge/policy_subject.ts';
 import { Guard, type Guarded } from '../plane/guard.ts';
 import { type AddressHolder, type Evictable, Share } from '../plane/holders.ts';
@@ -64,6 +65,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
   readonly #first: FirstBytes;
   #meta: ConnectionMeta;
   #subject: PolicySubject;
+  #admission: Admission;
   #relay: Relay | null = null;
   #linger: Linger | null = null;
   #wasReset = false;
@@ -77,6 +79,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
     this.#guard = new Guard(this, shared.options.recorder);
     this.#meta = this.#resolve(accepted.ends);
     this.#subject = this.#newSubject();
+    this.#admission = new Admission(this.#subject, shared.options.behaviour.isDryRun);
     this.#first = new FirstBytes(shared.options.limits, {
       isProxyHeaderExpected: listener.destination.kind === 'proxy-protocol',
     });
@@ -189,6 +192,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
       const { source, destination } = header;
       this.#meta = this.#resolve({ source, destination, record: null });
       this.#subject = this.#newSubject();
+      this.#admission = new Admission(this.#subject, this.#admission.isDryRun);
       // Until here it was the sender's of the header.
       this.#share.moveTo(this.#holder());
     } else if (this.#context.listener.upstream.kind === 'original-destination') {
@@ -211,16 +215,15 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
       this.#refuse('no-destination', null);
       return;
     }
-    const decision = this.#subject.judgeConnection();
-    if (decision.verdict === 'allow' || this.#isDryRun()) return;
-    if (isForAnyName(decision)) this.#refuse(null, decision);
+    const denial = this.#admission.denialOf(this.#subject.judgeConnection());
+    if (denial !== null && isForAnyName(denial)) this.#refuse(null, denial);
   }
 
   #startProtocol(protocol: 'http1' | 'http2' | 'other'): void {
     // Without TLS there is no server name to wait for. Who is refused is told nothing, not even 400.
-    const decision = this.#subject.judgeConnection();
-    if (decision.verdict === 'deny' && !this.#isDryRun()) {
-      this.#refuse(null, decision);
+    const denial = this.#admission.denialOf(this.#subject.judgeConnection());
+    if (denial !== null) {
+      this.#refuse(null, denial);
       return;
     }
     switch (protocol) {
@@ -249,6 +252,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
       shared: this.#context.shared,
       downstream: this.#socket,
       subject: this.#subject,
+      admission: this.#admission,
       guard: this.#guard,
       onClose: (cause, how) => this.#finish(cause, how),
     };
@@ -257,16 +261,18 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
   #takeHello({ serverName, byteLength }: Extract<FirstStep, { kind: 'hello' }>): void {
     this.#subject.serverName = serverName;
     const decision = this.#subject.judgeOpaque();
-    if (decision.verdict === 'deny' && !this.#isDryRun()) this.#refuse(null, decision);
-    else this.#startTls(decision, byteLength);
+    const permit = this.#admission.permitFor(decision);
+    if (permit === null) this.#refuse(null, decision);
+    else this.#startTls(decision, permit, byteLength);
   }
 
-  #startTls(decision: Decision, helloByteLength: number): void {
+  #startTls(decision: Decision, permit: Permit, helloByteLength: number): void {
     const first = this.#first.take();
     const life = this.#newLife(decision);
-    life.isDryRun = decision.verdict === 'deny';
+    life.isDryRun = permit.isDryRun;
     const relay = new TlsRelay({
-      permit: decision.verdict === 'allow' ? decision.permit : DRY_RUN_PERMIT,
+      permit,
+      admission: this.#admission,
       life,
       meta: this.#meta,
       subject: this.#subject,
@@ -372,7 +378,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
 
   policyChanged(): void {
     this.#guard.run(() => {
-      if (this.#isDryRun()) return;
+      if (this.#admission.isDryRun) return;
       if (this.#stage === STAGE_FIRST_BYTES && !this.#first.isProxyHeaderExpected) {
         this.#refuseEarly();
       }
@@ -478,10 +484,6 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
 
   #limits() {
     return this.#context.shared.options.limits;
-  }
-
-  #isDryRun(): boolean {
-    return this.#context.shared.options.behaviour.isDryRun;
   }
 
   /** Whose connection it is, as far as it is known. */

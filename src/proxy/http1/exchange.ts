@@ -9,6 +9,7 @@ import type { Decision } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import { type Cause, causeOf } from '../../model/fault_detail.ts';
 import type { Limits } from '../../model/limits.ts';
+import type { Permit } from '../../model/permit.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import type { ReplyContext } from '../request/local_reply.ts';
 import type { RequestLife } from '../request/request_life.ts';
@@ -24,6 +25,8 @@ export class Http1Exchange {
   retryCount = 0;
   /** By which it was judged last. */
   judgedBy: PolicySnapshot | null = null;
+  /** Of that; null until it is admitted. */
+  permit: Permit | null = null;
   /** For its upstream connection: nothing of it has been sent. */
   isWaiting = false;
   isRequestComplete = false;

@@ -18,13 +18,13 @@ export class Http1Judge {
 
   /** Null: it may go on, as `exchange.life.decision` says. */
   denialOf(exchange: Http1Exchange): DenyDecision | null {
-    const { behaviour, currentSnapshot } = this.#context.shared.options;
+    const { admission, subject, shared } = this.#context;
     const { life, head } = exchange;
-    exchange.judgedBy = currentSnapshot();
-    const decision = life.judge(this.#context.subject, head);
-    if (decision.verdict === 'deny' && !behaviour.isDryRun) return decision;
-    life.isDryRun = decision.verdict === 'deny';
-    return null;
+    exchange.judgedBy = shared.options.currentSnapshot();
+    const decision = life.judge(subject, head);
+    exchange.permit = admission.permitFor(decision);
+    life.isDryRun = exchange.permit?.isDryRun === true;
+    return admission.denialOf(decision);
   }
 
   /** The same of one that was allowed and had to wait. */
@@ -35,9 +35,8 @@ export class Http1Judge {
 
   /** Of one that has been sent: whether its tunnel may be open now. */
   tunnelDenialOf({ head }: Http1Exchange): DenyDecision | null {
-    const { subject, shared } = this.#context;
-    const decision = subject.judgeRequest(head);
-    return decision.verdict === 'allow' || shared.options.behaviour.isDryRun ? null : decision;
+    const { admission, subject } = this.#context;
+    return admission.denialOf(subject.judgeRequest(head));
   }
 
   /** A tunnel has no later request at which a changed policy could be met: its own one is judged again. */

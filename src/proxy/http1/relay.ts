@@ -18,6 +18,7 @@ import { FAULTS, type Fault } from '../../model/fault.ts';
 import { type Cause, upstreamFaultOf } from '../../model/fault_detail.ts';
 import type { CloseCause } from '../../model/record.ts';
 import { unshared } from '../../platform/socket_reads.ts';
+import { admittedFields } from '../judge/admission.ts';
 import {
   denialReply,
   faultReply,
@@ -142,7 +143,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       this.#send(exchange);
     } else {
       exchange.isWaiting = true;
-      this.#upstream.connect(exchange.decision);
+      this.#upstream.connect(exchange);
     }
   }
 
@@ -167,11 +168,10 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   }
 
   #send(exchange: Http1Exchange): void {
-    const { decision } = exchange;
     exchange.isClosing ||= exchange.isContentOdd;
-    if (decision.verdict === 'allow') this.#intake.judged(decision.judgedFields);
+    this.#intake.judged(admittedFields(exchange.decision));
     try {
-      this.#upstream.send(exchange.head, decision, exchange.isContentOdd);
+      this.#upstream.send(exchange);
     } catch (error) {
       this.#context.recorder.internalError('serialise', error);
       this.#fault('internal-error');

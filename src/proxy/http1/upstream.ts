@@ -6,20 +6,20 @@
  * among the rest, is the relay's to say.
  */
 import { CONTENT, FAULT, HEAD, MESSAGE_END } from '../../codec/http1/events.ts';
-import type { Http1RequestHead } from '../../codec/http1/request_head.ts';
 import type { Http1ResponseHead } from '../../codec/http1/response_head.ts';
 import { ResponseParser } from '../../codec/http1/response_parser.ts';
 import { serialiseRequestHead } from '../../codec/http1/serialise.ts';
 import { assert } from '../../model/contract.ts';
-import { type Decision, NO_MUTATIONS, type Permit } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import { type Cause, causeOf } from '../../model/fault_detail.ts';
+import type { Permit } from '../../model/permit.ts';
 import type { UpstreamConnectOutcome } from '../../model/record.ts';
-import { DRY_RUN_PERMIT } from '../../policy/permit.ts';
+import { admittedMutations } from '../judge/admission.ts';
 import { GatheredWrite } from '../plane/gathered_write.ts';
 import type { UpstreamContext } from '../request/relay.ts';
 import { Tunnel, type TunnelEvents } from '../transport/tunnel.ts';
 import { type UpstreamEvents, UpstreamLink } from '../transport/upstream_link.ts';
+import type { Http1Exchange } from './exchange.ts';
 
 export interface ResponseEvents {
   /** The connection that `connect` asked for is there: `send` may be called. */
@@ -84,18 +84,20 @@ export class Http1Upstream implements UpstreamEvents {
   }
 
   /** Not a byte is sent before `send`. */
-  connect(decision: Decision): void {
-    this.#link ??= this.#connect(decision.permit ?? DRY_RUN_PERMIT);
+  connect(exchange: Http1Exchange): void {
+    this.#link ??= this.#connect(permitOf(exchange));
   }
 
   /**
    * What was judged is what is sent: the bytes that were read when they say just that. Only when connected.
    * Throws, and sends nothing, when a rule's change cannot be made.
    */
-  send(head: Http1RequestHead, decision: Decision, isClosing: boolean): void {
+  send(exchange: Http1Exchange): void {
     const link = this.#link;
     assert(link?.isConnected === true, 'a request is sent when its upstream is connected');
-    const mutations = decision.verdict === 'allow' ? decision.mutations : NO_MUTATIONS;
+    permitOf(exchange);
+    const { head, isContentOdd: isClosing } = exchange;
+    const mutations = admittedMutations(exchange.decision);
     const isAsRead = head.isCanonical && mutations.length === 0 && !isClosing;
     const bytes = isAsRead ? head.raw : serialiseRequestHead(head, mutations, { isClosing });
     const { downstream, shared, guard } = this.#context;
@@ -242,10 +244,17 @@ export class Http1Upstream implements UpstreamEvents {
       bufferBytesMax,
       readMemory: shared.readMemory,
       guard,
+      currentSnapshot: shared.options.currentSnapshot,
     });
   }
 
   #newResponses(): ResponseParser {
     return new ResponseParser(this.#context.shared.parsing);
   }
+}
+
+/** Throws for what nobody has admitted: nothing of it goes anywhere. */
+function permitOf({ permit }: Http1Exchange): Permit {
+  assert(permit !== null, 'what is sent was admitted');
+  return permit;
 }

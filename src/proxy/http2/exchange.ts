@@ -12,7 +12,7 @@ import type { Http2RequestHead } from '../../codec/http2/request_head.ts';
 import type { SendQueue } from '../../codec/http2/send_queue.ts';
 import type { Http2Stream } from '../../codec/http2/stream.ts';
 import { keptTrailers } from '../../codec/http2/trailers.ts';
-import type { Permit } from '../../model/decision.ts';
+import type { Permit } from '../../model/permit.ts';
 import type { TrailerRule } from '../../model/trailer_fields.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import { ContentPace } from '../plane/content_pace.ts';

@@ -7,7 +7,7 @@
  */
 
 import { requestTrailers } from '../../model/trailer_fields.ts';
-import { DRY_RUN_PERMIT } from '../../policy/permit.ts';
+import { admittedFields, admittedMutations } from '../judge/admission.ts';
 import { denialReply } from '../request/local_reply.ts';
 import type { RelayContext } from '../request/relay.ts';
 import { type Http2Endings, replyContext } from './endings.ts';
@@ -24,23 +24,22 @@ export class Http2Judge {
 
   /** True: it has its permit and its source. False: it has been answered. */
   isAllowed(exchange: Http2Exchange): boolean {
-    const { subject, shared } = this.#context;
+    const { admission, subject, shared } = this.#context;
     const { behaviour, currentSnapshot } = shared.options;
     const { life, head } = exchange;
     exchange.snapshot = currentSnapshot();
     const decision = life.judge(subject, head);
-    const isAllowed = decision.verdict === 'allow';
-    if (!isAllowed && !behaviour.isDryRun) {
-      const reply = denialReply(decision, behaviour.denial, replyContext(exchange));
+    exchange.permit = admission.permitFor(decision);
+    life.isDryRun = exchange.permit?.isDryRun === true;
+    const denial = admission.denialOf(decision);
+    if (denial !== null) {
+      const reply = denialReply(denial, behaviour.denial, replyContext(exchange));
       this.#endings.answer(exchange, reply, null);
       return false;
     }
-    life.isDryRun = !isAllowed;
-    exchange.permit = isAllowed ? decision.permit : DRY_RUN_PERMIT;
     // From the head as it came: what rules before these made of it is forgotten.
-    const mutations = isAllowed ? decision.mutations : [];
-    exchange.source = head.source(mutations);
-    const judged = isAllowed ? decision.judgedFields : [];
+    exchange.source = head.source(admittedMutations(decision));
+    const judged = admittedFields(decision);
     exchange.trailerRule =
       judged.length === 0 ? null : requestTrailers(judged, behaviour.underscores);
     if (exchange.source !== null) return true;

@@ -7,7 +7,7 @@ import type { SendQueue } from '../../codec/http2/send_queue.ts';
 import type { SlabPool } from '../../codec/http2/slab_pool.ts';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import { assert } from '../../model/contract.ts';
-import type { Permit } from '../../model/decision.ts';
+import type { Permit } from '../../model/permit.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { Shared } from '../plane/shared.ts';
 import type { Http2Exchange } from './exchange.ts';

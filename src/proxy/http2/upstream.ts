@@ -23,9 +23,9 @@ import type { EventFacts } from '../../codec/http2/event_facts.ts';
 import { ERROR_CODES } from '../../codec/http2/frame.ts';
 import type { SlabPool } from '../../codec/http2/slab_pool.ts';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
-import type { Permit } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import { type Cause, causeOf } from '../../model/fault_detail.ts';
+import type { Permit } from '../../model/permit.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { Shared } from '../plane/shared.ts';
 import { UpstreamLink } from '../transport/upstream_link.ts';
@@ -105,6 +105,7 @@ export class Http2Upstream {
       bufferBytesMax: limits.bufferBytesMax,
       readMemory: options.shared.readMemory,
       guard: options.guard,
+      currentSnapshot: options.shared.options.currentSnapshot,
     });
     this.flush();
   }

@@ -60,6 +60,11 @@ export class PolicySubject {
     return this.#meta;
   }
 
+  /** By which the last decision was made. */
+  get snapshot(): PolicySnapshot {
+    return this.#snapshot;
+  }
+
   get revision(): number {
     return this.#snapshot.revision;
   }

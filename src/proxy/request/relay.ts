@@ -4,6 +4,7 @@ import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Decision } from '../../model/decision.ts';
 import type { CloseCause, Recorder } from '../../model/record.ts';
 import type { Clock } from '../../platform/platform.ts';
+import type { Admission } from '../judge/admission.ts';
 import type { PolicySubject } from '../judge/policy_subject.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { Share } from '../plane/holders.ts';
@@ -55,6 +56,7 @@ export interface UpstreamContext {
 
 export interface RelayContext extends UpstreamContext {
   readonly subject: PolicySubject;
+  readonly admission: Admission;
   readonly share: Share;
   /** The relay is over. `isLingering`: what was written may still be unread. */
   readonly onClose: (cause: CloseCause, how: 'linger' | 'reset' | 'destroy') => void;

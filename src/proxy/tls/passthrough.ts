@@ -5,10 +5,12 @@
 import type { Socket } from 'node:net';
 import { TlsRetryWatch } from '../../codec/tls_retry.ts';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
-import type { Decision, Permit } from '../../model/decision.ts';
+import type { Decision } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import type { Cause } from '../../model/fault_detail.ts';
+import type { Permit } from '../../model/permit.ts';
 import type { CloseCause } from '../../model/record.ts';
+import type { Admission } from '../judge/admission.ts';
 import type { PolicySubject } from '../judge/policy_subject.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { Shared } from '../plane/shared.ts';
@@ -20,6 +22,7 @@ import { type UpstreamEvents, UpstreamLink } from '../transport/upstream_link.ts
 
 export interface TlsRelayOptions {
   readonly permit: Permit;
+  readonly admission: Admission;
   readonly life: RequestLife;
   readonly meta: ConnectionMeta;
   readonly subject: PolicySubject;
@@ -41,9 +44,9 @@ export class TlsRelay implements Relay, UpstreamEvents {
 
   constructor(options: TlsRelayOptions) {
     const { life, subject, guard } = options;
-    const { limits, behaviour } = options.shared.options;
+    const { limits } = options.shared.options;
     this.#options = options;
-    this.#watch = behaviour.isDryRun
+    this.#watch = options.admission.isDryRun
       ? null
       : new TlsRetryWatch(subject.serverName, limits.detectBytesMax);
     this.#lastMoveMs = this.#nowMs();
@@ -54,6 +57,7 @@ export class TlsRelay implements Relay, UpstreamEvents {
       bufferBytesMax: limits.bufferBytesMax,
       readMemory: options.shared.readMemory,
       guard,
+      currentSnapshot: options.shared.options.currentSnapshot,
     });
     this.#tunnel = new Tunnel(options.downstream, this.#upstream.socket, {
       guard,
@@ -96,12 +100,10 @@ export class TlsRelay implements Relay, UpstreamEvents {
   /** Before a byte is sent: by the rules that are in force by now. */
   onUpstreamConnected(): void {
     this.#countConnect('connected');
-    const decision = this.judgeOpen();
-    if (decision.verdict === 'allow' || this.#options.shared.options.behaviour.isDryRun) {
-      this.#options.life.responseSource = 'upstream';
-    } else {
-      this.reject(decision);
-    }
+    const { admission, life } = this.#options;
+    const denial = admission.denialOf(this.judgeOpen());
+    if (denial === null) life.responseSource = 'upstream';
+    else this.reject(denial);
   }
 
   onUpstreamData(chunk: Buffer): void {

@@ -4,8 +4,8 @@
  */
 import type { Socket } from 'node:net';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
-import type { Permit } from '../../model/decision.ts';
 import type { Cause } from '../../model/fault_detail.ts';
+import type { Permit } from '../../model/permit.ts';
 import type { Sockets } from '../../platform/sockets.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { ReadMemory } from '../plane/memory/read_memory.ts';
@@ -40,6 +40,8 @@ export class UpstreamLink {
       readonly sockets: Sockets;
       readonly readMemory: ReadMemory;
       readonly guard: Guard;
+      /** The policy in force: another one's permit connects nothing. */
+      readonly currentSnapshot: () => object;
     },
   ) {
     const { events, readMemory, guard } = options;
@@ -47,7 +49,7 @@ export class UpstreamLink {
     const tell = (task: () => void): void => {
       if (!this.#isGone) guard.run(task);
     };
-    this.socket = connect(permit, meta.upstream, {
+    this.socket = connect(permit, meta, {
       ...options,
       sender: meta.sender,
       onRead: (chunk) =>

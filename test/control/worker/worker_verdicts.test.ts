@@ -302,6 +302,6 @@ function decisionIn(snapshot: PolicySnapshot, one: Question): Decision {
 }
 
 /** A rule's number is its compiler's own. */
-function shown({ rule, permit, ...decision }: Decision): unknown {
-  return { ...decision, isPermitted: permit !== null, rule: [rule?.policy, rule?.rule] };
+function shown({ rule, ...decision }: Decision): unknown {
+  return { ...decision, rule: [rule?.policy, rule?.rule] };
 }

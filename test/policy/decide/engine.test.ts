@@ -186,7 +186,6 @@ describe('memory', () => {
     expect(decision).toMatchObject({
       verdict: 'deny',
       reason: 'regex-out-of-memory',
-      permit: null,
     });
   });
 });

@@ -102,7 +102,7 @@ describe('an exception', () => {
     ['in the view, of a connection', () => decideConnection(broken, '')],
     ['in the view, of a question', () => decideDns(broken, 'a.test')],
   ])('%s is a denial', (_place, ask) => {
-    expect(ask()).toMatchObject({ verdict: 'deny', reason: 'internal-error', permit: null });
+    expect(ask()).toMatchObject({ verdict: 'deny', reason: 'internal-error' });
     expect(ask()).toMatchObject({ cause: expect.any(Error) });
   });
 });

@@ -10,7 +10,6 @@ import { plainHead } from '../../../src/model/request_head.ts';
 import { DEFAULT_ALLOW_RULE } from '../../../src/policy/ast.ts';
 import { denyAllSnapshot } from '../../../src/policy/compile/compile.ts';
 import { DENY_REMOTE } from '../../../src/policy/decide/network_verdict.ts';
-import { ALLOW_PERMIT } from '../../../src/policy/permit.ts';
 import { BothHalves, headAfter } from '../../../src/proxy/judge/both_halves.ts';
 import { resolveMeta } from '../../../src/proxy/resolve/resolve.ts';
 import {
@@ -254,8 +253,8 @@ describe('two verdicts as one', () => {
     .map(({ isAllowed, mutations }) => {
       const common = { layer: 'http' as const, rule: null, mutations, missing: [], rejected: [] };
       return isAllowed
-        ? { ...common, judgedFields: [], verdict: 'allow', reason: null, permit: ALLOW_PERMIT }
-        : { ...common, verdict: 'deny', reason: 'no-http-rule-matched', permit: null };
+        ? { ...common, judgedFields: [], verdict: 'allow', reason: null }
+        : { ...common, verdict: 'deny', reason: 'no-http-rule-matched' };
     });
 
   it('the second sees no field of the hop from a rule: none is sent, either', () => {
@@ -264,7 +263,7 @@ describe('two verdicts as one', () => {
       name,
       value: '1',
     }));
-    const common = { layer: 'http' as const, reason: null, rule: null, permit: ALLOW_PERMIT };
+    const common = { layer: 'http' as const, reason: null, rule: null };
     const logged = { judgedFields: [], missing: [], rejected: [] };
     const allow: Decision = { ...common, ...logged, verdict: 'allow', mutations };
     const head = plainHead({
@@ -282,7 +281,6 @@ describe('two verdicts as one', () => {
       layer: 'http',
       reason: null,
       rule: { policy: 'p', rule, index: 0 },
-      permit: ALLOW_PERMIT,
       mutations: [],
       judgedFields: [],
       missing: [],
@@ -309,7 +307,7 @@ describe('two verdicts as one', () => {
     const allow: fc.Arbitrary<Decision> = decision.filter(({ verdict }) => verdict === 'allow');
     fc.assert(
       fc.property(allow, (one) => {
-        expect(new BothHalves().of(one, null)).toMatchObject({ verdict: 'deny', permit: null });
+        expect(new BothHalves().of(one, null)).toMatchObject({ verdict: 'deny' });
       }),
     );
   });
@@ -323,7 +321,6 @@ describe('two verdicts as one', () => {
         const both = new BothHalves().of(first, first.verdict === 'deny' ? null : second);
         const isAllowed = first.verdict === 'allow' && second.verdict === 'allow';
         expect(both.verdict).toBe(isAllowed ? 'allow' : 'deny');
-        expect(both.permit).toBe(isAllowed ? ALLOW_PERMIT : null);
         if (first.verdict === 'deny') return;
         const after = applyMutations(fields, first.mutations);
         expect(seen).toEqual(after);

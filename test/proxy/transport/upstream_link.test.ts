@@ -2,11 +2,11 @@
 
 import { describe, expect, it } from 'vitest';
 import { PLAIN_SOCKETS } from '../../../src/platform/sockets.ts';
-import { ALLOW_PERMIT } from '../../../src/policy/permit.ts';
 import { ReadMemory } from '../../../src/proxy/plane/memory/read_memory.ts';
 import { UpstreamLink } from '../../../src/proxy/transport/upstream_link.ts';
 import { meta } from '../../observe/records.ts';
 import { guardTelling } from '../../support/guard_telling.ts';
+import { permitFor } from '../../support/permits.ts';
 import { address } from '../../support/plane_rig.ts';
 import { RawOrigin } from '../../support/raw_origin.ts';
 
@@ -62,8 +62,13 @@ describe('an upstream connection that is ended', () => {
   });
 });
 
+/** Any object: who it is counts. */
+const POLICY = {};
+
 function open(port: number, told: unknown[], onData: () => void = () => {}): UpstreamLink {
-  return new UpstreamLink(ALLOW_PERMIT, meta({ upstream: address(`127.0.0.1:${port}`) }), {
+  const connection = meta({ upstream: address(`127.0.0.1:${port}`) });
+  return new UpstreamLink(permitFor(connection, POLICY), connection, {
+    currentSnapshot: () => POLICY,
     sockets: PLAIN_SOCKETS,
     nowMs: 0,
     bufferBytesMax: 65_536,

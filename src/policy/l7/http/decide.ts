@@ -15,7 +15,6 @@ import { HeaderEdits, runHeaderMatch } from '../../match/header_match.ts';
 import { MATCH_FAILED, MATCH_YES } from '../../match/regex.ts';
 import { evaluateMatcher, FieldMemo, type HeadView } from '../../match/value_match.ts';
 import { isSpent, spend } from '../../match/verdict_work.ts';
-import { ALLOW_PERMIT } from '../../permit.ts';
 
 const DENY_NO_HTTP_RULE = denyDecision('http', 'no-http-rule-matched', null);
 const DENY_OUT_OF_MEMORY = denyDecision('http', 'regex-out-of-memory', null);
@@ -210,5 +209,5 @@ function withEdits(decision: AllowDecision | DenyDecision, edits: HeaderEdits): 
   }
   const judgedFields = edits.judgedFields(decision.judgedFields);
   if (!isEdited && judgedFields === decision.judgedFields) return decision;
-  return { ...decision, permit: ALLOW_PERMIT, mutations, judgedFields, missing, rejected };
+  return { ...decision, mutations, judgedFields, missing, rejected };
 }

@@ -316,7 +316,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
     recorder.events.connectionClosed(this.#meta.listener, cause);
     if (how === 'linger' && !this.#socket.destroyed) {
       this.#stage = STAGE_LINGER;
-      const limits = this.#limits();
+      const limits = this.#context.shared.options.limits;
       const share = this.#share;
       this.#linger = new Linger(this.#socket, { limits, share, nowMs: this.#nowMs() });
       return;
@@ -369,7 +369,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
   }
 
   #expireBeforeRelay(nowMs: number): void {
-    const { proxyProtocolTimeoutMs, detectTimeoutMs } = this.#limits();
+    const { proxyProtocolTimeoutMs, detectTimeoutMs } = this.#context.shared.options.limits;
     const isHeader = this.#first.isProxyHeaderExpected;
     if (nowMs < this.#acceptedMs + (isHeader ? proxyProtocolTimeoutMs : detectTimeoutMs)) return;
     this.#newLife(null).finish(isHeader ? 'proxy-protocol-timeout' : 'detect-timeout');
@@ -480,10 +480,6 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
   #lifeContext() {
     const { recorder, platform } = this.#context.shared.options;
     return { meta: this.#meta, recorder, clock: platform.clock, share: this.#share };
-  }
-
-  #limits() {
-    return this.#context.shared.options.limits;
   }
 
   /** Whose connection it is, as far as it is known. */

@@ -2,9 +2,13 @@
  * The program: argv and the process's streams → the command line → an exit code. The only place
  * that ends the process.
  */
-import { runCommandLine } from './cli/command_line.ts';
+import { HeldSignals } from './cli/held_signals.ts';
 import type { Io } from './cli/io.ts';
-import { terminalText } from './cli/terminal.ts';
+
+// Loading a proxy takes some tenths of a second, in which it may be told to end already.
+const signals = process.argv[2] === 'run' ? new HeldSignals() : null;
+const { terminalText } = await import('./cli/terminal.ts');
+const { runCommandLine } = await import('./cli/command_line.ts');
 
 // A broken invariant: going on could let through what should be denied. Workers end with us.
 process.on('uncaughtException', (error) => {
@@ -34,6 +38,7 @@ function processIo(): Io {
       process.stdout.isTTY === true && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
     env: { ...env },
     cwd: process.cwd(),
+    signals,
   };
 }
 

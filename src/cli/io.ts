@@ -4,6 +4,7 @@
  */
 
 import { shownLine } from '../model/shown_text.ts';
+import type { HeldSignals } from './held_signals.ts';
 
 /** 0 yes or done, 1 a negative answer, 2 usage or unreadable input, 70 an error of our own. */
 export type ExitCode = 0 | 1 | 2 | 70;
@@ -27,6 +28,8 @@ export interface Io {
   readonly env: Environment;
   /** Relative paths of flags and arguments start here. */
   readonly cwd: string;
+  /** That came before there was anybody to handle them; null or absent: they were not held. */
+  readonly signals?: HeldSignals | null;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,6 +1,6 @@
 /** Spawns the real command with a scratch directory, an origin and a small policy set. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type Agent, createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -47,6 +47,10 @@ export class Scratch {
     const path = join(this.dir, name);
     writeFileSync(path, text);
     return path;
+  }
+
+  has(name: string): boolean {
+    return existsSync(join(this.dir, name));
   }
 
   /** Answers 200 with the path; `/slow` after `slowMs`. */

@@ -9,6 +9,7 @@ import type { FlagOverride } from '../../config/overrides.ts';
 import { nodePlatform } from '../../platform/node_platform.ts';
 import { LineSink } from '../../workers/line_sink.ts';
 import type { Args } from '../args.ts';
+import type { HeldSignals } from '../held_signals.ts';
 import { EXIT_NEGATIVE, EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from '../io.ts';
 import { sallyportVersion } from '../version.ts';
 
@@ -95,7 +96,7 @@ async function runApp(
     writeLines: (lines) => sink.write(lines),
     droppedLineCount: () => sink.droppedLineCount,
   });
-  const release = onSignals(app);
+  const release = onSignals(app, io.signals ?? null);
   try {
     const started = await app.start();
     if (started.kind === 'failed') {
@@ -111,7 +112,7 @@ async function runApp(
 }
 
 /** The first SIGTERM or SIGINT drains, the second ends at once. */
-function onSignals(app: App): () => void {
+function onSignals(app: App, held: HeldSignals | null): () => void {
   let hasAsked = false;
   const end = (): void => {
     if (hasAsked) void app.stop();
@@ -127,6 +128,9 @@ function onSignals(app: App): () => void {
     ['SIGUSR1', reopen],
   ];
   for (const [signal, handler] of handlers) process.on(signal, handler);
+  // What else came is done by the start itself: it reads the files, and opens the log.
+  if (held?.handOver().some((signal) => signal === 'SIGTERM' || signal === 'SIGINT') === true)
+    end();
   return () => {
     for (const [signal, handler] of handlers) process.off(signal, handler);
   };

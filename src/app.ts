@@ -11,7 +11,6 @@ import { AdminServer, type AdminStart } from './admin/admin_server.ts';
 import type { PolicySetState } from './admin/backend.ts';
 import type { Config, LogLevel } from './config/config.ts';
 import type { ConfigResult } from './config/load.ts';
-import { RESTLESS } from './control/source/files/file_source.ts';
 import { StateLock } from './control/source/files/state_lock.ts';
 import { emptySetText, type RejectedSet } from './control/source/policy_feed.ts';
 import { formatSocketAddress } from './model/address.ts';
@@ -146,7 +145,7 @@ class SallyportApp implements App {
       return await this.#startFailed([started.message]);
     }
     this.#boundListeners = started.listeners;
-    this.#policyThread.watch();
+    this.#policyThread.follow();
     const adminAddress = admin?.address ?? null;
     this.#tellReady(adminAddress);
     return { kind: 'started', listeners: started.listeners, admin: adminAddress };
@@ -300,7 +299,7 @@ class SallyportApp implements App {
       wallMs: () => clock.wallMs(),
       events: {
         onRead: (read, isAsked) => this.#take(read, isAsked),
-        onRestless: () => this.#log.warn({}, RESTLESS),
+        onDelayed: (message) => this.#log.warn({}, message),
         onNotKept: (problem) =>
           this.#log.error({ problem }, 'the last good policy set could not be kept'),
         onDied: (problem) => this.#log.error({ problem }, 'policy thread ended; it starts again'),

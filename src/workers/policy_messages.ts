@@ -3,19 +3,17 @@
  * what the thread has to be told again after its end (`Kept`) is bytes that the supervisor does not look into.
  */
 import type { ExplainAnswer } from '../admin/backend.ts';
+import type { PolicyInput } from '../control/set/policy_input.ts';
+import type { FileSettings } from '../control/source/files/file_source.ts';
+import type { SourceBundle } from '../control/source/files/source_bundle.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
 import type { NumberedSet } from '../control/worker/snapshot_store.ts';
-import type { Limits } from '../model/limits.ts';
 
 /** The proxy's part of the state folder. */
 export const PROXY_STATE = 'proxy';
 
 /** Of the configuration. */
-export interface PolicySettings {
-  readonly policyPaths: readonly string[];
-  readonly endpointsPath: string | null;
-  readonly secretsPath: string | null;
-  readonly hasNodeLabels: boolean;
+export interface PolicySettings extends FileSettings {
   readonly isEmptySetOpen: boolean;
   readonly isHostJudged: boolean;
   /** The whole proxy is in dry-run: what is denied is let through. */
@@ -23,7 +21,6 @@ export interface PolicySettings {
   readonly stateDir: string | null;
   /** No other process keeps its set there: it may be written. */
   readonly isStateOurs: boolean;
-  readonly limits: Limits;
 }
 
 export interface PolicyThreadData {
@@ -46,9 +43,14 @@ export interface Kept {
 
 export interface KeptSet {
   readonly revision: number;
-  /** The `SourceBundle`. */
-  readonly bundle: Uint8Array;
+  /** A `KeptForm`. */
+  readonly form: Uint8Array;
 }
+
+/** A set as the next thread can put it in force again: what it was decoded from, if it is kept; else what was decoded. */
+export type KeptForm =
+  | { readonly kind: 'texts'; readonly texts: SourceBundle }
+  | { readonly kind: 'input'; readonly input: PolicyInput };
 
 /** What the supervisor has to know of a set without compiling it. */
 export interface SetSummary {
@@ -64,7 +66,8 @@ export interface SentSet {
   readonly isEmpty: boolean;
   /** One line each; bounded, the last says by how much. */
   readonly warnings: readonly string[];
-  readonly bundle: Uint8Array;
+  /** A `KeptForm`. */
+  readonly form: Uint8Array;
   /** Identities that were given since the set before. */
   readonly given: Uint8Array;
   readonly checkMs: number;
@@ -89,11 +92,11 @@ export type SentRead =
 export type PolicyFormat = 'json' | 'text';
 
 export type ToPolicyThread =
-  /** The first read. */
+  /** The source is started; what comes first is answered by `started`, each change by `read`. */
   | { readonly kind: 'start' }
-  /** From now on every change is read, the first time at once. */
-  | { readonly kind: 'watch' }
-  /** The files are read once they are settled. */
+  /** The source is started where another thread has ended; each change is answered by `read`. */
+  | { readonly kind: 'go-on' }
+  /** The source offers what it has, once that is settled. */
   | { readonly kind: 'reload' }
   | { readonly kind: 'print'; readonly id: number; readonly format: PolicyFormat }
   | { readonly kind: 'explain'; readonly id: number; readonly question: unknown }
@@ -117,9 +120,10 @@ export type FromPolicyThread =
       /** By `reload`. */
       readonly isAsked: boolean;
     }
-  /** The files have been read since a `reload`. */
+  /** What there is has been read since a `reload`. */
   | { readonly kind: 'reloaded' }
-  | { readonly kind: 'restless' }
+  /** See `PolicySink.delayed`. */
+  | { readonly kind: 'delayed'; readonly message: string }
   | { readonly kind: 'not-kept'; readonly problem: string }
   | { readonly kind: 'printed'; readonly id: number; readonly text: string }
   | { readonly kind: 'explained'; readonly id: number; readonly answer: ExplainAnswer }

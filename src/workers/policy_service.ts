@@ -1,7 +1,7 @@
 /**
- * The thread in which policy files are read and checked, so that none of them, however large, holds the thread that
- * answers health checks. It has the files, the store and the state folder; what it accepts it sends on as workers
- * take it, and it answers what is asked about the set in force.
+ * The thread in which policy is read and checked, so that no set, however large, holds the thread that answers health
+ * checks. It has the source, the store and the state folder; what it accepts it sends on as workers take it, and it
+ * answers what is asked about the set in force.
  */
 import { deserialize, serialize } from 'node:v8';
 import { policiesDocument } from '../admin/policies_document.ts';
@@ -13,20 +13,26 @@ import type { DecodeOptions } from '../control/decode/context.ts';
 import { formatProblem } from '../control/decode/problem.ts';
 import { PolicyStore } from '../control/set/policy_store.ts';
 import { decodeBundle } from '../control/source/files/decode_bundle.ts';
-import { FileSource } from '../control/source/files/file_source.ts';
+import { configuredFiles, FileSource } from '../control/source/files/file_source.ts';
 import { LastGoodSet } from '../control/source/files/last_good_set.ts';
 import type { SourceBundle } from '../control/source/files/source_bundle.ts';
-import { type NewSet, PolicyFeed } from '../control/source/policy_feed.ts';
+import {
+  type FeedRead,
+  type FeedStart,
+  type NewSet,
+  PolicyFeed,
+} from '../control/source/policy_feed.ts';
+import type { OfferedSet, PolicySource } from '../control/source/source.ts';
 import { encodeResolved } from '../control/worker/resolved_wire.ts';
 import { toldProblems } from '../observe/told_problems.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { printSnapshot } from '../policy/decide/print.ts';
-import type { RegexEngine } from '../policy/match/regex.ts';
 import { type GivenIdentity, IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
 import {
   type FromPolicyThread,
   type Kept,
+  type KeptForm,
   type PolicyFormat,
   type PolicySettings,
   type PolicyThreadData,
@@ -40,59 +46,64 @@ export interface PolicyServicePort {
   post(message: FromPolicyThread, transfer: readonly ArrayBuffer[]): void;
 }
 
+export interface PolicyServiceParts {
+  readonly port: PolicyServicePort;
+  readonly sourceOf?: (decode: DecodeOptions) => PolicySource;
+}
+
 const STDIN = '-';
 
 export class PolicyService {
   readonly #settings: PolicySettings;
   readonly #kept: Kept | null;
   readonly #port: PolicyServicePort;
-  readonly #regexEngine: RegexEngine;
   readonly #allocator: IdentityAllocator;
   readonly #store: PolicyStore;
-  readonly #source: FileSource;
   readonly #lastGood: LastGoodSet | null;
   readonly #feed: PolicyFeed;
-  #bundle: SourceBundle | null = null;
   #givenCount = 0;
-  #readCount = 0;
-  /** Of `#readCount`, when a reload was asked for. */
-  #readsBefore = 0;
+  /** When the source began to read. */
+  #readingSinceMs = 0;
   #judge: { readonly revision: number; readonly judge: Judge } | null = null;
 
-  constructor({ settings, kept }: PolicyThreadData, port: PolicyServicePort) {
+  /** `sourceOf`: the files of the settings, when it is absent. */
+  constructor({ settings, kept }: PolicyThreadData, { port, sourceOf }: PolicyServiceParts) {
     const { limits } = settings;
     this.#settings = settings;
     this.#kept = kept;
     this.#port = port;
-    this.#regexEngine = createRe2Engine(limits);
+    const regexEngine = createRe2Engine(limits);
     this.#allocator = new IdentityAllocator(limits.identityCountMax);
     for (const given of kept?.given ?? []) this.#allocator.restore(decoded<GivenIdentity[]>(given));
     this.#givenCount = this.#allocator.givenCount;
     this.#store = new PolicyStore({
-      regexEngine: this.#regexEngine,
+      regexEngine,
       limits,
       isEmptySetOpen: settings.isEmptySetOpen,
       isHostJudged: settings.isHostJudged,
       allocator: this.#allocator,
     });
-    this.#bundle = this.#restored();
-    this.#source = this.#makeSource();
+    const decode = { limits, hasNodeLabels: settings.hasNodeLabels, regexEngine };
+    const texts = this.#restored(decode);
+    const source = sourceOf?.(decode) ?? fileSource(settings, { decode, texts });
     this.#lastGood = this.#makeLastGood();
-    this.#feed = this.#makeFeed();
-    if (kept !== null) this.#feed.goOn(kept.staleness);
+    this.#feed = this.#makeFeed(source, decode);
   }
 
   handle(message: ToPolicyThread): void {
     switch (message.kind) {
       case 'start':
-        this.#work(() => this.#start());
+        this.#start();
         break;
-      case 'watch':
-        this.#watch();
+      case 'go-on':
+        this.#feed.resume({
+          staleness: this.#kept?.staleness ?? null,
+          seen: this.#kept?.fingerprint ?? null,
+        });
+        this.#post({ kind: 'idle' });
         break;
       case 'reload':
-        this.#readsBefore = this.#readCount;
-        this.#source.whenSettled(this.#reload);
+        this.#feed.refresh(() => this.#post({ kind: 'reloaded' }));
         break;
       case 'print':
         this.#answer(message.id, () => this.#print(message.id, message.format));
@@ -110,55 +121,41 @@ export class PolicyService {
   }
 
   #start(): void {
-    const startedMs = performance.now();
-    const started = this.#feed.start(this.#kept?.problem ?? null);
-    if (started.kind === 'rejected') {
-      this.#post({ kind: 'started', start: started, staleness: this.#feed.staleness });
-      return;
-    }
-    const { sent, transfer } = this.#sentSet(started, startedMs);
-    const start =
-      started.kind === 'changed'
-        ? ({ kind: 'changed', sent } as const)
-        : ({
-            kind: 'restored',
-            sent,
-            savedAt: started.savedAt,
-            rejected: started.rejected,
-          } as const);
-    this.#post({ kind: 'started', start, staleness: this.#feed.staleness }, transfer);
+    this.#busy(null);
+    const { problem, fingerprint } = this.#kept ?? { problem: null, fingerprint: null };
+    if (problem === null) this.#feed.start();
+    else this.#feed.startWithout(problem, fingerprint);
   }
 
-  #watch(): void {
-    const read = (): void => this.#work(() => this.#read(false));
-    const fingerprint = this.#kept?.fingerprint ?? null;
-    // Files that ended the thread before this one are not read again before they change, or somebody asks for it.
-    if (fingerprint === null || !this.#source.passOver(fingerprint)) read();
-    this.#source.watch(read, () => this.#post({ kind: 'restless' }));
-  }
-
-  /** One function, so that one that waits already is not added again. */
-  readonly #reload = (): void => {
-    const { fingerprint } = this.#source;
-    // A change that was seen meanwhile may have been read just now.
-    const isRead = this.#readCount > this.#readsBefore && fingerprint !== null;
-    if (!isRead || !this.#source.passOver(fingerprint)) this.#work(() => this.#read(true));
-    this.#post({ kind: 'reloaded' });
-  };
-
-  #read(isAsked: boolean): void {
-    const startedMs = performance.now();
-    this.#readCount += 1;
-    const read = this.#feed.read();
+  #tellStart(started: FeedStart): void {
     const { staleness } = this.#feed;
-    if (read.kind === 'same') {
-      this.#post({ kind: 'read', read, staleness, isAsked });
-    } else if (read.kind === 'rejected') {
-      this.#post({ kind: 'read', read, staleness, isAsked });
+    if (started.kind === 'rejected') {
+      this.#post({ kind: 'started', start: started, staleness });
     } else {
-      const { sent, transfer } = this.#sentSet(read, startedMs);
-      this.#post({ kind: 'read', read: { kind: 'changed', sent }, staleness, isAsked }, transfer);
+      const { sent, transfer } = this.#sentSet(started);
+      const start =
+        started.kind === 'changed'
+          ? ({ kind: 'changed', sent } as const)
+          : ({
+              kind: 'restored',
+              sent,
+              savedAt: started.savedAt,
+              rejected: started.rejected,
+            } as const);
+      this.#post({ kind: 'started', start, staleness }, transfer);
     }
+    this.#post({ kind: 'idle' });
+  }
+
+  #tellRead(read: FeedRead, isAsked: boolean): void {
+    const { staleness } = this.#feed;
+    if (read.kind === 'changed') {
+      const { sent, transfer } = this.#sentSet(read);
+      this.#post({ kind: 'read', read: { kind: 'changed', sent }, staleness, isAsked }, transfer);
+    } else {
+      this.#post({ kind: 'read', read, staleness, isAsked });
+    }
+    this.#post({ kind: 'idle' });
   }
 
   #print(id: number, format: PolicyFormat): void {
@@ -212,18 +209,22 @@ export class PolicyService {
   }
 
   #work(task: () => void): void {
-    this.#post({ kind: 'busy', fingerprint: null });
+    this.#busy(null);
     task();
     this.#post({ kind: 'idle' });
   }
 
-  #sentSet(
-    { accepted, bundle }: Pick<NewSet, 'accepted' | 'bundle'>,
-    startedMs: number,
-  ): { readonly sent: SentSet; readonly transfer: readonly ArrayBuffer[] } {
-    this.#bundle = bundle;
+  #busy(fingerprint: string | null): void {
+    this.#readingSinceMs = performance.now();
+    this.#post({ kind: 'busy', fingerprint });
+  }
+
+  #sentSet({ accepted, offered }: Pick<NewSet, 'accepted' | 'offered'>): {
+    readonly sent: SentSet;
+    readonly transfer: readonly ArrayBuffer[];
+  } {
     const parts = encodeResolved(accepted.set).map(ownBytes);
-    const bundleBytes = bytesOf(bundle);
+    const form = bytesOf(keptForm(offered));
     const given = bytesOf(this.#allocator.givenFrom(this.#givenCount));
     this.#givenCount = this.#allocator.givenCount;
     const sent: SentSet = {
@@ -234,11 +235,11 @@ export class PolicyService {
         textOf: formatProblem,
         countMax: this.#settings.limits.policyWarningCountMax,
       }),
-      bundle: bundleBytes,
+      form,
       given,
-      checkMs: performance.now() - startedMs,
+      checkMs: performance.now() - this.#readingSinceMs,
     };
-    return { sent, transfer: [...parts, bundleBytes, given].map(({ buffer }) => buffer) };
+    return { sent, transfer: [...parts, form, given].map(({ buffer }) => buffer) };
   }
 
   #summary(): SetSummary {
@@ -252,36 +253,16 @@ export class PolicyService {
   }
 
   /** Puts what was in force in force again, under its number. */
-  #restored(): SourceBundle | null {
+  #restored(decode: DecodeOptions): SourceBundle | null {
     const inForce = this.#kept?.inForce ?? null;
     if (inForce === null) return null;
-    const bundle = decoded<SourceBundle>(inForce.bundle);
-    const accepted = decodeBundle(bundle, this.#decodeOptions());
+    const form = decoded<KeptForm>(inForce.form);
+    const read =
+      form.kind === 'texts' ? decodeBundle(form.texts, decode) : ({ ...form, kind: 'ok' } as const);
     const result =
-      accepted.kind === 'rejected'
-        ? accepted
-        : this.#store.update(accepted.input, inForce.revision);
+      read.kind === 'rejected' ? read : this.#store.update(read.input, inForce.revision);
     if (result.kind === 'rejected') throw new Error('the policy set in force was rejected');
-    return bundle;
-  }
-
-  #decodeOptions(): DecodeOptions {
-    const { limits, hasNodeLabels } = this.#settings;
-    return { limits, hasNodeLabels, regexEngine: this.#regexEngine };
-  }
-
-  #makeSource(): FileSource {
-    const { policyPaths, endpointsPath, secretsPath, hasNodeLabels, limits } = this.#settings;
-    const read = this.#bundle?.policies.find(({ path }) => path === STDIN);
-    return new FileSource({
-      policies: policyPaths,
-      endpoints: endpointsPath,
-      secrets: secretsPath,
-      hasNodeLabels,
-      limits,
-      timers: nodePlatform().timers,
-      stdin: read?.text ?? null,
-    });
+    return form.kind === 'texts' ? form.texts : null;
   }
 
   #makeLastGood(): LastGoodSet | null {
@@ -292,23 +273,42 @@ export class PolicyService {
     return new LastGoodSet({ folder, name: PROXY_STATE, wallMs, onError, isOurs });
   }
 
-  #makeFeed(): PolicyFeed {
+  #makeFeed(source: PolicySource, decode: DecodeOptions): PolicyFeed {
     const { limits } = this.#settings;
     const wallMs = (): number => nodePlatform().clock.wallMs();
     return new PolicyFeed({
-      source: this.#source,
+      source,
       store: this.#store,
-      decode: this.#decodeOptions(),
+      decode,
       lastGood: this.#lastGood,
       limits,
       wallMs,
-      beforeRead: () => this.#post({ kind: 'busy', fingerprint: this.#source.fingerprint }),
+      events: {
+        onReading: (mark) => this.#busy(mark),
+        onStart: (start) => this.#tellStart(start),
+        onRead: (read, isAsked) => this.#tellRead(read, isAsked),
+        onRefused: () => {},
+        onDelayed: (message) => this.#post({ kind: 'delayed', message }),
+      },
     });
   }
 
   #post(message: FromPolicyThread, transfer: readonly ArrayBuffer[] = []): void {
     this.#port.post(message, transfer);
   }
+}
+
+/** `texts`: of the set in force, when it came from files. */
+function fileSource(
+  settings: PolicySettings,
+  { decode, texts }: { readonly decode: DecodeOptions; readonly texts: SourceBundle | null },
+): PolicySource {
+  const stdin = texts?.policies.find(({ path }) => path === STDIN)?.text ?? null;
+  return new FileSource(configuredFiles(settings, nodePlatform().timers, stdin), { decode });
+}
+
+function keptForm({ input, texts }: OfferedSet): KeptForm {
+  return texts === null ? { kind: 'input', input } : { kind: 'texts', texts };
 }
 
 type OwnBytes = Uint8Array<ArrayBuffer>;

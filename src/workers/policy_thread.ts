@@ -3,7 +3,7 @@
  * that is rejected, the last good one stays in force, and another thread goes on; the files that it was at are read
  * again when they change, or when somebody asks for it.
  *
- *     supervisor ── start, watch, reload, print, explain ──► thread (policy_service.ts)
+ *     supervisor ── start, reload, print, explain ──► thread (policy_service.ts)
  *                ◄── accepted (rules as bytes) | rejected ──
  */
 import { Worker } from 'node:worker_threads';
@@ -26,7 +26,8 @@ import type {
 export interface PolicyThreadEvents {
   /** `isAsked`: by `reload`. Not called for a first read. */
   onRead(read: SentRead, isAsked: boolean): void;
-  onRestless(): void;
+  /** See `PolicySink.delayed`. */
+  onDelayed(message: string): void;
   /** The last good set could not be kept on disk. */
   onNotKept(problem: string): void;
   /** The thread ended; what it was at is rejected, and `onRead` has been told so. */
@@ -76,7 +77,8 @@ export class PolicyThread {
   #reloading: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
   #onStopped: (() => void) | null = null;
   #isStateOurs = false;
-  #isWatching = false;
+  /** Reads that are told when somebody follows; null: somebody does. */
+  #untold: (() => void)[] | null = [];
   #isStopped = false;
   #inForce: KeptSet | null = null;
   readonly #given: Uint8Array[] = [];
@@ -97,7 +99,7 @@ export class PolicyThread {
     return this.#isReading;
   }
 
-  /** The first read. */
+  /** Resolves with what comes first. */
   start(): Promise<SentStart> {
     return new Promise((resolve) => {
       this.#onStarted = resolve;
@@ -106,11 +108,11 @@ export class PolicyThread {
     });
   }
 
-  /** From now on every change is read, the first time at once. */
-  watch(): void {
-    if (this.#isStopped) return;
-    this.#isWatching = true;
-    this.#send({ kind: 'watch' });
+  /** From now on `onRead` is called, first for what has been read since the start. */
+  follow(): void {
+    const untold = this.#untold ?? [];
+    this.#untold = null;
+    for (const tell of untold) tell();
   }
 
   /** The last good set may be kept in the state folder: nobody else does. */
@@ -119,7 +121,7 @@ export class PolicyThread {
     this.#send({ kind: 'own-state' });
   }
 
-  /** Resolves when the files have been read, settled, and were accepted or not. */
+  /** Resolves when what the source has has been read, settled, and was accepted or not. */
   reload(): Promise<void> {
     if (this.#isStopped) return Promise.resolve();
     if (this.#reloading === null) {
@@ -217,13 +219,13 @@ export class PolicyThread {
       case 'read':
         this.#staleness = message.staleness;
         if (message.read.kind === 'changed') this.#keep(message.read.sent);
-        this.#options.events.onRead(message.read, message.isAsked);
+        this.#tellRead(message.read, message.isAsked);
         break;
       case 'reloaded':
         this.#endReload();
         break;
-      case 'restless':
-        this.#options.events.onRestless();
+      case 'delayed':
+        this.#options.events.onDelayed(message.message);
         break;
       case 'not-kept':
         this.#options.events.onNotKept(message.problem);
@@ -252,8 +254,14 @@ export class PolicyThread {
     this.#worker?.unref();
   }
 
-  #keep({ set, bundle, given }: SentSet): void {
-    this.#inForce = { revision: set.revision, bundle };
+  #tellRead(read: SentRead, isAsked: boolean): void {
+    const tell = (): void => this.#options.events.onRead(read, isAsked);
+    if (this.#untold === null) tell();
+    else this.#untold.push(tell);
+  }
+
+  #keep({ set, form, given }: SentSet): void {
+    this.#inForce = { revision: set.revision, form };
     this.#given.push(given);
   }
 
@@ -306,7 +314,7 @@ export class PolicyThread {
       const rejected = failedSet(problem);
       const { problems, problemCount } = rejected;
       this.#staleness = { sinceMs: this.#staleness?.sinceMs ?? wallMs(), problems, problemCount };
-      events.onRead(rejected, false);
+      this.#tellRead(rejected, false);
     }
     events.onDied(problem);
     this.#endReload();
@@ -316,7 +324,7 @@ export class PolicyThread {
       if (this.#isStopped) return;
       this.#launch(kept);
       this.#worker?.unref();
-      if (this.#isWatching) this.#send({ kind: 'watch' });
+      this.#send({ kind: 'go-on' });
       if (this.#reloading !== null) this.#send({ kind: 'reload' });
     });
   }

@@ -7,7 +7,7 @@ if (parentPort === null) throw new Error('this is the entry of a thread');
 const port = parentPort;
 
 const service = new PolicyService(workerData as PolicyThreadData, {
-  post: (message, transfer) => port.postMessage(message, [...transfer]),
+  port: { post: (message, transfer) => port.postMessage(message, [...transfer]) },
 });
 
 port.on('message', (message: ToPolicyThread) => service.handle(message));

@@ -20,8 +20,7 @@ export class BundleStore extends PolicyStore {
 
   updateBundle(bundle: SourceBundle, revision?: number): UpdateResult | Rejected {
     const decoded = decodeBundle(bundle, this.#options, this.#files);
-    if (decoded.kind === 'ok') return this.update(decoded.input, revision);
-    this.forgetLast();
-    return decoded;
+    if (decoded.kind === 'rejected') return decoded;
+    return this.update(decoded.input, revision);
   }
 }

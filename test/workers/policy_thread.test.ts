@@ -190,8 +190,7 @@ describe('a policy thread', () => {
 async function started(limits: Partial<Limits> = {}): Promise<PolicyThread> {
   const running = made(limits);
   expect(await running.start()).toMatchObject({ kind: 'changed' });
-  running.watch();
-  await expect.poll(() => reads.length, PATIENT).toBe(1);
+  running.follow();
   return running;
 }
 
@@ -213,7 +212,7 @@ function made(limits: Partial<Limits> = {}, stateDir: string | null = null): Pol
     wallMs: () => clock.wallMs(),
     events: {
       onRead: (read) => reads.push(read),
-      onRestless: () => {},
+      onDelayed: () => {},
       onNotKept: () => {},
       onDied: (problem) => deaths.push(problem),
     },

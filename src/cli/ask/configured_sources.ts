@@ -6,7 +6,8 @@ import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { loadConfig } from '../../config/load.ts';
-import { FileSource } from '../../control/source/files/file_source.ts';
+import { formatProblem } from '../../control/decode/problem.ts';
+import { configuredFiles } from '../../control/source/files/file_source.ts';
 import type { SourceBundle } from '../../control/source/files/source_bundle.ts';
 import { unfinishedFiles } from '../../control/source/files/unfinished_files.ts';
 import { emptySetText } from '../../control/source/policy_feed.ts';
@@ -32,19 +33,13 @@ export function readConfiguredSources(path: string | null, io: Io): ConfiguredSo
   const loaded = loadConfig({ path, flags: [], env: io.env, cwd: io.cwd });
   if (loaded.kind === 'rejected') return loaded;
   const { config } = loaded;
-  const read = new FileSource({
-    policies: config.policyPaths,
-    endpoints: config.endpointsPath,
-    secrets: config.secretsPath,
-    hasNodeLabels: config.hasNodeLabels,
-    limits: config.limits,
-    timers: nodePlatform().timers,
-  }).read();
+  const read = configuredFiles(config, nodePlatform().timers).read();
   return {
     kind: 'bundle',
     bundle: read.kind === 'ok' ? read.bundle : NOTHING,
     config,
-    readProblems: read.kind === 'ok' ? unfinishedFiles(read.bundle) : [read.message],
+    readProblems:
+      read.kind === 'ok' ? unfinishedFiles(read.bundle).map(formatProblem) : [read.message],
     otherProblems: accessLogProblems(config),
   };
 }

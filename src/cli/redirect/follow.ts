@@ -1,11 +1,10 @@
 /**
- * `--follow`: a loop with one worker. It is woken by files that changed and by a periodic look at the
- * interfaces, and does one thing at a time: read, wait until the proxies have compiled the same, write,
+ * `--follow`: a loop with one worker. It is woken by policy that was read and by a periodic look at the
+ * interfaces, and does one thing at a time: take over, wait until the proxies have compiled the same, write,
  * wait out the grace. Whatever fails is logged and tried again; what is in force stays.
  */
 
 import type { Config } from '../../config/config.ts';
-import { RESTLESS } from '../../control/source/files/file_source.ts';
 import type { Logger } from '../../observe/log/logger.ts';
 import type { NodeLinks } from '../../redirect/host/links.ts';
 import { appliedTexts, missingTexts, type RedirectLoader } from './loader.ts';
@@ -21,7 +20,8 @@ export interface FollowerOptions {
 
 export class RedirectFollower {
   readonly #options: FollowerOptions;
-  #hasNewFiles = true;
+  /** Something was read that is not in force yet. */
+  #hasReads = true;
   #wake: () => void = () => {};
   /** Of the last links that were applied. */
   #seen = '';
@@ -39,11 +39,14 @@ export class RedirectFollower {
   /** Resolves after an abort, and never in the middle of an update. */
   async run(): Promise<void> {
     const { loader, log, signal } = this.#options;
-    const reread = (): void => {
-      this.#hasNewFiles = true;
-      this.#wake();
-    };
-    loader.policy.source.watch(reread, () => log.warn({}, RESTLESS));
+    const reread = (): void => loader.policy.refresh();
+    loader.policy.follow(
+      () => {
+        this.#hasReads = true;
+        this.#wake();
+      },
+      (message) => log.warn({}, message),
+    );
     process.on('SIGHUP', reread);
     signal.addEventListener('abort', () => this.#wake(), { once: true });
     const stopChecks = this.#options.node.timers.every(
@@ -82,8 +85,8 @@ export class RedirectFollower {
   }
 
   async #bringUpToDate(): Promise<void> {
-    const isChanged = this.#readFiles();
-    // The proxies have seen the same files change: they compile while we wait.
+    const isChanged = this.#takeReads();
+    // The proxies have read the same: they compile while we wait.
     if (isChanged) await sleep(this.#options.node.timers, this.#options.config.redirect.settleMs);
     const stamp = this.#options.node.linksStamp();
     const isQuiet = stamp !== null && stamp === this.#stamp && !this.#isCheckDue;
@@ -107,19 +110,22 @@ export class RedirectFollower {
   }
 
   /** True when there is another set to put in force. */
-  #readFiles(): boolean {
+  #takeReads(): boolean {
     const { loader, log } = this.#options;
-    if (!this.#hasNewFiles) return false;
-    this.#hasNewFiles = false;
-    const read = loader.policy.read();
-    if (read.kind === 'rejected') {
-      log.error({ problems: read.problems }, 'policy rejected; the last good set stays in force');
+    if (!this.#hasReads) return false;
+    this.#hasReads = false;
+    let isChanged = false;
+    for (const read of loader.policy.takeReads()) {
+      if (read.kind === 'rejected') {
+        log.error({ problems: read.problems }, 'policy rejected; the last good set stays in force');
+      }
+      if (read.kind !== 'changed') continue;
+      for (const problem of read.warnings) log.warn({ problem }, 'policy');
+      // Until it is in force, also when the first try fails.
+      this.#seen = '';
+      isChanged = true;
     }
-    if (read.kind !== 'changed') return false;
-    for (const problem of read.warnings) log.warn({ problem }, 'policy');
-    // Until it is in force, also when the first try fails.
-    this.#seen = '';
-    return true;
+    return isChanged;
   }
 
   async #apply(links: NodeLinks): Promise<void> {
@@ -137,7 +143,7 @@ export class RedirectFollower {
   }
 
   async #pause(delayMs: number): Promise<void> {
-    if (this.#options.signal.aborted || this.#hasNewFiles) return;
+    if (this.#options.signal.aborted || this.#hasReads) return;
     await new Promise<void>((resolve) => {
       const cancel = this.#options.node.timers.after(delayMs, resolve);
       this.#wake = () => {

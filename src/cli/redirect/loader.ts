@@ -41,14 +41,13 @@ export class RedirectLoader {
   constructor(config: Config, node: RedirectNode) {
     this.#config = config;
     this.#node = node;
-    this.policy = new NodePolicy(config);
+    this.policy = new NodePolicy(config, { isKept: true });
   }
 
   /** Throws a LoaderError; then nothing is in force that was not before. */
   async start(): Promise<LoaderReport> {
     this.#checkNode();
-    await this.policy.settled();
-    const read = this.policy.start();
+    const read = await this.policy.start();
     if (read.kind === 'rejected') throw new LoaderError(read.problems);
     const links = await this.readLinks();
     const done = [...(await this.#prepareNode(links))];

@@ -1,8 +1,8 @@
 /** The node's policy for the kernel: the same files, by the same way, as the proxy reads them. */
 import type { Config } from '../../config/config.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
-import { PolicyStore } from '../../control/set/policy_store.ts';
-import { FileSource } from '../../control/source/files/file_source.ts';
+import { type Accepted, PolicyStore } from '../../control/set/policy_store.ts';
+import { configuredFiles, FileSource } from '../../control/source/files/file_source.ts';
 import { LastGoodSet } from '../../control/source/files/last_good_set.ts';
 import {
   emptySetText,
@@ -23,104 +23,136 @@ export type PolicyRead =
   /** What was in force stays so. One line each. */
   | { readonly kind: 'rejected'; readonly problems: readonly string[] };
 
+export interface NodePolicyOptions {
+  /** Sets are kept for the next start, and the last of them is taken when the first one is bad. */
+  readonly isKept: boolean;
+}
+
+interface InForce {
+  readonly snapshot: PolicySnapshot;
+  readonly table: KernelTable;
+}
+
 export class NodePolicy {
-  readonly source: FileSource;
   readonly #config: Config;
   readonly #store: PolicyStore;
   readonly #feed: PolicyFeed;
   /** A set that could not be kept on disk: told with the next one that is read. */
   #saveProblems: string[] = [];
-  #table: KernelTable | null = null;
+  #inForce: InForce | null = null;
+  #onStart: (start: FeedStart) => void = () => {};
+  /** What was read, and nobody has taken yet. */
+  #reads: FeedRead[] = [];
+  #wake: () => void = () => {};
+  #onDelayed: (message: string) => void = () => {};
 
-  constructor(config: Config) {
+  constructor(config: Config, { isKept }: NodePolicyOptions) {
     this.#config = config;
+    const { limits, hasNodeLabels, stateDir: folder } = config;
     const { clock, timers } = nodePlatform();
     const wallMs = (): number => clock.wallMs();
-    this.source = new FileSource({
-      policies: config.policyPaths,
-      endpoints: config.endpointsPath,
-      secrets: config.secretsPath,
-      hasNodeLabels: config.hasNodeLabels,
-      limits: config.limits,
-      timers,
-    });
-    const { limits, hasNodeLabels } = config;
     const regexEngine = createRe2Engine(limits);
+    const decode = { limits, hasNodeLabels, regexEngine };
     this.#store = new PolicyStore({
       regexEngine,
       limits,
       isEmptySetOpen: config.isEmptySetOpen,
       isHostJudged: config.redirect.isHostJudged,
     });
-    const { stateDir: folder } = config;
     const onError = (message: string): void => void this.#saveProblems.push(message);
+    const isOnDisk = isKept && folder !== null;
     this.#feed = new PolicyFeed({
-      source: this.source,
+      source: new FileSource(configuredFiles(config, timers), { decode, isRestAwaited: isKept }),
       store: this.#store,
-      decode: { limits, hasNodeLabels, regexEngine },
-      lastGood:
-        folder === null ? null : new LastGoodSet({ folder, name: 'loader', wallMs, onError }),
-      limits: config.limits,
+      decode,
+      lastGood: isOnDisk ? new LastGoodSet({ folder, name: 'loader', wallMs, onError }) : null,
+      limits,
       wallMs,
+      events: {
+        onReading: () => {},
+        onStart: (start) => this.#onStart(start),
+        onRead: (read) => {
+          this.#reads.push(read);
+          this.#wake();
+        },
+        onRefused: () => {},
+        onDelayed: (message) => this.#onDelayed(message),
+      },
     });
   }
 
-  /** Resolves when the files are not just being written. */
-  settled(): Promise<void> {
-    return new Promise((resolve) => this.source.whenSettled(resolve));
-  }
-
-  stop(): Promise<void> {
-    return this.#feed.stop();
-  }
-
   /**
-   * The first read. When the files are bad, the last good set of the state folder is taken instead; when there is
-   * none it is rejected: what an earlier loader left in the kernel is better than closing it all.
+   * The first set. When it is bad, the last good one of the state folder is taken instead; when there is none it is
+   * rejected: what an earlier loader left in the kernel is better than closing it all.
    */
-  start(): PolicyRead {
-    const started = this.#feed.start();
-    if (started.kind !== 'restored') return this.#take(started);
-    const { savedAt, rejected } = started;
+  async start(): Promise<PolicyRead> {
+    const started = await new Promise<FeedStart>((resolve) => {
+      this.#onStart = resolve;
+      this.#feed.start();
+    });
+    if (started.kind === 'rejected') return started;
+    if (started.kind === 'changed') return this.#take(started.accepted);
+    const { accepted, savedAt, rejected } = started;
     if (savedAt === null) return rejected;
-    const taken = this.#take({ ...started, kind: 'changed' });
-    if (taken.kind !== 'changed') return taken;
+    const taken = this.#take(accepted);
     return {
       ...taken,
       warnings: [...restoredTexts(savedAt, rejected.problems), ...taken.warnings],
     };
   }
 
-  /** Reads the files, and takes them over if all of them are good. */
-  read(): PolicyRead {
-    return this.#take(this.#feed.read());
+  /** Calls `wake` when something was read; `onDelayed`: see `PolicySink.delayed`. */
+  follow(wake: () => void, onDelayed: (message: string) => void): void {
+    this.#wake = wake;
+    this.#onDelayed = onDelayed;
   }
 
-  #take(read: FeedRead | Exclude<FeedStart, { kind: 'restored' }>): PolicyRead {
-    if (read.kind !== 'changed') return read;
+  /** What was read since the last time, in order. Of sets that were accepted the newest is taken over. */
+  takeReads(): readonly PolicyRead[] {
+    const reads = this.#reads;
+    this.#reads = [];
+    const newest = reads.findLast((read) => read.kind === 'changed');
+    return reads.flatMap((read): readonly PolicyRead[] => {
+      if (read.kind !== 'changed') return [read];
+      return read === newest ? [this.#take(read.accepted)] : [];
+    });
+  }
+
+  refresh(): void {
+    this.#feed.refresh(() => {});
+  }
+
+  stop(): Promise<void> {
+    return this.#feed.stop();
+  }
+
+  #take(accepted: Accepted): Extract<PolicyRead, { kind: 'changed' }> {
     const { isDnsAllowed } = this.#config.redirect;
-    this.#table = kernelTable(this.snapshot, { isDnsAllowed });
+    const snapshot = this.#store.current();
+    const table = kernelTable(snapshot, { isDnsAllowed });
+    this.#inForce = { snapshot, table };
     const saveProblems = this.#saveProblems;
     this.#saveProblems = [];
     return {
       kind: 'changed',
       warnings: [
         ...saveProblems,
-        ...(read.accepted.isEmpty ? [emptySetText(this.#config.isEmptySetOpen)] : []),
-        ...read.accepted.warnings.map(formatProblem),
-        ...this.#table.warnings,
+        ...(accepted.isEmpty ? [emptySetText(this.#config.isEmptySetOpen)] : []),
+        ...accepted.warnings.map(formatProblem),
+        ...table.warnings,
       ],
     };
   }
 
+  /** That was taken over last; one that denies everything before the first. */
   get snapshot(): PolicySnapshot {
-    return this.#store.current();
+    return this.#inForce?.snapshot ?? this.#store.current();
   }
 
   /** Of the set that was taken over last. */
   get table(): KernelTable {
-    if (this.#table === null) throw new Error('no policy set has been read yet');
-    return this.#table;
+    if (this.#inForce === null) throw new Error('no policy set has been read yet');
+    return this.#inForce.table;
   }
 
   plan(links: NodeLinks): TablePlan {

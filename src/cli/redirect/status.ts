@@ -66,9 +66,9 @@ async function compare(
   node: RedirectNode,
   seen: { readonly inspection: Inspection; readonly links: NodeLinks },
 ): Promise<RedirectReport> {
-  const policy = new NodePolicy(config);
-  const read = policy.read();
-  policy.source.stop();
+  const policy = new NodePolicy(config, { isKept: false });
+  const read = await policy.start();
+  await policy.stop();
   const isRejected = read.kind === 'rejected';
   const wanted = isRejected ? null : { plan: policy.plan(seen.links), table: policy.table };
   return reportOf({

@@ -26,17 +26,17 @@ export interface PolicyStoreOptions {
   readonly allocator?: IdentityAllocator;
 }
 
-export type UpdateResult =
-  | {
-      readonly kind: 'accepted';
-      readonly revision: number;
-      /** For those who compile it, too. */
-      readonly set: ResolvedSet;
-      /** Without any policy. */
-      readonly isEmpty: boolean;
-      readonly warnings: readonly Problem[];
-    }
-  | Rejected;
+export interface Accepted {
+  readonly kind: 'accepted';
+  readonly revision: number;
+  /** For those who compile it, too. */
+  readonly set: ResolvedSet;
+  /** Without any policy. */
+  readonly isEmpty: boolean;
+  readonly warnings: readonly Problem[];
+}
+
+export type UpdateResult = Accepted | Rejected;
 
 /** Called after the swap, in the order of registration. */
 export type SnapshotListener = (current: PolicySnapshot, previous: PolicySnapshot) => void;
@@ -89,11 +89,6 @@ export class PolicyStore {
   onChange(listener: SnapshotListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
-  }
-
-  /** What the source says is not even an input: whatever comes next is new, also what is in force. */
-  forgetLast(): void {
-    this.#last = null;
   }
 
   /** Why an input would be rejected; null: it would not. Changes nothing. */

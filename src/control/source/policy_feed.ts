@@ -1,46 +1,53 @@
 /**
- * From the files to a set that can be enforced: read → settled? → checked whole → kept for the next start. The
- * proxy and the redirect's loader have one each, so both take and refuse the same sets, and say so in the same
- * words. What is done with a set that was accepted is theirs.
+ * From a source to a set that can be enforced: offered → checked whole → kept for the next start → told. The proxy and
+ * the redirect's loader have one each, so both take and refuse the same sets, and say so in the same words. What is done
+ * with a set that was accepted is theirs.
  */
 import type { Limits } from '../../model/limits.ts';
 import { toldProblems } from '../../observe/told_problems.ts';
 import type { DecodeOptions } from '../decode/context.ts';
-import { WHOLE_SET } from '../decode/place.ts';
-import { formatProblem, rejected } from '../decode/problem.ts';
-import { EMPTY_INPUT } from '../set/policy_input.ts';
-import type { PolicyStore, UpdateResult } from '../set/policy_store.ts';
-import { type DecodedBundle, decodeBundle } from './files/decode_bundle.ts';
-import { DecodedFiles } from './files/decoded_files.ts';
-import type { FileSource, ReadResult } from './files/file_source.ts';
+import { formatProblem, type Rejected } from '../decode/problem.ts';
+import { EMPTY_INPUT, type PolicyInput, type RefusedDocument } from '../set/policy_input.ts';
+import type { Accepted, PolicyStore } from '../set/policy_store.ts';
+import { safelyDecoded } from './files/decode_bundle.ts';
 import type { LastGoodSet } from './files/last_good_set.ts';
-import { EMPTY_BUNDLE, type SourceBundle } from './files/source_bundle.ts';
-import { unfinishedFiles } from './files/unfinished_files.ts';
+import type { OfferedSet, PolicySink, PolicySource } from './source.ts';
 
 export interface PolicyFeedOptions {
-  readonly source: FileSource;
+  readonly source: PolicySource;
   readonly store: PolicyStore;
+  /** For the set that is kept on disk. */
   readonly decode: DecodeOptions;
   /** Null: nothing is kept on disk, and a first set that is bad is a start that fails. */
   readonly lastGood: LastGoodSet | null;
   readonly limits: Pick<Limits, 'policyProblemCountMax'>;
   /** Milliseconds since the epoch. */
   readonly wallMs: () => number;
-  /** The source has a fingerprint of the files; that they are read and checked may take long. */
-  readonly beforeRead?: () => void;
+  readonly events: FeedEvents;
 }
 
-type Accepted = Extract<UpdateResult, { kind: 'accepted' }>;
+export interface FeedEvents {
+  /** The source begins to read what the mark says, which may take long; `onStart` or `onRead` is next. */
+  onReading(mark: string): void;
+  /** Once, for what comes first. */
+  onStart(start: FeedStart): void;
+  /** `isAsked`: by `refresh`. */
+  onRead(read: FeedRead, isAsked: boolean): void;
+  /** What the source refuses alone is no longer what it was. Before `onStart` or `onRead`. */
+  onRefused(refused: readonly RefusedDocument[]): void;
+  /** See `PolicySink.delayed`. */
+  onDelayed(message: string): void;
+}
 
 export interface NewSet {
   readonly kind: 'changed';
   readonly accepted: Accepted;
-  readonly bundle: SourceBundle;
+  readonly offered: OfferedSet;
 }
 
 export interface RejectedSet {
   readonly kind: 'rejected';
-  /** `failed`: the files could not be read; `rejected`: what they say cannot be enforced. */
+  /** `failed`: what there is could not be read; `rejected`: what it says cannot be enforced. */
   readonly result: 'rejected' | 'failed';
   /** One line each, bounded; the first are told, and how many more there are. */
   readonly problems: readonly string[];
@@ -58,16 +65,16 @@ export type FeedStart =
   | NewSet
   /** Without a set to fall back on. */
   | RejectedSet
-  /** The files are bad: the set of `savedAt` is in force, or one that denies everything (null). */
+  /** What came first is bad: the set of `savedAt` is in force, or one that denies everything (null). */
   | {
       readonly kind: 'restored';
       readonly accepted: Accepted;
-      readonly bundle: SourceBundle;
+      readonly offered: OfferedSet;
       readonly savedAt: string | null;
       readonly rejected: RejectedSet;
     };
 
-/** The files say something else than what is in force. */
+/** The source says something else than what is in force. */
 export interface Staleness {
   /** Milliseconds since the epoch. */
   readonly sinceMs: number;
@@ -76,88 +83,127 @@ export interface Staleness {
   readonly problemCount: number;
 }
 
+/** Where a feed goes on after another one has ended. */
+export interface Resumed {
+  readonly staleness: Staleness | null;
+  /** See `PolicySource.start`. */
+  readonly seen: string | null;
+}
+
+const NOTHING: OfferedSet = { input: EMPTY_INPUT, texts: null };
+
 export class PolicyFeed {
-  readonly source: FileSource;
   readonly #options: PolicyFeedOptions;
-  readonly #files = new DecodedFiles();
+  #isStarted = false;
   #staleness: Staleness | null = null;
+  #refused: readonly RefusedDocument[] = [];
 
   constructor(options: PolicyFeedOptions) {
     this.#options = options;
-    this.source = options.source;
+  }
+
+  /** Starts the source. With a folder for state, what comes first always ends with a set in force. */
+  start(): void {
+    this.#options.source.start(this.#sink(false));
   }
 
   /**
-   * The first read. With a folder for state it always ends with a set in force. `refusal`: why the files are not to
-   * be read.
+   * The first of it is known to be bad: an earlier reader did not survive it. `seen` marks what that was. Without a set
+   * to fall back on the source is not started.
    */
-  start(refusal: string | null = null): FeedStart {
-    const read =
-      refusal === null
-        ? this.#take(this.source.read(this.#options.beforeRead))
-        : this.#reject('failed', [refusal]);
-    if (read.kind === 'changed') return read;
-    if (read.kind === 'same') throw new Error('a feed was started twice');
-    const { lastGood } = this.#options;
-    if (lastGood === null) return read;
-    return this.#restore(lastGood, read);
+  startWithout(refusal: string, seen: string | null): void {
+    const start = this.#started(this.#reject('failed', [refusal]));
+    this.#options.events.onStart(start);
+    if (start.kind !== 'rejected') this.#options.source.start(this.#sink(false), seen);
   }
 
-  /** Reads the files, and takes them over if all of them are good. */
-  read(): FeedRead {
-    const read = this.source.read(this.#options.beforeRead);
-    // A set that nobody has written is no set that is wrong: the watch comes again when the files rest.
-    return read.kind === 'moving' ? { kind: 'same' } : this.#take(read);
-  }
-
-  /** For a feed that goes on where another has ended: what was in force stays so, and is stale or not. */
-  goOn(staleness: Staleness | null): void {
+  /** What was in force stays so, and is stale or not. */
+  resume({ staleness, seen }: Resumed): void {
+    this.#isStarted = true;
     this.#staleness = staleness;
+    this.#options.source.start(this.#sink(false), seen);
   }
 
-  /** Null while what the files say is in force. */
+  /** Has the source offer once more what there is; what becomes of it is told before `done` is called. */
+  refresh(done: () => void): void {
+    this.#options.source.refresh(this.#sink(true), done);
+  }
+
+  /** Null while what the source says is in force. */
   get staleness(): Staleness | null {
     return this.#staleness;
   }
 
-  /** Watches nothing any more; resolves when what is being kept on disk is. */
+  /** Takes nothing any more; resolves when what is being kept on disk is. */
   async stop(): Promise<void> {
-    this.source.stop();
+    this.#options.source.stop();
     await this.#options.lastGood?.settled();
   }
 
-  #take(read: ReadResult): FeedRead {
-    const { store, lastGood } = this.#options;
-    if (read.kind !== 'ok') return this.#reject('failed', [read.message]);
-    const { bundle } = read;
-    const unfinished = unfinishedFiles(bundle);
-    // Also the first time: what is in force may be of a process before us.
-    if (unfinished.length > 0) return this.#reject('rejected', unfinished);
-    const before = store.current().revision;
-    const decoded = this.#decode(bundle);
-    if (decoded.kind === 'rejected') {
-      store.forgetLast();
-      return this.#reject('rejected', decoded.problems.map(formatProblem));
-    }
-    const result = store.update(decoded.input);
-    if (result.kind === 'rejected') {
-      return this.#reject('rejected', result.problems.map(formatProblem));
-    }
-    this.#staleness = null;
-    if (result.revision === before) return { kind: 'same' };
-    // An empty set may be a folder that failed to mount: it is enforced, and no reason to forget the last one.
-    if (!result.isEmpty) lastGood?.save(bundle);
-    return { kind: 'changed', accepted: result, bundle };
+  #sink(isAsked: boolean): PolicySink {
+    const { events, store } = this.#options;
+    const tell = (read: FeedRead): void => this.#tell(read, isAsked);
+    return {
+      reading: (mark) => events.onReading(mark),
+      check: (input) => store.check(input),
+      delayed: (message) => events.onDelayed(message),
+      offer: (offered) => this.#offer(offered, tell),
+      refused: (problems) => tell(this.#reject('rejected', problems.map(formatProblem))),
+      failed: (problem) => tell(this.#reject('failed', [problem])),
+      // A set that nobody has written is no set that is wrong, but to start with there has to be one.
+      moving: (problem) =>
+        tell(this.#isStarted ? { kind: 'same' } : this.#reject('failed', [problem])),
+    };
   }
 
-  #decode(bundle: SourceBundle): DecodedBundle {
-    try {
-      return decodeBundle(bundle, this.#options.decode, this.#files);
-    } catch (error) {
-      // A fault of ours in one policy set must not take down a proxy that has a good one.
-      const message = `internal error: ${error instanceof Error ? error.message : String(error)}`;
-      return rejected([{ place: WHOLE_SET, field: '', message }]);
+  #offer(offered: OfferedSet, tell: (read: FeedRead) => void): Accepted | Rejected {
+    const { store, lastGood } = this.#options;
+    const { input, texts } = offered;
+    const before = store.current().revision;
+    const result = store.update(input);
+    if (result.kind === 'rejected') {
+      tell(this.#reject('rejected', result.problems.map(formatProblem)));
+      return result;
     }
+    this.#staleness = null;
+    this.#tellRefused(input);
+    if (result.revision === before) {
+      tell({ kind: 'same' });
+      return result;
+    }
+    // An empty set may be a folder that failed to mount: it is enforced, and no reason to forget the last one.
+    if (!result.isEmpty && texts !== null) lastGood?.save(texts);
+    tell({ kind: 'changed', accepted: result, offered });
+    return result;
+  }
+
+  #tell(read: FeedRead, isAsked: boolean): void {
+    const { events } = this.#options;
+    if (this.#isStarted) {
+      events.onRead(read, isAsked);
+      return;
+    }
+    if (read.kind === 'same') throw new Error('the first set is another than none');
+    const start = this.#started(read);
+    if (start.kind === 'rejected') this.#options.source.stop();
+    events.onStart(start);
+  }
+
+  #started(read: NewSet | RejectedSet): FeedStart {
+    const { lastGood } = this.#options;
+    const start =
+      read.kind === 'changed' || lastGood === null ? read : this.#restore(lastGood, read);
+    this.#isStarted = start.kind !== 'rejected';
+    return start;
+  }
+
+  #tellRefused({ refused }: PolicyInput): void {
+    const isSame =
+      refused.length === this.#refused.length &&
+      refused.every((one, index) => one === this.#refused[index]);
+    if (isSame) return;
+    this.#refused = refused;
+    this.#options.events.onRefused(refused);
   }
 
   #reject(result: RejectedSet['result'], all: readonly string[]): RejectedSet {
@@ -178,22 +224,23 @@ export class PolicyFeed {
     if (loaded.kind === 'none') {
       return this.#denyAll(rejected, `${lastGood.path}: ${loaded.message}`);
     }
-    const { bundle, savedAt } = loaded;
-    const decoded = this.#decode(bundle);
-    const result =
-      decoded.kind === 'rejected' ? decoded : this.#options.store.update(decoded.input);
-    if (result.kind === 'accepted') {
-      return { kind: 'restored', accepted: result, bundle, savedAt, rejected };
+    const { bundle: texts, savedAt } = loaded;
+    const { decode, store } = this.#options;
+    const decoded = safelyDecoded(texts, decode);
+    const result = decoded.kind === 'rejected' ? decoded : store.update(decoded.input);
+    if (decoded.kind === 'ok' && result.kind === 'accepted') {
+      const offered = { input: decoded.input, texts };
+      return { kind: 'restored', accepted: result, offered, savedAt, rejected };
     }
     // Of another version of this program, which took what this one refuses.
-    const [first = 'it is rejected'] = result.problems.map(formatProblem);
-    return this.#denyAll(rejected, `${lastGood.path}: ${first}`);
+    const [first] = result.kind === 'rejected' ? result.problems.map(formatProblem) : [];
+    return this.#denyAll(rejected, `${lastGood.path}: ${first ?? 'it is rejected'}`);
   }
 
   #denyAll(rejected: RejectedSet, why: string): FeedStart {
     const result = this.#options.store.update(EMPTY_INPUT);
     if (result.kind === 'rejected') throw new Error('a set of nothing was rejected');
-    // Behind what is told of the files, however much that is: it says why not even an old set is in force.
+    // Behind what is told of the source, however much that is: it says why not even an old set is in force.
     const told = this.#stale({
       ...rejected,
       problems: [...rejected.problems, why],
@@ -202,7 +249,7 @@ export class PolicyFeed {
     return {
       kind: 'restored',
       accepted: result,
-      bundle: EMPTY_BUNDLE,
+      offered: NOTHING,
       savedAt: null,
       rejected: told,
     };

@@ -6,7 +6,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PolicyStore } from '../../../src/control/set/policy_store.ts';
 import { FileSource } from '../../../src/control/source/files/file_source.ts';
 import { LastGoodSet } from '../../../src/control/source/files/last_good_set.ts';
-import { PolicyFeed } from '../../../src/control/source/policy_feed.ts';
+import { PolicyFiles } from '../../../src/control/source/files/policy_files.ts';
+import {
+  type FeedRead,
+  type FeedStart,
+  PolicyFeed,
+} from '../../../src/control/source/policy_feed.ts';
 import type { Identity, Port, ProxyId } from '../../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { decideConnection } from '../../../src/policy/decide/decide.ts';
@@ -18,6 +23,7 @@ const BAD = 'kind: CiliumNetworkPolicy\nthis: is no policy\n';
 let root: string;
 let nowMs: number;
 const states: LastGoodSet[] = [];
+const feeds: PolicyFeed[] = [];
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'sallyport-feed-'));
@@ -30,6 +36,7 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
+  await Promise.all(feeds.splice(0).map((feed) => feed.stop()));
   await Promise.all(states.splice(0).map((state) => state.settled()));
   rmSync(root, { recursive: true, force: true });
 });
@@ -170,35 +177,76 @@ describe('the policy feed', () => {
   });
 });
 
+/** A feed of files, with what it said last; it reads when it is told to. */
+class FileFeed {
+  readonly store: PolicyStore;
+  readonly #time = new ManualPlatform();
+  readonly #feed: PolicyFeed;
+  #started: FeedStart | null = null;
+  readonly #reads: FeedRead[] = [];
+
+  constructor(lastGood: LastGoodSet | null, readBytes?: (path: string) => Buffer) {
+    const limits = DEFAULT_LIMITS;
+    const regexEngine = createRe2Engine(limits);
+    const decode = { limits, regexEngine };
+    const files = new PolicyFiles({
+      policies: [join(root, 'policies')],
+      endpoints: join(root, 'endpoints.yaml'),
+      secrets: null,
+      limits,
+      timers: this.#time.timers,
+      ...(readBytes === undefined ? {} : { readBytes }),
+    });
+    this.store = new PolicyStore({ limits, regexEngine });
+    this.#feed = new PolicyFeed({
+      source: new FileSource(files, { decode }),
+      store: this.store,
+      decode,
+      lastGood,
+      limits,
+      wallMs: () => nowMs,
+      events: {
+        onReading: () => {},
+        onStart: (start) => {
+          this.#started = start;
+        },
+        onRead: (read) => this.#reads.push(read),
+        onRefused: () => {},
+        onDelayed: () => {},
+      },
+    });
+    feeds.push(this.#feed);
+  }
+
+  start(): FeedStart {
+    this.#feed.start();
+    if (this.#started === null) throw new Error('files are read at once');
+    return this.#started;
+  }
+
+  read(): FeedRead {
+    const before = this.#reads.length;
+    this.#feed.refresh(() => {});
+    this.#time.advance(DEFAULT_LIMITS.reloadDelayMs);
+    const read = this.#reads.at(-1);
+    if (read === undefined || this.#reads.length === before) throw new Error('nothing was read');
+    return read;
+  }
+
+  get staleness(): PolicyFeed['staleness'] {
+    return this.#feed.staleness;
+  }
+}
+
 function made(
   state: LastGoodSet | null,
   readBytes?: (path: string) => Buffer,
-): { feed: PolicyFeed; store: PolicyStore } {
-  const limits = DEFAULT_LIMITS;
-  const source = new FileSource({
-    policies: [join(root, 'policies')],
-    endpoints: join(root, 'endpoints.yaml'),
-    secrets: null,
-    limits,
-    timers: new ManualPlatform().timers,
-    ...(readBytes === undefined ? {} : { readBytes }),
-  });
-  const regexEngine = createRe2Engine(limits);
-  const store = new PolicyStore({ limits, regexEngine });
-  return {
-    feed: new PolicyFeed({
-      source,
-      store,
-      decode: { limits, regexEngine },
-      lastGood: state,
-      limits,
-      wallMs: () => nowMs,
-    }),
-    store,
-  };
+): { feed: FileFeed; store: PolicyStore } {
+  const feed = new FileFeed(state, readBytes);
+  return { feed, store: feed.store };
 }
 
-function kept(): { feed: PolicyFeed; store: PolicyStore; state: LastGoodSet } {
+function kept(): { feed: FileFeed; store: PolicyStore; state: LastGoodSet } {
   const state = new LastGoodSet({
     folder: join(root, 'state'),
     name: 'proxy',

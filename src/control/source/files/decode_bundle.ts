@@ -2,7 +2,7 @@
 import { compareText } from '../../../policy/labels.ts';
 import { EMPTY_INVENTORY } from '../../../policy/resolve/inventory.ts';
 import type { DecodeOptions } from '../../decode/context.ts';
-import { formatPlace } from '../../decode/place.ts';
+import { formatPlace, WHOLE_SET } from '../../decode/place.ts';
 import type { OtherObject, PolicyDocument } from '../../decode/policy_document.ts';
 import { type Problem, type Rejected, rejected } from '../../decode/problem.ts';
 import type { PolicyInput } from '../../set/policy_input.ts';
@@ -38,6 +38,20 @@ export function decodeBundle(
     parts: [...policies, endpoints ?? ABSENT, secrets ?? ABSENT],
   };
   return { kind: 'ok', input };
+}
+
+/** A fault of ours in one set must not take down a proxy that has a good one. */
+export function safelyDecoded(
+  bundle: SourceBundle,
+  options: DecodeOptions,
+  files?: DecodedFiles,
+): DecodedBundle {
+  try {
+    return decodeBundle(bundle, options, files);
+  } catch (error) {
+    const message = `internal error: ${error instanceof Error ? error.message : String(error)}`;
+    return rejected([{ place: WHOLE_SET, field: '', message }]);
+  }
 }
 
 const NO_SECRETS: ReadonlyMap<string, string> = new Map();

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FileSource, readPolicyPaths } from '../../../../src/control/source/files/file_source.ts';
+import { PolicyFiles, readPolicyPaths } from '../../../../src/control/source/files/policy_files.ts';
 import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
 import type { Timers } from '../../../../src/platform/platform.ts';
 
@@ -157,9 +157,9 @@ function watching() {
   return { timers, counted: () => count, stop: () => source.stop() };
 }
 
-function sourceOf(policies: readonly string[], timers: Timers): FileSource {
+function sourceOf(policies: readonly string[], timers: Timers): PolicyFiles {
   const nothing = { endpoints: null, secrets: null };
-  return new FileSource({ policies, timers, ...nothing, limits: DEFAULT_LIMITS });
+  return new PolicyFiles({ policies, timers, ...nothing, limits: DEFAULT_LIMITS });
 }
 
 /** Timers that run when the test says so. */

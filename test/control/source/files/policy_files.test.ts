@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FileSource, readPolicyPaths } from '../../../../src/control/source/files/file_source.ts';
+import { PolicyFiles, readPolicyPaths } from '../../../../src/control/source/files/policy_files.ts';
 import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
 import type { Timers } from '../../../../src/platform/platform.ts';
 
@@ -332,7 +332,7 @@ describe('files that are still being written', () => {
   });
 });
 
-function describeRead(result: ReturnType<FileSource['read']>): string {
+function describeRead(result: ReturnType<PolicyFiles['read']>): string {
   return result.kind === 'ok' ? textsOf(result).join(' ') : result.message;
 }
 
@@ -399,17 +399,17 @@ function watching(policies: readonly string[], onRestless: () => void = () => {}
 
 function sourceOf(
   policies: readonly string[],
-  changes: Partial<ConstructorParameters<typeof FileSource>[0]> = {},
-): FileSource {
+  changes: Partial<ConstructorParameters<typeof PolicyFiles>[0]> = {},
+): PolicyFiles {
   const defaults = { endpoints: null, secrets: null, limits: DEFAULT_LIMITS };
-  return new FileSource({ policies, timers: new HandTimers(), ...defaults, ...changes });
+  return new PolicyFiles({ policies, timers: new HandTimers(), ...defaults, ...changes });
 }
 
 function read(policies: readonly string[]) {
   return sourceOf(policies).read();
 }
 
-function textsOf(result: ReturnType<FileSource['read']>): string[] {
+function textsOf(result: ReturnType<PolicyFiles['read']>): string[] {
   if (result.kind !== 'ok') throw new Error(result.message);
   return result.bundle.policies.map(({ text }) => text);
 }

@@ -10,7 +10,6 @@
  * The agent enforces that, so it is enforced here, and told. In the other order nothing is lost.
  */
 import type { DnsRule, HttpRule, L7Rules, RuleOrigin } from '../ast.ts';
-import { bigintsAsText } from '../match/matcher_key.ts';
 import type { Piece } from './piece.ts';
 
 export interface LostList {
@@ -51,6 +50,10 @@ function keyed(rule: HttpRule | DnsRule, make: () => string): string {
     ruleKeys.set(rule, key);
   }
   return key;
+}
+
+function bigintsAsText(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
 }
 
 /** By resource (`ccnp//name` before `cnp/namespace/name`), then by place. */

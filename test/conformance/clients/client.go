@@ -2,11 +2,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -48,6 +50,9 @@ func main() {
 	sentTrailers()
 	early()
 	giveUp()
+	if os.Args[1] == "http1" {
+		hijack()
+	}
 }
 
 func ask(scene, method, path string, content io.Reader, more fields) {
@@ -116,6 +121,34 @@ func early() {
 	request, _ := http.NewRequest("GET", base+"/early", nil)
 	tell("early hints", request.WithContext(httptrace.WithClientTrace(context.Background(), trace)))
 	fmt.Printf("the hints\t%v\n", hints)
+}
+
+// As docker attach does: a POST that becomes a raw stream, one side of which ends before the other.
+func hijack() {
+	told := func(what any) { fmt.Printf("hijack\t%v\n", what) }
+	connection, err := net.DialTimeout("tcp", strings.TrimPrefix(base, "http://"), 5*time.Second)
+	if err != nil {
+		told(err)
+		return
+	}
+	defer connection.Close()
+	connection.SetDeadline(time.Now().Add(10 * time.Second))
+	request, _ := http.NewRequest("POST", base+"/containers/x/attach?stream=1", nil)
+	request.Header.Set("Content-Type", "text/plain")
+	request.Header.Set("Connection", "Upgrade")
+	request.Header.Set("Upgrade", "tcp")
+	request.Write(connection)
+	reader := bufio.NewReader(connection)
+	response, err := http.ReadResponse(reader, request)
+	if err != nil {
+		told(err)
+		return
+	}
+	connection.Write([]byte("to the container"))
+	connection.(*net.TCPConn).CloseWrite()
+	content, err := io.ReadAll(reader)
+	told(fmt.Sprintf("%s %s %s %q %v", response.Status, response.Header.Get("Upgrade"),
+		response.Header.Get("Content-Type"), content, err))
 }
 
 // The origin is told that nobody waits any more.

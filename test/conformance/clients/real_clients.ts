@@ -1,7 +1,8 @@
 /**
  * node test/conformance/clients/real_clients.ts: real clients ask real servers the same, once directly and
  * once through the real command. What a client tells of each scene must be the same, and what a server
- * read (method, path, bytes of content) as well. HAProxy's health checks go through, too.
+ * read (method, path, bytes of content) as well. A HAProxy forwards by both versions, and its health checks go
+ * through, too.
  *
  * Fails when a client or a server cannot be started. The last line is the sum: "N passed, N failed".
  */
@@ -9,6 +10,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { startGrpcServer } from '../../support/grpc_peers.ts';
 import { type Sallyport, Scratch } from '../../workers/running.ts';
 import { freePort, PeerProcess } from '../servers/peer_process.ts';
 import { buildGo, REAL_SERVERS, type RealServer, type Seen } from '../servers/real_servers.ts';
@@ -33,18 +35,20 @@ spec:
 `;
 
 /** Off by default; health checks by HTTP/1.0 and trailers by HTTP/1.1 are among the scenes. */
-const MORE = 'workers: 1\nbehaviour: { http10: true, trailers: true }';
+const MORE = 'workers: 1\nbehaviour: { http10: true, trailers: true, upgrades: [websocket, tcp] }';
 
 interface Client {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
+  /** By way of a HAProxy, which forwards its requests by that version. */
+  readonly via?: 'http1' | 'h2';
 }
 
 /** Who asks which server. `full`: every scene; else what any server answers. */
 interface Pairing {
   readonly server: string;
-  readonly group: 'full' | 'basic';
+  readonly group: 'full' | 'basic' | 'grpc';
   readonly clients: readonly string[];
 }
 
@@ -56,8 +60,10 @@ const PAIRINGS: readonly Pairing[] = [
       ...['curl http1', 'curl h2c', 'go http1', 'go h2c', 'java http1', 'java h2c'],
       ...['python http.client', 'python requests'],
       ...['node fetch', 'node http', 'node undici', 'node http2'],
+      ...['curl by HAProxy http1', 'curl by HAProxy h2'],
     ],
   },
+  { server: 'grpc-js', group: 'grpc', clients: ['grpc-js plain', 'grpc-js gzip'] },
   { server: 'nginx', group: 'basic', clients: ['curl http1', 'go http1', 'python requests'] },
   { server: 'apache', group: 'basic', clients: ['curl http1', 'node fetch', 'python http.client'] },
   { server: 'tomcat', group: 'basic', clients: ['go http1', 'java http1', 'node undici'] },
@@ -108,6 +114,13 @@ function buildClients(): readonly Client[] {
     ...of('java', 'java', java, 'http1 h2c'),
     // Debian's own, for which its packages are.
     ...of('python', '/usr/bin/python3', [join(HERE, 'client.py')], 'http.client requests'),
+    ...of('grpc-js', process.execPath, [join(HERE, 'grpc_client.ts')], 'plain gzip'),
+    ...(['http1', 'h2'] as const).map((via) => ({
+      name: `curl by HAProxy ${via}`,
+      command: 'sh',
+      args: [join(HERE, 'client.sh'), 'http1'],
+      via,
+    })),
     ...of('node', process.execPath, [join(HERE, 'node_client.ts')], 'fetch http undici http2'),
   ];
 }
@@ -118,6 +131,10 @@ async function startServer(name: string): Promise<RealServer> {
   const start = REAL_SERVERS[name];
   if (start !== undefined) return start(dir);
   const port = await freePort();
+  if (name === 'grpc-js') {
+    const { stop } = await startGrpcServer(port);
+    return { name, port, isBlindToChunks: false, seen: () => [], stop: async () => stop() };
+  }
   const command = buildGo(join(HERE, 'scenes_server.go'), join(dir, 'scenes'));
   const peer = await PeerProcess.start({ command, args: [String(port)], port });
   return { name, port, isBlindToChunks: false, seen: () => [], stop: () => peer.stop() };
@@ -170,10 +187,45 @@ function compareScenes(
   check(`${about}: it has asked`, direct.size > 4 ? '' : `${direct.size} scenes`);
 }
 
+interface Asking {
+  readonly group: string;
+  readonly port: number;
+}
+
 /** What it tells: scene → what came. */
-async function runClient(
+async function runClient(client: Client, asking: Asking): Promise<ReadonlyMap<string, string>> {
+  if (client.via === undefined) return tellScenes(client, asking);
+  const port = await freePort();
+  const path = scratch.write(
+    'forwarding.cfg',
+    forwarding(port, { to: asking.port, by: client.via }),
+  );
+  const args = ['-db', '-f', path];
+  const haproxy = await PeerProcess.start({ command: 'haproxy', args, port });
+  try {
+    return await tellScenes(client, { ...asking, port });
+  } finally {
+    await haproxy.stop();
+  }
+}
+
+/** A client that goes takes its request with it. */
+function forwarding(port: number, onward: { readonly to: number; readonly by: string }): string {
+  return `defaults
+  mode http
+  option abortonclose
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+listen forwarding
+  bind 127.0.0.1:${port}
+  server one 127.0.0.1:${onward.to}${onward.by === 'h2' ? ' proto h2' : ''}
+`;
+}
+
+async function tellScenes(
   { command, args }: Client,
-  { group, port }: { readonly group: string; readonly port: number },
+  { group, port }: Asking,
 ): Promise<ReadonlyMap<string, string>> {
   const told = new Map<string, string>();
   const peer = await PeerProcess.start({

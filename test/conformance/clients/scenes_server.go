@@ -60,6 +60,7 @@ func main() {
 		http.Error(reply, "too much", 413)
 	})
 	mux.HandleFunc("/ws", socket)
+	mux.HandleFunc("/containers/x/attach", attach)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -72,6 +73,19 @@ func echo(reply http.ResponseWriter, request *http.Request) {
 	reply.Header().Set("X-Method", request.Method)
 	trailer := request.Trailer.Get("X-Sum")
 	fmt.Fprintf(reply, "%s %s %d %v %s", request.Method, request.RequestURI, len(content), err, trailer)
+}
+
+// As the Docker Engine: it sends before it has read anything, and goes on after the client has ended its side.
+func attach(reply http.ResponseWriter, request *http.Request) {
+	connection, buffered, err := reply.(http.Hijacker).Hijack()
+	if err != nil {
+		return
+	}
+	defer connection.Close()
+	fmt.Fprint(connection, "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n"+
+		"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\nready;")
+	content, _ := io.ReadAll(buffered)
+	fmt.Fprintf(connection, "%d bytes: %s", len(content), content)
 }
 
 // What comes after the handshake goes back as it came.

@@ -10,7 +10,7 @@ import type { Limits } from '../model/limits.ts';
 import { bindErrorText } from '../workers/port_probe.ts';
 import { AdminSeats } from './admin_seats.ts';
 import { AdminTurns } from './admin_turns.ts';
-import type { AdminBackend } from './backend.ts';
+import { type AdminBackend, BusyError } from './backend.ts';
 import { refusal } from './request_guard.ts';
 import { type AdminReply, errorReply, ROUTES } from './routes.ts';
 import { freeSocketPath, protectSocket, SOCKET_IN_USE, socketErrorText } from './unix_socket.ts';
@@ -124,10 +124,10 @@ export class AdminServer {
       if (reply === CLIENT_GONE) response.destroy();
       else send(request, response, reply);
     } catch (error) {
-      this.#options.backend.onError('admin', error);
       this.#seats.answered(request.socket);
+      if (!(error instanceof BusyError)) this.#options.backend.onError('admin', error);
       if (response.headersSent) response.destroy();
-      else send(request, response, errorReply(500, 'internal error'));
+      else send(request, response, replyToError(error));
     }
   }
 
@@ -155,6 +155,12 @@ export class AdminServer {
     const query = new URLSearchParams(queryStart === -1 ? '' : target.slice(queryStart + 1));
     return route.answer({ method, query, body }, this.#options.backend);
   }
+}
+
+function replyToError(error: unknown): AdminReply {
+  return error instanceof BusyError
+    ? errorReply(503, error.message)
+    : errorReply(500, 'internal error');
 }
 
 function isHealth(path: string): boolean {

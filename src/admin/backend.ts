@@ -18,9 +18,9 @@ export interface AdminBackend {
   staleness(): StaleState | null;
   /** Of the JSON of a request. */
   documentLimits(): DocumentLimits;
-  /** All of it: `policiesDocument`, or `printSnapshot`. */
+  /** All of it: `policiesDocument`, or `printSnapshot`. Rejects with a `BusyError`, too. */
   printPolicies(format: 'json' | 'text'): Promise<string>;
-  /** `question`: the decoded JSON of a request in the form of `verdict`'s input. */
+  /** `question`: the decoded JSON of a request in the form of `verdict`'s input. Rejects with a `BusyError`, too. */
   explain(question: unknown): Promise<ExplainAnswer>;
   /** True when denials of the whole proxy are judged, logged and not enforced. */
   isDryRun(): boolean;
@@ -37,6 +37,9 @@ export interface AdminBackend {
   /** A request failed by an error of ours. */
   onError(where: string, error: unknown): void;
 }
+
+/** What was asked cannot be answered now; later it can. `message` is one line for people. */
+export class BusyError extends Error {}
 
 export type Liveness =
   | { readonly isLive: true }

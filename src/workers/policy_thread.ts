@@ -7,7 +7,7 @@
  *                ◄── accepted (rules as bytes) | rejected ──
  */
 import { Worker } from 'node:worker_threads';
-import type { ExplainAnswer } from '../admin/backend.ts';
+import { BusyError, type ExplainAnswer } from '../admin/backend.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
 import type { Timers } from '../platform/platform.ts';
 import type {
@@ -52,6 +52,8 @@ const BOOT_MS = 30_000;
 /** The first, and one that starts with what is kept instead of the files. */
 const START_THREADS_MAX = 2;
 const MIB = 1024 * 1024;
+const CHECKS = 'a policy set is being checked; ask again later';
+const STARTS_AGAIN = 'the policy thread starts again; ask again later';
 const ENDED = 'the policy thread has ended';
 
 type Ask =
@@ -61,6 +63,7 @@ type Ask =
 interface Pending {
   readonly resolve: (answer: FromPolicyThread) => void;
   readonly reject: (error: Error) => void;
+  readonly cancel: () => void;
 }
 
 export class PolicyThread {
@@ -167,11 +170,17 @@ export class PolicyThread {
     this.#onStarted?.(failedSet(ENDED));
   }
 
+  /** The thread answers when it is done with the set that it checks, which can take minutes. */
   #ask(ask: Ask): Promise<FromPolicyThread> {
-    if (this.#worker === null) return Promise.reject(new Error('the policy thread is not running'));
+    if (this.#worker === null) return Promise.reject(new BusyError(STARTS_AGAIN));
+    const { timers, settings } = this.#options;
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
-      this.#asked.set(id, { resolve, reject });
+      const cancel = timers.after(settings.limits.adminAnswerTimeoutMs, () => {
+        this.#asked.delete(id);
+        reject(new BusyError(CHECKS));
+      });
+      this.#asked.set(id, { resolve, reject, cancel });
       this.#send({ ...ask, id });
     });
   }
@@ -241,6 +250,7 @@ export class PolicyThread {
   #answered(message: Extract<FromPolicyThread, { readonly id: number }>): void {
     const pending = this.#asked.get(message.id);
     this.#asked.delete(message.id);
+    pending?.cancel();
     if (message.kind === 'failed') pending?.reject(new Error(message.message));
     else pending?.resolve(message);
   }
@@ -347,7 +357,10 @@ export class PolicyThread {
   #failAll(problem: string): void {
     const asked = [...this.#asked.values()];
     this.#asked.clear();
-    for (const { reject } of asked) reject(new Error(problem));
+    for (const { reject, cancel } of asked) {
+      cancel();
+      reject(new BusyError(problem));
+    }
   }
 }
 

@@ -180,6 +180,13 @@ describe('what is refused', () => {
     expect(backend.errors).toHaveLength(1);
   });
 
+  it('what cannot be answered now: 503 and why, no error of ours', async () => {
+    const { ask, backend } = await started({ backend: fakeBackend({ busy: 'ask again' }) });
+    const reply = await ask('/metrics');
+    expect(reply).toMatchObject({ status: 503, body: expect.stringContaining('"ask again"') });
+    expect(backend.errors).toEqual([]);
+  });
+
   it.each([
     ['no HTTP', 'hello\r\n\r\n', /^HTTP\/1\.1 400 /],
     [

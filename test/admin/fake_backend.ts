@@ -1,5 +1,10 @@
 /** An `AdminBackend` of plain values, for tests of the server and of `status`. */
-import type { AdminBackend, Liveness, Readiness } from '../../src/admin/backend.ts';
+import {
+  type AdminBackend,
+  BusyError,
+  type Liveness,
+  type Readiness,
+} from '../../src/admin/backend.ts';
 import { policiesDocument } from '../../src/admin/policies_document.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
@@ -19,6 +24,8 @@ export function fakeBackend(
     readonly readiness?: Readiness;
     readonly metrics?: readonly MetricsSnapshot[];
     readonly failing?: boolean;
+    /** Why it cannot be answered now. */
+    readonly busy?: string;
     readonly isDryRun?: boolean;
     readonly dryRunPolicies?: readonly string[];
     readonly staleness?: ReturnType<AdminBackend['staleness']>;
@@ -48,6 +55,7 @@ export function fakeBackend(
     readiness: () => options.readiness ?? { isReady: true },
     metrics: () => {
       if (options.failing === true) throw new Error('secret detail');
+      if (options.busy !== undefined) throw new BusyError(options.busy);
       return hub.merge(options.metrics ?? [], { listening: 1 });
     },
     policySet: () => ({

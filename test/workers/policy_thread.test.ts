@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BusyError } from '../../src/admin/backend.ts';
 import { decodeResolved } from '../../src/control/worker/resolved_wire.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/model/limits.ts';
 import { finish } from '../../src/model/steps.ts';
@@ -95,6 +96,19 @@ describe('while a large set is checked', () => {
     }
     expect([...answers]).toEqual([200]);
     expect(count).toBeGreaterThan(5);
+  });
+});
+
+describe('a question to the policy thread', () => {
+  it('is not answered later than adminAnswerTimeoutMs while a set is checked, and is then', async () => {
+    const running = await started({ adminAnswerTimeoutMs: 300 });
+    scratch.write('policies/large.yaml', HUGE);
+    const why = new BusyError('a policy set is being checked; ask again later');
+    const asked = (): Promise<unknown> => running.print('text').catch((error: unknown) => error);
+    await expect.poll(asked, PATIENT).toEqual(why);
+    await expect(running.explain({})).rejects.toEqual(why);
+    await diesWhileReading();
+    await expect.poll(asked, PATIENT).toContain('default/api');
   });
 });
 

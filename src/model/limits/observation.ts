@@ -64,6 +64,12 @@ export const OBSERVATION_LIMITS = {
     10_000,
     'connections of the admin server; above: half requests, idle and unread ones make room, of the address with the most first',
   ),
+  adminAnswerTimeoutMs: spec(
+    5 * SECOND,
+    100,
+    5 * 60 * SECOND,
+    'waiting of `/policies` and `/explain` for a policy set that is being checked; then they answer 503',
+  ),
   adminTimeoutMs: spec(
     10 * SECOND,
     100,

@@ -2,7 +2,7 @@
  * Texts that stand in whatever a pattern matches: who looks for them first need not ask the pattern about a value
  * without them.
  *
- *     "/.*\/res17/[0-9]+(/[a-z]+)?/.*"  →  "/", "/res17/", "/"
+ *     "/.*\/res17/[0-9]+(/[a-z]+)?/.*"  →  "/", "/res17/"
  */
 import type { SyntaxNode } from './syntax_tree.ts';
 
@@ -12,13 +12,13 @@ export function neededTexts(tree: SyntaxNode | null): readonly string[] {
   const texts = new Texts();
   texts.add(tree);
   texts.end();
-  return texts.found.length === 0 ? NONE : texts.found;
+  return texts.found.size === 0 ? NONE : [...texts.found];
 }
 
 const NONE: readonly string[] = Object.freeze([]);
 
 class Texts {
-  readonly found: string[] = [];
+  readonly found = new Set<string>();
   /** What was read last, without a gap. */
   #text = '';
 
@@ -45,7 +45,7 @@ class Texts {
   }
 
   end(): void {
-    if (this.#text !== '') this.found.push(this.#text);
+    if (this.#text !== '') this.found.add(this.#text);
     this.#text = '';
   }
 }

@@ -75,7 +75,9 @@ function tell(args: Args, { io, ignored }: Surroundings, { bundle, all, start }:
 
 function findingsIn(bundle: SourceBundle, options: JudgeOptions): readonly CheckFinding[] {
   const created = judgeBundle(bundle, { ...options, isApiServerChecked: true });
-  return inOrder(created.kind === 'rejected' ? errorsOf(created.problems) : findingsOf(created));
+  return inOrder(
+    created.kind === 'rejected' ? errorsOf(created.problems) : findingsOf(created, options),
+  );
 }
 
 function ignoreProblem(ids: readonly string[]): string | null {

@@ -4,6 +4,7 @@ import type { JudgeResult } from '../../control/ask/judge.ts';
 import { comparePlaces } from '../../control/decode/place.ts';
 import type { Problem } from '../../control/decode/problem.ts';
 import type { PolicySet } from '../../control/set/policy_set.ts';
+import type { CostContext } from '../../policy/lint/cost_lint.ts';
 import type { Finding } from '../../policy/lint/finding.ts';
 import {
   FINDING_KINDS,
@@ -31,6 +32,7 @@ export function errorsOf(problems: readonly Problem[]): readonly CheckFinding[] 
 /** Of a set that is accepted. */
 export function findingsOf(
   accepted: Extract<JudgeResult, { kind: 'judge' }>,
+  cost: CostContext,
 ): readonly CheckFinding[] {
   const { set, warnings } = accepted;
   const isIgnored = (policy: string | undefined, id: FindingId): boolean =>
@@ -40,7 +42,7 @@ export function findingsOf(
       const { policy, id = 'advice' } = problem;
       return findingOf(problem, { id, isIgnored: isIgnored(policy, id) });
     }),
-    ...lintSpecs(set.specs, contextOf(accepted)).map((found) => {
+    ...lintSpecs(set.specs, contextOf(accepted, cost)).map((found) => {
       const { id, origin, instead } = found;
       return findingOf(placed(found, set), {
         id,
@@ -56,12 +58,16 @@ export function inOrder(findings: readonly CheckFinding[]): readonly CheckFindin
   return findings.toSorted((a, b) => comparePlaces(a.place, b.place));
 }
 
-function contextOf({ set, judge }: Extract<JudgeResult, { kind: 'judge' }>): LintContext {
+function contextOf(
+  { set, judge }: Extract<JudgeResult, { kind: 'judge' }>,
+  cost: CostContext,
+): LintContext {
   const { inventory, cidrGroups } = set;
   const { endpoints } = inventory;
-  if (endpoints.length === 0) return { namedPorts: null, known: null };
+  if (endpoints.length === 0) return { namedPorts: null, known: null, cost };
   const names = endpoints.flatMap(({ namedPorts }) => namedPorts.map(({ name }) => name));
-  return { namedPorts: new Set(names), known: { inventory, cidrGroups, table: judge.table } };
+  const known = { inventory, cidrGroups, table: judge.table };
+  return { namedPorts: new Set(names), known, cost };
 }
 
 function placed({ origin, message }: Finding, set: PolicySet): Problem {

@@ -43,11 +43,6 @@ export class HttpIndex {
     return new HttpIndex(yield* FieldIndex.build(numbers, { rules, engine, depth: 0 }));
   }
 
-  /** Makes the pattern sets that requests will need, before the first of them waits for one. */
-  prepare(): Steps<void> {
-    return this.#root.prepare();
-  }
-
   /**
    * Collects lists of rule numbers, each ascending and no two with a number in common: all rules
    * that can match. A rule's path condition, if `CompiledHttpRule.path` has one, need not be asked
@@ -115,13 +110,6 @@ class FieldIndex {
       byPattern,
       others: yield* bucketOf(groups.others, level),
     });
-  }
-
-  *prepare(): Steps<void> {
-    yield* this.#patterns.prepare();
-    for (const bucket of [...this.#byLiteral.values(), ...this.#byPattern, this.#others]) {
-      if (bucket instanceof FieldIndex) yield* bucket.prepare();
-    }
   }
 
   collect(head: RequestHead, into: CandidateLists): boolean {

@@ -70,10 +70,9 @@ export class PortRules {
     return view;
   }
 
-  /** Makes a view and what its index will need, so that the first who asks for it does not wait. */
+  /** Makes a view, so that the first who asks for it does not wait. */
   *prepare(key: ViewKey): Steps<void> {
-    const view = this.#views.get(viewNumber(key.proxyId, key.remote)) ?? (yield* this.#make(key));
-    yield* view.applicable.index.prepare();
+    if (!this.#views.has(viewNumber(key.proxyId, key.remote))) yield* this.#make(key);
   }
 
   /** Those that somebody has asked for. */

@@ -43,6 +43,9 @@ export const FINDING_KINDS = {
   'bare-dot': note('A dot in a host that stands for any character.'),
   'glob-not-regex': warning('A pattern that reads like a glob.'),
   'prefix-not-segment': note('A path pattern that goes on in the middle of a segment.'),
+  'path-too-costly': warning(
+    'Path patterns that cost more to ask about a long path than a verdict may, so that it is denied.',
+  ),
   'query-forgotten': note('The query is part of the path that is matched.'),
   'host-case': note('A host with upper-case letters, which no client sends.'),
   'header-misread': warning('A header string that is read otherwise than it looks.'),

@@ -4,6 +4,7 @@
  * is that of the set's size. Pure.
  */
 import type { PolicySpec, PortsRule } from '../rule.ts';
+import { type CostContext, lintCost } from './cost_lint.ts';
 import { type Entry, entriesOf } from './entry.ts';
 import { type Finding, finding } from './finding.ts';
 import { type KnownCluster, lintAgainst } from './known_lint.ts';
@@ -17,6 +18,8 @@ export interface LintContext {
   readonly namedPorts: ReadonlySet<string> | null;
   /** Null when no endpoints are known. */
   readonly known: KnownCluster | null;
+  /** Null: what patterns cost is not looked at. */
+  readonly cost: CostContext | null;
 }
 
 /** Findings in no order that counts: who tells them sorts them by place. */
@@ -27,6 +30,7 @@ export function lintSpecs(specs: readonly PolicySpec[], context: LintContext): r
     ...entries.flatMap((entry) => lintEntry(entry, context)),
     ...voidedEntries(entries),
     ...lintSet(specs),
+    ...(context.cost === null ? [] : lintCost(entries, context.cost)),
     ...(context.known === null ? [] : lintAgainst(specs, context.known)),
   ];
 }

@@ -14,6 +14,7 @@ export class NeededFilter {
   readonly #filter: TextFilter;
   /** For each text the patterns that are to be asked where it stands. */
   readonly #patternsOf: readonly (readonly number[])[];
+  /** Reused between values; how much of it counts `find` says. */
   readonly #found: number[] = [];
 
   private constructor(filter: TextFilter, patternsOf: readonly (readonly number[])[]) {
@@ -27,15 +28,16 @@ export class NeededFilter {
     return new NeededFilter(filter, [...byText.values()]);
   }
 
-  /** Adds the numbers of the patterns that can match `bytes`, each once. */
-  candidates(bytes: Uint8Array, into: number[]): void {
+  /** Writes the numbers of the patterns that can match `bytes`, each once; returns how many they are. */
+  candidates(bytes: Uint8Array, into: number[]): number {
     const found = this.#found;
-    found.length = 0;
-    this.#filter.find(bytes, found);
-    for (let i = 0; i < found.length; i++) {
+    const textCount = this.#filter.find(bytes, found);
+    let count = 0;
+    for (let i = 0; i < textCount; i++) {
       const patterns = this.#patternsOf[found[i] as number] ?? NONE;
-      for (let j = 0; j < patterns.length; j++) into.push(patterns[j] as number);
+      for (let j = 0; j < patterns.length; j++) into[count++] = patterns[j] as number;
     }
+    return count;
   }
 }
 
@@ -49,7 +51,7 @@ export function* byNeededText(
 ): Steps<ReadonlyMap<string, readonly number[]>> {
   const counts = new Map<string, number>();
   for (const [number, { neededTexts }] of regexes.entries()) {
-    for (const text of new Set(neededTexts)) counts.set(text, (counts.get(text) ?? 0) + 1);
+    for (const text of neededTexts) counts.set(text, (counts.get(text) ?? 0) + 1);
     if (number % ITEMS_PER_STEP === 0) yield;
   }
   const byText = new Map<string, number[]>();

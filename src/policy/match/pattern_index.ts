@@ -11,7 +11,7 @@
  *
  * Only characters that tell beginnings apart are looked at; the patterns themselves look at all. Of many with one
  * beginning those are asked whose own text stands in the value (`needed_filter.ts`). What no text tells apart is
- * tested one by one where it is few, else by RE2 sets. A set is made when it is first asked, or ahead by `prepare`.
+ * tested one by one where it is few, else by RE2 sets, which are made with the index.
  */
 
 import { ITEMS_PER_STEP, type Steps } from '../../model/steps.ts';
@@ -28,8 +28,7 @@ import {
 import { type Beginning, SetWidth } from './set_width.ts';
 import {
   canSpend,
-  makeWork,
-  patternWork,
+  preparedWork,
   scanWork,
   setWork,
   spend,
@@ -39,14 +38,15 @@ import {
 /** Not looked at any closer: a set of so many is matched as fast as a small one, and made in 2 ms. */
 const LEAF_PATTERNS_MAX = 256;
 
-/** With one beginning. So large a set is made only if a verdict may cost much more than it does by default. */
-const SET_PATTERNS_MAX = 1024;
+/** With one beginning. Making a set of so many takes 2 ms, in which nothing else can be done. */
+const SET_PATTERNS_MAX = 256;
 
 /** Found by one text. Asked one by one they cost no more than a set that would have to be asked always. */
 const PATTERNS_OF_TEXT_MAX = 8;
 
-/** Nothing else can be done while a set is made. A larger one is rarely asked, as a verdict would cost too much. */
+/** A set that costs more for so short a value is hardly ever asked. */
 const PREPARED_WORK_MAX = 3_000_000;
+const SHORT_BYTES = 64;
 
 /** Of the memory that one set for all patterns would have, a set of few gets no less than this. */
 const MEMORY_SHARE_MIN = 1 / 32;
@@ -92,11 +92,6 @@ export class PatternIndex {
 
   get isEmpty(): boolean {
     return this.#root === null;
-  }
-
-  /** Makes the sets that it will need. */
-  *prepare(): Steps<void> {
-    if (this.#root !== null) yield* prepareNode(this.#root);
   }
 
   /**
@@ -204,28 +199,30 @@ function childFor(node: Node, code: number): Node | null {
 interface Cell {
   /** False when one could not be evaluated. */
   match(text: string, bytes: Uint8Array, matched: number[]): boolean;
-  prepare(): void;
 }
 
 /** Those that a rare text tells apart are found by it, the others are asked together. */
 function* cellsOf(entries: readonly Entry[], options: NodeOptions): Steps<readonly Cell[]> {
-  if (entries.length < options.setPatternsMin) return togetherOf(entries, options);
+  if (entries.length < options.setPatternsMin) return yield* togetherOf(entries, options);
   const regexes = entries.map(({ regex }) => regex);
   const byText = yield* byNeededText(regexes, PATTERNS_OF_TEXT_MAX);
   const found = new Set([...byText.values()].flat());
-  if (found.size < options.setPatternsMin) return togetherOf(entries, options);
+  if (found.size < options.setPatternsMin) return yield* togetherOf(entries, options);
   const filter = yield* NeededFilter.build(byText);
   const others = entries.filter((_, number) => !found.has(number));
-  return [new FilterCell(entries, filter), ...togetherOf(others, options)];
+  return [new FilterCell(entries, filter), ...(yield* togetherOf(others, options))];
 }
 
-function togetherOf(entries: readonly Entry[], options: NodeOptions): readonly Cell[] {
+function* togetherOf(entries: readonly Entry[], options: NodeOptions): Steps<readonly Cell[]> {
   if (entries.length === 0) return NO_CELLS;
   if (entries.length < options.setPatternsMin) return [new SingleCell(entries)];
   const cells: Cell[] = [];
   for (let from = 0; from < entries.length; from += SET_PATTERNS_MAX) {
     const part = entries.slice(from, from + SET_PATTERNS_MAX);
-    cells.push(new SetCell(part, { ...options, isOneOfMany: entries.length > part.length }));
+    const cell = new SetCell(part, { ...options, isOneOfMany: entries.length > part.length });
+    cells.push(cell);
+    // Now, in steps, so that no verdict waits for it.
+    yield* cell.prepare();
   }
   return cells;
 }
@@ -251,9 +248,6 @@ class SingleCell implements Cell {
     }
     return true;
   }
-
-  /** One pattern is made in microseconds, and most are never asked. */
-  prepare(): void {}
 }
 
 /** Patterns that are asked where the text stands that they need. */
@@ -270,9 +264,8 @@ class FilterCell implements Cell {
   match(text: string, bytes: Uint8Array, matched: number[]): boolean {
     if (!spend(scanWork(bytes.length))) return false;
     const candidates = this.#candidates;
-    candidates.length = 0;
-    this.#filter.candidates(bytes, candidates);
-    for (let i = 0; i < candidates.length; i++) {
+    const count = this.#filter.candidates(bytes, candidates);
+    for (let i = 0; i < count; i++) {
       const { regex, index, beginning } = this.#entries[candidates[i] as number] as Entry;
       if (!spend(BEGINNING_WORK)) return false;
       if (!text.startsWith(beginning)) continue;
@@ -283,17 +276,13 @@ class FilterCell implements Cell {
     }
     return true;
   }
-
-  /** One pattern is made in microseconds, and most are never asked. */
-  prepare(): void {}
 }
 
 class SetCell implements Cell {
   readonly #entries: readonly Entry[];
-  #width: SetWidth | null = null;
+  readonly #width: SetWidth;
   readonly #engine: RegexEngine;
   #memoryShare: number;
-  readonly #makeWork: number;
   /** Then most subjects match nothing in it, which is asked first. */
   readonly #isOneOfMany: boolean;
   /** Undefined until it is first needed; null when it cannot be made: then nothing can be judged by it. */
@@ -304,15 +293,14 @@ class SetCell implements Cell {
     { engine, patternCount, isOneOfMany }: NodeOptions & { readonly isOneOfMany: boolean },
   ) {
     this.#entries = entries;
+    this.#width = new SetWidth(entries);
     this.#engine = engine;
     this.#memoryShare = Math.max(entries.length / patternCount, MEMORY_SHARE_MIN);
-    this.#makeWork = entries.reduce((sum, { regex }) => sum + makeWork(regex.cost), 0);
     this.#isOneOfMany = isOneOfMany;
   }
 
   match(text: string, bytes: Uint8Array, matched: number[]): boolean {
-    this.#width ??= new SetWidth(this.#entries);
-    const work = this.#makeWork + setWork(this.#width.at(bytes.length), bytes.length);
+    const work = setWork(this.#width.at(bytes.length), bytes.length);
     // More than a part of what is left: it may be cheaper to ask those that can match one by one.
     if (!canSpend(SET_SHARE * work)) {
       const single = this.#singleWork(text, bytes.length);
@@ -327,15 +315,22 @@ class SetCell implements Cell {
     return true;
   }
 
-  prepare(): void {
-    this.#width ??= new SetWidth(this.#entries);
-    if (this.#makeWork <= PREPARED_WORK_MAX) this.#set ??= this.#made();
+  /** Makes what it will need. */
+  *prepare(): Steps<void> {
+    if (setWork(this.#width.at(SHORT_BYTES), SHORT_BYTES) <= PREPARED_WORK_MAX) {
+      this.#set = this.#made();
+      yield;
+    }
+    for (const [at, { regex }] of this.#entries.entries()) {
+      regex.prepare();
+      if (at % ITEMS_PER_STEP === 0) yield;
+    }
   }
 
   #singleWork(text: string, bytes: number): number {
     let work = 0;
     for (const { regex, beginning } of this.#entries) {
-      work += text.startsWith(beginning) ? patternWork(regex.cost, bytes) : BEGINNING_WORK;
+      work += text.startsWith(beginning) ? preparedWork(regex.cost, bytes) : BEGINNING_WORK;
       if (!canSpend(work)) break;
     }
     return work;
@@ -373,12 +368,4 @@ class SetCell implements Cell {
     const made = this.#engine.compileSet(patterns, this.#memoryShare);
     return made.kind === 'ok' ? made.regex : null;
   }
-}
-
-function* prepareNode(node: Node): Steps<void> {
-  for (const cell of node.cells) {
-    cell.prepare();
-    yield;
-  }
-  for (const child of node.children) yield* prepareNode(child);
 }

@@ -50,9 +50,10 @@ export class TextFilter {
     return filter;
   }
 
-  /** Adds the numbers of the texts that stand in `bytes`, each once, in no order. */
-  find(bytes: Uint8Array, found: number[]): void {
+  /** Writes the numbers of the texts that stand in `bytes`, each once, in no order; returns how many they are. */
+  find(bytes: Uint8Array, into: number[]): number {
     const scan = this.#nextScan();
+    let count = 0;
     let node = 0;
     for (let i = 0; i < bytes.length; i++) {
       node = this.#next(node, bytes[i] as number);
@@ -60,10 +61,11 @@ export class TextFilter {
       // Behind a text that was told stand only such ones: so all of this takes no longer than there are texts.
       while (end !== 0 && this.#toldIn[end] !== scan) {
         this.#toldIn[end] = scan;
-        found.push((this.#textsOf[end] as number) - 1);
+        into[count++] = (this.#textsOf[end] as number) - 1;
         end = this.#shorterEnds[end] as number;
       }
     }
+    return count;
   }
 
   #nextScan(): number {

@@ -7,8 +7,8 @@
  * nanosecond on a machine of 2026, and rather more is counted than is used.
  *
  * RE2 makes an automaton's states when a value first leads to them. So each verdict is counted as if it was the first:
- * for each of its patterns the states that the value can need, up to all there are. One whose states are too many to
- * be kept can need a new one for each byte, in every verdict, with as many places as the pattern is wide.
+ * for each of its patterns its program, unless that is prepared, and states. One whose states are too many to be kept
+ * can need a new one for each byte, in every verdict, with as many places as the pattern is wide.
  */
 import type { Limits } from '../../model/limits.ts';
 import type { PatternCost } from './regex.ts';
@@ -84,17 +84,21 @@ const INSTRUCTION_WORK = 250;
 
 /** When it is asked for the first time. */
 export function patternWork(cost: PatternCost, bytes: number): number {
-  return makeWork(cost) + preparedWork(cost, bytes);
+  return MAKE_WORK + INSTRUCTION_WORK * cost.programSize + preparedWork(cost, bytes);
 }
 
-/** A set's program is as large as those of its patterns together. */
-export function makeWork({ programSize }: PatternCost): number {
-  return MAKE_WORK + INSTRUCTION_WORK * programSize;
+/** The same for one that was prepared: its program stands. */
+export function preparedWork(cost: PatternCost, bytes: number): number {
+  const states = Math.min(cost.buildWork, bytes * stepWork(cost.width));
+  return (
+    readWork(bytes) +
+    (cost.buildWork <= SMALL_BUILD_WORK ? Math.floor(states / UNSEEN_SHARE) : states)
+  );
 }
 
-function preparedWork(cost: PatternCost, bytes: number): number {
-  return readWork(bytes) + Math.min(cost.buildWork, bytes * stepWork(cost.width));
-}
+/** Of a small automaton a value leads to few states that no value before it has led to. */
+const SMALL_BUILD_WORK = 100_000;
+const UNSEEN_SHARE = 8;
 
 function readWork(bytes: number): number {
   return CALL_WORK + BYTE_WORK * bytes;

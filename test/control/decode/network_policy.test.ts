@@ -167,7 +167,7 @@ describe('what the API server refuses', () => {
 
 it('that only isolates is not taken for an empty rule', () => {
   const specs = [specOf(np('{ policyTypes: [Ingress, Egress] }'))];
-  const context = { namedPorts: null, known: null };
+  const context = { namedPorts: null, known: null, cost: null };
   expect(lintSpecs(specs, context).filter(({ id }) => id === 'empty-rule')).toEqual([]);
 });
 

@@ -178,7 +178,7 @@ describe('many rules', () => {
 });
 
 function lint(specs: readonly PolicySpec[], namedPorts: ReadonlySet<string> | null = null) {
-  return lintSpecs(specs, { namedPorts, known: null });
+  return lintSpecs(specs, { namedPorts, known: null, cost: null });
 }
 
 function codesOf(

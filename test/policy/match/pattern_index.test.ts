@@ -86,7 +86,7 @@ describe('the beginning of a pattern', () => {
 
 describe('the texts that a pattern needs', () => {
   const needs: readonly [pattern: string, texts: readonly string[]][] = [
-    ['/.*/res17/[0-9]+(/[a-z-]+)?/.*', ['/', '/res17/', '/']],
+    ['/.*/res17/[0-9]+(/[a-z-]+)?/.*', ['/', '/res17/']],
     ['a(b|c)d', ['a', 'd']],
     ['a(?:b(c))d', ['abcd']],
     ['ab*c', ['a', 'c']],
@@ -186,7 +186,6 @@ describe('the index of patterns', () => {
     const index = finish(
       PatternIndex.build(regexesOf(texts), { engine: broken, setPatternsMin: 4 }),
     );
-    finish(index.prepare());
     expect(index.match('/a', Buffer.from('/a'))).toBeNull();
     expect(index.match('/a', Buffer.from('/a'))).toBeNull();
   });
@@ -216,7 +215,11 @@ describe('the index of patterns', () => {
     for (let round = 0; round < 3; round++) {
       expect(index.match('/a-400', Buffer.from('/a-400'))).toEqual([4]);
     }
-    expect(shares).toEqual([0.5, 1]);
+    // Each set is made with the index; the two that were asked are made again, once.
+    expect(shares.filter((share) => share === 1)).toEqual([1, 1]);
+    expect(shares.filter((share) => share < 1).reduce((sum, share) => sum + share, 0)).toBeCloseTo(
+      1,
+    );
   });
 });
 

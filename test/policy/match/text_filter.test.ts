@@ -20,7 +20,7 @@ it('finds each text that stands in a value, once', () => {
         const filter = finish(TextFilter.build(texts));
         for (const one of values) {
           const found: number[] = [];
-          filter.find(Buffer.from(one, 'latin1'), found);
+          expect(filter.find(Buffer.from(one, 'latin1'), found)).toBe(found.length);
           const expected = [...texts.keys()].filter((i) => one.includes(texts[i] as string));
           expect(found.toSorted((a, b) => a - b)).toEqual(expected);
           foundCount += found.length;

@@ -1,13 +1,12 @@
 /** What `explain` tells: data only, so that tools and the admin server show one thing. */
 import type { Decision, L7Protocol, RuleRef } from '../model/decision.ts';
+import type { RuleVerdict } from './ast.ts';
 
 export interface Explanation {
   readonly decision: Decision;
   /** Rules of the port in asking order; empty when no rule covers the port. */
   readonly steps: readonly RuleStep[];
 }
-
-export type RuleVerdictName = 'allow' | 'deny' | 'pass';
 
 /** What became of a port rule. */
 export type RuleOutcome =
@@ -26,7 +25,7 @@ export type RuleOutcome =
 
 export interface RuleStep extends L7Steps {
   readonly rule: RuleRef;
-  readonly verdict: RuleVerdictName;
+  readonly verdict: RuleVerdict['kind'];
   readonly precedence: number;
   readonly outcome: RuleOutcome;
   /** What the rule would have taken, where the outcome is `server-name`. */

@@ -3,10 +3,9 @@
  * port rule with HTTP rules) settles no request itself and is no row.
  */
 import type { Layer, RuleRef } from '../../model/decision.ts';
-import { DEFAULT_ALLOW_RULE } from '../../policy/ast.ts';
+import { DEFAULT_ALLOW_RULE, type RuleVerdict } from '../../policy/ast.ts';
 import type { CompiledEndpoint } from '../../policy/compiled/compiled_endpoint.ts';
 import type { CompiledRule } from '../../policy/compiled/compiled_rule.ts';
-import { VERDICT_ALLOW, VERDICT_DENY } from '../../policy/compiled/compiled_rule.ts';
 import { type CompiledHttpRule, conditionsOf } from '../../policy/compiled/http_rules.ts';
 import type { PortRules } from '../../policy/compiled/port_rules.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
@@ -14,7 +13,7 @@ import type { CompiledMatcher } from '../../policy/match/value_match.ts';
 
 export interface WrittenRule {
   readonly ref: RuleRef;
-  readonly verdict: 'allow' | 'deny' | 'pass';
+  readonly verdict: RuleVerdict['kind'];
   readonly match: RuleMatch;
 }
 
@@ -103,7 +102,11 @@ function addPort(port: PortRules, rules: Map<number, WrittenRule>): void {
   };
   const add = (ref: RuleRef, rule: CompiledRule, match: Omit<RuleMatch, keyof typeof counts>) => {
     if (rules.has(ref.index)) return;
-    rules.set(ref.index, { ref, verdict: verdictOf(rule), match: { ...match, ...counts } });
+    rules.set(ref.index, {
+      ref,
+      verdict: rule.source.verdict.kind,
+      match: { ...match, ...counts },
+    });
   };
   for (const rule of port.rules) {
     for (const { ref, match } of matchesOf(rule)) add(ref, rule, match);
@@ -127,11 +130,6 @@ function matchesOf({ l7, ref, serverNames }: CompiledRule): readonly OwnMatch[] 
         match: { ...CONNECTION_MATCH, layer: 'dns' },
       }));
   }
-}
-
-function verdictOf({ kind }: CompiledRule): WrittenRule['verdict'] {
-  if (kind === VERDICT_ALLOW) return 'allow';
-  return kind === VERDICT_DENY ? 'deny' : 'pass';
 }
 
 const CONNECTION_MATCH = {

@@ -9,13 +9,7 @@ import type { RequestHead } from '../../model/request_head.ts';
 import { type CompiledRule, VERDICT_ALLOW, VERDICT_DENY } from '../compiled/compiled_rule.ts';
 import type { View } from '../compiled/port_rules.ts';
 import { isAbout } from '../compiled/rule_remotes.ts';
-import {
-  type Explanation,
-  NO_L7_STEPS,
-  type RuleOutcome,
-  type RuleStep,
-  type RuleVerdictName,
-} from '../explanation.ts';
+import { type Explanation, NO_L7_STEPS, type RuleOutcome, type RuleStep } from '../explanation.ts';
 import { DNS } from '../l7/dns/dns.ts';
 import { HTTP } from '../l7/http/http.ts';
 import type { L7Trace } from '../l7/protocol.ts';
@@ -58,8 +52,6 @@ const CONNECTION_TRACE: L7Trace = {
   withHints: (steps) => steps,
 };
 
-const VERDICT_NAMES: readonly RuleVerdictName[] = ['deny', 'allow', 'pass'];
-
 function explain(view: View, asked: Asked, decision: Decision): Explanation {
   // As much again for the rules one by one: what was not asked for its cost is not asked here, either.
   beginVerdict(view.port.workLimits);
@@ -87,7 +79,8 @@ class Walk {
 
   /** To be called with the rules in asking order. */
   step(rule: CompiledRule): RuleStep {
-    const place = { rule: rule.ref, verdict: verdictName(rule), precedence: rule.precedence };
+    const { ref, precedence, source } = rule;
+    const place = { rule: ref, verdict: source.verdict.kind, precedence };
     const skipped = this.#skipped(rule);
     if (skipped !== null) {
       return { ...place, outcome: skipped, ...NO_L7_STEPS, ...this.#named(rule, skipped) };
@@ -129,8 +122,4 @@ class Walk {
       this.#passedTo = rule.passPrecedence;
     }
   }
-}
-
-function verdictName(rule: CompiledRule): RuleVerdictName {
-  return VERDICT_NAMES[rule.kind] ?? 'deny';
 }

@@ -13,8 +13,6 @@ import type { PolicySnapshot } from '../compiled/snapshot.ts';
 import type { Remotes } from '../identity/remotes.ts';
 import { printL7 } from '../l7/protocols.ts';
 
-const VERDICTS = ['deny', 'allow', 'pass'] as const;
-
 /** Ends in a newline. */
 export function printSnapshot(snapshot: PolicySnapshot): string {
   const remotes = snapshot.who?.remotes ?? null;
@@ -48,7 +46,7 @@ function printRule(rule: CompiledRule, remotes: Remotes | null): string[] {
   const about = remotesOf(rule, remotes);
   const parts = [
     `${rule.precedence}`,
-    VERDICTS[rule.kind] as string,
+    rule.source.verdict.kind,
     ...(rule.passPrecedence === 0 ? [] : [`to ${rule.passPrecedence}`]),
     about === null ? 'any remote' : `remotes ${printIdentities(about)}`,
     ...(rule.proxyId === 0 ? [] : [`listener ${rule.proxyId}`]),

@@ -357,6 +357,18 @@ describe('an exception while a connection is ended because of one', () => {
     expect(rig.takeInternalErrors()).toEqual([BUG, BUG]);
     expect(rig.plane.connectionCount).toBe(0);
     expect(rig.recorder.closed).toEqual(['fault']);
+    expect(rig.recorder.streamsOpenCount).toBe(0);
+    await isServed(rig);
+  });
+
+  it.each(RELAYS)('%s, twice: the client is let go all the same', async (_, begin, relay) => {
+    const { rig, client } = await begin();
+    for (const method of ['onDownstreamData', 'abandon', 'sever'] as const)
+      failing(relay, method)();
+    client.send('x');
+    await client.over();
+    expect(rig.takeInternalErrors()).toEqual([BUG, BUG, BUG]);
+    expect(rig.plane.connectionCount).toBe(0);
     await isServed(rig);
   });
 });

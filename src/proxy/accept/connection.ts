@@ -447,13 +447,13 @@ export class Connection implements RegisteredConnection, Evictable, Guarded {
   }
 
   sever(): void {
-    this.#relay?.sever();
-    if (this.#stage < STAGE_LINGER) {
-      this.#relay = null;
-      this.#context.shared.options.recorder.events.connectionClosed(this.#meta.listener, 'fault');
-    }
+    const relay = this.#relay;
+    const { events } = this.#context.shared.options.recorder;
+    this.#relay = null;
+    if (this.#stage < STAGE_LINGER) events.connectionClosed(this.#meta.listener, 'fault');
     this.#socket.destroy();
     this.#leave();
+    relay?.sever();
   }
 
   // --- helpers

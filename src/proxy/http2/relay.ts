@@ -385,12 +385,16 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
 
   #close(cause: CloseCause, how: 'linger' | 'reset' | 'destroy'): void {
     if (this.#isOver) return;
+    this.#letGo();
+    this.#context.onClose(cause, how);
+  }
+
+  #letGo(): void {
     this.#isOver = true;
     this.#outlet.close();
     this.#tellWaiting(0);
     this.#context.shared.contentMemory.delete(this);
     this.#tally.over();
-    this.#context.onClose(cause, how);
   }
 
   #flush(): void {
@@ -403,11 +407,10 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
 
   expire(nowMs: number): void {
     if (this.#isOver) return;
-    const connection = this.#connection;
     this.#outlet.expire(nowMs);
     // Its last stream may have been answered by that, at the end of a drain.
     if (this.#isOver) return;
-    const timeout = connectionTimeout(connection, this.#context.shared.options.limits, {
+    const timeout = connectionTimeout(this.#connection, this.#context.shared.options.limits, {
       nowMs,
       startedMs: this.#startedMs,
       lastMoveMs: this.#lastMoveMs,
@@ -420,7 +423,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
       this.onTurnEnd();
       return;
     }
-    connection.goAway(timeout.errorCode);
+    this.#connection.goAway(timeout.errorCode);
     this.#flush();
     if (timeout.fault === null) this.#close('timeout', 'linger');
     else this.#fail(timeout.fault, timeout.cause);
@@ -485,12 +488,9 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
     if (!this.#isOver) this.#end('internal-error', 'fault', 'reset');
   }
 
-  /** Content that waits is nobody's any more, either. */
   sever(): void {
-    this.#isOver = true;
-    this.#outlet.close();
-    this.#tellWaiting(0);
-    this.#context.shared.contentMemory.delete(this);
+    if (this.#isOver) this.#outlet.close();
+    else this.#letGo();
   }
 }
 

@@ -13,7 +13,7 @@ export interface Guarded {
   readonly part: string;
   /** Records what is in hand as an internal error, and closes both sides. */
   abandon(): void;
-  /** Closes both sides, whatever `abandon` has left. Never throws. */
+  /** Closes both sides, whatever `abandon` has left. */
   sever(): void;
 }
 
@@ -47,11 +47,12 @@ export class Guard {
   /** For who catches by itself. What has failed once may fail again while it is ended. */
   broken(error: unknown): void {
     this.#recorder.internalError(this.#guarded.part, error);
-    try {
-      this.#guarded.abandon();
-    } catch (second) {
-      this.#recorder.internalError('abandon', second);
+    for (const step of ['abandon', 'sever'] as const) {
+      try {
+        this.#guarded[step]();
+      } catch (further) {
+        this.#recorder.internalError(step, further);
+      }
     }
-    this.#guarded.sever();
   }
 }

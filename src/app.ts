@@ -21,6 +21,7 @@ import { MetricsHub } from './observe/metrics/hub.ts';
 import { nodePlatform } from './platform/node_platform.ts';
 import { openFileCountMax } from './platform/open_files.ts';
 import { SupervisorBackend } from './workers/admin_backend.ts';
+import { FlowHub } from './workers/flow_hub.ts';
 import { inProcessLauncher } from './workers/in_process_worker.ts';
 import type { BoundListener } from './workers/messages.ts';
 import {
@@ -96,6 +97,7 @@ class SallyportApp implements App {
   readonly #stateLock: StateLock | null;
   readonly #metrics: MetricsHub;
   readonly #supervisor: Supervisor;
+  readonly #flows: FlowHub;
   readonly #admin: AdminServer | null;
   #boundListeners: readonly BoundListener[] = [];
   /** That the workers were told last. */
@@ -122,6 +124,11 @@ class SallyportApp implements App {
       isPolicyCurrent: () => this.#policyThread.staleness === null,
     });
     this.#supervisor = this.#makeSupervisor();
+    this.#flows = new FlowHub({
+      limits: config.limits,
+      log: this.#log,
+      onDemand: (isWanted) => this.#supervisor.setFlowsWanted(isWanted),
+    });
     this.#admin = this.#makeAdmin();
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
@@ -138,6 +145,7 @@ class SallyportApp implements App {
     this.#tellFirst(first);
     const admin = await this.#startAdmin();
     if (admin?.kind === 'failed') return await this.#startFailed([admin.message]);
+    if (this.#flows.isWantedFromStart) this.#supervisor.setFlowsWanted(true);
     const started = await this.#supervisor.start(first.sent.set);
     if (this.#ending !== null) return await this.#startEnded(this.#ending);
     if (started.kind === 'failed') {
@@ -239,6 +247,7 @@ class SallyportApp implements App {
     await endWorkers();
     await stopped;
     this.#stateLock?.release();
+    this.#flows.end();
     await this.#admin?.stop();
     this.#log.info({}, 'ended');
     this.#resolveEnded();
@@ -335,6 +344,7 @@ class SallyportApp implements App {
           this.#metrics.workerRestarted();
           this.#log.warn({ worker: index, pid }, 'worker restarted');
         },
+        onFlows: (batch) => this.#flows.push(batch),
         onPolicyInForce: (revision) => this.#tellInForce(revision),
         onWorkerUpdateFailed: ({ index }, revision, problems) =>
           this.#log.error({ worker: index, revision, problems }, 'worker refused a policy set'),
@@ -367,6 +377,7 @@ class SallyportApp implements App {
       policyThread: this.#policyThread,
       supervisor: this.#supervisor,
       metrics: this.#metrics,
+      flows: this.#flows,
       policySet: () => this.#policySet,
       log: this.#log,
       version: this.#options.version,

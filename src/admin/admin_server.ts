@@ -11,8 +11,10 @@ import { bindErrorText } from '../workers/port_probe.ts';
 import { AdminSeats } from './admin_seats.ts';
 import { AdminTurns } from './admin_turns.ts';
 import { type AdminBackend, BusyError } from './backend.ts';
+import { Follower } from './follow.ts';
+import { type AdminReply, errorReply, type LineFeed } from './reply.ts';
 import { refusal } from './request_guard.ts';
-import { type AdminReply, errorReply, ROUTES } from './routes.ts';
+import { ROUTES } from './routes.ts';
 import { freeSocketPath, protectSocket, SOCKET_IN_USE, socketErrorText } from './unix_socket.ts';
 
 export type AdminAddress = Exclude<Config['admin'], { kind: 'none' }>;
@@ -120,6 +122,10 @@ export class AdminServer {
     this.#seats.asked(request.socket, response);
     try {
       const reply = await this.#replyTo(request);
+      if (reply !== CLIENT_GONE && reply.more !== undefined) {
+        this.#sendMore({ request, response }, reply, reply.more);
+        return;
+      }
       this.#seats.answered(request.socket);
       if (reply === CLIENT_GONE) response.destroy();
       else send(request, response, reply);
@@ -129,6 +135,24 @@ export class AdminServer {
       if (response.headersSent) response.destroy();
       else send(request, response, replyToError(error));
     }
+  }
+
+  /** It keeps its seat, as one that is being answered. */
+  #sendMore(
+    exchange: { readonly request: IncomingMessage; readonly response: ServerResponse },
+    reply: AdminReply,
+    more: LineFeed,
+  ): void {
+    const { request, response } = exchange;
+    response.writeHead(reply.status, headersOf(request, reply));
+    response.flushHeaders();
+    if (request.method === 'HEAD') {
+      more.close();
+      response.end();
+      return;
+    }
+    if (reply.body !== '') response.write(reply.body);
+    new Follower(exchange, more, this.#options.limits.adminTimeoutMs).start();
   }
 
   async #replyTo(request: IncomingMessage): Promise<AdminReply | typeof CLIENT_GONE> {
@@ -195,15 +219,21 @@ async function readBody(
 function send(request: IncomingMessage, response: ServerResponse, reply: AdminReply): void {
   const body = Buffer.from(reply.body);
   response.writeHead(reply.status, {
-    'content-type': reply.contentType,
+    ...headersOf(request, reply),
     'content-length': body.length,
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+function headersOf(request: IncomingMessage, reply: AdminReply): Record<string, string> {
+  return {
+    'content-type': reply.contentType,
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     ...(reply.allow === undefined ? {} : { allow: reply.allow.join(', ') }),
     // Content that was not read would be taken for the next request.
     ...(request.complete ? {} : { connection: 'close' }),
-  });
-  response.end(request.method === 'HEAD' ? undefined : body);
+  };
 }
 
 function failed(address: string, message: string, isInUse = false): AdminStart {

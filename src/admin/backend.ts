@@ -2,6 +2,7 @@
  * What the admin server asks of whoever runs it: the supervisor, or a test. Plain questions; nothing
  * here knows HTTP.
  */
+import type { Flow } from '../model/flow.ts';
 import type { MergedMetrics } from '../observe/metrics/hub.ts';
 import type { DocumentLimits } from '../text/document_bounds.ts';
 
@@ -24,6 +25,10 @@ export interface AdminBackend {
   explain(question: unknown): Promise<ExplainAnswer>;
   /** True when denials of the whole proxy are judged, logged and not enforced. */
   isDryRun(): boolean;
+  /** The last so many, the oldest first; null: none are kept. */
+  lastFlows(count: number): readonly Flow[] | null;
+  /** Flows from now on; null: too many follow them already. */
+  followFlows(onReady: () => void): FlowFeed | null;
   workers(): readonly WorkerState[];
   listeners(): readonly { readonly name: string; readonly address: string }[];
   /** Begins a drain and returns at once; the process ends when it is done. */
@@ -40,6 +45,15 @@ export interface AdminBackend {
 
 /** What was asked cannot be answered now; later it can. `message` is one line for people. */
 export class BusyError extends Error {}
+
+/** Flows for one who follows them. `onReady` is not called again before `take`. */
+export interface FlowFeed {
+  /** Nothing comes after what waits now. */
+  readonly isEnded: boolean;
+  /** What waits, and how many flows behind it were lost. */
+  take(): { readonly flows: readonly Flow[]; readonly lostCount: number };
+  close(): void;
+}
 
 export type Liveness =
   | { readonly isLive: true }

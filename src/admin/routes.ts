@@ -7,23 +7,17 @@ import { jsonDocument } from '../model/json_document.ts';
 import { METRICS_CONTENT_TYPE } from '../observe/metrics/hub.ts';
 import { type JsonResult, parseJson } from '../text/json_value.ts';
 import type { AdminBackend } from './backend.ts';
+import { flowsReply } from './flows_route.ts';
 import { metricsInHand } from './metrics_in_hand.ts';
+import {
+  type AdminReply,
+  type AdminRequest,
+  errorReply,
+  jsonReply,
+  jsonTextReply,
+  textReply,
+} from './reply.ts';
 import { statusReport } from './status_report.ts';
-
-export interface AdminRequest {
-  readonly method: string;
-  readonly query: URLSearchParams;
-  /** "" when there was none. */
-  readonly body: string;
-}
-
-export interface AdminReply {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: string;
-  /** Of a 405. */
-  readonly allow?: readonly string[];
-}
 
 export interface Route {
   readonly about: string;
@@ -54,6 +48,10 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map(
     '/policies/hits': get('how often each rule decided and when last, unused rules first', (_, b) =>
       hitsReply(b),
     ),
+    '/flows': get(
+      'what happened, one JSON line a flow: ?follow=true from now on, ?last=N of those that are kept',
+      (request, backend) => flowsReply(request, backend),
+    ),
     '/explain': {
       about:
         'POST a request (the JSON of `sallyport verdict`), or GET ?request=JSON: verdict and why',
@@ -81,22 +79,6 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map(
     ),
   } satisfies Record<string, Route>),
 );
-
-export function jsonReply(status: number, value: unknown): AdminReply {
-  return jsonTextReply(status, JSON.stringify(value, null, 2));
-}
-
-function jsonTextReply(status: number, json: string): AdminReply {
-  return { status, contentType: 'application/json; charset=utf-8', body: `${json}\n` };
-}
-
-export function errorReply(status: number, error: string): AdminReply {
-  return jsonReply(status, { error });
-}
-
-function textReply(status: number, body: string): AdminReply {
-  return { status, contentType: 'text/plain; charset=utf-8', body };
-}
 
 function get(about: string, answer: Route['answer']): Route {
   return { about, methods: ['GET'], answer };

@@ -18,7 +18,7 @@ import type { HttpVersion } from './request_head.ts';
 
 export type Flow = ProxyFlow | KernelFlow;
 
-interface FlowBase {
+export interface FlowBase {
   /** Of the process that saw it; with `number` it names the flow. */
   readonly instance: string;
   readonly number: number;
@@ -58,7 +58,7 @@ export interface ProxyFlow extends FlowBase {
   /** What header matches found and refused, removed or replaced. */
   readonly rejected: readonly LoggedHeader[];
   readonly fault: Fault | null;
-  readonly cause: Cause | null;
+  readonly cause: FlowCause | null;
   readonly responseSource: ResponseSource;
   readonly bytesIn: number;
   readonly bytesOut: number;
@@ -125,6 +125,9 @@ export interface FlowDecision {
   /** By which the other side allowed it, too. */
   readonly otherRule?: RuleRef | null;
 }
+
+/** Which rule was broken, and by which byte. */
+export type FlowCause = Pick<Cause, 'detail' | 'offset' | 'byte'>;
 
 /** What was spoken, one form a protocol. */
 export type ProtocolFacts = TransportFacts | TlsFacts | HttpFacts | DnsFacts;

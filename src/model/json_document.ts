@@ -13,7 +13,9 @@ export type DocumentKind =
   | 'Policies'
   | 'PolicyHits'
   | 'Config'
-  | 'Logging';
+  | 'Logging'
+  | 'Flow'
+  | 'LostFlows';
 
 export type JsonDocument<T extends object> = T & {
   readonly apiVersion: typeof JSON_VERSION;

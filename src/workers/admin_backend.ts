@@ -5,6 +5,7 @@
 import type {
   AdminBackend,
   ExplainAnswer,
+  FlowFeed,
   Liveness,
   PolicySetState,
   Readiness,
@@ -14,11 +15,13 @@ import { LOG_LEVELS } from '../config/declaration.ts';
 import { printValues } from '../config/print_values.ts';
 import type { Staleness } from '../control/source/policy_feed.ts';
 import { formatSocketAddress } from '../model/address.ts';
+import type { Flow } from '../model/flow.ts';
 import type { Logger } from '../observe/log/logger.ts';
 import type { MetricsSnapshot } from '../observe/metrics/counters.ts';
 import { familyOf } from '../observe/metrics/family.ts';
 import type { MergedMetrics, MetricsHub } from '../observe/metrics/hub.ts';
 import type { DocumentLimits } from '../text/document_bounds.ts';
+import type { FlowHub } from './flow_hub.ts';
 import type { BoundListener } from './messages.ts';
 import type { PolicyThread } from './policy_thread.ts';
 import type { WorkerStatus } from './slot.ts';
@@ -32,6 +35,7 @@ export interface AdminBackendParts {
   readonly policyThread: PolicyThread;
   readonly supervisor: Supervisor;
   readonly metrics: MetricsHub;
+  readonly flows: FlowHub;
   /** Of the set that the workers were told last. */
   readonly policySet: () => PolicySetState;
   readonly log: Logger;
@@ -97,6 +101,14 @@ export class SupervisorBackend implements AdminBackend {
     return this.#parts.policyThread.staleness;
   }
 
+  lastFlows(count: number): readonly Flow[] | null {
+    return this.#parts.flows.last(count);
+  }
+
+  followFlows(onReady: () => void): FlowFeed | null {
+    return this.#parts.flows.follow(onReady);
+  }
+
   workers(): readonly WorkerStatus[] {
     return this.#parts.supervisor.workers();
   }
@@ -142,7 +154,10 @@ export class SupervisorBackend implements AdminBackend {
 
   #ownCounts(): MetricsSnapshot {
     const dropped = this.#parts.droppedLineCount();
-    const families = [familyOf('sallyport_access_log_dropped_total', dropped)];
+    const families = [
+      familyOf('sallyport_access_log_dropped_total', dropped),
+      ...this.#parts.flows.families(),
+    ];
     return { workerIndex: OWN_INDEX, instanceId: 'supervisor', families };
   }
 }

@@ -12,9 +12,10 @@ export function inProcessLauncher(): WorkerLauncher {
       queueMicrotask(() => events.onEnd(how));
     };
     const worker = new Worker({
-      post: (message: FromWorker) =>
+      post: (message: FromWorker, onSent?: () => void) =>
         queueMicrotask(() => {
           if (!isEnded) events.onMessage(message);
+          onSent?.();
         }),
       onDrained: () => end('drained'),
     });

@@ -38,6 +38,9 @@ export type ToWorker =
   | { readonly kind: 'are-you-alive' }
   | { readonly kind: 'reopen-access-log' }
   | { readonly kind: 'set-log-level'; readonly level: LogLevel }
+  /** Somebody wants flows: they are sent from now on. */
+  | { readonly kind: 'subscribe-flows' }
+  | { readonly kind: 'unsubscribe-flows' }
   /** Stop accepting, let finish, cut after `limits.drainTimeoutMs`, then end. */
   | { readonly kind: 'drain' };
 
@@ -52,6 +55,8 @@ export type FromWorker =
     }
   | { readonly kind: 'report'; readonly requestId: number; readonly report: WorkerReport }
   | { readonly kind: 'alive' }
+  /** See observe/flow/wire/flow_batch.ts. */
+  | { readonly kind: 'flows'; readonly batch: Uint8Array }
   | { readonly kind: 'drained' };
 
 /** What one worker has counted; the supervisor sums over workers. */

@@ -6,12 +6,14 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Limits } from '../model/limits.ts';
 import type { Steps } from '../model/steps.ts';
+import { FlowSender, type FlowSenderOptions } from '../observe/flow/flow_sender.ts';
 import type { FlowSink } from '../observe/flow/flow_sink.ts';
 import { RecordFlow } from '../observe/flow/record_flow.ts';
 import { InternalErrors } from '../observe/internal_errors.ts';
 import { AccessLog, type AccessLogOptions } from '../observe/log/access_log.ts';
 import { createLogger, type Logger, type LogLevel } from '../observe/log/logger.ts';
 import { type MetricsSnapshot, WorkerCounters } from '../observe/metrics/counters.ts';
+import { familyOf } from '../observe/metrics/family.ts';
 import { processFamilies } from '../observe/metrics/process_stats.ts';
 import { accessLogFamilies, workerFamilies } from '../observe/metrics/worker_families.ts';
 import type { ObservedPolicy } from '../observe/observed_policy.ts';
@@ -29,6 +31,8 @@ export interface ObservationOptions {
   readonly platform: Platform;
   readonly currentPolicy: () => ObservedPolicy;
   readonly secretValues?: () => Iterable<string>;
+  /** To the supervisor; default: nowhere. */
+  readonly sendFlows?: FlowSenderOptions['send'];
   /** Where internal errors are told; default: standard output. */
   readonly logger?: Logger;
 }
@@ -37,6 +41,7 @@ export class Observation {
   /** For the data plane. */
   readonly recorder: Observer;
   readonly accessLog: AccessLog;
+  readonly flows: FlowSender;
   readonly logger: Logger;
   readonly #workerIndex: number;
   readonly #instanceId = randomUUID();
@@ -54,10 +59,17 @@ export class Observation {
     });
     this.accessLog = new AccessLog(options);
     this.logger = options.logger ?? ownLogger(options.logLevel, this.accessLog);
-    this.#sinks = [this.#counters, this.accessLog];
+    const origin = { instance: this.#instanceId, node: hostname() };
+    this.flows = new FlowSender({
+      ...origin,
+      limits,
+      timers: platform.timers,
+      send: options.sendFlows ?? (() => {}),
+    });
+    this.#sinks = [this.#counters, this.accessLog, this.flows];
     this.recorder = new Observer({
       sinks: this.#sinks,
-      flow: new RecordFlow({ ...accessLog, instance: this.#instanceId, node: hostname() }),
+      flow: new RecordFlow({ ...accessLog, ...origin }),
       events: this.#counters,
       errors: new InternalErrors({
         logger: this.logger,
@@ -91,6 +103,7 @@ export class Observation {
       families: [
         ...this.#counters.families(),
         ...accessLogFamilies(this.accessLog.counts()),
+        familyOf('sallyport_flows_dropped_total', this.flows.droppedCount, { at: 'worker' }),
         ...workerFamilies(worker, this.#counters.load()),
         ...(await processFamilies(worker)),
       ],

@@ -32,6 +32,9 @@ export interface SlotOwner {
   readonly launch: WorkerLauncher;
   settingsOf(index: number): WorkerSettings;
   policyInForce(): NumberedSet;
+  /** Whether workers are to send flows. */
+  areFlowsWanted(): boolean;
+  onFlows(batch: Uint8Array): void;
   /** A worker that was listening, or was to listen again, has died. */
   onDeath(status: WorkerStatus, death: { readonly how: string; readonly retryInMs: number }): void;
   /** A worker without a sign of life: it is being killed. */
@@ -105,7 +108,12 @@ export class WorkerSlot {
     if (!this.#updateTimeout.isRunning) this.#awaitUpdate();
   }
 
-  send(message: Extract<ToWorker, { kind: 'reopen-access-log' | 'set-log-level' }>): void {
+  send(
+    message: Extract<
+      ToWorker,
+      { kind: 'reopen-access-log' | 'set-log-level' | 'subscribe-flows' | 'unsubscribe-flows' }
+    >,
+  ): void {
     this.#link?.send(message);
   }
 
@@ -168,6 +176,7 @@ export class WorkerSlot {
     });
     const settings = this.#owner.settingsOf(this.#index);
     this.#link.send({ kind: 'start', settings, policy: this.#owner.policyInForce() });
+    if (this.#owner.areFlowsWanted()) this.#link.send({ kind: 'subscribe-flows' });
   }
 
   #onMessage(message: FromWorker): void {
@@ -190,6 +199,9 @@ export class WorkerSlot {
         break;
       case 'report':
         this.#settleReport(message.requestId, message.report);
+        break;
+      case 'flows':
+        this.#owner.onFlows(message.batch);
         break;
       case 'alive':
       case 'drained':

@@ -31,6 +31,8 @@ export interface SupervisorEvents {
   /** Every worker that runs has taken over the set. */
   onPolicyInForce(revision: number): void;
   onWorkerUpdateFailed(status: WorkerStatus, revision: number, problems: readonly string[]): void;
+  /** A batch of a worker's flows, while they are wanted. */
+  onFlows?(batch: Uint8Array): void;
 }
 
 export type SupervisorStart =
@@ -50,6 +52,7 @@ export class Supervisor implements SlotOwner {
   #policy: NumberedSet | null = null;
   #revisionInForce = 0;
   #logLevel: LogLevel;
+  #areFlowsWanted = false;
   #isStarted = false;
   #isEnding = false;
 
@@ -106,6 +109,21 @@ export class Supervisor implements SlotOwner {
   setLogLevel(level: LogLevel): void {
     this.#logLevel = level;
     for (const slot of this.#slots) slot.send({ kind: 'set-log-level', level });
+  }
+
+  /** Also for workers that start later. */
+  setFlowsWanted(areWanted: boolean): void {
+    this.#areFlowsWanted = areWanted;
+    const kind = areWanted ? 'subscribe-flows' : 'unsubscribe-flows';
+    for (const slot of this.#slots) slot.send({ kind });
+  }
+
+  areFlowsWanted(): boolean {
+    return this.#areFlowsWanted;
+  }
+
+  onFlows(batch: Uint8Array): void {
+    this.#options.events.onFlows?.(batch);
   }
 
   /** One for each worker that answers. */

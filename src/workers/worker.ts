@@ -17,15 +17,16 @@ import { bindErrorText } from './port_probe.ts';
 import { makeCiliumIdentities, makeRedirectParts } from './redirect_parts.ts';
 
 export class Worker {
-  readonly #post: (message: FromWorker) => void;
+  readonly #post: Post;
   readonly #onDrained: () => void;
   #parts: Parts | null = null;
   #isDrained = false;
+  #areFlowsWanted = false;
   /** Came while the parts were being made. */
   #earlyUpdate: NumberedSet | null = null;
 
   constructor(options: {
-    readonly post: (message: FromWorker) => void;
+    readonly post: Post;
     /** Nothing is open any more. */
     readonly onDrained: () => void;
   }) {
@@ -53,6 +54,11 @@ export class Worker {
       case 'set-log-level':
         this.#parts?.observation.setLogLevel(message.level);
         break;
+      case 'subscribe-flows':
+      case 'unsubscribe-flows':
+        this.#areFlowsWanted = message.kind === 'subscribe-flows';
+        this.#parts?.observation.flows.setWanted(this.#areFlowsWanted);
+        break;
       case 'drain':
         void this.#drain();
         break;
@@ -77,7 +83,8 @@ export class Worker {
 
   async #start(settings: WorkerSettings, policy: NumberedSet): Promise<void> {
     try {
-      const parts = await makeParts(settings, (message) => this.#post(message));
+      const parts = await makeParts(settings, this.#post);
+      parts.observation.flows.setWanted(this.#areFlowsWanted);
       if (this.#isDrained) {
         parts.stopRedirect();
         await parts.observation.close();
@@ -127,6 +134,9 @@ export class Worker {
   }
 }
 
+/** `onSent`: it has left this process, or never will. */
+type Post = (message: FromWorker, onSent?: () => void) => void;
+
 interface Parts {
   /** Of the set in force, so that the log never shows them. */
   readonly secrets: SecretValues;
@@ -148,10 +158,7 @@ class SecretValues {
   }
 }
 
-async function makeParts(
-  settings: WorkerSettings,
-  post: (message: FromWorker) => void,
-): Promise<Parts> {
+async function makeParts(settings: WorkerSettings, post: Post): Promise<Parts> {
   const { limits } = settings;
   const platform = nodePlatform();
   const secrets = new SecretValues();
@@ -182,6 +189,7 @@ async function makeParts(
     platform,
     currentPolicy: () => store.current(),
     secretValues: () => secrets.values(),
+    sendFlows: (batch, onTaken) => post({ kind: 'flows', batch }, onTaken),
   });
   const redirect = await makeRedirectParts(settings, {
     timers: platform.timers,

@@ -22,8 +22,10 @@ const [, , supervisorPid] = process.argv;
 if (process.ppid !== Number(supervisorPid)) endNow();
 
 const worker = new Worker({
-  post: (message) => {
-    if (process.connected) process.send?.(message);
+  post: (message, onSent) => {
+    if (!process.connected) return;
+    if (onSent === undefined) process.send?.(message);
+    else process.send?.(message, onSent);
   },
   onDrained: () => {
     // Nothing is left that keeps the process alive but the channel; if something is, not for long.

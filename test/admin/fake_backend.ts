@@ -8,6 +8,7 @@ import {
 import { policiesDocument } from '../../src/admin/policies_document.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import type { FlowStream } from '../../src/observe/flow/flow_stream.ts';
 import type { MetricsSnapshot } from '../../src/observe/metrics/counters.ts';
 import { MetricsHub } from '../../src/observe/metrics/hub.ts';
 import { denyAllSnapshot } from '../../src/policy/compile/compile.ts';
@@ -23,6 +24,7 @@ export function fakeBackend(
     readonly liveness?: Liveness;
     readonly readiness?: Readiness;
     readonly metrics?: readonly MetricsSnapshot[];
+    readonly flows?: FlowStream;
     readonly failing?: boolean;
     /** Why it cannot be answered now. */
     readonly busy?: string;
@@ -73,6 +75,9 @@ export function fakeBackend(
       typeof question === 'object' && question !== null && 'port' in question
         ? { kind: 'explanation', json: JSON.stringify({ verdict: 'deny', asked: question }) }
         : { kind: 'error', message: 'port must be a whole number' },
+    lastFlows: (count) => (options.flows?.isKept === true ? options.flows.last(count) : null),
+    followFlows: (onReady) =>
+      options.flows?.subscribe({ filter: () => true, queueCountMax: 4, onReady }) ?? null,
     workers: () => [{ index: 0, state: 'listening', pid: 42, revision: 7, restartCount: 1 }],
     listeners: () => [{ name: 'api', address: '127.0.0.1:15006' }],
     drain: () => {

@@ -57,6 +57,31 @@ export const OBSERVATION_LIMITS = {
     1_000_000,
     'rules that get their own hit counter; above: they share one',
   ),
+  flowDelayMs: spec(
+    10,
+    1,
+    10 * SECOND,
+    'how long a flow waits for others to go to the supervisor with it',
+  ),
+  flowBufferBytesMax: spec(
+    1 * MIB,
+    4 * KIB,
+    1024 * MIB,
+    'bytes of flows that a worker has sent and the supervisor has not taken; above: flows are left out and counted',
+  ),
+  flowRingCountMax: spec(
+    0,
+    0,
+    65_536,
+    'flows that the supervisor keeps for `GET /flows?last=`; 0: none, and workers send no flows until somebody follows them',
+  ),
+  flowFollowerCountMax: spec(8, 1, 1000, 'requests that follow flows at the same time'),
+  flowQueueCountMax: spec(
+    1024,
+    1,
+    1_000_000,
+    'flows that wait for one that follows them; above: it loses flows, and is told how many',
+  ),
   adminBodyBytesMax: spec(1 * MIB, 1 * KIB, 64 * MIB, 'bytes of a request to the admin server'),
   adminConnectionCountMax: spec(
     64,

@@ -1,8 +1,8 @@
 /**
  * hot path
  *
- * What a record tells of its request, as it may be shown. One object for all records of a worker: each text is
- * worked out when it is asked for, at most once a record.
+ * What a record tells of its request, as it may be shown. One object for all records of a worker: a text is worked
+ * out when it is asked for, so that what no sink reads costs nothing.
  */
 import type { LoggedHeader } from '../../model/decision.ts';
 import type { GrpcFacts, HttpFacts, TraceFacts } from '../../model/flow.ts';
@@ -25,7 +25,6 @@ export class RecordHttpFacts implements HttpFacts {
   readonly #isQueryShown: boolean;
   #redaction: Redaction;
   #record!: RequestRecord;
-  #path: string | null = null;
   /** Most requests are for the host of the one before. */
   #authority = '';
   #host = '';
@@ -44,7 +43,6 @@ export class RecordHttpFacts implements HttpFacts {
 
   take(record: RequestRecord): void {
     this.#record = record;
-    this.#path = null;
   }
 
   get seen(): HttpFacts['seen'] {
@@ -78,8 +76,10 @@ export class RecordHttpFacts implements HttpFacts {
   }
 
   get path(): string {
-    this.#path ??= this.#shownPath();
-    return this.#path;
+    const { head, partial } = this.#record;
+    const path = head?.path ?? partial?.path ?? '';
+    const query = this.#isQueryShown ? -1 : path.indexOf('?');
+    return this.#redaction.text(query === -1 ? path : path.slice(0, query));
   }
 
   get isCut(): boolean {
@@ -118,13 +118,6 @@ export class RecordHttpFacts implements HttpFacts {
       if (value !== null) shown.push([name, this.#redaction.field(name, value)]);
     }
     return shown;
-  }
-
-  #shownPath(): string {
-    const { head, partial } = this.#record;
-    const path = head?.path ?? partial?.path ?? '';
-    const query = this.#isQueryShown ? -1 : path.indexOf('?');
-    return this.#redaction.text(query === -1 ? path : path.slice(0, query));
   }
 }
 

@@ -8,8 +8,8 @@
  */
 import type { LoggedHeader } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
-import type { Cause } from '../../model/fault_detail.ts';
 import type {
+  FlowCause,
   FlowConnection,
   FlowDecision,
   FlowSide,
@@ -46,7 +46,6 @@ export class RecordFlow implements ProxyFlow {
   #secrets: readonly string[] = [];
   #record!: RequestRecord;
   #number = 0;
-  #connection: FlowConnection | null = null;
   #missing: readonly LoggedHeader[] | null = null;
   #rejected: readonly LoggedHeader[] | null = null;
 
@@ -63,16 +62,14 @@ export class RecordFlow implements ProxyFlow {
     this.#redaction = new Redaction([...before, ...this.#secrets]);
     this.#http.redactBy(this.#redaction);
     this.#connections.policyChanged(policy);
-    this.#connection = null;
   }
 
   /** From now on this is the flow of `record`. */
   take(record: RequestRecord): this {
     this.#record = record;
     this.#number++;
-    this.#connection = null;
-    this.#missing = null;
-    this.#rejected = null;
+    if (this.#missing !== null) this.#missing = null;
+    if (this.#rejected !== null) this.#rejected = null;
     this.#http.take(record);
     return this;
   }
@@ -91,8 +88,9 @@ export class RecordFlow implements ProxyFlow {
   }
 
   get connection(): FlowConnection {
-    this.#connection ??= this.#resolved();
-    return this.#connection;
+    const { decision, meta } = this.#record;
+    const half = decision?.half === 'ingress' ? (meta.second ?? meta) : meta;
+    return this.#connections.of(meta, half);
   }
 
   get source(): FlowSide {
@@ -118,12 +116,16 @@ export class RecordFlow implements ProxyFlow {
   }
 
   get missing(): readonly LoggedHeader[] {
-    this.#missing ??= this.#redacted(this.#record.decision?.missing ?? NO_HEADERS);
+    const missing = this.#record.decision?.missing ?? NO_HEADERS;
+    if (missing.length === 0) return missing;
+    this.#missing ??= this.#redacted(missing);
     return this.#missing;
   }
 
   get rejected(): readonly LoggedHeader[] {
-    this.#rejected ??= this.#redacted(this.#record.decision?.rejected ?? NO_HEADERS);
+    const rejected = this.#record.decision?.rejected ?? NO_HEADERS;
+    if (rejected.length === 0) return rejected;
+    this.#rejected ??= this.#redacted(rejected);
     return this.#rejected;
   }
 
@@ -143,7 +145,7 @@ export class RecordFlow implements ProxyFlow {
     return this.#record.fault;
   }
 
-  get cause(): Cause | null {
+  get cause(): FlowCause | null {
     return this.#record.cause;
   }
 
@@ -169,12 +171,6 @@ export class RecordFlow implements ProxyFlow {
 
   get overheadMs(): number {
     return this.#record.overheadMs;
-  }
-
-  #resolved(): FlowConnection {
-    const { decision, meta } = this.#record;
-    const half = decision?.half === 'ingress' ? (meta.second ?? meta) : meta;
-    return this.#connections.of(meta, half);
   }
 
   #redacted(headers: readonly LoggedHeader[]): readonly LoggedHeader[] {

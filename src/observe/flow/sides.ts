@@ -23,11 +23,12 @@ export class Connections {
 
   /** `half`: whose policy it is about: `meta` itself, or its `second`. */
   of(meta: ConnectionMeta, half: Half): FlowConnection {
-    const known = this.#resolved.get(half);
-    if (known !== undefined) return known;
-    const resolved = connectionOf(meta, half, this.#policy);
-    this.#resolved.set(half, resolved);
-    return resolved;
+    let connection = this.#resolved.get(half);
+    if (connection === undefined) {
+      connection = connectionOf(meta, half, this.#policy);
+      this.#resolved.set(half, connection);
+    }
+    return connection;
   }
 }
 

@@ -9,8 +9,8 @@
  */
 import type { LoggedHeader } from '../../model/decision.ts';
 import { FAULTS } from '../../model/fault.ts';
-import type { Cause } from '../../model/fault_detail.ts';
 import type {
+  FlowCause,
   FlowConnection,
   FlowDecision,
   FlowSide,
@@ -220,7 +220,7 @@ function decisionText(decision: FlowDecision): string {
 }
 
 /** Which rule, and where: offset and value of a byte, never what stands around it. */
-function causeText({ detail, offset, byte }: Cause): string {
+function causeText({ detail, offset, byte }: FlowCause): string {
   if (byte < 0) return `,"detail":"${detail}"`;
   const value = byte.toString(16).padStart(2, '0');
   return `,"detail":"${detail}","offset":${integer(offset)},"byte":"0x${value}"`;

@@ -7,14 +7,8 @@
 
 import { DENY_REASONS, type DenyReason, LAYERS } from '../../model/decision.ts';
 import { FAULTS, type Fault } from '../../model/fault.ts';
-import {
-  type Cause,
-  causeOf,
-  DETAILS,
-  type Detail,
-  upstreamFaultOf,
-} from '../../model/fault_detail.ts';
-import type { FlowDecision, HttpFacts, ProxyFlow } from '../../model/flow.ts';
+import { causeOf, DETAILS, type Detail, upstreamFaultOf } from '../../model/fault_detail.ts';
+import type { FlowCause, FlowDecision, HttpFacts, ProxyFlow } from '../../model/flow.ts';
 import type { Direction } from '../../model/identity.ts';
 import type {
   CloseCause,
@@ -258,7 +252,7 @@ export class WorkerCounters implements FlowSink, PlaneEvents {
     }
   }
 
-  #countFault(fault: Fault, cause: Cause | null): void {
+  #countFault(fault: Fault, cause: FlowCause | null): void {
     const detailed = cause === null ? undefined : FAULT_INDEXES.get(`${fault} ${cause.detail}`);
     const index = detailed ?? FAULT_INDEXES.get(`${fault} none`);
     if (index !== undefined) this.#cells.faults.add(index, 1);

@@ -7,7 +7,7 @@
 import type { Direction, PolicyProtocol } from '../../model/identity.ts';
 import { KERNEL_PROTOCOLS, PROTOCOLS } from '../../model/identity.ts';
 import type { Limits } from '../../model/limits.ts';
-import type { Steps } from '../../model/steps.ts';
+import { finish, type Steps } from '../../model/steps.ts';
 import {
   DEFAULT_ALLOW_RULE,
   type EndpointPolicy,
@@ -19,7 +19,7 @@ import {
 import type { DirectionTables } from '../compiled/compiled_endpoint.ts';
 import { type CompiledRule, NO_SELECTOR, VERDICT_PASS } from '../compiled/compiled_rule.ts';
 import type { PortOptions } from '../compiled/port_rules.ts';
-import { PortTable } from '../compiled/port_table.ts';
+import { type OrderedRange, PortTable } from '../compiled/port_table.ts';
 import { orderRules, passProblem } from '../compiled/rule_order.ts';
 import { isInUse } from '../compiled/rule_remotes.ts';
 import type { Remotes } from '../identity/remotes.ts';
@@ -37,8 +37,6 @@ export interface DirectionContext {
 type Entry = PortPolicy<PolicyProtocol>;
 
 export class CompiledDirection {
-  /** With the remotes that there were when it was compiled. */
-  readonly tables: DirectionTables;
   /** Of its rules. */
   readonly selectors: ReadonlySet<number>;
   readonly #policy: EndpointPolicy;
@@ -46,6 +44,7 @@ export class CompiledDirection {
   readonly #context: Omit<DirectionContext, 'remotes'>;
   readonly #entries: ReadonlyMap<PolicyProtocol, readonly Entry[]>;
   readonly #defaultAllow: PortRule;
+  #tables: DirectionTables = new Map();
 
   private constructor(policy: EndpointPolicy, direction: Direction, context: DirectionContext) {
     this.#policy = policy;
@@ -54,10 +53,8 @@ export class CompiledDirection {
     this.#entries = entriesByProtocol(policy, direction);
     this.#defaultAllow = defaultAllowRule(policy);
     this.selectors = new Set(this.#rules().map(({ selector }) => selector));
-    this.tables = this.tablesWith(context.remotes, null);
   }
 
-  /** The rules are nearly all of the work; the tables take them as they are then. */
   static *compile(
     policy: EndpointPolicy,
     direction: Direction,
@@ -69,33 +66,53 @@ export class CompiledDirection {
       }
     }
     yield;
-    return new CompiledDirection(policy, direction, context);
+    const compiled = new CompiledDirection(policy, direction, context);
+    compiled.#tables = yield* compiled.#layOut(context.remotes, null);
+    return compiled;
+  }
+
+  /** With the remotes that there were when it was compiled. */
+  get tables(): DirectionTables {
+    return this.#tables;
   }
 
   tablesWith(remotes: Remotes | null, before: DirectionTables | null): DirectionTables {
+    return finish(this.#layOut(remotes, before));
+  }
+
+  *#layOut(remotes: Remotes | null, before: DirectionTables | null): Steps<DirectionTables> {
     const tables = new Map<PolicyProtocol, PortTable>();
     for (const [protocol, entries] of this.#entries) {
       const valid = entries.filter((entry) => this.#isValidRange(entry));
-      tables.set(protocol, this.#table(valid, { protocol, remotes, before }));
+      tables.set(protocol, yield* this.#table(valid, { protocol, remotes, before }));
+      yield;
     }
     return tables;
   }
 
-  #table(
+  *#table(
     entries: readonly Entry[],
     place: {
       readonly protocol: PolicyProtocol;
       readonly remotes: Remotes | null;
       readonly before: DirectionTables | null;
     },
-  ): PortTable {
+  ): Steps<PortTable> {
     const { protocol, remotes, before } = place;
     const { regexEngine, limits } = this.#context.options;
-    const rulesOf = new Map(
-      entries.map((entry) => [entry, this.#rulesOf(entry).filter((one) => isInUse(one, remotes))]),
-    );
+    const rulesOf = new Map<Entry, readonly CompiledRule[]>();
+    for (const entry of entries) {
+      rulesOf.set(
+        entry,
+        this.#rulesOf(entry).filter((one) => isInUse(one, remotes)),
+      );
+      yield;
+    }
     const live = entries.filter((entry) => rulesOf.get(entry)?.length !== 0);
-    const { ranges, wildcard } = splitPorts<CompiledRule>(live, (one) => rulesOf.get(one) ?? []);
+    const { ranges, wildcard } = yield* splitPorts<CompiledRule>(
+      live,
+      (one) => rulesOf.get(one) ?? [],
+    );
     const hasPasses = [...rulesOf.values()].some((rules) => rules.some(isPass));
     const ordered = (rules: readonly CompiledRule[]) => this.#ordered(rules, hasPasses);
     const options: PortOptions = {
@@ -105,9 +122,13 @@ export class CompiledDirection {
       viewCountMax: limits.viewCacheCountMax,
       workLimits: limits,
     };
-    return new PortTable(
-      ranges.map(({ first, last, rules }) => ({ first, last, rules: ordered(rules) })),
-      wildcard === null ? null : ordered(wildcard),
+    const inOrder: OrderedRange[] = [];
+    for (const { first, last, rules } of ranges) {
+      inOrder.push({ first, last, rules: ordered(rules) });
+      yield;
+    }
+    return yield* PortTable.build(
+      { ranges: inOrder, wildcard: wildcard === null ? null : ordered(wildcard) },
       options,
       before?.get(protocol) ?? null,
     );

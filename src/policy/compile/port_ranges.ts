@@ -8,6 +8,7 @@
  *     0    W            every one gets W at its end, and 0 keeps W for the ports in no range
  */
 import type { PolicyProtocol } from '../../model/identity.ts';
+import type { Steps } from '../../model/steps.ts';
 import type { PortPolicy as PortPolicyOf } from '../ast.ts';
 
 type PortPolicy = PortPolicyOf<PolicyProtocol>;
@@ -26,21 +27,21 @@ export interface PortRanges<Rule> {
 }
 
 /** `rulesOf` gives the rules of an entry; of one without rules, the rule that allows everything. */
-export function splitPorts<Rule>(
+export function* splitPorts<Rule>(
   policies: readonly PortPolicy[],
   rulesOf: (policy: PortPolicy) => readonly Rule[],
-): PortRanges<Rule> {
+): Steps<PortRanges<Rule>> {
   const specific = policies.filter(({ port }) => port !== 0);
   const wildcards = policies.filter(({ port }) => port === 0);
   const wildcard = wildcards.length === 0 ? null : collect(wildcards, rulesOf);
-  return { ranges: rangesOf(specific, rulesOf, wildcard ?? []), wildcard };
+  return { ranges: yield* rangesOf(specific, rulesOf, wildcard ?? []), wildcard };
 }
 
-function rangesOf<Rule>(
+function* rangesOf<Rule>(
   policies: readonly PortPolicy[],
   rulesOf: (policy: PortPolicy) => readonly Rule[],
   wildcard: readonly Rule[],
-): PortRange<Rule>[] {
+): Steps<PortRange<Rule>[]> {
   const borders = new Set<number>();
   for (const { port, endPort } of policies) borders.add(port).add(endPort + 1);
   const sorted = [...borders].sort((a, b) => a - b);
@@ -57,6 +58,8 @@ function rangesOf<Rule>(
     if (covering.length === 0) continue;
     const inOrder = covering.toSorted((a, b) => position(a) - position(b));
     ranges.push({ first, last, rules: [...collect(inOrder, rulesOf), ...wildcard] });
+    // Each has the rules of all that cover it: thousands of ranges of thousands of rules are much to copy.
+    yield;
   }
   return ranges;
 }

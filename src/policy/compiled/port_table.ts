@@ -3,6 +3,7 @@
  * else port 0, else deny (PortPolicy in network_policy.cc).
  */
 import type { Port } from '../../model/identity.ts';
+import type { Steps } from '../../model/steps.ts';
 import type { CompiledRule } from './compiled_rule.ts';
 import { type PortOptions, PortRules, type RuledRange } from './port_rules.ts';
 
@@ -17,22 +18,32 @@ export class PortTable {
   readonly #ranges: readonly PortRules[];
   readonly #wildcard: PortRules | null;
 
+  private constructor(ranges: readonly PortRules[], wildcard: PortRules | null) {
+    this.#ranges = ranges;
+    this.#wildcard = wildcard;
+  }
+
   /** What `before` has of the same rules on the same ports is taken over, with the views that are made. */
-  constructor(
-    ranges: readonly OrderedRange[],
-    wildcard: readonly CompiledRule[] | null,
+  static *build(
+    given: { readonly ranges: readonly OrderedRange[]; readonly wildcard: OrderedRange['rules'] },
     options: PortOptions,
-    before: PortTable | null = null,
-  ) {
+    before: PortTable | null,
+  ): Steps<PortTable> {
+    const { wildcard } = given;
     const kept = new Map((before?.all() ?? []).map((port) => [port.first, port]));
     const portOf = (range: RuledRange): PortRules => {
       const known = kept.get(range.first);
       return known !== undefined && isSame(known, range) ? known : new PortRules(range, options);
     };
-    this.#ranges = ranges.flatMap(({ first, last, rules }) =>
-      rules === null ? [] : [portOf({ first, last, rules })],
+    const ranges: PortRules[] = [];
+    for (const { first, last, rules } of given.ranges) {
+      if (rules !== null) ranges.push(portOf({ first, last, rules }));
+      yield;
+    }
+    return new PortTable(
+      ranges,
+      wildcard === null ? null : portOf({ first: 0, last: 0, rules: wildcard }),
     );
-    this.#wildcard = wildcard === null ? null : portOf({ first: 0, last: 0, rules: wildcard });
   }
 
   find(port: Port): PortRules | null {

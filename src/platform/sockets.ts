@@ -7,12 +7,12 @@ import {
   connect,
   type ListenOptions as NetListenOptions,
   type Server,
-  type Socket,
   type TcpNetConnectOpts,
 } from 'node:net';
 import type { SocketAddress } from '../model/address.ts';
 import type { Sender } from '../model/connection_meta.ts';
 import { type OnRead, sharedReads } from './socket_reads.ts';
+import type { ConnectingStream } from './stream.ts';
 
 export interface Sockets {
   /** Resolves when `server` listens; rejects with the system's error, and then it does not. */
@@ -21,7 +21,7 @@ export interface Sockets {
    * A socket that is connecting. Writes are queued until it is connected; half-open is allowed, so a
    * FIN from one side does not close the other. The caller handles 'error' and 'close'.
    */
-  connect(target: SocketAddress, options: ConnectOptions): Socket;
+  connect(target: SocketAddress, options: ConnectOptions): ConnectingStream;
 }
 
 export interface ListenOptions {
@@ -44,7 +44,7 @@ export interface ConnectOptions {
 /** TCP_KEEPIDLE as cilium-envoy sets it. */
 export const KEEP_ALIVE_DELAY_MS = 300_000;
 
-export const PLAIN_SOCKETS: Sockets = {
+export const PLAIN_SOCKETS = {
   async listen(server, { address, isPortShared, isTransparent, backlog }) {
     if (isTransparent) throw new Error('plain sockets cannot be transparent');
     await listening(server, {
@@ -73,7 +73,7 @@ export const PLAIN_SOCKETS: Sockets = {
     };
     return connect(options);
   },
-};
+} satisfies Sockets;
 
 /** Resolves when it listens, rejects with the error. */
 export function listening(

@@ -6,15 +6,10 @@
 import { residentBytes } from '../platform/resident_memory.ts';
 import type { BoundListener } from './accept/listener.ts';
 import { Listener } from './accept/listener.ts';
-import { TurnWrites } from './plane/gathered_write.ts';
 import { ConnectionMemory } from './plane/memory/connection_memory.ts';
-import { ContentMemory } from './plane/memory/content_memory.ts';
-import { ReadMemory } from './plane/memory/read_memory.ts';
 import type { DataPlaneOptions } from './plane/options.ts';
-import { OwnAddresses } from './plane/own_addresses.ts';
 import { Registry } from './plane/registry.ts';
-import type { Shared } from './plane/shared.ts';
-import { Shares } from './plane/shares.ts';
+import { newShared, type Shared } from './plane/shared.ts';
 
 export class DataPlane {
   readonly #options: DataPlaneOptions;
@@ -27,19 +22,8 @@ export class DataPlane {
   constructor(options: DataPlaneOptions) {
     const { platform, limits } = options;
     this.#options = options;
-    const release = platform.memory?.releaseYoung ?? null;
-    const readMemory = new ReadMemory(limits.readMemoryBytesMax, release);
     this.#connectionMemory = new ConnectionMemory(platform.memory?.releaseAll ?? null);
-    this.#shared = {
-      options,
-      parsing: { ...options.behaviour, limits },
-      readMemory,
-      contentMemory: new ContentMemory(limits),
-      turnWrites: new TurnWrites(platform.soon),
-      ownAddresses: new OwnAddresses(),
-      shares: new Shares(limits, options.recorder, platform.memory?.releaseAll ?? null),
-      isDraining: false,
-    };
+    this.#shared = newShared(options);
     this.#registry = new Registry({
       platform,
       sweepIntervalMs: limits.sweepIntervalMs,

@@ -18,7 +18,7 @@ import { GatheredWrite } from '../../src/proxy/plane/gathered_write.ts';
 import { ReadMemory } from '../../src/proxy/plane/memory/read_memory.ts';
 import { Shares } from '../../src/proxy/plane/shares.ts';
 import { RequestLife } from '../../src/proxy/request/request_life.ts';
-import { TlsRelay } from '../../src/proxy/tls/passthrough.ts';
+import { Passthrough } from '../../src/proxy/tls/passthrough.ts';
 import { data, GET, headers, POST } from '../codec/http2/wire.ts';
 import { clientHello } from '../support/client_hello.ts';
 import { untilFrames, wireClient, wireUpstream } from '../support/http2_wire_peers.ts';
@@ -123,7 +123,7 @@ const sweep = ({ rig }: Scene): void => rig.time.advance(DEFAULT_LIMITS.sweepInt
 const RELAYS = [
   ['HTTP/1.1', http1, Http1Relay.prototype],
   ['HTTP/2', http2, Http2Relay.prototype],
-  ['TLS', tls, TlsRelay.prototype],
+  ['TLS', tls, Passthrough.prototype],
 ] as const;
 
 const ENTRIES: readonly Entry[] = [
@@ -162,7 +162,7 @@ const ENTRIES: readonly Entry[] = [
     {
       about: `TLS: ${about}`,
       begin: tls,
-      fails: failing(TlsRelay.prototype, method),
+      fails: failing(Passthrough.prototype, method),
       trigger: ({ origin }: Scene) => act(origin),
     },
   ]),

@@ -181,7 +181,7 @@ export function address(text: string): SocketAddress {
   return parsed;
 }
 
-function listenerOptions(options: RigOptions, originPort: number): ListenerOptions {
+export function listenerOptions(options: RigOptions, originPort: number): ListenerOptions {
   return {
     name: 'api',
     address: address('127.0.0.1:0'),

@@ -4,12 +4,12 @@
  * and reads only then, has longer (lingerTimeoutMs): to close would be to answer with a reset, which overtakes
  * the reply (RFC 9112 9.6).
  */
-import type { Socket } from 'node:net';
 import type { Limits } from '../../model/limits.ts';
+import type { Stream } from '../../platform/stream.ts';
 import type { Share } from '../plane/holders.ts';
 
 export class Linger {
-  readonly #socket: Socket;
+  readonly #socket: Stream;
   readonly #limits: Limits;
   readonly #share: Share;
   #untilMs = 0;
@@ -18,7 +18,7 @@ export class Linger {
   #isFlushed: boolean;
 
   constructor(
-    socket: Socket,
+    socket: Stream,
     options: { readonly limits: Limits; readonly share: Share; readonly nowMs: number },
   ) {
     const { nowMs } = options;

@@ -5,11 +5,11 @@
  * belongs to later requests (or to a tunnel that is not open yet) is held back, bounded, until the
  * relay is ready for it.
  */
-import type { Socket } from 'node:net';
 import { CONTENT, FAULT, HEAD, MESSAGE_END } from '../../codec/http1/events.ts';
 import { HeldBytes } from '../../codec/http1/held_bytes.ts';
 import type { Http1RequestHead } from '../../codec/http1/request_head.ts';
 import { RequestParser } from '../../codec/http1/request_parser.ts';
+import type { Stream } from '../../platform/stream.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { RelayContext } from '../request/relay.ts';
 
@@ -32,7 +32,7 @@ export interface IntakeEvents {
 
 export class Http1Intake {
   readonly #parser: RequestParser;
-  readonly #downstream: Socket;
+  readonly #downstream: Stream;
   readonly #events: IntakeEvents;
   readonly #guard: Guard;
   readonly #heldBytesMax: number;

@@ -2,15 +2,15 @@
  * Who does not read stops the other side, for all its streams: not only by windows, which a peer may open at
  * will. A client that is stopped so is sent PINGs, as nothing else would show that it is gone.
  */
-import type { Socket } from 'node:net';
 import type { Http2Connection } from '../../codec/http2/connection.ts';
 import type { Limits } from '../../model/limits.ts';
 import type { Clock } from '../../platform/platform.ts';
+import type { Stream } from '../../platform/stream.ts';
 import type { Http2Exchange } from './exchange.ts';
 import type { Http2Outlet } from './outlet.ts';
 
 export interface Http2PressureOptions {
-  readonly downstream: Socket;
+  readonly downstream: Stream;
   readonly connection: Http2Connection<Http2Exchange>;
   readonly outlet: Http2Outlet;
   readonly clock: Clock;

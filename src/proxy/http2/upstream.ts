@@ -4,7 +4,6 @@
  * The upstream half of the HTTP/2 relay: one connection, its streams numbered as downstream numbers
  * them. Tells its owner what happens on each stream; knows nothing of policy.
  */
-import type { Socket } from 'node:net';
 import { Http2Connection } from '../../codec/http2/connection.ts';
 import {
   DATA,
@@ -26,6 +25,7 @@ import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Fault } from '../../model/fault.ts';
 import { type Cause, causeOf } from '../../model/fault_detail.ts';
 import type { Permit } from '../../model/permit.ts';
+import type { Stream } from '../../platform/stream.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { Shared } from '../plane/shared.ts';
 import { UpstreamLink } from '../transport/upstream_link.ts';
@@ -242,7 +242,7 @@ export class Http2Upstream {
 
 /** One write for all frames; `onWritten` when they have left, so that what a peer leaves unread counts. */
 export function writeFrames(
-  socket: Socket,
+  socket: Stream,
   buffers: readonly Buffer[],
   onWritten: () => void,
 ): void {

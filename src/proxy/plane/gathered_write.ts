@@ -13,8 +13,8 @@
  *
  * What was gathered has not reached the socket: `flush` before anything else is done with that.
  */
-import type { Socket } from 'node:net';
 import { unshared } from '../../platform/socket_reads.ts';
+import type { Stream } from '../../platform/stream.ts';
 import type { Guard } from './guard.ts';
 
 /** Who makes the bytes: stopped when the socket takes no more, set going by its 'drain'. */
@@ -28,7 +28,7 @@ const GATHERED_BYTES_MAX = 16 * 1024;
 const DUE_COUNT_MAX = 64;
 
 export class GatheredWrite {
-  readonly #socket: Socket;
+  readonly #socket: Stream;
   readonly #source: Source;
   readonly #turn: TurnWrites;
   readonly #guard: Guard;
@@ -40,7 +40,7 @@ export class GatheredWrite {
   #flushedBytes = 0;
 
   constructor(
-    socket: Socket,
+    socket: Stream,
     options: { readonly source: Source; readonly turn: TurnWrites; readonly guard: Guard },
   ) {
     this.#socket = socket;

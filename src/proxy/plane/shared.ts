@@ -1,11 +1,11 @@
 /** What every connection of a data plane shares: options, clocks, and the two states of the whole. */
 import type { RequestParserOptions } from '../../codec/http1/request_parser.ts';
-import type { TurnWrites } from './gathered_write.ts';
-import type { ContentMemory } from './memory/content_memory.ts';
-import type { ReadMemory } from './memory/read_memory.ts';
+import { TurnWrites } from './gathered_write.ts';
+import { ContentMemory } from './memory/content_memory.ts';
+import { ReadMemory } from './memory/read_memory.ts';
 import type { DataPlaneOptions } from './options.ts';
-import type { OwnAddresses } from './own_addresses.ts';
-import type { Shares } from './shares.ts';
+import { OwnAddresses } from './own_addresses.ts';
+import { Shares } from './shares.ts';
 
 export interface Shared {
   readonly options: DataPlaneOptions;
@@ -19,4 +19,19 @@ export interface Shared {
   readonly shares: Shares;
   /** No new request is taken. */
   isDraining: boolean;
+}
+
+export function newShared(options: DataPlaneOptions): Shared {
+  const { limits, platform, recorder, behaviour } = options;
+  const { releaseYoung = null, releaseAll = null } = platform.memory ?? {};
+  return {
+    options,
+    parsing: { ...behaviour, limits },
+    readMemory: new ReadMemory(limits.readMemoryBytesMax, releaseYoung),
+    contentMemory: new ContentMemory(limits),
+    turnWrites: new TurnWrites(platform.soon),
+    ownAddresses: new OwnAddresses(),
+    shares: new Shares(limits, recorder, releaseAll),
+    isDraining: false,
+  };
 }

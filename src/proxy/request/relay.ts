@@ -1,9 +1,9 @@
 /** What a connection becomes once its protocol is known, and what that is given. */
-import type { Socket } from 'node:net';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Decision } from '../../model/decision.ts';
 import type { CloseCause, Recorder } from '../../model/record.ts';
 import type { Clock } from '../../platform/platform.ts';
+import type { Stream } from '../../platform/stream.ts';
 import type { Admission } from '../judge/admission.ts';
 import type { PolicySubject } from '../judge/policy_subject.ts';
 import type { Guard } from '../plane/guard.ts';
@@ -50,7 +50,7 @@ export interface UpstreamContext {
   readonly meta: ConnectionMeta;
   readonly recorder: Recorder;
   readonly clock: Clock;
-  readonly downstream: Socket;
+  readonly downstream: Stream;
   readonly guard: Guard;
 }
 

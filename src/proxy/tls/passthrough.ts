@@ -2,50 +2,43 @@
  * A TLS connection whose server name was judged, on a port without HTTP rules: passed through as it
  * is. One record for the whole connection.
  */
-import type { Socket } from 'node:net';
 import { TlsRetryWatch } from '../../codec/tls_retry.ts';
-import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Decision } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import type { Cause } from '../../model/fault_detail.ts';
 import type { Permit } from '../../model/permit.ts';
 import type { CloseCause } from '../../model/record.ts';
-import type { Admission } from '../judge/admission.ts';
-import type { PolicySubject } from '../judge/policy_subject.ts';
-import type { Guard } from '../plane/guard.ts';
-import type { Shared } from '../plane/shared.ts';
-import { CUT_CAUSES, type CutFault, type Relay } from '../request/relay.ts';
+import { CUT_CAUSES, type CutFault, type Relay, type RelayContext } from '../request/relay.ts';
 import type { RequestLife } from '../request/request_life.ts';
 import { expiredFault } from '../request/timeouts.ts';
 import { Tunnel } from '../transport/tunnel.ts';
 import { type UpstreamEvents, UpstreamLink } from '../transport/upstream_link.ts';
 
-export interface TlsRelayOptions {
+export interface PassthroughOptions extends RelayContext {
   readonly permit: Permit;
-  readonly admission: Admission;
+  /** Of the whole connection. */
   readonly life: RequestLife;
-  readonly meta: ConnectionMeta;
-  readonly subject: PolicySubject;
-  readonly shared: Shared;
-  readonly downstream: Socket;
-  readonly guard: Guard;
-  readonly onClose: (cause: CloseCause, how: 'linger' | 'reset' | 'destroy') => void;
+  /** Of the hello that was judged, with which its bytes begin. */
+  readonly helloByteLength: number;
 }
 
-export class TlsRelay implements Relay, UpstreamEvents {
+export class Passthrough implements Relay, UpstreamEvents {
   readonly name = 'tls';
-  readonly #options: TlsRelayOptions;
+  readonly #options: PassthroughOptions;
   readonly #upstream: UpstreamLink;
   readonly #tunnel: Tunnel;
   /** Null with --dry-run: nothing is refused, whatever the hellos name. */
   readonly #watch: TlsRetryWatch | null;
   #lastMoveMs: number;
+  /** Judged: not for the watch. */
+  #helloBytesLeft: number;
   #isOver = false;
 
-  constructor(options: TlsRelayOptions) {
+  constructor(options: PassthroughOptions) {
     const { life, subject, guard } = options;
     const { limits } = options.shared.options;
     this.#options = options;
+    this.#helloBytesLeft = options.helloByteLength;
     this.#watch = options.admission.isDryRun
       ? null
       : new TlsRetryWatch(subject.serverName, limits.detectBytesMax);
@@ -68,14 +61,15 @@ export class TlsRelay implements Relay, UpstreamEvents {
     });
   }
 
-  /** The hello that was judged. */
-  start(hello: Buffer, helloByteLength: number): void {
-    this.#tunnel.fromDownstream(hello.subarray(0, helloByteLength));
-    if (hello.length > helloByteLength) this.onDownstreamData(hello.subarray(helloByteLength));
-  }
-
   onDownstreamData(chunk: Buffer): void {
     this.#lastMoveMs = this.#nowMs();
+    if (this.#helloBytesLeft > 0) {
+      const hello = chunk.subarray(0, this.#helloBytesLeft);
+      this.#helloBytesLeft -= hello.length;
+      this.#tunnel.fromDownstream(hello);
+      if (chunk.length > hello.length) this.onDownstreamData(chunk.subarray(hello.length));
+      return;
+    }
     const watch = this.#watch;
     if (watch === null || watch.isOver) {
       this.#tunnel.fromDownstream(chunk);

@@ -2,10 +2,10 @@
  * The one place that opens a connection to an upstream. It asks for a permit, which only an admission makes, and
  * holds it against what is about to happen: the same connection, the same destination, the policy in force.
  */
-import type { Socket } from 'node:net';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Permit } from '../../model/permit.ts';
 import type { ConnectOptions, Sockets } from '../../platform/sockets.ts';
+import type { ConnectingStream } from '../../platform/stream.ts';
 
 export interface PermittedConnect extends ConnectOptions {
   readonly sockets: Sockets;
@@ -14,7 +14,11 @@ export interface PermittedConnect extends ConnectOptions {
 }
 
 /** As `Sockets.connect`. Throws when the permit is another's: that is a fault of ours, and nothing is connected. */
-export function connect(permit: Permit, meta: ConnectionMeta, options: PermittedConnect): Socket {
+export function connect(
+  permit: Permit,
+  meta: ConnectionMeta,
+  options: PermittedConnect,
+): ConnectingStream {
   const wrong = mismatch(permit, meta, options.currentSnapshot());
   if (wrong !== null) throw new Error(`the permit is for another ${wrong}`);
   return options.sockets.connect(meta.upstream, options);

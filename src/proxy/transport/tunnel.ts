@@ -2,8 +2,8 @@
  * Bytes both ways between two sockets, with back-pressure and half-close, and nothing else: WebSocket
  * after its 101, and TLS on ports where only the server name is judged.
  */
-import type { Socket } from 'node:net';
 import { unshared } from '../../platform/socket_reads.ts';
+import type { Stream } from '../../platform/stream.ts';
 import type { Guard } from '../plane/guard.ts';
 
 export interface TunnelEvents {
@@ -13,16 +13,16 @@ export interface TunnelEvents {
 }
 
 export class Tunnel {
-  readonly #downstream: Socket;
-  readonly #upstream: Socket;
+  readonly #downstream: Stream;
+  readonly #upstream: Stream;
   readonly #events: TunnelEvents;
   #hasDownstreamEnded = false;
   #hasUpstreamEnded = false;
   #isOver = false;
 
   constructor(
-    downstream: Socket,
-    upstream: Socket,
+    downstream: Stream,
+    upstream: Stream,
     { events, guard }: { readonly events: TunnelEvents; readonly guard: Guard },
   ) {
     this.#downstream = downstream;
@@ -89,6 +89,6 @@ export class Tunnel {
 }
 
 /** Behind bytes that wait for the other side to read, small chunks would each keep the memory they are from. */
-function write(socket: Socket, chunk: Buffer): boolean {
+function write(socket: Stream, chunk: Buffer): boolean {
   return socket.write(socket.writableLength > 0 ? unshared(chunk) : chunk);
 }

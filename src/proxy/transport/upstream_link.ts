@@ -2,11 +2,11 @@
  * The upstream connection of one downstream connection: connecting, connected or gone. It tells its
  * owner what happens in order and exactly once; its socket never has an unhandled error.
  */
-import type { Socket } from 'node:net';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Cause } from '../../model/fault_detail.ts';
 import type { Permit } from '../../model/permit.ts';
 import type { Sockets } from '../../platform/sockets.ts';
+import type { ConnectingStream } from '../../platform/stream.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { ReadMemory } from '../plane/memory/read_memory.ts';
 import { connect } from './connect.ts';
@@ -23,7 +23,7 @@ export interface UpstreamEvents {
 }
 
 export class UpstreamLink {
-  readonly socket: Socket;
+  readonly socket: ConnectingStream;
   readonly startedMs: number;
   isConnected = false;
   /** Requests that were sent on it so far. */

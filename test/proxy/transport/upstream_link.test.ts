@@ -16,12 +16,12 @@ describe('an upstream connection that is ended', () => {
       const origin = await RawOrigin.start();
       const told: string[] = [];
       const link = open(origin.port, told);
-      link.socket.write('GET /secret HTTP/1.1\r\n\r\n');
+      link.socket.write(Buffer.from('GET /secret HTTP/1.1\r\n\r\n'));
       link[how]();
       expect(link.socket.destroyed).toBe(true);
       // One that comes later is served later: what was sent before would be here by then.
       const later = open(origin.port, []);
-      later.socket.write('later');
+      later.socket.write(Buffer.from('later'));
       const last = await origin.connection(0);
       await Promise.race([
         last.until('later'),
@@ -37,7 +37,7 @@ describe('an upstream connection that is ended', () => {
       const origin = await RawOrigin.start();
       const told: string[] = [];
       const link = open(origin.port, told);
-      link.socket.write('x');
+      link.socket.write(Buffer.from('x'));
       const upstream = await origin.connection();
       await upstream.until('x');
       link[how]();
@@ -53,7 +53,7 @@ describe('an upstream connection that is ended', () => {
     const link = open(origin.port, told, () => {
       throw new Error('made to fail');
     });
-    link.socket.write('x');
+    link.socket.write(Buffer.from('x'));
     await (await origin.connection()).until('x');
     while (!told.some((it) => it instanceof Error)) await new Promise(setImmediate);
     expect(told).toMatchObject(['connected', { message: 'made to fail' }]);

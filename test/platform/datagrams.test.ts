@@ -1,0 +1,85 @@
+/** Datagrams with both of their ends. */
+import { describe, expect, it } from 'vitest';
+import { parseSocketAddress, type SocketAddress } from '../../src/model/address.ts';
+import {
+  type DatagramDoor,
+  type DatagramEnds,
+  PLAIN_DATAGRAMS,
+} from '../../src/platform/datagrams.ts';
+import { Signal } from '../support/signal.ts';
+
+interface Side {
+  readonly door: DatagramDoor;
+  readonly heard: { readonly text: string; readonly ends: DatagramEnds }[];
+  readonly signal: Signal;
+}
+
+async function side(host: string): Promise<Side> {
+  const heard: Side['heard'] = [];
+  const signal = new Signal();
+  const door = await PLAIN_DATAGRAMS.bind({
+    address: addressOf(`${host}:0`),
+    onDatagram: (bytes, ends) => {
+      heard.push({ text: bytes.toString(), ends });
+      signal.raise();
+    },
+    onError: (error) => {
+      throw error;
+    },
+  });
+  return { door, heard, signal };
+}
+
+describe('a datagram', () => {
+  it.each(['127.0.0.1', '[::1]'])(
+    'comes with both ends, and is answered from its own: %s',
+    async (host) => {
+      const [client, server] = [await side(host), await side(host)];
+      const ends = { source: client.door.address, destination: server.door.address };
+      client.door.send(Buffer.from('question'), ends);
+      await server.signal.until(
+        () => server.heard.length === 1,
+        () => 'a question',
+      );
+      expect(server.heard).toEqual([{ text: 'question', ends }]);
+      server.door.send(Buffer.from('answer'), {
+        source: ends.destination,
+        destination: ends.source,
+      });
+      await client.signal.until(
+        () => client.heard.length === 1,
+        () => 'an answer',
+      );
+      expect(client.heard).toEqual([
+        { text: 'answer', ends: { source: ends.destination, destination: ends.source } },
+      ]);
+      await Promise.all([client.door.close(), server.door.close()]);
+    },
+  );
+
+  it('is sent from no other end', async () => {
+    const { door } = await side('127.0.0.1');
+    const source = addressOf('127.0.0.2:53');
+    const destination = door.address;
+    expect(() => door.send(Buffer.from('x'), { source, destination })).toThrow('own address');
+    await door.close();
+  });
+
+  it('is not waited for where the address is taken', async () => {
+    const { door } = await side('127.0.0.1');
+    const { ip, port } = door.address;
+    const options = {
+      address: addressOf(`${ip}:${port}`),
+      onDatagram: () => {},
+      onError: () => {},
+    };
+    await expect(PLAIN_DATAGRAMS.bind(options)).rejects.toThrow('EADDRINUSE');
+    await door.close();
+  });
+});
+
+function addressOf(text: string): SocketAddress {
+  const address = parseSocketAddress(text);
+  if (address === null) throw new Error(text);
+  return address;
+}

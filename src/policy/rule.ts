@@ -80,7 +80,12 @@ export type Peer =
       readonly matchName: string | null;
       readonly matchPattern: string | null;
     }
-  | { readonly kind: 'nodes'; readonly selector: LabelSelector }
+  | {
+      readonly kind: 'nodes';
+      readonly selector: LabelSelector;
+      /** The node itself, too, and not only the others: `nodes` of a ClusterNetworkPolicy. */
+      readonly hasHost: boolean;
+    }
   | {
       readonly kind: 'service';
       readonly namespace: string | null;

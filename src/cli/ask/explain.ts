@@ -5,25 +5,23 @@ import { createJudge, type ExplainedAnswer, type Judge } from '../../control/ask
 import { parseQuestion } from '../../control/ask/question.ts';
 import { formatProblem, type Problem } from '../../control/decode/problem.ts';
 import { decodeBundle } from '../../control/source/files/decode_bundle.ts';
-import type { SourceBundle } from '../../control/source/files/source_bundle.ts';
 import { shownLine } from '../../model/shown_text.ts';
 import type { Args } from '../args.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from '../io.ts';
 import { paint, yamlText } from '../terminal.ts';
 import { adHocName, withAdHocEndpoint } from './ad_hoc_endpoint.ts';
 import { explanationLines } from './explain_text.ts';
-import { judgeOptions } from './judge_options.ts';
 import { questionValue } from './question_flags.ts';
-import { readSources } from './sources.ts';
+import { type QuestionSources, readQuestionSources } from './question_sources.ts';
 
 type Explained = Extract<ExplainedAnswer, { kind: 'answer' }>;
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
-  const sources = await readSources(args, io);
+  const sources = await readQuestionSources(args, io);
   if (sources.kind === 'error') return usageError(io, `explain: ${sources.message}`);
   const asked = questionValue(args);
   if (asked.kind === 'error') return usageError(io, `explain: ${asked.message}`);
-  const created = judgeFor(args, sources.bundle);
+  const created = judgeFor(args, sources);
   if (created.kind === 'error') return usageError(io, `explain: ${created.message}`);
   completeQuestion(asked.value, args, created.judge);
   const parsed = parseQuestion(asked.value);
@@ -34,13 +32,14 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   return answer.line.verdict === 'allow' ? EXIT_OK : EXIT_NEGATIVE;
 }
 
+type ReadSources = Extract<QuestionSources, { kind: 'ok' }>;
+
 type JudgeFor =
   | { readonly kind: 'judge'; readonly judge: Judge }
   | { readonly kind: 'error'; readonly message: string };
 
 /** `--endpoint-label` puts an endpoint with these labels beside those of the file. */
-function judgeFor(args: Args, bundle: SourceBundle): JudgeFor {
-  const options = { ...judgeOptions(), isHostJudged: args.has('judge-host') };
+function judgeFor(args: Args, { bundle, options }: ReadSources): JudgeFor {
   const decoded = decodeBundle(bundle, options);
   if (decoded.kind === 'rejected') return rejectedSet(decoded.problems);
   const { input } = decoded;

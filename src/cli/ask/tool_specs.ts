@@ -101,6 +101,12 @@ export const EXPLAIN_SPEC: VerbSpec = {
   argumentCountMax: Number.POSITIVE_INFINITY,
   flags: [
     ...SOURCE_FLAGS,
+    {
+      name: 'config',
+      short: 'c',
+      value: 'FILE',
+      about: 'instead: what this configuration names, judged as `run` would',
+    },
     { name: 'endpoint', value: 'NAME', about: 'whose policy is asked: namespace/name' },
     { name: 'endpoint-ip', value: 'IP', about: 'or by its address' },
     {

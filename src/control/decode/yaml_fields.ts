@@ -10,6 +10,7 @@ import {
   LineCounter,
   type Node,
   type Pair,
+  type Scalar,
   type YAMLMap,
 } from 'yaml';
 import type { Limits } from '../../model/limits.ts';
@@ -183,7 +184,7 @@ class YamlReader implements FieldReader {
       const path = entryPath(field.path, key.value);
       const value = pair.value as Node | null;
       const offset = key.range?.[0] ?? field.offset;
-      return [[key.value, this.#field(path, value, offset, key.type === 'PLAIN')] as const];
+      return [[key.value, this.#field(path, value, offset, isPlain(key))] as const];
     });
   }
 
@@ -290,9 +291,16 @@ class YamlField implements Field {
 
   get plain(): string | null {
     const { node } = this;
-    return isScalar(node) && node.type === 'PLAIN' ? (node.source ?? null) : null;
+    return isScalar(node) && isPlain(node) ? (node.source ?? null) : null;
   }
 }
+
+/** Without quotes, and without `!!str`, with which every reader takes it for a text, too. */
+function isPlain({ type, tag }: Scalar): boolean {
+  return type === 'PLAIN' && tag !== STRING_TAG;
+}
+
+const STRING_TAG = 'tag:yaml.org,2002:str';
 
 /** Fields are read by the reader that made them. */
 function yamlField(field: Field): YamlField {

@@ -2,10 +2,12 @@
  * Why a peer of a rule does not select a remote, for a person: which requirement of its selector failed
  * and what the remote has instead. Whether it selects the remote is the engine's word, not ours. Pure.
  */
+
 import { type IpPrefix, prefixContains } from '../../model/address.ts';
 import { CLUSTER_KEY, LABEL_SOURCE_FQDN, NAMESPACE_KEY } from '../labels.ts';
 import type { LabelRequirement, LabelSelector, Peer } from '../rule.ts';
 import { type LabelSet, requirementHolds } from '../selector.ts';
+import { nodeSelector } from './selection.ts';
 
 export interface PeerMismatch {
   /** "app=web, namespace shop"; "entity world"; "10.0.0.0/8". */
@@ -27,8 +29,11 @@ export interface MismatchFacts {
 export function peerMismatch(peer: Peer, facts: MismatchFacts): PeerMismatch {
   switch (peer.kind) {
     case 'selector':
-    case 'nodes':
       return selectorMismatch(peer.selector, facts);
+    case 'nodes': {
+      const isHost = peer.hasHost && facts.labels.valuesOf('reserved:host').length > 0;
+      return selectorMismatch(nodeSelector(peer.selector, isHost), facts);
+    }
     case 'entity':
       return {
         peer: `entity ${peer.entity}`,

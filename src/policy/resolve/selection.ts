@@ -81,7 +81,9 @@ export class Selections {
       case 'fqdn':
         return this.#ofFqdn(peer.matchName, peer.matchPattern);
       case 'nodes':
-        return [this.#bySelector(nodeSelector(peer.selector))];
+        return (peer.hasHost ? [true, false] : [false]).map((isHost) =>
+          this.#bySelector(nodeSelector(peer.selector, isHost)),
+        );
       case 'service':
         return this.#ofService(peer, mode);
       case 'group':
@@ -235,9 +237,9 @@ function clusterSelector(names: readonly string[] | null): LabelSelector {
   };
 }
 
-/** fromNodes and toNodes select nodes only, whatever else their labels say (A.3). */
-function nodeSelector(selector: LabelSelector): LabelSelector {
-  const key = 'reserved:remote-node';
+/** Peers that are nodes select nodes only, whatever else their labels say. `isHost`: the node itself. */
+export function nodeSelector(selector: LabelSelector, isHost: boolean): LabelSelector {
+  const key = isHost ? 'reserved:host' : 'reserved:remote-node';
   return {
     requirements: [...selector.requirements, { key, operator: 'exists', values: [] }],
   };

@@ -1,4 +1,4 @@
-/** `check -c`: whether `run` would start, without starting anything. */
+/** `check -c`: whether `run` would start, without starting anything. `explain -c`: what it would decide. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -108,6 +108,55 @@ describe('check -c', () => {
       wouldStart: false,
       problems: [],
       findings: [{ id: 'invalid' }],
+    });
+  });
+});
+
+describe('explain -c', () => {
+  const ENDPOINTS = `endpoints:
+  - { name: default/api, ip: 127.0.0.1, labels: { app: api } }
+  - { name: default/host, ip: 10.0.0.9, labels: ["reserved:host"] }
+`;
+  const ask = (...args: readonly string[]) =>
+    run(['explain', '-c', 'config.yaml', '-o', 'json', '--endpoint', 'default/api', ...args]);
+
+  beforeEach(() => {
+    write('endpoints.yaml', ENDPOINTS);
+    write(
+      'policies/api.yaml',
+      `apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: { name: api }
+spec:
+  endpointSelector: { matchLabels: { app: api } }
+  ingress: [{ fromEntities: [world], toPorts: [{ ports: [{ port: "80", protocol: TCP }], rules: { http: [{ path: "/a.*" }] } }] }]
+`,
+    );
+  });
+
+  it('asks what the configuration names, as it says', async () => {
+    write('config.yaml', configOf('endpoints: endpoints.yaml'));
+    expect(await ask('--identity', '2', '--path', '/ab')).toMatchObject({ code: 0 });
+    expect(await ask('--identity', '2', '--path', '/b')).toMatchObject({ code: 1 });
+    expect(await ask('--remote', 'default/host', '--path', '/b')).toMatchObject({ code: 0 });
+    const more =
+      'endpoints: endpoints.yaml\nredirect: { host: policy }\nlimits: { verdictWorkMax: 10000 }';
+    write('config.yaml', configOf(more));
+    expect(await ask('--remote', 'default/host', '--path', '/b')).toMatchObject({ code: 1 });
+    const long = await ask('--identity', '2', '--path', `/a${'b'.repeat(8000)}`);
+    expect(long).toMatchObject({ code: 1, stdout: expect.stringContaining('regex-budget') });
+  });
+
+  it('takes no policies beside it, and tells of a configuration that cannot be read', async () => {
+    write('config.yaml', configOf('endpoints: endpoints.yaml'));
+    expect(await ask('-p', 'policies', '--identity', '2')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('give one or the other'),
+    });
+    rmSync(join(dir, 'policies'), { recursive: true });
+    expect(await ask('--identity', '2')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('there is no such file or directory'),
     });
   });
 });

@@ -114,6 +114,13 @@ describe('the API server refuses, and it is told', () => {
     check(spec, field, told);
   });
 
+  it.each(['5', 'yes', 'y', '1_000'])('not of a text that !!str says to be one: %s', (text) => {
+    const labels = `{ app: !!str ${text} }`;
+    const spec = `{ endpointSelector: { matchLabels: ${labels} }, ingress: [{}] }`;
+    const head = 'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: { name: p }\n';
+    expect(toldOf(`${head}spec: ${spec}\n`)).toEqual([]);
+  });
+
   it('in specs and of a clusterwide policy, too', () => {
     const spec = '{ endpointSelector: {}, ingress: [{ fromEntities: [world-ipv6] }] }';
     for (const kind of ['CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy']) {

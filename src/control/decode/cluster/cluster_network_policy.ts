@@ -197,7 +197,10 @@ function decodePeer(
   if (nodes !== undefined && context.options.hasNodeLabels !== true) {
     return reader.fail(nodes, NEEDS_NODE_LABELS) ?? [];
   }
-  if (nodes !== undefined) return [{ kind: 'nodes', selector: decodeSelector(context, nodes) }];
+  if (nodes !== undefined) {
+    // The agent selects reserved:host beside reserved:remote-node here, other than for toNodes.
+    return [{ kind: 'nodes', selector: decodeSelector(context, nodes), hasHost: true }];
+  }
   const selector = decodePodsOrNamespaces(context, field, fields);
   return selector === null ? [] : [selectorPeer(selector)];
 }

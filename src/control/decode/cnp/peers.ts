@@ -144,7 +144,11 @@ function decodePeer(context: DocumentContext, field: Field, options: OnePeerOpti
     case 'Entities':
       return decodeEntity(context, field);
     case 'Nodes':
-      return { kind: 'nodes', selector: remoteNodes(decodeSelector(context, field)) };
+      return {
+        kind: 'nodes',
+        selector: remoteNodes(decodeSelector(context, field)),
+        hasHost: false,
+      };
     case 'Services':
       return decodeService(context, field);
     case 'FQDNs':

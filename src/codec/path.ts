@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Paths as Cilium has Envoy treat them (normalize_path, merge_slashes, UNESCAPE_AND_REDIRECT), for
  * HTTP/1.1 and HTTP/2 alike: what comes out is both what policy matches and what is sent. Envoy's
  * order is kept: escaped slashes first, then dot segments and percent-encoded unreserved bytes
@@ -60,7 +62,7 @@ export function normalisePath(path: Buffer): NormalisedPath {
 }
 
 /**
- * Looks at each byte once, without making anything. Hot path: PATH_SAME means that normalising would
+ * Looks at each byte once, without making anything. PATH_SAME means that normalising would
  * change nothing; PATH_UNUSUAL that it might.
  */
 export function checkPath(bytes: Buffer, start: number, end: number): number {

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * RE2 behind the engine's regex interface: the only importer of the package. Patterns match the
  * whole subject, subjects are bytes, time is linear, memory is bounded, and running out of it is a
  * value. Options are RE2's defaults, as Envoy uses them: case-sensitive, "." excludes newline.

@@ -304,6 +304,20 @@ describe('size', () => {
   });
 });
 
+describe('the hot path', () => {
+  it('is marked in the files that CONTRIBUTING.md lists, and in no other', () => {
+    const marked = files.filter((file) => read(file).startsWith('/**\n * hot path\n'));
+    expect(marked).toEqual(hotPathOf(readFileSync(join(ROOT, 'CONTRIBUTING.md'), 'utf8')));
+    expect(marked.length).toBeGreaterThan(10);
+  });
+
+  it('has one form of the mark', () => {
+    const other = /^\/\*\* hot path|^ \* Hot path\b|^ \* hot path$/im;
+    const unmarked = (file: string): string => read(file).replace(/^\/\*\*\n \* hot path\n/, '');
+    expect(files.filter((file) => other.test(unmarked(file)))).toEqual([]);
+  });
+});
+
 describe('banned names', () => {
   for (const ban of BANS) {
     it(`${ban.pattern.source}: ${ban.reason}`, () => {
@@ -343,6 +357,20 @@ describe('repository', () => {
     expect(versions.filter((version) => !/^[0-9]+\.[0-9]+\.[0-9]+$/.test(version))).toEqual([]);
   });
 });
+
+/** The section lists a folder, then names of files in it without their ending. */
+function hotPathOf(page: string): string[] {
+  const section = page.split('\n## ').find((text) => text.startsWith('The hot path\n')) ?? '';
+  const listed: string[] = [];
+  let folder = '';
+  for (const [line] of section.matchAll(/^ {4}.*$/gm)) {
+    for (const word of line.trim().split(/\s+/)) {
+      if (word.endsWith('/')) folder = word;
+      else listed.push(`${folder}${word}.ts`);
+    }
+  }
+  return listed.sort();
+}
 
 function forbiddenImports(file: string): string[] {
   const layer = layerOf(file);

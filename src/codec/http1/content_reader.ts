@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * The content of one message, in either direction: tells where it ends and hands on the bytes to be
  * sent. Chunked content keeps the sender's framing, so that many chunks are one slice of what was
  * read; a slice ends only where bytes are left out or rewritten: leading zeros, extensions, trailers.

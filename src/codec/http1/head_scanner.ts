@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * One pass over the bytes of a request head, a response head or a trailer section (RFC 9112 3-5,
  * 7.1.2): finds where each part lies and refuses the first byte that breaks the grammar. It keeps
  * offsets only, relative to the start of the section, and can stop and go on at any byte. What the
@@ -7,7 +9,7 @@
  * Responses are read more liberally, as every client reads them: what is not as it ought to be is let pass and
  * told (`isSloppy`), so that the head can be written anew (response_repair.ts).
  *
- * Hot path: no string, object or closure is made here.
+ * No string, object or closure is made here.
  */
 import { Cause, type Detail } from '../../model/fault_detail.ts';
 import {

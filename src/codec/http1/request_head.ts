@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * One accepted request head: what policy judges, and what is sent. Strings are made when they are
  * first asked for. Fields that Connection nominates and those of this hop are not to be seen here:
  * upstream will not see them either.

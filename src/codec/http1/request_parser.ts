@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Requests from bytes, HTTP/1.1 with every tolerance off (RFC 9112, RFC 9110): what is accepted has
  * one reading. Sans-I/O: `next` looks at a chunk from an offset on and returns after one event.
  *

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * What the parts of a scanned request head mean together, and whether they may stand together
  * (RFC 9112 3.2, 6, 9.3; RFC 9110 7.2, 7.6.1, 7.8, 10.1.1). Pure: a head or what is wrong.
  */

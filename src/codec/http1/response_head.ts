@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * One accepted response head. Fields of the upstream hop and those that its Connection nominates are
  * not to be seen here and are not sent downstream.
  */

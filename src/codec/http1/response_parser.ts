@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Responses from bytes. An upstream is no more trusted than a client, but it is read as liberally as is safe:
  * what has one reading that every client shares goes on in its canonical form. The parser is told of each request first (`begin`), as the request says how its response ends; bytes when no
  * response is awaited are a fault, never the start of a later one.

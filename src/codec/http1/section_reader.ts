@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Reads one head or trailer section out of chunks. A section within one chunk is not copied; one
  * that is spread over several is gathered, up to its bound and not a byte further.
  */

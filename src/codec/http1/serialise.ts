@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Heads written from the parsed object, never from the bytes that were read. Each name and value is
  * checked again on its way out: this is the last place at which a byte that splits a message could
  * slip through, whoever put it there.

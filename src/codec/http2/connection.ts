@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * One HTTP/2 connection, sans-I/O, in either role: bytes in, events out, frames to send gathered for
  * one write. It keeps every rule of RFC 9113 that concerns one connection: stream states, both windows
  * of every stream, settings, errors, the abuse budget. It never decides anything about a request,

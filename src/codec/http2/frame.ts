@@ -1,6 +1,6 @@
 /**
  * The numbers of RFC 9113: frame types, flags, settings, error codes and sizes. Plain integer
- * constants, because they are compared on the hot path.
+ * constants, because they are compared for each frame.
  */
 export const FRAME_DATA = 0x0;
 export const FRAME_HEADERS = 0x1;

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Bytes → frames, incremental: wherever the bytes are cut, the same frames come out. DATA content
  * is handed out as bounds within the chunk that was fed, never copied and never collected; any other
  * frame is handed out whole (copied only when a chunk ends within it). It knows lengths, padding

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Frames → bytes. Everything that a connection has to send since it was last asked is gathered
  * here, in order, in as few buffers as possible: small frames side by side in a slab, large DATA
  * content by reference. `take` gives it all for one write.

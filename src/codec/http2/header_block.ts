@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * HEADERS and the CONTINUATION frames behind it → one header block (RFC 9113 6.2, 6.10), with bounds
  * on bytes and frames. A block in one frame, the usual case, is not copied.
  */

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * HPACK, decoding side (RFC 7541): one header block → flat [name, value, ...] with the kind of
  * each field beside it. All bounds hold while decoding. A field of the dynamic table is decoded,
  * checked and made into strings once, when it is inserted; a reference to it shares them.

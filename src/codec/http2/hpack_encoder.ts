@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * HPACK, encoding side, without dynamic state (RFC 7541): indexed static fields, else literals
  * without indexing, secrets never indexed. A block means the same wherever it stands, so a stream
  * that is refused, held or retried leaves no trace in the others. No Huffman: the bytes it saves

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * The Huffman code of HPACK (RFC 7541 5.2, appendix B). The code is canonical: codes of one length
  * follow each other in the order of their symbols, so the lengths alone define it. Decoding walks
  * four bits at a time through a table of 256 inner nodes, which stays in the first-level cache.

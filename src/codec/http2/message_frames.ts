@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * HEADERS, CONTINUATION and DATA: the frames that carry messages (RFC 9113 6.1, 6.2, 6.10, 8.1). Each
  * function gives the event that the frame makes, or NOTHING.
  */

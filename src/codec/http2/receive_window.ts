@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * The flow-control window that we gave a peer, for a connection or a stream (RFC 9113 6.9): what it
  * may still send, and what has been used up but not announced as free again. Credit is announced
  * once it is as much as the peer has left: in halves of the window when nothing is held, so that small

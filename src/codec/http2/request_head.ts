@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * One accepted HTTP/2 request head: what policy judges, and what is sent upstream. Its strings are
  * those of the HPACK table wherever a field was repeated, its bytes those of an earlier request.
  */

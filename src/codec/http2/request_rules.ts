@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Decoded fields → a request head, or what is wrong (RFC 9113 8.2, 8.3). A malformed request is never
  * seen by policy. As strict as HTTP/1.1 and by the same grammars, so that one logical request has
  * one verdict whichever version asked.

@@ -1,4 +1,8 @@
-/** One accepted HTTP/2 response head. */
+/**
+ * hot path
+ *
+ * One accepted HTTP/2 response head.
+ */
 import { joinField } from '../../model/request_head.ts';
 
 export interface Http2ResponseFacts {

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Content that waits for a window, as copies in blocks: what waits must neither keep a whole read of
  * the socket alive, nor cost a buffer object for each byte when it came one byte a frame.
  *

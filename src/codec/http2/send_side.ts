@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * What one side of a connection sends, within the windows that the peer gives (RFC 9113 6.9). Content
  * that no window takes waits on its stream, in order, with its trailers and its end behind it; the
  * caller bounds what waits by crediting the other side only for what has left.

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Memory for what is written: slabs that many connections fill one after the other. A connection
  * takes a slab when it has something to write and gives the rest of it back when it hands its bytes
  * to the socket, so an idle connection holds none. Bytes that were handed out are never written

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Who the two sides of a connection are: addresses with identity, labels and names, worked out once for each
  * connection and policy in force.
  */

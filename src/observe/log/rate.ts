@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * How many log lines one source may cause: a bucket for each address that refills, so that who asks for what is denied,
  * ten thousand times a second, fills no disk. What is left out is counted, and told with the next line of that source,
  * or by itself when it stays quiet.

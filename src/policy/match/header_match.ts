@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * npds.proto HeaderMatch, compiled and run: compares one field's joined value with an expected one
  * and logs or changes the field (cilium/proxy HeaderMatch::allowed). Changes are collected in a
  * `HeaderEdits`, never made to the request: later matches of the same evaluation see them, as they

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * One HeaderMatcher (envoy.config.route.v3) against a request, compiled: on a field, or on :method,
  * :path or :authority. Several values of a field are joined with "," before. A missing field matches
  * nothing, also when inverted, unless the matcher asks for presence or treats missing as empty.

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * The facts of one HTTP/1.1 exchange while it lasts: the request, how much of it and of its response
  * has passed, and what must happen when it is over. Plain state; `relay.ts` owns the control
  * flow.

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * How an HTTP/2 exchange ends: complete, cancelled by the client, given up by the upstream or answered by
  * us. Each way leaves both streams closed, all credit returned and one record made. Never decides.
  */

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * One HTTP/2 exchange while it lasts: the stream on our downstream side, the one on the upstream side
  * once it is open, and what waits in between. Plain state; `relay.ts` owns the control flow.
  *

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Where allowed HTTP/2 streams go: one upstream connection that takes new streams, those before it that
  * still finish theirs, and the queue of streams that wait to be opened. In order: a stream that must
  * wait holds those after it, as their numbers must rise upstream.

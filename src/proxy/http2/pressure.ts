@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Who does not read stops the other side, for all its streams: not only by windows, which a peer may open at
  * will. A client that is stopped so is sent PINGs, as nothing else would show that it is gone.
  */

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * The streams of one downstream connection in numbers: opened, open now, ended before their time and by
  * whom. Told once a turn, not once a stream; what is told of a connection that is over adds up to 0 open.
  */

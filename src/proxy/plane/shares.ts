@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * No holder takes what the others need. Until a bound is near there is no limit; at the bound the largest holder makes
  * room, with what it can best do without: what was never allowed anything, then the longest idle, then what has not
  * moved for the longest. Only who is itself the largest, and has nothing that it could do without, is refused.

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * One request from its first byte to its record. Whatever happens to it, `finish` is called once, and
  * once only makes the record.
  */

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * A TLS connection whose server name was judged, on a port without HTTP rules: passed through as it
  * is. One record for the whole connection.
  */

@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * Bytes both ways between two sockets, with back-pressure and half-close, and nothing else: WebSocket
  * after its 101, and TLS on ports where only the server name is judged.
  */

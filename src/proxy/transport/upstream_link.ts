@@ -1,4 +1,6 @@
 /**
+ * hot path
+ *
  * The upstream connection of one downstream connection: connecting, connected or gone. It tells its
  * owner what happens in order and exactly once; its socket never has an unhandled error.
  */

@@ -40,7 +40,9 @@ export const FINDING_KINDS = {
   'never-matches': warning('A rule that no request can match.'),
   shadowed: warning('A rule that adds nothing to another one of its list.'),
   'implied-anchor': note('Patterns match the whole value, so `^` and `$` at the ends say nothing.'),
-  'bare-dot': note('A dot in a host that stands for any character.'),
+  'bare-dot': note(
+    'A dot in a host, or a segment of dots in a path, that stands for any character.',
+  ),
   'glob-not-regex': warning('A pattern that reads like a glob.'),
   'prefix-not-segment': note('A path pattern that goes on in the middle of a segment.'),
   'path-too-costly': warning(

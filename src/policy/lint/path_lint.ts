@@ -6,7 +6,12 @@ import { grouped, isLiteral, isPlain, withDotsEscaped } from './pattern_text.ts'
 export function lintPath(core: string): PatternFinding[] {
   if (core === '') return [];
   const found =
-    globOf(core) ?? neverMatching(core) ?? middleOfSegment(core) ?? queryForgotten(core) ?? null;
+    globOf(core) ??
+    neverMatching(core) ??
+    dotSegment(core) ??
+    middleOfSegment(core) ??
+    queryForgotten(core) ??
+    null;
   return found === null ? [] : [found];
 }
 
@@ -44,6 +49,18 @@ function neverMatching(core: string): PatternFinding | null {
     return never('is not in normal form: "//", "/./" and "/../" are resolved before the match');
   }
   return null;
+}
+
+/** Written as a path would be, and read as a pattern. */
+function dotSegment(core: string): PatternFinding | null {
+  const segment = /\/(\.{1,2})(?=\/|$)/.exec(core)?.[1];
+  if (segment === undefined || !isPlain(core)) return null;
+  const example = core.replace(`/${segment}`, `/${'x'.repeat(segment.length)}`);
+  return {
+    id: 'bare-dot',
+    message: `path "${core}": "." stands for any character, so "${example}" is let in; a segment that is "${segment}" never comes, as paths are matched in normal form`,
+    instead: null,
+  };
 }
 
 function middleOfSegment(core: string): PatternFinding | null {

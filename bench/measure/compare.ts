@@ -121,6 +121,7 @@ export function sampleOf(result: LoadResult, cpu: CpuUse): Sample {
   const cpuSeconds = cpu.userSeconds + cpu.systemSeconds;
   return {
     failures,
+    cpuShare: (100 * cpuSeconds) / seconds,
     ...(requests > 0 && {
       cpuMicros: micros(cpuSeconds),
       cpuUserMicros: micros(cpu.userSeconds),

@@ -51,7 +51,15 @@ export interface Missing {
   readonly why: string;
 }
 
-export const SUITE_NAMES = ['http1', 'h2', 'grpc', 'policy', 'memory', 'latency'] as const;
+export const SUITE_NAMES = [
+  'http1',
+  'h2',
+  'grpc',
+  'policy',
+  'memory',
+  'latency',
+  'attacks',
+] as const;
 export type SuiteName = (typeof SUITE_NAMES)[number];
 
 export interface SuiteResult {
@@ -109,6 +117,8 @@ export const FIGURES = {
   addedP50Ms: figure('added at p50', 'ms', 3),
   addedP99Ms: figure('added at p99', 'ms', 3),
   loadLateP99Ms: figure('load late, p99', 'ms', 3),
+  cpuShare: figure('of a core', '%', 1),
+  connectionsPerSecond: figure('connections', '/s', 0),
   swapsPerSecond: figure('policy swaps', '/s', 1, false),
   failures: figure('failures', '', 0),
   rssMebibytes: figure('resident', 'MiB', 1),

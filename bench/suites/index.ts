@@ -9,4 +9,5 @@ export const SUITES: Readonly<Record<SuiteName, () => Promise<Suite>>> = {
   policy: async () => (await import('./policy.ts')).suite,
   memory: async () => (await import('./memory.ts')).suite,
   latency: async () => (await import('./latency.ts')).suite,
+  attacks: async () => (await import('./attacks.ts')).suite,
 };

@@ -98,6 +98,7 @@ describe('a sample', () => {
   it('of no request has no cost', () => {
     expect(sampleOf({ requests: 0, failures: 3, seconds: 2, contentBytes: 0 }, cpu)).toEqual({
       failures: 3,
+      cpuShare: 20,
     });
   });
 });

@@ -23,12 +23,16 @@ export interface AttackResult {
   readonly seconds: number;
   /** Opened. */
   readonly connections: number;
-  /** Handed to the kernel and taken by the other side, but for what its buffers hold. */
+  /** Sent, whether they were read or met a close. */
   readonly bytes: number;
 }
 
 /** A write: large enough that this process is not what is slow. */
 const WRITE_BYTES = 16_384;
+/** Then our FIN, and the other side closes once it has read them: what buffers hold is no work that was done. */
+const CONNECTION_BYTES = 512 * 1024;
+/** For a close that does not come. */
+const PATIENCE_MS = 2_000;
 
 const order = JSON.parse(process.argv[2] ?? '') as AttackOrder;
 const greeting = Buffer.from(order.greeting, 'base64');
@@ -43,7 +47,7 @@ async function attack(): Promise<void> {
 
 function oneConnection(): Promise<void> {
   return new Promise((resolve) => {
-    const socket = connect(order.port, order.host);
+    const socket = connect({ port: order.port, host: order.host, allowHalfOpen: true });
     const writer = new PieceWriter();
     connections++;
     socket.on('error', () => {});
@@ -52,13 +56,18 @@ function oneConnection(): Promise<void> {
       clearTimeout(timer);
       resolve();
     });
+    // The other side's end is the end: what is not sent by then is not read.
+    socket.on('end', () => socket.destroy());
     socket.resume();
     socket.write(greeting);
     const pump = (): void => {
-      while (!socket.destroyed && socket.write(writer.next()));
+      while (!socket.writableEnded && !socket.destroyed) {
+        if (socket.bytesWritten >= CONNECTION_BYTES || piece.length === 0) socket.end();
+        else if (!socket.write(writer.next())) return;
+      }
     };
-    if (piece.length > 0) socket.on('connect', pump).on('drain', pump);
-    const timer = setTimeout(() => socket.destroy(), Math.max(0, lastMs - performance.now()));
+    socket.on('connect', pump).on('drain', pump);
+    const timer = setTimeout(() => socket.destroy(), PATIENCE_MS);
   });
 }
 

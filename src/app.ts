@@ -32,6 +32,7 @@ import {
 } from './workers/policy_messages.ts';
 import { PolicyThread } from './workers/policy_thread.ts';
 import { processLauncher } from './workers/process_worker.ts';
+import { logRefusals } from './workers/refusal_log.ts';
 import { Supervisor } from './workers/supervisor.ts';
 
 export interface AppOptions {
@@ -122,6 +123,7 @@ class SallyportApp implements App {
       version: options.version,
       clock: nodePlatform().clock,
       isPolicyCurrent: () => this.#policyThread.staleness === null,
+      refusedObjectCount: () => this.#policyThread.refused.count,
     });
     this.#supervisor = this.#makeSupervisor();
     this.#flows = new FlowHub({
@@ -300,6 +302,7 @@ class SallyportApp implements App {
         hasNodeLabels: config.hasNodeLabels,
         isEmptySetOpen: config.isEmptySetOpen,
         isHostJudged: config.redirect.isHostJudged,
+        invalidPolicy: config.invalidPolicy,
         isDryRun: config.behaviour.isDryRun,
         stateDir: config.stateDir,
         limits: config.limits,
@@ -308,6 +311,7 @@ class SallyportApp implements App {
       wallMs: () => clock.wallMs(),
       events: {
         onRead: (read, isAsked) => this.#take(read, isAsked),
+        onRefused: (refused, before) => logRefusals(this.#log, refused, before),
         onDelayed: (message) => this.#log.warn({}, message),
         onNotKept: (problem) =>
           this.#log.error({ problem }, 'the last good policy set could not be kept'),
@@ -474,6 +478,7 @@ function changedFields(before: Config, after: Config): readonly string[] {
     endpointsPath: 'endpoints',
     secretsPath: 'secrets',
     isEmptySetOpen: 'allowEmptyPolicySet',
+    invalidPolicy: 'invalidPolicy',
     stateDir: 'stateDir',
     behaviour: 'behaviour',
     redirect: 'redirect',

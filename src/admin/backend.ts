@@ -17,6 +17,8 @@ export interface AdminBackend {
   policySet(): PolicySetState;
   /** What the sources say and is not in force, since it was rejected; null when all of it is. */
   staleness(): StaleState | null;
+  /** Policies that their source refuses alone. */
+  refusedObjects(): RefusedState;
   /** Of the JSON of a request. */
   documentLimits(): DocumentLimits;
   /** All of it: `policiesDocument`, or `printSnapshot`. Rejects with a `BusyError`, too. */
@@ -76,6 +78,17 @@ export interface StaleState {
   /** The first of them, a line each. */
   readonly problems: readonly string[];
   readonly problemCount: number;
+}
+
+export interface RefusedState {
+  /** The first of them. */
+  readonly objects: readonly {
+    readonly object: string;
+    /** What is in force instead: its last good form, nothing, or default deny for what it selects. */
+    readonly inForce: 'last-good' | 'absent' | 'deny';
+    readonly problems: readonly string[];
+  }[];
+  readonly count: number;
 }
 
 export interface PolicySetState {

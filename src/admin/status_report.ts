@@ -1,7 +1,7 @@
 /** What `GET /status` answers and `sallyport status` shows. */
 
 import { isUnused, type MetricsSummary } from '../observe/metrics/summary.ts';
-import type { AdminBackend, WorkerState } from './backend.ts';
+import type { AdminBackend, RefusedState, WorkerState } from './backend.ts';
 import { metricsInHand } from './metrics_in_hand.ts';
 
 export interface StatusReport extends MetricsSummary {
@@ -15,6 +15,8 @@ export interface StatusReport extends MetricsSummary {
   readonly endpoints: number;
   /** Null while the sources' newest set is in force. Readiness does not depend on it. */
   readonly stale: StalePolicy | null;
+  /** Policies that were refused alone; absent while none is. */
+  readonly refused?: RefusedState;
   /** What is judged and not enforced: everything, or these policies. A proxy of before does not tell. */
   readonly dryRun?: { readonly proxy: boolean; readonly policies: readonly string[] };
   readonly listeners: readonly { readonly name: string; readonly address: string }[];
@@ -35,6 +37,7 @@ export interface StalePolicy {
 export async function statusReport(backend: AdminBackend): Promise<StatusReport> {
   const metrics = await metricsInHand(backend);
   const readiness = backend.readiness();
+  const refused = backend.refusedObjects();
   const { revision, policyCount, endpointCount, dryRunPolicies } = backend.policySet();
   return {
     ready: readiness.isReady,
@@ -44,6 +47,7 @@ export async function statusReport(backend: AdminBackend): Promise<StatusReport>
     policies: policyCount,
     endpoints: endpointCount,
     stale: staleOf(backend),
+    ...(refused.count === 0 ? {} : { refused }),
     dryRun: { proxy: backend.isDryRun(), policies: dryRunPolicies },
     listeners: backend.listeners(),
     workers: backend.workers(),

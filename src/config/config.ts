@@ -4,6 +4,7 @@
  */
 import { formatSocketAddress, isLoopback, type SocketAddress } from '../model/address.ts';
 import { parseProxyId } from '../model/identity.ts';
+import type { InvalidPolicy } from '../model/invalid_policy.ts';
 import type { Limits } from '../model/limits.ts';
 import type { Behaviour, ListenerOptions } from '../proxy/plane/options.ts';
 import type { AccessLogTarget, AdminAddress, ConfigValues, LOG_LEVELS } from './declaration.ts';
@@ -27,6 +28,7 @@ export interface Config {
   readonly endpointsPath: string | null;
   readonly secretsPath: string | null;
   readonly isEmptySetOpen: boolean;
+  readonly invalidPolicy: InvalidPolicy;
   /** Absolute; null keeps nothing on disk. */
   readonly stateDir: string | null;
   /** fromNodes and toNodes are allowed, and other nodes are known by their labels. */
@@ -102,6 +104,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
     endpointsPath: values.endpoints,
     secretsPath: values.secrets,
     isEmptySetOpen: values.allowEmptyPolicySet,
+    invalidPolicy: values.invalidPolicy,
     stateDir: values.stateDir,
     hasNodeLabels: values.enableNodeSelectorLabels,
     behaviour: {

@@ -4,6 +4,7 @@
  */
 import type { SocketAddress } from '../model/address.ts';
 import { UNDERSCORE_ACTIONS } from '../model/field_alias.ts';
+import { INVALID_POLICY } from '../model/invalid_policy.ts';
 import { LIMITS, type LimitSpec, type Limits } from '../model/limits.ts';
 import { PATH_PARAMETER_ACTIONS } from '../model/path_parameters.ts';
 import type { DestinationOption, IdentityOption, UpstreamOption } from '../proxy/plane/options.ts';
@@ -216,6 +217,11 @@ export const CONFIG_FIELD = mapping({
     switchField(),
     'Without any policy, leave every endpoint open, as Cilium does. Off, as an empty set may be a folder that failed to mount.',
     false,
+  ),
+  invalidPolicy: optional(
+    choiceField(INVALID_POLICY),
+    'For sources in which each policy is refused alone (an API, not files): what becomes of what a refused policy selects that never had a good form. absent: nothing, as under Cilium; deny: default deny.',
+    'absent',
   ),
   stateDir: absentAsNull(
     pathField(),

@@ -23,6 +23,7 @@ import type { MergedMetrics, MetricsHub } from '../observe/metrics/hub.ts';
 import type { DocumentLimits } from '../text/document_bounds.ts';
 import type { FlowHub } from './flow_hub.ts';
 import type { BoundListener } from './messages.ts';
+import type { RefusedObjects } from './policy_messages.ts';
 import type { PolicyThread } from './policy_thread.ts';
 import type { WorkerStatus } from './slot.ts';
 import type { Supervisor } from './supervisor.ts';
@@ -107,6 +108,10 @@ export class SupervisorBackend implements AdminBackend {
 
   followFlows(onReady: () => void): FlowFeed | null {
     return this.#parts.flows.follow(onReady);
+  }
+
+  refusedObjects(): RefusedObjects {
+    return this.#parts.policyThread.refused;
   }
 
   workers(): readonly WorkerStatus[] {

@@ -3,11 +3,12 @@
  * what the thread has to be told again after its end (`Kept`) is bytes that the supervisor does not look into.
  */
 import type { ExplainAnswer } from '../admin/backend.ts';
-import type { PolicyInput } from '../control/set/policy_input.ts';
+import type { PolicyInput, StandIn } from '../control/set/policy_input.ts';
 import type { FileSettings } from '../control/source/files/file_source.ts';
 import type { SourceBundle } from '../control/source/files/source_bundle.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
 import type { NumberedSet } from '../control/worker/snapshot_store.ts';
+import type { InvalidPolicy } from '../model/invalid_policy.ts';
 
 /** The proxy's part of the state folder. */
 export const PROXY_STATE = 'proxy';
@@ -16,6 +17,7 @@ export const PROXY_STATE = 'proxy';
 export interface PolicySettings extends FileSettings {
   readonly isEmptySetOpen: boolean;
   readonly isHostJudged: boolean;
+  readonly invalidPolicy: InvalidPolicy;
   /** The whole proxy is in dry-run: what is denied is let through. */
   readonly isDryRun: boolean;
   readonly stateDir: string | null;
@@ -51,6 +53,23 @@ export interface KeptSet {
 export type KeptForm =
   | { readonly kind: 'texts'; readonly texts: SourceBundle }
   | { readonly kind: 'input'; readonly input: PolicyInput };
+
+/** An object that its source refused alone. */
+export interface RefusedObject {
+  /** "CiliumNetworkPolicy shop/api". */
+  readonly object: string;
+  /** What is in force instead. */
+  readonly inForce: StandIn;
+  /** One line each, bounded. */
+  readonly problems: readonly string[];
+}
+
+export interface RefusedObjects {
+  /** The first of them. */
+  readonly objects: readonly RefusedObject[];
+  /** Of all of them. */
+  readonly count: number;
+}
 
 /** What the supervisor has to know of a set without compiling it. */
 export interface SetSummary {
@@ -120,6 +139,8 @@ export type FromPolicyThread =
       /** By `reload`. */
       readonly isAsked: boolean;
     }
+  /** What is refused alone is no longer what it was. */
+  | { readonly kind: 'refused'; readonly refused: RefusedObjects }
   /** What there is has been read since a `reload`. */
   | { readonly kind: 'reloaded' }
   /** See `PolicySink.delayed`. */

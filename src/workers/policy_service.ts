@@ -10,7 +10,9 @@ import { explainDocument } from '../control/ask/explain_document.ts';
 import { type Judge, openJudge } from '../control/ask/judge.ts';
 import { parseQuestion } from '../control/ask/question.ts';
 import type { DecodeOptions } from '../control/decode/context.ts';
+import { formatHolder } from '../control/decode/place.ts';
 import { formatProblem } from '../control/decode/problem.ts';
+import type { RefusedDocument } from '../control/set/policy_input.ts';
 import { PolicyStore } from '../control/set/policy_store.ts';
 import { decodeBundle } from '../control/source/files/decode_bundle.ts';
 import { configuredFiles, FileSource } from '../control/source/files/file_source.ts';
@@ -37,6 +39,7 @@ import {
   type PolicySettings,
   type PolicyThreadData,
   PROXY_STATE,
+  type RefusedObjects,
   type SentSet,
   type SetSummary,
   type ToPolicyThread,
@@ -287,10 +290,20 @@ export class PolicyService {
         onReading: (mark) => this.#busy(mark),
         onStart: (start) => this.#tellStart(start),
         onRead: (read, isAsked) => this.#tellRead(read, isAsked),
-        onRefused: () => {},
+        onRefused: (refused) => this.#post({ kind: 'refused', refused: this.#refused(refused) }),
         onDelayed: (message) => this.#post({ kind: 'delayed', message }),
       },
     });
+  }
+
+  #refused(refused: readonly RefusedDocument[]): RefusedObjects {
+    const { policyProblemCountMax: countMax } = this.#settings.limits;
+    const objects = refused.slice(0, countMax).map(({ place, problems, inForce }) => ({
+      object: formatHolder(place),
+      inForce,
+      problems: toldProblems(problems, { textOf: formatProblem, countMax }),
+    }));
+    return { objects, count: refused.length };
   }
 
   #post(message: FromPolicyThread, transfer: readonly ArrayBuffer[] = []): void {

@@ -17,6 +17,7 @@ import type {
   PolicyFormat,
   PolicySettings,
   PolicyThreadData,
+  RefusedObjects,
   SentRead,
   SentSet,
   SentStart,
@@ -26,6 +27,8 @@ import type {
 export interface PolicyThreadEvents {
   /** `isAsked`: by `reload`. Not called for a first read. */
   onRead(read: SentRead, isAsked: boolean): void;
+  /** `before`: what was refused until now. */
+  onRefused(refused: RefusedObjects, before: RefusedObjects): void;
   /** See `PolicySink.delayed`. */
   onDelayed(message: string): void;
   /** The last good set could not be kept on disk. */
@@ -55,6 +58,8 @@ const MIB = 1024 * 1024;
 const CHECKS = 'a policy set is being checked; ask again later';
 const STARTS_AGAIN = 'the policy thread starts again; ask again later';
 const ENDED = 'the policy thread has ended';
+
+const NONE_REFUSED: RefusedObjects = { objects: [], count: 0 };
 
 type Ask =
   | { readonly kind: 'print'; readonly format: PolicyFormat }
@@ -86,6 +91,7 @@ export class PolicyThread {
   #inForce: KeptSet | null = null;
   readonly #given: Uint8Array[] = [];
   #staleness: Staleness | null = null;
+  #refused = NONE_REFUSED;
   #deathCount = 0;
 
   constructor(options: PolicyThreadOptions) {
@@ -95,6 +101,11 @@ export class PolicyThread {
   /** Null while what the files say is in force. */
   get staleness(): Staleness | null {
     return this.#staleness;
+  }
+
+  /** What the source refuses alone. */
+  get refused(): RefusedObjects {
+    return this.#refused;
   }
 
   /** It is at the files. */
@@ -233,6 +244,12 @@ export class PolicyThread {
       case 'reloaded':
         this.#endReload();
         break;
+      case 'refused': {
+        const before = this.#refused;
+        this.#refused = message.refused;
+        this.#options.events.onRefused(message.refused, before);
+        break;
+      }
       case 'delayed':
         this.#options.events.onDelayed(message.message);
         break;
@@ -327,6 +344,8 @@ export class PolicyThread {
       this.#tellRead(rejected, false);
     }
     events.onDied(problem);
+    // The next one tells what it refuses.
+    this.#refused = NONE_REFUSED;
     this.#endReload();
     const kept = this.#kept(problem);
     const delayMs = Math.min(RESTART_MAX_MS, RESTART_MIN_MS * 2 ** (this.#deathCount - 1));

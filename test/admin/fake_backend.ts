@@ -31,10 +31,12 @@ export function fakeBackend(
     readonly isDryRun?: boolean;
     readonly dryRunPolicies?: readonly string[];
     readonly staleness?: ReturnType<AdminBackend['staleness']>;
+    readonly refused?: ReturnType<AdminBackend['refusedObjects']>;
   } = {},
 ): FakeBackend {
   const hub = new MetricsHub({
     isPolicyCurrent: () => true,
+    refusedObjectCount: () => 0,
     version: '1.2.3',
     clock: { nowMs: () => 0, wallMs: () => 1_700_000_000_000 },
   });
@@ -67,6 +69,7 @@ export function fakeBackend(
       dryRunPolicies: options.dryRunPolicies ?? [],
     }),
     staleness: () => options.staleness ?? null,
+    refusedObjects: () => options.refused ?? { objects: [], count: 0 },
     documentLimits: () => DEFAULT_LIMITS,
     isDryRun: () => options.isDryRun ?? false,
     printPolicies: async (format) =>

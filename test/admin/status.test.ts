@@ -88,6 +88,28 @@ describe('status', () => {
     });
   });
 
+  it('shows the first policy that was refused alone; with --strict exits with 1', async () => {
+    const object = 'CiliumNetworkPolicy shop/api';
+    const problems = [`${object}: spec: has no rules`];
+    const refused = { objects: [{ object, inForce: 'absent', problems } as const], count: 3 };
+    const admin = await adminOf(fakeBackend({ refused }));
+    const { stdout, code } = await run(['--admin', admin]);
+    expect(stdout).toContain(
+      `REFUSED          ${object}, nothing of it is in force: ${problems[0]} (and 2 more)\n`,
+    );
+    expect(code).toBe(0);
+    const strict = await run(['--admin', admin, '--strict', '-o', 'json']);
+    expect(strict.code).toBe(1);
+    expect(JSON.parse(strict.stdout)).toMatchObject({ stale: null, refused });
+  });
+
+  it('says nothing of refused policies while there are none', async () => {
+    const admin = await adminOf(fakeBackend());
+    const json = await run(['--admin', admin, '-o', 'json']);
+    expect(JSON.parse(json.stdout)).not.toHaveProperty('refused');
+    expect((await run(['--admin', admin])).stdout).not.toContain('REFUSED');
+  });
+
   it('with --strict exits with 0 while what the files say is in force', async () => {
     const admin = await adminOf(fakeBackend());
     expect(await run(['--admin', admin, '--strict'])).toMatchObject({ code: 0 });

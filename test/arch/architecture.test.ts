@@ -66,6 +66,9 @@ const WAITING_FILES = [
   // For the sources that watch an API.
   'control/decode/plain_fields.ts',
   'control/decode/policy_object.ts',
+  'control/source/objects/object_offers.ts',
+  'control/source/objects/object_set.ts',
+  'control/source/objects/stand_in.ts',
   // For the listener of DNS questions.
   'platform/datagrams.ts',
 ];

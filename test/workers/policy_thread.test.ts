@@ -219,6 +219,7 @@ function made(limits: Partial<Limits> = {}, stateDir: string | null = null): Pol
       isEmptySetOpen: false,
       isHostJudged: false,
       isDryRun: false,
+      invalidPolicy: 'absent',
       stateDir,
       limits: { ...DEFAULT_LIMITS, reloadDelayMs: 10, reloadPollIntervalMs: 50, ...limits },
     },
@@ -226,6 +227,7 @@ function made(limits: Partial<Limits> = {}, stateDir: string | null = null): Pol
     wallMs: () => clock.wallMs(),
     events: {
       onRead: (read) => reads.push(read),
+      onRefused: () => {},
       onDelayed: () => {},
       onNotKept: () => {},
       onDied: (problem) => deaths.push(problem),

@@ -37,8 +37,8 @@ export class NodePolicy {
   readonly #config: Config;
   readonly #store: PolicyStore;
   readonly #feed: PolicyFeed;
-  /** A set that could not be kept on disk: told with the next one that is read. */
-  #saveProblems: string[] = [];
+  /** Told with the next set that is read: one that could not be kept on disk, objects that were refused. */
+  #notes: string[] = [];
   #inForce: InForce | null = null;
   #onStart: (start: FeedStart) => void = () => {};
   /** What was read, and nobody has taken yet. */
@@ -59,7 +59,7 @@ export class NodePolicy {
       isEmptySetOpen: config.isEmptySetOpen,
       isHostJudged: config.redirect.isHostJudged,
     });
-    const onError = (message: string): void => void this.#saveProblems.push(message);
+    const onError = (message: string): void => void this.#notes.push(message);
     const isOnDisk = isKept && folder !== null;
     this.#feed = new PolicyFeed({
       source: new FileSource(configuredFiles(config, timers), { decode, isRestAwaited: isKept }),
@@ -75,7 +75,10 @@ export class NodePolicy {
           this.#reads.push(read);
           this.#wake();
         },
-        onRefused: () => {},
+        onRefused: (refused) => {
+          const texts = refused.flatMap(({ problems }) => problems.map(formatProblem));
+          this.#notes.push(...texts.map((text) => `refused: ${text}`));
+        },
         onDelayed: (message) => this.#onDelayed(message),
       },
     });
@@ -131,12 +134,12 @@ export class NodePolicy {
     const snapshot = this.#store.current();
     const table = kernelTable(snapshot, { isDnsAllowed });
     this.#inForce = { snapshot, table };
-    const saveProblems = this.#saveProblems;
-    this.#saveProblems = [];
+    const notes = this.#notes;
+    this.#notes = [];
     return {
       kind: 'changed',
       warnings: [
-        ...saveProblems,
+        ...notes,
         ...(accepted.isEmpty ? [emptySetText(this.#config.isEmptySetOpen)] : []),
         ...accepted.warnings.map(formatProblem),
         ...table.warnings,

@@ -29,7 +29,7 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   if (output === 'json') io.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else if (output === 'yaml') io.stdout.write(yamlText(report));
   else io.stdout.write(tableOf(report, args.has('all')));
-  const isStale = args.has('strict') && Boolean(report.stale);
+  const isStale = args.has('strict') && (Boolean(report.stale) || report.refused !== undefined);
   return report.ready && !isStale ? EXIT_OK : EXIT_NEGATIVE;
 }
 
@@ -157,6 +157,7 @@ function tableOf(report: StatusReport, isAll: boolean): string {
     const more = problemCount <= 1 ? '' : ` (and ${problemCount - 1} more)`;
     facts.splice(3, 0, ['STALE', `since ${report.stale.since}: ${first}${more}`]);
   }
+  if (report.refused !== undefined) facts.push(['REFUSED', refusedText(report.refused)]);
   facts.push(...dryRunFacts(report));
   const width = Math.max(...facts.map(([name]) => name.length));
   const parts = [
@@ -179,6 +180,20 @@ function tableOf(report: StatusReport, isAll: boolean): string {
   }
   return parts.join('\n');
 }
+
+function refusedText({ objects, count }: NonNullable<StatusReport['refused']>): string {
+  const [first] = objects;
+  const more = count <= 1 ? '' : ` (and ${count - 1} more)`;
+  if (first === undefined) return `${count} policies`;
+  const { object, inForce, problems } = first;
+  return `${object}, ${IN_FORCE[inForce]}: ${problems[0] ?? 'refused'}${more}`;
+}
+
+const IN_FORCE = {
+  'last-good': 'its last good form is in force',
+  absent: 'nothing of it is in force',
+  deny: 'what it selects is denied',
+} as const;
 
 function dryRunFacts({ dryRun }: StatusReport): (readonly [string, string])[] {
   if (dryRun === undefined) return [];

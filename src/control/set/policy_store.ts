@@ -38,6 +38,11 @@ export interface Accepted {
 
 export type UpdateResult = Accepted | Rejected;
 
+interface Taken {
+  readonly input: PolicyInput;
+  readonly result: UpdateResult;
+}
+
 /** Called after the swap, in the order of registration. */
 export type SnapshotListener = (current: PolicySnapshot, previous: PolicySnapshot) => void;
 
@@ -48,8 +53,9 @@ export class PolicyStore {
   #snapshot: PolicySnapshot;
   /** That `#snapshot` was made of. */
   #set = new PolicySet(EMPTY_INPUT);
-  /** The last input, accepted or not, and what became of it: the same again changes nothing. */
-  #last: { readonly input: PolicyInput; readonly result: UpdateResult } | null = null;
+  /** The last input, accepted or not, and the one in force, with what became of them: the same again changes nothing. */
+  #last: Taken | null = null;
+  #inForce: Taken | null = null;
 
   constructor(options: PolicyStoreOptions) {
     this.#options = options;
@@ -75,10 +81,13 @@ export class PolicyStore {
 
   /** `revision`: greater than the current one, given by a caller that numbers inputs; else counted here. */
   update(input: PolicyInput, revision = this.#snapshot.revision + 1): UpdateResult {
-    if (this.#last !== null && isSameInput(this.#last.input, input)) return this.#last.result;
+    for (const taken of [this.#last, this.#inForce]) {
+      if (taken !== null && isSameInput(taken.input, input)) return taken.result;
+    }
     const previous = this.#snapshot;
     const result = this.#take(input, revision);
     this.#last = { input, result };
+    if (result.kind === 'accepted') this.#inForce = this.#last;
     if (this.#snapshot !== previous) {
       for (const listener of [...this.#listeners]) listener(this.#snapshot, previous);
     }

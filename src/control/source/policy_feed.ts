@@ -148,6 +148,7 @@ export class PolicyFeed {
       check: (input) => store.check(input),
       delayed: (message) => events.onDelayed(message),
       offer: (offered) => this.#offer(offered, tell),
+      attempt: (offered) => this.#attempt(offered, tell),
       refused: (problems) => tell(this.#reject('rejected', problems.map(formatProblem))),
       failed: (problem) => tell(this.#reject('failed', [problem])),
       // A set that nobody has written is no set that is wrong, but to start with there has to be one.
@@ -157,14 +158,19 @@ export class PolicyFeed {
   }
 
   #offer(offered: OfferedSet, tell: (read: FeedRead) => void): Accepted | Rejected {
+    const result = this.#attempt(offered, tell);
+    if (result.kind === 'rejected') {
+      tell(this.#reject('rejected', result.problems.map(formatProblem)));
+    }
+    return result;
+  }
+
+  #attempt(offered: OfferedSet, tell: (read: FeedRead) => void): Accepted | Rejected {
     const { store, lastGood } = this.#options;
     const { input, texts } = offered;
     const before = store.current().revision;
     const result = store.update(input);
-    if (result.kind === 'rejected') {
-      tell(this.#reject('rejected', result.problems.map(formatProblem)));
-      return result;
-    }
+    if (result.kind === 'rejected') return result;
     this.#staleness = null;
     this.#tellRefused(input);
     if (result.revision === before) {

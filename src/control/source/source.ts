@@ -26,12 +26,14 @@ export interface PolicySource {
 
 export interface PolicySink {
   /**
-   * The source begins to read and decode, which may take long. One of the methods below follows, all but `check` and
-   * `delayed`. `mark` tells what is read from everything else that ever is.
+   * The source begins to read and decode, which may take long. One of the methods below follows, all but `check`,
+   * `attempt` that was rejected, and `delayed`. `mark` tells what is read from everything else that ever is.
    */
   reading(mark: string): void;
-  /** Puts it in force, whole or not at all. */
+  /** Puts it in force, whole or not at all, and says so. */
   offer(offered: OfferedSet): Accepted | Rejected;
+  /** As `offer`, but a set that is rejected is not told: the source offers another one. */
+  attempt(offered: OfferedSet): Accepted | Rejected;
   /** What there is is wrong as a whole; nothing of it counts. */
   refused(problems: readonly Problem[]): void;
   /** What there is cannot be read. One line, which names what that is. */

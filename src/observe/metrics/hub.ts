@@ -20,6 +20,8 @@ export interface MetricsHubOptions {
   readonly clock: Clock;
   /** False while the sources' newest set is not in force, as it was rejected or cannot be read. */
   readonly isPolicyCurrent: () => boolean;
+  /** Policies that their source refuses alone. */
+  readonly refusedObjectCount: () => number;
 }
 
 /** What came of reading the policy sources. */
@@ -98,6 +100,7 @@ export class MetricsHub {
       familyOf('sallyport_policy_revision', this.#revision),
       familyOf('sallyport_policy_last_update_timestamp_seconds', this.#updatedAtMs / 1000),
       familyOf('sallyport_policy_last_update_successful', this.#options.isPolicyCurrent() ? 1 : 0),
+      familyOf('sallyport_policy_objects_refused', this.#options.refusedObjectCount()),
       ...Object.entries(workers).map(([state, count]) =>
         familyOf('sallyport_workers', count, { state }),
       ),

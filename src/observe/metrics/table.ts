@@ -64,6 +64,10 @@ export const METRICS = {
     '1 while what the policy sources say is in force; 0 from a set that was rejected or could not be read to the next good one.',
     [],
   ),
+  sallyport_policy_objects_refused: gauge(
+    'Policies that their source refused alone, and that are not in force in their newest form; 0 for files, which are refused as a set.',
+    [],
+  ),
   sallyport_policy_rules: gauge('Rules of the policy set in force.', [], 'max'),
   sallyport_regex_failures_total: counter(
     'Decisions that were denials because a pattern set ran out of memory.',

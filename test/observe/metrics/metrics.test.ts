@@ -444,6 +444,7 @@ function familyOf(counters: RecordCounters, name: MetricName): MetricFamily {
 function hubOf(): MetricsHub {
   return new MetricsHub({
     isPolicyCurrent: () => true,
+    refusedObjectCount: () => 3,
     version: '1.2.3',
     clock: { nowMs: () => 0, wallMs: () => 1_700_000_000_000 },
   });

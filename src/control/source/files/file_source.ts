@@ -54,7 +54,7 @@ export class FileSource implements PolicySource {
   readonly #files: PolicyFiles;
   readonly #options: FileSourceOptions;
   readonly #decoded = new DecodedFiles();
-  /** A part of every input. Changed by a set that cannot be decoded: what follows is new, whatever it says. */
+  /** A part of every input. Changed by a set that is rejected: what follows is new, also what was before it. */
   #generation: object = {};
   #readCount = 0;
   #refreshes: Refresh[] = [];
@@ -133,6 +133,8 @@ export class FileSource implements PolicySource {
       return;
     }
     const { input } = decoded;
-    sink.offer({ input: { ...input, parts: [...input.parts, this.#generation] }, texts });
+    const parts = [...input.parts, this.#generation];
+    const result = sink.offer({ input: { ...input, parts }, texts });
+    if (result.kind === 'rejected') this.#generation = {};
   }
 }

@@ -3,10 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { decodeEndpoints } from '../../../../src/control/decode/endpoints/endpoints.ts';
 import { printEndpoints } from '../../../../src/control/decode/endpoints/print_endpoints.ts';
-import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
 import type { Inventory } from '../../../../src/policy/resolve/inventory.ts';
+import { inventoryOf } from '../../../support/inventory.ts';
 
 const FIXTURES = join(import.meta.dirname, '../../../../fixtures/policy');
 
@@ -68,10 +67,4 @@ describe('an inventory that is printed', () => {
 
 function again(inventory: Inventory): Inventory {
   return inventoryOf(printEndpoints(inventory));
-}
-
-function inventoryOf(text: string): Inventory {
-  const decoded = decodeEndpoints({ path: 'endpoints.yaml', text }, DEFAULT_LIMITS);
-  if (decoded.kind === 'rejected') throw new Error(JSON.stringify(decoded.problems));
-  return decoded.inventory;
 }

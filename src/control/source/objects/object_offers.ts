@@ -1,0 +1,132 @@
+/**
+ * Offers the objects of an API as they come and go. Nothing is offered before all of them have been listed once: a part
+ * of the policies would open what the others close. A set that is rejected as a whole is tried in parts, so that only
+ * the objects that cannot be enforced beside the others are refused.
+ */
+import type { Inventory } from '../../../policy/resolve/inventory.ts';
+import type { ObjectRef } from '../../decode/policy_object.ts';
+import type { Problem } from '../../decode/problem.ts';
+import type { PolicyInput } from '../../set/policy_input.ts';
+import type { PolicySink } from '../source.ts';
+import {
+  type ApiObject,
+  keyOf,
+  type ObjectKey,
+  type ObjectSet,
+  type Surroundings,
+} from './object_set.ts';
+
+export class ObjectOffers {
+  readonly #set: ObjectSet;
+  #surroundings: Surroundings;
+  #sink: PolicySink | null = null;
+  #isSynced = false;
+  #count = 0;
+
+  constructor(set: ObjectSet, surroundings: Surroundings) {
+    this.#set = set;
+    this.#surroundings = surroundings;
+  }
+
+  start(sink: PolicySink): void {
+    this.#sink = sink;
+    this.offer();
+  }
+
+  stop(): void {
+    this.#sink = null;
+  }
+
+  put(object: ApiObject): void {
+    if (this.#set.put(object)) this.offer();
+  }
+
+  remove(ref: ObjectRef): void {
+    if (this.#set.remove(ref)) this.offer();
+  }
+
+  setInventory(inventory: Inventory): void {
+    this.#surroundings = { ...this.#surroundings, inventory };
+    this.offer();
+  }
+
+  /** All objects have been put once, or once more after a watch was lost; those that are not among `refs` are gone. */
+  synced(refs: readonly ObjectRef[]): void {
+    this.#set.retain(refs);
+    this.#isSynced = true;
+    this.offer();
+  }
+
+  /** To `sink` alone, if it is given. */
+  offer(sink: PolicySink | null = this.#sink): void {
+    if (sink === null || !this.#isSynced) return;
+    this.#count += 1;
+    sink.reading(`objects ${this.#count}`);
+    const pending = this.#set.pending();
+    // What was in its way may be gone.
+    for (const key of pending) this.#set.blame(key, null);
+    const first = sink.attempt({ input: this.#snapshot(), texts: null });
+    if (first.kind === 'rejected') this.#offerInParts(sink, { pending, problems: first.problems });
+    else this.#set.settle();
+  }
+
+  #offerInParts(sink: PolicySink, { pending, problems }: Rest): void {
+    const check = (without: readonly ObjectKey[]): readonly Problem[] | null =>
+      sink.check(this.#snapshot(new Set(without)))?.problems ?? null;
+    const blame = check(pending) === null ? blamed(pending, { check, problems }) : null;
+    // Otherwise it is not the fault of these objects.
+    for (const [key, own] of blame ?? []) this.#set.blame(key, own);
+    const result = sink.offer({ input: this.#snapshot(), texts: null });
+    if (result.kind === 'accepted') this.#set.settle();
+  }
+
+  #snapshot(without?: ReadonlySet<ObjectKey>): PolicyInput {
+    return this.#set.snapshot(this.#surroundings, without);
+  }
+}
+
+interface Rest {
+  readonly pending: readonly ObjectKey[];
+  /** Of the set with all of them. */
+  readonly problems: readonly Problem[];
+}
+
+interface Trial {
+  /** What is wrong with the set without these objects; null: nothing. */
+  readonly check: (without: readonly ObjectKey[]) => readonly Problem[] | null;
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * Those that cannot be taken, and why. One after the other is taken that can be beside those taken before; many at a time
+ * where all of them can. Those that the problems name come last, as it is mostly them.
+ */
+function blamed(
+  pending: readonly ObjectKey[],
+  { check, problems }: Trial,
+): ReadonlyMap<ObjectKey, readonly Problem[]> {
+  const named = new Set(problems.flatMap(({ place }) => keysNamed(place, pending)));
+  const open = [pending.filter((key) => !named.has(key)), [...named]];
+  const blame = new Map<ObjectKey, readonly Problem[]>();
+  const left = new Set(pending);
+  for (let group = open.shift(); group !== undefined; group = open.shift()) {
+    if (group.length === 0) continue;
+    const others = [...left].filter((key) => !group.includes(key));
+    const wrong = check(others);
+    if (wrong === null) {
+      for (const key of group) left.delete(key);
+    } else if (group.length === 1) {
+      blame.set(group[0] as ObjectKey, wrong);
+    } else {
+      const half = Math.ceil(group.length / 2);
+      open.unshift(group.slice(0, half), group.slice(half));
+    }
+  }
+  return blame;
+}
+
+function keysNamed(place: Problem['place'], pending: readonly ObjectKey[]): readonly ObjectKey[] {
+  if (place.kind !== 'object') return [];
+  const key = keyOf(place);
+  return pending.includes(key) ? [key] : [];
+}

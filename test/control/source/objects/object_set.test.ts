@@ -1,0 +1,187 @@
+/** Histories of good and bad forms, beside a model that remembers the last good form of each object. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { DecodeOptions } from '../../../../src/control/decode/context.ts';
+import { formatHolder } from '../../../../src/control/decode/place.ts';
+import type { PolicyDocument } from '../../../../src/control/decode/policy_document.ts';
+import { decodePolicyObject } from '../../../../src/control/decode/policy_object.ts';
+import {
+  type ApiObject,
+  keyOf,
+  ObjectSet,
+} from '../../../../src/control/source/objects/object_set.ts';
+import { INVALID_POLICY, type InvalidPolicy } from '../../../../src/model/invalid_policy.ts';
+import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
+import { EMPTY_INVENTORY } from '../../../../src/policy/resolve/inventory.ts';
+import { createRe2Engine } from '../../../../src/regex/re2_engine.ts';
+import { cnpObject, opens } from '../../../support/objects.ts';
+import { runs } from '../../../support/property_runs.ts';
+
+const decode: DecodeOptions = {
+  limits: DEFAULT_LIMITS,
+  regexEngine: createRe2Engine(DEFAULT_LIMITS),
+};
+const SURROUNDINGS = { inventory: EMPTY_INVENTORY, secrets: new Map<string, string>() };
+
+const FORMS: readonly { readonly isGood: boolean; readonly spec: unknown }[] = [
+  { isGood: true, spec: opens('api', 80) },
+  { isGood: true, spec: opens('api', 81) },
+  { isGood: false, spec: { ...opens('api', 80), ingres: [] } },
+  { isGood: false, spec: { endpointSelector: 5, ingress: [{}] } },
+  { isGood: false, spec: null },
+];
+
+type Step =
+  | { readonly kind: 'put'; readonly name: string; readonly form: number; readonly uid: number }
+  | { readonly kind: 'remove'; readonly name: string };
+
+const names = fc.constantFrom('a', 'b', 'c');
+const steps = fc.array(
+  fc.oneof(
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        kind: fc.constant('put' as const),
+        name: names,
+        form: fc.nat(FORMS.length - 1),
+        uid: fc.nat(1),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('remove' as const), name: names }) },
+  ),
+  { minLength: 1, maxLength: 20 },
+);
+
+interface Modelled {
+  readonly uid: number;
+  readonly form: number;
+  /** The last good form of this object. */
+  readonly good: number | null;
+}
+
+describe('a set of objects', () => {
+  it.each(INVALID_POLICY)('has what the last good form of each says (%s)', (invalidPolicy) => {
+    const seen = { 'last-good': 0, absent: 0, deny: 0, good: 0 };
+    fc.assert(
+      fc.property(steps, (history) => {
+        const set = new ObjectSet({ decode, invalidPolicy });
+        const model = new Map<string, Modelled>();
+        for (const step of history) {
+          take(set, model, step);
+          const { documents, refused } = set.snapshot(SURROUNDINGS);
+          expect(documents.map(shown).toSorted()).toEqual(expected(model, invalidPolicy));
+          expect(refused.map(({ place }) => formatHolder(place)).toSorted()).toEqual(
+            bad(model).map(([name]) => `CiliumNetworkPolicy shop/${name}`),
+          );
+          for (const { inForce } of refused) seen[inForce]++;
+          seen.good += documents.length;
+          // Where one set ends another begins from nothing: without a memory of good forms.
+          const fresh = restarted(model, invalidPolicy);
+          expect(fresh).toEqual(expected(forgotten(model), invalidPolicy));
+          set.settle();
+        }
+      }),
+      runs(150),
+    );
+    const kinds = ['last-good', invalidPolicy, 'good'] as const;
+    expect(Math.min(...kinds.map((kind) => seen[kind]))).toBeGreaterThan(50);
+  });
+
+  it('an unchanged object is the same document, and the same version is not decoded again', () => {
+    const set = new ObjectSet({ decode, invalidPolicy: 'absent' });
+    const one = { ...cnpObject('shop', 'a', opens('api', 80)), version: '1' };
+    expect(set.put(one)).toBe(true);
+    set.put(cnpObject('shop', 'b', opens('api', 81)));
+    const [first] = set.snapshot(SURROUNDINGS).documents;
+    expect(set.put({ ...one, object: 'not even looked at' })).toBe(false);
+    set.put(cnpObject('shop', 'b', opens('api', 82)));
+    expect(set.snapshot(SURROUNDINGS).documents[0]).toBe(first);
+  });
+
+  it('a form that was decoded and never in force is no good form', () => {
+    const set = new ObjectSet({ decode, invalidPolicy: 'absent' });
+    set.put(cnpObject('shop', 'a', opens('api', 80)));
+    set.put(cnpObject('shop', 'a', null));
+    expect(set.snapshot(SURROUNDINGS)).toMatchObject({
+      documents: [],
+      refused: [{ inForce: 'absent' }],
+    });
+  });
+
+  it('what is not in a new listing is gone', () => {
+    const set = new ObjectSet({ decode, invalidPolicy: 'absent' });
+    const [a, b] = [cnpObject('shop', 'a', opens('api', 80)), cnpObject('shop', 'b', null)];
+    for (const one of [a, b]) set.put(one);
+    set.retain([a.ref]);
+    expect(set.snapshot(SURROUNDINGS)).toMatchObject({
+      refused: [],
+      documents: [{ name: 'shop/a' }],
+    });
+  });
+});
+
+function take(set: ObjectSet, model: Map<string, Modelled>, step: Step): void {
+  if (step.kind === 'remove') {
+    set.remove(objectOf(step.name, { form: 0, uid: 0 }).ref);
+    model.delete(step.name);
+    return;
+  }
+  set.put(objectOf(step.name, step));
+  const before = model.get(step.name);
+  const good = before?.uid === step.uid ? before.good : null;
+  const isGood = FORMS[step.form]?.isGood === true;
+  model.set(step.name, { ...step, good: isGood ? step.form : good });
+}
+
+function bad(model: ReadonlyMap<string, Modelled>): readonly (readonly [string, Modelled])[] {
+  return [...model].filter(([, { form }]) => FORMS[form]?.isGood !== true).toSorted();
+}
+
+/** As after a restart: of what is bad now, nobody remembers a good form. */
+function forgotten(model: ReadonlyMap<string, Modelled>): ReadonlyMap<string, Modelled> {
+  return new Map(
+    [...model].map(([name, one]) => [name, FORMS[one.form]?.isGood ? one : { ...one, good: null }]),
+  );
+}
+
+function restarted(
+  model: ReadonlyMap<string, Modelled>,
+  invalidPolicy: InvalidPolicy,
+): readonly string[] {
+  const set = new ObjectSet({ decode, invalidPolicy });
+  for (const [name, one] of model) set.put(objectOf(name, one));
+  return set.snapshot(SURROUNDINGS).documents.map(shown).toSorted();
+}
+
+function expected(
+  model: ReadonlyMap<string, Modelled>,
+  invalidPolicy: InvalidPolicy,
+): readonly string[] {
+  return [...model]
+    .flatMap(([name, { good }]) => {
+      if (good !== null) return [shown(documentOf(objectOf(name, { form: good, uid: 0 })))];
+      return invalidPolicy === 'deny' ? [`shop/${name} denies`] : [];
+    })
+    .toSorted();
+}
+
+function documentOf({ object, ref }: ApiObject): PolicyDocument {
+  const decoded = decodePolicyObject(object, ref, decode);
+  if (decoded.kind === 'refused') throw new Error(`${keyOf(ref)} is refused`);
+  return decoded.document;
+}
+
+function objectOf(name: string, { form, uid }: Pick<Modelled, 'form' | 'uid'>): ApiObject {
+  const one = cnpObject('shop', name, FORMS[form]?.spec);
+  return { ...one, ref: { ...one.ref, uid: String(uid) } };
+}
+
+function shown({ name, specs }: PolicyDocument): string {
+  const isDenying = specs.every(
+    ({ rules, enableDefaultDeny }) =>
+      rules.length === 0 && enableDefaultDeny.ingress && enableDefaultDeny.egress,
+  );
+  if (isDenying) return `${name} denies`;
+  const rules = specs.flatMap((spec) => spec.rules);
+  return `${name} opens ${rules.flatMap(({ ports }) => ports?.flatMap((one) => one.ports?.map(({ port }) => port)) ?? []).join()}`;
+}

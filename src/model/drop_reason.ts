@@ -11,7 +11,7 @@ export const DROP_REASONS = {
   'not-ip': 'it is neither IP nor ARP',
   stale: 'the connection is older than the rule, or unknown',
   'no-listener': 'it has L7 rules and no proxy listens',
-  'rate-limited': 'too many new connections of one interface in a second',
+  'rate-limited': 'too many new connections of one endpoint, or from outside to one, in a second',
   unredirectable: 'it has L7 rules and cannot be brought to the proxy (no TCP, or from the host)',
   'record-lost': 'it was marked for the proxy and its record is gone',
   'unknown-sender': 'a NAT or a tunnel of the node left no trace of who sent it',

@@ -31,7 +31,8 @@ interface Registered {
 export class Attachment implements RedirectRecords {
   readonly #options: AttachmentOptions;
   readonly #listeners: Registered[] = [];
-  #records: ReturnType<typeof openPinnedMap>;
+  /** Where a record is: mostly in the first, where its holder's share has room for it. */
+  #records: readonly ReturnType<typeof openPinnedMap>[];
   /** Of the pin that `#records` was opened by. */
   #pin: string;
 
@@ -43,8 +44,12 @@ export class Attachment implements RedirectRecords {
   }
 
   lookup(source: SocketAddress, destination: SocketAddress): RedirectRecord | null {
-    const value = this.#records.lookup(encodeTuple(source, destination));
-    return value === null ? null : decodeRecord(value);
+    const key = encodeTuple(source, destination);
+    for (const map of this.#records) {
+      const value = map.lookup(key);
+      if (value !== null) return decodeRecord(value);
+    }
+    return null;
   }
 
   /** From now on redirected connections come to `fd`, which listens. */
@@ -62,7 +67,7 @@ export class Attachment implements RedirectRecords {
     if (pin === this.#pin) return this.#fill();
     const before = this.#records;
     this.#records = this.#open();
-    before.close();
+    for (const map of before) map.close();
     for (const listener of this.#listeners) this.#registerOne(listener);
     this.#pin = pin;
     return true;
@@ -82,13 +87,20 @@ export class Attachment implements RedirectRecords {
     return isAnyTaken;
   }
 
-  #open(): ReturnType<typeof openPinnedMap> {
-    const map = inWords(() => openPinnedMap(join(this.#mapsFolder, 'records')));
-    if (map.valueBytes !== RECORD_BYTES) {
-      map.close();
-      throw new Error(`${this.#mapsFolder}/records is of another layout than this version's`);
+  #open(): readonly ReturnType<typeof openPinnedMap>[] {
+    const opened: ReturnType<typeof openPinnedMap>[] = [];
+    try {
+      for (const name of ['records', 'spare_records']) {
+        const map = inWords(() => openPinnedMap(join(this.#mapsFolder, name)));
+        opened.push(map);
+        if (map.valueBytes !== RECORD_BYTES)
+          throw new Error(`${this.#mapsFolder}/${name} is of another layout than this version's`);
+      }
+      return opened;
+    } catch (error) {
+      for (const map of opened) map.close();
+      throw error;
     }
-    return map;
   }
 
   /** Of the file system: another pin is another inode. */

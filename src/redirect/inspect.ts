@@ -9,7 +9,7 @@ import { MAP_NAMES, PROGRAM_NAMES } from './kernel/api.ts';
 import { closeDescriptor, openPin, readInfo } from './kernel/bpf.ts';
 import { readCounters, readRefusals } from './kernel/counters.ts';
 import { openPinnedMap } from './kernel/pinned.ts';
-import { type CounterName, LAYOUT_VERSION, LISTENER_SLOTS } from './layout.ts';
+import { type CounterName, decodeSettings, LAYOUT_VERSION, LISTENER_SLOTS } from './layout.ts';
 import { GENERATION_MAPS } from './plan.ts';
 import { entriesInForce } from './table_updater.ts';
 
@@ -119,7 +119,8 @@ function inspectOnce(root: string): Inspection | null {
   const map = (name: MapName) => open.get(name) as ReturnType<typeof openPinnedMap>;
   try {
     const settings = map('settings').lookup(Buffer.alloc(4));
-    const generation = settings?.readUInt32LE(0) ?? 0;
+    // In one piece: the flags are those of this generation.
+    const { generation, flags } = settings === null ? NO_SETTINGS : decodeSettings(settings);
     return {
       otherLayouts: readdirSync(root).filter((name) => name !== own),
       object: notedObject(folder),
@@ -129,7 +130,7 @@ function inspectOnce(root: string): Inspection | null {
       ),
       maps: MAP_NAMES.map((name) => mapStatus(name, map(name))),
       generation,
-      flags: settings?.readUInt32LE(4) ?? 0,
+      flags,
       inForce: Object.fromEntries(
         GENERATION_MAPS.map((name) => [
           name,
@@ -147,6 +148,8 @@ function inspectOnce(root: string): Inspection | null {
     for (const one of open.values()) one.close();
   }
 }
+
+const NO_SETTINGS = { generation: 0, flags: 0 };
 
 /** Which object the programs were loaded from: a symbolic link, as a bpffs holds no files. */
 export function noteObject(folder: string, digest: string): void {

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { type IpAddress, type IpPrefix, parseIp, type SocketAddress } from '../model/address.ts';
 import type { Identity } from '../model/identity.ts';
 
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 /** Slots of the sockmap for one family; IPv6 begins where IPv4 ends. */
 export const LISTENER_SLOTS = 32;
@@ -68,6 +68,7 @@ export const COUNTERS = [
   'resets-sent',
   'unknown-sender',
   'foreign-neighbour',
+  'displaced',
 ] as const;
 
 export type CounterName = (typeof COUNTERS)[number];
@@ -112,18 +113,18 @@ export interface RecordedSide {
   readonly endpoint: number;
 }
 
-export const RECORD_BYTES = 56;
+export const RECORD_BYTES = 64;
 
 export function decodeRecord(value: Buffer): RedirectRecord {
-  const halves = value.readUInt32LE(44);
+  const halves = value.readUInt32LE(52);
   return {
     timeNs: value.readBigUInt64LE(0),
-    source: sideAt(value, { check: 8, identity: 24 }),
-    destination: sideAt(value, { check: 16, identity: 32 }),
-    generation: value.readUInt32LE(40),
+    source: sideAt(value, { check: 16, identity: 32 }),
+    destination: sideAt(value, { check: 24, identity: 40 }),
+    generation: value.readUInt32LE(48),
     isEgressJudged: (halves & HALF_EGRESS) !== 0,
     isIngressJudged: (halves & HALF_INGRESS) !== 0,
-    ifindex: value.readUInt32LE(48),
+    ifindex: value.readUInt32LE(56),
   };
 }
 
@@ -137,6 +138,40 @@ function sideAt(
     check: value.readBigUInt64LE(at.check),
     endpoint: value.readUInt32LE(at.identity + 4),
   };
+}
+
+/** Set in the holder of a seat: all who are no endpoint of ours, and have reached that endpoint. */
+export const HOLDER_OUTSIDE = 0x8000_0000;
+
+export const SHARED_TABLES = { flows: 1, records: 2, turns: 3, returns: 4 } as const;
+
+export type SharedTable = keyof typeof SHARED_TABLES;
+
+/** Whose seat it is, and in which table. */
+export interface SeatKey {
+  /** The endpoint that it is of, or that outsiders have reached. */
+  readonly endpoint: number;
+  readonly table: SharedTable | null;
+}
+
+export function decodeSeatKey(key: Buffer): SeatKey {
+  const number = key.readUInt16LE(4);
+  const names = Object.keys(SHARED_TABLES) as SharedTable[];
+  return {
+    endpoint: (key.readUInt32LE(0) & ~HOLDER_OUTSIDE) >>> 0,
+    table: names.find((name) => SHARED_TABLES[name] === number) ?? null,
+  };
+}
+
+/** A seat begins with the tuple that it names; a value of a shared table has its holder behind the time. */
+export const SEAT_TUPLE_BYTES = 40;
+export const HOLD_HOLDER_AT = 8;
+
+export function decodeSettings(value: Buffer): {
+  readonly generation: number;
+  readonly flags: number;
+} {
+  return { generation: value.readUInt32LE(0), flags: value.readUInt32LE(4) };
 }
 
 export function encodeSettings(settings: {

@@ -5,6 +5,7 @@
 import type { Datapath } from './kernel/api.ts';
 import { decodeAdoption, INTERFACE_UPLINK } from './layout.ts';
 import type { TablePlan } from './plan.ts';
+import { freeSeats } from './seats.ts';
 import { TableUpdater, type Update } from './table_updater.ts';
 
 export type AttachedDatapath = Pick<
@@ -84,6 +85,17 @@ export class NodeRedirect {
   }
 
   /**
+   * Ours by its name: nothing passes until a plan says whose it is. True when it had not been ours. Throws
+   * when it cannot be attached, most often because it has gone again.
+   */
+  claim(ifindex: number): boolean {
+    if (this.#attached.has(ifindex)) return false;
+    this.#datapath.attachInterface(ifindex);
+    this.#attached.add(ifindex);
+    return true;
+  }
+
+  /**
    * The first time on a node, what takes the kernel milliseconds for each interface: who is watched would
    * refuse what comes from those that are not yet, as nobody has judged it. So all are watched first.
    */
@@ -109,7 +121,8 @@ export class NodeRedirect {
 
   /** After the grace: what is left of other generations. */
   removeOthers(): number {
-    return this.#updater.removeOthers();
+    const count = this.#updater.removeOthers();
+    return count + freeSeats(this.#datapath.maps);
   }
 
   /**

@@ -78,8 +78,9 @@ export const GENERATION_MAPS = [
 export type GenerationMap = (typeof GENERATION_MAPS)[number];
 
 export interface TablePlan {
+  /** Its endpoints are numbered as the kernel knows them: see `numbered`. */
   readonly input: PlanInput;
-  /** Interface index → endpoint id; null: an uplink. */
+  /** Interface index → number of its endpoint; null: an uplink. */
   readonly attached: ReadonlyMap<number, number | null>;
   /** Interface index → until when older connections are taken over (bpf_ktime_get_ns). No part of the digest. */
   readonly adoptsUntilNs: ReadonlyMap<number, bigint>;
@@ -108,7 +109,8 @@ const VERDICTS: Readonly<Record<PlannedVerdict, KernelVerdict>> = {
   redirect: VERDICT_REDIRECT,
 };
 
-export function planOf(input: PlanInput): TablePlan {
+export function planOf(given: PlanInput): TablePlan {
+  const input = { ...given, endpoints: numbered(given) };
   const attached = new Map<number, number | null>();
   const missingInterfaces: string[] = [];
   const unreadableInterfaces: string[] = [];
@@ -130,13 +132,32 @@ export function planOf(input: PlanInput): TablePlan {
   return { ...plan, digest: digestOf(plan) };
 }
 
+/**
+ * To the kernel an endpoint is the index of its interface. Flows, records and shares hang on that number: it
+ * must not change while the endpoint is there, whoever comes and goes beside it, and must never be another
+ * one's. One whose interface is not there has no connections, so any number will do that no interface has.
+ */
+function numbered({ endpoints, interfaces }: PlanInput): readonly PlannedEndpoint[] {
+  return endpoints.map((endpoint, position) => ({
+    ...endpoint,
+    endpointId: interfaces.get(endpoint.interface) ?? UNATTACHED + position,
+  }));
+}
+
+/** Above every index; a mark has room for 24 bits. */
+const UNATTACHED = 0x80_0000;
+
 const LOOPBACK = 'lo';
 
 function claimedBy({ claims, interfaces, bare }: PlanInput): number[] {
   return [...interfaces]
-    .filter(([name]) => name !== LOOPBACK && !bare.has(name))
-    .filter(([name]) => claims.some((pattern) => isNameOf(pattern, name)))
+    .filter(([name]) => !bare.has(name) && isClaimed(claims, name))
     .map(([, ifindex]) => ifindex);
+}
+
+/** `redirect.interfaces`: is an interface ours by its name? */
+export function isClaimed(claims: readonly string[], name: string): boolean {
+  return name !== LOOPBACK && claims.some((pattern) => isNameOf(pattern, name));
 }
 
 /** Both are short: what follows a `*` is looked for at each place of the name. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RedirectNode } from '../../src/cli/redirect/node.ts';
 import type { RunCommand } from '../../src/redirect/host/command.ts';
+import type { OnLink } from '../../src/redirect/host/link_monitor.ts';
 import type { Inspection } from '../../src/redirect/inspect.ts';
 import type { Datapath, MapEntry, MapName, WritableMap } from '../../src/redirect/kernel/api.ts';
 import { MAP_NAMES, PROGRAM_NAMES } from '../../src/redirect/kernel/api.ts';
@@ -163,6 +164,8 @@ export class FakeNode {
   missing: readonly string[] = [];
   isLocked = false;
   isLookupLost = false;
+  /** Who is told of links; null: nobody. */
+  onLink: OnLink | null = null;
   isSysctlReadOnly = false;
   /** What `status` sees: changed by tests; null: nothing is pinned. */
   inspection: ((found: Inspection) => Inspection) | null = null;
@@ -224,6 +227,12 @@ export class FakeNode {
       this.events.push('programs removed');
     },
     inspect: () => (this.inspection === null ? null : this.inspection(this.#inspected())),
+    watchLinks: (onLink) => {
+      this.onLink = onLink;
+      return () => {
+        this.onLink = null;
+      };
+    },
     linksStamp: () => JSON.stringify([...this.ip.links]),
     lostLinks: (_root, interfaces) =>
       this.isRemoved

@@ -1,6 +1,7 @@
 /** What is read from and written to the node by iproute2. */
 import { describe, expect, it } from 'vitest';
 import { nodeCommands } from '../../src/redirect/host/command.ts';
+import { LinkNews, parseLink } from '../../src/redirect/host/link_monitor.ts';
 import { linksStamp, readLinks } from '../../src/redirect/host/links.ts';
 import { Routing } from '../../src/redirect/host/routing.ts';
 import { FakeIp } from './fake_node.ts';
@@ -143,5 +144,30 @@ describe('the stamp of the interfaces', () => {
     const stamp = linksStamp();
     expect(stamp).toMatch(/^lo$/m);
     expect(linksStamp()).toBe(stamp);
+  });
+});
+
+describe('links that are told of', () => {
+  const ETHER = '<BROADCAST> mtu 1500 \\    link/ether 7a:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff';
+  it.each([
+    [`12: lxc7@if2: ${ETHER}`, { ifindex: 12, name: 'lxc7', isGone: false, isReadable: true }],
+    [`3: eth0: ${ETHER}`, { ifindex: 3, name: 'eth0', isGone: false, isReadable: true }],
+    ['9: wg0: <NOARP> mtu 1420 \\    link/none ', { isReadable: false, name: 'wg0' }],
+    [`Deleted 12: lxc7@if2: ${ETHER}`, { ifindex: 12, isGone: true }],
+  ])('%s', (line, expected) => {
+    expect(parseLink(line)).toMatchObject(expected);
+  });
+
+  it.each(['', 'Timestamp: now', '12: ', 'lxc7: 12'])('%j is none', (line) => {
+    expect(parseLink(line)).toBeNull();
+  });
+
+  it('are news once, under each name, until they go', () => {
+    const news = new LinkNews();
+    const link = { ifindex: 12, name: 'veth1', isGone: false, isReadable: true };
+    const asked = [link, link, { ...link, name: 'lxc7' }, { ...link, name: 'lxc7' }];
+    expect(asked.map((one) => news.take(one))).toEqual([true, false, true, false]);
+    expect(news.take({ ...link, isGone: true })).toBe(true);
+    expect(news.take(link)).toBe(true);
   });
 });

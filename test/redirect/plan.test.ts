@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parsePrefix } from '../../src/model/address.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import { identityCheck } from '../../src/redirect/layout.ts';
-import { type PlanInput, planOf } from '../../src/redirect/plan.ts';
+import { type PlanInput, type PlannedEndpoint, planOf } from '../../src/redirect/plan.ts';
 import { KernelModel } from '../support/kernel_model.ts';
 
 const API = endpoint('shop/api', 5, 'lxc_api', ['10.0.0.5', 'fd00::5'], 1005);
@@ -40,9 +40,9 @@ describe('a plan', () => {
   };
 
   it.each([
-    ['an endpoint here has its own identity and number', '10.0.0.5', [1005, 5]],
-    ['in both families', 'fd00::5', [1005, 5]],
-    ['also where a prefix says something else', '10.0.0.6', [1006, 6]],
+    ['an endpoint here has its own identity and number', '10.0.0.5', [1005, 10]],
+    ['in both families', 'fd00::5', [1005, 10]],
+    ['also where a prefix says something else', '10.0.0.6', [1006, 11]],
     ['an endpoint elsewhere has no number', '10.1.0.9', [2000, 0]],
     ['a CIDR is the longest that covers the address', '10.200.0.1', [16777300, 0]],
     ['an address of the node is the host', '10.0.0.1', [1, 0]],
@@ -67,11 +67,21 @@ describe('a plan', () => {
     const plan = planOf({ ...INPUT, interfaces });
     const model = new KernelModel(plan);
     expect([model.endpointAt(10), model.endpointAt(2), model.endpointAt(11)]).toEqual([
-      5,
+      10,
       null,
       undefined,
     ]);
     expect(plan.missingInterfaces).toEqual(['lxc_web']);
+  });
+
+  it('numbers an endpoint by its interface, whoever comes before it', () => {
+    const [api] = INPUT.endpoints;
+    const first = { ...(api as PlannedEndpoint), name: 'a/first', interface: 'lxc_first', ips: [] };
+    const plan = planOf({ ...INPUT, endpoints: [{ ...first, endpointId: 5 }, ...INPUT.endpoints] });
+    expect(plan.input.endpoints.map(({ endpointId }) => endpointId).slice(1)).toEqual(
+      planOf(INPUT).input.endpoints.map(({ endpointId }) => endpointId),
+    );
+    expect(new Set(plan.input.endpoints.map(({ endpointId }) => endpointId)).size).toBe(3);
   });
 
   it.each([

@@ -18,7 +18,7 @@ spec:
 `;
 const CONFIG = `policies: [policy.yaml]
 endpoints: endpoints.yaml
-redirect: { root: bpf/sallyport, uplinks: [eth0], settleMs: 1 }
+redirect: { root: bpf/sallyport, uplinks: [eth0], interfaces: ["veth_*"], settleMs: 1 }
 limits: { redirectGraceMs: 10, redirectPollIntervalMs: 100, redirectRetryMs: 100, reloadDelayMs: 1, reloadPollIntervalMs: 100 }
 listeners: [{ name: a, address: "127.0.0.1:0", direction: ingress }]
 `;

@@ -259,6 +259,13 @@ describe('--follow', () => {
     expect(at('generation 4')).toBeLessThan(at('attach 20'));
     expect(at('generation 4')).toBeLessThan(at('detach 10'));
 
+    // Ours by its name: it has the programs as soon as anybody tells of it, and no table needs to change.
+    const told = { ifindex: 30, name: 'veth_new', isGone: false, isReadable: true };
+    for (const link of [told, { ...told, ifindex: 31, name: 'other' }]) fake.onLink?.(link);
+    expect(fake.attached.has(30)).toBe(true);
+    expect(fake.attached.has(31)).toBe(false);
+    fake.attached.delete(30);
+
     // A rule that somebody takes away comes back, and so does a program whose interface was made anew.
     fake.ip.rules[4] = fake.ip.rules[4].filter(({ priority }) => priority !== 90);
     await until(() => fake.ip.rules[4].some(({ priority }) => priority === 90));

@@ -1,11 +1,12 @@
 /**
- * `--follow`: a loop with one worker. It is woken by policy that was read and by a periodic look at the
- * interfaces, and does one thing at a time: take over, wait until the proxies have compiled the same, write,
+ * `--follow`: a loop with one worker. It is woken by policy that was read, by interfaces that come and by a
+ * periodic look at them, and does one thing at a time: take over, wait until the proxies have compiled the same, write,
  * wait out the grace. Whatever fails is logged and tried again; what is in force stays.
  */
 
 import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../observe/log/logger.ts';
+import type { SeenLink } from '../../redirect/host/link_monitor.ts';
 import type { NodeLinks } from '../../redirect/host/links.ts';
 import { appliedTexts, missingTexts, type RedirectLoader } from './loader.ts';
 import { errorText, type RedirectNode, sleep } from './node.ts';
@@ -48,6 +49,7 @@ export class RedirectFollower {
       (message) => log.warn({}, message),
     );
     process.on('SIGHUP', reread);
+    const stopLinks = this.#options.node.watchLinks((link) => this.#seeLink(link));
     signal.addEventListener('abort', () => this.#wake(), { once: true });
     const stopChecks = this.#options.node.timers.every(
       this.#options.config.limits.redirectRepairIntervalMs,
@@ -61,9 +63,21 @@ export class RedirectFollower {
       while (!signal.aborted) await this.#round();
     } finally {
       process.off('SIGHUP', reread);
+      stopLinks();
       stopChecks();
     }
     log.info({}, 'ended; what is set up stays in force');
+  }
+
+  /** Between two steps of the loop: what is claimed waits for none of them. */
+  #seeLink(link: SeenLink): void {
+    const { loader, log } = this.#options;
+    try {
+      if (loader.claim(link)) log.info({ interface: link.name }, 'claimed');
+    } catch (error) {
+      log.warn({ problem: errorText(error) }, 'not claimed yet');
+    }
+    this.#wake();
   }
 
   async #round(): Promise<void> {

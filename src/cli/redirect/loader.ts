@@ -6,11 +6,12 @@
  */
 import type { Config } from '../../config/config.ts';
 import type { KernelTable } from '../../policy/kernel/kernel_table.ts';
+import type { SeenLink } from '../../redirect/host/link_monitor.ts';
 import { type NodeLinks, readLinks } from '../../redirect/host/links.ts';
 import { TCP_MIGRATE_REQ } from '../../redirect/host/sysctl.ts';
 import type { Datapath } from '../../redirect/kernel/api.ts';
 import { type Applied, NodeRedirect } from '../../redirect/node_redirect.ts';
-import type { TablePlan } from '../../redirect/plan.ts';
+import { isClaimed, type TablePlan } from '../../redirect/plan.ts';
 import { errorText, OWN_NETNS, type RedirectNode, routingOf, sleep } from './node.ts';
 import { NodePolicy } from './policy.ts';
 
@@ -71,6 +72,12 @@ export class RedirectLoader {
     if (this.#redirect === null) throw new Error('the loader was not started');
     const plan = this.policy.plan(links);
     return { applied: this.#redirect.apply(plan), plan };
+  }
+
+  /** At once, before anything is read again: a new pod's interface is open until it has the programs. */
+  claim({ ifindex, name, isGone, isReadable }: SeenLink): boolean {
+    if (isGone || !isReadable || !isClaimed(this.#config.redirect.interfaces, name)) return false;
+    return this.#redirect?.claim(ifindex) ?? false;
   }
 
   /** Waits for packets that are judged by the tables before, then removes those. */

@@ -7,6 +7,7 @@ import { nodePlatform } from '../../platform/node_platform.ts';
 import type { Timers } from '../../platform/platform.ts';
 import { type BpffsResult, ensureBpffs } from '../../redirect/host/bpffs.ts';
 import { nodeCommands, type RunCommand } from '../../redirect/host/command.ts';
+import { type WatchLinks, watchLinks } from '../../redirect/host/link_monitor.ts';
 import { linksStamp } from '../../redirect/host/links.ts';
 import { isLocked, type LockResult, takeLock } from '../../redirect/host/lock.ts';
 import { Routing } from '../../redirect/host/routing.ts';
@@ -35,6 +36,8 @@ export interface RedirectNode {
   readonly inspect: (root: string) => Inspection | null;
   /** See `linksStamp`. */
   readonly linksStamp: () => string | null;
+  /** See `watchLinks`. */
+  readonly watchLinks: WatchLinks;
   /** See `lostLinks`, of this network namespace. */
   readonly lostLinks: (root: string, interfaces: Iterable<number>) => LostLinks | null;
   /** True while a loader is at work. */
@@ -57,11 +60,12 @@ export const OBJECT_PATH = fileURLToPath(
 
 export const OWN_NETNS = '/proc/self/ns/net';
 
-export function thisNode(config: Config): RedirectNode {
+export function thisNode({ limits }: Config): RedirectNode {
+  const { timers } = nodePlatform();
   return {
-    run: nodeCommands(config.limits),
+    run: nodeCommands(limits),
     sysctl: procSysctl(),
-    timers: nodePlatform().timers,
+    timers,
     missingFeatures: () => missingFeatures(),
     ensureBpffs,
     takeLock,
@@ -72,6 +76,7 @@ export function thisNode(config: Config): RedirectNode {
     removeDatapath,
     inspect,
     linksStamp,
+    watchLinks: (onLink) => watchLinks({ timers, retryMs: limits.redirectRetryMs }, onLink),
     lostLinks: (root, interfaces) => lostLinks(root, { interfaces, netns: ownNetns() }),
     isLocked,
     builtObject,

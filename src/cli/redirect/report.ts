@@ -136,14 +136,15 @@ function loadProblems({ inspection, object, netns }: ReportInput): string[] {
   return problems;
 }
 
-function interfaceRows({ inspection, wanted, links, names }: ReportInput): InterfaceRow[] {
+function interfaceRows({ inspection, wanted, links }: ReportInput): InterfaceRow[] {
   const nameByIndex = new Map([...links.interfaces].map(([name, ifindex]) => [ifindex, name]));
   const attached = new Set(attachedInterfaces(inspection));
   const rows: InterfaceRow[] = [];
   const nameOf = (ifindex: number): string => nameByIndex.get(ifindex) ?? '?';
   for (const [ifindex, endpoint] of wanted?.plan.attached ?? []) {
     const name = nameByIndex.get(ifindex) ?? String(ifindex);
-    const of = endpoint === null ? 'uplink' : names.endpoint(endpoint);
+    const owner = wanted?.table.endpoints.find((one) => one.interface === name);
+    const of = endpoint === null ? 'uplink' : (owner?.name ?? '?');
     rows.push({ name, ifindex, of, state: attached.has(ifindex) ? 'attached' : 'not attached' });
   }
   for (const name of wanted?.plan.missingInterfaces ?? []) {

@@ -8,7 +8,6 @@ import { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX } from '../../polic
 import type { CounterName } from '../../redirect/layout.ts';
 
 export interface Names {
-  endpoint(endpointId: number): string;
   /** "shop/web 10.0.0.8", or labels and address of who is no endpoint. */
   side(ip: string, identity: number): string;
   /** "app=web, shop". */
@@ -24,12 +23,10 @@ export interface RedirectedRow {
   readonly remotes: readonly string[];
 }
 
-export function namesOf(snapshot: PolicySnapshot, table: KernelTable): Names {
-  const endpoints = new Map(table.endpoints.map(({ endpointId, name }) => [endpointId, name]));
+export function namesOf(snapshot: PolicySnapshot): Names {
   const labels = (identity: number): string =>
     shortLabels(snapshot.labels.labelsOf(identity as Identity)) || `identity ${identity}`;
   return {
-    endpoint: (endpointId) => endpoints.get(endpointId) ?? `endpoint ${endpointId}`,
     labels,
     side: (ip, identity) => {
       const { name, isKnown } = snapshot.endpoint(ip);
@@ -114,4 +111,5 @@ export const REASONS: Readonly<Record<CounterName, string>> = {
   'from-host': 'it came from the host',
   assigned: 'it was given to a listener',
   'resets-sent': 'a reset was sent',
+  displaced: 'its connection had to give up its seat to a newer one of the same endpoint',
 };

@@ -80,12 +80,10 @@ async function compare(
     object: node.builtObject(),
     netns: node.netns(),
     isFollowed: node.isLocked(config.redirect.root),
-    names: namesOf(policy.snapshot, wanted?.table ?? NO_TABLE),
+    names: namesOf(policy.snapshot),
     nowNs: node.nowNs(),
   });
 }
-
-const NO_TABLE = { endpoints: [], policies: [], slots: [], warnings: [] };
 
 function tablesOf(report: RedirectReport, rowsMax: number): string {
   const { listeners, generation, isFollowed } = report;

@@ -13,6 +13,10 @@
 #ifndef SALLYPORT_FLOW_H
 #define SALLYPORT_FLOW_H
 
+#include "judge.h"
+#include "packet.h"
+#include "shares.h"
+
 enum flow_answer {
 	FLOW_UNKNOWN = 0,
 	FLOW_PASSES,
@@ -34,7 +38,7 @@ static __always_inline bool is_expired(const struct packet *p, const struct flow
 {
 	__u64 idle = p->tuple.protocol == PROTOCOL_TCP ? FLOW_IDLE_TCP_NS : FLOW_IDLE_OTHER_NS;
 
-	return flow->time_ns != 0 && flow->time_ns < now && now - flow->time_ns > idle;
+	return flow->hold.time_ns != 0 && flow->hold.time_ns < now && now - flow->hold.time_ns > idle;
 }
 
 /* Who asked, when the address that is answered is only what a NAT put in its place. */
@@ -60,17 +64,17 @@ static __always_inline int judge_flow(struct packet *p, struct tuple *key, struc
 	int verdict = reversed && flow->is_translated ? judge_for_asker(p, flow) : judge(p, reversed);
 
 	if (verdict == VERDICT_ALLOW) {
-		flow->time_ns = bpf_ktime_get_ns();
+		flow->hold.time_ns = bpf_ktime_get_ns();
 		flow->generation = p->generation;
 		return FLOW_PASSES;
 	}
 	/* A refusal for a side's own reason is counted there; a redirect came too late for this one. */
 	if (verdict == VERDICT_REDIRECT) p->refusal = COUNTER_STALE;
 	if (p->tuple.protocol == PROTOCOL_TCP) {
-		flow->time_ns = 0;
+		flow->hold.time_ns = 0;
 		flow->generation = p->generation;
 	} else {
-		bpf_map_delete_elem(&flows, key);
+		forget_flow(key);
 	}
 	return FLOW_REFUSED;
 }
@@ -85,23 +89,40 @@ static __always_inline bool is_same_asker(const struct packet *p, const struct f
 	return !p->is_translated || p->source.endpoint != 0 || flow->source_identity == p->source.identity;
 }
 
-static __noinline int ask_flow(struct packet *p, struct tuple *key, bool reversed)
+/*
+ * How far the connection has come. Only an endpoint of ours is believed that it is over: anybody may send a
+ * reset in another's name from outside. Nothing depends on it but who gives up a seat first.
+ */
+static __always_inline void note_progress(const struct packet *p, struct flow *flow, bool reversed)
 {
-	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+	__u8 state = flow->hold.state;
+
+	if ((p->tcp_flags & (TCP_FIN | TCP_RST)) && p->source.endpoint != 0) {
+		if (state != HOLD_ENDED) flow->hold.state = HOLD_ENDED;
+	} else if (state == HOLD_OPENING && reversed) {
+		flow->hold.state = p->tuple.protocol == PROTOCOL_TCP ? HOLD_ANSWERED : HOLD_OPEN;
+	} else if (state == HOLD_ANSWERED && !reversed) {
+		flow->hold.state = HOLD_OPEN;
+	}
+}
+
+static __noinline int ask_flow(struct packet *p, struct flow *flow, struct tuple *key, bool reversed)
+{
 	__u64 now;
 
 	if (!flow) return FLOW_UNKNOWN;
 	now = bpf_ktime_get_ns();
 	if (!is_same_asker(p, flow, reversed) || is_expired(p, flow, now)) {
-		bpf_map_delete_elem(&flows, key);
+		forget_flow(key);
 		return FLOW_UNKNOWN;
 	}
+	note_progress(p, flow, reversed);
 	if (flow->generation != p->generation) return judge_flow(p, key, flow, reversed);
-	if (flow->time_ns == 0) {
+	if (flow->hold.time_ns == 0) {
 		p->refusal = COUNTER_STALE;
 		return FLOW_REFUSED;
 	}
-	if (now - flow->time_ns > FLOW_TOUCH_NS) flow->time_ns = now;
+	if (now - flow->hold.time_ns > FLOW_TOUCH_NS) flow->hold.time_ns = now;
 	return FLOW_PASSES;
 }
 
@@ -111,27 +132,37 @@ SEPARATE int ask_flows(struct packet *p)
 	int answer = FLOW_UNKNOWN;
 
 	if (!p) return FLOW_REFUSED;
-	if (may_ask(p)) answer = ask_flow(p, &p->tuple, false);
-	if (answer != FLOW_UNKNOWN || !may_answer(p)) return answer;
 	reverse(&p->tuple, &turned);
-	return ask_flow(p, &turned, true);
+	/* Where most of them are, both ways, before where few are. */
+	if (may_ask(p)) answer = ask_flow(p, bpf_map_lookup_elem(&flows, &p->tuple), &p->tuple, false);
+	if (answer == FLOW_UNKNOWN && may_answer(p))
+		answer = ask_flow(p, bpf_map_lookup_elem(&flows, &turned), &turned, true);
+	if (answer == FLOW_UNKNOWN && may_ask(p))
+		answer = ask_flow(p, bpf_map_lookup_elem(&spare_flows, &p->tuple), &p->tuple, false);
+	if (answer == FLOW_UNKNOWN && may_answer(p))
+		answer = ask_flow(p, bpf_map_lookup_elem(&spare_flows, &turned), &turned, true);
+	return answer;
 }
 
 /* False: no room, which only a broken table has; the packet is refused then. */
-static __noinline bool keep_flow(struct packet *p, bool reversed)
+static __noinline bool begin_flow(struct packet *p, bool reversed)
 {
 	struct flow flow = {};
 	struct tuple turned;
 
 	if (is_icmp(p) && p->icmp != ICMP_ECHO_ASKS) return true;
-	flow.time_ns = bpf_ktime_get_ns();
+	flow.hold.time_ns = bpf_ktime_get_ns();
 	flow.generation = p->generation;
 	flow.source_endpoint = reversed ? p->destination.endpoint : p->source.endpoint;
 	flow.source_identity = reversed ? p->destination.identity : p->source.identity;
 	flow.is_translated = !reversed && p->is_translated;
-	if (!reversed) return bpf_map_update_elem(&flows, &p->tuple, &flow, BPF_ANY) == 0;
+	if (!reversed)
+		return keep_flow(&p->tuple, &flow,
+				 holder_of(p->source.endpoint, p->destination.endpoint));
+	/* In the middle of one: nobody can tell that it was ever answered, so it has been. */
+	flow.hold.state = HOLD_OPEN;
 	reverse(&p->tuple, &turned);
-	return bpf_map_update_elem(&flows, &turned, &flow, BPF_ANY) == 0;
+	return keep_flow(&turned, &flow, holder_of(p->destination.endpoint, p->source.endpoint));
 }
 
 /* The tuple goes to the proxy now, and what it was before is over. */
@@ -139,9 +170,9 @@ static __noinline void forget_flows(struct packet *p)
 {
 	struct tuple turned;
 
-	bpf_map_delete_elem(&flows, &p->tuple);
+	forget_flow(&p->tuple);
 	reverse(&p->tuple, &turned);
-	bpf_map_delete_elem(&flows, &turned);
+	forget_flow(&turned);
 }
 
 static __always_inline bool opens_connection(const struct packet *p)
@@ -185,7 +216,7 @@ SEPARATE int judge_new(struct packet *p)
 		}
 	}
 	if (verdict != VERDICT_ALLOW) return verdict;
-	if (keep_flow(p, reversed)) return VERDICT_ALLOW;
+	if (begin_flow(p, reversed)) return VERDICT_ALLOW;
 	p->refusal = COUNTER_STALE;
 	return VERDICT_DENY;
 }
@@ -242,9 +273,9 @@ static __always_inline bool is_honest_quote(const struct packet *p, const struct
 
 static __noinline bool is_living_flow(const struct tuple *key)
 {
-	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+	struct flow *flow = find_flow(key);
 
-	return flow && flow->time_ns != 0;
+	return flow && flow->hold.time_ns != 0;
 }
 
 #endif

@@ -3,6 +3,8 @@
 #ifndef SALLYPORT_JUDGE_H
 #define SALLYPORT_JUDGE_H
 
+#include "packet.h"
+
 #define IDENTITY_HOST 1
 #define IDENTITY_WORLD 2
 
@@ -28,12 +30,6 @@ static __always_inline __u32 named_by(__u32 mark)
 
 #define IDENTITY_SCOPE 24 /* bit 24 and up: no place in a mark has them */
 #define IDENTITY_LOCAL 1  /* the only scope that is used here */
-
-static __always_inline __u32 mix(__u32 hash, __u32 word)
-{
-	hash = (hash ^ word) * 0x85ebca77;
-	return hash ^ hash >> 15;
-}
 
 /*
  * For whom, at which port, from where, by which way in: what a NAT or a tunnel would change. `ports` are
@@ -64,20 +60,29 @@ static __always_inline __u32 entered_mark(__u32 identity)
 	return identity >> IDENTITY_SCOPE == IDENTITY_LOCAL ? mark_of(MARK_ENTERED_LOCAL, identity) : 0;
 }
 
+static __always_inline bool is_same_refused(const struct refused *one, const struct refused *other)
+{
+	const __u64 *a = (const __u64 *)one, *b = (const __u64 *)other;
+
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4];
+}
+
 /* What a refused packet was, for people. */
 static __noinline void note_refusal(const struct packet *p, __u32 counter)
 {
 	struct refusal_key key = {};
 	struct refusal_value *known, value = {};
 
-	key.source = p->tuple.source;
-	key.destination = p->tuple.destination;
-	key.counter = counter;
-	key.destination_port = p->port;
-	key.family = p->tuple.family;
-	key.protocol = p->tuple.protocol;
+	name_way(p, &key.way);
+	value.what.source = p->tuple.source;
+	value.what.destination = p->tuple.destination;
+	value.what.counter = counter;
+	value.what.destination_port = p->port;
+	value.what.family = p->tuple.family;
+	value.what.protocol = p->tuple.protocol;
+	key.place = mix_words(&value.what, sizeof(value.what) / 4) % REFUSAL_PLACES;
 	known = bpf_map_lookup_elem(&refusals, &key);
-	if (known) {
+	if (known && is_same_refused(&known->what, &value.what)) {
 		known->time_ns = bpf_ktime_get_ns();
 		__sync_fetch_and_add(&known->count, 1);
 		return;

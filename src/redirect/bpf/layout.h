@@ -18,12 +18,16 @@
  *     flows[tuple]     connections that pass without the proxy, in the orientation of who began them
  *     turns[tuple]     connections to a Service that are for the proxy: as what they come in again
  *     returns[tuple]   and the way back of their answers
+ *     spare_*[tuple]   of each of these four: what its holder's share has no room for (shares.h)
+ *     seats[holder, table, index]  which of its connections has this seat
  *     listeners[slot]  sockets of the proxy: 0..31 IPv4, 32..63 IPv6; empties itself when a worker dies
  */
 #ifndef SALLYPORT_LAYOUT_H
 #define SALLYPORT_LAYOUT_H
 
-#define LAYOUT_VERSION 2
+#include <linux/types.h>
+
+#define LAYOUT_VERSION 3
 
 #define FAMILY_IP4 4
 #define FAMILY_IP6 6
@@ -89,10 +93,11 @@ struct tuple {
 	__u16 pad;
 };
 
+/* Read and written in one piece. */
 struct settings {
 	__u32 generation; /* 0: nothing is in force yet, everything is refused */
 	__u32 flags;
-};
+} __attribute__((aligned(8)));
 
 struct interface_key {
 	__u32 generation;
@@ -121,6 +126,7 @@ struct address_value {
 	__u64 check; /* hash of the identity's labels: who it is, whatever its number is elsewhere */
 };
 
+/* An endpoint's number is the index of its interface: nobody else's, whatever comes and goes beside it. */
 struct endpoint_key {
 	__u32 generation;
 	__u32 endpoint;
@@ -161,8 +167,45 @@ struct verdict_value {
 	__u32 verdict;
 };
 
+/* holder: an endpoint, or with this bit all who are none of ours and have reached that endpoint. */
+#define HOLDER_OUTSIDE 0x80000000
+
+enum shared_table {
+	TABLE_FLOWS = 1,
+	TABLE_RECORDS,
+	TABLE_TURNS,
+	TABLE_RETURNS,
+};
+
+enum hold_state {
+	HOLD_OPENING = 0, /* the other side has not said anything yet */
+	HOLD_ANSWERED, /* it has, and the asker not again: what it is told may not reach it */
+	HOLD_OPEN,
+	HOLD_ENDED, /* an endpoint of ours has said its last word, or the proxy */
+};
+
+/* The beginning of each value of a shared table. */
+struct hold {
+	__u64 time_ns; /* bpf_ktime_get_ns: of the SYN; of a flow: of the last packet, about */
+	__u32 holder;
+	__u8 state;
+	__u8 pad[3];
+};
+
+struct seat_key {
+	__u32 holder;
+	__u16 table;
+	__u16 index;
+};
+
+struct seat {
+	struct tuple sitting;
+	__u32 is_busy;
+	__u32 pad;
+};
+
 struct record {
-	__u64 time_ns; /* bpf_ktime_get_ns at the SYN */
+	struct hold hold;
 	__u64 source_check;
 	__u64 destination_check;
 	__u32 source_identity;
@@ -176,7 +219,7 @@ struct record {
 };
 
 struct flow {
-	__u64 time_ns; /* of the last packet, about; 0: refused, and kept so that it is not mistaken */
+	struct hold hold; /* time_ns 0: refused, and kept so that it is not mistaken */
 	__u32 generation; /* whose verdict this is; judged again when it is not the one in force */
 	__u32 source_endpoint;
 	__u32 source_identity;
@@ -190,6 +233,7 @@ struct flow {
  * node's connection tracking undoes what it did.
  */
 struct turn {
+	struct hold hold;
 	struct ip source;
 	__be16 source_port;
 	__u16 pad;
@@ -198,6 +242,7 @@ struct turn {
 };
 
 struct turn_back {
+	struct hold hold;
 	struct ip source; /* as the receiver would have seen it */
 	__be16 source_port;
 	__u16 pad;
@@ -229,11 +274,26 @@ enum counter {
 	COUNTER_RESETS_SENT,
 	COUNTER_UNKNOWN_SENDER, /* a NAT or a tunnel of the node's left no trace of who sent it */
 	COUNTER_FOREIGN_NEIGHBOUR, /* ARP or neighbour discovery that claims another's address */
+	COUNTER_DISPLACED, /* entries that had to give up their seat, and are kept as long as there is room */
 	COUNTER_COUNT,
 };
 
-/* The last refusals, for `redirect status`: an LRU of what was refused, not of each packet. */
+/*
+ * By which interface something came; and of what came by an uplink or is the node's own, for whom it is: an
+ * endpoint's number at the way in, its interface at the way out.
+ */
+struct way {
+	__u32 ifindex;
+	__u32 receiver;
+};
+
+/* The last refusals, for `redirect status`: for each way a few places, which others do not take. */
 struct refusal_key {
+	struct way way;
+	__u32 place;
+};
+
+struct refused {
 	struct ip source;
 	struct ip destination;
 	__u32 counter; /* which of the above */
@@ -243,6 +303,7 @@ struct refusal_key {
 };
 
 struct refusal_value {
+	struct refused what;
 	__u64 time_ns;
 	__u64 count;
 	__u32 source_identity;

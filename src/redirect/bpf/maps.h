@@ -3,6 +3,11 @@
 #ifndef SALLYPORT_MAPS_H
 #define SALLYPORT_MAPS_H
 
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "layout.h"
+
 /* Two generations lie in the tables while one is changed for the other: half of each bound is usable. */
 #define INTERFACES_MAX 32768
 #define ADDRESSES_MAX 524288
@@ -10,16 +15,27 @@
 #define PORTS_MAX 262144
 #define VERDICTS_MAX 1048576
 
+/* Twice as many as endpoints: what they begin, and what others begin with them. */
+#define HOLDERS_MAX 1024
+/* Seats of one holder (shares.h): of flows, and of records, turns and returns each. */
+#define FLOW_SEATS 512
+#define OTHER_SEATS 256
+#define SEATS_MAX (HOLDERS_MAX * (FLOW_SEATS + 3 * OTHER_SEATS))
+
+/* What there is room for beside the seats. */
 #define RECORDS_MAX 262144
 #define FLOWS_MAX 262144
 #define TURNS_MAX 65536
-#define FRAGMENTS_MAX 16384
+
+/* Places of one way, and ways: what it keeps there cannot take those of others. */
+#define FRAGMENT_PLACES 64
+#define REFUSAL_PLACES 16
+#define WAYS_MAX 1024
 #define RATES_MAX 16384
-#define REFUSALS_MAX 4096
 
 #define SECOND_NS 1000000000ULL
 
-/* Connections that one interface may open to the proxy: in a second, and at once after silence. */
+/* Connections that one holder may open to the proxy: in a second, and at once after silence. */
 #define CONNECTIONS_PER_SECOND 10000ULL
 #define CONNECTIONS_BURST 10000ULL
 
@@ -32,10 +48,15 @@
 #define FRAGMENT_NS (30ULL * SECOND_NS)
 
 struct fragment_key {
+	struct way way;
+	__u32 place;
+};
+
+/* Which packet was fragmented. */
+struct fragment_name {
 	struct ip source;
 	struct ip destination;
 	__be32 id;
-	__u32 ifindex;
 	__u8 family;
 	__u8 protocol; /* 0 for IPv6, where the number alone names the packet */
 	__u16 pad;
@@ -43,6 +64,7 @@ struct fragment_key {
 
 /* What only the first fragment says. */
 struct fragment_value {
+	struct fragment_name name;
 	__u64 time_ns;
 	__be16 source_port;
 	__be16 destination_port;
@@ -98,35 +120,77 @@ struct {
 	__type(value, struct verdict_value);
 } verdicts SEC(".maps");
 
-/* LRU: what is looked up stays, what nobody asks for goes first. An evicted record fails closed. */
+/* Which connection has which seat: shares.h. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, RECORDS_MAX);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SEATS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct seat_key);
+	__type(value, struct seat);
+} seats SEC(".maps");
+
+/* A record that is gone fails closed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HOLDERS_MAX * OTHER_SEATS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct tuple);
 	__type(value, struct record);
 } records SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, FLOWS_MAX);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HOLDERS_MAX * FLOW_SEATS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct tuple);
 	__type(value, struct flow);
 } flows SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, TURNS_MAX);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HOLDERS_MAX * OTHER_SEATS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct tuple);
 	__type(value, struct turn);
 } turns SEC(".maps");
 
 /* By the tuple with which the connection comes in again. */
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HOLDERS_MAX * OTHER_SEATS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct tuple);
+	__type(value, struct turn_back);
+} returns SEC(".maps");
+
+/* LRU: what is looked up stays, what nobody asks for goes first. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, RECORDS_MAX);
+	__type(key, struct tuple);
+	__type(value, struct record);
+} spare_records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FLOWS_MAX);
+	__type(key, struct tuple);
+	__type(value, struct flow);
+} spare_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TURNS_MAX);
+	__type(key, struct tuple);
+	__type(value, struct turn);
+} spare_turns SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, TURNS_MAX);
 	__type(key, struct tuple);
 	__type(value, struct turn_back);
-} returns SEC(".maps");
+} spare_returns SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
@@ -144,19 +208,19 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, REFUSALS_MAX);
+	__uint(max_entries, WAYS_MAX * REFUSAL_PLACES);
 	__type(key, struct refusal_key);
 	__type(value, struct refusal_value);
 } refusals SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, FRAGMENTS_MAX);
+	__uint(max_entries, WAYS_MAX * FRAGMENT_PLACES);
 	__type(key, struct fragment_key);
 	__type(value, struct fragment_value);
 } fragments SEC(".maps");
 
-/* By ifindex: until when the interface has used up its share of new connections. */
+/* By holder (shares.h): until when it has used up its share of new connections. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, RATES_MAX);

@@ -9,6 +9,11 @@
 #ifndef SALLYPORT_NEIGHBOUR_H
 #define SALLYPORT_NEIGHBOUR_H
 
+#include <linux/pkt_cls.h>
+
+#include "judge.h"
+#include "packet.h"
+
 static __always_inline bool is_link_local(const struct ip *ip)
 {
 	return ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;

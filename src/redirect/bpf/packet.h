@@ -6,6 +6,19 @@
 #ifndef SALLYPORT_PACKET_H
 #define SALLYPORT_PACKET_H
 
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in6.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "layout.h"
+#include "maps.h"
+
 /*
  * A function that the verifier looks at once, by itself, instead of anew for each way that leads to it.
  * Its pointers may be null as far as the verifier knows.
@@ -86,6 +99,7 @@ struct packet {
 	__u32 transport; /* offset of the transport header */
 	__u32 end;	 /* offset behind the last byte of the IP packet */
 	__u32 refusal;	 /* why a side said no: COUNTER_DENIED_* */
+	struct way came_by; /* see name_way */
 	__be32 fragment_id;
 	__be32 tcp_sequence;
 	__be16 port;	 /* what policies name: destination port, or ICMP type << 8 | code */
@@ -309,25 +323,59 @@ static __always_inline int parse_transport(struct __sk_buff *skb, struct packet 
 	return PARSED;
 }
 
-static __noinline void name_fragment(const struct packet *p, __u32 ifindex, struct fragment_key *key)
+static __always_inline __u32 mix(__u32 hash, __u32 word)
 {
-	__builtin_memset(key, 0, sizeof(*key));
-	key->source = p->tuple.source;
-	key->destination = p->tuple.destination;
-	key->id = p->fragment_id;
-	key->ifindex = ifindex;
-	key->family = p->tuple.family;
-	key->protocol = p->tuple.family == FAMILY_IP4 ? p->tuple.protocol : 0;
+	hash = (hash ^ word) * 0x85ebca77;
+	return hash ^ hash >> 15;
+}
+
+static __noinline __u32 mix_words(const void *from, __u32 count)
+{
+	const __u32 *words = from;
+	__u32 hash = 0x9e3779b1;
+
+	for (__u32 i = 0; i < count && i < 10; i++) hash = mix(hash, words[i]);
+	return hash;
+}
+
+/* Whose packet it is, as far as can be told of each packet. An endpoint's is its own, whoever is to get it. */
+static __noinline void name_way(const struct packet *p, struct way *way)
+{
+	struct interface_key key = {.generation = p->generation, .ifindex = p->came_by.ifindex};
+	struct interface_value *interface = bpf_map_lookup_elem(&interfaces, &key);
+
+	*way = p->came_by;
+	if (interface && interface->kind == INTERFACE_ENDPOINT) way->receiver = 0;
+}
+
+static __noinline void name_fragment(const struct packet *p, struct fragment_name *name,
+				     struct fragment_key *key)
+{
+	__builtin_memset(name, 0, sizeof(*name));
+	name->source = p->tuple.source;
+	name->destination = p->tuple.destination;
+	name->id = p->fragment_id;
+	name->family = p->tuple.family;
+	name->protocol = p->tuple.family == FAMILY_IP4 ? p->tuple.protocol : 0;
+	name_way(p, &key->way);
+	key->place = mix_words(name, sizeof(*name) / 4) % FRAGMENT_PLACES;
+}
+
+static __always_inline bool is_same_packet(const struct fragment_name *one, const struct fragment_name *other)
+{
+	const __u64 *a = (const __u64 *)one, *b = (const __u64 *)other;
+
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4];
 }
 
 /* The first fragment is kept whatever becomes of it: those after it are judged by the same ports. */
-SEPARATE int keep_fragment(struct __sk_buff *skb, struct packet *p)
+SEPARATE int keep_fragment(struct packet *p)
 {
 	struct fragment_key key;
 	struct fragment_value value = {};
 
 	if (!p) return COUNTER_FRAGMENT;
-	name_fragment(p, skb->ifindex, &key);
+	name_fragment(p, &value.name, &key);
 	value.time_ns = bpf_ktime_get_ns();
 	value.source_port = p->tuple.source_port;
 	value.destination_port = p->tuple.destination_port;
@@ -336,15 +384,17 @@ SEPARATE int keep_fragment(struct __sk_buff *skb, struct packet *p)
 	return bpf_map_update_elem(&fragments, &key, &value, BPF_ANY) ? COUNTER_FRAGMENT : PARSED;
 }
 
-SEPARATE int recall_fragment(struct __sk_buff *skb, struct packet *p)
+SEPARATE int recall_fragment(struct packet *p)
 {
 	struct fragment_key key;
+	struct fragment_name name;
 	struct fragment_value *value;
 
 	if (!p) return COUNTER_FRAGMENT;
-	name_fragment(p, skb->ifindex, &key);
+	name_fragment(p, &name, &key);
 	value = bpf_map_lookup_elem(&fragments, &key);
-	if (!value || bpf_ktime_get_ns() - value->time_ns > FRAGMENT_NS) return COUNTER_FRAGMENT;
+	if (!value || !is_same_packet(&value->name, &name)) return COUNTER_FRAGMENT;
+	if (bpf_ktime_get_ns() - value->time_ns > FRAGMENT_NS) return COUNTER_FRAGMENT;
 	p->tuple.source_port = value->source_port;
 	p->tuple.destination_port = value->destination_port;
 	p->tuple.protocol = value->protocol;
@@ -407,10 +457,10 @@ SEPARATE int parse_rest(struct __sk_buff *skb, struct packet *p)
 	if (p->tuple.family == FAMILY_IP6) result = walk_ip6_headers(skb, p);
 	if (result != PARSED) return result;
 	if (p->fragment != FRAGMENT_NONE && p->tuple.protocol == PROTOCOL_TCP) return COUNTER_FRAGMENT;
-	if (p->fragment == FRAGMENT_LATER) return recall_fragment(skb, p);
+	if (p->fragment == FRAGMENT_LATER) return recall_fragment(p);
 	result = parse_transport(skb, p);
 	if (result != PARSED) return result;
-	if (p->fragment == FRAGMENT_FIRST) return keep_fragment(skb, p);
+	if (p->fragment == FRAGMENT_FIRST) return keep_fragment(p);
 	return is_neighbour_message(p) ? PARSED_NEIGHBOUR : PARSED;
 }
 

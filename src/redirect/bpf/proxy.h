@@ -6,6 +6,12 @@
 #ifndef SALLYPORT_PROXY_H
 #define SALLYPORT_PROXY_H
 
+#include <linux/pkt_cls.h>
+
+#include "flow.h"
+#include "refuse.h"
+#include "shares.h"
+
 #define FAMILY_INET 2
 #define FAMILY_INET6 10
 
@@ -111,17 +117,18 @@ SEPARATE int find_owner(struct __sk_buff *skb, const struct tuple *tuple, bool o
 }
 
 /*
- * GCRA: one number for an interface, the time until which its share is used up. Two CPUs that meet both
+ * GCRA: one number for a holder (shares.h), the time until which its share is used up. Two CPUs that meet both
  * try again once; who loses twice is over the rate in any case.
  */
-static __noinline bool is_within_rate(__u32 ifindex)
+static __noinline bool is_within_rate(const struct packet *p)
 {
 	const __u64 cost = SECOND_NS / CONNECTIONS_PER_SECOND;
 	__u64 now = bpf_ktime_get_ns(), fresh = now + cost;
-	__u64 *until = bpf_map_lookup_elem(&rates, &ifindex);
+	__u32 holder = holder_of(p->source.endpoint, p->destination.endpoint);
+	__u64 *until = bpf_map_lookup_elem(&rates, &holder);
 
-	if (!until) return bpf_map_update_elem(&rates, &ifindex, &fresh, BPF_NOEXIST) == 0 ||
-			   bpf_map_lookup_elem(&rates, &ifindex);
+	if (!until) return bpf_map_update_elem(&rates, &holder, &fresh, BPF_NOEXIST) == 0 ||
+			   bpf_map_lookup_elem(&rates, &holder);
 	for (int i = 0; i < 8; i++) {
 		__u64 seen = *(volatile __u64 *)until;
 		__u64 next = (seen > now ? seen : now) + cost;
@@ -133,11 +140,11 @@ static __noinline bool is_within_rate(__u32 ifindex)
 }
 
 /* `ifindex`: by which its packets come in. */
-static __noinline bool keep_record(struct packet *p, __u32 ifindex)
+static __noinline bool begin_record(struct packet *p, __u32 ifindex)
 {
 	struct record record = {};
 
-	record.time_ns = bpf_ktime_get_ns();
+	record.hold.time_ns = bpf_ktime_get_ns();
 	record.source_identity = p->source.identity;
 	record.source_check = p->source.check;
 	record.source_endpoint = p->source.endpoint;
@@ -148,7 +155,7 @@ static __noinline bool keep_record(struct packet *p, __u32 ifindex)
 	/* Each side that is ours is asked, whichever of them has the L7 rules: there is one pass. */
 	record.halves = (p->source.endpoint ? HALF_EGRESS : 0) | (p->destination.endpoint ? HALF_INGRESS : 0);
 	record.ifindex = ifindex;
-	return bpf_map_update_elem(&records, &p->tuple, &record, BPF_ANY) == 0;
+	return keep_record(&p->tuple, &record, holder_of(p->source.endpoint, p->destination.endpoint));
 }
 
 /*
@@ -219,11 +226,11 @@ static __always_inline bool is_last_word(struct __sk_buff *skb, const struct pac
 SEPARATE int begin_redirect(struct __sk_buff *skb, struct packet *p)
 {
 	if (!p) return COUNTER_RECORD_LOST;
-	if (!is_within_rate(skb->ifindex)) return COUNTER_RATE_LIMITED;
+	if (!is_within_rate(p)) return COUNTER_RATE_LIMITED;
 	if (!has_listener(p)) return COUNTER_NO_LISTENER;
-	if (!keep_record(p, skb->ifindex)) return COUNTER_RECORD_LOST;
+	if (!begin_record(p, skb->ifindex)) return COUNTER_RECORD_LOST;
 	/* A connection over a Service may have come in as this one, before. */
-	bpf_map_delete_elem(&returns, &p->tuple);
+	forget_turn_back(&p->tuple);
 	forget_flows(p);
 	return make_last_hop(skb, p) ? COUNTER_UNREDIRECTABLE : 0;
 }

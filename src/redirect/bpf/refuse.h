@@ -6,6 +6,11 @@
 #ifndef SALLYPORT_REFUSE_H
 #define SALLYPORT_REFUSE_H
 
+#include <linux/pkt_cls.h>
+
+#include "judge.h"
+#include "packet.h"
+
 #define RESET_HOPS 64
 #define STORE_FLAGS (BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH)
 

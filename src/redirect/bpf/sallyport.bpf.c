@@ -41,6 +41,7 @@
 #include "maps.h"
 #include "packet.h"
 #include "judge.h"
+#include "shares.h"
 #include "flow.h"
 #include "refuse.h"
 #include "proxy.h"
@@ -96,12 +97,17 @@ static __noinline struct interface_value *find_interface(struct __sk_buff *skb, 
 static __always_inline void read_settings(struct packet *p)
 {
 	__u32 zero = 0;
-	struct settings *in_force = bpf_map_lookup_elem(&settings, &zero);
+	union {
+		__u64 whole;
+		struct settings settings;
+	} read;
+	__u64 *in_force = bpf_map_lookup_elem(&settings, &zero);
 
 	if (!in_force) return;
-	/* Once for each packet: all of it is judged by one generation. */
-	p->generation = *(volatile __u32 *)&in_force->generation;
-	p->setting_flags = in_force->flags;
+	/* Once for each packet, generation and flags together: all of it is judged by one set. */
+	read.whole = *(volatile __u64 *)in_force;
+	p->generation = read.settings.generation;
+	p->setting_flags = read.settings.flags;
 }
 
 /* False: the source is not one that this interface may send from. */
@@ -142,7 +148,7 @@ static __noinline int pass_owned(struct __sk_buff *skb, struct packet *p, int ow
 	struct record *record;
 
 	if (owner == OWNER_UPSTREAM) return pass_to_proxy(skb, p, COUNTER_OWNED);
-	record = bpf_map_lookup_elem(&records, &p->tuple);
+	record = find_record(&p->tuple);
 	if (!record) {
 		/* Evicted: whose connection this was cannot be told any more. */
 		if (owner == OWNER_DOWNSTREAM || owner == OWNER_LEAVING)
@@ -151,14 +157,15 @@ static __noinline int pass_owned(struct __sk_buff *skb, struct packet *p, int ow
 	}
 	/* The address is another endpoint's now, and its connections are not inherited. */
 	if (!is_same_source(skb, p, record)) return refuse(skb, p, COUNTER_FOREIGN_SOURCE);
-	if (is_last_word(skb, p, owner)) bpf_map_delete_elem(&records, &p->tuple);
+	if (record->hold.state != HOLD_OPEN && owner == OWNER_DOWNSTREAM) record->hold.state = HOLD_OPEN;
+	if (is_last_word(skb, p, owner)) forget_record(&p->tuple);
 	return pass_to_proxy(skb, p, COUNTER_OWNED);
 }
 
 /* Without a socket: a SYN cookie's answer has none yet, and the record of its SYN speaks for it. */
 static __noinline int pass_recorded(struct __sk_buff *skb, struct packet *p)
 {
-	struct record *record = bpf_map_lookup_elem(&records, &p->tuple);
+	struct record *record = find_record(&p->tuple);
 
 	if (!record) return TC_ACT_UNSPEC;
 	if (!is_same_source(skb, p, record)) return refuse(skb, p, COUNTER_FOREIGN_SOURCE);
@@ -188,7 +195,7 @@ static __noinline int decide_tcp(struct __sk_buff *skb, struct packet *p)
 	verdict = judge_new(p);
 	if (verdict == VERDICT_ALLOW) {
 		/* A record that stayed would take this connection to the proxy. */
-		if (opens) bpf_map_delete_elem(&records, &p->tuple);
+		if (opens) forget_record(&p->tuple);
 		return pass_judged(skb, p);
 	}
 	if (verdict == VERDICT_DENY) return refuse(skb, p, p->refusal);
@@ -224,6 +231,7 @@ static __always_inline int from_known_interface(struct __sk_buff *skb, struct pa
 		/* An endpoint has spoken to the node's own end of this tunnel. */
 		if ((skb->mark & MARK_MAGIC_MASK) == MARK_SENT) return drop(p, COUNTER_UNKNOWN_SENDER);
 		find_side(p, &p->tuple.destination, &p->destination);
+		p->came_by.receiver = p->destination.endpoint;
 		/* For the node, or only passing: `to_endpoint` is there should a router turn it to one. */
 		if (p->destination.endpoint == 0) {
 			return pass_entered(skb, p);
@@ -272,6 +280,7 @@ int from_interface(struct __sk_buff *skb)
 	__u32 magic = skb->mark & MARK_MAGIC_MASK;
 	int parsed = parse_network(skb, &p);
 
+	p.came_by.ifindex = skb->ifindex;
 	if (parsed == PARSED_ARP) return pass_arp(skb, &p);
 	if (parsed > 0) return drop(&p, parsed);
 	if (magic == MARK_TO_PROXY) return pass_turned(skb, &p);
@@ -285,7 +294,7 @@ int from_interface(struct __sk_buff *skb)
 }
 
 /* L7 rules, on the way out to the receiver. */
-static __noinline int redirect_out(struct __sk_buff *skb, struct packet *p)
+static __always_inline int redirect_out(struct __sk_buff *skb, struct packet *p)
 {
 	bool can_turn = p->source.endpoint != 0 || !p->is_translated;
 
@@ -319,7 +328,7 @@ static __noinline int decide_unmarked(struct __sk_buff *skb, struct packet *p)
 	verdict = judge_new(p);
 	if (verdict == VERDICT_DENY) return refuse_out(skb, p, p->refusal);
 	if (verdict == VERDICT_REDIRECT) return redirect_out(skb, p);
-	if (opens_connection(p)) bpf_map_delete_elem(&records, &p->tuple);
+	if (opens_connection(p)) forget_record(&p->tuple);
 	count(counter);
 	return TC_ACT_OK;
 }
@@ -406,7 +415,7 @@ static __always_inline int to_known_endpoint(struct __sk_buff *skb, struct packe
 }
 
 /* What the mark was made of, where it stands in every packet that has no options. */
-static __always_inline bool is_judged_for(struct __sk_buff *skb, __u32 endpoint)
+static __noinline bool is_judged_for(struct __sk_buff *skb, __u32 endpoint)
 {
 	__u8 head[IP6_BYTES + 4], protocol, *transport;
 	bool is_ip4 = skb->protocol == bpf_htons(ETH_P_IP);
@@ -455,6 +464,8 @@ int to_endpoint(struct __sk_buff *skb)
 	__u32 magic = skb->mark & MARK_MAGIC_MASK;
 	int parsed;
 
+	p.came_by.ifindex = skb->ingress_ifindex;
+	p.came_by.receiver = skb->ifindex;
 	read_settings(&p);
 	if (p.generation != 0) interface = find_interface(skb, &p);
 	if (interface && is_judged(skb, interface, magic)) return TC_ACT_OK;
@@ -480,7 +491,7 @@ int proxy_lookup(struct bpf_sk_lookup *ctx)
 	__u32 start;
 
 	if (ctx->protocol != PROTOCOL_TCP || !name_lookup(ctx, &tuple)) return SK_PASS;
-	record = bpf_map_lookup_elem(&records, &tuple);
+	record = find_record(&tuple);
 	if (!record || record->ifindex != ctx->ingress_ifindex) return SK_PASS;
 	start = first_slot(&tuple);
 	for (__u32 step = 0; step < LISTENER_SLOTS; step++) {

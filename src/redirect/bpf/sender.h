@@ -8,6 +8,9 @@
 #ifndef SALLYPORT_SENDER_H
 #define SALLYPORT_SENDER_H
 
+#include "judge.h"
+#include "packet.h"
+
 /* 0, or the counter of why it is not believed: its address is another endpoint's, so a tunnel has led it here. */
 static __noinline int sent_by_endpoint(struct packet *p, __u32 sender)
 {

@@ -13,6 +13,16 @@
 #ifndef SALLYPORT_SERVICE_H
 #define SALLYPORT_SERVICE_H
 
+#include <linux/pkt_cls.h>
+
+#include "flow.h"
+#include "neighbour.h"
+#include "packet.h"
+#include "proxy.h"
+#include "refuse.h"
+#include "shares.h"
+#include "turn.h"
+
 /* Below what clients get from their systems (Linux: 32768 and up). */
 #define TURN_PORT_MIN 1024
 #define TURN_PORT_MAX 32767
@@ -65,12 +75,21 @@ static __noinline int come_in_again(struct __sk_buff *skb, struct packet *p, con
 	return bpf_redirect(as.ifindex, BPF_F_INGRESS);
 }
 
+/* A sender whom we know, or the proxy, has gone on with its connection, or ends it. */
+static __always_inline void note_end(struct hold *hold, const struct packet *p)
+{
+	__u8 state = p->tcp_flags & (TCP_FIN | TCP_RST) ? HOLD_ENDED : HOLD_OPEN;
+
+	if (hold->state < state) hold->state = state;
+}
+
 /* Of a connection that came in again already. TC_ACT_UNSPEC: it is none. */
 static __noinline int turn_known(struct __sk_buff *skb, struct packet *p)
 {
-	struct turn *turn = bpf_map_lookup_elem(&turns, &p->tuple);
+	struct turn *turn = find_turn(&p->tuple);
 
 	if (!turn || turn->source_endpoint != p->source.endpoint) return TC_ACT_UNSPEC;
+	note_end(&turn->hold, p);
 	return come_in_again(skb, p, turn, COUNTER_OWNED);
 }
 
@@ -98,7 +117,7 @@ static __noinline bool find_port(struct tuple *as)
 	for (int i = 0; i < TURN_PORT_TRIES; i++) {
 		as->source_port =
 			bpf_htons(TURN_PORT_MIN + (hash + i) % (TURN_PORT_MAX - TURN_PORT_MIN + 1));
-		if (!bpf_map_lookup_elem(&records, as)) return true;
+		if (!find_record(as)) return true;
 	}
 	return false;
 }
@@ -106,7 +125,7 @@ static __noinline bool find_port(struct tuple *as)
 /* A SYN that is sent again, or takes up the tuple of a connection before, keeps its port. */
 static __noinline bool choose_turn(struct __sk_buff *skb, struct packet *p, struct turn *turn)
 {
-	struct turn *known = bpf_map_lookup_elem(&turns, &p->tuple);
+	struct turn *known = find_turn(&p->tuple);
 	struct tuple as = p->tuple;
 
 	if (!find_own_address(p, &as.source)) return false;
@@ -121,40 +140,45 @@ static __noinline bool choose_turn(struct __sk_buff *skb, struct packet *p, stru
 	return true;
 }
 
+static __always_inline void become_as_sent(struct packet *p, const struct turn_back *back)
+{
+	p->tuple.source = back->source;
+	p->tuple.source_port = back->source_port;
+}
+
 /* 0, or the counter that says why not. `p` is what comes in again when it is 0. */
 SEPARATE int begin_turn(struct __sk_buff *skb, struct packet *p)
 {
 	struct turn turn = {};
 	struct turn_back back = {};
-	struct tuple as_sent;
+	__u32 holder;
 
 	if (!p || !choose_turn(skb, p, &turn)) return COUNTER_UNREDIRECTABLE;
-	if (!is_within_rate(turn.ifindex)) return COUNTER_RATE_LIMITED;
-	as_sent = p->tuple;
+	if (!is_within_rate(p)) return COUNTER_RATE_LIMITED;
+	holder = holder_of(p->source.endpoint, p->destination.endpoint);
 	back.source = p->tuple.source;
 	back.source_port = p->tuple.source_port;
 	back.ifindex = skb->ifindex;
 	forget_flows(p);
-	if (bpf_map_update_elem(&turns, &p->tuple, &turn, BPF_ANY)) return COUNTER_RECORD_LOST;
+	if (!keep_turn(&p->tuple, &turn, holder)) return COUNTER_RECORD_LOST;
 	p->tuple.source = turn.source;
 	p->tuple.source_port = turn.source_port;
 	if (!has_listener(p)) {
-		p->tuple = as_sent;
+		become_as_sent(p, &back);
 		return COUNTER_NO_LISTENER;
 	}
-	if (bpf_map_update_elem(&returns, &p->tuple, &back, BPF_ANY) ||
-	    !keep_record(p, turn.ifindex)) {
-		p->tuple = as_sent;
+	if (!keep_turn_back(&p->tuple, &back, holder) || !begin_record(p, turn.ifindex)) {
+		become_as_sent(p, &back);
 		return COUNTER_RECORD_LOST;
 	}
-	p->tuple = as_sent;
+	become_as_sent(p, &back);
 	return make_last_hop(skb, p) ? COUNTER_UNREDIRECTABLE : 0;
 }
 
 static __noinline int turn_service(struct __sk_buff *skb, struct packet *p)
 {
 	int failed = begin_turn(skb, p);
-	struct turn *turn = bpf_map_lookup_elem(&turns, &p->tuple);
+	struct turn *turn = find_turn(&p->tuple);
 
 	if (!failed && turn) return come_in_again(skb, p, turn, COUNTER_REDIRECTED);
 	if (failed == COUNTER_RATE_LIMITED) return drop(p, failed);
@@ -169,8 +193,9 @@ static __noinline int turn_answer(struct __sk_buff *skb, struct packet *p)
 
 	if (bpf_ntohs(p->tuple.destination_port) > TURN_PORT_MAX) return TC_ACT_UNSPEC;
 	reverse(&p->tuple, &turned);
-	back = bpf_map_lookup_elem(&returns, &turned);
+	back = find_turn_back(&turned);
 	if (!back) return TC_ACT_UNSPEC;
+	note_end(&back->hold, p);
 	as = *back;
 	if (write_end(skb, p, &as.source, as.source_port, END_DESTINATION))
 		return drop(p, COUNTER_UNREDIRECTABLE);

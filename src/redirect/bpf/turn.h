@@ -15,6 +15,13 @@
 #ifndef SALLYPORT_TURN_H
 #define SALLYPORT_TURN_H
 
+#include <linux/pkt_cls.h>
+
+#include "packet.h"
+#include "proxy.h"
+#include "refuse.h"
+#include "shares.h"
+
 #define PACKET_FOR_US 0 /* PACKET_HOST */
 
 static __noinline int turn_round(struct __sk_buff *skb, const struct packet *p, __u32 counter)
@@ -27,10 +34,10 @@ static __noinline int turn_round(struct __sk_buff *skb, const struct packet *p, 
 /* Of this interface, and begun by nobody that has an interface of ours, or over a Service (service.h). */
 static __noinline bool is_turned_record(struct __sk_buff *skb, const struct packet *p)
 {
-	struct record *record = bpf_map_lookup_elem(&records, &p->tuple);
+	struct record *record = find_record(&p->tuple);
 
 	if (!record || record->ifindex != skb->ifindex) return false;
-	return record->source_endpoint == 0 || bpf_map_lookup_elem(&returns, &p->tuple);
+	return record->source_endpoint == 0 || find_turn_back(&p->tuple);
 }
 
 /* TC_ACT_UNSPEC: no connection of the proxy. */
@@ -80,7 +87,7 @@ static __noinline int pass_turned(struct __sk_buff *skb, struct packet *p)
 	owner = find_owner(skb, &p->tuple, opens_connection(p));
 	if (owner != OWNER_UPSTREAM && !(owner == OWNER_HOST && (p->tcp_flags & TCP_RST))) {
 		if (!is_turned_record(skb, p)) return drop(p, COUNTER_FOREIGN_SOURCE);
-		if (is_last_word(skb, p, owner)) bpf_map_delete_elem(&records, &p->tuple);
+		if (is_last_word(skb, p, owner)) forget_record(&p->tuple);
 	}
 	/* It carries the endpoint's link address, and would be taken for somebody else's. */
 	bpf_skb_change_type(skb, PACKET_FOR_US);

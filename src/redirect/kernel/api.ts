@@ -29,6 +29,11 @@ export const MAP_NAMES = [
   'flows',
   'turns',
   'returns',
+  'spare_records',
+  'spare_flows',
+  'spare_turns',
+  'spare_returns',
+  'seats',
   'listeners',
   'counters',
   'refusals',
@@ -93,7 +98,7 @@ export interface DatapathOptions {
   readonly root: string;
   /** The compiled object; its manifest lies beside it as `<object>.json`. */
   readonly objectPath: string;
-  /** Group that may read `records` and write `listeners`: the proxy's. Default 1337. */
+  /** Group that may read records and write `listeners`: the proxy's. Default 1337. */
   readonly proxyGid?: number;
 }
 

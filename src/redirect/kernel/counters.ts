@@ -21,21 +21,21 @@ function sumOverCpus(map: ReadableMap, index: number): bigint {
 /** The latest first. */
 export function readRefusals(map: ReadableMap): Refusal[] {
   return [...map.entries()]
-    .map(([key, value]) => decodeRefusal(key, value))
+    .map(([, value]) => decodeRefusal(value))
     .sort((a, b) => (a.timeNs < b.timeNs ? 1 : -1));
 }
 
-function decodeRefusal(key: Buffer, value: Buffer): Refusal {
-  const bytes = key[38] === 4 ? 4 : 16;
+function decodeRefusal(value: Buffer): Refusal {
+  const bytes = value[38] === 4 ? 4 : 16;
   return {
-    source: ipFromBytes(key.subarray(0, bytes)).text,
-    destination: ipFromBytes(key.subarray(16, 16 + bytes)).text,
-    reason: COUNTERS[key.readUInt32LE(32)] ?? 'malformed',
-    destinationPort: key.readUInt16BE(36),
-    protocol: key.readUInt8(39),
-    timeNs: value.readBigUInt64LE(0),
-    count: value.readBigUInt64LE(8),
-    sourceIdentity: value.readUInt32LE(16),
-    destinationIdentity: value.readUInt32LE(20),
+    source: ipFromBytes(value.subarray(0, bytes)).text,
+    destination: ipFromBytes(value.subarray(16, 16 + bytes)).text,
+    reason: COUNTERS[value.readUInt32LE(32)] ?? 'malformed',
+    destinationPort: value.readUInt16BE(36),
+    protocol: value.readUInt8(39),
+    timeNs: value.readBigUInt64LE(40),
+    count: value.readBigUInt64LE(48),
+    sourceIdentity: value.readUInt32LE(56),
+    destinationIdentity: value.readUInt32LE(60),
   };
 }

@@ -156,6 +156,11 @@ export class Lab {
     return generation;
   }
 
+  /** In force, unless it was set to another. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   setGeneration(generation: number): void {
     const value = encodeSettings({ generation, isHostJudged: false });
     this.datapath.maps.settings.update(SETTINGS_KEY, value);

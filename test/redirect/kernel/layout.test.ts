@@ -148,7 +148,7 @@ describe('what is read', () => {
     const at = (name: string): number => bytes.readUInt32LE(fields.get(name)?.offset ?? -1);
     const record = layout.decodeRecord(bytes);
     expect(record).toMatchObject({
-      timeNs: BigInt(at('time_ns')),
+      timeNs: BigInt(at('hold')),
       source: {
         ...{ identity: at('source_identity'), check: BigInt(at('source_check')) },
         endpoint: at('source_endpoint'),
@@ -169,7 +169,7 @@ describe('what is read', () => {
   it('a refusal lies as it is decoded', () => {
     const offsets = (name: string) =>
       Object.fromEntries([...struct(name).fields].map(([field, { offset }]) => [field, offset]));
-    expect(offsets('refusal_key')).toEqual({
+    expect(offsets('refused')).toEqual({
       ...{
         source: 0,
         destination: 16,
@@ -180,8 +180,26 @@ describe('what is read', () => {
       },
     });
     expect(offsets('refusal_value')).toEqual({
-      ...{ time_ns: 0, count: 8, source_identity: 16, destination_identity: 20 },
+      ...{ what: 0, time_ns: 40, count: 48, source_identity: 56, destination_identity: 60 },
     });
+  });
+
+  it('a seat, and whose it is', () => {
+    const { fields } = struct('seat_key');
+    const key = Buffer.alloc(struct('seat_key').size);
+    key.writeUInt32LE(layout.HOLDER_OUTSIDE + 77, fields.get('holder')?.offset);
+    key.writeUInt16LE(layout.SHARED_TABLES.turns, fields.get('table')?.offset);
+    expect(layout.decodeSeatKey(key)).toEqual({ endpoint: 77, table: 'turns' });
+    expect(struct('seat').fields.get('sitting')).toEqual({
+      ...{ offset: 0, size: layout.SEAT_TUPLE_BYTES },
+    });
+    expect(struct('hold').fields.get('holder')?.offset).toBe(layout.HOLD_HOLDER_AT);
+    for (const name of ['flow', 'record', 'turn', 'turn_back'])
+      expect(struct(name).fields.get('hold')?.offset).toBe(0);
+    const listed = /enum shared_table \{([\s\S]*?)\};/.exec(HEADER)?.[1] ?? '';
+    const names = [...listed.matchAll(/^\tTABLE_(\w+)/gm)].map(([, name]) => name?.toLowerCase());
+    expect(names).toEqual(Object.keys(layout.SHARED_TABLES));
+    expect(Object.values(layout.SHARED_TABLES)).toEqual([1, 2, 3, 4]);
   });
 });
 

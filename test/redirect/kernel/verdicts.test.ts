@@ -229,8 +229,8 @@ describe('what goes to the proxy', () => {
   });
 
   it.each([
-    ['endpoint', 28, A.endpoint + 1],
-    ['interface', 48, 4000],
+    ['endpoint', 36, A.endpoint + 1],
+    ['interface', 56, 4000],
   ] as const)('a record is of its %s', (_name, offset, value) => {
     const from = fresh();
     world.fromA(segment(AB, from, PORT.redirected, SYN));
@@ -271,12 +271,12 @@ describe('what goes to the proxy', () => {
     expect(world.lab.datapath.maps.flows.lookup(key(AB, from, PORT.redirected))).toBeNull();
   });
 
-  it('one interface opens so many connections in a second, and no more', () => {
+  it('one endpoint opens so many connections in a second, and no more', () => {
     const rate = Buffer.alloc(8);
     rate.writeBigUInt64LE(process.hrtime.bigint() + 3_600_000_000_000n);
-    const ifindex = Buffer.alloc(4);
-    ifindex.writeUInt32LE(world.a);
-    world.lab.datapath.maps.rates.update(ifindex, rate);
+    const holder = Buffer.alloc(4);
+    holder.writeUInt32LE(A.endpoint);
+    world.lab.datapath.maps.rates.update(holder, rate);
     expect(world.fromA(segment(AB, fresh(), PORT.redirected, SYN))).toMatchObject({
       result: DROP,
       counted: ['rate-limited'],
@@ -284,7 +284,7 @@ describe('what goes to the proxy', () => {
     expect(world.fromA(segment(AB, fresh(), PORT.allowed, SYN))).toMatchObject({
       counted: ['passed'],
     });
-    world.lab.datapath.maps.rates.delete(ifindex);
+    world.lab.datapath.maps.rates.delete(holder);
     expect(world.fromA(segment(AB, fresh(), PORT.redirected, SYN))).toMatchObject({
       counted: ['redirected'],
     });
@@ -407,7 +407,7 @@ describe('flows', () => {
     world.fromA(datagram(AB, from, 53));
     const { flows } = world.lab.datapath.maps;
     const flow = flows.lookup(key(AB, from, 53, UDP)) as Buffer;
-    flow.writeUInt32LE(A.endpoint + 1, 12);
+    flow.writeUInt32LE(A.endpoint + 1, 20);
     flows.update(key(AB, from, 53, UDP), flow);
     expect(world.fromB(datagram(BA, 53, from))).toMatchObject({
       result: DROP,

@@ -2,9 +2,10 @@
  * `redirect.interfaces`: a pod that appears while the redirect runs, and that no file names yet, gets nothing
  * through, in either direction; once it is named it is judged like others.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { LAYOUT_VERSION } from '../../../src/redirect/layout.ts';
 import { until } from '../../support/until.ts';
 import { echoOrigin, greet } from './exchange.ts';
 import { type Command, RedirectRig } from './rig.ts';
@@ -14,6 +15,8 @@ const API = ['10.12.0.1', 'fd12::1'] as const;
 const NEW = ['10.12.0.9', 'fd12::9'] as const;
 const OUTSIDE = ['203.0.113.10', '2001:db8::10'] as const;
 const PORT = 7070;
+/** The looks are a minute apart. */
+const PATIENCE_MS = 30_000;
 
 /** web may reach the API; nobody selects the new pod, so where it is known all is open to it. */
 const POLICY = JSON.stringify({
@@ -35,6 +38,8 @@ beforeAll(async () => {
     pods: [{ name: 'shop/api', ips: API, labels: { app: 'api' } }],
     outside: OUTSIDE,
     policies: [POLICY],
+    // What is said here is said by the kernel: nobody looks.
+    limits: { redirectPollIntervalMs: 60_000, redirectRetryMs: 1000 },
   });
   const path = join(rig.dir, 'config.yaml');
   const claiming = 'uplinks: [uplink]\n  interfaces: ["lxc*"]';
@@ -98,3 +103,43 @@ it('lets nothing through until a file names it', { timeout: TIMEOUT_MS }, async 
   expect(await greet({ from: pod.netns, to: OUTSIDE[0], port: PORT, patienceMs })).toBe('silent');
   pod.netns.dispose();
 });
+
+/** How long after it is there an interface has the programs. */
+async function claimedAfterMs(name: string): Promise<number> {
+  rig.node.ip(`link add ${name} type veth peer name ${name}p`);
+  const beganMs = performance.now();
+  const { ifindex } = JSON.parse(rig.node.run(['ip', '-j', 'link', 'show', name]))[0];
+  const pin = join(rig.pinRoot, `v${LAYOUT_VERSION}/links/tcx_ingress_${ifindex}`);
+  while (!existsSync(pin)) {
+    if (performance.now() - beganMs > PATIENCE_MS) throw new Error(`${name} is not claimed`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return performance.now() - beganMs;
+}
+
+it('an interface is ours at once, not at the next look', { timeout: TIMEOUT_MS }, async () => {
+  const tookMs: number[] = [];
+  for (let i = 0; i < 5; i++) tookMs.push(await claimedAfterMs(`lxcq${i}`));
+  expect(tookMs).toHaveLength(5);
+  console.log(`claimed within ${tookMs.map((ms) => ms.toFixed(0)).join(', ')} ms`);
+});
+
+it('also after the program that tells it has ended', { timeout: TIMEOUT_MS }, async () => {
+  const told = (): readonly number[] =>
+    readFileSync(`/proc/${loader.pid}/task/${loader.pid}/children`, 'utf8')
+      .split(' ')
+      .map(Number)
+      .filter((pid) => pid > 0 && commandOf(pid).includes('monitor'));
+  const [before = 0] = told();
+  process.kill(before, 'SIGKILL');
+  await until(async () => told().some((pid) => pid !== before));
+  expect(await claimedAfterMs('lxclast')).toBeLessThan(PATIENCE_MS);
+});
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return '';
+  }
+}

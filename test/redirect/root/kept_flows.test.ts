@@ -45,6 +45,8 @@ beforeAll(async () => {
       { name: 'shop/web', ips: WEB, labels: { app: 'web' } },
     ],
     policies: [POLICY, CLOSED],
+    // What was open before the programs came is taken over for a while, known or not: not here.
+    limits: { redirectAdoptMs: 0 },
   });
   for (const ip of API) {
     const server = createServer((socket) => {
@@ -129,6 +131,25 @@ describe.each([
     client.destroy();
     await relabel('shop/web', { app: 'web' });
   });
+});
+
+it('a pod that comes or goes ends no connection of others', { timeout: TIMEOUT_MS }, async () => {
+  const ends = await connected(API[0]);
+  const inForce = (): number => loader.output.split('in force').length;
+  let before = inForce();
+  // Its name comes before theirs in every order that somebody may think of.
+  rig.addPod('a/first', ['10.14.0.9', 'fd14::9'], { app: 'other' });
+  rig.writeEndpoints();
+  await until(async () => inForce() > before);
+  ends.client.write('still there?');
+  expect(String((await once(ends.client, 'data'))[0])).toBe('still there?');
+  before = inForce();
+  rig.removePod('a/first');
+  rig.writeEndpoints();
+  await until(async () => inForce() > before);
+  ends.server.write('and now?');
+  expect(String((await once(ends.client, 'data'))[0])).toBe('and now?');
+  ends.client.destroy();
 });
 
 it('the next owner of an address inherits no connection', { timeout: TIMEOUT_MS }, async () => {

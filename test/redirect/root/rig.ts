@@ -59,6 +59,8 @@ export interface RigOptions {
   readonly host?: 'always' | 'policy';
   readonly clientAddress?: 'always' | 'endpoints';
   readonly uid?: number;
+  /** Of the configuration, beside those that every rig has. */
+  readonly limits?: Readonly<Record<string, number>>;
   /** Pods are ports of one bridge, in one subnet of each family with these gateways. */
   readonly bridge?: readonly [gateway4: string, gateway6: string];
 }
@@ -243,7 +245,7 @@ export class RedirectRig {
 endpoints: endpoints.json
 enableNodeSelectorLabels: ${this.#options.hasNodeLabels ?? false}
 workers: ${this.#options.workers ?? 1}
-limits: { reloadDelayMs: 10, drainTimeoutMs: 5000 }
+limits: ${JSON.stringify({ reloadDelayMs: 10, drainTimeoutMs: 5000, ...this.#options.limits })}
 redirect:
   root: ${this.pinRoot}
   uplinks: [uplink]

@@ -75,7 +75,12 @@ it(
     load.run(4, keptHttp1);
     load.run(2, keptHttp2);
     await load.untilMore(200);
-    for (let round = 0; round < ROUNDS; round++) current = await replaced(current, load);
+    for (let round = 0; round < ROUNDS; round++) {
+      load.slowest = { tookMs: 0, atMs: 0 };
+      current = await replaced(current, load);
+      const { tookMs } = load.slowest;
+      console.log(`round ${round + 1}: the slowest request took ${tookMs.toFixed(0)} ms`);
+    }
     const outcomes = await load.stop();
     expect(Object.keys(outcomes).toSorted()).toEqual(['http1 200', 'http2 200']);
   },
@@ -103,13 +108,21 @@ class Load {
   readonly #clients: Promise<void>[] = [];
   #count = 0;
   #isRunning = true;
+  /** Of all requests so far, and when the slowest began. */
+  slowest = { tookMs: 0, atMs: 0 };
 
   constructor(netns: Netns) {
     this.#netns = netns;
   }
 
   run(count: number, client: Client): void {
+    let beganMs = performance.now();
     const tell = (outcome: string): void => {
+      const nowMs = performance.now();
+      // One request after the other: the next one begins when this one has ended.
+      const took = { tookMs: nowMs - beganMs, atMs: beganMs };
+      if (this.#isRunning && took.tookMs > this.slowest.tookMs) this.slowest = took;
+      beganMs = nowMs;
       this.#count += 1;
       this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + 1);
     };

@@ -1,0 +1,77 @@
+/**
+ * Interfaces as they come, told by `ip -o monitor link`: sooner than anybody could look at intervals. It says
+ * nothing that is not found by a look, too; without it things are only found later.
+ */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Timers } from '../../platform/platform.ts';
+
+export interface SeenLink {
+  readonly ifindex: number;
+  readonly name: string;
+  readonly isGone: boolean;
+  /** Its packets have an Ethernet header. */
+  readonly isReadable: boolean;
+}
+
+/** Told of each link that came, went or got another name. */
+export type OnLink = (link: SeenLink) => void;
+
+export type WatchLinks = (onLink: OnLink) => () => void;
+
+/** `retryMs`: until it is started again when it has ended. */
+export function watchLinks(
+  options: { readonly timers: Timers; readonly retryMs: number },
+  onLink: OnLink,
+): () => void {
+  const { timers, retryMs } = options;
+  let end = (): void => {};
+  const start = (): void => {
+    const child = spawn('ip', ['-o', 'monitor', 'link'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const lines = createInterface({ input: child.stdout });
+    const news = new LinkNews();
+    lines.on('line', (line) => {
+      const link = parseLink(line);
+      if (link !== null && news.take(link)) onLink(link);
+    });
+    let isOver = false;
+    const again = (): void => {
+      if (isOver) return;
+      isOver = true;
+      end = timers.after(retryMs, start);
+    };
+    // Without the program both are told, or only the first.
+    child.once('error', again);
+    child.once('exit', again);
+    end = () => {
+      isOver = true;
+      child.kill();
+    };
+  };
+  start();
+  return () => end();
+}
+
+/** A pod that sets its own end up and down has nothing to tell us, however often it does. */
+export class LinkNews {
+  readonly #names = new Map<number, string>();
+
+  /** False: known already. */
+  take({ ifindex, name, isGone }: SeenLink): boolean {
+    if (isGone) {
+      this.#names.delete(ifindex);
+      return true;
+    }
+    if (this.#names.get(ifindex) === name) return false;
+    this.#names.set(ifindex, name);
+    return true;
+  }
+}
+
+/** "12: lxc7@if2: <BROADCAST,MULTICAST> mtu 1500 ... \    link/ether 7a:...", or "Deleted 12: ...". */
+export function parseLink(line: string): SeenLink | null {
+  const [, gone, ifindex, name] = /^(Deleted )?(\d+): ([^\s:@]+)[:@]/.exec(line) ?? [];
+  if (ifindex === undefined || name === undefined) return null;
+  const isReadable = /\slink\/ether\s/.test(line);
+  return { ifindex: Number(ifindex), name, isGone: gone !== undefined, isReadable };
+}

@@ -1,0 +1,50 @@
+/** Each header of the kernel programs says what it needs: it compiles alone, and after any other. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const SOURCES = fileURLToPath(new URL('../../../src/redirect/bpf', import.meta.url));
+const HEADERS = readdirSync(SOURCES).filter((name) => name.endsWith('.h'));
+const MACHINE = { x64: 'x86_64', arm64: 'aarch64' }[process.arch as string] ?? process.arch;
+/** Debian keeps asm/ there; see scripts/bpf.mjs. */
+const ASM = [`/usr/include/${MACHINE}-linux-gnu`].filter((folder) => existsSync(folder));
+
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sallyport-headers-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** What the compiler says of a file that includes just these. */
+function saidOf(headers: readonly string[]): string {
+  const path = join(folder, 'one.c');
+  writeFileSync(path, headers.map((name) => `#include "${name}"\n`).join(''));
+  const flags = ['-O2', '-target', 'bpf', '-mcpu=v3', '-Wall', '-Wextra', '-Wno-unused-function'];
+  const folders = [SOURCES, ...ASM].map((one) => `-I${one}`);
+  const clang = process.env['CLANG'] ?? 'clang';
+  return execFileSync(
+    'sh',
+    ['-c', 'exec "$@" 2>&1 || true', 'sh', clang, ...flags, ...folders].concat([
+      '-fsyntax-only',
+      path,
+    ]),
+    { encoding: 'utf8' },
+  );
+}
+
+describe('headers', () => {
+  it.each(HEADERS)('%s compiles alone', (name) => {
+    expect(saidOf([name])).toBe('');
+  });
+
+  it('and in the other order', () => {
+    expect(saidOf(HEADERS.toReversed())).toBe('');
+  });
+
+  it('and one that is missing would be told', () => {
+    expect(saidOf(['none.h'])).toContain("'none.h' file not found");
+  });
+});

@@ -35,6 +35,7 @@ export class Attachment implements RedirectRecords {
   #records: readonly ReturnType<typeof openPinnedMap>[];
   /** Of the pin that `#records` was opened by. */
   #pin: string;
+  #hasSlots = false;
 
   /** Throws, in words for the user, when the pins are not there or may not be read. */
   constructor(options: AttachmentOptions) {
@@ -52,10 +53,16 @@ export class Attachment implements RedirectRecords {
     return null;
   }
 
-  /** From now on redirected connections come to `fd`, which listens. */
+  /** Redirected connections come to `fd`, which listens, once slots are taken. */
   register(fd: number, address: SocketAddress): void {
     this.#listeners.push({ fd, address });
-    this.#registerOne({ fd, address });
+    if (this.#hasSlots) this.#registerOne({ fd, address });
+  }
+
+  /** From now on they come to us, and no longer to who had our slots before. */
+  takeSlots(): void {
+    this.#hasSlots = true;
+    for (const listener of this.#listeners) this.#registerOne(listener);
   }
 
   /**
@@ -64,6 +71,7 @@ export class Attachment implements RedirectRecords {
    */
   refresh(): boolean {
     const pin = this.#currentPin();
+    if (!this.#hasSlots) return false;
     if (pin === this.#pin) return this.#fill();
     const before = this.#records;
     this.#records = this.#open();

@@ -11,8 +11,12 @@ import type { WorkerSettings } from './messages.ts';
 export interface RedirectParts {
   readonly sockets: Sockets;
   readonly records: RedirectRecords | null;
+  /** Redirected connections come from now on. Throws, in words for the user, when the pins may not be written. */
+  readonly takeSlots: () => void;
   readonly stop: () => void;
 }
+
+const NOTHING_TO_HOLD = { records: null, takeSlots: () => {}, stop: () => {} } as const;
 
 export interface RedirectEvents {
   readonly timers: Timers;
@@ -28,12 +32,12 @@ export async function makeRedirectParts(
 ): Promise<RedirectParts> {
   const { listeners, redirectRoot, index, workerCount, limits } = settings;
   if (!listeners.some(({ isTransparent }) => isTransparent)) {
-    return { sockets: PLAIN_SOCKETS, records: null, stop: () => {} };
+    return { sockets: PLAIN_SOCKETS, ...NOTHING_TO_HOLD };
   }
   const { TransparentSockets } = await import('../redirect/transparent_sockets.ts');
   const recorded = listeners.filter(({ direction }) => direction === 'by-record');
   if (recorded.length === 0) {
-    return { sockets: new TransparentSockets(() => {}), records: null, stop: () => {} };
+    return { sockets: new TransparentSockets(() => {}), ...NOTHING_TO_HOLD };
   }
   const { Attachment } = await import('../redirect/attachment.ts');
   const attachment = new Attachment({ root: redirectRoot, workerIndex: index, workerCount });
@@ -54,7 +58,7 @@ export async function makeRedirectParts(
       lastProblem = problem;
     }
   });
-  return { sockets, records: attachment, stop };
+  return { sockets, records: attachment, takeSlots: () => attachment.takeSlots(), stop };
 }
 
 /** Null when no listener asks Cilium's maps. Throws without an ipcache that a listener asks: all would be world. */

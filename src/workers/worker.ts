@@ -9,6 +9,7 @@ import {
 } from '../control/worker/snapshot_store.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
+import { quietTurn } from '../platform/quiet_turn.ts';
 import { DataPlane } from '../proxy/data_plane.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './messages.ts';
@@ -100,11 +101,16 @@ export class Worker {
       parts.observation.recorder.policyChanged();
       this.#parts = parts;
       const listeners = await parts.dataPlane.start();
+      await parts.warmUp();
+      // Drained in the meantime: what is redirected stays with who has it.
+      if (this.#parts !== parts) return;
+      parts.takeSlots();
       this.#post({ kind: 'updated', revision: parts.store.current().revision });
       this.#post({ kind: 'listening', listeners });
     } catch (error) {
       // Descriptors that it would register again are closed, and soon somebody else's.
       this.#parts?.stopRedirect();
+      this.#parts?.dataPlane.stop();
       this.#post({ kind: 'start-failed', message: startErrorText(error) });
     }
   }
@@ -143,6 +149,9 @@ interface Parts {
   readonly observation: Observation;
   readonly store: SnapshotStore;
   readonly dataPlane: DataPlane;
+  /** Redirected connections go to who had them before until we are warm, and then come to us. */
+  readonly warmUp: () => Promise<unknown>;
+  readonly takeSlots: () => void;
   readonly stopRedirect: () => void;
 }
 
@@ -212,7 +221,10 @@ async function makeParts(settings: WorkerSettings, post: Post): Promise<Parts> {
     records: redirect.records,
     cilium,
   });
-  return { secrets, observation, store, dataPlane, stopRedirect: redirect.stop };
+  const { takeSlots, stop: stopRedirect } = redirect;
+  const warmUp = async (): Promise<unknown> =>
+    redirect.records === null ? null : quietTurn(platform);
+  return { secrets, observation, store, dataPlane, warmUp, takeSlots, stopRedirect };
 }
 
 /** Opens the access log: a file that cannot be opened is the user's to mend. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RedirectNode } from '../../src/cli/redirect/node.ts';
 import type { RunCommand } from '../../src/redirect/host/command.ts';
-import type { OnLink } from '../../src/redirect/host/link_monitor.ts';
+import type { LinkEvents } from '../../src/redirect/host/link_monitor.ts';
 import type { Inspection } from '../../src/redirect/inspect.ts';
 import type { Datapath, MapEntry, MapName, WritableMap } from '../../src/redirect/kernel/api.ts';
 import { MAP_NAMES, PROGRAM_NAMES } from '../../src/redirect/kernel/api.ts';
@@ -165,7 +165,7 @@ export class FakeNode {
   isLocked = false;
   isLookupLost = false;
   /** Who is told of links; null: nobody. */
-  onLink: OnLink | null = null;
+  links: LinkEvents | null = null;
   isSysctlReadOnly = false;
   /** What `status` sees: changed by tests; null: nothing is pinned. */
   inspection: ((found: Inspection) => Inspection) | null = null;
@@ -227,10 +227,10 @@ export class FakeNode {
       this.events.push('programs removed');
     },
     inspect: () => (this.inspection === null ? null : this.inspection(this.#inspected())),
-    watchLinks: (onLink) => {
-      this.onLink = onLink;
+    watchLinks: (events) => {
+      this.links = events;
       return () => {
-        this.onLink = null;
+        this.links = null;
       };
     },
     linksStamp: () => JSON.stringify([...this.ip.links]),

@@ -30,6 +30,8 @@ export class RedirectFollower {
   #lastProblem = '';
   #lastMissing = '';
   #isCheckDue = true;
+  /** Links or addresses are not what they were. */
+  #hasNodeNews = false;
   /** Of the interfaces when they were last read. */
   #stamp: string | null = null;
 
@@ -49,7 +51,10 @@ export class RedirectFollower {
       (message) => log.warn({}, message),
     );
     process.on('SIGHUP', reread);
-    const stopLinks = this.#options.node.watchLinks((link) => this.#seeLink(link));
+    const stopLinks = this.#options.node.watchLinks({
+      onLink: (link) => this.#seeLink(link),
+      onAddress: () => this.#seeNews(),
+    });
     signal.addEventListener('abort', () => this.#wake(), { once: true });
     const stopChecks = this.#options.node.timers.every(
       this.#options.config.limits.redirectRepairIntervalMs,
@@ -77,6 +82,11 @@ export class RedirectFollower {
     } catch (error) {
       log.warn({ problem: errorText(error) }, 'not claimed yet');
     }
+    this.#seeNews();
+  }
+
+  #seeNews(): void {
+    this.#hasNodeNews = true;
     this.#wake();
   }
 
@@ -103,7 +113,9 @@ export class RedirectFollower {
     // The proxies have read the same: they compile while we wait.
     if (isChanged) await sleep(this.#options.node.timers, this.#options.config.redirect.settleMs);
     const stamp = this.#options.node.linksStamp();
-    const isQuiet = stamp !== null && stamp === this.#stamp && !this.#isCheckDue;
+    const isSame = stamp !== null && stamp === this.#stamp && !this.#hasNodeNews;
+    const isQuiet = isSame && !this.#isCheckDue;
+    this.#hasNodeNews = false;
     if (isQuiet && !isChanged && this.#seen !== '') return;
     await this.#checkNode();
     const links = await this.#options.loader.readLinks();
@@ -157,7 +169,7 @@ export class RedirectFollower {
   }
 
   async #pause(delayMs: number): Promise<void> {
-    if (this.#options.signal.aborted || this.#hasReads) return;
+    if (this.#options.signal.aborted || this.#hasReads || this.#hasNodeNews) return;
     await new Promise<void>((resolve) => {
       const cancel = this.#options.node.timers.after(delayMs, resolve);
       this.#wake = () => {

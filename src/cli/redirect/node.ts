@@ -76,7 +76,7 @@ export function thisNode({ limits }: Config): RedirectNode {
     removeDatapath,
     inspect,
     linksStamp,
-    watchLinks: (onLink) => watchLinks({ timers, retryMs: limits.redirectRetryMs }, onLink),
+    watchLinks: (events) => watchLinks({ timers, retryMs: limits.redirectRetryMs }, events),
     lostLinks: (root, interfaces) => lostLinks(root, { interfaces, netns: ownNetns() }),
     isLocked,
     builtObject,

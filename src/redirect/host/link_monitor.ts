@@ -1,6 +1,6 @@
 /**
- * Interfaces as they come, told by `ip -o monitor link`: sooner than anybody could look at intervals. It says
- * nothing that is not found by a look, too; without it things are only found later.
+ * Interfaces and the node's addresses as they come, told by `ip -o monitor link address`: sooner than anybody
+ * could look at intervals. It says nothing that is not found by a look, too; without it things are only found later.
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -14,25 +14,30 @@ export interface SeenLink {
   readonly isReadable: boolean;
 }
 
-/** Told of each link that came, went or got another name. */
-export type OnLink = (link: SeenLink) => void;
+export interface LinkEvents {
+  /** A link came, went or got another name. */
+  readonly onLink: (link: SeenLink) => void;
+  /** The node has another address, or one less. */
+  readonly onAddress: () => void;
+}
 
-export type WatchLinks = (onLink: OnLink) => () => void;
+export type WatchLinks = (events: LinkEvents) => () => void;
 
 /** `retryMs`: until it is started again when it has ended. */
 export function watchLinks(
   options: { readonly timers: Timers; readonly retryMs: number },
-  onLink: OnLink,
+  events: LinkEvents,
 ): () => void {
   const { timers, retryMs } = options;
   let end = (): void => {};
   const start = (): void => {
-    const child = spawn('ip', ['-o', 'monitor', 'link'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const child = spawn('ip', WORDS, { stdio: ['ignore', 'pipe', 'ignore'] });
     const lines = createInterface({ input: child.stdout });
     const news = new LinkNews();
     lines.on('line', (line) => {
       const link = parseLink(line);
-      if (link !== null && news.take(link)) onLink(link);
+      if (link === null) events.onAddress();
+      else if (news.take(link)) events.onLink(link);
     });
     let isOver = false;
     const again = (): void => {
@@ -51,6 +56,8 @@ export function watchLinks(
   start();
   return () => end();
 }
+
+const WORDS = ['-o', 'monitor', 'link', 'address'];
 
 /** A pod that sets its own end up and down has nothing to tell us, however often it does. */
 export class LinkNews {

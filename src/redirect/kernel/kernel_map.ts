@@ -111,7 +111,7 @@ export class KernelMap implements ReadableMap, WritableMap {
       }
     }
     if (isRead) return;
-    for (const key of this.keys()) {
+    for (const key of this.#keysOneByOne()) {
       const value = this.lookup(key);
       if (value !== null) yield [key, value];
     }
@@ -125,7 +125,7 @@ export class KernelMap implements ReadableMap, WritableMap {
       isRead = true;
       total += count;
     }
-    if (!isRead) for (const _ of this.keys()) total += 1;
+    if (!isRead) for (const _ of this.#keysOneByOne()) total += 1;
     return total;
   }
 
@@ -163,6 +163,10 @@ export class KernelMap implements ReadableMap, WritableMap {
   }
 
   *keys(): Generator<Buffer> {
+    for (const [key] of this.entries()) yield key;
+  }
+
+  *#keysOneByOne(): Generator<Buffer> {
     let key: Buffer | null = null;
     // No more than the map holds: who deletes while we read may send us to the beginning again.
     for (let step = 0; step <= this.maxEntries; step++) {

@@ -1,5 +1,5 @@
 /** Each header of the kernel programs says what it needs: it compiles alone, and after any other. */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,14 +25,11 @@ function saidOf(headers: readonly string[]): string {
   const flags = ['-O2', '-target', 'bpf', '-mcpu=v3', '-Wall', '-Wextra', '-Wno-unused-function'];
   const folders = [SOURCES, ...ASM].map((one) => `-I${one}`);
   const clang = process.env['CLANG'] ?? 'clang';
-  return execFileSync(
-    'sh',
-    ['-c', 'exec "$@" 2>&1 || true', 'sh', clang, ...flags, ...folders].concat([
-      '-fsyntax-only',
-      path,
-    ]),
-    { encoding: 'utf8' },
-  );
+  const result = spawnSync(clang, [...flags, ...folders, '-fsyntax-only', path], {
+    encoding: 'utf8',
+  });
+  if (result.error !== undefined) throw result.error;
+  return result.stderr;
 }
 
 describe('headers', () => {

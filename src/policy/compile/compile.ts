@@ -78,7 +78,6 @@ export function* compileSteps(
     policyNames: options.policyNames ?? [...new Set(rules.map(({ policy }) => policy))].sort(),
     subjects,
     bySelector: directions.bySelector(),
-    workloads: options.node?.workloads ?? [],
   };
   const snapshot = new Snapshot(set, {
     endpoints: EndpointIndex.of(endpoints, byIp),
@@ -88,6 +87,7 @@ export function* compileSteps(
     tables: new Map(),
     shadow: options.shadow,
     prefixes: options.node?.prefixes ?? null,
+    workloads: options.node?.workloads ?? [],
   });
   return { kind: 'ok', snapshot };
 }
@@ -104,7 +104,6 @@ export function denyAllSnapshot(lookups: {
     policyNames: [],
     subjects: new Map(),
     bySelector: new Map(),
-    workloads: [],
   };
   return new Snapshot(set, {
     ...lookups,
@@ -113,6 +112,7 @@ export function denyAllSnapshot(lookups: {
     tables: new Map(),
     shadow: null,
     prefixes: null,
+    workloads: [],
   });
 }
 

@@ -36,7 +36,6 @@ export interface CompiledSet {
   readonly subjects: ReadonlyMap<number, SubjectPolicy>;
   /** Selector → directions that have a rule with it. */
   readonly bySelector: ReadonlyMap<number, readonly CompiledDirection[]>;
-  readonly workloads: NodeContents['workloads'];
 }
 
 export interface SnapshotState {
@@ -49,6 +48,7 @@ export interface SnapshotState {
   readonly tables: ReadonlyMap<CompiledDirection, DirectionTables>;
   readonly shadow: PolicySnapshot | null;
   readonly prefixes: NodeContents['prefixes'] | null;
+  readonly workloads: NodeContents['workloads'];
 }
 
 export class Snapshot implements PolicySnapshot {
@@ -77,7 +77,7 @@ export class Snapshot implements PolicySnapshot {
   }
 
   get node(): NodeContents {
-    const { workloads } = this.#set;
+    const { workloads } = this.#state;
     const prefixes = this.who?.roster.ipcache.entries ?? this.#state.prefixes;
     return prefixes === null ? NO_NODE_CONTENTS : { prefixes, workloads };
   }
@@ -97,7 +97,7 @@ export class Snapshot implements PolicySnapshot {
   }
 
   /** Throws a BrokenTableError when the batch does not fit; this snapshot stays what it is in any case. */
-  after(batch: IdentityBatch): Snapshot {
+  after(batch: IdentityBatch, workloads = this.#state.workloads): Snapshot {
     const { who, endpoints, shadow } = this.#state;
     if (who === null) throw new BrokenTableError('the set takes no batches');
     const roster = who.roster.after(batch);
@@ -109,7 +109,8 @@ export class Snapshot implements PolicySnapshot {
       labels: roster,
       who: { roster, remotes },
       tables: flipped.length === 0 ? this.#state.tables : this.#laidOut(flipped, remotes),
-      shadow: shadow?.after(batch) ?? null,
+      shadow: shadow?.after(batch, workloads) ?? null,
+      workloads,
     });
   }
 

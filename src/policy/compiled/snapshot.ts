@@ -28,8 +28,11 @@ export interface PolicySnapshot {
   endpoints(): readonly CompiledEndpoint[];
   /** Null: the snapshot takes no batches, and its rules are about those that they were made with. */
   readonly who: Who | null;
-  /** The same rules with the batch's identities; throws a BrokenTableError when the batch does not fit. */
-  after(batch: IdentityBatch): PolicySnapshot;
+  /**
+   * The same rules with the batch's identities, and on this node with these workloads if they are others now. Throws a
+   * BrokenTableError when the batch does not fit.
+   */
+  after(batch: IdentityBatch, workloads?: readonly Workload[]): PolicySnapshot;
   /**
    * The same with the policies in dry-run counted in; null when no policy is in dry-run. This
    * snapshot is what is enforced, `shadow` is only judged, logged and counted.

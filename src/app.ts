@@ -26,6 +26,7 @@ import { inProcessLauncher } from './workers/in_process_worker.ts';
 import type { BoundListener } from './workers/messages.ts';
 import {
   PROXY_STATE,
+  type SentIdentities,
   type SentRead,
   type SentSet,
   type SentStart,
@@ -269,7 +270,18 @@ class SallyportApp implements App {
         this.#sentMs = performance.now();
         this.#supervisor.update(read.sent.set);
         break;
+      case 'identities':
+        this.#takeIdentities(read.sent);
+        break;
     }
+  }
+
+  #takeIdentities({ batch, endpointCount }: SentIdentities): void {
+    const { sequence } = batch;
+    this.#policySet = { ...this.#policySet, endpointCount };
+    this.#metrics.identitiesChanged();
+    this.#supervisor.identities(batch);
+    this.#log.debug({ sequence, endpoints: endpointCount }, 'who is who has changed');
   }
 
   #reloadConfig(): void {
@@ -311,6 +323,7 @@ class SallyportApp implements App {
       wallMs: () => clock.wallMs(),
       events: {
         onRead: (read, isAsked) => this.#take(read, isAsked),
+        onRebased: (set, sequence) => this.#supervisor.rebase(set, sequence),
         onRefused: (refused, before) => logRefusals(this.#log, refused, before),
         onDelayed: (message) => this.#log.warn({}, message),
         onNotKept: (problem) =>
@@ -350,6 +363,11 @@ class SallyportApp implements App {
         },
         onFlows: (batch) => this.#flows.push(batch),
         onPolicyInForce: (revision) => this.#tellInForce(revision),
+        onIdentitiesBroken: ({ index }, problem) => {
+          this.#metrics.identitiesBroken();
+          this.#log.error({ worker: index, problem }, 'identities did not fit; all are sent anew');
+        },
+        onManyBatches: () => this.#policyThread.rebase(),
         onWorkerUpdateFailed: ({ index }, revision, problems) =>
           this.#log.error({ worker: index, revision, problems }, 'worker refused a policy set'),
       },

@@ -3,7 +3,9 @@
  * drain. It is given the snapshot in force and a recorder; it knows nothing of files, processes or
  * configuration.
  */
+
 import { residentBytes } from '../platform/resident_memory.ts';
+import type { IdentityBatch } from '../policy/identity/delta.ts';
 import type { BoundListener } from './accept/listener.ts';
 import { Listener } from './accept/listener.ts';
 import { ConnectionMemory } from './plane/memory/connection_memory.ts';
@@ -64,6 +66,11 @@ export class DataPlane {
    */
   policyChanged(onDone: () => void = () => {}): void {
     this.#registry.policyChanged(onDone);
+  }
+
+  /** After a batch of identities: those whom it is about are judged again. */
+  identitiesChanged(batch: IdentityBatch): void {
+    this.#registry.identitiesChanged(batch);
   }
 
   /** Stops accepting, lets what is in flight finish, cuts the rest at `drainTimeoutMs`. */

@@ -4,6 +4,7 @@
  */
 
 import type { AccessLogConfig, CiliumConfig, LogLevel } from '../config/config.ts';
+import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet } from '../control/worker/snapshot_store.ts';
 import type { SocketAddress } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
@@ -31,8 +32,16 @@ export interface BoundListener {
 
 export type ToWorker =
   /** First, once: compile, then listen. */
-  | { readonly kind: 'start'; readonly settings: WorkerSettings; readonly policy: NumberedSet }
+  | {
+      readonly kind: 'start';
+      readonly settings: WorkerSettings;
+      readonly policy: NumberedSet;
+      /** Since the set, in order. */
+      readonly batches: readonly SentBatch[];
+    }
   | { readonly kind: 'update'; readonly policy: NumberedSet }
+  /** The next batch of identities; answered by `identities-in-force`. */
+  | { readonly kind: 'identities'; readonly batch: SentBatch }
   | { readonly kind: 'report'; readonly requestId: number }
   /** Answered by `alive`, at once. */
   | { readonly kind: 'are-you-alive' }
@@ -53,6 +62,10 @@ export type FromWorker =
       readonly revision: number;
       readonly problems: readonly string[];
     }
+  /** All batches up to this one are. */
+  | { readonly kind: 'identities-in-force'; readonly sequence: number }
+  /** A batch does not fit; answered by a whole set. */
+  | { readonly kind: 'identities-broken'; readonly sequence: number; readonly problem: string }
   | { readonly kind: 'report'; readonly requestId: number; readonly report: WorkerReport }
   | { readonly kind: 'alive' }
   /** See observe/flow/wire/flow_batch.ts. */

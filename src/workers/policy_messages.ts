@@ -7,6 +7,7 @@ import type { PolicyInput, StandIn } from '../control/set/policy_input.ts';
 import type { FileSettings } from '../control/source/files/file_source.ts';
 import type { SourceBundle } from '../control/source/files/source_bundle.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
+import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet } from '../control/worker/snapshot_store.ts';
 import type { InvalidPolicy } from '../model/invalid_policy.ts';
 
@@ -45,6 +46,8 @@ export interface Kept {
 
 export interface KeptSet {
   readonly revision: number;
+  /** Of the last batch of identities that was told. */
+  readonly sequence: number;
   /** A `KeptForm`. */
   readonly form: Uint8Array;
 }
@@ -85,11 +88,23 @@ export interface SentSet {
   readonly isEmpty: boolean;
   /** One line each; bounded, the last says by how much. */
   readonly warnings: readonly string[];
+  /** Of the last batch of identities that is in the set. */
+  readonly sequence: number;
   /** A `KeptForm`. */
   readonly form: Uint8Array;
   /** Identities that were given since the set before. */
   readonly given: Uint8Array;
   readonly checkMs: number;
+}
+
+/** Another who is who for the set that was sent last. */
+export interface SentIdentities {
+  readonly batch: SentBatch;
+  readonly endpointCount: number;
+  /** As of a set. */
+  readonly form: Uint8Array;
+  /** As of a set; null: none. */
+  readonly given: Uint8Array | null;
 }
 
 export type SentStart =
@@ -105,6 +120,7 @@ export type SentStart =
 
 export type SentRead =
   | { readonly kind: 'changed'; readonly sent: SentSet }
+  | { readonly kind: 'identities'; readonly sent: SentIdentities }
   | { readonly kind: 'same' }
   | RejectedSet;
 
@@ -117,6 +133,8 @@ export type ToPolicyThread =
   | { readonly kind: 'go-on' }
   /** The source offers what it has, once that is settled. */
   | { readonly kind: 'reload' }
+  /** Answered by `rebased`. */
+  | { readonly kind: 'rebase' }
   | { readonly kind: 'print'; readonly id: number; readonly format: PolicyFormat }
   | { readonly kind: 'explain'; readonly id: number; readonly question: unknown }
   /** The state folder is ours from now on. */
@@ -141,6 +159,8 @@ export type FromPolicyThread =
     }
   /** What is refused alone is no longer what it was. */
   | { readonly kind: 'refused'; readonly refused: RefusedObjects }
+  /** The set that was sent last, with all batches in it that were sent since. */
+  | { readonly kind: 'rebased'; readonly set: NumberedSet; readonly sequence: number }
   /** What there is has been read since a `reload`. */
   | { readonly kind: 'reloaded' }
   /** See `PolicySink.delayed`. */

@@ -21,13 +21,16 @@ import type { SourceBundle } from '../control/source/files/source_bundle.ts';
 import {
   type FeedRead,
   type FeedStart,
+  type NewIdentities,
   type NewSet,
   PolicyFeed,
 } from '../control/source/policy_feed.ts';
 import type { OfferedSet, PolicySource } from '../control/source/source.ts';
+import { encodeBatch } from '../control/worker/identity_wire.ts';
 import { encodeResolved } from '../control/worker/resolved_wire.ts';
 import { toldProblems } from '../observe/told_problems.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
+import type { PolicySnapshot } from '../policy/compiled/snapshot.ts';
 import { printSnapshot } from '../policy/decide/print.ts';
 import { type GivenIdentity, IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
@@ -40,6 +43,7 @@ import {
   type PolicyThreadData,
   PROXY_STATE,
   type RefusedObjects,
+  type SentIdentities,
   type SentSet,
   type SetSummary,
   type ToPolicyThread,
@@ -67,7 +71,7 @@ export class PolicyService {
   #givenCount = 0;
   /** When the source began to read. */
   #readingSinceMs = 0;
-  #judge: { readonly revision: number; readonly judge: Judge } | null = null;
+  #judge: { readonly snapshot: PolicySnapshot; readonly judge: Judge } | null = null;
 
   /** `sourceOf`: the files of the settings, when it is absent. */
   constructor({ settings, kept }: PolicyThreadData, { port, sourceOf }: PolicyServiceParts) {
@@ -107,6 +111,9 @@ export class PolicyService {
         break;
       case 'reload':
         this.#feed.refresh(() => this.#post({ kind: 'reloaded' }));
+        break;
+      case 'rebase':
+        this.#work(() => this.#rebase());
         break;
       case 'print':
         this.#answer(message.id, () => this.#print(message.id, message.format));
@@ -155,10 +162,26 @@ export class PolicyService {
     if (read.kind === 'changed') {
       const { sent, transfer } = this.#sentSet(read);
       this.#post({ kind: 'read', read: { kind: 'changed', sent }, staleness, isAsked }, transfer);
+    } else if (read.kind === 'identities') {
+      const { sent, transfer } = this.#sentIdentities(read);
+      this.#post(
+        { kind: 'read', read: { kind: 'identities', sent }, staleness, isAsked },
+        transfer,
+      );
     } else {
       this.#post({ kind: 'read', read, staleness, isAsked });
     }
     this.#post({ kind: 'idle' });
+  }
+
+  #rebase(): void {
+    const resolved = this.#store.resolved();
+    if (resolved === null) return;
+    const parts = encodeResolved(resolved).map(ownBytes);
+    const set = { revision: this.#store.current().revision, parts };
+    const { sequence } = resolved.roster;
+    const transfer = parts.map(({ buffer }) => buffer);
+    this.#post({ kind: 'rebased', set, sequence }, transfer);
   }
 
   #print(id: number, format: PolicyFormat): void {
@@ -187,16 +210,16 @@ export class PolicyService {
     this.#post({ kind: 'explained', id, answer: { kind: 'explanation', json } });
   }
 
-  /** Made anew when another set is in force: an answer about an old set would mislead. */
+  /** Made anew when another set, or another who is who, is in force: an answer about an old set would mislead. */
   #currentJudge(): Judge {
-    const { revision } = this.#store.current();
-    if (this.#judge?.revision === revision) return this.#judge.judge;
+    const snapshot = this.#store.current();
+    if (this.#judge?.snapshot === snapshot) return this.#judge.judge;
     const { limits, isEmptySetOpen, isHostJudged } = this.#settings;
     const options = { ...judgeOptions(limits), isEmptySetOpen, isHostJudged };
     const created = openJudge(this.#store.currentSet(), options);
     // The store has accepted it.
     if (created.kind === 'rejected') throw new Error('the policy set in force was rejected');
-    this.#judge = { revision, judge: created.judge };
+    this.#judge = { snapshot, judge: created.judge };
     return created.judge;
   }
 
@@ -232,6 +255,7 @@ export class PolicyService {
     this.#givenCount = this.#allocator.givenCount;
     const sent: SentSet = {
       set: { revision: accepted.revision, parts },
+      sequence: accepted.set.roster.sequence,
       summary: this.#summary(),
       isEmpty: accepted.isEmpty,
       warnings: toldProblems(accepted.warnings, {
@@ -243,6 +267,26 @@ export class PolicyService {
       checkMs: performance.now() - this.#readingSinceMs,
     };
     return { sent, transfer: [...parts, form, given].map(({ buffer }) => buffer) };
+  }
+
+  #sentIdentities({ batch, offered }: NewIdentities): {
+    readonly sent: SentIdentities;
+    readonly transfer: readonly ArrayBuffer[];
+  } {
+    const { sequence, bytes } = encodeBatch(batch);
+    const own = ownBytes(bytes);
+    const form = bytesOf(keptForm(offered));
+    const newlyGiven = this.#allocator.givenFrom(this.#givenCount);
+    const given = newlyGiven.length === 0 ? null : bytesOf(newlyGiven);
+    this.#givenCount = this.#allocator.givenCount;
+    const sent: SentIdentities = {
+      batch: { sequence, bytes: own },
+      endpointCount: this.#store.current().endpoints().length,
+      form,
+      given,
+    };
+    const buffers = [own, form, ...(given === null ? [] : [given])];
+    return { sent, transfer: buffers.map(({ buffer }) => buffer) };
   }
 
   #summary(): SetSummary {
@@ -262,8 +306,7 @@ export class PolicyService {
     const form = decoded<KeptForm>(inForce.form);
     const read =
       form.kind === 'texts' ? decodeBundle(form.texts, decode) : ({ ...form, kind: 'ok' } as const);
-    const result =
-      read.kind === 'rejected' ? read : this.#store.update(read.input, inForce.revision);
+    const result = read.kind === 'rejected' ? read : this.#store.restore(read.input, inForce);
     if (result.kind === 'rejected') throw new Error('the policy set in force was rejected');
     return form.kind === 'texts' ? form.texts : null;
   }

@@ -6,9 +6,11 @@
  *     supervisor ── start, reload, print, explain ──► thread (policy_service.ts)
  *                ◄── accepted (rules as bytes) | rejected ──
  */
+
 import { Worker } from 'node:worker_threads';
 import { BusyError, type ExplainAnswer } from '../admin/backend.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
+import type { NumberedSet } from '../control/worker/snapshot_store.ts';
 import type { Timers } from '../platform/platform.ts';
 import type {
   FromPolicyThread,
@@ -18,6 +20,7 @@ import type {
   PolicySettings,
   PolicyThreadData,
   RefusedObjects,
+  SentIdentities,
   SentRead,
   SentSet,
   SentStart,
@@ -31,6 +34,8 @@ export interface PolicyThreadEvents {
   onRefused(refused: RefusedObjects, before: RefusedObjects): void;
   /** See `PolicySink.delayed`. */
   onDelayed(message: string): void;
+  /** See `rebase`. */
+  onRebased(set: NumberedSet, sequence: number): void;
   /** The last good set could not be kept on disk. */
   onNotKept(problem: string): void;
   /** The thread ended; what it was at is rejected, and `onRead` has been told so. */
@@ -146,6 +151,11 @@ export class PolicyThread {
     return this.#reloading.promise;
   }
 
+  /** The set that was sent last is made anew, with all batches in it: `onRebased`. */
+  rebase(): void {
+    this.#send({ kind: 'rebase' });
+  }
+
   /** The set in force. */
   async print(format: PolicyFormat): Promise<string> {
     const answer = await this.#ask({ kind: 'print', format });
@@ -239,7 +249,11 @@ export class PolicyThread {
       case 'read':
         this.#staleness = message.staleness;
         if (message.read.kind === 'changed') this.#keep(message.read.sent);
+        if (message.read.kind === 'identities') this.#keepIdentities(message.read.sent);
         this.#tellRead(message.read, message.isAsked);
+        break;
+      case 'rebased':
+        this.#options.events.onRebased(message.set, message.sequence);
         break;
       case 'reloaded':
         this.#endReload();
@@ -287,9 +301,15 @@ export class PolicyThread {
     else this.#untold.push(tell);
   }
 
-  #keep({ set, form, given }: SentSet): void {
-    this.#inForce = { revision: set.revision, form };
+  #keep({ set, sequence, form, given }: SentSet): void {
+    this.#inForce = { revision: set.revision, sequence, form };
     this.#given.push(given);
+  }
+
+  #keepIdentities({ batch, form, given }: SentIdentities): void {
+    const revision = this.#inForce?.revision ?? 0;
+    this.#inForce = { revision, sequence: batch.sequence, form };
+    if (given !== null) this.#given.push(given);
   }
 
   #awaitIdle(fingerprint: string | null, moreMs = 0): void {

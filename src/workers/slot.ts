@@ -2,8 +2,10 @@
  * One place for a worker: launches it, tells it the policy in force, and launches it again when it
  * dies, waiting longer each time. What the slot knows of its worker is what the worker said.
  */
+import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet } from '../control/worker/snapshot_store.ts';
 import type { Limits } from '../model/limits.ts';
+import { BatchQueue } from './batch_queue.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { WorkerLauncher, WorkerLink } from './link.ts';
 import type {
@@ -35,6 +37,8 @@ export interface SlotOwner {
   /** Whether workers are to send flows. */
   areFlowsWanted(): boolean;
   onFlows(batch: Uint8Array): void;
+  /** Since that set, in order. */
+  batchesSince(): readonly SentBatch[];
   /** A worker that was listening, or was to listen again, has died. */
   onDeath(status: WorkerStatus, death: { readonly how: string; readonly retryInMs: number }): void;
   /** A worker without a sign of life: it is being killed. */
@@ -42,6 +46,10 @@ export interface SlotOwner {
   onRestarted(status: WorkerStatus): void;
   onUpdated(status: WorkerStatus): void;
   onUpdateFailed(status: WorkerStatus, revision: number, problems: readonly string[]): void;
+  /** More batches are in force in the worker. */
+  onIdentities(): void;
+  /** A batch did not fit: the worker gets everything anew. */
+  onIdentitiesBroken(status: WorkerStatus, problem: string): void;
 }
 
 export type SlotStart =
@@ -72,11 +80,13 @@ export class WorkerSlot {
   readonly #startTimeout = new PatientTimeout();
   #restartTimer: NodeJS.Timeout | null = null;
   readonly #updateTimeout = new PatientTimeout();
+  readonly #batches: BatchQueue;
   #nextRequestId = 1;
 
   constructor(index: number, owner: SlotOwner) {
     this.#index = index;
     this.#owner = owner;
+    this.#batches = new BatchQueue({ limits: owner.limits, onBehind: (why) => this.#hangs(why) });
   }
 
   get status(): WorkerStatus {
@@ -106,6 +116,17 @@ export class WorkerSlot {
     if (this.#link === null || this.#state === 'draining') return;
     this.#link.send({ kind: 'update', policy });
     if (!this.#updateTimeout.isRunning) this.#awaitUpdate();
+  }
+
+  /** Up to which all batches are in force; null: it does not listen, and when it does they are. */
+  get identitiesInForce(): number | null {
+    return this.#state === 'listening' ? this.#batches.inForce : null;
+  }
+
+  identities(batch: SentBatch): void {
+    if (this.#link === null || this.#state === 'draining') return;
+    this.#link.send({ kind: 'identities', batch });
+    this.#batches.sent(batch.sequence);
   }
 
   send(
@@ -175,7 +196,8 @@ export class WorkerSlot {
       this.#link?.kill();
     });
     const settings = this.#owner.settingsOf(this.#index);
-    this.#link.send({ kind: 'start', settings, policy: this.#owner.policyInForce() });
+    const policy = this.#owner.policyInForce();
+    this.#link.send({ kind: 'start', settings, policy, batches: this.#owner.batchesSince() });
     if (this.#owner.areFlowsWanted()) this.#link.send({ kind: 'subscribe-flows' });
   }
 
@@ -196,6 +218,14 @@ export class WorkerSlot {
         this.#updateTimeout.clear();
         this.#owner.onUpdateFailed(this.status, message.revision, message.problems);
         this.#link?.kill();
+        break;
+      case 'identities-in-force':
+        this.#batches.acknowledged(message.sequence);
+        this.#owner.onIdentities();
+        break;
+      case 'identities-broken':
+        this.#owner.onIdentitiesBroken(this.status, message.problem);
+        this.#sendAll();
         break;
       case 'report':
         this.#settleReport(message.requestId, message.report);
@@ -219,18 +249,26 @@ export class WorkerSlot {
     this.#onStart = null;
   }
 
+  /** Who is who anew, with the set that it belongs to. */
+  #sendAll(): void {
+    this.update(this.#owner.policyInForce());
+    for (const batch of this.#owner.batchesSince()) this.identities(batch);
+  }
+
+  #hangs(why: string): void {
+    // One that drains has a deadline of its own.
+    if (this.#state !== 'listening') return;
+    this.#killedBecause = why;
+    this.#owner.onHung(this.status);
+    this.#link?.kill();
+  }
+
   #startHeartbeat(): Heartbeat {
     const { limits } = this.#owner;
     return new Heartbeat({
       limits,
       ask: () => this.#link?.send({ kind: 'are-you-alive' }),
-      onSilent: () => {
-        // One that drains has a deadline of its own.
-        if (this.#state !== 'listening') return;
-        this.#killedBecause = `no sign of life for ${limits.workerSilenceTimeoutMs} ms`;
-        this.#owner.onHung(this.status);
-        this.#link?.kill();
-      },
+      onSilent: () => this.#hangs(`no sign of life for ${limits.workerSilenceTimeoutMs} ms`),
     });
   }
 
@@ -259,6 +297,7 @@ export class WorkerSlot {
     this.#revision = 0;
     this.#startTimeout.clear();
     this.#updateTimeout.clear();
+    this.#batches.reset();
     for (const requestId of [...this.#reports.keys()]) this.#settleReport(requestId, null);
     this.#state = 'ended';
     const why = this.#killedBecause === '' ? how : this.#killedBecause;

@@ -4,9 +4,11 @@
  */
 
 import type { LogLevel } from '../config/config.ts';
+import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet } from '../control/worker/snapshot_store.ts';
 import type { Port } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
+import { InForce } from './in_force.ts';
 import type { WorkerLauncher } from './link.ts';
 import type { BoundListener, WorkerReport, WorkerSettings } from './messages.ts';
 import { probePorts } from './port_probe.ts';
@@ -33,6 +35,10 @@ export interface SupervisorEvents {
   onWorkerUpdateFailed(status: WorkerStatus, revision: number, problems: readonly string[]): void;
   /** A batch of a worker's flows, while they are wanted. */
   onFlows?(batch: Uint8Array): void;
+  /** A batch of identities did not fit a worker, which is given everything anew. */
+  onIdentitiesBroken(status: WorkerStatus, problem: string): void;
+  /** So many batches are kept that the set should be made anew: `rebase`. */
+  onManyBatches(): void;
 }
 
 export type SupervisorStart =
@@ -51,6 +57,9 @@ export class Supervisor implements SlotOwner {
   readonly #boundPorts = new Map<string, Port>();
   #policy: NumberedSet | null = null;
   #revisionInForce = 0;
+  /** Since `#policy`, in order. */
+  #batches: SentBatch[] = [];
+  readonly #inForce = new InForce(() => this.#identitiesInForce());
   #logLevel: LogLevel;
   #areFlowsWanted = false;
   #isStarted = false;
@@ -98,7 +107,31 @@ export class Supervisor implements SlotOwner {
   update(policy: NumberedSet): void {
     if (!this.#isNewer(policy)) return;
     this.#policy = policy;
+    this.#batches = [];
     for (const slot of this.#slots) slot.update(policy);
+  }
+
+  /** Who else is who from now on, for the set that was told last. */
+  identities(batch: SentBatch): void {
+    this.#batches.push(batch);
+    for (const slot of this.#slots) slot.identities(batch);
+    const { identityBatchesKeptMax } = this.limits;
+    // Once each time: it takes a moment until the set is there.
+    if (this.#batches.length % identityBatchesKeptMax === 0) {
+      this.#options.events.onManyBatches();
+    }
+  }
+
+  /** The set that was told last with batches up to `sequence` in it, for workers that start later. */
+  rebase(policy: NumberedSet, sequence: number): void {
+    if (policy.revision !== this.#policy?.revision) return;
+    this.#policy = policy;
+    this.#batches = this.#batches.filter((batch) => batch.sequence > sequence);
+  }
+
+  /** Resolves when all batches up to `sequence` are in force in all workers; false: not within that time. */
+  inForce(sequence: number, timeoutMs: number): Promise<boolean> {
+    return this.#inForce.wait(sequence, timeoutMs);
   }
 
   reopenAccessLog(): void {
@@ -162,11 +195,13 @@ export class Supervisor implements SlotOwner {
 
   async drain(): Promise<void> {
     this.#isEnding = true;
+    this.#inForce.stop();
     await Promise.all(this.#slots.map((slot) => slot.drain()));
   }
 
   async stop(): Promise<void> {
     this.#isEnding = true;
+    this.#inForce.stop();
     await Promise.all(this.#slots.map((slot) => slot.stop()));
   }
 
@@ -185,9 +220,22 @@ export class Supervisor implements SlotOwner {
     return this.#policy;
   }
 
+  batchesSince(): readonly SentBatch[] {
+    return [...this.#batches];
+  }
+
+  onIdentities(): void {
+    this.#inForce.look();
+  }
+
+  onIdentitiesBroken(status: WorkerStatus, problem: string): void {
+    this.#options.events.onIdentitiesBroken(status, problem);
+  }
+
   onDeath(status: WorkerStatus, death: { readonly how: string; readonly retryInMs: number }): void {
     this.#options.events.onWorkerDied(status, death);
     if (this.#isStarted) this.#announceIfInForce();
+    this.#inForce.look();
   }
 
   onHung(status: WorkerStatus): void {
@@ -205,6 +253,14 @@ export class Supervisor implements SlotOwner {
 
   onUpdateFailed(status: WorkerStatus, revision: number, problems: readonly string[]): void {
     this.#options.events.onWorkerUpdateFailed(status, revision, problems);
+  }
+
+  #identitiesInForce(): number {
+    let least = Number.MAX_SAFE_INTEGER;
+    for (const { identitiesInForce } of this.#slots) {
+      if (identitiesInForce !== null) least = Math.min(least, identitiesInForce);
+    }
+    return least;
   }
 
   /** One that is starting may listen before we hear of it, with the set that it was launched with. */

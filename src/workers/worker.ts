@@ -2,6 +2,7 @@
  * A data-plane worker from the inside: takes messages, keeps its own snapshot store, observer and data
  * plane. Listens only with a policy set in force; ends when it is drained. Knows no process.
  */
+import type { SentBatch } from '../control/worker/identity_wire.ts';
 import {
   type NumberedSet,
   SnapshotStore,
@@ -25,6 +26,7 @@ export class Worker {
   #areFlowsWanted = false;
   /** Came while the parts were being made. */
   #earlyUpdate: NumberedSet | null = null;
+  #earlyBatches: SentBatch[] = [];
 
   constructor(options: {
     readonly post: Post;
@@ -38,10 +40,14 @@ export class Worker {
   handle(message: ToWorker): void {
     switch (message.kind) {
       case 'start':
-        void this.#start(message.settings, message.policy);
+        void this.#start(message);
         break;
       case 'update':
         this.#update(message.policy);
+        break;
+      case 'identities':
+        if (this.#parts === null) this.#earlyBatches.push(message.batch);
+        else this.#parts.store.identities(message.batch);
         break;
       case 'report':
         void this.#report(message.requestId);
@@ -82,7 +88,7 @@ export class Worker {
     void parts?.observation.close();
   }
 
-  async #start(settings: WorkerSettings, policy: NumberedSet): Promise<void> {
+  async #start({ settings, policy, batches }: Start): Promise<void> {
     try {
       const parts = await makeParts(settings, this.#post);
       parts.observation.flows.setWanted(this.#areFlowsWanted);
@@ -100,6 +106,7 @@ export class Worker {
       parts.secrets.take(result.set);
       parts.observation.recorder.policyChanged();
       this.#parts = parts;
+      this.#catchUp(parts.store, [...batches, ...this.#earlyBatches]);
       const listeners = await parts.dataPlane.start();
       await parts.warmUp();
       // Drained in the meantime: what is redirected stays with who has it.
@@ -113,6 +120,13 @@ export class Worker {
       this.#parts?.dataPlane.stop();
       this.#post({ kind: 'start-failed', message: startErrorText(error) });
     }
+  }
+
+  /** A set that came early has some of them in it. */
+  #catchUp(store: SnapshotStore, batches: readonly SentBatch[]): void {
+    this.#earlyBatches = [];
+    this.#post({ kind: 'identities-in-force', sequence: store.sequence });
+    for (const batch of batches) if (batch.sequence > store.sequence) store.identities(batch);
   }
 
   #update(policy: NumberedSet): void {
@@ -142,6 +156,8 @@ export class Worker {
 
 /** `onSent`: it has left this process, or never will. */
 type Post = (message: FromWorker, onSent?: () => void) => void;
+
+type Start = Extract<ToWorker, { readonly kind: 'start' }>;
 
 interface Parts {
   /** Of the set in force, so that the log never shows them. */
@@ -181,12 +197,19 @@ async function makeParts(settings: WorkerSettings, post: Post): Promise<Parts> {
       onSwap: (set, done) => {
         secrets.take(set);
         observation.recorder.policyChanged();
+        post({ kind: 'identities-in-force', sequence: store.sequence });
         dataPlane.policyChanged(() => {
           post({ kind: 'updated', revision: set.revision });
           done();
         });
       },
       onRefused: (revision, problems) => post({ kind: 'update-failed', revision, problems }),
+      onIdentities: (batch) => {
+        observation.recorder.identitiesChanged();
+        dataPlane.identitiesChanged(batch);
+        post({ kind: 'identities-in-force', sequence: batch.sequence });
+      },
+      onBroken: (sequence, problem) => post({ kind: 'identities-broken', sequence, problem }),
     },
   });
   const observation = openObservation({

@@ -3,12 +3,12 @@ import fc from 'fast-check';
 import { parseIp } from '../../src/model/address.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
-import { compilePolicies } from '../../src/policy/compile/compile.ts';
+import { type CompileOptions, compilePolicies } from '../../src/policy/compile/compile.ts';
 import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 import type { EndpointPlace } from '../../src/policy/identity/delta.ts';
 import type { WhoIsWho } from '../../src/policy/identity/ledger.ts';
 import { Roster } from '../../src/policy/identity/roster.ts';
-import { SubjectNumbers } from '../../src/policy/identity/subject_numbers.ts';
+import type { SubjectNumbers } from '../../src/policy/identity/subject_numbers.ts';
 import type { IdentityAllocator } from '../../src/policy/resolve/identity_allocator.ts';
 import type { Inventory, InventoryEndpoint } from '../../src/policy/resolve/inventory.ts';
 import { resolvePolicies } from '../../src/policy/resolve/resolve.ts';
@@ -130,6 +130,8 @@ export const anySpecs: fc.Arbitrary<readonly PolicySpec[]> = fc.array(
 
 export interface Compiled {
   readonly snapshot: PolicySnapshot;
+  /** About whom the rules selected when they were resolved: no selector is asked again. */
+  readonly plain: PolicySnapshot;
   readonly whole: WhoIsWho;
 }
 
@@ -140,7 +142,7 @@ export function freshlyCompiled(
   kept: { readonly allocator: IdentityAllocator; readonly subjects: SubjectNumbers },
 ): Compiled | null {
   const table = tableOf(inventory, specs, kept.allocator);
-  const compile = (own: readonly PolicySpec[], shadow: PolicySnapshot | null): Compiled | null => {
+  const compile = (own: readonly PolicySpec[], shadow: Compiled | null): Compiled | null => {
     const result = resolvePolicies({
       specs: own,
       cidrGroups: [],
@@ -156,17 +158,15 @@ export function freshlyCompiled(
       },
     );
     const whole = { ipcache: table.ipcache, entries: table.entries, endpoints };
-    const built = compilePolicies(result.policies, {
+    const common = {
       revision: 1,
       regexEngine: ENGINE,
       limits: DEFAULT_LIMITS,
       secrets: new Map(),
       ipcache: table.ipcache,
       labels: table,
-      roster: Roster.of(0, table.ipcache, table.entries),
-      shadow,
       node: {
-        prefixes: [],
+        prefixes: table.ipcache.entries,
         workloads: RESIDENTS.map(({ name, ips }) => ({
           name,
           interface: `lxc_${name.slice(-3)}`,
@@ -174,18 +174,23 @@ export function freshlyCompiled(
           identity: table.identityOfEndpoint(name) as Identity,
         })),
       },
-    });
-    if (built.kind === 'error') throw new Error(JSON.stringify(built.problems));
-    return { snapshot: built.snapshot, whole };
+    };
+    const roster = Roster.of(0, table.ipcache, table.entries);
+    const of = (options: CompileOptions): PolicySnapshot => {
+      const built = compilePolicies(result.policies, options);
+      if (built.kind === 'error') throw new Error(JSON.stringify(built.problems));
+      return built.snapshot;
+    };
+    return {
+      snapshot: of({ ...common, roster, shadow: shadow?.snapshot ?? null }),
+      plain: of({ ...common, shadow: shadow?.plain ?? null }),
+      whole,
+    };
   };
   const shadow = compile(specs, null);
   if (shadow === null) return null;
   return compile(
     specs.filter(({ isDryRun }) => !isDryRun),
-    shadow.snapshot,
+    shadow,
   );
-}
-
-export function newSubjects(): SubjectNumbers {
-  return new SubjectNumbers();
 }

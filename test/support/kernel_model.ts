@@ -40,6 +40,7 @@ export function planInputOf(
 
 export class KernelModel {
   readonly #maps: Readonly<Record<GenerationMap, readonly (readonly [Buffer, Buffer])[]>>;
+  readonly #byKey = new Map<string, Buffer>();
   readonly #generation: number;
 
   constructor(plan: TablePlan, generation = 7) {
@@ -47,6 +48,9 @@ export class KernelModel {
     this.#maps = Object.fromEntries(
       GENERATION_MAPS.map((map) => [map, [...entriesOf(plan, map, generation)]]),
     ) as unknown as Readonly<Record<GenerationMap, readonly (readonly [Buffer, Buffer])[]>>;
+    for (const map of GENERATION_MAPS) {
+      for (const [key, value] of this.#maps[map]) this.#byKey.set(keyText(map, key), value);
+    }
   }
 
   /** The endpoint that an interface belongs to; null for an uplink. */
@@ -103,7 +107,7 @@ export class KernelModel {
   }
 
   #hash(map: GenerationMap, key: Buffer): Buffer | null {
-    return this.#maps[map].find(([own]) => own.equals(key))?.[1] ?? null;
+    return this.#byKey.get(keyText(map, key)) ?? null;
   }
 
   #longest(map: GenerationMap, data: Buffer): Buffer | null {
@@ -117,6 +121,10 @@ export class KernelModel {
     }
     return best;
   }
+}
+
+function keyText(map: GenerationMap, key: Buffer): string {
+  return `${map} ${key.toString('latin1')}`;
 }
 
 export function modelOf(snapshot: PolicySnapshot, options?: KernelTableOptions): KernelModel {

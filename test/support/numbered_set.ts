@@ -4,12 +4,24 @@ import type { SourceBundle } from '../../src/control/source/files/source_bundle.
 import { encodeResolved } from '../../src/control/worker/resolved_wire.ts';
 import type { NumberedSet } from '../../src/control/worker/snapshot_store.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import { Ipcache } from '../../src/policy/identity/ipcache.ts';
+import { Roster } from '../../src/policy/identity/roster.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 import { BundleStore } from './bundle_store.ts';
 
-export function numberedSet(revision: number, bundle: SourceBundle): NumberedSet {
+/** `sequence`: of the last batch of identities that the set has in it. */
+export function numberedSet(
+  revision: number,
+  bundle: SourceBundle,
+  sequence?: number,
+): NumberedSet {
   const regexEngine = createRe2Engine(DEFAULT_LIMITS);
   const result = new BundleStore({ regexEngine, limits: DEFAULT_LIMITS }).updateBundle(bundle);
   if (result.kind === 'rejected') throw new Error(result.problems.map(formatProblem).join('\n'));
-  return { revision, parts: encodeResolved(result.set) };
+  const { roster, ...set } = result.set;
+  const numbered =
+    sequence === undefined
+      ? roster
+      : Roster.of(sequence, new Ipcache(roster.ipcache.entries), roster.entries());
+  return { revision, parts: encodeResolved({ ...set, roster: numbered }) };
 }

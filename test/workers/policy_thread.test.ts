@@ -1,9 +1,11 @@
 /** The thread that checks policy sets: what the supervisor does meanwhile, and after the thread's end. */
+
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BusyError } from '../../src/admin/backend.ts';
 import { decodeResolved } from '../../src/control/worker/resolved_wire.ts';
+import type { NumberedSet } from '../../src/control/worker/snapshot_store.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/model/limits.ts';
 import { finish } from '../../src/model/steps.ts';
 import { nodePlatform } from '../../src/platform/node_platform.ts';
@@ -44,6 +46,7 @@ const LARGE = [
 let scratch: Scratch;
 let thread: PolicyThread | null = null;
 let reads: SentRead[] = [];
+let rebased: { readonly set: NumberedSet; readonly sequence: number }[] = [];
 let deaths: string[] = [];
 /** Of checks that are under way: the last one, if it is. */
 let timeouts: (() => void)[] = [];
@@ -51,6 +54,7 @@ let timeouts: (() => void)[] = [];
 beforeEach(() => {
   scratch = new Scratch();
   reads = [];
+  rebased = [];
   deaths = [];
   timeouts = [];
 });
@@ -230,6 +234,7 @@ function made(limits: Partial<Limits> = {}, stateDir: string | null = null): Pol
       onRefused: () => {},
       onDelayed: () => {},
       onNotKept: () => {},
+      onRebased: (set, sequence) => rebased.push({ set, sequence }),
       onDied: (problem) => deaths.push(problem),
     },
   });

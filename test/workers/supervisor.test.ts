@@ -1,6 +1,7 @@
 /** The supervisor against workers that are only promises kept or broken. */
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { SentBatch } from '../../src/control/worker/identity_wire.ts';
 import type { NumberedSet } from '../../src/control/worker/snapshot_store.ts';
 import { parseSocketAddress } from '../../src/model/address.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
@@ -51,6 +52,23 @@ class FakeWorker {
     this.#events.onMessage({ kind: 'start-failed', message });
   }
 
+  hasInForce(sequence: number): void {
+    this.#events.onMessage({ kind: 'identities-in-force', sequence });
+  }
+
+  isBroken(sequence: number): void {
+    this.#events.onMessage({ kind: 'identities-broken', sequence, problem: 'a gap' });
+  }
+
+  /** Numbers of the batches that it was sent, and "set" for a set. */
+  told(): readonly (number | string)[] {
+    return this.sent.flatMap((message) => {
+      if (message.kind === 'identities') return [message.batch.sequence];
+      if (message.kind === 'start') return ['start', ...message.batches.map((one) => one.sequence)];
+      return message.kind === 'update' ? ['set'] : [];
+    });
+  }
+
   alive(): void {
     this.#events.onMessage({ kind: 'alive' });
   }
@@ -90,6 +108,9 @@ class Scene {
         onPolicyInForce: (revision) => this.log.push(`revision ${revision} in force`),
         onWorkerUpdateFailed: (status, revision, problems) =>
           this.log.push(`worker ${status.index} refused ${revision}: ${problems.join()}`),
+        onIdentitiesBroken: (status, problem) =>
+          this.log.push(`worker ${status.index} is broken: ${problem}`),
+        onManyBatches: () => this.log.push('many batches'),
       },
     });
   }
@@ -181,6 +202,104 @@ describe('start', () => {
     expect(await start).toMatchObject({ kind: 'failed', message: /not listening within/ });
   });
 });
+
+describe('batches of identities', () => {
+  it('are in force when every worker has said so', async () => {
+    const scene = new Scene(2);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.identities(batch(2));
+    const isInForce = scene.supervisor.inForce(2, 1000);
+    const seen = vi.fn();
+    void isInForce.then(seen);
+    scene.worker(0).hasInForce(2);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(seen).not.toHaveBeenCalled();
+    scene.worker(1).hasInForce(2);
+    expect(await isInForce).toBe(true);
+    expect(await scene.supervisor.inForce(2, 1000)).toBe(true);
+  });
+
+  it('are waited for within a bound', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.identities(batch(2));
+    const isInForce = scene.supervisor.inForce(2, 100);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(await isInForce).toBe(false);
+  });
+
+  it('are not waited for by a worker that has died: it comes back with them', async () => {
+    const scene = new Scene(2);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.identities(batch(2));
+    scene.supervisor.identities(batch(3));
+    scene.worker(0).hasInForce(3);
+    const isInForce = scene.supervisor.inForce(3, 1000);
+    scene.worker(1).end();
+    expect(await isInForce).toBe(true);
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.restartBackoffMinMs);
+    expect(scene.worker(2).told()).toEqual(['start', 2, 3]);
+  });
+
+  it('of before a set are in it', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.identities(batch(2));
+    scene.supervisor.update(policy(2));
+    scene.supervisor.identities(batch(3));
+    expect(scene.worker(0).told()).toEqual(['start', 2, 'set', 3]);
+    scene.worker(0).end();
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.restartBackoffMinMs);
+    expect(scene.worker(1).told()).toEqual(['start', 3]);
+  });
+
+  it('that do not fit a worker bring it everything anew, and that is told', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.identities(batch(2));
+    scene.worker(0).isBroken(2);
+    expect(scene.worker(0).told()).toEqual(['start', 2, 'set', 2]);
+    expect(scene.log).toContain('worker 0 is broken: a gap');
+  });
+
+  it('that a worker does not put in force are a worker that hangs', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.identities(batch(2));
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.workerUpdateTimeoutMs);
+    expect(scene.log).toContain('worker 0 hangs');
+    expect(scene.worker(0).isEnded).toBe(true);
+  });
+
+  it('that wait in too great a number are a worker that hangs', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    const { identityBatchesWaitingMax: countMax } = DEFAULT_LIMITS;
+    for (let i = 0; i < countMax; i++) scene.supervisor.identities(batch(2 + i));
+    expect(scene.worker(0).isEnded).toBe(false);
+    scene.supervisor.identities(batch(2 + countMax));
+    expect(scene.worker(0).isEnded).toBe(true);
+  });
+
+  it('are not kept without end: the set is made anew with them', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    const { identityBatchesKeptMax: countMax } = DEFAULT_LIMITS;
+    for (let i = 0; i < countMax; i++) {
+      scene.supervisor.identities(batch(2 + i));
+      scene.worker(0).hasInForce(2 + i);
+    }
+    expect(scene.log).toContain('many batches');
+    scene.supervisor.rebase(policy(1), countMax);
+    scene.worker(0).end();
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.restartBackoffMinMs);
+    expect(scene.worker(1).told()).toEqual(['start', countMax + 1]);
+  });
+});
+
+function batch(sequence: number): SentBatch {
+  return { sequence, bytes: new Uint8Array(0) };
+}
 
 describe('a port in use', () => {
   it('is told before any worker is launched', async () => {

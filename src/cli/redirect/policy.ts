@@ -114,10 +114,11 @@ export class NodePolicy {
   takeReads(): readonly PolicyRead[] {
     const reads = this.#reads;
     this.#reads = [];
-    const newest = reads.findLast((read) => read.kind === 'changed');
+    const newest = reads.findLast(({ kind }) => kind === 'changed' || kind === 'identities');
     return reads.flatMap((read): readonly PolicyRead[] => {
-      if (read.kind !== 'changed') return [read];
-      return read === newest ? [this.#take(read.accepted)] : [];
+      if (read.kind === 'same' || read.kind === 'rejected') return [read];
+      if (read !== newest) return [];
+      return [read.kind === 'changed' ? this.#take(read.accepted) : this.#takeIdentities()];
     });
   }
 
@@ -129,11 +130,20 @@ export class NodePolicy {
     return this.#feed.stop();
   }
 
-  #take(accepted: Accepted): Extract<PolicyRead, { kind: 'changed' }> {
+  #takeIdentities(): PolicyRead {
+    return { kind: 'changed', warnings: this.#takeOver().warnings };
+  }
+
+  #takeOver(): KernelTable {
     const { isDnsAllowed } = this.#config.redirect;
     const snapshot = this.#store.current();
     const table = kernelTable(snapshot, { isDnsAllowed });
     this.#inForce = { snapshot, table };
+    return table;
+  }
+
+  #take(accepted: Accepted): Extract<PolicyRead, { kind: 'changed' }> {
+    const table = this.#takeOver();
     const notes = this.#notes;
     this.#notes = [];
     return {

@@ -5,18 +5,19 @@
 import type { Limits } from '../../model/limits.ts';
 import { finish } from '../../model/steps.ts';
 import type { EndpointPolicy, RuleOrigin } from '../../policy/ast.ts';
-import type { PolicySnapshot, Workload } from '../../policy/compiled/snapshot.ts';
+import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
+import type { WhoIsWho } from '../../policy/identity/ledger.ts';
 import { Roster } from '../../policy/identity/roster.ts';
 import type { SubjectNumbers } from '../../policy/identity/subject_numbers.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 import type { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
-import { buildIdentityTable, type IdentityTable } from '../../policy/resolve/identity_table.ts';
-import type { Inventory } from '../../policy/resolve/inventory.ts';
-import { namedPrefixes } from '../../policy/resolve/prefixes.ts';
+import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
 import { resolvePolicies } from '../../policy/resolve/resolve.ts';
 import type { PolicySpec } from '../../policy/rule.ts';
 import { WHOLE_SET } from '../decode/place.ts';
 import { type Problem, type Rejected, rejected } from '../decode/problem.ts';
+import { identityTableOf, workloadsOf } from './identity_table_of.ts';
+import { placesOf, wholeOf } from './identity_whole.ts';
 import { joinPolicies } from './join_policies.ts';
 import type { PolicySet } from './policy_set.ts';
 import { compileSet, type ResolvedPolicies, type ResolvedSet } from './resolved_set.ts';
@@ -29,8 +30,8 @@ export interface BuildOptions {
   readonly allocator: IdentityAllocator;
   /** Numbers of subjects, kept over rebuilds; absent: the set takes no batches of endpoints. */
   readonly subjects?: SubjectNumbers;
-  /** Of the last batch of identities that the set has in it; default 0. */
-  readonly sequence?: number;
+  /** The number of the batch after which who is who is so; default 0. */
+  readonly sequenceOf?: (whole: WhoIsWho) => number;
   /** A set without any policy opens every endpoint, as in Cilium, instead of closing all of them. */
   readonly isEmptySetOpen: boolean;
   /** See `ResolveInput.isHostJudged`. */
@@ -73,14 +74,7 @@ export function buildSnapshot(set: PolicySet, options: BuildOptions): BuildResul
 type ResolvedResult = Omit<BuiltSnapshot, 'snapshot'> | Rejected;
 
 function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
-  const tabled = buildIdentityTable({
-    inventory: set.inventory,
-    prefixes: namedPrefixes({ ...set, services: set.inventory.services }),
-    extra: options.extraLabels ?? [],
-    allocator: options.allocator,
-    identityCountMax: options.limits.identityCountMax,
-    hasNodeLabels: set.hasNodeLabels === true,
-  });
+  const tabled = identityTableOf(set, options);
   if (tabled.kind === 'error') return rejected([problemOf(set, null, tabled.message)]);
   const { table } = tabled;
   const enforcedSpecs = set.specs.filter(({ isDryRun }) => !isDryRun);
@@ -95,12 +89,13 @@ function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
   if (shadow?.kind === 'rejected') return shadow;
   const enforced = resolveOne(enforcedSpecs, context);
   if (enforced.kind === 'rejected') return enforced;
+  const whole = wholeOf(table, placesOf(enforced.resolved.policies));
   return {
     kind: 'ok',
     resolved: {
       enforced: enforced.resolved,
       shadow: shadow?.resolved ?? null,
-      roster: Roster.of(options.sequence ?? 0, table.ipcache, table.entries),
+      roster: Roster.of(options.sequenceOf?.(whole) ?? 0, table.ipcache, table.entries),
       secrets: set.secrets,
       workloads: workloadsOf(set.inventory, table),
     },
@@ -146,14 +141,6 @@ function resolveOne(
   const names = policyNames(specs, wirePolicies);
   const warnings = resolved.warnings.map(({ origin, message }) => problemOf(set, origin, message));
   return { kind: 'ok', resolved: { policies, names }, selecting, warnings };
-}
-
-export function workloadsOf(inventory: Inventory, table: IdentityTable): readonly Workload[] {
-  return inventory.endpoints.flatMap(({ name, ips, interface: host }) => {
-    const identity = table.identityOfEndpoint(name);
-    if (host === null || identity === null) return [];
-    return { name, interface: host, ips: ips.map(({ text }) => text), identity };
-  });
 }
 
 function policyNames(

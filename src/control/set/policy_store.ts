@@ -6,11 +6,13 @@
 import type { Limits } from '../../model/limits.ts';
 import { denyAllSnapshot } from '../../policy/compile/compile.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
+import type { IdentityBatch } from '../../policy/identity/delta.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import { WHOLE_SET } from '../decode/place.ts';
 import { type Problem, type Rejected, rejected } from '../decode/problem.ts';
 import { type BuildResult, buildSnapshot } from './build_snapshot.ts';
+import { IdentityTracker } from './identity_tracker.ts';
 import { EMPTY_INPUT, isSameInput, type PolicyInput } from './policy_input.ts';
 import { PolicySet } from './policy_set.ts';
 import type { ResolvedSet } from './resolved_set.ts';
@@ -43,16 +45,27 @@ interface Taken {
   readonly result: UpdateResult;
 }
 
+/** Who is who in the set in force has changed. */
+export interface IdentityMove {
+  /** Null: nobody is anybody else. */
+  readonly batch: IdentityBatch | null;
+  /** As it was when the set was taken as a whole. */
+  readonly accepted: Accepted;
+}
+
 /** Called after the swap, in the order of registration. */
 export type SnapshotListener = (current: PolicySnapshot, previous: PolicySnapshot) => void;
 
 export class PolicyStore {
   readonly #options: PolicyStoreOptions;
   readonly #allocator: IdentityAllocator;
+  readonly #identities: IdentityTracker;
   readonly #listeners = new Set<SnapshotListener>();
   #snapshot: PolicySnapshot;
   /** That `#snapshot` was made of. */
   #set = new PolicySet(EMPTY_INPUT);
+  /** Of `#set` when it was taken as a whole. */
+  #accepted: Accepted | null = null;
   /** The last input, accepted or not, and the one in force, with what became of them: the same again changes nothing. */
   #last: Taken | null = null;
   #inForce: Taken | null = null;
@@ -60,6 +73,7 @@ export class PolicyStore {
   constructor(options: PolicyStoreOptions) {
     this.#options = options;
     this.#allocator = options.allocator ?? new IdentityAllocator(options.limits.identityCountMax);
+    this.#identities = new IdentityTracker({ ...options, allocator: this.#allocator });
     const ipcache = { lookup: () => null };
     this.#snapshot = denyAllSnapshot({ ipcache, labels: { labelsOf: () => [] } });
   }
@@ -88,10 +102,60 @@ export class PolicyStore {
     const result = this.#take(input, revision);
     this.#last = { input, result };
     if (result.kind === 'accepted') this.#inForce = this.#last;
-    if (this.#snapshot !== previous) {
-      for (const listener of [...this.#listeners]) listener(this.#snapshot, previous);
-    }
+    this.#tell(previous);
     return result;
+  }
+
+  #tell(previous: PolicySnapshot): void {
+    if (this.#snapshot === previous) return;
+    for (const listener of [...this.#listeners]) listener(this.#snapshot, previous);
+  }
+
+  /**
+   * Takes an input that only says who else is who: nothing is compiled. Null: it is another set of policies, or one
+   * that `update` rejects.
+   */
+  move(input: PolicyInput): IdentityMove | null {
+    const accepted = this.#accepted;
+    if (accepted === null) return null;
+    if (this.#inForce !== null && isSameInput(this.#inForce.input, input)) {
+      return { batch: null, accepted };
+    }
+    const set = new PolicySet(input);
+    const previous = this.#snapshot;
+    try {
+      const change = this.#identities.change(set);
+      if (change === null) return null;
+      const { batch, workloads } = change;
+      if (batch === null) {
+        const isSame = JSON.stringify(workloads) === JSON.stringify(previous.node.workloads);
+        return isSame ? { batch, accepted } : null;
+      }
+      this.#snapshot = previous.after(batch, workloads);
+      this.#set = set;
+      this.#last = null;
+      this.#inForce = { input, result: accepted };
+      this.#tell(previous);
+      return { batch, accepted };
+    } catch {
+      // Also for a fault of ours: a whole set needs none of this, and whatever is wrong with the input is told there.
+      return null;
+    }
+  }
+
+  /** As it was before somebody went on in the place of another, whose batches went up to `sequence`. */
+  restore(
+    input: PolicyInput,
+    { revision, sequence }: { readonly revision: number; readonly sequence: number },
+  ): UpdateResult {
+    const result = this.update(input, revision);
+    this.#identities.goOnAfter(sequence);
+    return result;
+  }
+
+  /** The set in force with who is who now; null before the first. */
+  resolved(): ResolvedSet | null {
+    return this.#accepted === null ? null : this.#identities.current(this.#accepted.set);
   }
 
   /** Returns a function that ends it. */
@@ -111,10 +175,13 @@ export class PolicyStore {
     const set = new PolicySet(input);
     const built = this.#build(set, revision);
     if (built.kind === 'rejected') return built;
+    this.#identities.took(set, built);
     this.#snapshot = built.snapshot;
     this.#set = set;
     const warnings = [...input.warnings, ...built.warnings];
-    return { kind: 'accepted', revision, set: built.resolved, isEmpty: set.isEmpty, warnings };
+    const { resolved } = built;
+    this.#accepted = { kind: 'accepted', revision, set: resolved, isEmpty: set.isEmpty, warnings };
+    return this.#accepted;
   }
 
   #build(set: PolicySet, revision: number): BuildResult {
@@ -123,6 +190,8 @@ export class PolicyStore {
         ...this.#options,
         revision,
         allocator: this.#allocator,
+        subjects: this.#identities.subjects,
+        sequenceOf: (whole) => this.#identities.sequenceOf(whole),
         isEmptySetOpen: this.#options.isEmptySetOpen ?? false,
       });
     } catch (error) {

@@ -5,10 +5,11 @@
  */
 import type { Limits } from '../../model/limits.ts';
 import { toldProblems } from '../../observe/told_problems.ts';
+import type { IdentityBatch } from '../../policy/identity/delta.ts';
 import type { DecodeOptions } from '../decode/context.ts';
 import { formatProblem, type Rejected } from '../decode/problem.ts';
 import { EMPTY_INPUT, type PolicyInput, type RefusedDocument } from '../set/policy_input.ts';
-import type { Accepted, PolicyStore } from '../set/policy_store.ts';
+import type { Accepted, IdentityMove, PolicyStore } from '../set/policy_store.ts';
 import { safelyDecoded } from './files/decode_bundle.ts';
 import type { LastGoodSet } from './files/last_good_set.ts';
 import type { OfferedSet, PolicySink, PolicySource } from './source.ts';
@@ -55,8 +56,16 @@ export interface RejectedSet {
   readonly problemCount: number;
 }
 
+/** The policies are those in force; who is who is not. */
+export interface NewIdentities {
+  readonly kind: 'identities';
+  readonly batch: IdentityBatch;
+  readonly offered: OfferedSet;
+}
+
 export type FeedRead =
   | NewSet
+  | NewIdentities
   | { readonly kind: 'same' }
   /** What was in force stays so. */
   | RejectedSet;
@@ -169,6 +178,11 @@ export class PolicyFeed {
     const { store, lastGood } = this.#options;
     const { input, texts } = offered;
     const before = store.current().revision;
+    const moved = before === 0 ? null : store.move(input);
+    if (moved !== null) {
+      this.#tellMoved(moved, { offered, tell });
+      return moved.accepted;
+    }
     const result = store.update(input);
     if (result.kind === 'rejected') return result;
     this.#staleness = null;
@@ -183,13 +197,31 @@ export class PolicyFeed {
     return result;
   }
 
+  #tellMoved(
+    { batch }: IdentityMove,
+    to: { readonly offered: OfferedSet; readonly tell: (read: FeedRead) => void },
+  ): void {
+    const { offered, tell } = to;
+    const { store, lastGood } = this.#options;
+    this.#staleness = null;
+    this.#tellRefused(offered.input);
+    if (batch === null) {
+      tell({ kind: 'same' });
+      return;
+    }
+    if (!store.currentSet().isEmpty && offered.texts !== null) lastGood?.save(offered.texts);
+    tell({ kind: 'identities', batch, offered });
+  }
+
   #tell(read: FeedRead, isAsked: boolean): void {
     const { events } = this.#options;
     if (this.#isStarted) {
       events.onRead(read, isAsked);
       return;
     }
-    if (read.kind === 'same') throw new Error('the first set is another than none');
+    if (read.kind === 'same' || read.kind === 'identities') {
+      throw new Error('the first set is another than none');
+    }
     const start = this.#started(read);
     if (start.kind === 'rejected') this.#options.source.stop();
     events.onStart(start);

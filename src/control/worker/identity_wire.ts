@@ -34,7 +34,7 @@ type SentDelta =
   | readonly [kind: 'add-identity', ...SentIdentity]
   | readonly [kind: 'remove-identity', identity: Identity]
   | readonly [kind: 'upsert-endpoint', endpoint: EndpointPlace]
-  | readonly [kind: 'remove-endpoint', name: string];
+  | readonly [kind: 'remove-endpoint', name: string, ips: readonly string[]];
 
 export function encodeBatch({ sequence, deltas }: IdentityBatch): SentBatch {
   return { sequence, bytes: serialize(deltas.map(sentDelta)) };
@@ -79,7 +79,7 @@ function sentDelta(delta: IdentityDelta): SentDelta {
     case 'upsert-endpoint':
       return [delta.kind, delta.endpoint];
     case 'remove-endpoint':
-      return [delta.kind, delta.name];
+      return [delta.kind, delta.name, delta.ips];
   }
 }
 
@@ -101,7 +101,7 @@ function deltaOf(sent: SentDelta): IdentityDelta {
     case 'upsert-endpoint':
       return { kind: sent[0], endpoint: sent[1] };
     case 'remove-endpoint':
-      return { kind: sent[0], name: sent[1] };
+      return { kind: sent[0], name: sent[1], ips: sent[2] };
     default:
       throw new BrokenTableError('a delta of a kind that is not known');
   }

@@ -7,6 +7,9 @@
  *     update 2 ──► [compile 2 . . . . .] swap ─► [compile 4 . . . .] swap
  *     update 3 ─────────►│    │
  *     update 4 ──────────────►│ (3 is never compiled)
+ *
+ * Batches of identities are in force as soon as they come, for the set in force and for the one that is being
+ * compiled. Where that one brings another who is who itself, what comes after it waits for it.
  */
 import type { Limits } from '../../model/limits.ts';
 import { finish, type Steps } from '../../model/steps.ts';
@@ -15,8 +18,10 @@ import { Turns } from '../../platform/turns.ts';
 import { type CompileProblem, denyAllSnapshot } from '../../policy/compile/compile.ts';
 import { prepareViews } from '../../policy/compile/prepare.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
+import { BrokenTableError, type IdentityBatch } from '../../policy/identity/delta.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 import { compileSet } from '../set/resolved_set.ts';
+import { decodeBatch, type SentBatch } from './identity_wire.ts';
 import { decodeResolved, type ResolvedParts } from './resolved_wire.ts';
 
 /** One consistent read of all sources, numbered in the order in which it was accepted. */
@@ -39,6 +44,10 @@ export interface SnapshotStoreEvents {
   onSwap(taken: TakenSet, done: () => void): void;
   /** What was in force stays so. One line each. */
   onRefused(revision: number, problems: readonly string[]): void;
+  /** Right after the swap; not for batches that come into force with a set. */
+  onIdentities(batch: IdentityBatch): void;
+  /** A batch does not fit: who is who stays what it was until a whole set comes. */
+  onBroken(sequence: number, problem: string): void;
 }
 
 export interface TakenSet {
@@ -55,6 +64,11 @@ export class SnapshotStore {
   readonly #turns: Turns;
   #snapshot: PolicySnapshot;
   #next: NumberedSet | null = null;
+  /** That came since the set that is being compiled, or waits for it. */
+  #since: IdentityBatch[] = [];
+  #isBroken = false;
+  /** A set is being compiled. */
+  #isMaking = false;
   #isBusy = false;
 
   constructor(options: SnapshotStoreOptions) {
@@ -83,6 +97,58 @@ export class SnapshotStore {
     if (!this.#isBusy) this.#begin();
   }
 
+  /** Of the last batch that is in force. */
+  get sequence(): number {
+    return this.#snapshot.who?.roster.sequence ?? 0;
+  }
+
+  /** In force when it returns, unless it waits for a set. */
+  identities(sent: SentBatch): void {
+    if (this.#isBroken && !this.#isPending) return;
+    try {
+      const batch = decodeBatch(sent);
+      if (this.#isPending) this.#since.push(batch);
+      if (this.#isPending && batch.sequence !== this.sequence + 1) return;
+      this.#apply(batch);
+    } catch (error) {
+      this.#broke(sent.sequence, error);
+    }
+  }
+
+  get #isPending(): boolean {
+    return this.#next !== null || this.#isMaking;
+  }
+
+  #apply(batch: IdentityBatch): void {
+    this.#snapshot = this.#snapshot.after(batch);
+    this.#options.events.onIdentities(batch);
+  }
+
+  /** With what came while it was made; what it has in it already is passed over. */
+  #caughtUp(made: PolicySnapshot): PolicySnapshot {
+    let snapshot = made;
+    try {
+      for (const batch of this.#since) {
+        const sequence = snapshot.who?.roster.sequence ?? 0;
+        if (batch.sequence === sequence + 1) snapshot = snapshot.after(batch);
+        else if (batch.sequence > sequence && this.#next === null) {
+          throw new BrokenTableError(`batch ${batch.sequence} came after batch ${sequence}`);
+        }
+      }
+    } catch (error) {
+      this.#broke(snapshot.who?.roster.sequence ?? 0, error);
+    }
+    // Another set is there already: what came after that one is for it, too.
+    if (this.#next === null) this.#since = [];
+    return snapshot;
+  }
+
+  #broke(sequence: number, error: unknown): void {
+    this.#isBroken = true;
+    const problem = error instanceof Error ? error.message : String(error);
+    this.#options.events.onBroken(sequence, problem);
+  }
+
   /** What is under way is put down for good. */
   stop(): void {
     this.#next = null;
@@ -95,15 +161,18 @@ export class SnapshotStore {
     if (set === null) return;
     this.#next = null;
     this.#isBusy = true;
+    this.#isMaking = true;
     const { events } = this.#options;
     this.#turns.begin({
       steps: this.#make(set),
       onDone: (made) => {
+        this.#isMaking = false;
         if (made.kind === 'refused') {
           events.onRefused(set.revision, made.problems);
           this.#goOn();
         } else {
-          this.#snapshot = made.snapshot;
+          this.#isBroken = false;
+          this.#snapshot = this.#caughtUp(made.snapshot);
           events.onSwap(made.set, () => this.#goOn());
         }
       },

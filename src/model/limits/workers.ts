@@ -38,6 +38,18 @@ export const WORKER_LIMITS = {
     1 * HOUR,
     'a worker that has not taken over a policy set after this is restarted: it would enforce an old one',
   ),
+  identityBatchesWaitingMax: spec(
+    10_000,
+    10,
+    10_000_000,
+    'batches of identities that a worker has not put in force yet; one that falls further behind is restarted',
+  ),
+  identityBatchesKeptMax: spec(
+    2_000,
+    10,
+    10_000_000,
+    'batches of identities that are kept for a worker that is started again, besides the set; then the set is made anew',
+  ),
   workerStartTimeoutMs: spec(
     60 * SECOND,
     1 * SECOND,

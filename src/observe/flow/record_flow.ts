@@ -61,6 +61,10 @@ export class RecordFlow implements ProxyFlow {
     this.#secrets = [...secrets];
     this.#redaction = new Redaction([...before, ...this.#secrets]);
     this.#http.redactBy(this.#redaction);
+    this.identitiesChanged(policy);
+  }
+
+  identitiesChanged(policy: ObservedPolicy): void {
     this.#connections.policyChanged(policy);
   }
 

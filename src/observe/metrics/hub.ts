@@ -50,6 +50,8 @@ export class MetricsHub {
   #updatedAtMs = 0;
   #restartCount = 0;
   #hangCount = 0;
+  #batchCount = 0;
+  #resyncCount = 0;
 
   constructor(options: MetricsHubOptions) {
     this.#options = options;
@@ -64,6 +66,14 @@ export class MetricsHub {
 
   workerRestarted(): void {
     this.#restartCount++;
+  }
+
+  identitiesChanged(): void {
+    this.#batchCount++;
+  }
+
+  identitiesBroken(): void {
+    this.#resyncCount++;
   }
 
   workerHung(): void {
@@ -106,6 +116,8 @@ export class MetricsHub {
       ),
       familyOf('sallyport_worker_restarts_total', this.#restartCount),
       familyOf('sallyport_worker_hangs_total', this.#hangCount),
+      familyOf('sallyport_identity_batches_total', this.#batchCount),
+      familyOf('sallyport_identity_resyncs_total', this.#resyncCount),
       familyOf('sallyport_build_info', 1, { version, node_version: process.versions.node }),
     ];
   }

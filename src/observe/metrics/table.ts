@@ -183,6 +183,14 @@ export const METRICS = {
     'Workers killed because they gave no sign of life for workerSilenceTimeoutMs.',
     [],
   ),
+  sallyport_identity_batches_total: counter(
+    'Changes of who is who (addresses, identities, labels) that workers were told beside the policy set.',
+    [],
+  ),
+  sallyport_identity_resyncs_total: counter(
+    'Times a change of who is who did not fit a worker, which was then sent everything anew.',
+    [],
+  ),
   sallyport_worker_connections_open: gauge('Downstream connections open now, by worker.', [
     'worker',
   ]),

@@ -20,7 +20,7 @@ export type IdentityDelta =
   /** A shorter prefix, or nothing, says from now on who has the addresses. */
   | { readonly kind: 'remove-address'; readonly prefix: IpPrefix }
   | { readonly kind: 'upsert-endpoint'; readonly endpoint: EndpointPlace }
-  | { readonly kind: 'remove-endpoint'; readonly name: string };
+  | { readonly kind: 'remove-endpoint'; readonly name: string; readonly ips: readonly string[] };
 
 /** An endpoint, by what its policy hangs on. */
 export interface EndpointPlace {

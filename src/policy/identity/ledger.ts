@@ -48,6 +48,10 @@ export class IdentityLedger {
     return this.#roster;
   }
 
+  endpoints(): readonly EndpointPlace[] {
+    return [...this.#endpoints.values()];
+  }
+
   /** Null: nothing is new. */
   change(change: IdentityChange): IdentityBatch | null {
     const deltas: IdentityDelta[] = [];
@@ -134,14 +138,16 @@ export class IdentityLedger {
 
   /** Those that go come first: their addresses may be others' right away. */
   #endpointDeltas(change: IdentityChange): IdentityDelta[] {
-    const gone = (change.goneEndpoints ?? []).filter((name) => this.#endpoints.has(name));
     const moved = (change.endpoints ?? []).filter(
       (place) => !isSamePlace(this.#endpoints.get(place.name), place),
     );
     // Two may change places: each leaves its own before one takes another.
-    const leaving = moved.filter(({ name }) => this.#endpoints.has(name)).map(({ name }) => name);
+    const leaving = [...(change.goneEndpoints ?? []), ...moved.map(({ name }) => name)];
     return [
-      ...[...gone, ...leaving].map((name): IdentityDelta => ({ kind: 'remove-endpoint', name })),
+      ...leaving.flatMap((name): IdentityDelta[] => {
+        const ips = this.#endpoints.get(name)?.ips;
+        return ips === undefined ? [] : [{ kind: 'remove-endpoint', name, ips }];
+      }),
       ...moved.map((endpoint): IdentityDelta => ({ kind: 'upsert-endpoint', endpoint })),
     ];
   }

@@ -2,7 +2,9 @@
  * One downstream connection through its stages: PROXY header (when the listener wants one), resolve,
  * register, detect, and then a relay or a tunnel. An exception in it ends it and nothing else (guard.ts).
  */
+
 import type { Socket } from 'node:net';
+import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Decision } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import type { Cause } from '../../model/fault_detail.ts';
@@ -261,6 +263,10 @@ export class Connection implements RegisteredConnection, Evictable, Guarded, Ope
     if (nowMs < this.#acceptedMs + (isHeader ? proxyProtocolTimeoutMs : detectTimeoutMs)) return;
     this.newLife(null).finish(isHeader ? 'proxy-protocol-timeout' : 'detect-timeout');
     this.closed('timeout', 'destroy');
+  }
+
+  get meta(): ConnectionMeta {
+    return this.#opening.meta;
   }
 
   policyChanged(): void {

@@ -2,9 +2,12 @@
  * Every open downstream connection, from before its first decision to its end: who is told of a policy
  * change, looked at for time-outs, and drained.
  */
-import type { Steps } from '../../model/steps.ts';
+import type { ConnectionMeta } from '../../model/connection_meta.ts';
+import { ITEMS_PER_STEP, type Steps } from '../../model/steps.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { Turns } from '../../platform/turns.ts';
+import type { IdentityBatch } from '../../policy/identity/delta.ts';
+import { IdentityScope } from './identity_scope.ts';
 
 export interface RegisteredConnection {
   /** Acts on every deadline that has passed. */
@@ -13,6 +16,8 @@ export interface RegisteredConnection {
   lasted(): void;
   /** Judges the connection again; one that is no longer allowed is closed at once. */
   policyChanged(): void;
+  /** Whose connection it is. */
+  readonly meta: ConnectionMeta;
   /** No further request is taken; an idle connection is closed at once. */
   drain(): void;
   /** Closed now, whatever it is doing. */
@@ -22,6 +27,10 @@ export interface RegisteredConnection {
 export class Registry {
   readonly #connections = new Set<RegisteredConnection>();
   readonly #judging: Turns;
+  readonly #judgingSome: Turns;
+  /** Whom batches were about that came while others were judged for those before. */
+  #scope: IdentityScope | null = null;
+  #isJudgingSome = false;
   readonly #stopSweep: () => void;
   #whenEmpty: (() => void) | null = null;
 
@@ -34,6 +43,7 @@ export class Registry {
   }) {
     const { clock, timers } = options.platform;
     this.#judging = new Turns(options.platform, options.turnMs);
+    this.#judgingSome = new Turns(options.platform, options.turnMs);
     this.#stopSweep = timers.every(options.sweepIntervalMs, () => {
       options.onSweep();
       const now = clock.nowMs();
@@ -72,6 +82,41 @@ export class Registry {
     }
   }
 
+  /**
+   * Judges again those whom the batch is about. Batches that come faster than connections are judged are taken
+   * together, so that each is judged for all of them in the end.
+   */
+  identitiesChanged(batch: IdentityBatch): void {
+    this.#scope ??= new IdentityScope();
+    this.#scope.add(batch);
+    if (!this.#isJudgingSome) this.#judgeSome();
+  }
+
+  #judgeSome(): void {
+    const scope = this.#scope;
+    if (scope === null) return;
+    this.#scope = null;
+    this.#isJudgingSome = true;
+    this.#judgingSome.begin({
+      steps: this.#judgeConcerned(scope),
+      onDone: () => {
+        this.#isJudgingSome = false;
+        this.#judgeSome();
+      },
+    });
+  }
+
+  *#judgeConcerned(scope: IdentityScope): Steps<void> {
+    let count = 0;
+    // One that comes meanwhile is judged by who is who now; one that ended is not there any more.
+    for (const connection of this.#connections) {
+      if (scope.concerns(connection.meta)) {
+        connection.policyChanged();
+        yield;
+      } else if (++count % ITEMS_PER_STEP === 0) yield;
+    }
+  }
+
   drain(): void {
     for (const connection of [...this.#connections]) connection.drain();
   }
@@ -91,5 +136,6 @@ export class Registry {
   stop(): void {
     this.#stopSweep();
     this.#judging.stop();
+    this.#judgingSome.stop();
   }
 }

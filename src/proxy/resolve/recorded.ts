@@ -83,18 +83,17 @@ function wasOfWorld(labels: LabelLookup, identity: Identity): boolean {
   return identity >= LOCAL_IDENTITY_FLAG || isOfWorld(labels, identity);
 }
 
-/** By the labels of a snapshot: no more entries than it has identities (`limits.identityCountMax`). */
-const checks = new WeakMap<LabelLookup, Map<Identity, bigint>>();
+/** Kept with the labels themselves, which snapshots share as long as they are who they are. */
+const checks = new WeakMap<readonly string[], bigint>();
 
 /** Null for an identity that has no labels here. */
 function checkOf(labels: LabelLookup, identity: Identity): bigint | null {
-  const known = checks.get(labels)?.get(identity);
-  if (known !== undefined) return known;
   const own = labels.labelsOf(identity);
   if (own.length === 0) return null;
-  const check = identityCheck(own);
-  const all = checks.get(labels) ?? new Map<Identity, bigint>();
-  all.set(identity, check);
-  checks.set(labels, all);
+  let check = checks.get(own);
+  if (check === undefined) {
+    check = identityCheck(own);
+    checks.set(own, check);
+  }
   return check;
 }

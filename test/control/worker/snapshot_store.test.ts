@@ -1,12 +1,19 @@
 /** Sets that come while another is compiled: whole, in order, and the newest at the end. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { encodeBatch, type SentBatch } from '../../../src/control/worker/identity_wire.ts';
 import { type NumberedSet, SnapshotStore } from '../../../src/control/worker/snapshot_store.ts';
-import type { Identity, Port, ProxyId } from '../../../src/model/identity.ts';
+import {
+  type Identity,
+  type Port,
+  type ProxyId,
+  RESERVED_IDENTITIES,
+} from '../../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { decideConnection } from '../../../src/policy/decide/decide.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
 import { numberedSet } from '../../support/numbered_set.ts';
+import { prefixOf } from '../../support/resolve_world.ts';
 
 const ENDPOINTS = `
 endpoints:
@@ -131,6 +138,78 @@ describe('the snapshot store', () => {
   });
 });
 
+describe('batches of identities', () => {
+  it('are in force at once, and compile nothing', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.identities(batchFor(2, 'world'));
+    expect([scene.told, scene.remote(), scene.store.sequence]).toEqual([['identities 2'], 2, 2]);
+    expect(scene.turn()).toBe(false);
+  });
+
+  it('are in force for the set in force and for the one that is being compiled', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.update(setFor(2));
+    scene.turn();
+    scene.store.identities(batchFor(2, 'world'));
+    expect([scene.told, scene.remote()]).toEqual([['identities 2'], 2]);
+    scene.run();
+    expect(scene.told).toEqual(['identities 2', 'swap 2']);
+    expect([scene.remote(), scene.allowedPorts()]).toEqual([2, [2]]);
+  });
+
+  it('wait for a set that brings another who is who itself', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.update(setFor(2, 2));
+    scene.store.identities(batchFor(3, 'world'));
+    expect([scene.told, scene.remote()]).toEqual([[], null]);
+    scene.run();
+    expect(scene.told).toEqual(['swap 2']);
+    expect(scene.remote()).toBe(2);
+  });
+
+  it('that one of many sets has in it already are passed over', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.update(setFor(2));
+    scene.turn();
+    scene.store.identities(batchFor(2, 'world'));
+    scene.store.update(setFor(3, 2));
+    scene.store.identities(batchFor(3, 'host'));
+    scene.run();
+    expect([scene.remote(), scene.store.sequence, scene.allowedPorts()]).toEqual([1, 3, [3]]);
+  });
+
+  it('that do not fit change nothing, until a whole set comes', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.identities(batchFor(3, 'world'));
+    scene.store.identities(batchFor(2, 'world'));
+    expect([scene.told, scene.remote()]).toEqual([['broken 3'], null]);
+    scene.store.update(setFor(1));
+    scene.store.identities(batchFor(2, 'world'));
+    scene.run();
+    expect([scene.remote(), scene.store.sequence]).toEqual([2, 2]);
+  });
+
+  it('that are damaged are broken', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.identities({ sequence: 2, bytes: Buffer.from('no') });
+    expect(scene.told).toEqual(['broken 2']);
+  });
+});
+
+function batchFor(sequence: number, name: 'world' | 'host'): SentBatch {
+  const identity = RESERVED_IDENTITIES[name] as Identity;
+  const prefix = prefixOf(REMOTE);
+  return encodeBatch({ sequence, deltas: [{ kind: 'upsert-address', prefix, identity }] });
+}
+
+const REMOTE = '192.0.2.9';
+
 class Scene {
   readonly told: string[] = [];
   readonly store: SnapshotStore;
@@ -154,6 +233,8 @@ class Scene {
           else done();
         },
         onRefused: (revision) => this.told.push(`refused ${revision}`),
+        onIdentities: ({ sequence }) => this.told.push(`identities ${sequence}`),
+        onBroken: (sequence) => this.told.push(`broken ${sequence}`),
       },
     });
   }
@@ -173,6 +254,11 @@ class Scene {
     while (this.turn() || this.#judging.length > 0) this.judged();
   }
 
+  /** Who has the address that the batches are about. */
+  remote(): number | null {
+    return this.store.current().ipcache.lookup(REMOTE);
+  }
+
   /** Each set allows the port of its revision. */
   allowedPorts(): readonly number[] {
     const endpoint = this.store.current().endpoint('10.0.0.1');
@@ -183,10 +269,12 @@ class Scene {
   }
 }
 
-const sets = new Map<number, NumberedSet>();
+const sets = new Map<string, NumberedSet>();
 
-function setFor(revision: number): NumberedSet {
-  let set = sets.get(revision);
+/** `sequence`: of the batches that it has in it. */
+function setFor(revision: number, sequence = 1): NumberedSet {
+  const key = `${revision} ${sequence}`;
+  let set = sets.get(key);
   if (set === undefined) {
     const text = `
 apiVersion: cilium.io/v2
@@ -198,12 +286,13 @@ spec:
     - fromEntities: [world]
       toPorts: [{ ports: [{ port: "${revision}", protocol: TCP }] }]
 `;
-    set = numberedSet(revision, {
+    const bundle = {
       policies: [{ path: 'p', text }],
       endpoints: { path: 'e', text: ENDPOINTS },
       secrets: null,
-    });
-    sets.set(revision, set);
+    };
+    set = numberedSet(revision, bundle, sequence);
+    sets.set(key, set);
   }
   return set;
 }

@@ -254,6 +254,10 @@ class Worker {
         onRefused: (revision, problems) => {
           throw new Error(`revision ${revision}: ${problems.join('; ')}`);
         },
+        onIdentities: () => {},
+        onBroken: (sequence, problem) => {
+          throw new Error(`batch ${sequence}: ${problem}`);
+        },
       },
     });
   }

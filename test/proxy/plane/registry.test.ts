@@ -1,7 +1,12 @@
 /** Many connections judged again after a swap: all of them, once, with turns for others in between. */
 import { describe, expect, it } from 'vitest';
+import { parseSocketAddress } from '../../../src/model/address.ts';
+import type { ConnectionMeta } from '../../../src/model/connection_meta.ts';
+import type { Identity } from '../../../src/model/identity.ts';
 import type { Platform } from '../../../src/platform/platform.ts';
+import type { IdentityBatch } from '../../../src/policy/identity/delta.ts';
 import { type RegisteredConnection, Registry } from '../../../src/proxy/plane/registry.ts';
+import { prefixOf } from '../../support/resolve_world.ts';
 
 describe('after a policy change', () => {
   it('few connections are judged before anything else happens', () => {
@@ -52,6 +57,48 @@ describe('after a policy change', () => {
   });
 });
 
+describe('after batches of identities', () => {
+  it('those are judged whose address they are about', () => {
+    const scene = new Scene({ count: 10, judgingMs: 0 });
+    scene.registry.identitiesChanged(batchOf(3, 7));
+    expect(scene.judged).toEqual([3, 7]);
+  });
+
+  it('all are judged when an identity comes or goes, or a prefix of many addresses', () => {
+    const scene = new Scene({ count: 4, judgingMs: 0 });
+    const gone = { kind: 'remove-identity', identity: 300 as Identity } as const;
+    scene.registry.identitiesChanged({ sequence: 1, deltas: [gone] });
+    const prefix = { kind: 'remove-address', prefix: prefixOf('10.0.0.0/24') } as const;
+    scene.registry.identitiesChanged({ sequence: 2, deltas: [prefix] });
+    expect(scene.judged).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
+  });
+
+  it('batches that come while others are judged are judged together afterwards, however many', () => {
+    const scene = new Scene({ count: 30, judgingMs: 1 });
+    scene.registry.identitiesChanged(batchOf(...Array.from({ length: 30 }, (_, i) => i)));
+    for (let at = 0; at < 20; at++) scene.registry.identitiesChanged(batchOf(at % 2));
+    while (scene.turn());
+    expect(scene.judged).toEqual([...Array.from({ length: 30 }, (_, i) => i), 0, 1]);
+  });
+});
+
+function batchOf(...connections: readonly number[]): IdentityBatch {
+  return {
+    sequence: 1,
+    deltas: connections.map((i) => ({
+      kind: 'upsert-address',
+      prefix: prefixOf(`10.0.0.${i}/32`),
+      identity: 300 as Identity,
+    })),
+  };
+}
+
+/** Of connection `i`: what a scope looks at. */
+function metaOf(i: number): ConnectionMeta {
+  const end = (ip: string) => parseSocketAddress(`${ip}:80`);
+  return { source: end(`10.0.0.${i}`), destination: end('10.1.0.1') } as unknown as ConnectionMeta;
+}
+
 class Scene {
   readonly judged: number[] = [];
   doneCount = 0;
@@ -79,6 +126,7 @@ class Scene {
         this.judged.push(i);
         this.#nowMs += judgingMs;
       },
+      meta: metaOf(i),
       drain: () => {},
       cut: () => {},
     }));

@@ -6,9 +6,10 @@
  *
  * A set that is rejected never reaches a worker: the last good one stays in force everywhere.
  */
-import { isDeepStrictEqual } from 'node:util';
+
 import { AdminServer, type AdminStart } from './admin/admin_server.ts';
 import type { PolicySetState } from './admin/backend.ts';
+import { changedFields } from './config/changed_fields.ts';
 import type { Config, LogLevel } from './config/config.ts';
 import type { ConfigResult } from './config/load.ts';
 import { StateLock } from './control/source/files/state_lock.ts';
@@ -483,27 +484,4 @@ class SallyportApp implements App {
 
 function rounded(ms: number): number {
   return Math.round(ms * 10) / 10;
-}
-
-/** Names of the file's fields whose values differ and take a restart. */
-function changedFields(before: Config, after: Config): readonly string[] {
-  const names = {
-    admin: 'admin',
-    isAdminRemoteAllowed: 'adminAllowRemote',
-    workerCount: 'workers',
-    accessLog: 'accessLog',
-    policyPaths: 'policies',
-    endpointsPath: 'endpoints',
-    secretsPath: 'secrets',
-    isEmptySetOpen: 'allowEmptyPolicySet',
-    invalidPolicy: 'invalidPolicy',
-    stateDir: 'stateDir',
-    behaviour: 'behaviour',
-    redirect: 'redirect',
-    cilium: 'cilium',
-    limits: 'limits',
-    listeners: 'listeners',
-  } as const satisfies Partial<Record<keyof Config, string>>;
-  const keys = Object.keys(names) as (keyof typeof names)[];
-  return keys.filter((key) => !isDeepStrictEqual(before[key], after[key])).map((key) => names[key]);
 }

@@ -188,7 +188,8 @@ class Cluster {
         if (message.start.kind === 'rejected') throw new Error(message.start.problems.join('\n'));
         const policy = message.start.sent.set;
         this.#revision = policy.revision;
-        this.#worker.handle({ kind: 'start', settings: settingsTo(this.#originPort), policy });
+        const settings = settingsTo(this.#originPort);
+        this.#worker.handle({ kind: 'start', settings, policy, batches: [] });
         break;
       }
       case 'read':

@@ -39,6 +39,13 @@ export const JUDGE_HOST_FLAG: FlagSpec = {
   about: 'judge the host like others, as redirect.host: policy does',
 };
 
+const CONFIG_FLAG: FlagSpec = {
+  name: 'config',
+  short: 'c',
+  value: 'FILE',
+  about: 'instead: what this configuration names, judged as `run` would',
+};
+
 export const CHECK_SPEC: VerbSpec = {
   name: 'check',
   about: 'Validates and lints policies',
@@ -101,12 +108,7 @@ export const EXPLAIN_SPEC: VerbSpec = {
   argumentCountMax: Number.POSITIVE_INFINITY,
   flags: [
     ...SOURCE_FLAGS,
-    {
-      name: 'config',
-      short: 'c',
-      value: 'FILE',
-      about: 'instead: what this configuration names, judged as `run` would',
-    },
+    CONFIG_FLAG,
     { name: 'endpoint', value: 'NAME', about: 'whose policy is asked: namespace/name' },
     { name: 'endpoint-ip', value: 'IP', about: 'or by its address' },
     {
@@ -171,7 +173,7 @@ export const VERDICT_SPEC: VerbSpec = {
   argumentsForm: '[POLICY...]',
   argumentCountMin: 0,
   argumentCountMax: Number.POSITIVE_INFINITY,
-  flags: [...SOURCE_FLAGS, JUDGE_HOST_FLAG],
+  flags: [...SOURCE_FLAGS, CONFIG_FLAG, JUDGE_HOST_FLAG],
   notes: [
     'A line {"policyFile":"PATH"} swaps the policy set before the next line. Exit code 0, or 2 when a\n' +
       'line cannot be understood (the others are answered).',

@@ -4,7 +4,7 @@
  * exit code is 2 at the end.
  */
 
-import type { Judge } from '../../control/ask/judge.ts';
+import type { Judge, JudgeOptions } from '../../control/ask/judge.ts';
 import { judgeBundle } from '../../control/ask/judge_bundle.ts';
 import { parseQuestion } from '../../control/ask/question.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
@@ -13,19 +13,16 @@ import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import { parseJson } from '../../text/json_value.ts';
 import type { Args } from '../args.ts';
 import { EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from '../io.ts';
-import { judgeOptions } from './judge_options.ts';
-import { readErrorText, readPolicies, readSources, STDIN } from './sources.ts';
+import { type QuestionSources, readQuestionSources } from './question_sources.ts';
+import { readErrorText, readPolicies, STDIN } from './sources.ts';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
-  const sources = await readSources(args, io);
+  const sources = await readQuestionSources(args, io);
   if (sources.kind === 'error') return usageError(io, `verdict: ${sources.message}`);
   if ([...args.values('policy'), ...args.arguments].includes(STDIN)) {
     return usageError(io, 'verdict: standard input has the questions, so policies cannot be there');
   }
-  const session = new VerdictSession(sources.bundle, {
-    io,
-    isHostJudged: args.has('judge-host'),
-  });
+  const session = new VerdictSession(sources, io);
   const problem = session.start();
   if (problem !== null) return usageError(io, `verdict: the policy set is rejected: ${problem}`);
   let hasErrors = false;
@@ -42,11 +39,11 @@ class VerdictSession {
   readonly #io: Io;
   #bundle: SourceBundle;
   #judge: Judge | null = null;
-  readonly #isHostJudged: boolean;
+  readonly #options: JudgeOptions;
 
-  constructor(bundle: SourceBundle, { io, isHostJudged }: { io: Io; isHostJudged: boolean }) {
+  constructor({ bundle, options }: Extract<QuestionSources, { kind: 'ok' }>, io: Io) {
     this.#bundle = bundle;
-    this.#isHostJudged = isHostJudged;
+    this.#options = options;
     this.#io = io;
   }
 
@@ -86,8 +83,7 @@ class VerdictSession {
   }
 
   #swap(bundle: SourceBundle): string | null {
-    const options = { ...judgeOptions(), isHostJudged: this.#isHostJudged };
-    const created = judgeBundle(bundle, options);
+    const created = judgeBundle(bundle, this.#options);
     if (created.kind === 'rejected') return created.problems.map(formatProblem).join('; ');
     this.#judge = created.judge;
     this.#bundle = bundle;

@@ -147,6 +147,7 @@ function decodeMatchLabel(
   { key, value }: { readonly key: string; readonly value: Field },
   form: SelectorForm,
 ): LabelRequirement | null {
+  if (!context.reader.isName(key, value)) return null;
   if (!isKeyValid(context, { key, place: value }, form)) return null;
   if (value.isEmpty && !form.isBuiltIn) return null;
   const text = labelValue(context, value, form);
@@ -239,7 +240,6 @@ function isKeyValid(
   form: SelectorForm,
 ): boolean {
   const { reader } = context;
-  if (!reader.isName(key, place)) return false;
   const colon = key.indexOf(':');
   const [name = '', ...prefix] = key
     .slice(colon + 1)

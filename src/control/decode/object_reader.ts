@@ -85,10 +85,13 @@ export class ObjectReader {
     return new Map(this.#fields.entries(field));
   }
 
-  /** False, with a problem, for a name that YAML 1.1 (kubectl) reads as true or false. */
-  isName(name: string, field: Field): boolean {
-    if (!YAML_1_1_BOOLEAN.test(name)) return true;
-    this.fail(field, `the key ${name} is true or false to kubectl; another name is needed`);
+  /** False, with a problem, for the key of an entry that YAML 1.1 (kubectl) reads as true or false. */
+  isName(name: string, entry: Field): boolean {
+    if (!entry.isKeyPlain || !YAML_1_1_BOOLEAN.test(name)) return true;
+    this.fail(
+      entry,
+      `the key ${name} without quotes is true or false to kubectl; write it in quotes: "${name}"`,
+    );
     return false;
   }
 

@@ -1,4 +1,4 @@
-/** `check -c`: whether `run` would start, without starting anything. `explain -c`: what it would decide. */
+/** `check -c`: whether `run` would start, without starting anything. `explain -c`, `verdict -c`: what it would decide. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -112,26 +112,25 @@ describe('check -c', () => {
   });
 });
 
-describe('explain -c', () => {
-  const ENDPOINTS = `endpoints:
+const ENDPOINTS = `endpoints:
   - { name: default/api, ip: 127.0.0.1, labels: { app: api } }
   - { name: default/host, ip: 10.0.0.9, labels: ["reserved:host"] }
 `;
-  const ask = (...args: readonly string[]) =>
-    run(['explain', '-c', 'config.yaml', '-o', 'json', '--endpoint', 'default/api', ...args]);
-
-  beforeEach(() => {
-    write('endpoints.yaml', ENDPOINTS);
-    write(
-      'policies/api.yaml',
-      `apiVersion: cilium.io/v2
+const API_POLICY = `apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
 metadata: { name: api }
 spec:
   endpointSelector: { matchLabels: { app: api } }
   ingress: [{ fromEntities: [world], toPorts: [{ ports: [{ port: "80", protocol: TCP }], rules: { http: [{ path: "/a.*" }] } }] }]
-`,
-    );
+`;
+
+describe('explain -c', () => {
+  const ask = (...args: readonly string[]) =>
+    run(['explain', '-c', 'config.yaml', '-o', 'json', '--endpoint', 'default/api', ...args]);
+
+  beforeEach(() => {
+    write('endpoints.yaml', ENDPOINTS);
+    write('policies/api.yaml', API_POLICY);
   });
 
   it('asks what the configuration names, as it says', async () => {
@@ -157,6 +156,55 @@ spec:
     expect(await ask('--identity', '2')).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('there is no such file or directory'),
+    });
+  });
+});
+
+describe('verdict -c', () => {
+  const question = (remote: object, path: string) =>
+    JSON.stringify({ endpoint: 'default/api', ...remote, port: 80, http: { method: 'GET', path } });
+  const ask = async (lines: readonly string[], ...args: readonly string[]) => {
+    const io = testIo({ cwd: dir, stdin: `${lines.join('\n')}\n` });
+    const code = await runCommandLine(['verdict', '-c', 'config.yaml', ...args], io);
+    const told = io.stdout.text.trim().split('\n');
+    const answers =
+      code === 0 ? told.map((line) => JSON.parse(line) as Record<string, unknown>) : [];
+    return {
+      code,
+      verdicts: answers.map((one) => one['verdict'] ?? one['update']),
+      err: io.stderr.text,
+    };
+  };
+  const HOST = { remote: 'default/host' };
+  const WORLD = { identity: 2 };
+
+  beforeEach(() => {
+    write('endpoints.yaml', ENDPOINTS);
+    write('policies/api.yaml', API_POLICY);
+  });
+
+  it('judges by what the configuration names and as it says, also after a swap', async () => {
+    write('other.yaml', API_POLICY);
+    const lines = [
+      question(WORLD, '/ab'),
+      question(HOST, '/b'),
+      question(WORLD, `/a${'b'.repeat(8000)}`),
+    ];
+    write('config.yaml', configOf('endpoints: endpoints.yaml'));
+    expect((await ask(lines)).verdicts).toEqual(['allow', 'allow', 'allow']);
+    const more =
+      'endpoints: endpoints.yaml\nredirect: { host: policy }\nlimits: { verdictWorkMax: 10000 }';
+    write('config.yaml', configOf(more));
+    const swapped = [...lines, '{"policyFile":"other.yaml"}', ...lines];
+    const expected = ['allow', 'deny', 'deny'];
+    expect((await ask(swapped)).verdicts).toEqual([...expected, 'accepted', ...expected]);
+  });
+
+  it('takes no policies beside it', async () => {
+    write('config.yaml', configOf('endpoints: endpoints.yaml'));
+    expect(await ask([question(WORLD, '/ab')], '-p', 'policies')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('give one or the other'),
     });
   });
 });

@@ -121,6 +121,17 @@ describe('the API server refuses, and it is told', () => {
     expect(toldOf(`${head}spec: ${spec}\n`)).toEqual([]);
   });
 
+  it.each([
+    'matchLabels: { "yes": a }',
+    'matchExpressions: [{ key: "yes", operator: In, values: [a] }]',
+    'matchExpressions: [{ key: !!str on, operator: Exists }]',
+    'matchLabels: { !!str off: a }',
+  ])('not of a key in quotes that would be a boolean without them: %s', (selector) => {
+    const head = 'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: { name: p }\n';
+    const spec = `{ endpointSelector: { ${selector} }, ingress: [{}] }`;
+    expect(toldOf(`${head}spec: ${spec}\n`)).toEqual([]);
+  });
+
   it('in specs and of a clusterwide policy, too', () => {
     const spec = '{ endpointSelector: {}, ingress: [{ fromEntities: [world-ipv6] }] }';
     for (const kind of ['CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy']) {

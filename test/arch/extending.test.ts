@@ -1,5 +1,5 @@
 /** The examples of docs/extending.md, applied to a copy of the sources one after the other, compile. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { ROOT, SourceCopy } from '../support/source_copy.ts';
@@ -19,15 +19,6 @@ it('the examples of docs/extending.md fit the sources and compile', async () => 
   expect(count).toBeGreaterThan(20);
   expect(await copy.errors()).toEqual([]);
 }, 120_000);
-
-it('the files that the page names are there', () => {
-  const created = [...examples()].map(([, , file]) => file);
-  const named = [...page.matchAll(/`((?:src|test|docs|fixtures)\/[\w/.-]+)`/g)].map(
-    ([, file = '']) => file,
-  );
-  const missing = named.filter((file) => !existsSync(join(ROOT, file)) && !created.includes(file));
-  expect(missing).toEqual(['src/policy/l7/kafka/']);
-});
 
 /** A block of TypeScript is a new file, a diff is a change of one that is there. */
 function examples(): RegExpStringIterator<RegExpExecArray> {

@@ -92,12 +92,12 @@ function evaluateValue(matcher: CompiledMatcher, view: HeadView): MatchOutcome {
 }
 
 function testWithin(regex: Regex, subject: Uint8Array): MatchOutcome {
-  return spendOnShared(regex.cost, subject.length) ? regex.test(subject) : MATCH_FAILED;
+  return spendOnShared(regex.cost, subject) ? regex.test(subject) : MATCH_FAILED;
 }
 
 /** `MatcherCompiler` prepares those that are asked rule by rule. */
 function testPrepared(regex: Regex, subject: Uint8Array): MatchOutcome {
-  return spendOnPrepared(regex.cost, subject.length) ? regex.test(subject) : MATCH_FAILED;
+  return spendOnPrepared(regex.cost, subject) ? regex.test(subject) : MATCH_FAILED;
 }
 
 function evaluateField(matcher: CompiledMatcher, view: HeadView): MatchOutcome {

@@ -15,11 +15,14 @@ import type { PatternCost } from './regex.ts';
 
 export type WorkLimits = Pick<Limits, 'verdictWorkMax' | 'regexSubjectBytesMax'>;
 
+const NO_BYTES = new Uint8Array();
+
 /** One verdict is computed at a time and nothing in it waits, so one counter serves all. */
 let left = 0;
 let subjectBytesMax = 0;
-/** The patterns that were counted last, of those that many rules can have. */
+/** The patterns that were counted last, of those that many rules can have, each with the value it was asked about. */
 const recent: (PatternCost | null)[] = [null, null, null, null];
+const recentSubjects: Uint8Array[] = [NO_BYTES, NO_BYTES, NO_BYTES, NO_BYTES];
 let recentAt = 0;
 
 export function beginVerdict(limits: WorkLimits): void {
@@ -52,24 +55,38 @@ export function spendOnPattern(cost: PatternCost, bytes: number): boolean {
 }
 
 /** The same for one that many rules can have: what making it costs is not counted for each of them. */
-export function spendOnShared(cost: PatternCost, bytes: number): boolean {
-  return spendOnAsked(cost, bytes, patternWork(cost, bytes));
+export function spendOnShared(cost: PatternCost, subject: Uint8Array): boolean {
+  return spendOnAsked(cost, subject, patternWork(cost, subject.length));
 }
 
 /** The same for one that was prepared: its program stands, and its states may not. */
-export function spendOnPrepared(cost: PatternCost, bytes: number): boolean {
-  return spendOnAsked(cost, bytes, preparedWork(cost, bytes));
+export function spendOnPrepared(cost: PatternCost, subject: Uint8Array): boolean {
+  return spendOnAsked(cost, subject, preparedWork(cost, subject.length));
 }
 
 /** `firstWork`: when the verdict has not asked it yet. */
-function spendOnAsked(cost: PatternCost, bytes: number, firstWork: number): boolean {
-  if (bytes > subjectBytesMax) return spend(Number.POSITIVE_INFINITY);
-  const isKnown =
-    cost === recent[0] || cost === recent[1] || cost === recent[2] || cost === recent[3];
-  if (isKnown && Number.isFinite(cost.buildWork)) return spend(readWork(bytes));
+function spendOnAsked(cost: PatternCost, subject: Uint8Array, firstWork: number): boolean {
+  if (subject.length > subjectBytesMax) return spend(Number.POSITIVE_INFINITY);
+  if (isKnown(cost, subject) && Number.isFinite(cost.buildWork)) {
+    return spend(readWork(subject.length));
+  }
   recent[recentAt] = cost;
+  recentSubjects[recentAt] = subject;
   recentAt = (recentAt + 1) & 3;
   return spend(firstWork);
+}
+
+/** Another value leads to other states. */
+function isKnown(cost: PatternCost, subject: Uint8Array): boolean {
+  for (let i = 0; i < recent.length; i++) {
+    if (cost === recent[i] && isSame(subject, recentSubjects[i] as Uint8Array)) return true;
+  }
+  return false;
+}
+
+/** Heads of HTTP/1.1 give a slice of their own each time. */
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return a === b || (a.length === b.length && Buffer.compare(a, b) === 0);
 }
 
 /** Of a call, through the binding. */

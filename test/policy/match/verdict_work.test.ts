@@ -192,6 +192,22 @@ describe('a verdict', () => {
     expect(shown(decideRequest(view, '', get('/x')))).toBe('deny no-http-rule-matched');
   });
 
+  it('counts it again when the pattern is asked about another value', () => {
+    const text = 'ab'.repeat(1500);
+    // Each has a state for each character of the text: a third of the budget, whoever names it.
+    const patterns = numbered(12, (i) => `GET|${text}${i}`);
+    const verdictOn = (conditions: (pattern: string) => string[]): string => {
+      const l7 = http(...patterns.map(conditions));
+      const view = viewOf(compiled(endpoint([port('80', [rule('r', { l7 })])])));
+      return shown(decideRequest(view, '', get('/x', ['x-long', text])));
+    };
+    expect(verdictOn((pattern) => [':method', pattern])).toBe('allow http[0]');
+    expect(verdictOn((pattern) => ['x-long', pattern])).toBe('deny regex-budget');
+    expect(verdictOn((pattern) => [':method', pattern, 'x-long', pattern])).toBe(
+      'deny regex-budget',
+    );
+  });
+
   it('of another endpoint costs what its own patterns cost', () => {
     const limits = { verdictWorkMax: 40_000 };
     const own = { ...endpoint([port('80', [rule('own', { l7: http([':path', '/a.*']) })])]) };

@@ -94,6 +94,8 @@ export interface HttpRule {
   readonly origin: RuleOrigin;
   readonly matchers: readonly HeaderMatcher[];
   readonly headerMatches: readonly HeaderMatch[];
+  /** Conditions on fields as their author wrote them: to Cilium's agent "X-A 1" and "x-a: 1" are two rules. */
+  readonly spelling?: string;
 }
 
 /** envoy.config.route.v3.HeaderMatcher, on a field or on ":method", ":path", ":authority". */

@@ -54,6 +54,10 @@ const HTTP_RULES = [
   '{ path: "/public.*" }',
   '{ method: GET, path: "/v[0-9]+/.*" }',
   '{ method: POST }',
+  '{ headers: ["X-A 1"] }',
+  // The same to a request, and not to the agent.
+  '{ headers: ["x-a: 1"] }',
+  '{ headerMatches: [{ name: X-A, value: "1" }] }',
   '{}',
 ] as const;
 

@@ -52,6 +52,11 @@ function keyed(rule: HttpRule | DnsRule, make: () => string): string {
   return key;
 }
 
+/** What two rules have in common that the agent takes for one: it compares what was written. */
+function agentRuleKey(rule: HttpRule): string {
+  return rule.spelling === undefined ? httpRuleKey(rule) : `${httpRuleKey(rule)} ${rule.spelling}`;
+}
+
 function bigintsAsText(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? value.toString() : value;
 }
@@ -145,7 +150,7 @@ function listOf(l7: L7Rules): List {
   if (l7.kind === 'none') return NO_LIST;
   let list = lists.get(l7);
   if (list === undefined) {
-    const keys = l7.kind === 'http' ? l7.rules.map(httpRuleKey) : l7.rules.map(dnsRuleKey);
+    const keys = l7.kind === 'http' ? l7.rules.map(agentRuleKey) : l7.rules.map(dnsRuleKey);
     list = { count: keys.length, keys: new Set(keys) };
     lists.set(l7, list);
   }

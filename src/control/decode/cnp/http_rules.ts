@@ -10,6 +10,7 @@ import type {
   MismatchAction,
   ValueMatcher,
 } from '../../../policy/ast.ts';
+import { compareText } from '../../../policy/labels.ts';
 import { type DocumentContext, originOf } from '../context.ts';
 import type { Field } from '../field.ts';
 import { byteText, checkedHeaderMatch, matcherName } from '../header_values.ts';
@@ -51,7 +52,28 @@ export function decodeHttpRule(context: DocumentContext, field: Field): HttpRule
     if ('mismatchAction' in decoded) headerMatches.push(decoded);
     else matchers.push(decoded);
   }
-  return { origin: originOf(context, field), matchers, headerMatches };
+  const spelling = [headers, matches].map((list) => spelt(context, list));
+  return {
+    origin: originOf(context, field),
+    matchers,
+    headerMatches,
+    ...(spelling.every((list) => list === null) ? {} : { spelling: JSON.stringify(spelling) }),
+  };
+}
+
+/** As it was written; null for what is absent or empty, which the agent does not tell apart either. */
+function spelt(context: DocumentContext, field: Field | undefined): unknown {
+  if (field === undefined || field.isEmpty || field.value === '') return null;
+  const { reader } = context;
+  if (field.isList) {
+    const items = reader.list(field).map((item) => spelt(context, item));
+    return items.length === 0 ? null : items;
+  }
+  if (!field.isMap) return String(field.value);
+  return [...reader.map(field)]
+    .map(([name, value]) => [name, spelt(context, value)] as const)
+    .filter(([, value]) => value !== null)
+    .sort(([a], [b]) => compareText(a, b));
 }
 
 /** Null when it is no string or RE2 refuses it. */

@@ -31,6 +31,7 @@ export function nastyCases(): readonly NastyCase[] {
     onPath('1,000 without a beginning', 1000, (i) => `.*/service/${i}/items/[0-9]+`),
     onPath('3,000 that go on', 3000, (i) => `/.*/res${i}/[0-9]+(/[a-z-]+)?/.*`),
     onPath('1,000 that run on', 1000, (i) => `.*a${i}.*b`),
+    scanned(),
     onPath('3,000 of one beginning', 3000, (i) => `/a[ab]*${i}.*`),
     onPath('a set that forgets its states', 60, (i) => `/.*a[ab]{${i % 12}}c${i}`),
     ofField('on a long field', 20, (i) => matcher('x-long', `.*a.{${10 + i}}c`)),
@@ -63,6 +64,17 @@ function onPath(name: string, count: number, patternOf: PatternOf): NastyCase {
     ...lengths.map((length) => textsOf(count).slice(0, length)),
   ];
   return { name: `path: ${name}`, rules, heads: paths.map((path) => headOf({ path })) };
+}
+
+/** Of each of three beginnings so many that the texts that they need are looked for, in a path that has all three. */
+function scanned(): NastyCase {
+  const beginnings = ['', '/', '/a'];
+  const rules = numbers(6000).map((i) => {
+    const text = letters(60, { of: 26, seed: i });
+    return httpRule(i, [matcher(':path', `${beginnings[i % 3]}.*${text}.*`)]);
+  });
+  const path = `/a${letters(59_000, { of: 26, seed: -1 })}`;
+  return { name: 'path: 6,000 that need a text each', rules, heads: [headOf({ path })] };
 }
 
 /** What many of the patterns need stands in it, so that these are asked. */
@@ -118,13 +130,13 @@ function headOf({ path = '/', authority = 'a.test', fields = [] }: HeadParts): R
   return plainHead({ method: 'GET', path, authority, fields });
 }
 
-/** a and b, in an order that repeats late: each byte of them leads to another state. */
-function letters(length: number): string {
-  let state = 1;
+/** The first of the alphabet, in an order that repeats late: each byte of them leads to another state. */
+function letters(length: number, { of = 2, seed = 1 } = {}): string {
+  let state = Math.imul(seed, 2654435761) & 0x7fffffff;
   let text = '';
   for (let i = 0; i < length; i++) {
-    state = (state * 1103515245 + 12345) & 0x7fffffff;
-    text += (state >> 16) & 1 ? 'a' : 'b';
+    state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
+    text += String.fromCharCode(97 + ((state >> 16) % of));
   }
   return text;
 }

@@ -28,6 +28,10 @@ export class NeededFilter {
     return new NeededFilter(filter, [...byText.values()]);
   }
 
+  get placeCount(): number {
+    return this.#filter.placeCount;
+  }
+
   /** Writes the numbers of the patterns that can match `bytes`, each once; returns how many they are. */
   candidates(bytes: Uint8Array, into: number[]): number {
     const found = this.#found;

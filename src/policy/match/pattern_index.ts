@@ -262,7 +262,7 @@ class FilterCell implements Cell {
   }
 
   match(text: string, bytes: Uint8Array, matched: number[]): boolean {
-    if (!spend(scanWork(bytes.length))) return false;
+    if (!spend(scanWork(bytes.length, this.#filter.placeCount))) return false;
     const candidates = this.#candidates;
     const count = this.#filter.candidates(bytes, candidates);
     for (let i = 0; i < count; i++) {

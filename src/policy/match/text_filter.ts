@@ -2,7 +2,8 @@
  * hot path
  *
  * Which of many texts stand in a value, read once (Aho and Corasick, 1975): each byte leads from the longest
- * beginning of a text that was just read to the next one. What a byte costs does not hang on how many texts there are.
+ * beginning of a text that was just read to the next one. More texts make a byte cost more only as they take more
+ * memory.
  *
  *     "/res1/" "/res12/":   / → r → e → s → 1 → / (the first)
  *                                             ↘ 2 → / (the second)
@@ -48,6 +49,11 @@ export class TextFilter {
     yield* filter.#writeEdges(trie);
     yield* filter.#writeFallbacks(trie.nodeCount);
     return filter;
+  }
+
+  /** Nodes: characters of the texts, those that they begin with alike once. */
+  get placeCount(): number {
+    return this.#fallbacks.length;
   }
 
   /** Writes the numbers of the texts that stand in `bytes`, each once, in no order; returns how many they are. */

@@ -126,12 +126,13 @@ export function setWork(width: number, bytes: number): number {
   return CALL_WORK + bytes * (BYTE_WORK + stepWork(width));
 }
 
-/** A value is read once for many texts. */
-export function scanWork(bytes: number): number {
-  return CALL_WORK + SCANNED_BYTE_WORK * bytes;
+/** A value is read once for many texts. `placeCount`: of all of them; the more, the fewer are near each other. */
+export function scanWork(bytes: number, placeCount: number): number {
+  return CALL_WORK + bytes * PLACE_BIT_WORK * (32 - Math.clz32(placeCount));
 }
 
-const SCANNED_BYTE_WORK = 15;
+/** Measured: 17 ns a byte where there are 200 places, 55 where there are 400,000, and 130 in a table of 5 million. */
+const PLACE_BIT_WORK = 4;
 
 function stepWork(width: number): number {
   return STATE_WORK + PLACE_WORK * width;

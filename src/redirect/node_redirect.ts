@@ -6,6 +6,7 @@ import type { Datapath } from './kernel/api.ts';
 import { decodeAdoption, INTERFACE_UPLINK } from './layout.ts';
 import type { TablePlan } from './plan.ts';
 import { freeSeats } from './seats.ts';
+import type { TableDelta } from './table_delta.ts';
 import { TableUpdater, type Update } from './table_updater.ts';
 
 export type AttachedDatapath = Pick<
@@ -107,6 +108,13 @@ export class NodeRedirect {
         // Told when the interface as a whole is attached, right after.
       }
     }
+  }
+
+  /** Throws when it cannot be written; then the next `apply` writes everything. */
+  change(delta: TableDelta): number {
+    // What is in force is no whole plan any more.
+    this.#digest = null;
+    return this.#updater.change(delta);
   }
 
   /** Interfaces that should have the programs of this process. */

@@ -103,7 +103,7 @@ const PROTOCOL_NUMBERS = {
   other: IP_PROTOCOLS.any,
 } as const;
 
-const VERDICTS: Readonly<Record<PlannedVerdict, KernelVerdict>> = {
+export const VERDICTS: Readonly<Record<PlannedVerdict, KernelVerdict>> = {
   deny: VERDICT_DENY,
   allow: VERDICT_ALLOW,
   redirect: VERDICT_REDIRECT,
@@ -276,14 +276,14 @@ function checkOf(input: PlanInput, identity: Identity): bigint {
   return identityCheck(input.labelsOf(identity));
 }
 
-function fullPrefix(ip: string): IpPrefix {
+export function fullPrefix(ip: string): IpPrefix {
   const address = parseIp(ip);
   if (address === null) throw new TypeError(`"${ip}" is no IP address`);
   const length = address.bytes.length * 8;
   return { address, length, text: `${address.text}/${length}` };
 }
 
-const WHOLE_FAMILIES: readonly IpPrefix[] = ['0.0.0.0', '::'].map((text) => {
+export const WHOLE_FAMILIES: readonly IpPrefix[] = ['0.0.0.0', '::'].map((text) => {
   const address = parseIp(text) as IpAddress;
   return { address, length: 0, text: `${text}/0` };
 });

@@ -12,6 +12,7 @@ import {
   settingsOf,
   type TablePlan,
 } from './plan.ts';
+import { type TableDelta, writesOf } from './table_delta.ts';
 
 export type GenerationMaps = Readonly<Record<GenerationMap | 'settings', WritableMap>>;
 
@@ -55,6 +56,24 @@ export class TableUpdater {
     }
     this.#maps.settings.update(SETTINGS_KEY, settingsOf(plan, generation));
     return { generation, entryCount };
+  }
+
+  /** Into the generation in force; how many entries. Throws when one cannot be written: those before it are. */
+  change(delta: TableDelta): number {
+    const { generation } = this;
+    if (generation === 0) throw new Error('no tables are in force');
+    let count = 0;
+    for (const write of writesOf(delta, generation)) {
+      const map = this.#maps[write.map];
+      if ('entries' in write) {
+        if (write.entries.length > 0) map.updateMany(write.entries);
+        count += write.entries.length;
+      } else {
+        if (write.goneKeys.length > 0) map.deleteMany(write.goneKeys);
+        count += write.goneKeys.length;
+      }
+    }
+    return count;
   }
 
   /** Entries of every generation but the one in force; how many there were. */

@@ -35,7 +35,7 @@ const INPUT: PlanInput = {
 
 describe('a plan', () => {
   const side = (ip: string) => {
-    const { identity, endpoint: id } = new KernelModel(planOf(INPUT)).side(ip);
+    const { identity, endpoint: id } = KernelModel.of(planOf(INPUT)).side(ip);
     return [identity, id];
   };
 
@@ -54,7 +54,7 @@ describe('a plan', () => {
   });
 
   it('tells with each identity the check of its labels, as the proxy computes it', () => {
-    const model = new KernelModel(planOf(INPUT));
+    const model = KernelModel.of(planOf(INPUT));
     expect(model.side('10.0.0.5').check).toBe(identityCheck(['k8s:number=1005']));
     expect(model.side('203.0.113.1').check).toBe(identityCheck(['k8s:number=2']));
   });
@@ -65,7 +65,7 @@ describe('a plan', () => {
       ['eth0', 2],
     ]);
     const plan = planOf({ ...INPUT, interfaces });
-    const model = new KernelModel(plan);
+    const model = KernelModel.of(plan);
     expect([model.endpointAt(10), model.endpointAt(2), model.endpointAt(11)]).toEqual([
       10,
       null,

@@ -4,6 +4,7 @@ import type { Identity } from '../../src/model/identity.ts';
 import { RESERVED_IDENTITIES } from '../../src/model/identity.ts';
 import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 import { type KernelTableOptions, kernelTable } from '../../src/policy/kernel/kernel_table.ts';
+import type { MapEntry, ReadableMap } from '../../src/redirect/kernel/api.ts';
 import { IP_PROTOCOLS } from '../../src/redirect/layout.ts';
 import {
   entriesOf,
@@ -22,13 +23,13 @@ export function planInputOf(
   snapshot: PolicySnapshot,
   options: KernelTableOptions = { isDnsAllowed: false },
 ): PlanInput {
+  const table = kernelTable(snapshot, options);
   return {
-    ...kernelTable(snapshot, options),
+    ...table,
     prefixes: snapshot.node.prefixes,
     labelsOf: (identity) => snapshot.labels.labelsOf(identity),
-    interfaces: new Map(
-      snapshot.node.workloads.map(({ interface: name }, index) => [name, 10 + index]),
-    ),
+    // A plan numbers endpoints by their interfaces: here as the table does.
+    interfaces: new Map(table.endpoints.map((one) => [one.interface, one.endpointId])),
     ports: new Set(),
     bare: new Set(),
     claims: [],
@@ -38,19 +39,47 @@ export function planInputOf(
   };
 }
 
+type ModelMaps = Readonly<Record<GenerationMap, readonly MapEntry[]>>;
+
+function mapsOf(entries: (map: GenerationMap) => readonly MapEntry[]): ModelMaps {
+  return {
+    verdicts: entries('verdicts'),
+    ports: entries('ports'),
+    endpoints: entries('endpoints'),
+    addresses: entries('addresses'),
+    interfaces: entries('interfaces'),
+  };
+}
+
 export class KernelModel {
-  readonly #maps: Readonly<Record<GenerationMap, readonly (readonly [Buffer, Buffer])[]>>;
+  readonly #maps: ModelMaps;
   readonly #byKey = new Map<string, Buffer>();
   readonly #generation: number;
 
-  constructor(plan: TablePlan, generation = 7) {
+  constructor(maps: ModelMaps, generation: number) {
     this.#generation = generation;
-    this.#maps = Object.fromEntries(
-      GENERATION_MAPS.map((map) => [map, [...entriesOf(plan, map, generation)]]),
-    ) as unknown as Readonly<Record<GenerationMap, readonly (readonly [Buffer, Buffer])[]>>;
+    this.#maps = maps;
     for (const map of GENERATION_MAPS) {
       for (const [key, value] of this.#maps[map]) this.#byKey.set(keyText(map, key), value);
     }
+  }
+
+  static of(plan: TablePlan, generation = 7): KernelModel {
+    return new KernelModel(
+      mapsOf((map) => [...entriesOf(plan, map, generation)]),
+      generation,
+    );
+  }
+
+  /** What the maps themselves hold. */
+  static in(
+    maps: Readonly<Record<GenerationMap, Pick<ReadableMap, 'entries'>>>,
+    generation: number,
+  ): KernelModel {
+    return new KernelModel(
+      mapsOf((map) => [...maps[map].entries()]),
+      generation,
+    );
   }
 
   /** The endpoint that an interface belongs to; null for an uplink. */
@@ -128,7 +157,7 @@ function keyText(map: GenerationMap, key: Buffer): string {
 }
 
 export function modelOf(snapshot: PolicySnapshot, options?: KernelTableOptions): KernelModel {
-  return new KernelModel(planOf(planInputOf(snapshot, options)));
+  return KernelModel.of(planOf(planInputOf(snapshot, options)));
 }
 
 export const TCP = IP_PROTOCOLS.TCP;

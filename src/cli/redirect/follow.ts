@@ -8,6 +8,7 @@ import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../observe/log/logger.ts';
 import type { SeenLink } from '../../redirect/host/link_monitor.ts';
 import type { NodeLinks } from '../../redirect/host/links.ts';
+import type { TableDelta } from '../../redirect/table_delta.ts';
 import { appliedTexts, missingTexts, type RedirectLoader } from './loader.ts';
 import { errorText, type RedirectNode, sleep } from './node.ts';
 
@@ -109,9 +110,13 @@ export class RedirectFollower {
   }
 
   async #bringUpToDate(): Promise<void> {
-    const isChanged = this.#takeReads();
+    const { isChanged, deltas } = this.#takeReads();
     // The proxies have read the same: they compile while we wait.
-    if (isChanged) await sleep(this.#options.node.timers, this.#options.config.redirect.settleMs);
+    if (isChanged || deltas.length > 0) {
+      await sleep(this.#options.node.timers, this.#options.config.redirect.settleMs);
+    }
+    // When all tables are to be written anyway, these changes are in them.
+    if (!isChanged && this.#seen !== '') this.#change(deltas);
     const stamp = this.#options.node.linksStamp();
     const isSame = stamp !== null && stamp === this.#stamp && !this.#hasNodeNews;
     const isQuiet = isSame && !this.#isCheckDue;
@@ -135,23 +140,34 @@ export class RedirectFollower {
     this.#seen = '';
   }
 
-  /** True when there is another set to put in force. */
-  #takeReads(): boolean {
+  #change(deltas: readonly TableDelta[]): void {
     const { loader, log } = this.#options;
-    if (!this.#hasReads) return false;
+    for (const delta of deltas) {
+      const entries = loader.change(delta);
+      const { revision } = loader.policy.snapshot;
+      log.info({ revision, entries }, 'who is who changed in the tables in force');
+    }
+  }
+
+  /** Whether there is another set to put in force, and what else is to be changed. */
+  #takeReads(): { readonly isChanged: boolean; readonly deltas: readonly TableDelta[] } {
+    const { loader, log } = this.#options;
+    if (!this.#hasReads) return { isChanged: false, deltas: [] };
+    const deltas: TableDelta[] = [];
     this.#hasReads = false;
     let isChanged = false;
     for (const read of loader.policy.takeReads()) {
       if (read.kind === 'rejected') {
         log.error({ problems: read.problems }, 'policy rejected; the last good set stays in force');
       }
+      if (read.kind === 'identities') deltas.push(read.delta);
       if (read.kind !== 'changed') continue;
       for (const problem of read.warnings) log.warn({ problem }, 'policy');
       // Until it is in force, also when the first try fails.
       this.#seen = '';
       isChanged = true;
     }
-    return isChanged;
+    return { isChanged, deltas };
   }
 
   async #apply(links: NodeLinks): Promise<void> {

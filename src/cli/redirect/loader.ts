@@ -12,6 +12,7 @@ import { TCP_MIGRATE_REQ } from '../../redirect/host/sysctl.ts';
 import type { Datapath } from '../../redirect/kernel/api.ts';
 import { type Applied, NodeRedirect } from '../../redirect/node_redirect.ts';
 import { isClaimed, type TablePlan } from '../../redirect/plan.ts';
+import type { TableDelta } from '../../redirect/table_delta.ts';
 import { errorText, OWN_NETNS, type RedirectNode, routingOf, sleep } from './node.ts';
 import { NodePolicy } from './policy.ts';
 
@@ -72,6 +73,12 @@ export class RedirectLoader {
     if (this.#redirect === null) throw new Error('the loader was not started');
     const plan = this.policy.plan(links);
     return { applied: this.#redirect.apply(plan), plan };
+  }
+
+  /** Into the tables in force. Throws when it cannot be written: then `apply` writes all of them. */
+  change(delta: TableDelta): number {
+    if (this.#redirect === null) throw new Error('the loader was not started');
+    return this.#redirect.change(delta);
   }
 
   /** At once, before anything is read again: a new pod's interface is open until it has the programs. */

@@ -10,15 +10,28 @@ import {
   type FeedStart,
   PolicyFeed,
 } from '../../control/source/policy_feed.ts';
+import type { IpPrefix } from '../../model/address.ts';
+import { IDENTITY_WORLD, type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
 import { nodePlatform } from '../../platform/node_platform.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
+import type { IdentityBatch } from '../../policy/identity/delta.ts';
+import { type KernelDelta, kernelDelta } from '../../policy/kernel/kernel_delta.ts';
 import { type KernelTable, kernelTable } from '../../policy/kernel/kernel_table.ts';
 import type { NodeLinks } from '../../redirect/host/links.ts';
-import { type PlanInput, planOf, type TablePlan } from '../../redirect/plan.ts';
+import {
+  fullPrefix,
+  type PlanInput,
+  planOf,
+  type TablePlan,
+  WHOLE_FAMILIES,
+} from '../../redirect/plan.ts';
+import type { TableDelta } from '../../redirect/table_delta.ts';
 import { createRe2Engine } from '../../regex/re2_engine.ts';
 
 export type PolicyRead =
   | { readonly kind: 'changed'; readonly warnings: readonly string[] }
+  /** The tables that are in force, but for this. */
+  | { readonly kind: 'identities'; readonly delta: TableDelta }
   | { readonly kind: 'same' }
   /** What was in force stays so. One line each. */
   | { readonly kind: 'rejected'; readonly problems: readonly string[] };
@@ -30,7 +43,9 @@ export interface NodePolicyOptions {
 
 interface InForce {
   readonly snapshot: PolicySnapshot;
+  /** Of that snapshot, or of an earlier one of the same set. */
   readonly table: KernelTable;
+  readonly isTableOfSnapshot: boolean;
 }
 
 export class NodePolicy {
@@ -40,6 +55,8 @@ export class NodePolicy {
   /** Told with the next set that is read: one that could not be kept on disk, objects that were refused. */
   #notes: string[] = [];
   #inForce: InForce | null = null;
+  /** As of the last plan. */
+  #hostAddresses: readonly string[] = [];
   #onStart: (start: FeedStart) => void = () => {};
   /** What was read, and nobody has taken yet. */
   #reads: FeedRead[] = [];
@@ -115,10 +132,14 @@ export class NodePolicy {
     const reads = this.#reads;
     this.#reads = [];
     const newest = reads.findLast(({ kind }) => kind === 'changed' || kind === 'identities');
+    const newestSet = reads.findLast((read) => read.kind === 'changed');
+    const batches = reads.flatMap((read) => (read.kind === 'identities' ? [read.batch] : []));
     return reads.flatMap((read): readonly PolicyRead[] => {
       if (read.kind === 'same' || read.kind === 'rejected') return [read];
       if (read !== newest) return [];
-      return [read.kind === 'changed' ? this.#take(read.accepted) : this.#takeIdentities()];
+      // A set that came with batches before or behind it is taken with all of them in it.
+      if (newestSet !== undefined) return [this.#take(newestSet.accepted)];
+      return [this.#takeIdentities(batches)];
     });
   }
 
@@ -130,15 +151,51 @@ export class NodePolicy {
     return this.#feed.stop();
   }
 
-  #takeIdentities(): PolicyRead {
-    return { kind: 'changed', warnings: this.#takeOver().warnings };
+  /** What batches changed of the tables that the kernel has; null: it needs others. */
+  #takeIdentities(batches: readonly IdentityBatch[]): PolicyRead {
+    const inForce = this.#inForce;
+    const after = this.#store.current();
+    const delta =
+      inForce === null
+        ? null
+        : kernelDelta(inForce.table, { before: inForce.snapshot, after, batches });
+    if (inForce === null || delta === null) {
+      return { kind: 'changed', warnings: this.#takeOver().warnings };
+    }
+    this.#inForce = { snapshot: after, table: inForce.table, isTableOfSnapshot: false };
+    return { kind: 'identities', delta: this.#tableDelta(delta, inForce.table) };
+  }
+
+  /** Workloads have the last word on their addresses; a node's own are the host's when nobody else has them. */
+  #tableDelta(delta: KernelDelta, table: KernelTable): TableDelta {
+    const { snapshot } = this;
+    const ofWorkloads = new Set(
+      table.endpoints.flatMap(({ ips }) => ips.map((ip) => fullPrefix(ip).text)),
+    );
+    const fallBack = new Map(WHOLE_FAMILIES.map(({ text }) => [text, IDENTITY_WORLD]));
+    const host = RESERVED_IDENTITIES.host as Identity;
+    for (const ip of this.#hostAddresses) fallBack.set(fullPrefix(ip).text, host);
+    const isOthers = ({ text }: IpPrefix): boolean => !ofWorkloads.has(text);
+    const gone = delta.goneAddresses.filter(isOthers);
+    return {
+      ...delta,
+      addresses: [
+        ...delta.addresses.filter(({ prefix }) => isOthers(prefix)),
+        ...gone.flatMap((prefix) => {
+          const identity = fallBack.get(prefix.text);
+          return identity === undefined ? [] : [{ prefix, identity }];
+        }),
+      ],
+      goneAddresses: gone.filter(({ text }) => !fallBack.has(text)),
+      labelsOf: (identity) => snapshot.labels.labelsOf(identity),
+    };
   }
 
   #takeOver(): KernelTable {
     const { isDnsAllowed } = this.#config.redirect;
     const snapshot = this.#store.current();
     const table = kernelTable(snapshot, { isDnsAllowed });
-    this.#inForce = { snapshot, table };
+    this.#inForce = { snapshot, table, isTableOfSnapshot: true };
     return table;
   }
 
@@ -169,6 +226,8 @@ export class NodePolicy {
   }
 
   plan(links: NodeLinks): TablePlan {
+    if (this.#inForce?.isTableOfSnapshot === false) this.#takeOver();
+    this.#hostAddresses = links.addresses;
     return planOf(this.#planInput(links));
   }
 

@@ -83,7 +83,7 @@ export function* compileSteps(
     endpoints: EndpointIndex.of(endpoints, byIp),
     ipcache: roster?.ipcache ?? options.ipcache,
     labels: roster ?? options.labels,
-    who: roster === undefined || remotes === null ? null : { roster, remotes },
+    who: roster === undefined || remotes === null ? null : { roster, remotes, layout: compiler },
     tables: new Map(),
     shadow: options.shadow,
     prefixes: options.node?.prefixes ?? null,

@@ -102,13 +102,16 @@ export class Snapshot implements PolicySnapshot {
     if (who === null) throw new BrokenTableError('the set takes no batches');
     const roster = who.roster.after(batch);
     const { remotes, flipped } = who.remotes.after(roster, changedIdentities(batch));
+    const { tables: laidOut } = this.#state;
+    const tables = flipped.length === 0 ? laidOut : this.#laidOut(flipped, remotes);
+    const layout = tables === laidOut ? who.layout : tables;
     return new Snapshot(this.#set, {
       ...this.#state,
       endpoints: endpoints.after(batch, this.#set.subjects),
       ipcache: roster.ipcache,
       labels: roster,
-      who: { roster, remotes },
-      tables: flipped.length === 0 ? this.#state.tables : this.#laidOut(flipped, remotes),
+      who: { roster, remotes, layout },
+      tables,
       shadow: shadow?.after(batch, workloads) ?? null,
       workloads,
     });

@@ -46,6 +46,8 @@ export interface PolicySnapshot {
 export interface Who {
   readonly roster: Roster;
   readonly remotes: Remotes;
+  /** The same for snapshots of one set whose ports are laid out the same. */
+  readonly layout: object;
 }
 
 export interface NodeContents {

@@ -24,6 +24,7 @@ import type { PolicySnapshot, Workload } from '../compiled/snapshot.ts';
 import { compareText } from '../labels.ts';
 import { type KernelVerdict, verdictsOf } from './kernel_verdict.ts';
 import { type PortPrefix, portPrefixes } from './port_prefixes.ts';
+import { SlotIndex, type SlotUse } from './slot_index.ts';
 
 export interface KernelTable {
   readonly endpoints: readonly KernelEndpoint[];
@@ -33,6 +34,8 @@ export interface KernelTable {
   readonly slots: readonly ReadonlyMap<Identity, KernelVerdict>[];
   /** What is in force otherwise than its author may think; one line each. */
   readonly warnings: readonly string[];
+  /** What an identity that comes later gets. */
+  readonly slotIndex: SlotIndex;
 }
 
 export interface KernelEndpoint {
@@ -75,6 +78,8 @@ const PORT_MAX = 0xffff;
 /** An area before its exceptions have a number. */
 type Draft = Omit<KernelArea, 'slot' | 'prefixes'> & {
   readonly exceptions: ReadonlyMap<Identity, KernelVerdict>;
+  readonly rules: readonly CompiledRule[];
+  readonly isDnsPlain: boolean;
 };
 
 class TableBuilder {
@@ -85,6 +90,7 @@ class TableBuilder {
   readonly #policyByTables = new Map<DirectionTables, number>();
   readonly #slots: ReadonlyMap<Identity, KernelVerdict>[] = [];
   readonly #slotByContent = new Map<string, number>();
+  readonly #uses: SlotUse[] = [];
   readonly #warnings = new Set<string>();
 
   constructor(snapshot: PolicySnapshot, options: KernelTableOptions) {
@@ -106,7 +112,8 @@ class TableBuilder {
       };
     });
     const warnings = [...this.#warnings].sort(compareText);
-    return { endpoints, policies: this.#policies, slots: this.#slots, warnings };
+    const slotIndex = new SlotIndex(this.#uses);
+    return { endpoints, policies: this.#policies, slots: this.#slots, warnings, slotIndex };
   }
 
   /** Null: there is no one policy for all of its addresses, so nothing is allowed. */
@@ -163,14 +170,18 @@ class TableBuilder {
     const isDnsPlain = protocol === 'UDP' && this.#options.isDnsAllowed;
     return {
       protocol,
+      rules: rules.rules,
+      isDnsPlain,
       ...placeOf(protocol, rules),
       ...verdictsOf(rules.rules, { isDnsPlain, remotes: this.#snapshot.who?.remotes ?? null }),
     };
   }
 
-  #areaOf({ exceptions, ...draft }: Draft): KernelArea {
+  #areaOf({ exceptions, rules, isDnsPlain, ...draft }: Draft): KernelArea {
     const prefixes = portPrefixes(draft.first, draft.last);
-    return { ...draft, prefixes, slot: this.#slotOf(exceptions) };
+    const slot = this.#slotOf(exceptions);
+    this.#uses.push({ slot, rules, isDnsPlain, verdict: draft.verdict });
+    return { ...draft, prefixes, slot };
   }
 
   #slotOf(exceptions: ReadonlyMap<Identity, KernelVerdict>): number {
@@ -213,7 +224,8 @@ const NO_TABLES: Readonly<Record<Direction, DirectionTables>> = {
 };
 
 function nothingOf(protocol: PolicyProtocol): Draft {
-  return { protocol, first: 0, last: PORT_MAX, verdict: 'deny', exceptions: new Map() };
+  const nothing = { rules: [], isDnsPlain: false, exceptions: new Map() };
+  return { protocol, first: 0, last: PORT_MAX, verdict: 'deny', ...nothing };
 }
 
 /** The engine's port 0 is every port without a range; its ICMP "ports" are types, shifted by one. */
@@ -249,7 +261,7 @@ function commonDraft(protocol: KernelProtocol, drafts: readonly Draft[]): Draft 
       if (own !== verdict) exceptions.set(identity, own);
     }
   }
-  return { protocol, first: 0, last: PORT_MAX, verdict, exceptions };
+  return { protocol, first: 0, last: PORT_MAX, verdict, exceptions, rules: [], isDnsPlain: false };
 }
 
 /** The engine's ids where they are unique; policies in wire form may come without one. */

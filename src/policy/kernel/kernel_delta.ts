@@ -1,0 +1,89 @@
+/**
+ * What batches of identities change in a table that a kernel has already, so that it need not be given another one.
+ * Pure. Any packet's verdict hangs on at most one of these changes: of two sides, one at most is no workload of this
+ * node, and what changes for workloads is another table. So each change may come into force by itself, in any order
+ * but one: an identity's verdicts are there as long as an address is.
+ */
+import type { IpPrefix } from '../../model/address.ts';
+import type { Identity } from '../../model/identity.ts';
+import type { PolicySnapshot } from '../compiled/snapshot.ts';
+import type { IdentityBatch } from '../identity/delta.ts';
+import type { KernelTable } from './kernel_table.ts';
+import type { KernelVerdict } from './kernel_verdict.ts';
+
+export interface SlotVerdict {
+  readonly slot: number;
+  readonly identity: Identity;
+  readonly verdict: KernelVerdict;
+}
+
+/** In the order in which it is to be written. */
+export interface KernelDelta {
+  readonly verdicts: readonly SlotVerdict[];
+  readonly addresses: readonly { readonly prefix: IpPrefix; readonly identity: Identity }[];
+  readonly goneAddresses: readonly IpPrefix[];
+  readonly goneVerdicts: readonly SlotVerdict[];
+}
+
+/** `table`: made of `before`, or of an earlier snapshot with deltas since. Null: another table is needed. */
+export function kernelDelta(
+  table: KernelTable,
+  moved: {
+    readonly before: PolicySnapshot;
+    readonly after: PolicySnapshot;
+    readonly batches: readonly IdentityBatch[];
+  },
+): KernelDelta | null {
+  const { before, after, batches } = moved;
+  if (before.who === null || after.who === null) return null;
+  if (before.who.layout !== after.who.layout) return null;
+  if (JSON.stringify(before.node.workloads) !== JSON.stringify(after.node.workloads)) return null;
+  const { identities, prefixes } = touchedBy(batches);
+  const verdicts: SlotVerdict[] = [];
+  const goneVerdicts: SlotVerdict[] = [];
+  for (const identity of identities) {
+    const was = before.who.roster.entry(identity);
+    const is = after.who.roster.entry(identity);
+    // The number means others now: for two endpoints of this node both halves would change, one after the other.
+    if (was !== null && is !== null && was !== is) return null;
+    if ((was === null) === (is === null)) continue;
+    const { remotes } = is === null ? before.who : after.who;
+    const exceptions = table.slotIndex.exceptionsOf(remotes.of(identity));
+    if (exceptions === null) return null;
+    const list = is === null ? goneVerdicts : verdicts;
+    for (const [slot, verdict] of exceptions) list.push({ slot, identity, verdict });
+  }
+  const addresses: { readonly prefix: IpPrefix; readonly identity: Identity }[] = [];
+  const goneAddresses: IpPrefix[] = [];
+  for (const prefix of prefixes.values()) {
+    const identity = after.who.roster.ipcache.exact(prefix);
+    if (identity === before.who.roster.ipcache.exact(prefix)) continue;
+    if (identity === null) goneAddresses.push(prefix);
+    else addresses.push({ prefix, identity });
+  }
+  return { verdicts, addresses, goneAddresses, goneVerdicts };
+}
+
+function touchedBy(batches: readonly IdentityBatch[]): {
+  readonly identities: ReadonlySet<Identity>;
+  readonly prefixes: ReadonlyMap<string, IpPrefix>;
+} {
+  const identities = new Set<Identity>();
+  const prefixes = new Map<string, IpPrefix>();
+  for (const delta of batches.flatMap(({ deltas }) => deltas)) {
+    switch (delta.kind) {
+      case 'add-identity':
+      case 'remove-identity':
+        identities.add(delta.identity);
+        break;
+      case 'upsert-address':
+      case 'remove-address':
+        prefixes.set(delta.prefix.text, delta.prefix);
+        break;
+      case 'upsert-endpoint':
+      case 'remove-endpoint':
+        break;
+    }
+  }
+  return { identities, prefixes };
+}

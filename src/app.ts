@@ -129,8 +129,9 @@ class SallyportApp implements App {
     });
     this.#supervisor = this.#makeSupervisor();
     this.#flows = new FlowHub({
-      limits: config.limits,
+      config,
       log: this.#log,
+      nameSides: (sides) => this.#policyThread.nameSides(sides),
       onDemand: (isWanted) => this.#supervisor.setFlowsWanted(isWanted),
     });
     this.#admin = this.#makeAdmin();
@@ -149,7 +150,7 @@ class SallyportApp implements App {
     this.#tellFirst(first);
     const admin = await this.#startAdmin();
     if (admin?.kind === 'failed') return await this.#startFailed([admin.message]);
-    if (this.#flows.isWantedFromStart) this.#supervisor.setFlowsWanted(true);
+    this.#flows.start();
     const started = await this.#supervisor.start(first.sent.set);
     if (this.#ending !== null) return await this.#startEnded(this.#ending);
     if (started.kind === 'failed') {

@@ -108,6 +108,9 @@ export interface FlowSide {
   readonly names: readonly string[];
 }
 
+/** A side before anybody has looked who it is. */
+export type FlowAddress = Pick<FlowSide, 'ip' | 'port'>;
+
 export interface Workload {
   /** "Deployment", "CronJob". */
   readonly kind: string;

@@ -4,8 +4,14 @@
  * ports and addresses in network order.
  */
 import { createHash } from 'node:crypto';
-import { type IpAddress, type IpPrefix, parseIp, type SocketAddress } from '../model/address.ts';
-import type { Identity } from '../model/identity.ts';
+import {
+  type IpAddress,
+  type IpPrefix,
+  ipFromBytes,
+  parseIp,
+  type SocketAddress,
+} from '../model/address.ts';
+import type { Identity, Port } from '../model/identity.ts';
 
 export const LAYOUT_VERSION = 3;
 
@@ -92,6 +98,20 @@ export function encodeTuple(
   key[36] = source.family;
   key[37] = protocol;
   return key;
+}
+
+export function decodeTuple(key: Buffer): {
+  readonly source: SocketAddress;
+  readonly destination: SocketAddress;
+  readonly protocol: number;
+} {
+  const family = key.readUInt8(36) === 4 ? 4 : 6;
+  const sideAt = (address: number, port: number): SocketAddress => ({
+    ip: ipFromBytes(key.subarray(address, address + (family === 4 ? 4 : 16))).text,
+    port: key.readUInt16BE(port) as Port,
+    family,
+  });
+  return { source: sideAt(0, 32), destination: sideAt(16, 34), protocol: key.readUInt8(37) };
 }
 
 /** What the kernel knew when it saw the SYN. */

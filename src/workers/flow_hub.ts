@@ -1,39 +1,50 @@
 /**
- * The flows of all workers in the supervisor: says whether workers are to send any, and hands them to who asks for
- * them.
+ * The flows of all workers and of the kernel, in the supervisor: says whether any are wanted, and hands them to who
+ * asks for them.
  */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
 import type { FlowFeed } from '../admin/backend.ts';
+import type { Config } from '../config/config.ts';
 import type { Flow } from '../model/flow.ts';
-import type { Limits } from '../model/limits.ts';
 import { FlowStream } from '../observe/flow/flow_stream.ts';
 import type { Logger } from '../observe/log/logger.ts';
 import { familyOf, type MetricFamily } from '../observe/metrics/family.ts';
+import { nodePlatform } from '../platform/node_platform.ts';
+import type { KernelFlowReader } from '../redirect/kernel_flows.ts';
+import { KernelFlows, type KernelFlowsOptions } from './kernel_flows.ts';
 
 export interface FlowHubOptions {
-  readonly limits: Limits;
+  readonly config: Config;
   readonly log: Logger;
   /** Workers are to send flows from now on, or none any more. */
   readonly onDemand: (isWanted: boolean) => void;
+  readonly nameSides: KernelFlowsOptions['nameSides'];
 }
 
 export class FlowHub {
-  readonly #limits: Limits;
+  readonly #options: FlowHubOptions;
   readonly #stream: FlowStream;
+  /** Null: no listener of ours takes what the kernel redirects. */
+  readonly #kernel: KernelFlows | null;
 
   constructor(options: FlowHubOptions) {
-    const { limits, log, onDemand } = options;
-    this.#limits = limits;
+    const { limits, listeners } = options.config;
+    this.#options = options;
     this.#stream = new FlowStream({
       ringCountMax: limits.flowRingCountMax,
       subscriberCountMax: limits.flowFollowerCountMax,
-      onDemand,
-      onError: (err) => log.error({ where: 'flows', err }, 'internal error'),
+      onDemand: (isWanted) => this.#setWanted(isWanted),
+      onError: (err) => options.log.error({ where: 'flows', err }, 'internal error'),
     });
+    const isRedirected = listeners.some(({ direction }) => direction === 'by-record');
+    this.#kernel = isRedirected ? kernelFlows(options, (batch) => this.push(batch)) : null;
   }
 
-  /** Some are kept all the time. */
-  get isWantedFromStart(): boolean {
-    return this.#stream.isKept;
+  /** Flows that are kept are wanted from now on; others when somebody follows. */
+  start(): void {
+    if (this.#stream.isKept) this.#setWanted(true);
   }
 
   push(batch: Uint8Array): void {
@@ -45,18 +56,60 @@ export class FlowHub {
   }
 
   follow(onReady: () => void): FlowFeed | null {
-    const { flowQueueCountMax: queueCountMax } = this.#limits;
+    const { flowQueueCountMax: queueCountMax } = this.#options.config.limits;
     return this.#stream.subscribe({ filter: () => true, queueCountMax, onReady });
   }
 
   families(): readonly MetricFamily[] {
+    const dropped = (at: string, count: number): MetricFamily =>
+      familyOf('sallyport_flows_dropped_total', count, { at });
     return [
-      familyOf('sallyport_flows_dropped_total', this.#stream.lostCount, { at: 'supervisor' }),
+      dropped('supervisor', this.#stream.lostCount),
+      dropped('kernel', this.#kernel?.lostCount ?? 0),
     ];
   }
 
   /** Whoever follows gets what waits for it, and its reply ends. */
   end(): void {
+    this.#kernel?.setWanted(false);
     this.#stream.end();
   }
+
+  #setWanted(isWanted: boolean): void {
+    this.#options.onDemand(isWanted);
+    this.#kernel?.setWanted(isWanted);
+  }
+}
+
+function kernelFlows(options: FlowHubOptions, push: KernelFlowsOptions['push']): KernelFlows {
+  const { config, log, nameSides } = options;
+  const { clock, timers } = nodePlatform();
+  return new KernelFlows({
+    instance: randomUUID(),
+    node: hostname(),
+    openReader: (sinceNs) => openReader(config, sinceNs),
+    nameSides,
+    push,
+    onProblem: (problem) => log.warn({ problem }, 'flows of the kernel cannot be told'),
+    intervalMs: config.limits.kernelFlowIntervalMs,
+    timers,
+    clock,
+    nowNs: monotonicNs,
+  });
+}
+
+/** Only now: a proxy without the redirect loads no code that calls the kernel by itself. */
+async function openReader(
+  { redirect, limits }: Config,
+  sinceNs: bigint,
+): Promise<KernelFlowReader> {
+  const { KernelFlowReader: Reader, pinnedMaps } = await import('../redirect/kernel_flows.ts');
+  const { LAYOUT_VERSION } = await import('../redirect/layout.ts');
+  const maps = pinnedMaps(join(redirect.root, `v${LAYOUT_VERSION}`, 'maps'));
+  return new Reader({ maps, eventCountMax: limits.kernelFlowCountMax }, sinceNs);
+}
+
+/** bpf_ktime_get_ns reads the same clock. */
+function monotonicNs(): bigint {
+  return process.hrtime.bigint();
 }

@@ -9,6 +9,7 @@ import type { SourceBundle } from '../control/source/files/source_bundle.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet } from '../control/worker/snapshot_store.ts';
+import type { FlowAddress, FlowSide } from '../model/flow.ts';
 import type { InvalidPolicy } from '../model/invalid_policy.ts';
 
 /** The proxy's part of the state folder. */
@@ -137,6 +138,8 @@ export type ToPolicyThread =
   | { readonly kind: 'rebase' }
   | { readonly kind: 'print'; readonly id: number; readonly format: PolicyFormat }
   | { readonly kind: 'explain'; readonly id: number; readonly question: unknown }
+  /** Who is at the addresses, by the set in force. */
+  | { readonly kind: 'name-sides'; readonly id: number; readonly sides: readonly FlowAddress[] }
   /** The state folder is ours from now on. */
   | { readonly kind: 'own-state' }
   | { readonly kind: 'stop' };
@@ -168,6 +171,8 @@ export type FromPolicyThread =
   | { readonly kind: 'not-kept'; readonly problem: string }
   | { readonly kind: 'printed'; readonly id: number; readonly text: string }
   | { readonly kind: 'explained'; readonly id: number; readonly answer: ExplainAnswer }
+  /** In the order that they were asked in. */
+  | { readonly kind: 'named-sides'; readonly id: number; readonly sides: readonly FlowSide[] }
   /** A question was answered with an error of ours. */
   | { readonly kind: 'failed'; readonly id: number; readonly message: string }
   | { readonly kind: 'stopped' };

@@ -28,6 +28,8 @@ import {
 import type { OfferedSet, PolicySource } from '../control/source/source.ts';
 import { encodeBatch } from '../control/worker/identity_wire.ts';
 import { encodeResolved } from '../control/worker/resolved_wire.ts';
+import type { FlowAddress } from '../model/flow.ts';
+import { sideOf } from '../observe/flow/sides.ts';
 import { toldProblems } from '../observe/told_problems.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import type { PolicySnapshot } from '../policy/compiled/snapshot.ts';
@@ -118,6 +120,9 @@ export class PolicyService {
       case 'print':
         this.#answer(message.id, () => this.#print(message.id, message.format));
         break;
+      case 'name-sides':
+        this.#answer(message.id, () => this.#nameSides(message.id, message.sides));
+        break;
       case 'explain':
         this.#answer(message.id, () => this.#explain(message.id, message.question));
         break;
@@ -188,6 +193,14 @@ export class PolicyService {
     const snapshot = this.#store.current();
     const text = format === 'text' ? printSnapshot(snapshot) : policiesDocument(snapshot);
     this.#post({ kind: 'printed', id, text });
+  }
+
+  #nameSides(id: number, asked: readonly FlowAddress[]): void {
+    const snapshot = this.#store.current();
+    const sides = asked.map(({ ip, port }) =>
+      sideOf({ ip, port }, snapshot.ipcache.lookup(ip), snapshot),
+    );
+    this.#post({ kind: 'named-sides', id, sides });
   }
 
   #explain(id: number, asked: unknown): void {

@@ -11,6 +11,7 @@ import { Worker } from 'node:worker_threads';
 import { BusyError, type ExplainAnswer } from '../admin/backend.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
 import type { NumberedSet } from '../control/worker/snapshot_store.ts';
+import type { FlowAddress, FlowSide } from '../model/flow.ts';
 import type { Timers } from '../platform/platform.ts';
 import type {
   FromPolicyThread,
@@ -68,7 +69,8 @@ const NONE_REFUSED: RefusedObjects = { objects: [], count: 0 };
 
 type Ask =
   | { readonly kind: 'print'; readonly format: PolicyFormat }
-  | { readonly kind: 'explain'; readonly question: unknown };
+  | { readonly kind: 'explain'; readonly question: unknown }
+  | { readonly kind: 'name-sides'; readonly sides: readonly FlowAddress[] };
 
 interface Pending {
   readonly resolve: (answer: FromPolicyThread) => void;
@@ -168,6 +170,13 @@ export class PolicyThread {
     const answer = await this.#ask({ kind: 'explain', question });
     if (answer.kind !== 'explained') throw new Error('another answer than was asked for');
     return answer.answer;
+  }
+
+  /** Who is at the addresses, by the set in force. */
+  async nameSides(sides: readonly FlowAddress[]): Promise<readonly FlowSide[]> {
+    const answer = await this.#ask({ kind: 'name-sides', sides });
+    if (answer.kind !== 'named-sides') throw new Error('another answer than was asked for');
+    return answer.sides;
   }
 
   /** Resolves when what is being kept on disk is, or after a moment, and the thread has ended. */

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ROUTES } from '../../src/admin/routes.ts';
 import { DENY_REASONS } from '../../src/model/decision.ts';
+import { DROP_REASONS } from '../../src/model/drop_reason.ts';
 import { FAULTS } from '../../src/model/fault.ts';
 import { Cause, DETAILS } from '../../src/model/fault_detail.ts';
 import { partialRequest } from '../../src/model/partial_request.ts';
@@ -27,6 +28,11 @@ describe('docs/observability.md', () => {
       [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map((match) => match[1]),
     );
     expect(documented.toSorted()).toEqual([...fieldsOfFullLines()].sort());
+  });
+
+  it('has the table of drop reasons', () => {
+    const rows = Object.entries(DROP_REASONS).map(([word, about]) => `| \`${word}\` | ${about} |`);
+    expect(tableAfter('| drop reason | meaning |')).toEqual(rows);
   });
 
   it('has every reason of a denial', () => {

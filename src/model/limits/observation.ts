@@ -75,6 +75,18 @@ export const OBSERVATION_LIMITS = {
     65_536,
     'flows that the supervisor keeps for `GET /flows?last=`; 0: none, and workers send no flows until somebody follows them',
   ),
+  kernelFlowIntervalMs: spec(
+    1 * SECOND,
+    50,
+    1 * HOUR,
+    'how often the kernel is asked what it refused and redirected, while somebody follows flows',
+  ),
+  kernelFlowCountMax: spec(
+    4096,
+    1,
+    65_536,
+    'flows of the kernel that one look tells; above: left out and counted',
+  ),
   flowFollowerCountMax: spec(8, 1, 1000, 'requests that follow flows at the same time'),
   flowQueueCountMax: spec(
     1024,

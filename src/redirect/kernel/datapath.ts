@@ -176,7 +176,7 @@ class PinnedDatapath implements Datapath {
   /** What the proxy's group may do, and nobody else: read what was recorded, and put sockets in. */
   #setAccess(gid: number): void {
     for (const name of MAP_NAMES) setAccess(join(this.mapsFolder, name), 0, 0o600);
-    for (const name of ['records', 'spare_records'])
+    for (const name of ['records', 'spare_records', 'refusals'])
       setAccess(join(this.mapsFolder, name), gid, 0o640);
     setAccess(join(this.mapsFolder, 'listeners'), gid, 0o660);
   }

@@ -226,8 +226,10 @@ describe('the proxy’s user, with no capability at all', () => {
     } catch (error) { console.log(error.code); }`;
   const reading = (map: string): string => lookup.replace('process.env.MAP', `'${map}'`);
 
-  it('reads the records and nothing else', () => {
+  it('reads the records and what was refused, and nothing else', () => {
     expect(asUser(reading('records'), 1337)).toBe('read');
+    expect(asUser(reading('refusals'), 1337)).toBe('read');
+    expect(asUser(reading('refusals'), 1338)).toBe('EACCES');
     expect(asUser(reading('addresses'), 1337)).toBe('EACCES');
     expect(asUser(reading('settings'), 1337)).toBe('EACCES');
     expect(asUser(reading('records'), 1338)).toBe('EACCES');

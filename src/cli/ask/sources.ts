@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { readBounded } from '../../control/source/files/bounded_file.ts';
-import { readPolicyPaths } from '../../control/source/files/policy_files.ts';
+import { readPolicyPaths } from '../../control/source/files/read_texts.ts';
 import type { SourceBundle, SourceText } from '../../control/source/files/source_bundle.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import type { Args } from '../args.ts';

@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 import type { Judge } from '../../control/ask/judge.ts';
 import { judgeBundle } from '../../control/ask/judge_bundle.ts';
 import { parseQuestion } from '../../control/ask/question.ts';
-import { readPolicyPaths } from '../../control/source/files/policy_files.ts';
+import { readPolicyPaths } from '../../control/source/files/read_texts.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import type { Args } from '../args.ts';
 import { nearMisses } from '../ask/explain_text.ts';

@@ -3,14 +3,16 @@
  * watches them. Knows nothing of what the texts say. Files are named as they were given, so that a
  * ConfigMap mount (`..data` and the symbolic links into it) shows stable names in messages.
  */
-import { createHash } from 'node:crypto';
 import { type FSWatcher, readFileSync, statSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Limits } from '../../../model/limits.ts';
 import type { Timers } from '../../../platform/platform.ts';
-import { readBounded } from './bounded_file.ts';
-import { FolderError, type FolderLimits, PolicyFolders } from './policy_folders.ts';
+import { PolicyFolders } from './policy_folders.ts';
+import { ReadBudget } from './read_budget.ts';
+import { ReadError, reading } from './read_error.ts';
+import { policyFiles, readText, STDIN } from './read_texts.ts';
 import type { SourceBundle, SourceText } from './source_bundle.ts';
+import { areReplacedWhole, digestOf, stampOf, unreadableStamp } from './stamps.ts';
 
 export interface PolicyFilesOptions {
   /** Files, directories or "-" (standard input, read once). */
@@ -40,8 +42,6 @@ export type ReadResult =
   /** The files are just being written. Who watches is called again. */
   | { readonly kind: 'moving'; readonly path: string; readonly message: string };
 
-const STDIN = '-';
-const NOT_REGULAR = 'it is not a regular file';
 const CHANGED = 'a file changed while it was read';
 /** Files that are replaced all the time are read after so many delays without one in which nothing moved. */
 const RESTLESS_LOOKS_MAX = 5;
@@ -169,7 +169,7 @@ export class PolicyFiles {
     const { path, message } = this.#systemFault;
     const { limits } = this.#options;
     try {
-      const budget = new Budget(limits);
+      const budget = new ReadBudget(limits);
       for (const file of policyFiles(path, new PolicyFolders(limits))) this.#readText(file, budget);
       return true;
     } catch (error) {
@@ -197,7 +197,7 @@ export class PolicyFiles {
 
   #readBundle(): SourceBundle {
     const { endpoints, secrets } = this.#options;
-    const budget = new Budget(this.#options.limits);
+    const budget = new ReadBudget(this.#options.limits);
     const folders = new PolicyFolders(this.#options.limits);
     return {
       policies: [...new Set(this.#options.policies)].flatMap((path) =>
@@ -209,7 +209,7 @@ export class PolicyFiles {
     };
   }
 
-  #readText(path: string, budget: Budget): SourceText {
+  #readText(path: string, budget: ReadBudget): SourceText {
     if (path === STDIN) {
       this.#stdin ??= reading('standard input', () => readFileSync(0, 'utf8'));
       budget.take(path, Buffer.byteLength(this.#stdin));
@@ -274,182 +274,12 @@ export class PolicyFiles {
     for (const path of this.#paths()) {
       try {
         const files = policies.includes(path) ? policyFiles(path, folders) : [path];
-        for (const file of files) parts.push(stamp(file));
+        for (const file of files) parts.push(stampOf(file));
       } catch {
-        parts.push(`${path} ${UNREADABLE}`);
+        parts.push(unreadableStamp(path));
       }
     }
     this.#folders = folders.folders;
     return parts.join('\n');
-  }
-}
-
-/** Texts of files and directories, in order, for tools. Rejects with what is wrong and where. */
-export async function readPolicyPaths(
-  paths: readonly string[],
-  limits: BudgetLimits & FolderLimits,
-): Promise<readonly SourceText[]> {
-  const budget = new Budget(limits);
-  const folders = new PolicyFolders(limits);
-  return paths.flatMap((path) =>
-    policyFiles(path, folders).map((file) => readText(file, budget, { isPipeAllowed: true })),
-  );
-}
-
-class ReadError extends Error {
-  readonly path: string;
-  /** The system failed, not what was found: the next attempt may succeed. */
-  readonly isOfSystem: boolean;
-
-  /** `because` goes on from the path: "does not exist". */
-  constructor(path: string, because: string, options = { isOfSystem: false }) {
-    super(`cannot read ${path}: ${because}`);
-    this.path = path;
-    this.isOfSystem = options.isOfSystem;
-  }
-}
-
-/** The path itself, or the policy files of a folder and below; what `folders` gave before is left out. */
-function policyFiles(path: string, folders: PolicyFolders): readonly string[] {
-  if (path === STDIN) return [path];
-  try {
-    return folders.filesOf(path);
-  } catch (error) {
-    if (error instanceof FolderError) throw systemError(error.path, error.cause);
-    throw error;
-  }
-}
-
-interface ReadTextOptions {
-  readonly isPipeAllowed: boolean;
-  readonly readBytes?: ((path: string) => Buffer) | undefined;
-}
-
-function readText(path: string, budget: Budget, options: ReadTextOptions): SourceText {
-  budget.check(path, 0);
-  const { readBytes } = options;
-  const bytes =
-    readBytes === undefined
-      ? readBytesOf(path, budget, options)
-      : reading(path, () => readBytes(path));
-  budget.take(path, bytes.length);
-  try {
-    return { path, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
-  } catch {
-    throw new ReadError(path, 'it is not UTF-8 text');
-  }
-}
-
-function readBytesOf(path: string, budget: Budget, { isPipeAllowed }: ReadTextOptions): Buffer {
-  const read = reading(path, () =>
-    readBounded(path, { bytesMax: budget.bytesLeft, isPipeAllowed }),
-  );
-  switch (read.kind) {
-    case 'bytes':
-      return read.bytes;
-    case 'not-regular':
-      throw new ReadError(path, NOT_REGULAR);
-    case 'too-large':
-      throw budget.tooLarge(path);
-  }
-}
-
-type BudgetLimits = Pick<Limits, 'policyBytesMax' | 'policyFileCountMax'>;
-
-class Budget {
-  readonly #limits: BudgetLimits;
-  #bytes = 0;
-  #files = 0;
-
-  constructor(limits: BudgetLimits) {
-    this.#limits = limits;
-  }
-
-  check(path: string, bytes: number): void {
-    const { policyBytesMax, policyFileCountMax } = this.#limits;
-    if (this.#files + 1 > policyFileCountMax) {
-      throw new ReadError(
-        path,
-        `it is one file more than policyFileCountMax allows (${policyFileCountMax})`,
-      );
-    }
-    if (this.#bytes + bytes > policyBytesMax) throw this.tooLarge(path);
-  }
-
-  get bytesLeft(): number {
-    return this.#limits.policyBytesMax - this.#bytes;
-  }
-
-  tooLarge(path: string): ReadError {
-    const { policyBytesMax } = this.#limits;
-    return new ReadError(
-      path,
-      `with it there are more bytes than policyBytesMax allows (${policyBytesMax})`,
-    );
-  }
-
-  take(path: string, bytes: number): void {
-    this.check(path, bytes);
-    this.#bytes += bytes;
-    this.#files += 1;
-  }
-}
-
-function digestOf(look: string): string {
-  return createHash('sha256').update(look).digest('hex');
-}
-
-const UNREADABLE = 'unreadable';
-
-function stamp(path: string): string {
-  const { size, mtimeNs, ctimeNs, ino, dev } = statSync(path, { bigint: true });
-  return `${path} ${size} ${mtimeNs} ${ctimeNs} ${dev}:${ino}`;
-}
-
-/** Between two looks nothing was written in place: what differs is another file under the same name. */
-function areReplacedWhole(before: string, now: string): boolean {
-  const stamps = new Set(before.split('\n'));
-  const files = new Set([...stamps].map(fileOf));
-  return now
-    .split('\n')
-    .every((one) => stamps.has(one) || (!one.endsWith(UNREADABLE) && !files.has(fileOf(one))));
-}
-
-/** Device and inode. */
-function fileOf(stampText: string): string {
-  return stampText.slice(stampText.lastIndexOf(' ') + 1);
-}
-
-function reading<T>(path: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw systemError(path, error);
-  }
-}
-
-/** Whatever has a number of the system; a bound of ours is no failure of it. */
-function systemError(path: string, error: unknown): ReadError {
-  const isOfSystem = error instanceof Error && 'code' in error;
-  return new ReadError(path, reasonOf(error), { isOfSystem });
-}
-
-function reasonOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : null;
-  switch (code) {
-    case 'ENOENT':
-      return 'there is no such file or directory';
-    case 'EACCES':
-    case 'EPERM':
-      return 'permission denied';
-    case 'EISDIR':
-      return 'it is a directory';
-    case 'ELOOP':
-      return 'it is a symbolic link that leads in a circle';
-    case 'EMFILE':
-    case 'ENFILE':
-      return 'too many files are open (ulimit -n)';
-    default:
-      return error instanceof Error ? error.message : String(error);
   }
 }

@@ -11,7 +11,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { PolicyFiles, readPolicyPaths } from '../../../../src/control/source/files/policy_files.ts';
+import { PolicyFiles } from '../../../../src/control/source/files/policy_files.ts';
+import { readPolicyPaths } from '../../../../src/control/source/files/read_texts.ts';
 import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
 import type { Timers } from '../../../../src/platform/platform.ts';
 

@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { PolicyFiles, readPolicyPaths } from '../../../../src/control/source/files/policy_files.ts';
+import { PolicyFiles } from '../../../../src/control/source/files/policy_files.ts';
+import { readPolicyPaths } from '../../../../src/control/source/files/read_texts.ts';
 import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
 import type { Timers } from '../../../../src/platform/platform.ts';
 

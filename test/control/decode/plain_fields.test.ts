@@ -83,6 +83,19 @@ describe('an object', () => {
     expect(Math.min(seen.good, seen.bad, seen.warned)).toBeGreaterThan(10);
   });
 
+  it('may have a label that only a text can be read wrong: on, in quotes or sent by a program', () => {
+    const spec = (matchLabels: string): string =>
+      cnp(`{ endpointSelector: { matchLabels: ${matchLabels} }, ingress: [{}] }`);
+    expect(decodedText(spec('{ on: a }')).problems).toEqual([
+      expect.objectContaining({ message: expect.stringContaining('write it in quotes: "on"') }),
+    ]);
+    const quoted = decodedText(spec('{ "on": a }'));
+    expect(quoted.problems).toEqual([]);
+    expect(decoded(readPlain(parse(spec('{ "on": a }')), () => WHOLE_SET))).toEqual(quoted);
+    const key = '{ endpointSelector: { matchExpressions: [{ key: "on", operator: Exists }] }';
+    expect(decodedText(cnp(`${key}, ingress: [{}] }`)).problems).toEqual([]);
+  });
+
   it('has the places of its own fields', () => {
     const policy = parse(cnp('{ endpointSelector: {}, ingress: [{ toPorts: [{ prots: [] }] }] }'));
     const ref = { apiKind: 'CiliumNetworkPolicy', namespace: 'shop', name: 'p', uid: 'u' };

@@ -1,6 +1,6 @@
 /**
  * Holds the snapshot in force. An update builds the whole next snapshot, then replaces one
- * reference, then tells; an input that is rejected leaves everything as it was. Before the first
+ * reference; an input that is rejected leaves everything as it was. Before the first
  * accepted input everything is denied.
  */
 import type { Limits } from '../../model/limits.ts';
@@ -53,14 +53,10 @@ export interface IdentityMove {
   readonly accepted: Accepted;
 }
 
-/** Called after the swap, in the order of registration. */
-export type SnapshotListener = (current: PolicySnapshot, previous: PolicySnapshot) => void;
-
 export class PolicyStore {
   readonly #options: PolicyStoreOptions;
   readonly #allocator: IdentityAllocator;
   readonly #identities: IdentityTracker;
-  readonly #listeners = new Set<SnapshotListener>();
   #snapshot: PolicySnapshot;
   /** That `#snapshot` was made of. */
   #set = new PolicySet(EMPTY_INPUT);
@@ -88,27 +84,15 @@ export class PolicyStore {
     return this.#set;
   }
 
-  /** True once an input has been accepted. */
-  get hasPolicy(): boolean {
-    return this.#snapshot.revision > 0;
-  }
-
   /** `revision`: greater than the current one, given by a caller that numbers inputs; else counted here. */
   update(input: PolicyInput, revision = this.#snapshot.revision + 1): UpdateResult {
     for (const taken of [this.#last, this.#inForce]) {
       if (taken !== null && isSameInput(taken.input, input)) return taken.result;
     }
-    const previous = this.#snapshot;
     const result = this.#take(input, revision);
     this.#last = { input, result };
     if (result.kind === 'accepted') this.#inForce = this.#last;
-    this.#tell(previous);
     return result;
-  }
-
-  #tell(previous: PolicySnapshot): void {
-    if (this.#snapshot === previous) return;
-    for (const listener of [...this.#listeners]) listener(this.#snapshot, previous);
   }
 
   /**
@@ -135,7 +119,6 @@ export class PolicyStore {
       this.#set = set;
       this.#last = null;
       this.#inForce = { input, result: accepted };
-      this.#tell(previous);
       return { batch, accepted };
     } catch {
       // Also for a fault of ours: a whole set needs none of this, and whatever is wrong with the input is told there.
@@ -156,12 +139,6 @@ export class PolicyStore {
   /** The set in force with who is who now; null before the first. */
   resolved(): ResolvedSet | null {
     return this.#accepted === null ? null : this.#identities.current(this.#accepted.set);
-  }
-
-  /** Returns a function that ends it. */
-  onChange(listener: SnapshotListener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 
   /** Why an input would be rejected; null: it would not. Changes nothing. */

@@ -13,13 +13,14 @@ import type { Permit } from '../../model/permit.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { Shared } from '../plane/shared.ts';
 import type { Http2Exchange } from './exchange.ts';
-import { Http2Upstream, type Http2UpstreamEvents } from './upstream.ts';
+import { type Http2ResponseEvents, Http2Upstream, type Http2UpstreamEvents } from './upstream.ts';
 
 export interface Http2OutletOptions {
   readonly shared: Shared;
   readonly meta: ConnectionMeta;
   readonly pool: SlabPool;
   readonly events: Http2UpstreamEvents;
+  readonly responses: Http2ResponseEvents;
   readonly guard: Guard;
   /** Whether the rules in force still allow an exchange; if not, it has been answered. */
   readonly isStillAllowed: (exchange: Http2Exchange) => boolean;
@@ -137,9 +138,8 @@ export class Http2Outlet {
 
   #upstreamFor(permit: Permit): Http2Upstream {
     if (this.#current === null || this.#current.isLeaving) {
-      const { shared, meta, pool, events, guard } = this.#options;
-      const nowMs = shared.options.platform.clock.nowMs();
-      this.#current = new Http2Upstream({ permit, meta, shared, pool, events, guard, nowMs });
+      const nowMs = this.#options.shared.options.platform.clock.nowMs();
+      this.#current = new Http2Upstream({ ...this.#options, permit, nowMs });
       this.#upstreams.add(this.#current);
       if (this.#isPaused) this.#current.link.socket.pause();
     }

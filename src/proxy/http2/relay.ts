@@ -6,7 +6,6 @@
  * numbers stay, so streams are opened upstream in the order in which they came; windows are accounted on
  * both sides, and a stream's credit goes back as its bytes leave.
  */
-import { grpcStatusIn } from '../../codec/grpc/status.ts';
 import { Http2Connection } from '../../codec/http2/connection.ts';
 import {
   DATA,
@@ -40,6 +39,7 @@ import { Http2Judge } from './judge.ts';
 import { Http2Outlet } from './outlet.ts';
 import { Http2Pressure } from './pressure.ts';
 import { Http2Requests } from './requests.ts';
+import { Http2Responses, type ResponsesOwner } from './responses.ts';
 import { Http2Tally } from './tally.ts';
 import { connectionTimeout, exchangeTimeout } from './timeouts.ts';
 import { type Http2Upstream, type Http2UpstreamEvents, writeFrames } from './upstream.ts';
@@ -49,7 +49,7 @@ const POOL = new SlabPool();
 
 const STREAM_BYTES = 4 * 1024;
 
-export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
+export class Http2Relay implements Relay, Http2UpstreamEvents, ResponsesOwner, ContentHolder {
   readonly name = 'http2';
   readonly #context: RelayContext;
   readonly #connection: Http2Connection<Http2Exchange>;
@@ -57,6 +57,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
   readonly #endings: Http2Endings;
   readonly #judge: Http2Judge;
   readonly #requests: Http2Requests;
+  readonly #responses: Http2Responses;
   readonly #pressure: Http2Pressure;
   readonly #tally: Http2Tally;
   readonly #onWritten = (): void => {
@@ -95,15 +96,6 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
       streamWindowBytes: context.shared.contentMemory.streamWindowBytes,
     });
     context.shared.contentMemory.add(this);
-    this.#outlet = new Http2Outlet({
-      shared: context.shared,
-      meta: context.meta,
-      pool: POOL,
-      events: this,
-      guard: context.guard,
-      isStillAllowed: (exchange) => this.#judge.isStillAllowed(exchange),
-      onHeldSent: ({ downstream }, byteCount) => this.#connection.credit(downstream, byteCount),
-    });
     this.#tally = new Http2Tally(this.#connection, {
       recorder: context.recorder,
       listener: context.meta.listener,
@@ -111,6 +103,22 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
     this.#endings = new Http2Endings(this.#connection, {
       leaveQueue: (exchange) => this.#outlet.withdraw(exchange),
       tally: this.#tally,
+    });
+    this.#responses = new Http2Responses({
+      connection: this.#connection,
+      endings: this.#endings,
+      tally: this.#tally,
+      owner: this,
+    });
+    this.#outlet = new Http2Outlet({
+      shared: context.shared,
+      meta: context.meta,
+      pool: POOL,
+      events: this,
+      responses: this.#responses,
+      guard: context.guard,
+      isStillAllowed: (exchange) => this.#judge.isStillAllowed(exchange),
+      onHeldSent: ({ downstream }, byteCount) => this.#connection.credit(downstream, byteCount),
     });
     this.#judge = new Http2Judge(context, this.#endings);
     this.#requests = new Http2Requests({
@@ -201,7 +209,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
     if (!exchange.isResponseEnded || event === SENT) exchange.lastMoveMs = this.#lastMoveMs;
     if (event === DATA) this.#requests.data(exchange, facts);
     else if (event === TRAILERS) this.#requests.trailers(exchange, facts);
-    else if (event === SENT) this.#onResponseSent(exchange, facts.byteCount);
+    else if (event === SENT) this.#responses.sent(exchange, facts.byteCount);
     else if (event === RESET) this.#endings.cancel(exchange, facts.errorCode);
     else if (event === STREAM_ERROR) {
       exchange.life.cause = facts.cause;
@@ -213,57 +221,12 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
 
   onTurnBegin(nowMs: number): void {
     this.#upstreamTurnMs = nowMs;
+    this.#responses.turnBegan(nowMs);
   }
 
-  onResponseHead(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
-    const head = facts.responseHead;
-    if (head === null) return;
-    this.#moved(exchange);
-    exchange.life.bytesOut += head.byteLength;
-    this.#connection.relayHeaders(exchange.downstream, facts);
-    if (head.isInformational) {
-      // The upstream is at it: until now it was not the client who was waited for.
-      exchange.pace?.restart(this.#upstreamTurnMs);
-      exchange.isContinueAwaited = false;
-      return;
-    }
-    exchange.isResponseStarted = true;
-    exchange.life.status = head.status;
-    exchange.life.responseSource = 'upstream';
-    if (!facts.isEndStream) return;
-    if (exchange.head.isGrpc) exchange.life.grpcStatus = grpcStatusIn(facts.fields);
-    this.#endings.complete(exchange);
-  }
-
-  onResponseData(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
-    const { bytes, start, end, isEndStream } = facts;
-    this.#moved(exchange);
-    exchange.life.bytesOut += end - start;
-    const left = this.#connection.sendData(exchange.downstream, bytes, { start, end, isEndStream });
-    this.#creditUpstream(exchange, exchange.downstream.isClosed ? end - start : left);
-    if (isEndStream) this.#endings.complete(exchange);
-  }
-
-  onResponseTrailers(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void {
-    this.#moved(exchange);
-    if (exchange.head.isGrpc) exchange.life.grpcStatus = grpcStatusIn(facts.fields);
-    this.#connection.relayHeaders(exchange.downstream, facts);
-    this.#endings.complete(exchange);
-  }
-
-  onResponseReset(exchange: Http2Exchange, errorCode: number): void {
-    this.#endings.reset(exchange, errorCode, 'upstream-reset');
-  }
-
-  onResponseFault(exchange: Http2Exchange, fault: Fault, cause: Cause | null): void {
-    exchange.life.cause = cause;
-    this.#tally.reset(exchange, 'proxy', fault);
-    this.#endings.giveUp(exchange, fault);
-  }
-
-  onRequestSent(exchange: Http2Exchange, byteCount: number): void {
-    this.#moved(exchange);
-    this.#connection.credit(exchange.downstream, byteCount);
+  /** Something of an exchange came or went. */
+  moved(): void {
+    this.#lastMoveMs = this.#upstreamTurnMs;
   }
 
   onRoom(): void {
@@ -294,22 +257,6 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ContentHolder {
       exchange.life.cause = cause;
       this.#endings.giveUp(exchange, fault);
     }
-  }
-
-  #onResponseSent(exchange: Http2Exchange, byteCount: number): void {
-    this.#creditUpstream(exchange, byteCount);
-    this.#endings.responseLeft(exchange);
-  }
-
-  #creditUpstream(exchange: Http2Exchange, byteCount: number): void {
-    if (exchange.upstream !== null) {
-      exchange.connection?.credit(exchange.upstream, byteCount);
-    }
-  }
-
-  #moved(exchange: Http2Exchange): void {
-    this.#lastMoveMs = this.#upstreamTurnMs;
-    exchange.lastMoveMs = this.#lastMoveMs;
   }
 
   // --- memory

@@ -31,7 +31,8 @@ import type { Shared } from '../plane/shared.ts';
 import { UpstreamLink } from '../transport/upstream_link.ts';
 import type { Http2Exchange } from './exchange.ts';
 
-export interface Http2UpstreamEvents {
+/** Of one exchange. */
+export interface Http2ResponseEvents {
   onResponseHead(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void;
   onResponseData(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void;
   onResponseTrailers(exchange: Http2Exchange, facts: EventFacts<Http2Exchange>): void;
@@ -41,6 +42,10 @@ export interface Http2UpstreamEvents {
   onResponseFault(exchange: Http2Exchange, fault: Fault, cause: Cause | null): void;
   /** Content of the request has left. */
   onRequestSent(exchange: Http2Exchange, byteCount: number): void;
+}
+
+/** Of the connection. */
+export interface Http2UpstreamEvents {
   /** More streams may be opened than before. */
   onRoom(): void;
   /** No new streams here; those above `lastStreamId` were not looked at. */
@@ -61,6 +66,7 @@ export interface Http2UpstreamOptions {
   readonly shared: Shared;
   readonly pool: SlabPool;
   readonly events: Http2UpstreamEvents;
+  readonly responses: Http2ResponseEvents;
   readonly guard: Guard;
   readonly nowMs: number;
 }
@@ -185,7 +191,7 @@ export class Http2Upstream {
   }
 
   #tell(event: number): void {
-    const { events } = this.#options;
+    const { events, responses } = this.#options;
     const { facts } = this.connection;
     if (event === SETTINGS) {
       events.onRoom();
@@ -198,16 +204,16 @@ export class Http2Upstream {
     }
     const exchange = facts.stream.context;
     if (exchange === null) return;
-    if (event === HEAD) events.onResponseHead(exchange, facts);
-    else if (event === DATA) events.onResponseData(exchange, facts);
-    else if (event === TRAILERS) events.onResponseTrailers(exchange, facts);
-    else if (event === SENT) events.onRequestSent(exchange, facts.byteCount);
-    else if (event === RESET) events.onResponseReset(exchange, facts.errorCode);
+    if (event === HEAD) responses.onResponseHead(exchange, facts);
+    else if (event === DATA) responses.onResponseData(exchange, facts);
+    else if (event === TRAILERS) responses.onResponseTrailers(exchange, facts);
+    else if (event === SENT) responses.onRequestSent(exchange, facts.byteCount);
+    else if (event === RESET) responses.onResponseReset(exchange, facts.errorCode);
     else if (event === STREAM_ERROR)
-      events.onResponseFault(exchange, 'malformed-response', facts.cause);
+      responses.onResponseFault(exchange, 'malformed-response', facts.cause);
     else if (event === MALFORMED) {
       this.connection.resetStream(facts.stream, facts.errorCode);
-      events.onResponseFault(exchange, facts.fault, facts.cause);
+      responses.onResponseFault(exchange, facts.fault, facts.cause);
     }
     if (facts.stream.isClosed) events.onRoom();
   }

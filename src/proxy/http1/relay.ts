@@ -28,13 +28,12 @@ import {
 } from '../request/local_reply.ts';
 import { CUT_CAUSES, type CutFault, type Relay, type RelayContext } from '../request/relay.ts';
 import { type Found, newLife, type RequestLife } from '../request/request_life.ts';
-import type { Tunnel } from '../transport/tunnel.ts';
-
 import { Http1Clock } from './clock.ts';
 import { Http1Exchange } from './exchange.ts';
 import { Http1Intake, type IntakeEvents } from './intake.ts';
 import { Http1Judge } from './judge.ts';
 import { Http1Outlet } from './outlet.ts';
+import { Switched } from './switched.ts';
 import { Http1Upstream, type ResponseEvents } from './upstream.ts';
 
 export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
@@ -45,8 +44,8 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   readonly #outlet: Http1Outlet;
   readonly #clock: Http1Clock;
   readonly #judges: Http1Judge;
+  readonly #switched: Switched;
   #exchange: Http1Exchange | null = null;
-  #tunnel: Tunnel | null = null;
   #isDownstreamEnded = false;
   #isOver = false;
   #requestCount = 0;
@@ -58,6 +57,11 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     this.#outlet = new Http1Outlet(context, this.#upstream);
     this.#clock = new Http1Clock(context);
     this.#judges = new Http1Judge(context);
+    this.#switched = new Switched({
+      upstream: this.#upstream,
+      // A reset on one side is one on the other.
+      onEnd: (_exchange, isFailure) => this.#close('finished', isFailure ? 'reset' : 'linger'),
+    });
   }
 
   // --- downstream
@@ -65,12 +69,11 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   onDownstreamData(chunk: Buffer): void {
     if (this.#isOver) return;
     const nowMs = this.#clock.moved();
-    if (this.#tunnel !== null) this.#tunnel.fromDownstream(chunk);
-    else this.#intake.take(chunk, nowMs);
+    if (!this.#switched.fromDownstream(chunk)) this.#intake.take(chunk, nowMs);
   }
 
   onDownstreamDrain(): void {
-    if (this.#isOver || this.#tunnel !== null) return;
+    if (this.#isOver || this.#switched.isOpen) return;
     this.#upstream.resume();
     // Requests that waited until the client has read what it asked for before.
     if (this.#exchange === null) this.#intake.proceed(this.#context.clock.nowMs());
@@ -80,16 +83,15 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   onDownstreamEnd(): void {
     if (this.#isOver) return;
     this.#isDownstreamEnded = true;
-    if (this.#tunnel !== null) this.#tunnel.downstreamEnded();
-    else this.#endOfRequests();
+    if (!this.#switched.downstreamEnded()) this.#endOfRequests();
   }
 
   /** The client is gone. */
   onDownstreamGone(isReset: boolean): void {
     if (this.#isOver) return;
     const fault = isReset ? 'downstream-reset' : 'downstream-closed';
-    if (this.#tunnel !== null) this.#tunnel.fail();
-    else this.#abort(this.#isDownstreamEnded ? 'downstream-gave-up' : fault, 'downstream-closed');
+    if (this.#switched.fail()) return;
+    this.#abort(this.#isDownstreamEnded ? 'downstream-gave-up' : fault, 'downstream-closed');
   }
 
   // --- requests
@@ -405,24 +407,8 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   // --- tunnel
 
   #openTunnel(exchange: Http1Exchange): void {
-    const { life } = exchange;
     this.#outlet.flush();
-    const tunnel = this.#upstream.openTunnel({
-      onBytes: (fromDownstream, fromUpstream) => life.passed(fromDownstream, fromUpstream),
-      onEnd: (isFailure) => this.#endTunnel(exchange, isFailure),
-    });
-    if (tunnel === null) return;
-    this.#tunnel = tunnel;
-    const held = this.#intake.takeHeld();
-    if (held.length > 0) tunnel.fromDownstream(held);
-    if (this.#isDownstreamEnded) tunnel.downstreamEnded();
-  }
-
-  #endTunnel(exchange: Http1Exchange, isFailure: boolean): void {
-    exchange.life.finish(null);
-    if (!isFailure) exchange.isResponseComplete = true;
-    // A reset on one side is one on the other.
-    this.#close('finished', isFailure ? 'reset' : 'linger');
+    this.#switched.open(exchange, this.#intake.takeHeld(), this.#isDownstreamEnded);
   }
 
   // --- from the registry
@@ -436,7 +422,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
       else if (passed !== null) this.#close('timeout', passed === 'unread' ? 'destroy' : 'linger');
       return;
     }
-    const isTunnel = this.#tunnel !== null;
+    const isTunnel = this.#switched.isOpen;
     const { connectingSinceMs } = this.#upstream;
     const state = { isTunnel, isDownstreamEnded: this.#isDownstreamEnded, connectingSinceMs };
     const fault = this.#clock.expiredExchange(exchange, state, nowMs);
@@ -458,7 +444,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   }
 
   judgeOpen(): Decision {
-    return this.#judges.judgeOpen(this.#tunnel === null ? null : this.#exchange);
+    return this.#judges.judgeOpen(this.#switched.isOpen ? this.#exchange : null);
   }
 
   /** No longer allowed: over at once. The connection records it when nothing is in hand. */

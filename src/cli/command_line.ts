@@ -71,15 +71,15 @@ function runHelp(argv: readonly string[], io: Io): ExitCode {
 function overview(): string {
   const rows = allSpecs().map((spec): [string, string] => [spec.name, spec.about]);
   return [
-    'Sallyport judges HTTP requests by CiliumNetworkPolicy and the identity of who is calling.',
+    'Sallyport judges HTTP requests by CiliumNetworkPolicy and the identity of the client.',
     '',
     'Usage: sallyport VERB [flags] [arguments]',
     '',
     'Verbs:',
     ...columns(rows),
     '',
-    '`sallyport VERB --help` tells the flags of a verb.',
-    'Exit codes: 0 yes or done, 1 a negative answer, 2 usage or unreadable input, 70 internal error.',
+    '`sallyport VERB --help` lists the flags of a verb.',
+    'Exit codes: 0 yes or done, 1 a negative answer, 2 wrong usage or unreadable input, 70 internal error.',
     '',
   ].join('\n');
 }

@@ -14,15 +14,23 @@ export const RUN_SPEC: VerbSpec = {
       short: 'p',
       value: 'PATH',
       isRepeated: true,
-      about: 'policy file or directory, in place of `policies`',
+      about: 'policy file or directory, instead of `policies`',
     },
-    { name: 'endpoints', value: 'FILE', about: 'endpoints file, in place of `endpoints`' },
-    { name: 'secrets', value: 'FILE', about: 'secrets file, in place of `secrets`' },
-    { name: 'admin', value: 'ADDRESS', about: '127.0.0.1:9901, unix:/path or none' },
+    { name: 'endpoints', value: 'FILE', about: 'endpoints file, instead of `endpoints`' },
+    { name: 'secrets', value: 'FILE', about: 'secrets file, instead of `secrets`' },
+    {
+      name: 'admin',
+      value: 'ADDRESS',
+      about: 'address of the admin server: 127.0.0.1:9901, unix:/path or none',
+    },
     { name: 'admin-allow-remote', about: 'let the admin server bind a non-loopback address' },
-    { name: 'workers', value: 'COUNT', about: 'data-plane workers' },
-    { name: 'access-log', value: 'TO', about: 'stdout, none or a file' },
-    { name: 'log-level', value: 'LEVEL', about: 'trace, debug, info, warn, error or silent' },
+    { name: 'workers', value: 'COUNT', about: 'number of worker processes' },
+    { name: 'access-log', value: 'TO', about: 'where the access log goes: stdout, none or a file' },
+    {
+      name: 'log-level',
+      value: 'LEVEL',
+      about: 'least severe level: trace, debug, info, warn, error or silent',
+    },
     { name: 'dry-run', about: 'judge, log and count, but let denied requests through' },
     {
       name: 'set',
@@ -33,10 +41,10 @@ export const RUN_SPEC: VerbSpec = {
     { name: 'check-config', about: 'read the configuration, list every problem, and exit' },
   ],
   notes: [
-    'A flag wins over the environment (SALLYPORT_ADMIN, SALLYPORT_LIMITS_HEAD_BYTES_MAX, ...), the\n' +
-      'environment over the file, the file over the default.',
-    'SIGTERM and SIGINT drain, a second one ends at once. SIGHUP reads policies, endpoints and\n' +
-      'secrets again. SIGUSR1 opens the access log file again.',
+    'A flag overrides the environment (SALLYPORT_ADMIN, SALLYPORT_LIMITS_HEAD_BYTES_MAX, ...), the\n' +
+      'environment overrides the file, and the file overrides the default.',
+    'SIGTERM and SIGINT drain the proxy; a second signal ends it at once. SIGHUP reads policies,\n' +
+      'endpoints and secrets again. SIGUSR1 opens the access log file again.',
   ],
   examples: [
     'sallyport run -c sallyport.yaml',
@@ -46,7 +54,7 @@ export const RUN_SPEC: VerbSpec = {
 
 export const VERSION_SPEC: VerbSpec = {
   name: 'version',
-  about: 'Prints the version of Sallyport, of Node and of what it is built on',
+  about: 'Prints the versions of Sallyport and of Node, and the platform',
   argumentsForm: '',
   argumentCountMin: 0,
   argumentCountMax: 0,

@@ -134,7 +134,7 @@ export interface HeaderMatch {
   readonly mismatchAction: MismatchAction;
 }
 
-/** A question is allowed when any of the two matches; see `policy/fqdn`. */
+/** A question is allowed when one of the two matches; see `policy/match/fqdn_pattern.ts`. */
 export interface DnsRule {
   readonly origin: RuleOrigin;
   readonly matchName: string | null;

@@ -307,6 +307,12 @@ describe('size', () => {
   });
 });
 
+describe('comments', () => {
+  it('none of a declaration stands above another one, orphaned', () => {
+    expect(files.filter((file) => /\*\/\n[ \t]*\/\*\*/.test(read(file)))).toEqual([]);
+  });
+});
+
 describe('the hot path', () => {
   it('is marked in the files that CONTRIBUTING.md lists, and in no other', () => {
     const marked = files.filter((file) => read(file).startsWith('/**\n * hot path\n'));

@@ -41,7 +41,7 @@ export function opened(bundle: SourceBundle): QuestionContext {
   return result.context;
 }
 
-/** `request` as in CONTRACT's verdict lines and in policy test files. */
+/** `request` as in the lines of `sallyport verdict` and in policy test files. */
 export function decisionOn(context: QuestionContext, request: unknown): Decision {
   const parsed = parseQuestion(request);
   if (parsed.kind === 'error') throw new Error(parsed.message);

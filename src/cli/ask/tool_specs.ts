@@ -23,7 +23,7 @@ const SECRETS_FLAG: FlagSpec = {
 
 const NODE_LABELS_FLAG: FlagSpec = {
   name: 'enable-node-selector-labels',
-  about: 'allow fromNodes and toNodes, as the option of that name',
+  about: 'allow fromNodes and toNodes, like the configuration field enableNodeSelectorLabels',
 };
 
 export const SOURCE_FLAGS: readonly FlagSpec[] = [
@@ -36,14 +36,14 @@ export const SOURCE_FLAGS: readonly FlagSpec[] = [
 /** As a proxy with that configuration decides. */
 export const JUDGE_HOST_FLAG: FlagSpec = {
   name: 'judge-host',
-  about: 'judge the host like others, as redirect.host: policy does',
+  about: 'judge the host like any other client, as redirect.host: policy does',
 };
 
 const CONFIG_FLAG: FlagSpec = {
   name: 'config',
   short: 'c',
   value: 'FILE',
-  about: 'instead: what this configuration names, judged as `run` would',
+  about: 'instead, read what this configuration names, and judge as `run` would',
 };
 
 export const CHECK_SPEC: VerbSpec = {
@@ -58,23 +58,24 @@ export const CHECK_SPEC: VerbSpec = {
       name: 'config',
       short: 'c',
       value: 'FILE',
-      about: 'instead: the files that this configuration names, and whether `run` would start',
+      about:
+        'instead, check the files that this configuration names, and whether `run` would start',
     },
     { name: 'strict', about: 'count notes as findings, too' },
     {
       name: 'ignore',
       value: 'ID',
       isRepeated: true,
-      about: 'do not tell findings of this id (docs/findings.md has them)',
+      about: 'leave out findings with this id (docs/findings.md lists the ids)',
     },
-    { name: 'all', about: 'tell every finding, also where there are many of one kind' },
+    { name: 'all', about: 'print every finding, even when there are many of one kind' },
     OUTPUT_FLAG,
   ],
   notes: [
-    'Every problem is named with file, line, column and field. Exit code 0: clean (notes do not\n' +
-      'count unless --strict), 1: findings, or it would not start, 2: a file cannot be read or the\n' +
-      'configuration is wrong. JSON and YAML have every finding.',
-    'A policy can say itself what is not to be told of it: the annotation\n' +
+    'Every problem is printed with file, line, column and field. JSON and YAML have every finding.',
+    'Exit code 0: clean (notes count only with --strict), 1: findings, or `run` would not start,\n' +
+      '2: a file cannot be read, or the configuration is wrong.',
+    'A policy can name findings that are to be left out, with the annotation\n' +
       'sallyport.dev/ignore-findings: ID, ID',
   ],
   examples: [
@@ -86,7 +87,7 @@ export const CHECK_SPEC: VerbSpec = {
 
 export const TEST_SPEC: VerbSpec = {
   name: 'test',
-  about: 'Runs policy unit tests: requests and the verdicts that are expected',
+  about: 'Runs policy tests: files with requests and the verdicts that you expect',
   argumentsForm: 'FILE...',
   argumentCountMin: 1,
   argumentCountMax: Number.POSITIVE_INFINITY,
@@ -102,20 +103,24 @@ export const TEST_SPEC: VerbSpec = {
 
 export const EXPLAIN_SPEC: VerbSpec = {
   name: 'explain',
-  about: 'Tells the verdict on one request and, rule by rule, why',
+  about: 'Prints the verdict on one request and, rule by rule, the reason',
   argumentsForm: '[POLICY...]',
   argumentCountMin: 0,
   argumentCountMax: Number.POSITIVE_INFINITY,
   flags: [
     ...SOURCE_FLAGS,
     CONFIG_FLAG,
-    { name: 'endpoint', value: 'NAME', about: 'whose policy is asked: namespace/name' },
+    {
+      name: 'endpoint',
+      value: 'NAME',
+      about: 'the endpoint whose policy is asked: namespace/name',
+    },
     { name: 'endpoint-ip', value: 'IP', about: 'or by its address' },
     {
       name: 'endpoint-label',
       value: 'LABEL',
       isRepeated: true,
-      about: 'or an endpoint that is in no file, by its labels (k8s:app=api)',
+      about: 'or an endpoint that no file names, by its labels (k8s:app=api)',
     },
     { name: 'remote', value: 'NAME', about: 'the other side: namespace/name' },
     { name: 'remote-ip', value: 'IP', about: 'or by its address' },
@@ -141,7 +146,7 @@ export const EXPLAIN_SPEC: VerbSpec = {
     {
       name: 'icmp',
       value: 'TYPE',
-      about: 'an ICMP message in place of a connection: EchoRequest, or 8 (ICMPv6 with --protocol)',
+      about: 'an ICMP message instead of a connection: EchoRequest, or 8 (ICMPv6 with --protocol)',
     },
     { name: 'proxy-id', value: 'NUMBER', about: 'the listener (default: 0)' },
     { name: 'sni', value: 'NAME', about: 'the server name of a TLS connection' },
@@ -150,16 +155,17 @@ export const EXPLAIN_SPEC: VerbSpec = {
     { name: 'host', value: 'HOST', about: 'its Host' },
     { name: 'url', value: 'URL', about: 'host, port and path at once' },
     { name: 'header', short: 'H', value: '"N: V"', isRepeated: true, about: 'one of its fields' },
-    { name: 'dns', value: 'NAME', about: 'a DNS question in place of an HTTP request' },
+    { name: 'dns', value: 'NAME', about: 'a DNS question instead of an HTTP request' },
     { name: 'request', value: 'JSON', about: 'the whole request as a line of `verdict`' },
-    { name: 'all', about: 'tell of every rule, also where there are many' },
+    { name: 'all', about: 'print every rule, even when there are many' },
     JUDGE_HOST_FLAG,
     OUTPUT_FLAG,
   ],
   notes: [
     'Without --method, --path, --url and --dns only the connection is judged. The path is normalised\n' +
-      'as the proxy does it. Exit code 0: allowed, 1: denied, 2: the question cannot be asked.\n' +
-      'JSON and YAML have every rule: `steps` those of the port in asking order, `near` all of the direction.',
+      'as the proxy does it. JSON and YAML have every rule: `steps` has the rules of the port in the\n' +
+      'order in which they are asked, `near` has all rules of the direction.',
+    'Exit code 0: allowed, 1: denied, 2: the question cannot be asked.',
   ],
   examples: [
     'sallyport explain -p policies/ --endpoints endpoints.yaml \\\n' +
@@ -175,8 +181,8 @@ export const VERDICT_SPEC: VerbSpec = {
   argumentCountMax: Number.POSITIVE_INFINITY,
   flags: [...SOURCE_FLAGS, CONFIG_FLAG, JUDGE_HOST_FLAG],
   notes: [
-    'A line {"policyFile":"PATH"} swaps the policy set before the next line. Exit code 0, or 2 when a\n' +
-      'line cannot be understood (the others are answered).',
+    'A line {"policyFile":"PATH"} replaces the policy set for the lines after it. Exit code 0, or 2 when\n' +
+      'a line cannot be understood (the other lines are answered).',
   ],
   examples: [
     'echo \'{"endpoint":"default/api","remote":"default/client","port":80,"http":{"method":"GET","path":"/"}}\' \\\n' +
@@ -186,7 +192,7 @@ export const VERDICT_SPEC: VerbSpec = {
 
 export const BENCH_SPEC: VerbSpec = {
   name: 'bench',
-  about: 'Measures what the proxy adds to your requests, and which of your rules cost what',
+  about: 'Measures what the proxy adds to your requests, and what each of your rules costs',
   argumentsForm: '[POLICY...]',
   argumentCountMin: 0,
   argumentCountMax: Number.POSITIVE_INFINITY,
@@ -204,16 +210,16 @@ export const BENCH_SPEC: VerbSpec = {
       about: 'http://HOST:PORT to send allowed requests to (default: an embedded origin)',
     },
     { name: 'connections', value: 'COUNT', about: 'requests under way at once (default: 8)' },
-    { name: 'seconds', value: 'COUNT', about: 'of a round, each way (default: 5)' },
-    { name: 'rounds', value: 'COUNT', about: 'default: 3' },
-    { name: 'no-access-log', about: 'without the access log, which goes to a file otherwise' },
+    { name: 'seconds', value: 'COUNT', about: 'length of a round, each way (default: 5)' },
+    { name: 'rounds', value: 'COUNT', about: 'number of rounds (default: 3)' },
+    { name: 'no-access-log', about: 'write no access log; by default it goes to a file' },
     OUTPUT_FLAG,
   ],
   notes: [
-    'Starts the proxy with one worker on loopback and sends the requests through it and, those that\n' +
-      'are allowed, directly to the origin by turns. A test file brings its own policies; those of -p\n' +
-      'stand in their place. What cannot be sent over HTTP/1.1 is judged in process only, and named.',
-    'Exit code 0: every answer was as judged, 1: one was not, or the proxy failed, 2: usage.',
+    'Starts the proxy with one worker on loopback. Sends the requests through it, and by turns sends\n' +
+      'the allowed ones directly to the origin. A test file brings its own policies; -p replaces them.\n' +
+      'Requests that cannot be sent over HTTP/1.1 are judged in process only; the report names them.',
+    'Exit code 0: every answer was as judged, 1: an answer was not, or the proxy failed, 2: wrong usage.',
   ],
   examples: [
     'sallyport bench -p policies/ --endpoints endpoints.yaml --requests requests.jsonl',
@@ -223,7 +229,7 @@ export const BENCH_SPEC: VerbSpec = {
 
 export const DEMO_SPEC: VerbSpec = {
   name: 'demo',
-  about: 'Shows the main job on loopback: an origin, the proxy, policies, three identities',
+  about: 'Shows the proxy at work on loopback: an origin, policies, three identities',
   argumentsForm: '',
   argumentCountMin: 0,
   argumentCountMax: 0,

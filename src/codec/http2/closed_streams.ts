@@ -2,6 +2,7 @@
  * The streams that closed last and how, so that a frame that comes late gets the answer that RFC 9113
  * 5.1 asks for. A ring of integers, made at the first close; older streams are forgotten.
  */
+
 /** Both sides had ended it. */
 export const CLOSED_BY_END = 1;
 /** We reset it: the peer may not know yet, so what comes is dropped. */

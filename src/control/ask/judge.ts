@@ -45,7 +45,7 @@ export interface JudgeOptions {
   readonly isHostJudged?: boolean;
 }
 
-/** An answer of `verdict`: CONTRACT 4's shapes, ready for JSON. */
+/** An answer of `sallyport verdict`, ready for JSON. */
 export type VerdictLine =
   | {
       readonly verdict: 'allow';

@@ -323,7 +323,6 @@ const METHODS = [
   'none',
 ];
 const METHOD_INDEXES: ReadonlyMap<string, number> = indexesOf(METHODS.slice(0, -2));
-/** No response; registered codes; classes of the others. */
 /**
  * The registered status codes. Written out: node:http has them too, and costs a worker 16 MB that
  * never speaks HTTP by it.
@@ -337,6 +336,7 @@ const REGISTERED_STATUSES = [
   ...['429', '431', '451'],
   ...['500', '501', '502', '503', '504', '505', '506', '507', '508', '509', '510', '511'],
 ] as const;
+/** No response; registered codes; classes of the others. */
 const STATUSES = ['none', ...REGISTERED_STATUSES, '1xx', '2xx', '3xx', '4xx', '5xx', OTHER];
 const STATUS_INDEXES = statusIndexes();
 

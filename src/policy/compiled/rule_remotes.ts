@@ -3,7 +3,7 @@ import type { Identity } from '../../model/identity.ts';
 import { isSelectedBy, type Remote, type Remotes } from '../identity/remotes.ts';
 import { type CompiledRule, NO_SELECTOR } from './compiled_rule.ts';
 
-/** An empty set of remotes selects nobody; no set selects everybody. */
+/** An empty set of remotes selects nobody; `null` selects everybody. */
 export function isAbout(rule: CompiledRule, remote: Remote): boolean {
   if (rule.selector !== NO_SELECTOR) return isSelectedBy(remote, rule.selector);
   return rule.remotes === null || rule.remotes.has(remote.identity);

@@ -48,7 +48,7 @@ const RESTLESS_LOOKS_MAX = 5;
 /** That something is written in place all the time is told after so many, and then as often again. */
 const RESTLESS_LOOKS_TOLD = 50;
 
-/** For the log. */
+/** Told in the log while no set of files can be read whole. */
 export const RESTLESS =
   'policy, endpoints or secrets files keep being written to; the last good set stays in force until they rest';
 

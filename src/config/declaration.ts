@@ -59,7 +59,7 @@ const accessLog = mapping({
   ),
   headers: optional(
     list(fieldNameField(), { countMin: 0 }),
-    'Request fields whose values are logged, lower case; no other field is.',
+    'Names of request fields whose values are logged, in lower case; no other field is logged.',
     [],
   ),
   query: optional(switchField(), 'Log the query of the request target too.', false),
@@ -78,17 +78,17 @@ const denial = mapping({
   ),
   body: optional(
     textField(/^[^\u0000]{0,4096}$/s, 'a text of at most 4096 characters'),
-    'Content of that reply; CRLF is appended unless it ends in one.',
+    'Content of that reply; CRLF is appended unless it ends with one.',
     'Access denied\r\n',
   ),
   contentType: optional(
     textField(/^[!-~]([ -~]{0,126}[!-~])?$/, 'a media type'),
-    'Its content-type.',
+    'The content-type of that reply.',
     'text/plain',
   ),
   showReason: optional(
     switchField(),
-    'Name policy and reason in a proxy-status field (RFC 9209): tells clients about the rules.',
+    'Name policy and reason in a proxy-status field (RFC 9209). This tells clients about the rules.',
     false,
   ),
 });
@@ -99,12 +99,12 @@ const behaviour = mapping({
   trailers: optional(switchField(), 'Forward trailer fields instead of dropping them.', false),
   underscoreFields: optional(
     choiceField(UNDERSCORE_ACTIONS),
-    'Request fields with "_" in their name, which servers of the CGI family take for those with "-": allow, drop, or refuse the request (400). A rule that changes a field takes its other spellings away in any case.',
+    'Request fields with "_" in their name, which servers of the CGI family treat like those with "-": allow, drop, or refuse the request (400). A rule that changes a field removes its other spellings in any case.',
     'allow',
   ),
   upgrades: optional(
     list(upgradeField(), { countMin: 0 }),
-    'Protocols to which HTTP/1.1 may switch (Upgrade), each judged by its request and then a tunnel: websocket, SPDY/3.1 (kubectl exec), tcp (docker exec), ... A request for any other gets 403; h2c and TLS are never spoken: such a request is served plainly.',
+    'Protocols to which HTTP/1.1 may switch (Upgrade): websocket, SPDY/3.1 (kubectl exec), tcp (docker exec), ... The request is judged, then the connection is a tunnel. A request for any other protocol gets 403. A request for h2c or TLS is served as plain HTTP/1.1.',
     ['websocket'],
   ),
   pathNormalisation: optional(
@@ -114,7 +114,7 @@ const behaviour = mapping({
   ),
   pathParameters: optional(
     choiceField(PATH_PARAMETER_ACTIONS),
-    'Path parameters (";x=1" in any segment), which servers such as Tomcat cut off while rules see them: keep, or refuse the request (400). "..;" is refused in any case.',
+    'Path parameters (";x=1" in any segment), which rules see but servers such as Tomcat cut off: keep, or refuse the request (400). "..;" is refused in any case.',
     'keep',
   ),
   denial: optional(denial, 'The reply to a denied request.', {}),
@@ -130,30 +130,30 @@ const listener = mapping({
   ),
   address: required(
     socketAddressField({ allowPortZero: true }),
-    'Address to listen on; with port 0 the port that was bound is in the log line "ready".',
+    'Address to listen on. With port 0, the log line "ready" has the port that was bound.',
   ),
   direction: required(
     choiceField(['ingress', 'egress', 'by-record']),
-    'Relative to the endpoint whose policy applies: ingress judges who connects to it, egress whom it connects to, by-record what the kernel’s record of a redirected connection says (both, if both sides are endpoints of this node).',
+    'Relative to the endpoint whose policy applies: ingress judges connections to it, egress judges connections from it. With by-record, the kernel’s record of a redirected connection decides (both, if both sides are endpoints of this node).',
   ),
   transparent: optional(
     switchField(),
-    'Take connections to addresses that are not this machine’s (IP_TRANSPARENT) and connect from those of the clients; always on with by-record. Needs CAP_NET_RAW.',
+    'Accept connections to addresses that are not this machine’s (IP_TRANSPARENT), and connect from the clients’ addresses. Always on with by-record. Needs CAP_NET_RAW.',
     false,
   ),
   reusePort: optional(
     switchField(),
-    'Share the port with another proxy of the same user, so that the next version starts beside this one (SO_REUSEPORT). Off, as two proxies by mistake would each judge a part of the connections.',
+    'Share the port with another proxy of the same user, so that the next version can start beside this one (SO_REUSEPORT). Off by default, because two proxies started by mistake would each judge a part of the connections.',
     false,
   ),
   clientAddress: optional(
     choiceField(['always', 'endpoints']),
-    'With by-record, whose address upstreams see: always the client’s, or that of the node for what is no endpoint, as where the node masquerades what leaves it. What the node itself answers always sees the node’s.',
+    'With by-record, which address upstreams see: always the client’s; or, with endpoints, the node’s address for every upstream that is not an endpoint (for nodes that masquerade outgoing traffic). Programs of the node itself always see the node’s address.',
     'always',
   ),
   proxyId: optional(
     integerField({ min: 0, max: PROXY_ID_MAX }),
-    'Id that policies can name to be served by this listener only; 0 is none.',
+    'Id by which policies can name this listener, so that only it serves them; 0 means none.',
     0,
   ),
   destination: optional(
@@ -163,7 +163,7 @@ const listener = mapping({
   ),
   trustedProxies: optional(
     list(prefixField(), { countMin: 0 }),
-    'With proxy-protocol, who may send the header, and so say who the client is: addresses and CIDRs. Required unless the listener is on a loopback address; empty there: everybody who reaches it.',
+    'With proxy-protocol, addresses and CIDRs that may send the header, and with it name the client. Required unless the listener is on a loopback address; empty means everybody who reaches it.',
     [],
   ),
   upstream: optional(
@@ -173,7 +173,7 @@ const listener = mapping({
   ),
   identity: optional(
     identityField(),
-    'The remote’s security identity: a fixed number, or sources asked in order; when none knows the address it is 2 (world).',
+    'The remote’s security identity: a fixed number, or a list of sources that are asked in order. When no source knows the address, the identity is 2 (world).',
     ['endpoints'],
   ),
 });
@@ -186,7 +186,7 @@ const cilium = mapping({
   ),
   ipcache: optional(
     textField(/^[A-Za-z0-9_]{1,64}$/, 'a name of letters, digits and "_"'),
-    'Name of the pin of its ipcache; auto: the newest that is there (cilium_ipcache, cilium_ipcache_v2, ...).',
+    'Name of the pin of the agent’s ipcache; auto means the newest one (cilium_ipcache, cilium_ipcache_v2, ...).',
     'auto',
   ),
 });
@@ -199,23 +199,23 @@ export const CONFIG_FIELD = mapping({
   ),
   adminAllowRemote: optional(
     switchField(),
-    'Let the admin server bind an address that other machines reach: it has no authentication.',
+    'Let the admin server bind an address that other machines can reach. It has no authentication.',
     false,
   ),
   workers: absentAsNull(
     integerField({ min: 1, max: WORKER_COUNT_MAX }),
-    'Data-plane worker processes; by default one a core.',
+    'Number of data-plane worker processes; by default one for each core.',
   ),
   logLevel: optional(choiceField(LOG_LEVELS), 'Least severe level that is logged.', 'info'),
   accessLog: optional(accessLog, 'One record for each request.', {}),
   policies: optional(
     list(pathField(), { countMin: 0 }),
-    'Policy files and directories, with those below them, watched; without any policy everything is denied.',
+    'Policy files and directories (with the directories below them). They are watched. Without any policy everything is denied.',
     [],
   ),
   allowEmptyPolicySet: optional(
     switchField(),
-    'Without any policy, leave every endpoint open, as Cilium does. Off, as an empty set may be a folder that failed to mount.',
+    'Without any policy, leave every endpoint open, as Cilium does. Off by default, because an empty set may be a folder that failed to mount.',
     false,
   ),
   invalidPolicy: optional(
@@ -225,7 +225,7 @@ export const CONFIG_FIELD = mapping({
   ),
   stateDir: absentAsNull(
     pathField(),
-    'Folder for the last good policy set, kept for the owner alone, of one proxy at a time: a start with bad files enforces it, or denies everything when there is none. Without this field such a start fails.',
+    'Folder for the last good policy set, readable by its owner only and used by one proxy at a time. A start with bad files enforces that set, or denies everything when there is none. Without this field such a start fails.',
   ),
   endpoints: absentAsNull(
     pathField(),
@@ -237,10 +237,10 @@ export const CONFIG_FIELD = mapping({
   ),
   enableNodeSelectorLabels: optional(
     switchField(),
-    'Allow fromNodes and toNodes, and know other nodes by their labels, as Cilium’s option of that name does. Off, such a policy is refused, as it is there.',
+    'Allow fromNodes and toNodes, and know other nodes by their labels, like Cilium’s option of the same name. When off, such a policy is refused, as in Cilium.',
     false,
   ),
-  behaviour: optional(behaviour, 'What is done with requests, apart from policy.', {}),
+  behaviour: optional(behaviour, 'How requests are handled, apart from policy.', {}),
   cilium: optional(
     cilium,
     'Cilium’s own maps, for listeners with the identity sources bpf-conntrack and bpf-ipcache.',
@@ -250,7 +250,7 @@ export const CONFIG_FIELD = mapping({
   limits: optional(mapping(limitMembers()), 'Every bound and every time-out.', {}),
   listeners: required(
     list(listener, { countMin: 1 }),
-    'Sockets that connections come in on; at least one.',
+    'Sockets that accept connections; at least one.',
   ),
 });
 

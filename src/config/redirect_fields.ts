@@ -17,12 +17,12 @@ const SETTLE_MS_MAX = 60_000;
 export const redirectFields = mapping({
   root: optional(
     pathField(),
-    'Folder on a bpffs where programs, links and maps are pinned; ours alone.',
+    'Folder on a bpffs where programs, links and maps are pinned; nothing else may use it.',
     '/sys/fs/bpf/sallyport',
   ),
   uplinks: optional(
     list(textField(INTERFACE_NAME, 'an interface name of at most 15 characters'), { countMin: 0 }),
-    'Interfaces by which traffic comes from other nodes and from outside.',
+    'Interfaces by which traffic arrives from other nodes and from outside.',
     [],
   ),
   interfaces: optional(
@@ -32,17 +32,17 @@ export const redirectFields = mapping({
         countMin: 0,
       },
     ),
-    'Interfaces that are the redirect’s by their name, such as "lxc*": one that no endpoint names yet lets nothing through.',
+    'Names of interfaces that the redirect claims, such as "lxc*": such an interface lets nothing through until an endpoint names it.',
     [],
   ),
   host: optional(
     choiceField(['always', 'policy']),
-    'What the host itself sends to its endpoints: always allowed (as Cilium’s allow-localhost) or judged by policy, in kernel and proxy alike.',
+    'Traffic of the host itself to its endpoints: always allowed (like Cilium’s allow-localhost), or judged by policy, in kernel and proxy alike.',
     'always',
   ),
   dns: optional(
     choiceField(['refuse', 'allow']),
-    'UDP of DNS rules, which nothing here proxies yet: refused, or allowed without a look at the names.',
+    'UDP to which DNS rules apply (no DNS proxy exists yet): refused, or allowed without a look at the names.',
     'refuse',
   ),
   settleMs: optional(
@@ -52,17 +52,17 @@ export const redirectFields = mapping({
   ),
   routeTable: optional(
     integerField({ min: 1, max: ROUTE_TABLE_MAX }),
-    'Routing table that delivers marked packets to this node; ours alone.',
+    'Routing table that delivers marked packets to this node; nothing else may use it.',
     2005,
   ),
   rulePriority: optional(
     integerField({ min: 2, max: RULE_PRIORITY_MAX }),
-    'Priority of the routing rule for marked packets; the one before it and the one after it are taken, too.',
+    'Priority of the routing rule for marked packets; the priorities just before and after it are used, too.',
     90,
   ),
   group: optional(
     integerField({ min: 0, max: GROUP_MAX }),
-    'Numeric group of the proxy: it may read the records of redirected connections and register listeners.',
+    'Numeric group of the proxy. The group may read the records of redirected connections and register listeners.',
     1337,
   ),
 });

@@ -18,13 +18,13 @@ export const WORKER_LIMITS = {
     1 * SECOND,
     50,
     60 * SECOND,
-    'how often a worker is asked for a sign of life; after three without one `/healthz/live` does not count on it',
+    'how often a worker is asked for a sign of life; after three missed ones `/healthz/live` no longer counts it',
   ),
   workerSilenceTimeoutMs: spec(
     10 * SECOND,
     500,
     1 * HOUR,
-    'a worker without a sign of life for so long hangs: it is killed, which resets its connections, and started again',
+    'time without a sign of life after which a worker is killed, which resets its connections, and started again',
   ),
   workerReplyTimeoutMs: spec(
     5 * SECOND,
@@ -36,7 +36,7 @@ export const WORKER_LIMITS = {
     60 * SECOND,
     1 * SECOND,
     1 * HOUR,
-    'a worker that has not taken over a policy set after this is restarted: it would enforce an old one',
+    'time after which a worker that has not taken over a policy set is restarted, because it would enforce an old one',
   ),
   identityBatchesWaitingMax: spec(
     10_000,
@@ -54,7 +54,7 @@ export const WORKER_LIMITS = {
     60 * SECOND,
     1 * SECOND,
     1 * HOUR,
-    'a worker that has not bound its listeners after this is started again',
+    'time after which a worker that has not bound its listeners is started again',
   ),
   workerOutputLineBytesMax: spec(
     256 * KIB,

@@ -14,7 +14,11 @@ import type {
   ValueMatcher,
 } from '../../src/policy/ast.ts';
 import { NO_L7 } from '../../src/policy/ast.ts';
-import { type CompileResult, compilePolicies } from '../../src/policy/compile/compile.ts';
+import {
+  type CompileOptions,
+  type CompileResult,
+  compilePolicies,
+} from '../../src/policy/compile/compile.ts';
 import type { View } from '../../src/policy/compiled/port_rules.ts';
 import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 import { MATCH_NO, type Regex, type RegexEngine } from '../../src/policy/match/regex.ts';
@@ -106,6 +110,7 @@ export interface CompileGiven {
   readonly regexEngine?: RegexEngine;
   readonly limits?: Partial<Limits>;
   readonly secrets?: ReadonlyMap<string, string>;
+  readonly node?: CompileOptions['node'];
 }
 
 export function compile(
@@ -120,6 +125,7 @@ export function compile(
     ipcache: { lookup: () => null },
     labels: { labelsOf: () => [] },
     shadow: null,
+    ...(given.node === undefined ? {} : { node: given.node }),
   });
 }
 

@@ -17,10 +17,11 @@ import {
   portPolicies,
 } from '../ast.ts';
 import type { DirectionTables } from '../compiled/compiled_endpoint.ts';
-import { type CompiledRule, NO_SELECTOR, VERDICT_PASS } from '../compiled/compiled_rule.ts';
-import type { PortOptions } from '../compiled/port_rules.ts';
-import { type OrderedRange, PortTable } from '../compiled/port_table.ts';
-import { orderRules, passProblem } from '../compiled/rule_order.ts';
+import { type CompiledRule, NO_SELECTOR } from '../compiled/compiled_rule.ts';
+import type { PortOptions, RuledRange } from '../compiled/port_rules.ts';
+import { PortTable } from '../compiled/port_table.ts';
+import { NO_RULES, OrderedRules, RangeRules } from '../compiled/range_rules.ts';
+import { passProblem } from '../compiled/rule_order.ts';
 import { isInUse } from '../compiled/rule_remotes.ts';
 import type { Remotes } from '../identity/remotes.ts';
 import type { RegexEngine } from '../match/regex.ts';
@@ -113,8 +114,6 @@ export class CompiledDirection {
       live,
       (one) => rulesOf.get(one) ?? [],
     );
-    const hasPasses = [...rulesOf.values()].some((rules) => rules.some(isPass));
-    const ordered = (rules: readonly CompiledRule[]) => this.#ordered(rules, hasPasses);
     const options: PortOptions = {
       direction: this.#direction,
       protocol,
@@ -122,27 +121,25 @@ export class CompiledDirection {
       viewCountMax: limits.viewCacheCountMax,
       workLimits: limits,
     };
-    const inOrder: OrderedRange[] = [];
-    for (const { first, last, rules } of ranges) {
-      inOrder.push({ first, last, rules: ordered(rules) });
+    const shared = OrderedRules.of(wildcard ?? []);
+    this.#checkPasses(new RangeRules(shared, NO_RULES));
+    const inOrder: RuledRange[] = [];
+    for (const { first, last, rules: own } of ranges) {
+      const rules = new RangeRules(OrderedRules.of(own), shared);
+      this.#checkPasses(rules);
+      // A range of pass rules only yields no verdict: such a port falls to port 0, or to deny.
+      if (!rules.isPassesOnly) inOrder.push({ first, last, rules });
       yield;
     }
-    return yield* PortTable.build(
-      { ranges: inOrder, wildcard: wildcard === null ? null : ordered(wildcard) },
-      options,
-      before?.get(protocol) ?? null,
-    );
+    const given = { ranges: inOrder, shared };
+    return yield* PortTable.build(given, options, before?.get(protocol) ?? null);
   }
 
-  #ordered(rules: readonly CompiledRule[], hasPasses: boolean): readonly CompiledRule[] | null {
-    const sorted = orderRules(rules);
-    const problem = passProblem(sorted);
-    if (problem !== null) {
-      const { compiler } = this.#context;
-      compiler.fail(this.#policy.name, problem.rule.source.origin, problem.message);
-    }
-    // A range of pass rules only yields no verdict: such a port falls to port 0, or to deny.
-    return hasPasses && sorted.every(isPass) ? null : sorted;
+  #checkPasses(rules: RangeRules): void {
+    const problem = rules.hasPasses ? passProblem(rules.all) : null;
+    if (problem === null) return;
+    const { compiler } = this.#context;
+    compiler.fail(this.#policy.name, problem.rule.source.origin, problem.message);
   }
 
   #rules(): readonly CompiledRule[] {
@@ -208,8 +205,4 @@ function defaultAllowRule(policy: EndpointPolicy): PortRule {
     serverNames: [],
     l7: NO_L7,
   };
-}
-
-function isPass({ kind }: CompiledRule): boolean {
-  return kind === VERDICT_PASS;
 }

@@ -5,7 +5,7 @@
  *     80-8080  A        80-4039    A
  *     4040-9999 B   →   4040-8080  A B
  *     443  C            8081-9999  B          443 is split off 80-4039 with C in front
- *     0    W            every one gets W at its end, and 0 keeps W for the ports in no range
+ *     0    W            every one has W at its end, and 0 keeps W for the ports in no range
  */
 import type { PolicyProtocol } from '../../model/identity.ts';
 import type { Steps } from '../../model/steps.ts';
@@ -16,6 +16,7 @@ type PortPolicy = PortPolicyOf<PolicyProtocol>;
 export interface PortRange<Rule> {
   readonly first: number;
   readonly last: number;
+  /** Without those of port 0, which stand behind them in every range: copied, ranges × rules of port 0 would be. */
   readonly rules: readonly Rule[];
 }
 
@@ -31,37 +32,73 @@ export function* splitPorts<Rule>(
   policies: readonly PortPolicy[],
   rulesOf: (policy: PortPolicy) => readonly Rule[],
 ): Steps<PortRanges<Rule>> {
-  const specific = policies.filter(({ port }) => port !== 0);
   const wildcards = policies.filter(({ port }) => port === 0);
   const wildcard = wildcards.length === 0 ? null : collect(wildcards, rulesOf);
-  return { ranges: yield* rangesOf(specific, rulesOf, wildcard ?? []), wildcard };
+  return { ranges: yield* rangesOf(policies, rulesOf), wildcard };
 }
 
 function* rangesOf<Rule>(
   policies: readonly PortPolicy[],
   rulesOf: (policy: PortPolicy) => readonly Rule[],
-  wildcard: readonly Rule[],
 ): Steps<PortRange<Rule>[]> {
-  const borders = new Set<number>();
-  for (const { port, endPort } of policies) borders.add(port).add(endPort + 1);
-  const sorted = [...borders].sort((a, b) => a - b);
   const startsAt = groupByStart(policies);
-  const positions = new Map(policies.map((policy, index) => [policy, index]));
-  const position = (policy: PortPolicy): number => positions.get(policy) ?? 0;
   const ranges: PortRange<Rule>[] = [];
-  let covering: PortPolicy[] = [];
-  for (let i = 0; i + 1 < sorted.length; i++) {
-    const first = sorted[i] as number;
-    const last = (sorted[i + 1] as number) - 1;
-    covering = covering.filter(({ endPort }) => endPort >= first);
-    covering.push(...(startsAt.get(first) ?? []));
+  const borders = bordersOf(policies);
+  let covering: readonly Placed[] = [];
+  for (let i = 0; i + 1 < borders.length; i++) {
+    const first = borders[i] as number;
+    const last = (borders[i + 1] as number) - 1;
+    const still = covering.filter(({ policy }) => policy.endPort >= first);
+    covering = inPlace(still, startsAt.get(first) ?? []);
     if (covering.length === 0) continue;
-    const inOrder = covering.toSorted((a, b) => position(a) - position(b));
-    ranges.push({ first, last, rules: [...collect(inOrder, rulesOf), ...wildcard] });
+    ranges.push({ first, last, rules: collect(covering.map(policyOf), rulesOf) });
     // Each has the rules of all that cover it: thousands of ranges of thousands of rules are much to copy.
     yield;
   }
   return ranges;
+}
+
+/** Where a range begins, or ends before; ascending. */
+function bordersOf(policies: readonly PortPolicy[]): readonly number[] {
+  const borders = new Set<number>();
+  for (const { port, endPort } of policies) {
+    if (port !== 0) borders.add(port).add(endPort + 1);
+  }
+  return [...borders].sort((a, b) => a - b);
+}
+
+interface Placed {
+  readonly policy: PortPolicy;
+  /** Among all. */
+  readonly place: number;
+}
+
+/** Each group in the order in which they were given. */
+function groupByStart(policies: readonly PortPolicy[]): ReadonlyMap<number, readonly Placed[]> {
+  const groups = new Map<number, Placed[]>();
+  for (const [place, policy] of policies.entries()) {
+    const group = groups.get(policy.port);
+    if (group === undefined) groups.set(policy.port, [{ policy, place }]);
+    else group.push({ policy, place });
+  }
+  return groups;
+}
+
+/** Of two lists in order one in order. */
+function inPlace(a: readonly Placed[], b: readonly Placed[]): readonly Placed[] {
+  const merged: Placed[] = [];
+  let next = 0;
+  for (const one of a) {
+    while (next < b.length && (b[next] as Placed).place < one.place)
+      merged.push(b[next++] as Placed);
+    merged.push(one);
+  }
+  while (next < b.length) merged.push(b[next++] as Placed);
+  return merged;
+}
+
+function policyOf({ policy }: Placed): PortPolicy {
+  return policy;
 }
 
 /** Single ports are put in front (each batch reversed), ranges behind, as Cilium does. */
@@ -72,18 +109,8 @@ function collect<Rule>(
   const front: Rule[] = [];
   const back: Rule[] = [];
   for (const policy of policies) {
-    if (policy.port === policy.endPort) front.push(...rulesOf(policy));
-    else back.push(...rulesOf(policy));
+    const side = policy.port === policy.endPort ? front : back;
+    for (const rule of rulesOf(policy)) side.push(rule);
   }
   return [...front.reverse(), ...back];
-}
-
-function groupByStart(policies: readonly PortPolicy[]): ReadonlyMap<number, PortPolicy[]> {
-  const groups = new Map<number, PortPolicy[]>();
-  for (const policy of policies) {
-    const group = groups.get(policy.port);
-    if (group === undefined) groups.set(policy.port, [policy]);
-    else group.push(policy);
-  }
-  return groups;
 }

@@ -17,7 +17,8 @@ import type { Remote } from '../identity/remotes.ts';
 import type { RegexEngine } from '../match/regex.ts';
 import type { WorkLimits } from '../match/verdict_work.ts';
 import { ApplicableRules, canApply, selectionKey, type ViewKey } from './applicable_rules.ts';
-import { type CompiledRule, hasHeaderMatches } from './compiled_rule.ts';
+import type { CompiledRule } from './compiled_rule.ts';
+import { NO_RULES, type OrderedRules, RangeRules } from './range_rules.ts';
 
 export interface PortOptions {
   readonly direction: Direction;
@@ -30,7 +31,7 @@ export interface PortOptions {
 export interface RuledRange {
   readonly first: number;
   readonly last: number;
-  readonly rules: readonly CompiledRule[];
+  readonly rules: RangeRules;
 }
 
 /** One range and its rules in asking order. */
@@ -39,13 +40,13 @@ export class PortRules {
   readonly protocol: PolicyProtocol;
   readonly first: number;
   readonly last: number;
-  readonly rules: readonly CompiledRule[];
   /** True when any rule of the port has L7 rules: then bytes that nothing here parses are denied. */
   readonly hasL7Rules: boolean;
   /** Then all rules of the winning precedence are run, so that every header action is. */
   readonly hasHeaderMatches: boolean;
   /** What one verdict may cost. */
   readonly workLimits: WorkLimits;
+  readonly #rules: RangeRules;
   readonly #options: PortOptions;
   readonly #views = new Map<number, View>();
   readonly #selections = new Map<string, ApplicableRules>();
@@ -55,11 +56,20 @@ export class PortRules {
     this.protocol = options.protocol;
     this.first = range.first;
     this.last = range.last;
-    this.rules = range.rules;
-    this.hasL7Rules = range.rules.some(({ l7 }) => l7.kind !== 'none');
-    this.hasHeaderMatches = range.rules.some(hasHeaderMatches);
+    this.#rules = range.rules;
+    this.hasL7Rules = range.rules.hasL7;
+    this.hasHeaderMatches = range.rules.hasHeaderMatches;
     this.workLimits = options.workLimits;
     this.#options = options;
+  }
+
+  get rules(): readonly CompiledRule[] {
+    return this.#rules.all;
+  }
+
+  /** Without those of port 0. */
+  get own(): OrderedRules {
+    return this.#rules.own;
   }
 
   /** Made once and cached: what a connection holds on to until the snapshot changes, and hands to `decide`. */
@@ -88,10 +98,11 @@ export class PortRules {
   }
 
   *#applicableTo(key: ViewKey): Steps<ApplicableRules> {
-    const selection = selectionKey(this.rules, key);
+    const all = this.rules;
+    const selection = selectionKey(all, key);
     let applicable = this.#selections.get(selection);
     if (applicable === undefined) {
-      const rules = this.rules.filter((rule) => canApply(rule, key));
+      const rules = all.filter((rule) => canApply(rule, key));
       applicable = yield* ApplicableRules.build(rules, this.#options.regexEngine);
       const entry = { key: selection, value: applicable };
       setBounded(this.#selections, entry, this.#options.viewCountMax);
@@ -154,7 +165,10 @@ export const DENY_PORT: Readonly<Record<Direction, PortRules>> = {
 };
 
 function denyPort(direction: Direction): PortRules {
-  return new PortRules({ first: 0, last: 0, rules: [] }, { direction, ...DENY_OPTIONS });
+  return new PortRules(
+    { first: 0, last: 0, rules: new RangeRules(NO_RULES, NO_RULES) },
+    { direction, ...DENY_OPTIONS },
+  );
 }
 
 function noEngine(): RegexEngine {

@@ -4,46 +4,53 @@
  */
 import type { Port } from '../../model/identity.ts';
 import type { Steps } from '../../model/steps.ts';
-import type { CompiledRule } from './compiled_rule.ts';
 import { type PortOptions, PortRules, type RuledRange } from './port_rules.ts';
+import { NO_RULES, type OrderedRules, RangeRules } from './range_rules.ts';
 
-export interface OrderedRange {
-  readonly first: number;
-  readonly last: number;
-  /** Null: the range yields no verdict and is as if it were not there. */
-  readonly rules: readonly CompiledRule[] | null;
+export interface GivenPorts {
+  /** Ascending, disjoint. */
+  readonly ranges: readonly RuledRange[];
+  /** The rules of port 0, which are among those of every range, too. */
+  readonly shared: OrderedRules;
 }
 
 export class PortTable {
   readonly #ranges: readonly PortRules[];
   readonly #wildcard: PortRules | null;
+  readonly #shared: OrderedRules;
 
-  private constructor(ranges: readonly PortRules[], wildcard: PortRules | null) {
+  private constructor(
+    ranges: readonly PortRules[],
+    wildcard: PortRules | null,
+    shared: OrderedRules,
+  ) {
     this.#ranges = ranges;
     this.#wildcard = wildcard;
+    this.#shared = shared;
   }
 
   /** What `before` has of the same rules on the same ports is taken over, with the views that are made. */
   static *build(
-    given: { readonly ranges: readonly OrderedRange[]; readonly wildcard: OrderedRange['rules'] },
+    given: GivenPorts,
     options: PortOptions,
     before: PortTable | null,
   ): Steps<PortTable> {
-    const { wildcard } = given;
-    const kept = new Map((before?.all() ?? []).map((port) => [port.first, port]));
+    const { shared } = given;
+    // Asked once for all ranges. Where it is not so, each range has other rules.
+    const isSharedKept = before !== null && shared.isSame(before.#shared);
+    const kept = new Map(isSharedKept ? before.all().map((port) => [port.first, port]) : []);
     const portOf = (range: RuledRange): PortRules => {
       const known = kept.get(range.first);
-      return known !== undefined && isSame(known, range) ? known : new PortRules(range, options);
+      const isKept = known?.last === range.last && known.own.isSame(range.rules.own);
+      return isKept ? known : new PortRules(range, options);
     };
     const ranges: PortRules[] = [];
-    for (const { first, last, rules } of given.ranges) {
-      if (rules !== null) ranges.push(portOf({ first, last, rules }));
+    for (const range of given.ranges) {
+      ranges.push(portOf(range));
       yield;
     }
-    return new PortTable(
-      ranges,
-      wildcard === null ? null : portOf({ first: 0, last: 0, rules: wildcard }),
-    );
+    const wildcard = { first: 0, last: 0, rules: new RangeRules(shared, NO_RULES) };
+    return new PortTable(ranges, shared.isPassesOnly ? null : portOf(wildcard), shared);
   }
 
   find(port: Port): PortRules | null {
@@ -63,12 +70,4 @@ export class PortTable {
   all(): readonly PortRules[] {
     return this.#wildcard === null ? this.#ranges : [this.#wildcard, ...this.#ranges];
   }
-}
-
-function isSame(port: PortRules, { last, rules }: RuledRange): boolean {
-  return (
-    port.last === last &&
-    port.rules.length === rules.length &&
-    port.rules.every((rule, index) => rule === rules[index])
-  );
 }

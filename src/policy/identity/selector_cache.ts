@@ -5,11 +5,11 @@
 import type { IpPrefix } from '../../model/address.ts';
 import { parsePrefix } from '../../model/address.ts';
 import type { Identity } from '../../model/identity.ts';
-import { LABEL_SOURCE_FQDN, NAMESPACE_KEY } from '../labels.ts';
+import { NAMESPACE_KEY } from '../labels.ts';
 import type { RemoteSelector } from '../remote_selector.ts';
 import type { LabelRequirement, LabelSelector } from '../selector.ts';
 import type { IdentityEntry } from './identity_entry.ts';
-import { coveredWorlds, selects } from './selects.ts';
+import { coveredWorlds, fqdnNamesOf, selects } from './selects.ts';
 
 /** Identities that no roster knows have view keys below it. */
 const VIEW_KEYS = 2 ** 32;
@@ -23,8 +23,9 @@ export class SelectorCache {
   readonly #byWorld = new Map<Identity, number[]>();
   /** Asked of every identity. */
   readonly #others: number[] = [];
-  /** Asked of identities with a name. */
-  readonly #names: number[] = [];
+  readonly #byName = new Map<string, number[]>();
+  /** Patterns of names, asked of identities with a name. */
+  readonly #namePatterns: number[] = [];
   #lastViewKey = VIEW_KEYS;
 
   /** Numbers count from 0. */
@@ -64,7 +65,11 @@ export class SelectorCache {
     for (const prefix of entry.prefixes) {
       for (const text of this.#covers(prefix)) ask(this.#byPrefix.get(text));
     }
-    if (this.#names.length > 0 && entry.set.labels.some(isName)) ask(this.#names);
+    if (this.#byName.size > 0 || this.#namePatterns.length > 0) {
+      const names = fqdnNamesOf(entry);
+      for (const name of names) ask(this.#byName.get(name));
+      if (names.length > 0) ask(this.#namePatterns);
+    }
     return Uint32Array.from(found).sort();
   }
 
@@ -81,7 +86,8 @@ export class SelectorCache {
         }
         break;
       case 'fqdn':
-        this.#names.push(number);
+        if (selector.isPattern) this.#namePatterns.push(number);
+        else push(this.#byName, selector.text, number);
         break;
     }
   }
@@ -107,10 +113,6 @@ export class SelectorCache {
 
 function demandsOneOf({ operator, values }: LabelRequirement): boolean {
   return operator === 'in' && values.length > 0;
-}
-
-function isName(label: string): boolean {
-  return label.startsWith(`${LABEL_SOURCE_FQDN}:`);
 }
 
 function push<Key>(index: Map<Key, number[]>, key: Key, number: number): void {

@@ -39,6 +39,14 @@ function isCovered({ prefixes }: IdentityEntry, question: PrefixQuestion): boole
   return question.mode === 'every' ? prefixes.every(covers) : prefixes.some(covers);
 }
 
+/** The names that an identity's "fqdn:" labels have, normalised: a selector of one of them selects it. */
+export function fqdnNamesOf({ set }: IdentityEntry): readonly string[] {
+  return set.labels.flatMap((label) => {
+    const parsed = parseLabel(label);
+    return parsed?.source === LABEL_SOURCE_FQDN ? [normaliseName(parsed.key)] : [];
+  });
+}
+
 /**
  * An "fqdn:" label is the text of the selector that learnt the address (Cilium's form) or a name.
  * One with a star is only ever equal to a selector, it is no name that a pattern could match.

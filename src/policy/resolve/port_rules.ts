@@ -9,9 +9,9 @@ import { POLICY_PROTOCOLS } from '../../model/identity.ts';
 import type { L7Rules, PortPolicy, PortRule, RuleOrigin, RuleVerdict } from '../ast.ts';
 import { compareText } from '../labels.ts';
 import type { RemoteSelector } from '../remote_selector.ts';
-import type { IdentityTable } from './identity_table.ts';
 import type { Inventory, InventoryEndpoint } from './inventory.ts';
 import { anyHttpRule, compareOrigins, withL7Wildcard } from './merge.ts';
+import type { NamedPorts } from './named_ports.ts';
 import { type Piece, parserOf } from './piece.ts';
 import {
   allowPrecedence,
@@ -24,8 +24,10 @@ export interface PortRulesContext {
   readonly direction: Direction;
   /** The subject. */
   readonly endpoint: InventoryEndpoint;
-  readonly inventory: Inventory;
-  readonly table: IdentityTable;
+  /** `toPorts[].listener.name` → proxy id. */
+  readonly listeners: Inventory['listeners'];
+  /** What names mean at destinations. */
+  readonly namedPorts: NamedPorts;
   /** No selecting rule asks for default deny: L7 rules then observe and never deny (A.6). */
   readonly isL7Observing: boolean;
   /** Rules on every port that come from no policy. */
@@ -116,7 +118,7 @@ class PortPoliciesBuilder {
   /** Null: the listener is not known, so nobody may serve the rule. */
   #proxyIdOf(piece: Piece): number | null {
     if (piece.listener === null) return 0;
-    const proxyId = this.#context.inventory.listeners.get(piece.listener.name);
+    const proxyId = this.#context.listeners.get(piece.listener.name);
     if (proxyId !== undefined) return proxyId;
     this.#warn(piece, `listener "${piece.listener.name}" is not known, so the rule selects nobody`);
     return null;
@@ -153,21 +155,14 @@ class PortPoliciesBuilder {
 
   /** On egress a name means what the destination calls so. */
   #destinationPlaces(piece: Piece): readonly NamedPlace[] {
-    const byPort = new Map<number, { place: PortPlace; remotes: Set<Identity> }>();
-    for (const endpoint of this.#context.inventory.endpoints) {
-      const identity = this.#context.table.identityOfEndpoint(endpoint.name);
-      if (identity === null || piece.remotes?.has(identity) === false) continue;
-      for (const place of namedPlaces(endpoint, piece)) {
-        const known = byPort.get(place.port);
-        if (known === undefined) byPort.set(place.port, { place, remotes: new Set([identity]) });
-        else known.remotes.add(identity);
-      }
-    }
-    const found = [...byPort.values()];
+    const { protocol, name } = piece.port;
+    const numbers = this.#context.namedPorts.numbersOf(name ?? '', protocol, piece.remotes);
     // Any remote, and all who have the name agree on its number: Cilium then allows that number.
-    const isAny = piece.remotes === null && found.length === 1;
-    return found.map(({ place, remotes }) => ({
-      ...place,
+    const isAny = piece.remotes === null && numbers.size === 1;
+    return [...numbers].map(([port, remotes]) => ({
+      port,
+      endPort: port,
+      protocol,
       remotes: isAny ? null : remotes,
       selector: null,
     }));

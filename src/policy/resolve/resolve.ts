@@ -21,6 +21,7 @@ import type { IdentityTable } from './identity_table.ts';
 import type { Inventory, InventoryEndpoint } from './inventory.ts';
 import type { LostList } from './lost_lists.ts';
 import { type MergeConflict, MergeError, mergePieces } from './merge.ts';
+import { NamedPorts } from './named_ports.ts';
 import { peerWarnings } from './peer_warnings.ts';
 import { type Piece, piecesOf } from './piece.ts';
 import { portPoliciesOf, type ResolveWarning } from './port_rules.ts';
@@ -93,6 +94,7 @@ class Resolver {
   readonly #selections: Selections;
   readonly #levels: Levels;
   readonly #subjects: SubjectIndex;
+  readonly #namedPorts: NamedPorts;
   readonly #warnings = new Map<string, ResolveWarning>();
   readonly #cache = new Map<string, Directions>();
 
@@ -100,6 +102,7 @@ class Resolver {
     this.#input = input;
     this.#levels = new Levels(input.specs);
     this.#subjects = new SubjectIndex(input.specs);
+    this.#namedPorts = new NamedPorts(input.inventory.endpoints, input.table);
     this.#selections = new Selections({
       table: input.table,
       cluster: input.inventory.cluster,
@@ -150,8 +153,8 @@ class Resolver {
     const { ports, warnings } = portPoliciesOf(merged.pieces, {
       direction,
       endpoint: subject.endpoint,
-      inventory: this.#input.inventory,
-      table: this.#input.table,
+      listeners: this.#input.inventory.listeners,
+      namedPorts: this.#namedPorts,
       isL7Observing: deniedFrom === null,
       extra: this.#syntheticRules(subject, { direction, isDefaultAllowed: deniedFrom === null }),
     });

@@ -5,8 +5,8 @@
 import type { IpAddress, IpPrefix } from '../../model/address.ts';
 import type { Identity } from '../../model/identity.ts';
 import type { IdentityEntry } from '../identity/identity_entry.ts';
-import { coveredWorlds, normaliseName, selects } from '../identity/selects.ts';
-import { CLUSTER_KEY, LABEL_SOURCE_FQDN } from '../labels.ts';
+import { coveredWorlds, fqdnNamesOf, normaliseName, selects } from '../identity/selects.ts';
+import { CLUSTER_KEY } from '../labels.ts';
 import type {
   CidrMode,
   PrefixQuestion,
@@ -45,16 +45,19 @@ export class Selections {
   readonly #context: SelectionContext;
   readonly #groups: ReadonlyMap<string, CidrGroup>;
   readonly #prefixes: PrefixIndex;
-  /** Identities with an "fqdn:" label. */
+  /** Identities with an "fqdn:" label, and by each name of theirs. */
   readonly #named: readonly IdentityEntry[];
+  readonly #byName: ReadonlyMap<string, readonly IdentityEntry[]>;
+  /** By "namespace/name". */
+  readonly #services: ReadonlyMap<string, readonly InventoryService[]>;
   readonly #cache = new Map<string, Selection>();
 
   constructor(context: SelectionContext) {
     this.#context = context;
     this.#prefixes = new PrefixIndex(context.table.entries);
-    this.#named = context.table.entries.filter(({ set }) =>
-      set.labels.some((label) => label.startsWith(`${LABEL_SOURCE_FQDN}:`)),
-    );
+    this.#named = context.table.entries.filter((entry) => fqdnNamesOf(entry).length > 0);
+    this.#byName = grouped(this.#named, fqdnNamesOf);
+    this.#services = grouped(context.services, (one) => [`${one.namespace}/${one.name}`]);
     this.#groups = new Map(context.cidrGroups.map((group) => [group.name, group]));
   }
 
@@ -142,8 +145,9 @@ export class Selections {
     ] as const) {
       if (text === null) continue;
       const question = { kind: 'fqdn', text: normaliseName(text), isPattern } as const;
+      const candidates = isPattern ? this.#named : (this.#byName.get(question.text) ?? []);
       const key = `fqdn ${isPattern ? 'pattern' : 'name'} ${question.text}`;
-      selections.push(this.#cached(key, question, () => selected(question, this.#named)));
+      selections.push(this.#cached(key, question, () => selected(question, candidates)));
     }
     return selections;
   }
@@ -166,7 +170,12 @@ export class Selections {
   }
 
   servicesOf(peer: ServicePeer): readonly InventoryService[] {
-    return this.#context.services.filter((service) => serviceMatches(service, peer));
+    const { namespace, name } = peer;
+    const candidates =
+      namespace === null || name === null
+        ? this.#context.services
+        : (this.#services.get(`${namespace}/${name}`) ?? []);
+    return candidates.filter((service) => serviceMatches(service, peer));
   }
 
   #cached(key: string, question: RemoteQuestion, select: () => Set<Identity>): Selection {
@@ -176,6 +185,22 @@ export class Selections {
     this.#cache.set(key, selection);
     return selection;
   }
+}
+
+/** Each under its keys, in the order in which they were given. */
+function grouped<Value>(
+  values: readonly Value[],
+  keysOf: (value: Value) => readonly string[],
+): ReadonlyMap<string, readonly Value[]> {
+  const groups = new Map<string, Value[]>();
+  for (const value of values) {
+    for (const key of new Set(keysOf(value))) {
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, [value]);
+      else group.push(value);
+    }
+  }
+  return groups;
 }
 
 function selected(question: RemoteQuestion, candidates: Iterable<IdentityEntry>): Set<Identity> {

@@ -48,12 +48,12 @@ export interface AdminBackend {
 /** What was asked cannot be answered now; later it can. `message` is one line for people. */
 export class BusyError extends Error {}
 
-/** Flows for one who follows them. `onReady` is not called again before `take`. */
+/** Flows for one who follows them. `onReady` is not called again before `take` has given all that waits. */
 export interface FlowFeed {
   /** Nothing comes after what waits now. */
   readonly isEnded: boolean;
-  /** What waits, and how many flows behind it were lost. */
-  take(): { readonly flows: readonly Flow[]; readonly lostCount: number };
+  /** The first that wait, so many at most, and how many flows behind the last one were lost. */
+  take(countMax: number): { readonly flows: readonly Flow[]; readonly lostCount: number };
   close(): void;
 }
 

@@ -7,6 +7,10 @@ import type { AdminBackend } from './backend.ts';
 import { type AdminReply, type AdminRequest, errorReply, type LineFeed } from './reply.ts';
 
 const LAST_DEFAULT = 20;
+/** A line may have 50 KiB: so many are one string, and the client reads them before more are made. */
+const FOLLOWED_COUNT = 64;
+/** Of one reply about the past: a few seconds at a terminal, and some tenths of one to make. */
+const LAST_LENGTH_MAX = 32 * 1024 * 1024;
 const CONTENT_TYPE = 'application/jsonl; charset=utf-8';
 const BOOLEANS: ReadonlyMap<string | null, boolean> = new Map([
   [null, false],
@@ -29,8 +33,7 @@ export function flowsReply({ query }: AdminRequest, backend: AdminBackend): Admi
   // In one turn: no flow comes twice, and none between the two.
   const more = isFollowed ? feedOf(backend) : undefined;
   if (more === null) return errorReply(503, 'too many follow flows already');
-  const body = last.map(lineOf).join('');
-  const reply = { status: 200, contentType: CONTENT_TYPE, body };
+  const reply = { status: 200, contentType: CONTENT_TYPE, body: linesOf(last) };
   return more === undefined ? reply : { ...reply, more };
 }
 
@@ -52,11 +55,27 @@ function feedOf(backend: AdminBackend): LineFeed | null {
       onReady();
     },
     take() {
-      const { flows, lostCount } = feed.take();
+      const { flows, lostCount } = feed.take(FOLLOWED_COUNT);
       return flows.map(lineOf).join('') + (lostCount === 0 ? '' : lostLine(lostCount));
     },
     close: () => feed.close(),
   };
+}
+
+/** The youngest, so many as may be told at once. */
+function linesOf(flows: readonly Flow[]): string {
+  const lines: string[] = [];
+  let length = 0;
+  for (const [at, flow] of [...flows.entries()].reverse()) {
+    const line = lineOf(flow);
+    length += line.length;
+    if (length > LAST_LENGTH_MAX) {
+      lines.push(lostLine(at + 1));
+      break;
+    }
+    lines.push(line);
+  }
+  return lines.reverse().join('');
 }
 
 function lineOf(flow: Flow): string {

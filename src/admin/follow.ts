@@ -45,11 +45,15 @@ export class Follower {
 
   #goOn(): void {
     if (this.#isBlocked || this.#response.destroyed) return;
-    const { isEnded } = this.#feed;
-    const text = this.#feed.take();
-    const isTaken = text === '' || this.#response.write(text);
-    if (isEnded) this.#response.end();
-    else if (!isTaken) this.#wait();
+    let text = this.#feed.take();
+    while (text !== '') {
+      if (!this.#response.write(text)) {
+        this.#wait();
+        return;
+      }
+      text = this.#feed.take();
+    }
+    if (this.#feed.isEnded) this.#response.end();
   }
 
   #wait(): void {

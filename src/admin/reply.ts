@@ -21,9 +21,9 @@ export interface AdminReply {
 export interface LineFeed {
   /** Nothing comes after what waits now. */
   readonly isEnded: boolean;
-  /** `onReady` is called whenever there is something to take, once before each `take`. */
+  /** `onReady` is called when there is something to take, and not again before `take` has given "". */
   start(onReady: () => void): void;
-  /** "" when nothing waits. */
+  /** Of what waits a part that one string can hold; "" when nothing does. */
   take(): string;
   close(): void;
 }

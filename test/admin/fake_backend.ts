@@ -25,6 +25,7 @@ export function fakeBackend(
     readonly readiness?: Readiness;
     readonly metrics?: readonly MetricsSnapshot[];
     readonly flows?: FlowStream;
+    readonly flowQueueCountMax?: number;
     readonly failing?: boolean;
     /** Why it cannot be answered now. */
     readonly busy?: string;
@@ -79,8 +80,10 @@ export function fakeBackend(
         ? { kind: 'explanation', json: JSON.stringify({ verdict: 'deny', asked: question }) }
         : { kind: 'error', message: 'port must be a whole number' },
     lastFlows: (count) => (options.flows?.isKept === true ? options.flows.last(count) : null),
-    followFlows: (onReady) =>
-      options.flows?.subscribe({ filter: () => true, queueCountMax: 4, onReady }) ?? null,
+    followFlows: (onReady) => {
+      const queueCountMax = options.flowQueueCountMax ?? 4;
+      return options.flows?.subscribe({ filter: () => true, queueCountMax, onReady }) ?? null;
+    },
     workers: () => [{ index: 0, state: 'listening', pid: 42, revision: 7, restartCount: 1 }],
     listeners: () => [{ name: 'api', address: '127.0.0.1:15006' }],
     drain: () => {

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { AdminServer } from '../../src/admin/admin_server.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import { plainHead } from '../../src/model/request_head.ts';
 import { FlowStream } from '../../src/observe/flow/flow_stream.ts';
 import { FlowBatch } from '../../src/observe/flow/wire/flow_batch.ts';
 import { ORIGIN } from '../observe/flow/any_flow.ts';
@@ -18,7 +19,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-async function started(ringCountMax: number) {
+async function started(ringCountMax: number, flowQueueCountMax = 4) {
   const demands: boolean[] = [];
   const flows = new FlowStream({
     ringCountMax,
@@ -32,7 +33,7 @@ async function started(ringCountMax: number) {
     address: { kind: 'tcp', address: address('127.0.0.1:0') },
     allowRemote: false,
     limits: { ...DEFAULT_LIMITS, adminTimeoutMs: 300 },
-    backend: fakeBackend({ flows }),
+    backend: fakeBackend({ flows, flowQueueCountMax }),
   });
   const start = await server.start();
   if (start.kind === 'failed') throw new Error(start.message);
@@ -145,7 +146,44 @@ describe('the last flows', () => {
   });
 });
 
+describe('flows that take too much for one reply', () => {
+  it('are left out, the oldest first, and counted', async () => {
+    const { flows, read } = await started(4000);
+    const flow = flowMaker();
+    flow.policyChanged(POLICY, []);
+    const head = plainHead({ method: 'GET', authority: 'a.test', path: `/${'é'.repeat(1700)}` });
+    for (let from = 0; from < 4000; from += 100) {
+      const batch = new FlowBatch(ORIGIN);
+      for (let i = from; i < from + 100; i++) {
+        batch.add(flow.take(record({ head, bytesIn: i, endedAtMs: i })));
+      }
+      flows.push(batch.take());
+    }
+    const reader = read('/flows?last=4000');
+    await reader.untilEnded();
+    const [lost, ...told] = reader.lines;
+    expect(lost?.['kind']).toBe('LostFlows');
+    expect(Number(lost?.['count']) + told.length).toBe(4000);
+    expect(told.length).toBeGreaterThan(2000);
+    expect(told.map((line) => line['bytesIn'])).toEqual(
+      Array.from({ length: told.length }, (_, i) => 4000 - told.length + i),
+    );
+    expect(reader.text.length).toBeLessThan(33 * 1024 * 1024);
+  });
+});
+
 describe('who follows', () => {
+  it('gets each of hundreds that come at once', async () => {
+    const { flows, read } = await started(0, 1000);
+    const reader = read('/flows?follow=true');
+    await reader.response;
+    flows.push(batchOf(...Array.from({ length: 700 }, (_, i) => i)));
+    await reader.until(700);
+    flows.end();
+    await reader.untilEnded();
+    expect(numbers(reader.lines)).toEqual(Array.from({ length: 700 }, (_, i) => i));
+  });
+
   it('gets the last ones, then each that comes, none twice, and the end', async () => {
     const { flows, read } = await started(10);
     flows.push(batchOf(1, 2, 3));

@@ -23,7 +23,7 @@ export interface SubscriptionOptions {
   readonly filter: (flow: Flow) => boolean;
   /** Flows that may wait to be taken. */
   readonly queueCountMax: number;
-  /** Something waits, or the stream has ended. Not told again before `take`. */
+  /** Something waits, or the stream has ended. Not told again before `take` has given all of it. */
   readonly onReady: () => void;
 }
 
@@ -98,7 +98,7 @@ export class FlowStream {
   }
 }
 
-/** `lostCount`: flows that were to come after these and did not. */
+/** `lostCount`: flows that were to come with these, or after them, and did not. */
 export interface Taken {
   readonly flows: readonly Flow[];
   readonly lostCount: number;
@@ -137,7 +137,11 @@ export class FlowSubscription {
     return lostCount;
   }
 
-  take(): Taken {
+  /** The first that wait. Whoever leaves some takes on until none is left: only then it is told again. */
+  take(countMax = Number.POSITIVE_INFINITY): Taken {
+    if (this.#flows.length > countMax) {
+      return { flows: this.#flows.splice(0, countMax), lostCount: 0 };
+    }
     const taken = { flows: this.#flows, lostCount: this.#lostCount };
     this.#flows = [];
     this.#lostCount = 0;

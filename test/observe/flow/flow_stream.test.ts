@@ -176,6 +176,20 @@ describe('the supervisor', () => {
     expect(slow?.take()).toMatchObject({ lostCount: 0, flows: [{ bytesIn: 9 }] });
   });
 
+  it('gives what waits in parts, and tells of no more before all is taken', () => {
+    const { stream } = streaming();
+    let told = 0;
+    const one = stream.subscribe({ filter: ALL, queueCountMax: 4, onReady: () => told++ });
+    stream.push(batchOf(1, 2, 3, 4, 5));
+    expect(one?.take(2)).toMatchObject({ flows: [{ bytesIn: 1 }, { bytesIn: 2 }], lostCount: 0 });
+    stream.push(batchOf(6));
+    expect(told).toBe(1);
+    expect(one?.take(2)).toMatchObject({ flows: [{ bytesIn: 3 }, { bytesIn: 4 }], lostCount: 0 });
+    expect(one?.take(2)).toMatchObject({ flows: [{ bytesIn: 6 }], lostCount: 1 });
+    stream.push(batchOf(7));
+    expect(told).toBe(2);
+  });
+
   it('tells of flows that a worker left out', () => {
     const { stream } = streaming();
     const one = stream.subscribe({ filter: ALL, queueCountMax: 2, onReady: () => {} });

@@ -77,8 +77,16 @@ export class Snapshot implements PolicySnapshot {
   }
 
   get node(): NodeContents {
-    const { workloads } = this.#state;
-    const prefixes = this.who?.roster.ipcache.entries ?? this.#state.prefixes;
+    const { workloads, prefixes } = this.#state;
+    const ipcache = this.who?.roster.ipcache;
+    // All prefixes are a list that is made when it is asked for.
+    if (ipcache !== undefined)
+      return {
+        workloads,
+        get prefixes() {
+          return ipcache.entries;
+        },
+      };
     return prefixes === null ? NO_NODE_CONTENTS : { prefixes, workloads };
   }
 

@@ -1,100 +1,110 @@
 /**
- * A map that is never edited: `after` makes the next one, which shares all but the buckets that changed. A batch of
- * one key among fifty thousand copies one bucket of some ten entries and the array of buckets.
+ * A map that is never edited: `after` makes the next one, which shares all but what changed. A batch of one key among
+ * fifty thousand copies one bucket of some ten entries and two arrays of sixty-four places: what is copied becomes
+ * garbage, and its collection is a pause.
+ *
+ *     nodes ──► [64] ──► [64 buckets] ──► keys and values
  */
 
 /** Entries of a bucket, on average, at which the next map gets more buckets. */
 const BUCKET_ENTRIES_MAX = 16;
-const BUCKET_COUNT_MAX = 1 << 14;
+const BUCKET_COUNT_MAX = 1 << 18;
+/** Buckets of a node, as a power of two. */
+const NODE_BITS = 6;
+const NODE_BUCKETS = 1 << NODE_BITS;
 
 /** A key with its next value; `undefined` takes the key away. */
 export type MapChange<Key, Value> = readonly [key: Key, value: Value | undefined];
 
+type Bucket<Key, Value> = ReadonlyMap<Key, Value>;
+type Node<Key, Value> = readonly Bucket<Key, Value>[];
+
 export class PersistentMap<Key extends number | string, Value> {
   readonly size: number;
-  /** A power of two of them. */
-  readonly #buckets: readonly ReadonlyMap<Key, Value>[];
+  readonly #nodes: readonly Node<Key, Value>[];
+  /** Of the number of buckets, which is a power of two: one less. */
+  readonly #mask: number;
 
-  private constructor(buckets: readonly ReadonlyMap<Key, Value>[], size: number) {
-    this.#buckets = buckets;
+  private constructor(nodes: readonly Node<Key, Value>[], mask: number, size: number) {
+    this.#nodes = nodes;
+    this.#mask = mask;
     this.size = size;
   }
 
   static of<Key extends number | string, Value>(
     entries: ReadonlyMap<Key, Value>,
   ): PersistentMap<Key, Value> {
-    const buckets = emptyBuckets<Key, Value>(bucketCountFor(entries.size));
-    for (const [key, value] of entries) bucketOf(buckets, key).set(key, value);
-    return new PersistentMap(buckets, entries.size);
+    return PersistentMap.#spread(entries, entries.size);
   }
 
   get(key: Key): Value | undefined {
-    return (this.#buckets[hashOf(key) & (this.#buckets.length - 1)] as ReadonlyMap<Key, Value>).get(
-      key,
-    );
+    const index = hashOf(key) & this.#mask;
+    const node = this.#nodes[index >> NODE_BITS] as Node<Key, Value>;
+    return (node[index & (NODE_BUCKETS - 1)] as Bucket<Key, Value>).get(key);
   }
 
   /** In an order that only depends on what was done to the map. */
   *entries(): IterableIterator<[Key, Value]> {
-    for (const bucket of this.#buckets) yield* bucket;
+    for (const node of this.#nodes) for (const bucket of node) yield* bucket;
   }
 
   *values(): IterableIterator<Value> {
-    for (const bucket of this.#buckets) yield* bucket.values();
+    for (const node of this.#nodes) for (const bucket of node) yield* bucket.values();
   }
 
   /** The map with the changes made, in order; this one stays as it is. */
   after(changes: readonly MapChange<Key, Value>[]): PersistentMap<Key, Value> {
     if (changes.length === 0) return this;
-    const buckets = this.#buckets.slice() as Map<Key, Value>[];
-    const own = new Set<number>();
+    const nodes = this.#nodes.slice() as Map<Key, Value>[][];
+    const ownNodes = new Set<number>();
+    const ownBuckets = new Set<number>();
     let { size } = this;
     for (const [key, value] of changes) {
-      const index = hashOf(key) & (buckets.length - 1);
-      let bucket = buckets[index] as Map<Key, Value>;
-      if (!own.has(index)) {
+      const index = hashOf(key) & this.#mask;
+      const at = index >> NODE_BITS;
+      if (!ownNodes.has(at)) {
+        nodes[at] = (nodes[at] as Map<Key, Value>[]).slice();
+        ownNodes.add(at);
+      }
+      const node = nodes[at] as Map<Key, Value>[];
+      let bucket = node[index & (NODE_BUCKETS - 1)] as Map<Key, Value>;
+      if (!ownBuckets.has(index)) {
         bucket = new Map(bucket);
-        buckets[index] = bucket;
-        own.add(index);
+        node[index & (NODE_BUCKETS - 1)] = bucket;
+        ownBuckets.add(index);
       }
       size -= bucket.size;
       if (value === undefined) bucket.delete(key);
       else bucket.set(key, value);
       size += bucket.size;
     }
-    const wanted = bucketCountFor(size);
-    if (wanted <= buckets.length) return new PersistentMap(buckets, size);
-    return PersistentMap.#spread(buckets, { size, bucketCount: wanted });
+    const next = new PersistentMap<Key, Value>(nodes, this.#mask, size);
+    return bucketCountFor(size) <= this.#mask + 1
+      ? next
+      : PersistentMap.#spread(next.entries(), size);
   }
 
   static #spread<Key extends number | string, Value>(
-    from: readonly ReadonlyMap<Key, Value>[],
-    to: { readonly size: number; readonly bucketCount: number },
+    entries: Iterable<readonly [Key, Value]>,
+    size: number,
   ): PersistentMap<Key, Value> {
-    const buckets = emptyBuckets<Key, Value>(to.bucketCount);
-    for (const bucket of from) {
-      for (const [key, value] of bucket) bucketOf(buckets, key).set(key, value);
+    const count = bucketCountFor(size);
+    const buckets = Array.from({ length: count }, () => new Map<Key, Value>());
+    for (const [key, value] of entries) {
+      (buckets[hashOf(key) & (count - 1)] as Map<Key, Value>).set(key, value);
     }
-    return new PersistentMap(buckets, to.size);
+    const nodes = Array.from({ length: Math.ceil(count / NODE_BUCKETS) }, (_, at) =>
+      buckets.slice(at * NODE_BUCKETS, (at + 1) * NODE_BUCKETS),
+    );
+    return new PersistentMap(nodes, count - 1, size);
   }
 }
 
-/** Half full when they are made, so that the next growth is as many keys away. */
+/** Nearly half full when they are made, so that the next growth is as many keys away. */
 function bucketCountFor(size: number): number {
   let count = 1;
   while (count < BUCKET_COUNT_MAX && count * BUCKET_ENTRIES_MAX < size) count *= 2;
   return count;
-}
-
-function emptyBuckets<Key, Value>(count: number): Map<Key, Value>[] {
-  return Array.from({ length: count }, () => new Map<Key, Value>());
-}
-
-function bucketOf<Key extends number | string, Value>(
-  buckets: readonly Map<Key, Value>[],
-  key: Key,
-): Map<Key, Value> {
-  return buckets[hashOf(key) & (buckets.length - 1)] as Map<Key, Value>;
 }
 
 /** Only to spread: within a bucket the keys themselves are compared. */

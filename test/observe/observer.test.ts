@@ -15,18 +15,21 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { ProxyFlow } from '../../src/model/flow.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import { InternalErrors } from '../../src/observe/internal_errors.ts';
 import type { AccessLogOptions } from '../../src/observe/log/access_log.ts';
 import { createLogger, type LogLevel } from '../../src/observe/log/logger.ts';
 import type { MetricsSnapshot } from '../../src/observe/metrics/counters.ts';
 import type { MetricName } from '../../src/observe/metrics/table.ts';
 import type { ObservedPolicy } from '../../src/observe/observed_policy.ts';
+import { Observer } from '../../src/observe/observer.ts';
 import { nodePlatform } from '../../src/platform/node_platform.ts';
 import type { View } from '../../src/policy/compiled/port_rules.ts';
 import { decideConnection } from '../../src/policy/decide/decide.ts';
 import type { ObservationOptions } from '../../src/workers/observation.ts';
 import { until } from '../support/until.ts';
-import { RecordObservation } from './observing.ts';
+import { flowMaker, RecordCounters, RecordObservation } from './observing.ts';
 import { allow, denied, deny, ManualPlatform, POLICY, record } from './records.ts';
 
 const cleanups: (() => void)[] = [];
@@ -347,6 +350,37 @@ describe('nothing it does throws into the data plane', () => {
       ]);
     },
   );
+});
+
+it('an error of one sink harms no other', () => {
+  const told: string[] = [];
+  const seen: number[] = [];
+  const broken = {
+    flow: () => {
+      throw new Error('broken');
+    },
+    close: async () => {},
+  };
+  const whole = { flow: (flow: ProxyFlow) => seen.push(flow.bytesIn), close: async () => {} };
+  const counters = new RecordCounters({ listeners: ['api'], ruleCountMax: 10 });
+  const observer = new Observer({
+    sinks: [whole, broken, whole],
+    flow: flowMaker(),
+    events: counters,
+    errors: new InternalErrors({
+      logger: createLogger({ level: 'error', write: (line) => told.push(line) }),
+      clock: new ManualPlatform().clock,
+      intervalMs: 1000,
+      onCounted: () => {},
+    }),
+    currentPolicy: () => POLICY,
+    secretValues: () => [],
+    onPolicy: () => {},
+  });
+  observer.record(record({ bytesIn: 1 }));
+  observer.record(record({ bytesIn: 2 }));
+  expect(seen).toEqual([1, 1, 2, 2]);
+  expect(told.map((line) => JSON.parse(line))).toMatchObject([{ where: 'record' }]);
 });
 
 describe('the policy', () => {

@@ -89,7 +89,7 @@ export interface DenyDecision {
   readonly rejected: readonly LoggedHeader[];
   /** Whose word it is, where both sides' policies were asked. */
   readonly half?: Direction;
-  /** Of an internal error: what was thrown, for who records it. Never sent anywhere. */
+  /** Of an internal error: what was thrown, for the record. Never sent anywhere. */
   readonly cause?: unknown;
 }
 

@@ -6,8 +6,9 @@
 
 /**
  * Controls (ESC, BEL, CSI of 8 bits), format characters (what changes the direction of text or is not seen,
- * also beyond the first plane), and separators of lines that are not "\n". Tab and line feed are for who
- * lays text out. By category, so that what a later Unicode adds is known with the runtime's tables.
+ * also beyond the first plane), and separators of lines that are not "\n". Tab and line feed stay,
+ * because callers lay out text with them. The pattern names categories, so characters of a later Unicode are covered
+ * as soon as the runtime's tables know them.
  */
 const UNSAFE = /(?![\t\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 

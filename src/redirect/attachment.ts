@@ -59,7 +59,7 @@ export class Attachment implements RedirectRecords {
     if (this.#hasSlots) this.#registerOne({ fd, address });
   }
 
-  /** From now on they come to us, and no longer to who had our slots before. */
+  /** From now on connections come to us, and no longer to the proxy that had our slots before. */
   takeSlots(): void {
     this.#hasSlots = true;
     for (const listener of this.#listeners) this.#registerOne(listener);

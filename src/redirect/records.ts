@@ -1,6 +1,6 @@
 /**
- * What the kernel wrote down at the SYN of each redirected connection: the proxy's only source of who it
- * is talking to. Read once, when the connection is accepted.
+ * What the kernel wrote down at the SYN of each redirected connection: the proxy's only source of the
+ * identities on both sides. Read once, when the connection is accepted.
  */
 import type { SocketAddress } from '../model/address.ts';
 import type { RedirectRecord } from './layout.ts';

@@ -34,7 +34,7 @@ type RegexLimits = Pick<
 >;
 
 export interface Re2EngineOptions {
-  /** True: all patterns come from who compiled each of them already. They are not looked at again. */
+  /** True: the sender of the patterns has compiled each of them already. They are not checked again. */
   readonly areChecked: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The flows of all workers and of the kernel, in the supervisor: says whether any are wanted, and hands them to who
- * asks for them.
+ * The flows of all workers and of the kernel, in the supervisor: says whether any are wanted, and hands them to the
+ * followers.
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';

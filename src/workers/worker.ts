@@ -165,7 +165,7 @@ interface Parts {
   readonly observation: Observation;
   readonly store: SnapshotStore;
   readonly dataPlane: DataPlane;
-  /** Redirected connections go to who had them before until we are warm, and then come to us. */
+  /** Until we are warm, redirected connections go to the proxy that had them before; then they come to us. */
   readonly warmUp: () => Promise<unknown>;
   readonly takeSlots: () => void;
   readonly stopRedirect: () => void;

@@ -72,26 +72,26 @@ describe('status', () => {
     [
       'an interface without a program',
       () => void fake.attached.delete(10),
-      'interface lxc_api of shop/api has not our programs',
+      'interface lxc_api of shop/api does not have our programs',
     ],
     [
       'an interface that was made anew under its name',
       () => void fake.ip.links.set('lxc_api', { index: 30, ips: [], isUp: true }),
-      'interface lxc_api of shop/api has not our programs',
+      'interface lxc_api of shop/api does not have our programs',
     ],
     [
       'an interface that has gone',
       () => void fake.ip.links.delete('lxc_web'),
       'interface lxc_web of shop/web is not there',
     ],
-    ['an interface that no file names', () => void fake.attached.add(99), 'is named by no file'],
+    ['an interface that no file names', () => void fake.attached.add(99), 'no file names it'],
     [
       'a link with a program of somebody else',
       () =>
         seen(({ links }) => ({
           links: links.map((link) => (link.target === 11 ? { ...link, programId: 77 } : link)),
         })),
-      'interface lxc_web of shop/web has not our programs',
+      'interface lxc_web of shop/web does not have our programs',
     ],
     [
       'a namespace without the lookup program',

@@ -78,7 +78,7 @@ describe('up', () => {
     fake.write('endpoints.yaml', ENDPOINTS.replace(/^.*shop\/web.*$/m, ''));
     const { out } = await up();
     expect(fake.attached.has(11)).toBe(true);
-    expect(out).toContain('get nothing through');
+    expect(out).toContain('let nothing through');
     const known = [...fake.maps.interfaces.keys()].map((key) => key.readUInt32LE(4));
     expect(known.sort()).toEqual([10, 2]);
     fake.ip.links.delete('lxc_web');

@@ -83,7 +83,7 @@ function findingsIn(bundle: SourceBundle, options: JudgeOptions): readonly Check
 function ignoreProblem(ids: readonly string[]): string | null {
   for (const id of ids) {
     if (!isFindingId(id)) return unknownIdText(id);
-    if (!isIgnorable(id)) return `"${id}" is an error: it rejects the set, ignored or not`;
+    if (!isIgnorable(id)) return `"${id}" is an error; it rejects the set even when it is ignored`;
   }
   return null;
 }

@@ -47,7 +47,7 @@ export function checkLines(result: CheckResult, options: CheckTextOptions): stri
       ? []
       : [`${word(severity, options)}: and ${more} more [${id}]`];
   });
-  if (many.length > 0) lines.push(...many, '--all tells every one of them.');
+  if (many.length > 0) lines.push(...many, '--all prints all of them.');
   const count = (severity: FindingSeverity): number =>
     told.filter((found) => found.severity === severity).length;
   const ignored = ignoredCount === 0 ? '' : `, ${ignoredCount} ignored`;

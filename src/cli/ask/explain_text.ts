@@ -101,9 +101,9 @@ function namesText(names: readonly string[]): string {
 }
 
 function withoutRules({ near, direction }: Explained): string[] {
-  if (near.length === 0) return [`No rule says anything of ${direction}.`];
+  if (near.length === 0) return [`No rule is about ${direction}.`];
   return near.some(({ isPortCovered }) => isPortCovered)
-    ? ['The rules that name the port select nobody that is known.']
+    ? ['The rules that name the port select no remote that is known.']
     : ['No rule covers the port.'];
 }
 

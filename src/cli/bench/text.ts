@@ -52,7 +52,7 @@ function answersText({ mismatchCount }: BenchReport['answers']): string {
 function loadPart({ load, proxyResidentBytes }: BenchReport): string[] {
   if (load === null) return [];
   const lines = [
-    'What the proxy adds a request (median of the rounds, least to most):',
+    'What the proxy adds to a request (median of the rounds, least to most):',
     textTable(['', 'direct', 'through the proxy', 'added'], loadRows(load)).trimEnd(),
   ];
   if (proxyResidentBytes !== null) {
@@ -108,7 +108,7 @@ function rulesPart({ rules }: BenchReport): string {
     ]);
   const noMatch = rules.noMatchNs === null ? '' : `; no rule matching: ${ns(rules.noMatchNs)}`;
   const lines = [
-    'Which rules cost what (a verdict in this process, the rest of a request not counted):',
+    'What each rule costs (a verdict in this process, without the rest of a request):',
     textTable(['verdict', 'requests', 'ns', 'decided by', 'matched by'], rows).trimEnd(),
     ...moreRows(rules.decided.length, SHOWN_ROW_COUNT_MAX),
   ];

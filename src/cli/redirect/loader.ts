@@ -189,11 +189,11 @@ export class RedirectLoader {
 }
 
 const DRY_RUN =
-  'behaviour.dryRun is the proxy’s: what the kernel refuses without it is refused all the same';
+  'behaviour.dryRun applies to the proxy only: the kernel refuses what it would refuse without it';
 
 const NO_ENDPOINTS = 'no endpoint of the endpoints file has an interface: nothing here is judged';
 const NO_UPLINKS =
-  'redirect.uplinks is empty: what comes from outside to ports with L7 rules is refused, as it cannot be redirected';
+  'redirect.uplinks is empty: connections from outside to ports with L7 rules are refused, because they cannot be redirected';
 
 function hasRedirects({ policies, slots }: KernelTable): boolean {
   return (
@@ -216,14 +216,14 @@ export function appliedTexts(applied: Applied, plan: TablePlan): readonly string
   if (applied.shut.length > 0) {
     const indexes = applied.shut.join(', ');
     texts.push(
-      `shut: interfaces that no endpoint has any more (index ${indexes}) get nothing through`,
+      `blocked: interfaces that no endpoint has any more (index ${indexes}) let nothing through`,
     );
   }
   return texts;
 }
 
 export const UNREADABLE =
-  'has no Ethernet header, which the programs cannot read: what comes by it is judged at the endpoints only';
+  'has no Ethernet header, so the programs cannot read it: packets that come by it are judged at the endpoints only';
 
 export function missingTexts(plan: TablePlan): readonly string[] {
   const owners = new Map(plan.input.endpoints.map((one) => [one.interface, one.name]));

@@ -192,17 +192,17 @@ function interfaceProblem({ name, of, state }: InterfaceRow): string[] {
     case 'unreadable':
       return [`interface ${name} of ${of} ${UNREADABLE}`];
     case 'not attached':
-      return [`interface ${name} of ${of} has not our programs: its packets are not judged`];
+      return [`interface ${name} of ${of} does not have our programs: its packets are not judged`];
     case 'not there':
       return [`interface ${name} of ${of} is not there`];
     case 'not ours':
-      return [`interface ${name} has our programs and is named by no file: everything is refused`];
+      return [`interface ${name} has our programs, but no file names it: everything is refused`];
   }
 }
 
 function listenerProblems({ listeners }: Inspection, isNeeded: boolean): string[] {
   if (!isNeeded || listeners.ip4 + listeners.ip6 > 0) return [];
-  return ['no proxy listens (sallyport run): what has L7 rules is refused'];
+  return ['no proxy listens (sallyport run): connections with L7 rules are refused'];
 }
 
 /** Does the kernel hold what the files say? */

@@ -8,7 +8,7 @@ import { CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX } from '../../polic
 import type { CounterName } from '../../redirect/layout.ts';
 
 export interface Names {
-  /** "shop/web 10.0.0.8", or labels and address of who is no endpoint. */
+  /** "shop/web 10.0.0.8", or labels and address of a side that is no endpoint. */
   side(ip: string, identity: number): string;
   /** "app=web, shop". */
   labels(identity: number): string;
@@ -101,7 +101,7 @@ export function trafficText(protocol: number, port: number): string {
   return name.startsWith('protocol') ? name : `${name} ${port}`;
 }
 
-/** Why a packet was refused, in words, for who asks "why was this denied?". */
+/** Why a packet was refused, in words: the answer to "why was this denied?". */
 export const REASONS: Readonly<Record<CounterName, string>> = {
   ...DROP_REASONS,
   passed: 'it passed',

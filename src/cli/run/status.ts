@@ -75,7 +75,9 @@ function parseTarget(text: string, from: string): TargetResult {
     return wrong(`${from}: "${text}" is no address; give 127.0.0.1:9901, [::1]:9901 or unix:/path`);
   }
   if (address.port === 0) {
-    return wrong(`${from}: port 0 was chosen when it started; the log line "ready" tells which`);
+    return wrong(
+      `${from}: with port 0 the system chose a port at the start; the log line "ready" names it`,
+    );
   }
   const shown = formatSocketAddress(address.ip, address.port);
   return { kind: 'target', origin: `http://${shown}`, socketPath: null, shown };
@@ -113,7 +115,8 @@ async function fetchStatus(target: Target): Promise<Fetched> {
 function parsedReport(text: string): Fetched {
   const json = parseJson(text, DEFAULT_LIMITS);
   const report = json.kind === 'value' ? parseStatusReport(json.value) : null;
-  if (report === null) return { kind: 'error', message: 'this is no Sallyport admin server' };
+  if (report === null)
+    return { kind: 'error', message: 'this is not the admin server of a Sallyport' };
   return { kind: 'report', report };
 }
 

@@ -7,8 +7,8 @@
  *
  * One for all connections of a worker, two ways a set: what a literal means depends on its bytes alone, clients of one
  * program send the same, and 80 fields of one request would push each other out of a small one. Secrets (never
- * indexed, or credentials by their name) are not kept; of others, time could tell one client that another has
- * sent a value, to who knows all of it: only whole literals are found.
+ * indexed, or credentials by their name) are not kept. For other values, timing could tell a client that another
+ * client has sent a value, but only a client that knows the whole value: only whole literals are found.
  */
 const SLOT_COUNT = 2048;
 const LENGTH_MAX = 48;

@@ -182,7 +182,7 @@ export class Judge {
     return { policies, decision: decide(view.view(question.proxyId, remote), question, head) };
   }
 
-  /** What the engine is asked, for who sends it or measures it. */
+  /** What the engine is asked, for `bench`, which sends it and measures it. */
   asked(question: Question): Asked | { readonly kind: 'error'; readonly message: string } {
     const found = this.#find(question);
     return found.kind === 'error' ? found : { ...found, head: this.#headOf(question) };

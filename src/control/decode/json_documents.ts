@@ -13,7 +13,7 @@ export interface JsonDocument {
 
 /**
  * Null unless the text is JSON objects or lists, more than one, with nothing but white space between them. What is
- * not JSON through and through is left to who reads YAML and tells what is wrong with it.
+ * not JSON through and through is left to the reader of YAML, which says what is wrong with it.
  */
 export function splitJson(text: string): readonly JsonDocument[] | null {
   const documents: JsonDocument[] = [];

@@ -1,7 +1,7 @@
 /**
  * Endpoint policies → a PolicySnapshot (cilium/proxy network_policy.cc, section by section: ranges,
  * wildcard port, sorting, passes). Pure and whole: either every policy compiles or nothing is put in
- * force. All at once, or in steps for who has something else to do meanwhile.
+ * force. All at once, or in steps for a thread that also serves traffic.
  */
 import type { Limits } from '../../model/limits.ts';
 import { finish, type Steps } from '../../model/steps.ts';

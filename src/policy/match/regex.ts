@@ -27,7 +27,7 @@ export interface Regex {
   /** Of ASCII: each of them stands in whatever the pattern matches. */
   readonly neededTexts: readonly string[];
   test(subject: Uint8Array): MatchOutcome;
-  /** What the first question would make; for who can do it before a request waits. */
+  /** Makes what the first question would make, before a request waits for it. */
   prepare(): void;
 }
 

@@ -1,8 +1,8 @@
 /**
  * The end of a connection whose last bytes may still be unread: it may take its time for reading them
- * (streamIdleTimeoutMs without progress), not for closing after that (delayedCloseTimeoutMs). Who still sends,
- * and reads only then, has longer (lingerTimeoutMs): to close would be to answer with a reset, which overtakes
- * the reply (RFC 9112 9.6).
+ * (streamIdleTimeoutMs without progress), not for closing after that (delayedCloseTimeoutMs). A client
+ * that still sends, and reads only after that, has longer (lingerTimeoutMs): closing would answer with a reset, which
+ * overtakes the reply (RFC 9112 9.6).
  */
 import type { Limits } from '../../model/limits.ts';
 import type { Stream } from '../../platform/stream.ts';

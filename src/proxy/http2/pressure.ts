@@ -1,8 +1,8 @@
 /**
  * hot path
  *
- * Who does not read stops the other side, for all its streams: not only by windows, which a peer may open at
- * will. A client that is stopped so is sent PINGs, as nothing else would show that it is gone.
+ * If one side stops reading, we stop reading the other side, for every stream. Windows alone do not do this, because a
+ * peer may open them at will. A client paused this way gets PINGs, because otherwise we would not notice that it has gone.
  */
 import type { Http2Connection } from '../../codec/http2/connection.ts';
 import type { Limits } from '../../model/limits.ts';

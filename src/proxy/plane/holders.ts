@@ -112,7 +112,7 @@ export class AddressHolder extends Ranked {
   readonly idle = new LinkedList();
   readonly busy = new LinkedList();
   isRefused = false;
-  /** Scratch of who looks for the largest by something else than connections. */
+  /** Scratch value of a search for the largest holder by something other than connections. */
   measure = 0;
 
   constructor(identity: IdentityHolder, address: string) {

@@ -174,7 +174,7 @@ export class Passthrough implements Relay, UpstreamEvents {
     this.#upstream.reset();
   }
 
-  /** Both sides are reset, and nothing more goes upstream: of who goes back on the name that was judged, too. */
+  /** Both sides are reset, and nothing more goes upstream; also for a client that changes the name that was judged. */
   #refuse(fault: Fault, cause: Cause | null = null): void {
     this.#options.life.cause = cause;
     this.#finish(fault, 'fault', 'reset');

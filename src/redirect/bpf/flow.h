@@ -4,7 +4,7 @@
  * its answers find it turned round. A new policy asks again at the next packet, in the flow's own
  * orientation: an answer is never judged as if it were a question.
  *
- * A flow is of who sent its first packet. A NAT of the node's may have put its own address in the place of
+ * A flow belongs to the sender of its first packet. A NAT of the node's may have put its own address in the place of
  * the sender's (`is_translated`): the answers to that address are answers to the sender all the same.
  *
  * A TCP flow that is refused stays as a stone (time_ns 0): were it forgotten, the next packet without SYN

@@ -15,7 +15,7 @@
  *               verdicts[gen, slot, identity]            ─► deny | allow | redirect
  *
  *     records[tuple]   what a redirected connection was at its SYN: read by the proxy at accept
- *     flows[tuple]     connections that pass without the proxy, in the orientation of who began them
+ *     flows[tuple]     connections that pass without the proxy, in the direction in which they were opened
  *     turns[tuple]     connections to a Service that are for the proxy: as what they come in again
  *     returns[tuple]   and the way back of their answers
  *     spare_*[tuple]   of each of these four: what its holder's share has no room for (shares.h)

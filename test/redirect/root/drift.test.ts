@@ -137,7 +137,9 @@ describe('what somebody takes away', () => {
       const name = readdirSync(links()).find((one) => one.startsWith(prefix)) as string;
       unlinkSync(join(links(), name));
       const { problems } = await status();
-      expect(problems).toEqual([expect.stringMatching(/has not our programs|is not attached/)]);
+      expect(problems).toEqual([
+        expect.stringMatching(/does not have our programs|is not attached/),
+      ]);
       await until(async () => (await status()).problems.length === 0);
       expect(readdirSync(links())).toContain(name);
     },

@@ -30,7 +30,7 @@ export interface PolicyFilesOptions {
     | 'reloadPollIntervalMs'
   >;
   readonly timers: Timers;
-  /** What standard input said to who read it before. */
+  /** What an earlier reader read from standard input. */
   readonly stdin?: string | null;
   /** Stands before the file system's: for tests. */
   readonly readBytes?: (path: string) => Buffer;
@@ -39,7 +39,7 @@ export interface PolicyFilesOptions {
 export type ReadResult =
   | { readonly kind: 'ok'; readonly bundle: SourceBundle }
   | { readonly kind: 'error'; readonly path: string; readonly message: string }
-  /** The files are just being written. Who watches is called again. */
+  /** The files are just being written. A watcher is called again. */
   | { readonly kind: 'moving'; readonly path: string; readonly message: string };
 
 const CHANGED = 'a file changed while it was read';

@@ -1,7 +1,7 @@
 /**
- * What relays use of a connection, on either side of them, and no more: a socket is one as it stands, and whatever
- * else carries bytes both ways (TLS on a socket) can be one. Bytes come in by the reader that was named when it was
- * made, not by events.
+ * The members of a connection that a relay uses, on either side, and no more. A socket is a stream as it is. Anything
+ * else that carries bytes both ways can be one, for example TLS on a socket. Incoming bytes go to the reader that was
+ * named when the stream was made, not to events.
  */
 export interface Stream {
   /** False: `drain` follows. `written`: the bytes are the kernel's, or lost. */
@@ -9,25 +9,25 @@ export interface Stream {
   /** Writes until `uncork` go out as one. */
   cork(): void;
   uncork(): void;
-  /** Our end follows what was written; the other side may go on. */
+  /** Our end (FIN) follows what was written; the other side may continue. */
   end(): void;
   pause(): void;
   resume(): void;
   isPaused(): boolean;
-  /** Over at once; what was not sent yet is lost. */
+  /** Ends the connection at once; what was not sent yet is lost. */
   destroy(): void;
-  /** The same, and the other side learns that it was no proper end. */
+  /** The same by a reset, so that the other side knows that this was no regular end. */
   resetAndDestroy(): void;
   on(event: 'drain' | 'finish', listener: () => void): unknown;
   readonly destroyed: boolean;
   /** Bytes that the kernel has not taken yet. */
   readonly writableLength: number;
   readonly writableNeedDrain: boolean;
-  /** Our end is out. */
+  /** Our end (FIN) has been sent. */
   readonly writableFinished: boolean;
 }
 
-/** One that is being connected: what becomes of it is told by events. */
+/** A stream that is being connected; events say whether it succeeds. */
 export interface ConnectingStream extends Stream {
   readonly connecting: boolean;
   on(event: 'connect' | 'drain' | 'finish' | 'end' | 'close', listener: () => void): unknown;

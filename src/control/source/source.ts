@@ -15,11 +15,11 @@ export interface PolicySource {
   /** For messages: "files". */
   readonly name: string;
   /**
-   * Offers what there is, and each change from then on. `seen`: a mark that `reading` gave to an earlier process or
-   * thread, which did not survive what it read; the source passes over what it marks until that changes.
+   * Offers the present state, and each change from then on. `seen` is a mark that `reading` gave to an earlier process
+   * or thread, which did not survive what it read. The source skips the marked state until it changes.
    */
   start(sink: PolicySink, seen?: string | null): void;
-  /** Offers to `sink` what there is now, unless that has just been offered, and then calls `done`. */
+  /** Offers the present state to `sink`, unless that has just been offered, and then calls `done`. */
   refresh(sink: PolicySink, done: () => void): void;
   stop(): void;
 }
@@ -34,20 +34,20 @@ export interface PolicySink {
   offer(offered: OfferedSet): Accepted | Rejected;
   /** As `offer`, but a set that is rejected is not told: the source offers another one. */
   attempt(offered: OfferedSet): Accepted | Rejected;
-  /** What there is is wrong as a whole; nothing of it counts. */
+  /** The present state is wrong as a whole, and nothing of it counts. */
   refused(problems: readonly Problem[]): void;
-  /** What there is cannot be read. One line, which names what that is. */
+  /** The present state cannot be read. One line, which names what cannot be read. */
   failed(problem: string): void;
-  /** What there is changes just now; it is read again when it rests. One line. */
+  /** The state is changing just now; the source reads it again when it rests. One line. */
   moving(problem: string): void;
-  /** Why an offer of it would be rejected; null: it would not. Changes nothing. */
+  /** Why an offer of `input` would be rejected; null: it would be accepted. Changes nothing. */
   check(input: PolicyInput): Rejected | null;
-  /** Changes have not been offered for long, because what there is does not rest. One line, for the log. */
+  /** Changes have not been offered for a long time, because the state does not rest. One line, for the log. */
   delayed(message: string): void;
 }
 
 export interface OfferedSet {
   readonly input: PolicyInput;
-  /** What it can be decoded from again, to be kept on disk for the next start; null: it is not kept. */
+  /** The texts to keep on disk, from which the next start can decode the set again; null: nothing is kept. */
   readonly texts: SourceBundle | null;
 }

@@ -1,6 +1,6 @@
 /**
- * One change of who is who. Deltas come in batches that are numbered without a gap: a reader is at one batch's end
- * or at another's, never in between. They name no policy, so the same batch is right for every policy set.
+ * One change of the identity table. Deltas come in batches that are numbered without a gap. A reader is at the end of
+ * one batch or of another, never in between. Deltas name no policy, so the same batch is right for every policy set.
  */
 import type { IpPrefix } from '../../model/address.ts';
 import type { Identity } from '../../model/identity.ts';
@@ -13,11 +13,11 @@ export type IdentityDelta =
       readonly labels: readonly string[];
       readonly prefixes: readonly IpPrefix[];
     }
-  /** Nobody has it any more. */
+  /** No address has it any more. */
   | { readonly kind: 'remove-identity'; readonly identity: Identity }
-  /** The prefix is of this identity from now on, whoever had it before. */
+  /** From now on the prefix belongs to this identity, whichever identity had it before. */
   | { readonly kind: 'upsert-address'; readonly prefix: IpPrefix; readonly identity: Identity }
-  /** A shorter prefix, or nothing, says from now on who has the addresses. */
+  /** From now on a shorter prefix, or none, gives the identity of the addresses. */
   | { readonly kind: 'remove-address'; readonly prefix: IpPrefix }
   | { readonly kind: 'upsert-endpoint'; readonly endpoint: EndpointPlace }
   | { readonly kind: 'remove-endpoint'; readonly name: string; readonly ips: readonly string[] };
@@ -39,5 +39,5 @@ export interface IdentityBatch {
   readonly deltas: readonly IdentityDelta[];
 }
 
-/** A batch that does not fit what the reader has: it has to be given the whole table again. */
+/** A batch that does not fit the reader's table: the reader needs the whole table again. */
 export class BrokenTableError extends Error {}

@@ -1,7 +1,7 @@
 /**
- * The stage between accept and a relay: the PROXY header, who the sides are, what is spoken, the ClientHello, and
- * what the policy says of a connection before its first request. Its bytes come from any stream, so it can be run
- * again on the plaintext of one that was decrypted.
+ * The stage between accept and a relay. It reads the PROXY header, finds out who the two sides are and which protocol
+ * is spoken, reads the ClientHello, and judges the connection before its first request. Its bytes come from any
+ * stream, so it can run again on the plaintext of a stream that was decrypted.
  *
  *     bytes ──► FirstBytes ──► step ──┬─► proxied: other ends, and with them another subject
  *                                     ├─► http1, http2: a relay

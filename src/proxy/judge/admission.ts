@@ -1,8 +1,8 @@
 /**
  * hot path
  *
- * What goes on, and what is refused: an allow goes on, and so does a denial in dry-run. The only maker of permits.
- * A connection has one of these; its permit is made once for each policy that it meets, not for each request.
+ * Decides what goes on: an allow, and in dry-run also a denial. The only maker of permits. Each connection has one
+ * admission; it makes a permit once for each policy that the connection meets, not for each request.
  */
 import {
   type Decision,
@@ -16,7 +16,7 @@ import type { PolicySubject } from './policy_subject.ts';
 
 export class Admission {
   readonly #subject: PolicySubject;
-  /** `--dry-run`: whatever is denied goes on, and is on record as denied. */
+  /** `--dry-run`: a denied request goes on, and its record says that it was denied. */
   readonly isDryRun: boolean;
   #allowed: Permit | null = null;
   #spared: Permit | null = null;
@@ -26,12 +26,12 @@ export class Admission {
     this.isDryRun = isDryRun;
   }
 
-  /** The denial that is enforced; null: it goes on. */
+  /** The denial that is enforced; null: the request goes on. */
   denialOf(decision: Decision): DenyDecision | null {
     return decision.verdict === 'deny' && !this.isDryRun ? decision : null;
   }
 
-  /** For what `decision`, the subject's last one, lets go on; null: it is refused. */
+  /** The permit for `decision`, the subject's last one; null: the request is refused. */
   permitFor(decision: Decision): Permit | null {
     if (this.denialOf(decision) !== null) return null;
     if (decision.verdict === 'allow') {

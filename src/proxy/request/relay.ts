@@ -1,4 +1,4 @@
-/** What a connection becomes once its protocol is known, and what that is given. */
+/** A connection becomes a relay once its protocol is known. Here are the relay's interface and what it is given. */
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Decision } from '../../model/decision.ts';
 import type { CloseCause, Recorder } from '../../model/record.ts';
@@ -18,29 +18,29 @@ export const CUT_CAUSES: Readonly<Record<CutFault, CloseCause>> = {
 };
 
 export interface Relay {
-  /** For whoever reads of an internal error. */
+  /** For messages about internal errors. */
   readonly name: string;
   onDownstreamData(chunk: Buffer): void;
   onDownstreamDrain(): void;
   onDownstreamEnd(): void;
   onDownstreamGone(isReset: boolean): void;
   expire(nowMs: number): void;
-  /** It has lived through a sweep: what it keeps is not left in memory of which it is a small part. */
+  /** It has lived through a sweep: bytes that it keeps are copied out of larger buffers. */
   lasted(): void;
   /** Of any byte in either direction. */
   lastMoveMs(): number;
-  /** Bytes that are kept for a peer or until more of them come, about; without those of the downstream socket. */
+  /** About how many bytes wait for a peer or for more bytes; without those of the downstream socket. */
   heldBytes(): number;
-  /** What the policy in force says of that which is open. */
+  /** What the policy in force says about the open request, tunnel or connection. */
   judgeOpen(): Decision;
-  /** Closed by a changed policy; true when that made a record. */
+  /** Closes it because of a changed policy; true when this made a record. */
   reject(decision: Decision): boolean;
   drain(): void;
-  /** Over now, whatever is in hand. */
+  /** Ends it now, whatever is in hand. */
   cut(fault: CutFault): void;
-  /** A bug of ours: over now, and what is in hand is recorded as that. */
+  /** Ends it now because of a bug of ours, and records what is in hand as such. */
   abandon(): void;
-  /** No upstream connection of it is left, whatever state it is in. */
+  /** Closes every upstream connection that it has, whatever state it is in. */
   sever(): void;
 }
 

@@ -26,13 +26,14 @@ export interface PolicySource {
 
 export interface PolicySink {
   /**
-   * The source begins to read and decode, which may take long. One of the methods below follows, all but `check`,
-   * `attempt` that was rejected, and `delayed`. `mark` tells what is read from everything else that ever is.
+   * The source begins to read and decode, which may take long. Then it calls one of the methods below (not `check`,
+   * not `delayed`; after a rejected `attempt` it calls another one). `mark` identifies the state that is read: no other
+   * state has the same mark.
    */
   reading(mark: string): void;
-  /** Puts it in force, whole or not at all, and says so. */
+  /** Puts the set in force, whole or not at all, and reports the result. */
   offer(offered: OfferedSet): Accepted | Rejected;
-  /** As `offer`, but a set that is rejected is not told: the source offers another one. */
+  /** As `offer`, but a rejection is not reported: the source then offers another set. */
   attempt(offered: OfferedSet): Accepted | Rejected;
   /** The present state is wrong as a whole, and nothing of it counts. */
   refused(problems: readonly Problem[]): void;

@@ -55,6 +55,9 @@ export const FINDING_KINDS = {
   'l4-voids-l7': warning(
     'A rule without L7 rules allows everything that L7 rules on the same port restrict.',
   ),
+  'dns-beside-http': warning(
+    'DNS rules beside HTTP rules on one port for the same remotes: they exclude each other.',
+  ),
   'never-redirected': warning('L7 rules where no connection is ever handed to the proxy.'),
   'never-denies': note('L7 rules that observe but never deny.'),
   'not-enforced-here': warning('Something that this version can only answer with a denial.'),
@@ -69,6 +72,9 @@ export const FINDING_KINDS = {
   'fqdn-not-askable': warning('Names in `toFQDNs` that no `rules.dns` lets the endpoints ask for.'),
   'apex-not-covered': note('`*.x` does not cover `x` itself.'),
   'cidr-over-endpoints': warning('A CIDR over addresses of pods or nodes, which no CIDR selects.'),
+  'port-name-differs': note(
+    'A port name that the endpoints of a rule define differently, so that it means another port for each.',
+  ),
   'no-endpoint-selected': warning('A selector that matches none of the endpoints given.'),
   'apiserver-is-node': note('The API server and the nodes overlap as entities.'),
 } as const satisfies Record<string, FindingKind>;

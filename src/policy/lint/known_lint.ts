@@ -8,6 +8,7 @@ import { SubjectIndex } from '../resolve/subject_index.ts';
 import type { CidrGroup, DirectionRule, PolicySpec } from '../rule.ts';
 import { LabelSet } from '../selector.ts';
 import { type Finding, finding } from './finding.ts';
+import { differingNames } from './named_port_lint.ts';
 
 export interface KnownCluster {
   readonly inventory: Inventory;
@@ -25,6 +26,7 @@ export function lintAgainst(specs: readonly PolicySpec[], known: KnownCluster): 
   const addresses = new KnownAddresses(known);
   return [
     ...unselecting(specs, known.inventory),
+    ...differingNames(specs, known, selections),
     ...specs.flatMap(({ rules }) =>
       rules.flatMap((rule) => [...nobody(rule, selections), ...overEndpoints(rule, addresses)]),
     ),

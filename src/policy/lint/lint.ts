@@ -5,6 +5,7 @@
  */
 import type { PolicySpec, PortsRule } from '../rule.ts';
 import { type CostContext, lintCost } from './cost_lint.ts';
+import { dnsBesideHttp } from './dns_beside_http.ts';
 import { type Entry, entriesOf } from './entry.ts';
 import { type Finding, finding } from './finding.ts';
 import { type KnownCluster, lintAgainst } from './known_lint.ts';
@@ -29,6 +30,7 @@ export function lintSpecs(specs: readonly PolicySpec[], context: LintContext): r
     ...specs.flatMap((spec) => spec.rules.flatMap((rule) => lintRule(spec, rule))),
     ...entries.flatMap((entry) => lintEntry(entry, context)),
     ...voidedEntries(entries),
+    ...dnsBesideHttp(entries),
     ...lintSet(specs),
     ...(context.cost === null ? [] : lintCost(entries, context.cost)),
     ...(context.known === null ? [] : lintAgainst(specs, context.known)),

@@ -53,6 +53,14 @@ async function findings(policies: readonly object[], ...flags: readonly string[]
   return (JSON.parse(io.stdout.text) as { findings: readonly FoundFinding[] }).findings;
 }
 
+const NAMED = `endpoints:
+  - { name: shop/api, ip: 10.0.0.1, labels: { app: api }, namedPorts: { web: 8080 } }
+  - { name: shop/api-2, ip: 10.0.0.2, labels: { app: api, v: two }, namedPorts: { web: 8081 } }
+  - { name: shop/web, ip: 10.0.0.3, labels: { app: web }, namedPorts: { web: 9090 } }
+  - { name: shop/one, ip: 10.0.0.4, labels: { app: web, v: one }, namedPorts: { web: 9090 } }
+`;
+writeFileSync(join(DIRECTORY, 'named.yaml'), NAMED);
+
 const WEB = [{ matchLabels: { app: 'web' } }];
 const NOT_SYSTEM = {
   matchExpressions: [
@@ -209,5 +217,131 @@ describe('with endpoints', () => {
   it.each(known)('%s', async (_, spec, expected) => {
     const found = await findings([cnp(spec)], '--endpoints', 'endpoints.yaml');
     expect(found.map(({ id }) => id)).toEqual(expected);
+  });
+});
+
+describe('port names', () => {
+  const web = { toPorts: [{ ports: [{ port: 'web', protocol: 'TCP' }] }] };
+  const API = [{ matchLabels: { app: 'api' } }];
+  const TWO = [{ matchLabels: { app: 'api', v: 'two' } }];
+  const told = (field: string, numbers: string) => [
+    ['port-name-differs', field, expect.stringContaining(`(TCP ${numbers})`)],
+  ];
+  it.each<readonly [string, object, readonly (readonly unknown[])[]]>([
+    [
+      'of subjects that differ',
+      { ingress: [{ fromEndpoints: WEB, ...web }] },
+      told('ingress[0].toPorts[0]', '8080, 8081'),
+    ],
+    [
+      'of subjects that agree, for remotes that do not',
+      { endpointSelector: WEB[0], ingress: [{ fromEndpoints: API, ...web }] },
+      [],
+    ],
+    [
+      'of destinations that differ',
+      { egress: [{ toEndpoints: API, ...web }] },
+      told('egress[0].toPorts[0]', '8080, 8081'),
+    ],
+    ['of destinations that agree', { egress: [{ toEndpoints: WEB, ...web }] }, []],
+    ['of one destination', { egress: [{ toEndpoints: TWO, ...web }] }, []],
+    ['of any destination', { egress: [web] }, told('egress[0].toPorts[0]', '8080, 8081, 9090')],
+  ])('%s', async (_, spec, expected) => {
+    const found = await findings([cnp(spec)], '--endpoints', 'named.yaml');
+    expect(found.map(({ id, field, message }) => [id, field, message])).toEqual(expected);
+  });
+});
+
+describe('DNS rules beside HTTP rules', () => {
+  const on = (peers: object, port: string, rules: object, protocol = 'TCP') => ({
+    ...peers,
+    toPorts: [{ ports: [{ port, protocol }], rules }],
+  });
+  const http = { http: [{ method: 'GET' }] };
+  const dns = { dns: [{ matchPattern: '*' }] };
+  const DNS_PODS = { toEndpoints: [{ matchLabels: { app: 'dns' } }] };
+  const WEB_PODS = { toEndpoints: [{ matchLabels: { app: 'web' } }] };
+  const MERGED = 'is rejected here';
+  const HTTP_FIRST = 'never asked';
+  it.each<readonly [string, readonly object[], string | null]>([
+    [
+      'of one selector',
+      [cnp({ egress: [on(DNS_PODS, '53', dns), on(DNS_PODS, '53', http)] })],
+      MERGED,
+    ],
+    [
+      'of two policies of one subject',
+      [
+        cnp({ egress: [on(DNS_PODS, '53', dns)] }),
+        cnp({ egress: [on(DNS_PODS, '53', http)] }, 'q'),
+      ],
+      MERGED,
+    ],
+    [
+      'of a policy that selects more',
+      [
+        ccnp({ egress: [on({ toEntities: ['all'] }, '53', http)] }),
+        cnp({ egress: [on(DNS_PODS, '53', dns)] }),
+      ],
+      HTTP_FIRST,
+    ],
+    [
+      'of a policy that selects less',
+      [
+        ccnp({ egress: [on({ toEntities: ['all'] }, '53', dns)] }),
+        cnp({ egress: [on(DNS_PODS, '53', http)] }),
+      ],
+      HTTP_FIRST,
+    ],
+    [
+      'of any protocol',
+      [cnp({ egress: [on(DNS_PODS, '53', dns, 'ANY'), on(DNS_PODS, '53', http)] })],
+      MERGED,
+    ],
+    [
+      'of a selector among others',
+      [
+        cnp({ egress: [on(DNS_PODS, '53', dns)] }),
+        cnp({ egress: [on({ toEndpoints: [...DNS_PODS.toEndpoints, ...WEB] }, '53', http)] }, 'q'),
+      ],
+      MERGED,
+    ],
+    [
+      'in a range',
+      [
+        cnp({
+          egress: [
+            on(DNS_PODS, '53', dns),
+            {
+              ...DNS_PODS,
+              toPorts: [{ ports: [{ port: '50', endPort: 60, protocol: 'TCP' }], rules: http }],
+            },
+          ],
+        }),
+      ],
+      HTTP_FIRST,
+    ],
+    [
+      'of another port',
+      [cnp({ egress: [on(DNS_PODS, '53', dns), on(DNS_PODS, '80', http)] })],
+      null,
+    ],
+    [
+      'of another protocol',
+      [cnp({ egress: [on(DNS_PODS, '53', dns, 'UDP'), on(DNS_PODS, '53', http)] })],
+      null,
+    ],
+    [
+      'of other remotes',
+      [cnp({ egress: [on(DNS_PODS, '53', dns), on(WEB_PODS, '53', http)] })],
+      null,
+    ],
+  ])('%s', async (_, policies, expected) => {
+    const found = (await findings(policies)).filter(({ id }) => id === 'dns-beside-http');
+    const wanted = expected === null ? [] : [expect.stringContaining(expected)];
+    expect(found.map(({ message }) => message)).toEqual(wanted);
+    // Whether the set is in fact rejected as soon as there is such an endpoint.
+    const known = await findings(policies, '--endpoints', 'endpoints.yaml');
+    expect(known.some(({ id }) => id === 'invalid')).toBe(expected === MERGED);
   });
 });

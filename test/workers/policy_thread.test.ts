@@ -130,6 +130,29 @@ describe('a policy thread', () => {
     expect(running.staleness).toBeNull();
   });
 
+  it('tells who else is who, makes the set anew with it, and goes on with a whole set after its end', async () => {
+    const running = await started();
+    scratch.write('endpoints.yaml', ENDPOINTS.replace('10.0.0.8', '10.0.0.9'));
+    await running.reload();
+    const told = reads.at(-1);
+    if (told?.kind !== 'identities') throw new Error(`it told ${told?.kind}`);
+    running.rebase();
+    await expect.poll(() => rebased.length, PATIENT).toBe(1);
+    const [anew] = rebased;
+    expect(anew).toMatchObject({ set: { revision: 1 }, sequence: told.sent.batch.sequence });
+    const resolved = finish(decodeResolved(anew?.set.parts ?? []));
+    expect(resolved.roster.ipcache.lookup('10.0.0.9')).not.toBeNull();
+    expect(resolved.roster.ipcache.lookup('10.0.0.8')).toBeNull();
+    scratch.write('policies/large.yaml', HUGE);
+    await diesWhileReading();
+    scratch.write('policies/large.yaml', '');
+    scratch.write('policies/large.yaml', policyOf('/x').replace('name: api', 'name: x'));
+    await expect.poll(() => reads.at(-1)?.kind, PATIENT).toBe('changed');
+    const last = reads.at(-1);
+    if (last?.kind !== 'changed') throw new Error('nothing was accepted');
+    expect(last.sent.sequence).toBeGreaterThan(told.sent.batch.sequence);
+  });
+
   it('that needs too much memory is ended, and another answers by the set in force', async () => {
     const running = await started(SMALL_HEAP);
     const good = await running.print('text');

@@ -122,6 +122,7 @@ export class PolicyStore {
       return { batch, accepted };
     } catch {
       // Also for a fault of ours: a whole set needs none of this, and whatever is wrong with the input is told there.
+      this.#identities.goOnAfter(this.#identities.sequence);
       return null;
     }
   }

@@ -11,6 +11,7 @@ import type { plainHead } from '../../../src/model/request_head.ts';
 import type { View } from '../../../src/policy/compiled/port_rules.ts';
 import { decideConnection, decideDns, decideRequest } from '../../../src/policy/decide/decide.ts';
 import { explainRequest } from '../../../src/policy/decide/explain.ts';
+import { beginVerdict, spendOnPrepared } from '../../../src/policy/match/verdict_work.ts';
 import { patternCost } from '../../../src/regex/pattern_cost.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
 import { re2Source } from '../../../src/regex/re2_source.ts';
@@ -285,6 +286,18 @@ function padded(text: string, length: number): string {
 function numbered(count: number, patternOf: (i: number) => string): readonly string[] {
   return Array.from({ length: count }, (_, i) => patternOf(i));
 }
+
+it('patterns that all meet their first value in one verdict make so many states at most', () => {
+  // As of ".*a[ab]{3}c1": 60 bytes make 60 states.
+  const buildWork = 24_000;
+  const subject = Buffer.from('ab'.repeat(30));
+  beginVerdict(DEFAULT_LIMITS);
+  let asked = 0;
+  while (spendOnPrepared({ programSize: 20, placeCount: 8, width: 8, buildWork }, subject)) asked++;
+  const { verdictWorkMax } = DEFAULT_LIMITS;
+  expect(asked * buildWork).toBeGreaterThan(verdictWorkMax);
+  expect(asked * buildWork).toBeLessThanOrEqual(4 * verdictWorkMax);
+});
 
 describe('the worst that a policy can do', () => {
   /**

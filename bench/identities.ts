@@ -19,7 +19,7 @@ import { parseArgs } from 'node:util';
 import { serialize } from 'node:v8';
 import { textTable } from '../src/cli/text_table.ts';
 import { placesOf } from '../src/control/set/identity_whole.ts';
-import { type Accepted, PolicyStore } from '../src/control/set/policy_store.ts';
+import { type Accepted, PolicyChecker } from '../src/control/set/policy_checker.ts';
 import { encodeBatch } from '../src/control/worker/identity_wire.ts';
 import { encodeResolved } from '../src/control/worker/resolved_wire.ts';
 import { parseSocketAddress, type SocketAddress } from '../src/model/address.ts';
@@ -95,7 +95,7 @@ async function main(): Promise<void> {
 }
 
 function take(count: number): { readonly accepted: Accepted; readonly snapshot: PolicySnapshot } {
-  const store = new PolicyStore({
+  const store = new PolicyChecker({
     regexEngine: createRe2Engine(DEFAULT_LIMITS),
     limits: DEFAULT_LIMITS,
   });

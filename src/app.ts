@@ -10,21 +10,22 @@
 import { AdminServer, type AdminStart } from './admin/admin_server.ts';
 import type { PolicySetState } from './admin/backend.ts';
 import { changedFields } from './config/changed_fields.ts';
-import type { Config, LogLevel } from './config/config.ts';
+import type { Config } from './config/config.ts';
 import type { ConfigResult } from './config/load.ts';
 import { StateLock } from './control/source/files/state_lock.ts';
 import { emptySetText, type RejectedSet } from './control/source/policy_feed.ts';
 import { formatSocketAddress } from './model/address.ts';
 import { descriptorsFor, limitsWithin } from './model/descriptors.ts';
 import type { Limits } from './model/limits.ts';
+import type { LogLevel } from './model/log_level.ts';
 import { createLogger, type Logger } from './observe/log/logger.ts';
 import { MetricsHub } from './observe/metrics/hub.ts';
 import { nodePlatform } from './platform/node_platform.ts';
 import { openFileCountMax } from './platform/open_files.ts';
+import type { BoundListener } from './proxy/accept/listener.ts';
 import { SupervisorBackend } from './workers/admin_backend.ts';
 import { FlowHub } from './workers/flow_hub.ts';
 import { inProcessLauncher } from './workers/in_process_worker.ts';
-import type { BoundListener } from './workers/messages.ts';
 import {
   PROXY_STATE,
   type SentIdentities,

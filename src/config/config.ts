@@ -6,11 +6,10 @@ import { formatSocketAddress, isLoopback, type SocketAddress } from '../model/ad
 import { parseProxyId } from '../model/identity.ts';
 import type { InvalidPolicy } from '../model/invalid_policy.ts';
 import type { Limits } from '../model/limits.ts';
+import type { LogLevel } from '../model/log_level.ts';
 import type { Behaviour, ListenerOptions } from '../proxy/plane/options.ts';
-import type { AccessLogTarget, AdminAddress, ConfigValues, LOG_LEVELS } from './declaration.ts';
+import type { AccessLogTarget, AdminAddress, ConfigValues } from './declaration.ts';
 import { checkListeners, workersFor } from './listener_checks.ts';
-
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface Config {
   /** The file it was read from. */

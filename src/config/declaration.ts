@@ -2,10 +2,12 @@
  * Every field of the configuration file: its type, range, default and meaning. The decoder, the JSON
  * Schema, the names of the environment's variables and the reference all come from here.
  */
+
 import type { SocketAddress } from '../model/address.ts';
 import { UNDERSCORE_ACTIONS } from '../model/field_alias.ts';
 import { INVALID_POLICY } from '../model/invalid_policy.ts';
 import { LIMITS, type LimitSpec, type Limits } from '../model/limits.ts';
+import { LOG_LEVELS } from '../model/log_level.ts';
 import { PATH_PARAMETER_ACTIONS } from '../model/path_parameters.ts';
 import type { DestinationOption, IdentityOption, UpstreamOption } from '../proxy/plane/options.ts';
 import { IDENTITY_SOURCE_NAMES } from '../proxy/plane/options.ts';
@@ -33,8 +35,6 @@ import {
   switchField,
   textField,
 } from './scalar_fields.ts';
-
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 
 export type AdminAddress =
   | { readonly kind: 'none' }

@@ -10,12 +10,12 @@ import type { BoundListener } from './accept/listener.ts';
 import { Listener } from './accept/listener.ts';
 import { ConnectionMemory } from './plane/memory/connection_memory.ts';
 import type { DataPlaneOptions } from './plane/options.ts';
+import { newPlane, type Plane } from './plane/plane.ts';
 import { Registry } from './plane/registry.ts';
-import { newShared, type Shared } from './plane/shared.ts';
 
 export class DataPlane {
   readonly #options: DataPlaneOptions;
-  readonly #shared: Shared;
+  readonly #plane: Plane;
   readonly #registry: Registry;
   readonly #listeners: readonly Listener[];
   readonly #connectionMemory: ConnectionMemory;
@@ -25,7 +25,7 @@ export class DataPlane {
     const { platform, limits } = options;
     this.#options = options;
     this.#connectionMemory = new ConnectionMemory(platform.memory?.releaseAll ?? null);
-    this.#shared = newShared(options);
+    this.#plane = newPlane(options);
     this.#registry = new Registry({
       platform,
       sweepIntervalMs: limits.sweepIntervalMs,
@@ -36,7 +36,7 @@ export class DataPlane {
       (listener) =>
         new Listener({
           options: listener,
-          shared: this.#shared,
+          plane: this.#plane,
           registry: this.#registry,
           nextConnectionId: () => ++this.#connectionCount,
         }),
@@ -79,7 +79,7 @@ export class DataPlane {
     const { drainTimeoutMs } = this.#options.limits;
     const cancel = timers.after(drainTimeoutMs, () => this.#registry.cut());
     // Already while we linger each response says that it is the last on its connection.
-    this.#shared.isDraining = true;
+    this.#plane.isDraining = true;
     await this.#lingerAtListeners();
     for (const listener of this.#listeners) listener.close();
     this.#registry.drain();
@@ -103,7 +103,7 @@ export class DataPlane {
 
   /** Everything is closed now. */
   stop(): void {
-    this.#shared.isDraining = true;
+    this.#plane.isDraining = true;
     for (const listener of this.#listeners) listener.close();
     this.#registry.cut();
     this.#registry.stop();
@@ -114,8 +114,8 @@ export class DataPlane {
     const { recorder } = this.#options;
     try {
       this.#connectionMemory.counted(this.#registry.size);
-      this.#shared.shares.sweep(residentBytes());
-      recorder.events.held(this.#shared.shares.counts());
+      this.#plane.shares.sweep(residentBytes());
+      recorder.events.held(this.#plane.shares.counts());
     } catch (error) {
       recorder.internalError('sweep', error);
     }

@@ -10,19 +10,19 @@ import type {
   PolicySetState,
   Readiness,
 } from '../admin/backend.ts';
-import type { Config, LogLevel } from '../config/config.ts';
-import { LOG_LEVELS } from '../config/declaration.ts';
+import type { Config } from '../config/config.ts';
 import { printValues } from '../config/print_values.ts';
 import type { Staleness } from '../control/source/policy_feed.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import type { Flow } from '../model/flow.ts';
+import { LOG_LEVELS, type LogLevel } from '../model/log_level.ts';
 import type { Logger } from '../observe/log/logger.ts';
 import type { MetricsSnapshot } from '../observe/metrics/counters.ts';
 import { familyOf } from '../observe/metrics/family.ts';
 import type { MergedMetrics, MetricsHub } from '../observe/metrics/hub.ts';
+import type { BoundListener } from '../proxy/accept/listener.ts';
 import type { DocumentLimits } from '../text/document_bounds.ts';
 import type { FlowHub } from './flow_hub.ts';
-import type { BoundListener } from './messages.ts';
 import type { RefusedObjects } from './policy_messages.ts';
 import type { PolicyThread } from './policy_thread.ts';
 import type { WorkerStatus } from './slot.ts';

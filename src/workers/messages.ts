@@ -3,12 +3,13 @@
  * by a call. A worker is told which rules there are, never compiled things: each compiles for itself.
  */
 
-import type { AccessLogConfig, CiliumConfig, LogLevel } from '../config/config.ts';
+import type { AccessLogConfig, CiliumConfig } from '../config/config.ts';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
-import type { NumberedSet } from '../control/worker/snapshot_store.ts';
-import type { SocketAddress } from '../model/address.ts';
+import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { Limits } from '../model/limits.ts';
-import type { WorkerMetrics } from '../observe/metrics/counters.ts';
+import type { LogLevel } from '../model/log_level.ts';
+import type { MetricsSnapshot } from '../observe/metrics/counters.ts';
+import type { BoundListener } from '../proxy/accept/listener.ts';
 import type { Behaviour, ListenerOptions } from '../proxy/plane/options.ts';
 
 export interface WorkerSettings {
@@ -23,11 +24,6 @@ export interface WorkerSettings {
   readonly limits: Limits;
   readonly accessLog: AccessLogConfig;
   readonly logLevel: LogLevel;
-}
-
-export interface BoundListener {
-  readonly name: string;
-  readonly address: SocketAddress;
 }
 
 export type ToWorker =
@@ -74,5 +70,5 @@ export type FromWorker =
 
 /** What one worker has counted; the supervisor sums over workers. */
 export interface WorkerReport {
-  readonly metrics: WorkerMetrics;
+  readonly metrics: MetricsSnapshot;
 }

@@ -5,13 +5,14 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Limits } from '../model/limits.ts';
+import type { LogLevel } from '../model/log_level.ts';
 import type { Steps } from '../model/steps.ts';
 import { FlowSender, type FlowSenderOptions } from '../observe/flow/flow_sender.ts';
 import type { FlowSink } from '../observe/flow/flow_sink.ts';
 import { RecordFlow } from '../observe/flow/record_flow.ts';
 import { InternalErrors } from '../observe/internal_errors.ts';
 import { AccessLog, type AccessLogOptions } from '../observe/log/access_log.ts';
-import { createLogger, type Logger, type LogLevel } from '../observe/log/logger.ts';
+import { createLogger, type Logger } from '../observe/log/logger.ts';
 import { type MetricsSnapshot, WorkerCounters } from '../observe/metrics/counters.ts';
 import { familyOf } from '../observe/metrics/family.ts';
 import { processFamilies } from '../observe/metrics/process_stats.ts';

@@ -8,7 +8,7 @@ import type { FileSettings } from '../control/source/files/file_source.ts';
 import type { SourceBundle } from '../control/source/files/source_bundle.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
-import type { NumberedSet } from '../control/worker/snapshot_store.ts';
+import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
 import type { InvalidPolicy } from '../model/invalid_policy.ts';
 

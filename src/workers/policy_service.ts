@@ -12,8 +12,8 @@ import { parseQuestion } from '../control/ask/question.ts';
 import type { DecodeOptions } from '../control/decode/context.ts';
 import { formatHolder } from '../control/decode/place.ts';
 import { formatProblem } from '../control/decode/problem.ts';
+import { PolicyChecker } from '../control/set/policy_checker.ts';
 import type { RefusedDocument } from '../control/set/policy_input.ts';
-import { PolicyStore } from '../control/set/policy_store.ts';
 import { decodeBundle } from '../control/source/files/decode_bundle.ts';
 import { configuredFiles, FileSource } from '../control/source/files/file_source.ts';
 import { LastGoodSet } from '../control/source/files/last_good_set.ts';
@@ -67,7 +67,7 @@ export class PolicyService {
   readonly #kept: Kept | null;
   readonly #port: PolicyServicePort;
   readonly #allocator: IdentityAllocator;
-  readonly #store: PolicyStore;
+  readonly #store: PolicyChecker;
   readonly #lastGood: LastGoodSet | null;
   readonly #feed: PolicyFeed;
   #givenCount = 0;
@@ -85,7 +85,7 @@ export class PolicyService {
     this.#allocator = new IdentityAllocator(limits.identityCountMax);
     for (const given of kept?.given ?? []) this.#allocator.restore(decoded<GivenIdentity[]>(given));
     this.#givenCount = this.#allocator.givenCount;
-    this.#store = new PolicyStore({
+    this.#store = new PolicyChecker({
       regexEngine,
       limits,
       isEmptySetOpen: settings.isEmptySetOpen,

@@ -10,7 +10,7 @@
 import { Worker } from 'node:worker_threads';
 import { BusyError, type ExplainAnswer } from '../admin/backend.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
-import type { NumberedSet } from '../control/worker/snapshot_store.ts';
+import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
 import type { Timers } from '../platform/platform.ts';
 import type {

@@ -3,18 +3,13 @@
  * dies, waiting longer each time. What the slot knows of its worker is what the worker said.
  */
 import type { SentBatch } from '../control/worker/identity_wire.ts';
-import type { NumberedSet } from '../control/worker/snapshot_store.ts';
+import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { Limits } from '../model/limits.ts';
+import type { BoundListener } from '../proxy/accept/listener.ts';
 import { BatchQueue } from './batch_queue.ts';
 import { Heartbeat } from './heartbeat.ts';
 import type { WorkerLauncher, WorkerLink } from './link.ts';
-import type {
-  BoundListener,
-  FromWorker,
-  ToWorker,
-  WorkerReport,
-  WorkerSettings,
-} from './messages.ts';
+import type { FromWorker, ToWorker, WorkerReport, WorkerSettings } from './messages.ts';
 import { PatientTimeout } from './patient_timeout.ts';
 
 export type SlotState = 'idle' | 'starting' | 'listening' | 'waiting' | 'draining' | 'ended';

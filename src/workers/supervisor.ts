@@ -3,14 +3,15 @@
  * what they report, and ends them together. It judges nothing and reads no file.
  */
 
-import type { LogLevel } from '../config/config.ts';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
-import type { NumberedSet } from '../control/worker/snapshot_store.ts';
+import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { Port } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
+import type { LogLevel } from '../model/log_level.ts';
+import type { BoundListener } from '../proxy/accept/listener.ts';
 import { InForce } from './in_force.ts';
 import type { WorkerLauncher } from './link.ts';
-import type { BoundListener, WorkerReport, WorkerSettings } from './messages.ts';
+import type { WorkerReport, WorkerSettings } from './messages.ts';
 import { probePorts } from './port_probe.ts';
 import { type SlotOwner, WorkerSlot, type WorkerStatus } from './slot.ts';
 

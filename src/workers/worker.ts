@@ -3,11 +3,7 @@
  * plane. Listens only with a policy set in force; ends when it is drained. Knows no process.
  */
 import type { SentBatch } from '../control/worker/identity_wire.ts';
-import {
-  type NumberedSet,
-  SnapshotStore,
-  type TakenSet,
-} from '../control/worker/snapshot_store.ts';
+import { LiveSnapshot, type NumberedSet, type TakenSet } from '../control/worker/live_snapshot.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { quietTurn } from '../platform/quiet_turn.ts';
@@ -123,7 +119,7 @@ export class Worker {
   }
 
   /** A set that came early has some of them in it. */
-  #catchUp(store: SnapshotStore, batches: readonly SentBatch[]): void {
+  #catchUp(store: LiveSnapshot, batches: readonly SentBatch[]): void {
     this.#earlyBatches = [];
     this.#post({ kind: 'identities-in-force', sequence: store.sequence });
     for (const batch of batches) if (batch.sequence > store.sequence) store.identities(batch);
@@ -163,7 +159,7 @@ interface Parts {
   /** Of the set in force, so that the log never shows them. */
   readonly secrets: SecretValues;
   readonly observation: Observation;
-  readonly store: SnapshotStore;
+  readonly store: LiveSnapshot;
   readonly dataPlane: DataPlane;
   /** Until we are warm, redirected connections go to the proxy that had them before; then they come to us. */
   readonly warmUp: () => Promise<unknown>;
@@ -187,7 +183,7 @@ async function makeParts(settings: WorkerSettings, post: Post): Promise<Parts> {
   const { limits } = settings;
   const platform = nodePlatform();
   const secrets = new SecretValues();
-  const store = new SnapshotStore({
+  const store = new LiveSnapshot({
     // The supervisor has compiled every pattern, with the same limits.
     regexEngine: createRe2Engine(limits, { areChecked: true }),
     limits,

@@ -1,8 +1,8 @@
 /** Texts → what a worker is told of them, as the supervisor does it. */
 import { formatProblem } from '../../src/control/decode/problem.ts';
 import type { SourceBundle } from '../../src/control/source/files/source_bundle.ts';
+import type { NumberedSet } from '../../src/control/worker/live_snapshot.ts';
 import { encodeResolved } from '../../src/control/worker/resolved_wire.ts';
-import type { NumberedSet } from '../../src/control/worker/snapshot_store.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { Ipcache } from '../../src/policy/identity/ipcache.ts';
 import { Roster } from '../../src/policy/identity/roster.ts';

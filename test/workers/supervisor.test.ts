@@ -2,7 +2,7 @@
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { SentBatch } from '../../src/control/worker/identity_wire.ts';
-import type { NumberedSet } from '../../src/control/worker/snapshot_store.ts';
+import type { NumberedSet } from '../../src/control/worker/live_snapshot.ts';
 import { parseSocketAddress } from '../../src/model/address.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { DEFAULT_BEHAVIOUR } from '../../src/proxy/plane/options.ts';

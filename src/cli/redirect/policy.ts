@@ -1,7 +1,7 @@
 /** The node's policy for the kernel: the same files, by the same way, as the proxy reads them. */
 import type { Config } from '../../config/config.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
-import { type Accepted, PolicyStore } from '../../control/set/policy_store.ts';
+import { type Accepted, PolicyChecker } from '../../control/set/policy_checker.ts';
 import { configuredFiles, FileSource } from '../../control/source/files/file_source.ts';
 import { LastGoodSet } from '../../control/source/files/last_good_set.ts';
 import {
@@ -50,7 +50,7 @@ interface InForce {
 
 export class NodePolicy {
   readonly #config: Config;
-  readonly #store: PolicyStore;
+  readonly #store: PolicyChecker;
   readonly #feed: PolicyFeed;
   /** Told with the next set that is read: one that could not be kept on disk, objects that were refused. */
   #notes: string[] = [];
@@ -70,7 +70,7 @@ export class NodePolicy {
     const wallMs = (): number => clock.wallMs();
     const regexEngine = createRe2Engine(limits);
     const decode = { limits, hasNodeLabels, regexEngine };
-    this.#store = new PolicyStore({
+    this.#store = new PolicyChecker({
       regexEngine,
       limits,
       isEmptySetOpen: config.isEmptySetOpen,

@@ -8,15 +8,15 @@ import { toldProblems } from '../../observe/told_problems.ts';
 import type { IdentityBatch } from '../../policy/identity/delta.ts';
 import type { DecodeOptions } from '../decode/context.ts';
 import { formatProblem, type Rejected } from '../decode/problem.ts';
+import type { Accepted, IdentityMove, PolicyChecker } from '../set/policy_checker.ts';
 import { EMPTY_INPUT, type PolicyInput, type RefusedDocument } from '../set/policy_input.ts';
-import type { Accepted, IdentityMove, PolicyStore } from '../set/policy_store.ts';
 import { safelyDecoded } from './files/decode_bundle.ts';
 import type { LastGoodSet } from './files/last_good_set.ts';
 import type { OfferedSet, PolicySink, PolicySource } from './source.ts';
 
 export interface PolicyFeedOptions {
   readonly source: PolicySource;
-  readonly store: PolicyStore;
+  readonly store: PolicyChecker;
   /** For the set that is kept on disk. */
   readonly decode: DecodeOptions;
   /** Null: nothing is kept on disk, and a first set that is bad is a start that fails. */

@@ -7,8 +7,8 @@
  * counts (`refused`). Objects of an API are many people's: a bad one is left out and told (`PolicyInput.refused`).
  */
 import type { Problem, Rejected } from '../decode/problem.ts';
+import type { Accepted } from '../set/policy_checker.ts';
 import type { PolicyInput } from '../set/policy_input.ts';
-import type { Accepted } from '../set/policy_store.ts';
 import type { SourceBundle } from './files/source_bundle.ts';
 
 export interface PolicySource {

@@ -56,9 +56,9 @@ export class FlowStream {
 
   push(batch: Uint8Array): void {
     if (!this.isWanted) return;
-    this.#ring.push(batch);
-    if (this.#subscriptions.size === 0) return;
     try {
+      this.#ring.push(batch);
+      if (this.#subscriptions.size === 0) return;
       const items = decodeBatch(batch);
       for (const subscription of this.#subscriptions) this.#lostCount += subscription.offer(items);
     } catch (error) {

@@ -8,12 +8,12 @@
  */
 import type { ProxyFlow } from '../../model/flow.ts';
 import type { Limits } from '../../model/limits.ts';
+import type { LogLevel } from '../../model/log_level.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { FlowSink } from '../flow/flow_sink.ts';
 import type { ShownOptions } from '../flow/http_facts.ts';
 import { asciiOf } from './json_text.ts';
 import { LogLineWriter } from './line.ts';
-import type { LogLevel } from './logger.ts';
 import { LEFT_OUT, LineRate } from './rate.ts';
 import { LogSink, type LogSinkCounts, type LogTarget } from './sink.ts';
 

@@ -3,9 +3,8 @@
  * to requests is in the access log, not here.
  */
 import { type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
+import type { LogLevel } from '../../model/log_level.ts';
 import { asciiOf } from './json_text.ts';
-
-export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 export type Logger = Pick<PinoLogger, 'trace' | 'debug' | 'info' | 'warn' | 'error'> & {
   level: string;

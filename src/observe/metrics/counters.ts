@@ -50,9 +50,6 @@ export interface MetricsSnapshot {
   readonly families: readonly MetricFamily[];
 }
 
-/** What a worker sends to the supervisor. */
-export type WorkerMetrics = MetricsSnapshot;
-
 export interface WorkerCounterOptions {
   /** Names of the listeners; any other is counted as "other". */
   readonly listeners: readonly string[];

@@ -13,8 +13,8 @@ import { takeOver } from '../../platform/socket_reads.ts';
 import { Guard, type Guarded } from '../plane/guard.ts';
 import { type Evictable, Share } from '../plane/holders.ts';
 import type { ListenerOptions } from '../plane/options.ts';
+import type { Plane } from '../plane/plane.ts';
 import type { RegisteredConnection, Registry } from '../plane/registry.ts';
-import type { Shared } from '../plane/shared.ts';
 import { faultReply, http1Bytes, NOTHING_READ } from '../request/local_reply.ts';
 import { CUT_CAUSES, type CutFault, type Relay } from '../request/relay.ts';
 import { RequestLife } from '../request/request_life.ts';
@@ -32,7 +32,7 @@ const STAGE_CLOSED = 4;
 /** One for all connections of a listener. */
 export interface ConnectionContext {
   readonly listener: ListenerOptions;
-  readonly shared: Shared;
+  readonly plane: Plane;
   readonly registry: Registry;
   readonly trustedProxies: TrustedProxies;
 }
@@ -58,16 +58,16 @@ export class Connection implements RegisteredConnection, Evictable, Guarded, Ope
   #wasReset = false;
 
   constructor(context: ConnectionContext, accepted: Accepted) {
-    const { listener, shared } = context;
+    const { listener, plane } = context;
     this.#context = context;
     this.#acceptedMs = this.#nowMs();
     this.#share = new Share(this, this.#acceptedMs);
-    this.#guard = new Guard(this, shared.options.recorder);
+    this.#guard = new Guard(this, plane.options.recorder);
     this.#opening = new Opening({
       connectionId: accepted.id,
       ends: accepted.ends,
       listener,
-      shared,
+      plane,
       share: this.#share,
       guard: this.#guard,
       owner: this,
@@ -76,18 +76,18 @@ export class Connection implements RegisteredConnection, Evictable, Guarded, Ope
     // Last: until here an exception leaves the socket with the listener, which ends it.
     this.#socket = takeOver(accepted.socket, {
       onRead: (chunk) => this.#onRead(chunk),
-      bufferBytesMax: shared.options.limits.bufferBytesMax,
+      bufferBytesMax: plane.options.limits.bufferBytesMax,
     });
   }
 
   /** Registered before the first decision, so that no policy change is missed. */
   start(): void {
-    const { registry, listener, shared } = this.#context;
+    const { registry, listener, plane } = this.#context;
     this.#listen();
     this.#guard.run(() => {
       registry.add(this);
       this.#share.moveTo(this.#opening.holder());
-      shared.options.recorder.events.connectionOpened(listener.name);
+      plane.options.recorder.events.connectionOpened(listener.name);
       if (!this.#context.trustedProxies.has(this.#opening.meta.source)) {
         this.refused('untrusted-proxy', null, null);
       } else {
@@ -98,7 +98,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded, Ope
 
   /** False: it is to be refused. At the bound of connections it is others that make room, if they have more. */
   isAdmitted(): boolean {
-    const { shares } = this.#context.shared;
+    const { shares } = this.#context.plane;
     const holder = this.#opening.holder();
     if (shares.holders.isOverloaded || holder.isRefused) return false;
     return !shares.isFull || shares.makeRoom(holder, this.#nowMs());
@@ -112,7 +112,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded, Ope
     this.#listen();
     this.#guard.run(() => {
       this.#context.registry.add(this);
-      this.#context.shared.options.recorder.events.connectionOpened(this.#opening.meta.listener);
+      this.#context.plane.options.recorder.events.connectionOpened(this.#opening.meta.listener);
       if (how === 'reply') {
         this.answered('overloaded', 'overloaded');
       } else {
@@ -138,7 +138,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded, Ope
   #onRead(chunk: Buffer): void {
     try {
       this.#onData(chunk);
-      this.#context.shared.readMemory.used(chunk.length);
+      this.#context.plane.readMemory.used(chunk.length);
     } catch (error) {
       this.#guard.broken(error);
     }
@@ -182,11 +182,11 @@ export class Connection implements RegisteredConnection, Evictable, Guarded, Ope
   }
 
   newLife(decision: Decision | null): RequestLife {
-    const { recorder, platform } = this.#context.shared.options;
+    const { recorder, platform } = this.#context.plane.options;
     const { meta, subject } = this.#opening;
     const context = { meta, recorder, clock: platform.clock, share: this.#share };
     const life = new RequestLife(context, this.#acceptedMs);
-    life.judgedBy(subject, decision);
+    life.recordJudgement(subject, decision);
     life.shadowDecision = decision === null ? null : subject.shadowConnection();
     return life;
   }
@@ -201,11 +201,11 @@ export class Connection implements RegisteredConnection, Evictable, Guarded, Ope
     if (this.#stage >= STAGE_LINGER) return;
     this.#relay = null;
     this.#opening.end();
-    const { recorder } = this.#context.shared.options;
+    const { recorder } = this.#context.plane.options;
     recorder.events.connectionClosed(this.#opening.meta.listener, cause);
     if (how === 'linger' && !this.#socket.destroyed) {
       this.#stage = STAGE_LINGER;
-      const limits = this.#context.shared.options.limits;
+      const limits = this.#context.plane.options.limits;
       const share = this.#share;
       this.#linger = new Linger(this.#socket, { limits, share, nowMs: this.#nowMs() });
       return;
@@ -258,7 +258,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded, Ope
   }
 
   #expireBeforeRelay(nowMs: number): void {
-    const { proxyProtocolTimeoutMs, detectTimeoutMs } = this.#context.shared.options.limits;
+    const { proxyProtocolTimeoutMs, detectTimeoutMs } = this.#context.plane.options.limits;
     const isHeader = this.#opening.isProxyHeaderExpected;
     if (nowMs < this.#acceptedMs + (isHeader ? proxyProtocolTimeoutMs : detectTimeoutMs)) return;
     this.newLife(null).finish(isHeader ? 'proxy-protocol-timeout' : 'detect-timeout');
@@ -339,7 +339,7 @@ export class Connection implements RegisteredConnection, Evictable, Guarded, Ope
 
   sever(): void {
     const relay = this.#relay;
-    const { events } = this.#context.shared.options.recorder;
+    const { events } = this.#context.plane.options.recorder;
     this.#relay = null;
     if (this.#stage < STAGE_LINGER) events.connectionClosed(this.#opening.meta.listener, 'fault');
     this.#socket.destroy();
@@ -348,6 +348,6 @@ export class Connection implements RegisteredConnection, Evictable, Guarded, Ope
   }
 
   #nowMs(): number {
-    return this.#context.shared.options.platform.clock.nowMs();
+    return this.#context.plane.options.platform.clock.nowMs();
   }
 }

@@ -8,8 +8,8 @@ import { parsePort } from '../../model/identity.ts';
 import { KEEP_ALIVE_DELAY_MS } from '../../platform/sockets.ts';
 import type { RedirectRecord } from '../../redirect/layout.ts';
 import type { ListenerOptions } from '../plane/options.ts';
+import type { Plane } from '../plane/plane.ts';
 import type { Registry } from '../plane/registry.ts';
-import type { Shared } from '../plane/shared.ts';
 import { type Ends, socketEnds } from '../resolve/resolve.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
 import { TrustedProxies } from './trusted_proxies.ts';
@@ -21,7 +21,7 @@ export interface BoundListener {
 
 export interface ListenerContext {
   readonly options: ListenerOptions;
-  readonly shared: Shared;
+  readonly plane: Plane;
   readonly registry: Registry;
   readonly nextConnectionId: () => number;
 }
@@ -32,10 +32,10 @@ export class Listener {
   readonly #server: Server;
 
   constructor(context: ListenerContext) {
-    const { options: listener, shared, registry } = context;
+    const { options: listener, plane, registry } = context;
     this.#context = context;
     const trustedProxies = new TrustedProxies(listener.trustedProxies ?? []);
-    this.#connectionContext = { listener, shared, registry, trustedProxies };
+    this.#connectionContext = { listener, plane, registry, trustedProxies };
     this.#server = createServer(
       {
         allowHalfOpen: true,
@@ -43,14 +43,14 @@ export class Listener {
         noDelay: true,
         keepAlive: true,
         keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
-        highWaterMark: context.shared.options.limits.bufferBytesMax,
+        highWaterMark: context.plane.options.limits.bufferBytesMax,
       },
       (socket) => {
         // An exception before the connection can look after itself ends this one only.
         try {
           this.#accept(socket);
         } catch (error) {
-          context.shared.options.recorder.internalError('accept', error);
+          context.plane.options.recorder.internalError('accept', error);
           socket.on('error', () => {});
           socket.resetAndDestroy();
         }
@@ -60,13 +60,13 @@ export class Listener {
 
   /** Rejects with the system's error when the address cannot be bound. */
   async listen(): Promise<BoundListener> {
-    const { shared, options } = this.#context;
-    const { sockets, recorder, limits } = shared.options;
+    const { plane, options } = this.#context;
+    const { sockets, recorder, limits } = plane.options;
     await sockets.listen(this.#server, { ...options, backlog: limits.listenBacklogMax });
     // An accept that fails (no file descriptor left) must not end the process.
     this.#server.on('error', (error) => recorder.internalError('accept', error));
     const bound = { name: options.name, address: this.#boundAddress() };
-    shared.ownAddresses.add(bound.address);
+    plane.ownAddresses.add(bound.address);
     return bound;
   }
 
@@ -76,7 +76,7 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
-    const { shared, registry } = this.#context;
+    const { plane, registry } = this.#context;
     const ends = this.#endsOf(socket);
     if (ends === null) {
       socket.destroy();
@@ -88,7 +88,7 @@ export class Listener {
       connection.start();
       return;
     }
-    const isReplyRead = registry.size < 2 * shared.options.limits.connectionCountMax;
+    const isReplyRead = registry.size < 2 * plane.options.limits.connectionCountMax;
     connection.refuseOverloaded(isReplyRead ? 'reply' : 'reset');
   }
 
@@ -97,7 +97,7 @@ export class Listener {
     try {
       return connection.isAdmitted();
     } catch (error) {
-      this.#context.shared.options.recorder.internalError('accept', error);
+      this.#context.plane.options.recorder.internalError('accept', error);
       return false;
     }
   }
@@ -111,7 +111,7 @@ export class Listener {
 
   /** A record that cannot be read is none: the connection is refused, and told as that. */
   #recordOf({ source, destination }: Ends): RedirectRecord | null {
-    const { records, recorder } = this.#context.shared.options;
+    const { records, recorder } = this.#context.plane.options;
     try {
       return records?.lookup(source, destination) ?? null;
     } catch (error) {

@@ -23,7 +23,7 @@ import { isForAnyName, PolicySubject } from '../judge/policy_subject.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { AddressHolder, Share } from '../plane/holders.ts';
 import type { ListenerOptions } from '../plane/options.ts';
-import type { Shared } from '../plane/shared.ts';
+import type { Plane } from '../plane/plane.ts';
 import type { Relay, RelayContext } from '../request/relay.ts';
 import type { RequestLife } from '../request/request_life.ts';
 import { type Ends, resolveMeta, sourceIdentity } from '../resolve/resolve.ts';
@@ -51,7 +51,7 @@ export interface OpeningOptions {
   readonly connectionId: number;
   readonly ends: Ends;
   readonly listener: ListenerOptions;
-  readonly shared: Shared;
+  readonly plane: Plane;
   readonly share: Share;
   readonly guard: Guard;
   readonly owner: OpeningOwner;
@@ -68,12 +68,12 @@ export class Opening {
   #isOver = false;
 
   constructor(options: OpeningOptions) {
-    const { listener, shared } = options;
+    const { listener, plane } = options;
     this.#options = options;
     this.#meta = this.#resolve(options.ends);
     this.#subject = this.#newSubject();
-    this.#admission = new Admission(this.#subject, shared.options.behaviour.isDryRun);
-    this.#first = new FirstBytes(shared.options.limits, {
+    this.#admission = new Admission(this.#subject, plane.options.behaviour.isDryRun);
+    this.#first = new FirstBytes(plane.options.limits, {
       isProxyHeaderExpected: listener.destination.kind === 'proxy-protocol',
     });
   }
@@ -101,7 +101,7 @@ export class Opening {
 
   /** Whose connection it is, as far as it is known. */
   holder(): AddressHolder {
-    const { shares, options } = this.#options.shared;
+    const { shares, options } = this.#options.plane;
     // Before its PROXY header it is nobody's, lest the sender's share be that of all behind it.
     const identity = this.isProxyHeaderExpected
       ? NOT_KNOWN_YET
@@ -124,13 +124,13 @@ export class Opening {
   /** What no server name could change is refused without waiting for a byte. */
   judgeEarly(): void {
     if (this.isProxyHeaderExpected) return;
-    const { listener, shared, owner } = this.#options;
+    const { listener, plane, owner } = this.#options;
     const isForwarded = listener.upstream.kind === 'original-destination';
     if (listener.direction === 'by-record' && this.#meta.recorded === null) {
       owner.refused('no-redirect-record', null, null);
       return;
     }
-    if (isForwarded && shared.ownAddresses.has(this.#meta.upstream)) {
+    if (isForwarded && plane.ownAddresses.has(this.#meta.upstream)) {
       owner.refused('no-destination', null, null);
       return;
     }
@@ -217,14 +217,14 @@ export class Opening {
   }
 
   #relayContext(): RelayContext {
-    const { shared, share, guard, owner, downstream } = this.#options;
-    const { recorder, platform } = shared.options;
+    const { plane, share, guard, owner, downstream } = this.#options;
+    const { recorder, platform } = plane.options;
     return {
       meta: this.#meta,
       recorder,
       clock: platform.clock,
       share,
-      shared,
+      plane,
       downstream: downstream(),
       subject: this.#subject,
       admission: this.#admission,
@@ -234,15 +234,15 @@ export class Opening {
   }
 
   #resolve(ends: Ends): ConnectionMeta {
-    const { connectionId, listener, shared } = this.#options;
-    const { currentSnapshot, cilium } = shared.options;
+    const { connectionId, listener, plane } = this.#options;
+    const { currentSnapshot, cilium } = plane.options;
     const snapshot = currentSnapshot();
     return resolveMeta(connectionId, ends, { options: listener, snapshot, cilium });
   }
 
   #newSubject(): PolicySubject {
-    const { listener, shared } = this.#options;
-    const { currentSnapshot, cilium } = shared.options;
+    const { listener, plane } = this.#options;
+    const { currentSnapshot, cilium } = plane.options;
     return new PolicySubject(this.#meta, { currentSnapshot, identity: listener.identity, cilium });
   }
 }

@@ -55,8 +55,8 @@ export class Http1Clock {
   }
 
   expiredExchange(exchange: Http1Exchange, state: RelayState, nowMs: number): Fault | null {
-    const { downstream, shared } = this.#context;
-    const { limits } = shared.options;
+    const { downstream, plane } = this.#context;
+    const { limits } = plane.options;
     const { isTunnel, isDownstreamEnded, connectingSinceMs } = state;
     const isClientWaitedFor = exchange.isClientsTurn && !downstream.isPaused();
     const times = {
@@ -71,9 +71,9 @@ export class Http1Clock {
 
   /** `headStartedMs`: when the first byte of a head that is not complete came; 0 when there is none. */
   expiredBetween(headStartedMs: number, nowMs: number): ReturnType<typeof expiredBetween> {
-    const { downstream, shared } = this.#context;
+    const { downstream, plane } = this.#context;
     const isReplyUnread = downstream.writableNeedDrain;
     const idle = { headStartedMs, lastMoveMs: this.#lastMoveMs, isReplyUnread };
-    return expiredBetween(idle, nowMs, shared.options.limits);
+    return expiredBetween(idle, nowMs, plane.options.limits);
   }
 }

@@ -44,8 +44,8 @@ export class Http1Intake {
   /** When the first byte of a head that is not complete came; 0 when there is none. */
   headStartedMs = 0;
 
-  constructor({ downstream, shared, guard }: RelayContext, events: IntakeEvents) {
-    const { parsing } = shared;
+  constructor({ downstream, plane, guard }: RelayContext, events: IntakeEvents) {
+    const { parsing } = plane;
     this.#parser = new RequestParser(parsing);
     this.#downstream = downstream;
     this.#events = events;

@@ -18,9 +18,9 @@ export class Http1Judge {
 
   /** Null: it may go on, as `exchange.life.decision` says. */
   denialOf(exchange: Http1Exchange): DenyDecision | null {
-    const { admission, subject, shared } = this.#context;
+    const { admission, subject, plane } = this.#context;
     const { life, head } = exchange;
-    exchange.judgedBy = shared.options.currentSnapshot();
+    exchange.judgedBy = plane.options.currentSnapshot();
     const decision = life.judge(subject, head);
     exchange.permit = admission.permitFor(decision);
     life.isDryRun = exchange.permit?.isDryRun === true;
@@ -29,7 +29,7 @@ export class Http1Judge {
 
   /** The same of one that was allowed and had to wait. */
   lateDenialOf(exchange: Http1Exchange): DenyDecision | null {
-    const { currentSnapshot } = this.#context.shared.options;
+    const { currentSnapshot } = this.#context.plane.options;
     return exchange.judgedBy === currentSnapshot() ? null : this.denialOf(exchange);
   }
 

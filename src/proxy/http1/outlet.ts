@@ -15,8 +15,8 @@ export class Http1Outlet {
   readonly #out: GatheredWrite;
 
   /** `source` makes what is written: it is stopped while the client does not read. */
-  constructor({ downstream, shared, guard }: RelayContext, source: Source) {
-    this.#out = new GatheredWrite(downstream, { source, turn: shared.turnWrites, guard });
+  constructor({ downstream, plane, guard }: RelayContext, source: Source) {
+    this.#out = new GatheredWrite(downstream, { source, turn: plane.turnWrites, guard });
   }
 
   /** The head as it was read when it says what is to be said. */

@@ -113,7 +113,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   }
 
   onHeld(byteLength: number): boolean {
-    const { limits } = this.#context.shared.options;
+    const { limits } = this.#context.plane.options;
     if (this.#exchange?.isTunnelTooEarly(byteLength, limits) !== true) return false;
     this.#fault('early-tunnel-bytes');
     return true;
@@ -124,14 +124,14 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
   }
 
   onRequestHead(head: Http1RequestHead): void {
-    const { shared } = this.#context;
+    const { plane } = this.#context;
     this.#requestCount += 1;
     const exchange = new Http1Exchange(head, this.#newLife());
     this.#exchange = exchange;
     this.#clock.begin();
-    const countMax = shared.options.limits.requestsPerConnectionMax;
+    const countMax = plane.options.limits.requestsPerConnectionMax;
     exchange.isClosing ||= countMax !== 0 && this.#requestCount >= countMax;
-    exchange.isClosing ||= shared.isDraining;
+    exchange.isClosing ||= plane.isDraining;
     if (head.redirectTo !== '') this.#fault('escaped-slash');
     else if (head.isUpgradeRefused) this.#fault('upgrade-refused');
     else if (this.#context.share.isRefused) this.#fault('overloaded');
@@ -151,7 +151,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
 
   #isAllowed(exchange: Http1Exchange, denial: DenyDecision | null): boolean {
     if (denial === null) return true;
-    const options = this.#context.shared.options.behaviour.denial;
+    const options = this.#context.plane.options.behaviour.denial;
     this.#reply(exchange, (context) => denialReply(denial, options, context), null);
     return false;
   }
@@ -187,7 +187,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     exchange.isContinueAwaited = false;
     this.#clock.contentCame(content.length);
     if (exchange.isDiscarding) {
-      const { limits } = this.#context.shared.options;
+      const { limits } = this.#context.plane.options;
       if (!exchange.discard(content.length, limits)) this.#close('denied', 'linger');
       return;
     }
@@ -249,7 +249,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
         return;
       }
     }
-    const { isDraining } = this.#context.shared;
+    const { isDraining } = this.#context.plane;
     exchange.beginResponse(head, { isDraining, isDownstreamEnded: this.#isDownstreamEnded });
     this.#outlet.head(exchange.life, head, exchange.isClosing && head.status !== 101);
     if (head.status === 101) this.#openTunnel(exchange);
@@ -285,7 +285,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     } else if (this.#isDownstreamEnded && exchange.isUnanswered(fault)) {
       exchange.life.finish('downstream-gave-up');
       this.#close('downstream-closed', 'linger');
-    } else if (this.#upstream.isStale && exchange.mayRetry(this.#context.shared.options.limits)) {
+    } else if (this.#upstream.isStale && exchange.mayRetry(this.#context.plane.options.limits)) {
       if (fault === 'unsolicited-response') this.#newLife().finish(fault, cause);
       this.#retry(exchange);
     } else {
@@ -326,7 +326,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     answer: (context: ReplyContext) => LocalReply,
     fault: Fault | null,
   ): void {
-    const context = exchange.replyContext(this.#context.shared.options.limits);
+    const context = exchange.replyContext(this.#context.plane.options.limits);
     this.#outlet.reply(exchange.life, answer(context), context);
     exchange.life.finish(fault);
     exchange.isDiscarding = true;

@@ -100,8 +100,8 @@ export class Http1Upstream implements UpstreamEvents {
     const mutations = admittedMutations(exchange.decision);
     const isAsRead = head.isCanonical && mutations.length === 0 && !isClosing;
     const bytes = isAsRead ? head.raw : serialiseRequestHead(head, mutations, { isClosing });
-    const { downstream, shared, guard } = this.#context;
-    const { turnWrites } = shared;
+    const { downstream, plane, guard } = this.#context;
+    const { turnWrites } = plane;
     this.#out ??= new GatheredWrite(link.socket, { source: downstream, turn: turnWrites, guard });
     link.requestCount += 1;
     this.#hasResponseBytes = false;
@@ -235,21 +235,21 @@ export class Http1Upstream implements UpstreamEvents {
   }
 
   #connect(permit: Permit): UpstreamLink {
-    const { meta, clock, shared, guard } = this.#context;
-    const { bufferBytesMax } = shared.options.limits;
+    const { meta, clock, plane, guard } = this.#context;
+    const { bufferBytesMax } = plane.options.limits;
     return new UpstreamLink(permit, meta, {
-      sockets: shared.options.sockets,
+      sockets: plane.options.sockets,
       events: this,
       nowMs: clock.nowMs(),
       bufferBytesMax,
-      readMemory: shared.readMemory,
+      readMemory: plane.readMemory,
       guard,
-      currentSnapshot: shared.options.currentSnapshot,
+      currentSnapshot: plane.options.currentSnapshot,
     });
   }
 
   #newResponses(): ResponseParser {
-    return new ResponseParser(this.#context.shared.parsing);
+    return new ResponseParser(this.#context.plane.parsing);
   }
 }
 

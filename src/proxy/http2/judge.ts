@@ -24,8 +24,8 @@ export class Http2Judge {
 
   /** True: it has its permit and its source. False: it has been answered. */
   isAllowed(exchange: Http2Exchange): boolean {
-    const { admission, subject, shared } = this.#context;
-    const { behaviour, currentSnapshot } = shared.options;
+    const { admission, subject, plane } = this.#context;
+    const { behaviour, currentSnapshot } = plane.options;
     const { life, head } = exchange;
     exchange.snapshot = currentSnapshot();
     const decision = life.judge(subject, head);
@@ -49,7 +49,7 @@ export class Http2Judge {
 
   /** The same of one that was allowed, if the rules are others since. */
   isStillAllowed(exchange: Http2Exchange): boolean {
-    const { currentSnapshot } = this.#context.shared.options;
+    const { currentSnapshot } = this.#context.plane.options;
     return exchange.snapshot === currentSnapshot() || this.isAllowed(exchange);
   }
 }

@@ -11,12 +11,12 @@ import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import { assert } from '../../model/contract.ts';
 import type { Permit } from '../../model/permit.ts';
 import type { Guard } from '../plane/guard.ts';
-import type { Shared } from '../plane/shared.ts';
+import type { Plane } from '../plane/plane.ts';
 import type { Http2Exchange } from './exchange.ts';
 import { type Http2ResponseEvents, Http2Upstream, type Http2UpstreamEvents } from './upstream.ts';
 
 export interface Http2OutletOptions {
-  readonly shared: Shared;
+  readonly plane: Plane;
   readonly meta: ConnectionMeta;
   readonly pool: SlabPool;
   readonly events: Http2UpstreamEvents;
@@ -138,7 +138,7 @@ export class Http2Outlet {
 
   #upstreamFor(permit: Permit): Http2Upstream {
     if (this.#current === null || this.#current.isLeaving) {
-      const nowMs = this.#options.shared.options.platform.clock.nowMs();
+      const nowMs = this.#options.plane.options.platform.clock.nowMs();
       this.#current = new Http2Upstream({ ...this.#options, permit, nowMs });
       this.#upstreams.add(this.#current);
       if (this.#isPaused) this.#current.link.socket.pause();

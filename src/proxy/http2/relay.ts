@@ -82,7 +82,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ResponsesOwner, C
   #isOver = false;
 
   constructor(context: RelayContext) {
-    const { limits, behaviour } = context.shared.options;
+    const { limits, behaviour } = context.plane.options;
     this.#context = context;
     this.#startedMs = context.clock.nowMs();
     this.#lastMoveMs = this.#startedMs;
@@ -93,9 +93,9 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ResponsesOwner, C
       isPathNormalised: behaviour.isPathNormalised,
       pathParameters: behaviour.pathParameters,
       underscores: behaviour.underscores,
-      streamWindowBytes: context.shared.contentMemory.streamWindowBytes,
+      streamWindowBytes: context.plane.contentMemory.streamWindowBytes,
     });
-    context.shared.contentMemory.add(this);
+    context.plane.contentMemory.add(this);
     this.#tally = new Http2Tally(this.#connection, {
       recorder: context.recorder,
       listener: context.meta.listener,
@@ -111,7 +111,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ResponsesOwner, C
       owner: this,
     });
     this.#outlet = new Http2Outlet({
-      shared: context.shared,
+      plane: context.plane,
       meta: context.meta,
       pool: POOL,
       events: this,
@@ -297,7 +297,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ResponsesOwner, C
     if (byteCount === this.#toldWaitingBytes) return;
     const change = byteCount - this.#toldWaitingBytes;
     this.#toldWaitingBytes = byteCount;
-    this.#context.shared.contentMemory.changed(change);
+    this.#context.plane.contentMemory.changed(change);
   }
 
   // --- endings of the connection
@@ -340,7 +340,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ResponsesOwner, C
     this.#isOver = true;
     this.#outlet.close();
     this.#tellWaiting(0);
-    this.#context.shared.contentMemory.delete(this);
+    this.#context.plane.contentMemory.delete(this);
     this.#tally.over();
   }
 
@@ -357,7 +357,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ResponsesOwner, C
     this.#outlet.expire(nowMs);
     // Its last stream may have been answered by that, at the end of a drain.
     if (this.#isOver) return;
-    const timeout = connectionTimeout(this.#connection, this.#context.shared.options.limits, {
+    const timeout = connectionTimeout(this.#connection, this.#context.plane.options.limits, {
       nowMs,
       startedMs: this.#startedMs,
       lastMoveMs: this.#lastMoveMs,
@@ -377,7 +377,7 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ResponsesOwner, C
   }
 
   #expireStreams(nowMs: number): void {
-    const { limits } = this.#context.shared.options;
+    const { limits } = this.#context.plane.options;
     const times = { nowMs, isPaused: this.#pressure.isPaused };
     for (const stream of this.#connection.streams()) {
       const exchange = stream.context;

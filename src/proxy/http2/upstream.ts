@@ -27,7 +27,7 @@ import { type Cause, causeOf } from '../../model/fault_detail.ts';
 import type { Permit } from '../../model/permit.ts';
 import type { Stream } from '../../platform/stream.ts';
 import type { Guard } from '../plane/guard.ts';
-import type { Shared } from '../plane/shared.ts';
+import type { Plane } from '../plane/plane.ts';
 import { UpstreamLink } from '../transport/upstream_link.ts';
 import type { Http2Exchange } from './exchange.ts';
 
@@ -63,7 +63,7 @@ export interface Http2UpstreamEvents {
 export interface Http2UpstreamOptions {
   readonly permit: Permit;
   readonly meta: ConnectionMeta;
-  readonly shared: Shared;
+  readonly plane: Plane;
   readonly pool: SlabPool;
   readonly events: Http2UpstreamEvents;
   readonly responses: Http2ResponseEvents;
@@ -89,17 +89,17 @@ export class Http2Upstream {
   #isGone = false;
 
   constructor(options: Http2UpstreamOptions) {
-    const { limits, behaviour } = options.shared.options;
+    const { limits, behaviour } = options.plane.options;
     this.#options = options;
     this.connection = new Http2Connection<Http2Exchange>({
       role: 'client',
       limits,
       pool: options.pool,
       isPathNormalised: behaviour.isPathNormalised,
-      streamWindowBytes: options.shared.contentMemory.streamWindowBytes,
+      streamWindowBytes: options.plane.contentMemory.streamWindowBytes,
     });
     this.link = new UpstreamLink(options.permit, options.meta, {
-      sockets: options.shared.options.sockets,
+      sockets: options.plane.options.sockets,
       events: {
         onUpstreamConnected: () => this.#countConnect('connected'),
         onUpstreamData: (chunk) => this.#receive(chunk),
@@ -109,9 +109,9 @@ export class Http2Upstream {
       },
       nowMs: options.nowMs,
       bufferBytesMax: limits.bufferBytesMax,
-      readMemory: options.shared.readMemory,
+      readMemory: options.plane.readMemory,
       guard: options.guard,
-      currentSnapshot: options.shared.options.currentSnapshot,
+      currentSnapshot: options.plane.options.currentSnapshot,
     });
     this.flush();
   }
@@ -150,7 +150,7 @@ export class Http2Upstream {
 
   /** Acts on the time-outs of the connection itself. */
   expire(nowMs: number): void {
-    const { limits } = this.#options.shared.options;
+    const { limits } = this.#options.plane.options;
     const age = nowMs - this.link.startedMs;
     if (!this.link.isConnected && age >= limits.connectTimeoutMs) {
       this.#countConnect('timeout');
@@ -171,8 +171,8 @@ export class Http2Upstream {
   }
 
   #receive(chunk: Buffer): void {
-    const { events, shared } = this.#options;
-    const { clock } = shared.options.platform;
+    const { events, plane } = this.#options;
+    const { clock } = plane.options.platform;
     const { connection } = this;
     const nowMs = clock.nowMs();
     events.onTurnBegin(nowMs);
@@ -236,8 +236,8 @@ export class Http2Upstream {
   }
 
   #countConnect(outcome: 'connected' | 'failed' | 'timeout'): void {
-    const { meta, shared } = this.#options;
-    const { recorder, platform } = shared.options;
+    const { meta, plane } = this.#options;
+    const { recorder, platform } = plane.options;
     recorder.events.upstreamConnected(
       meta.listener,
       outcome,

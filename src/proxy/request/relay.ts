@@ -8,7 +8,7 @@ import type { Admission } from '../judge/admission.ts';
 import type { PolicySubject } from '../judge/policy_subject.ts';
 import type { Guard } from '../plane/guard.ts';
 import type { Share } from '../plane/holders.ts';
-import type { Shared } from '../plane/shared.ts';
+import type { Plane } from '../plane/plane.ts';
 
 export type CutFault = 'draining' | 'evicted';
 
@@ -46,7 +46,7 @@ export interface Relay {
 
 /** What the upstream half of a relay is given. */
 export interface UpstreamContext {
-  readonly shared: Shared;
+  readonly plane: Plane;
   readonly meta: ConnectionMeta;
   readonly recorder: Recorder;
   readonly clock: Clock;

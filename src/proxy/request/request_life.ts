@@ -41,7 +41,7 @@ export interface JudgedContext extends LifeContext {
 /** Of a request that begins, or of bytes that are none: by the policy and for the identity of this moment. */
 export function newLife(context: JudgedContext, startedMs: number): RequestLife {
   const life = new RequestLife(context, startedMs);
-  life.judgedBy(context.subject, null);
+  life.recordJudgement(context.subject, null);
   return life;
 }
 
@@ -87,7 +87,7 @@ export class RequestLife {
   }
 
   /** The policy and the identity of the moment; `decision` null when nothing was decided yet. */
-  judgedBy(subject: PolicySubject, decision: Decision | null): void {
+  recordJudgement(subject: PolicySubject, decision: Decision | null): void {
     this.decision = decision;
     this.#meta = subject.meta;
     this.policyRevision = subject.revision;
@@ -98,7 +98,7 @@ export class RequestLife {
     const { clock } = this.#context;
     const beforeMs = clock.nowMs();
     const decision = subject.judgeRequest(head);
-    this.judgedBy(subject, decision);
+    this.recordJudgement(subject, decision);
     this.shadowDecision = subject.shadowRequest(head);
     this.overheadMs += clock.nowMs() - beforeMs;
     return decision;
@@ -106,7 +106,7 @@ export class RequestLife {
 
   /** Cut by a policy that came later: that one is on record, and the identity that it was asked for. */
   cutBy(subject: PolicySubject, decision: Decision): void {
-    this.judgedBy(subject, decision);
+    this.recordJudgement(subject, decision);
     this.finish('policy-changed');
   }
 

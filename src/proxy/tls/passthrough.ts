@@ -38,7 +38,7 @@ export class Passthrough implements Relay, UpstreamEvents {
 
   constructor(options: PassthroughOptions) {
     const { life, subject, guard } = options;
-    const { limits } = options.shared.options;
+    const { limits } = options.plane.options;
     this.#options = options;
     this.#helloBytesLeft = options.helloByteLength;
     this.#watch = options.admission.isDryRun
@@ -46,13 +46,13 @@ export class Passthrough implements Relay, UpstreamEvents {
       : new TlsRetryWatch(subject.serverName, limits.detectBytesMax);
     this.#lastMoveMs = this.#nowMs();
     this.#upstream = new UpstreamLink(options.permit, options.meta, {
-      sockets: options.shared.options.sockets,
+      sockets: options.plane.options.sockets,
       events: this,
       nowMs: this.#lastMoveMs,
       bufferBytesMax: limits.bufferBytesMax,
-      readMemory: options.shared.readMemory,
+      readMemory: options.plane.readMemory,
       guard,
-      currentSnapshot: options.shared.options.currentSnapshot,
+      currentSnapshot: options.plane.options.currentSnapshot,
     });
     this.#tunnel = new Tunnel(options.downstream, this.#upstream.socket, {
       guard,
@@ -131,7 +131,7 @@ export class Passthrough implements Relay, UpstreamEvents {
       isHalfClosed: false,
       lastMoveMs: this.#lastMoveMs,
     };
-    const { limits } = this.#options.shared.options;
+    const { limits } = this.#options.plane.options;
     const fault = expiredFault(times, nowMs, { ...limits, requestTimeoutMs: 0 });
     if (fault === null) return;
     if (fault === 'connect-timeout') this.#countConnect('timeout');
@@ -190,12 +190,12 @@ export class Passthrough implements Relay, UpstreamEvents {
   }
 
   #countConnect(outcome: 'connected' | 'failed' | 'timeout'): void {
-    const { meta, shared } = this.#options;
+    const { meta, plane } = this.#options;
     const durationMs = this.#nowMs() - this.#upstream.startedMs;
-    shared.options.recorder.events.upstreamConnected(meta.listener, outcome, durationMs);
+    plane.options.recorder.events.upstreamConnected(meta.listener, outcome, durationMs);
   }
 
   #nowMs(): number {
-    return this.#options.shared.options.platform.clock.nowMs();
+    return this.#options.plane.options.platform.clock.nowMs();
   }
 }

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { PolicyStore } from '../../../src/control/set/policy_store.ts';
+import { PolicyChecker } from '../../../src/control/set/policy_checker.ts';
 import { FileSource } from '../../../src/control/source/files/file_source.ts';
 import { LastGoodSet } from '../../../src/control/source/files/last_good_set.ts';
 import { PolicyFiles } from '../../../src/control/source/files/policy_files.ts';
@@ -179,7 +179,7 @@ describe('the policy feed', () => {
 
 /** A feed of files, with what it said last; it reads when it is told to. */
 class FileFeed {
-  readonly store: PolicyStore;
+  readonly store: PolicyChecker;
   readonly #time = new ManualPlatform();
   readonly #feed: PolicyFeed;
   #started: FeedStart | null = null;
@@ -197,7 +197,7 @@ class FileFeed {
       timers: this.#time.timers,
       ...(readBytes === undefined ? {} : { readBytes }),
     });
-    this.store = new PolicyStore({ limits, regexEngine });
+    this.store = new PolicyChecker({ limits, regexEngine });
     this.#feed = new PolicyFeed({
       source: new FileSource(files, { decode }),
       store: this.store,
@@ -241,12 +241,12 @@ class FileFeed {
 function made(
   state: LastGoodSet | null,
   readBytes?: (path: string) => Buffer,
-): { feed: FileFeed; store: PolicyStore } {
+): { feed: FileFeed; store: PolicyChecker } {
   const feed = new FileFeed(state, readBytes);
   return { feed, store: feed.store };
 }
 
-function kept(): { feed: FileFeed; store: PolicyStore; state: LastGoodSet } {
+function kept(): { feed: FileFeed; store: PolicyChecker; state: LastGoodSet } {
   const state = new LastGoodSet({
     folder: join(root, 'state'),
     name: 'proxy',
@@ -281,7 +281,7 @@ spec:
 }
 
 /** Which of three ports the world may reach. */
-function opened(store: PolicyStore): number[] {
+function opened(store: PolicyChecker): number[] {
   const endpoint = store.current().endpoint('10.0.0.1');
   return [80, 81, 443].filter((port) => {
     const view = endpoint.port('ingress', 'TCP', port as Port).view(0 as ProxyId, 2 as Identity);

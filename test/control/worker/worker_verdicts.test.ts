@@ -5,8 +5,8 @@ import { decide, type Judge } from '../../../src/control/ask/judge.ts';
 import { judgeBundle } from '../../../src/control/ask/judge_bundle.ts';
 import { parseQuestion, type Question } from '../../../src/control/ask/question.ts';
 import type { SourceBundle } from '../../../src/control/source/files/source_bundle.ts';
+import { LiveSnapshot } from '../../../src/control/worker/live_snapshot.ts';
 import { encodeResolved } from '../../../src/control/worker/resolved_wire.ts';
-import { SnapshotStore } from '../../../src/control/worker/snapshot_store.ts';
 import type { Decision } from '../../../src/model/decision.ts';
 import { effectiveIdentity, IDENTITY_WORLD } from '../../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
@@ -237,12 +237,12 @@ describe('a worker', () => {
 
 /** Takes sets as a worker process does: as bytes, in turns, with views that were asked before. */
 class Worker {
-  readonly #store: SnapshotStore;
+  readonly #store: LiveSnapshot;
   readonly #waiting: (() => void)[] = [];
   #nowMs = 0;
 
   constructor() {
-    this.#store = new SnapshotStore({
+    this.#store = new LiveSnapshot({
       regexEngine: createRe2Engine(limits, { areChecked: true }),
       limits,
       platform: {

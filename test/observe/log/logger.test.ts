@@ -1,6 +1,7 @@
 /** The program's own log: one JSON object a line. */
 import { describe, expect, it } from 'vitest';
-import { createLogger, type LogLevel } from '../../../src/observe/log/logger.ts';
+import type { LogLevel } from '../../../src/model/log_level.ts';
+import { createLogger } from '../../../src/observe/log/logger.ts';
 
 describe('the program’s log', () => {
   it('has level, time, bindings, fields and message', () => {

@@ -7,7 +7,7 @@ import { Opening, type OpeningOwner } from '../../../src/proxy/accept/opening.ts
 import { Guard } from '../../../src/proxy/plane/guard.ts';
 import { Share } from '../../../src/proxy/plane/holders.ts';
 import { DEFAULT_BEHAVIOUR } from '../../../src/proxy/plane/options.ts';
-import { newShared } from '../../../src/proxy/plane/shared.ts';
+import { newPlane } from '../../../src/proxy/plane/plane.ts';
 import type { Relay } from '../../../src/proxy/request/relay.ts';
 import { RequestLife } from '../../../src/proxy/request/request_life.ts';
 import { clientHello } from '../../support/client_hello.ts';
@@ -55,7 +55,7 @@ class Scene implements OpeningOwner {
       connectionId: 1,
       ends: ENDS,
       listener,
-      shared: newShared({
+      plane: newPlane({
         listeners: [listener],
         limits: DEFAULT_LIMITS,
         behaviour: DEFAULT_BEHAVIOUR,
@@ -107,7 +107,7 @@ class Scene implements OpeningOwner {
     const { recorder, time } = this.#rig;
     const context = { meta: this.opening.meta, recorder, clock: time.clock, share: this.#share };
     const life = new RequestLife(context, 0);
-    life.judgedBy(this.opening.subject, decision);
+    life.recordJudgement(this.opening.subject, decision);
     return life;
   };
 

@@ -1,7 +1,7 @@
 /** Files that stay as they are need not be decoded again: nothing else may show of it. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { UpdateResult } from '../../../../src/control/set/policy_store.ts';
+import type { UpdateResult } from '../../../../src/control/set/policy_checker.ts';
 import type { SourceBundle } from '../../../../src/control/source/files/source_bundle.ts';
 import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
 import { printSnapshot } from '../../../../src/policy/decide/print.ts';

@@ -5,8 +5,8 @@ import type { DecodeOptions } from '../../../../src/control/decode/context.ts';
 import { formatHolder } from '../../../../src/control/decode/place.ts';
 import { decodePolicyObject } from '../../../../src/control/decode/policy_object.ts';
 import { formatProblem } from '../../../../src/control/decode/problem.ts';
+import { PolicyChecker } from '../../../../src/control/set/policy_checker.ts';
 import type { PolicyInput, RefusedDocument } from '../../../../src/control/set/policy_input.ts';
-import { PolicyStore } from '../../../../src/control/set/policy_store.ts';
 import { type ApiObject, ObjectSet } from '../../../../src/control/source/objects/object_set.ts';
 import {
   type FeedRead,
@@ -190,7 +190,7 @@ class Tenants {
   /** How many, each time. */
   readonly toldRefused: number[] = [];
   refused: readonly RefusedDocument[] = [];
-  readonly #store = new PolicyStore({ limits: DEFAULT_LIMITS, regexEngine });
+  readonly #store = new PolicyChecker({ limits: DEFAULT_LIMITS, regexEngine });
 
   constructor(invalidPolicy: InvalidPolicy = 'absent') {
     const set = new ObjectSet({ decode, invalidPolicy });
@@ -237,7 +237,7 @@ class Tenants {
   /** What is in force is what a store makes of it that never saw anything else. */
   checkInForce(): void {
     const input = this.#inForce();
-    const fresh = new PolicyStore({ limits: DEFAULT_LIMITS, regexEngine });
+    const fresh = new PolicyChecker({ limits: DEFAULT_LIMITS, regexEngine });
     expect(fresh.update(input).kind).toBe('accepted');
     expect(printSnapshot(this.#store.current())).toEqual(
       printSnapshot(fresh.current()).replace(
@@ -259,7 +259,7 @@ class Tenants {
       count += 1;
       const others = input.documents.filter((document) => document.name !== name);
       const documents = [...others, decoded.document];
-      const fresh = new PolicyStore({ limits: DEFAULT_LIMITS, regexEngine });
+      const fresh = new PolicyChecker({ limits: DEFAULT_LIMITS, regexEngine });
       expect(fresh.check({ ...input, documents })?.kind).toBe('rejected');
     }
     return count;

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DecodeOptions } from '../../../../src/control/decode/context.ts';
 import { decodePolicyObject } from '../../../../src/control/decode/policy_object.ts';
-import { PolicyStore } from '../../../../src/control/set/policy_store.ts';
+import { PolicyChecker } from '../../../../src/control/set/policy_checker.ts';
 import { ObjectSet } from '../../../../src/control/source/objects/object_set.ts';
 import type { Identity, Port, ProxyId } from '../../../../src/model/identity.ts';
 import type { InvalidPolicy } from '../../../../src/model/invalid_policy.ts';
@@ -183,7 +183,7 @@ function closedBy(
   set.put({ ref, version: null, object });
   // A set without any policy would close everything.
   set.put(cnpObject('elsewhere', 'good', opens('api', 80)));
-  const store = new PolicyStore({ limits: DEFAULT_LIMITS, regexEngine });
+  const store = new PolicyChecker({ limits: DEFAULT_LIMITS, regexEngine });
   const input = set.snapshot({ inventory, secrets: new Map() });
   expect(store.update(input).kind).toBe('accepted');
   const snapshot = store.current();

@@ -17,7 +17,7 @@ import { EMPTY_INPUT, isSameInput, type PolicyInput } from './policy_input.ts';
 import { PolicySet } from './policy_set.ts';
 import type { ResolvedSet } from './resolved_set.ts';
 
-export interface PolicyStoreOptions {
+export interface PolicyCheckerOptions {
   readonly regexEngine: RegexEngine;
   readonly limits: Limits;
   /** See `BuildOptions.isEmptySetOpen`; absent is false. */
@@ -53,8 +53,8 @@ export interface IdentityMove {
   readonly accepted: Accepted;
 }
 
-export class PolicyStore {
-  readonly #options: PolicyStoreOptions;
+export class PolicyChecker {
+  readonly #options: PolicyCheckerOptions;
   readonly #allocator: IdentityAllocator;
   readonly #identities: IdentityTracker;
   #snapshot: PolicySnapshot;
@@ -66,7 +66,7 @@ export class PolicyStore {
   #last: Taken | null = null;
   #inForce: Taken | null = null;
 
-  constructor(options: PolicyStoreOptions) {
+  constructor(options: PolicyCheckerOptions) {
     this.#options = options;
     this.#allocator = options.allocator ?? new IdentityAllocator(options.limits.identityCountMax);
     this.#identities = new IdentityTracker({ ...options, allocator: this.#allocator });

@@ -30,7 +30,7 @@ export interface NumberedSet {
   readonly parts: ResolvedParts;
 }
 
-export interface SnapshotStoreOptions {
+export interface LiveSnapshotOptions {
   readonly regexEngine: RegexEngine;
   readonly limits: Limits;
   readonly platform: Pick<Platform, 'clock' | 'soon'>;
@@ -59,8 +59,8 @@ export type TakeResult =
   | { readonly kind: 'taken'; readonly set: TakenSet }
   | { readonly kind: 'refused'; readonly problems: readonly string[] };
 
-export class SnapshotStore {
-  readonly #options: SnapshotStoreOptions;
+export class LiveSnapshot {
+  readonly #options: LiveSnapshotOptions;
   readonly #turns: Turns;
   #snapshot: PolicySnapshot;
   #next: NumberedSet | null = null;
@@ -71,7 +71,7 @@ export class SnapshotStore {
   #isMaking = false;
   #isBusy = false;
 
-  constructor(options: SnapshotStoreOptions) {
+  constructor(options: LiveSnapshotOptions) {
     const { platform, limits } = options;
     this.#options = options;
     this.#turns = new Turns(platform, limits.policyTurnMs);

@@ -7,7 +7,7 @@ import type { DataPlaneOptions } from './options.ts';
 import { OwnAddresses } from './own_addresses.ts';
 import { Shares } from './shares.ts';
 
-export interface Shared {
+export interface Plane {
   readonly options: DataPlaneOptions;
   /** One object for all parsers of HTTP/1.1: a connection has two. */
   readonly parsing: RequestParserOptions;
@@ -21,7 +21,7 @@ export interface Shared {
   isDraining: boolean;
 }
 
-export function newShared(options: DataPlaneOptions): Shared {
+export function newPlane(options: DataPlaneOptions): Plane {
   const { limits, platform, recorder, behaviour } = options;
   const { releaseYoung = null, releaseAll = null } = platform.memory ?? {};
   return {

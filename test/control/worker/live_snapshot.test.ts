@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeBatch, type SentBatch } from '../../../src/control/worker/identity_wire.ts';
-import { type NumberedSet, SnapshotStore } from '../../../src/control/worker/snapshot_store.ts';
+import { LiveSnapshot, type NumberedSet } from '../../../src/control/worker/live_snapshot.ts';
 import {
   type Identity,
   type Port,
@@ -212,13 +212,13 @@ const REMOTE = '192.0.2.9';
 
 class Scene {
   readonly told: string[] = [];
-  readonly store: SnapshotStore;
+  readonly store: LiveSnapshot;
   readonly #waiting: (() => void)[] = [];
   readonly #judging: (() => void)[] = [];
   #nowMs = 0;
 
   constructor({ isJudging = false } = {}) {
-    this.store = new SnapshotStore({
+    this.store = new LiveSnapshot({
       regexEngine: createRe2Engine(DEFAULT_LIMITS, { areChecked: true }),
       limits: { ...DEFAULT_LIMITS, policyTurnMs: 1 },
       // A step takes a millisecond here: one a turn.

@@ -1,6 +1,6 @@
 /** Which inputs only say who else is who, and that they end where a store is that has seen nothing else. */
 import { describe, expect, it } from 'vitest';
-import { PolicyStore } from '../../../src/control/set/policy_store.ts';
+import { PolicyChecker } from '../../../src/control/set/policy_checker.ts';
 import { decodeBundle } from '../../../src/control/source/files/decode_bundle.ts';
 import { DecodedFiles } from '../../../src/control/source/files/decoded_files.ts';
 import type { Port, ProxyId } from '../../../src/model/identity.ts';
@@ -96,7 +96,7 @@ interface Files {
 }
 
 class Store {
-  readonly store = new PolicyStore({ regexEngine: ENGINE, limits: DEFAULT_LIMITS });
+  readonly store = new PolicyChecker({ regexEngine: ENGINE, limits: DEFAULT_LIMITS });
   readonly #files = new DecodedFiles();
 
   take(files: Files): void {

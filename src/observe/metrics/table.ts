@@ -30,11 +30,11 @@ const LOOP_DELAY_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 export const METRICS = {
   // policy
   sallyport_policy_decisions_total: counter(
-    'What the policy in force said of requests and refused connections.',
+    'Decisions of the policy in force on requests and refused connections.',
     ['verdict', 'direction', 'layer', 'reason'],
   ),
   sallyport_policy_shadow_decisions_total: counter(
-    'What it would have said with the policies in dry-run counted in.',
+    'Decisions that the policy would have made with the policies in dry-run counted in.',
     ['verdict', 'direction', 'layer', 'reason'],
   ),
   sallyport_policy_dry_run_denials_total: counter(
@@ -42,7 +42,7 @@ export const METRICS = {
     ['direction'],
   ),
   sallyport_policy_rule_hits_total: counter(
-    'Decisions that the rule settled. Rules in force that never did are there with 0.',
+    'Decisions that the rule settled. Rules in force that settled none are listed with 0.',
     ['policy', 'rule', 'verdict'],
   ),
   sallyport_policy_shadow_rule_hits_total: counter(
@@ -54,7 +54,7 @@ export const METRICS = {
     ['policy', 'rule'],
     'max',
   ),
-  sallyport_policy_updates_total: counter('Policy sets read, by what became of them.', ['result']),
+  sallyport_policy_updates_total: counter('Policy sets that were read, by result.', ['result']),
   sallyport_policy_revision: gauge('Revision of the policy set in force; 0 before the first.', []),
   sallyport_policy_last_update_timestamp_seconds: gauge(
     'When the policy set in force was accepted; 0 before the first.',
@@ -119,7 +119,7 @@ export const METRICS = {
     ['bound', 'state'],
   ),
   sallyport_holders: gauge(
-    'Identities, and addresses, that have connections open. Of the worker that has the most.',
+    'Identities, and addresses, that have open connections; of the worker that has the most.',
     ['by'],
     'max',
   ),
@@ -148,7 +148,7 @@ export const METRICS = {
   ]),
   sallyport_http2_streams_open: gauge('HTTP/2 streams of clients open now.', ['listener']),
   sallyport_http2_streams_reset_total: counter(
-    'HTTP/2 streams that ended before their time, by who ended them first and why.',
+    'HTTP/2 streams that ended early, by the side that ended them first and the reason.',
     ['by', 'cause'],
   ),
 
@@ -159,7 +159,7 @@ export const METRICS = {
     [],
   ),
   sallyport_access_log_suppressed_total: counter(
-    'Lines that were left out as their source had caused more than denialLinesPerSecond; each is counted everywhere else.',
+    'Lines left out because their source had caused more than denialLinesPerSecond; their requests are counted everywhere else.',
     [],
   ),
   sallyport_access_log_errors_total: counter('Failed writes to the access log sink.', []),
@@ -173,7 +173,7 @@ export const METRICS = {
     [],
   ),
   sallyport_event_loop_delay_seconds: histogram(
-    'How late a periodic timer fired: what everything else in the worker waits, too.',
+    'How late a periodic timer fired; everything else in the worker waits as long.',
     [],
     LOOP_DELAY_SECONDS,
   ),
@@ -199,7 +199,7 @@ export const METRICS = {
   ]),
   sallyport_worker_http_requests_total: counter('HTTP requests that ended, by worker.', ['worker']),
   sallyport_worker_busy_seconds_total: counter(
-    'Time in which the event loop of the worker was not waiting: a worker at 1 a second can do no more.',
+    'Time in which the event loop of the worker was busy; at 1 a second the worker is at its limit.',
     ['worker'],
   ),
   sallyport_build_info: gauge('Always 1; the version is in the labels.', [

@@ -186,8 +186,8 @@ describe('status cannot ask', () => {
   });
 
   it.each([
-    ['another server', 200, 'hello', /no Sallyport admin server/],
-    ['another JSON', 200, '{"ready":true,"revision":1}', /no Sallyport admin server/],
+    ['another server', 200, 'hello', /not the admin server of a Sallyport/],
+    ['another JSON', 200, '{"ready":true,"revision":1}', /not the admin server of a Sallyport/],
     [
       'lists of something else',
       200,

@@ -192,7 +192,7 @@ describe('status cannot ask', () => {
       'lists of something else',
       200,
       '{"ready":true,"revision":1,"listeners":[1],"workers":[],"unused":[]}',
-      /no Sall/,
+      /not the admin server of a Sallyport/,
     ],
     ['an error', 500, '{"error":"internal\\nerror"}', /answered 500/],
   ])('%s', async (_name, status, body, message) => {

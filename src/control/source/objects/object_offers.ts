@@ -99,16 +99,32 @@ interface Trial {
 
 /**
  * Those that cannot be taken, and why. One after the other is taken that can be beside those taken before; many at a time
- * where all of them can. Those that the problems name come last, as it is mostly them.
+ * where all of them can. Those that the problems name come last, as it is mostly them. Whoever is taken may have had an
+ * older form in the way of one that was not: those are asked again, until a round takes nobody.
  */
 function blamed(
   pending: readonly ObjectKey[],
   { check, problems }: Trial,
 ): ReadonlyMap<ObjectKey, readonly Problem[]> {
   const named = new Set(problems.flatMap(({ place }) => keysNamed(place, pending)));
-  const open = [pending.filter((key) => !named.has(key)), [...named]];
-  const blame = new Map<ObjectKey, readonly Problem[]>();
   const left = new Set(pending);
+  let groups = [pending.filter((key) => !named.has(key)), [...named]];
+  for (;;) {
+    const before = left.size;
+    const blame = blamedOf(groups, left, check);
+    if (blame.size === 0 || left.size === before) return blame;
+    groups = [[...blame.keys()]];
+  }
+}
+
+/** One round. Whoever is taken leaves `left`. */
+function blamedOf(
+  groups: readonly (readonly ObjectKey[])[],
+  left: Set<ObjectKey>,
+  check: Trial['check'],
+): ReadonlyMap<ObjectKey, readonly Problem[]> {
+  const open = [...groups];
+  const blame = new Map<ObjectKey, readonly Problem[]>();
   for (let group = open.shift(); group !== undefined; group = open.shift()) {
     if (group.length === 0) continue;
     const others = [...left].filter((key) => !group.includes(key));

@@ -35,6 +35,26 @@ const INVENTORY = inventoryOf(`endpoints:
 const HTTP = l7('{"http":[{}]}');
 const DNS = l7('{"dns":[{"matchPattern":"*"}]}');
 
+/** What the older form of the last one was in the way of is taken with its newer form: found by chance. */
+const IN_THE_WAY_OF_AN_OLDER_FORM: readonly Step[] = [
+  { namespace: 'bank', name: 'a', spec: opens('api', 80) },
+  { namespace: 'shop', name: 'b', spec: DNS },
+  { namespace: 'shop', name: 'c', spec: HTTP },
+  { namespace: 'bank', name: 'c', spec: HTTP },
+  { namespace: 'shop', name: 'a', spec: DNS },
+  { namespace: 'shop', name: 'b', spec: undefined },
+  { namespace: 'bank', name: 'a', spec: DNS },
+  { namespace: 'shop', name: 'a', spec: opens('api', 80) },
+  { namespace: 'shop', name: 'a', spec: undefined },
+];
+
+interface Step {
+  readonly namespace: string;
+  readonly name: string;
+  /** Undefined: it is deleted. */
+  readonly spec: Parameters<typeof cnpObject>[2];
+}
+
 describe('objects that are offered', () => {
   it('are nothing before all of them have been listed', () => {
     const tenants = new Tenants();
@@ -155,7 +175,7 @@ describe('objects that are offered', () => {
     });
     const seen = { refused: 0, blamed: 0, changed: 0 };
     fc.assert(
-      fc.property(fc.array(step, { minLength: 2, maxLength: 14 }), (history) => {
+      fc.property(fc.array(step, { minLength: 2, maxLength: 14 }), (history: readonly Step[]) => {
         const tenants = new Tenants();
         tenants.source.synced();
         const newest = new Map<string, ApiObject>();
@@ -175,7 +195,7 @@ describe('objects that are offered', () => {
         }
         seen.changed += tenants.reads.filter(({ kind }) => kind === 'changed').length;
       }),
-      runs(60),
+      { ...runs(60), examples: [[IN_THE_WAY_OF_AN_OLDER_FORM]] },
     );
     expect(Math.min(seen.refused, seen.blamed, seen.changed)).toBeGreaterThan(20);
   });

@@ -128,11 +128,13 @@ export class Snapshot implements PolicySnapshot {
   #laidOut(flipped: readonly number[], remotes: Remotes): SnapshotState['tables'] {
     const { bySelector, compiler } = this.#set;
     const tables = new Map(this.#state.tables);
+    // What an earlier batch failed at is that batch's.
+    const before = compiler.problems.length;
     const directions = new Set(flipped.flatMap((selector) => bySelector.get(selector) ?? []));
     for (const direction of directions) {
       tables.set(direction, direction.tablesWith(remotes, this.#tablesOf(direction)));
     }
-    const [problem] = compiler.problems;
+    const problem = compiler.problems[before];
     if (problem !== undefined) throw new BrokenTableError(problem.message);
     return tables;
   }

@@ -5,6 +5,9 @@ import { decodeBatch, flowCountOf } from './wire/decode_batch.ts';
 /** What flows take on average at most: who asks for long paths does not take the supervisor's memory. */
 const BYTES_PER_FLOW_MAX = 4096;
 
+/** Of other workers, that may have come before those of one and be younger: all of them send every few milliseconds. */
+const CROSSING_BATCHES = 32;
+
 export class FlowRing {
   readonly #countMax: number;
   readonly #batches: Uint8Array[] = [];
@@ -28,12 +31,22 @@ export class FlowRing {
     }
   }
 
-  /** By time, the oldest first. Those of a worker come in their order, but the workers' batches cross. */
+  /**
+   * By time, the oldest first. Those of a worker come in their order, but the workers' batches cross: some more
+   * are looked at than are needed. No older ones are decoded.
+   */
   last(count: number): readonly Flow[] {
-    const items = this.#batches.flatMap((batch) => decodeBatch(batch));
-    const flows = items.filter((item) => typeof item !== 'number');
+    const wanted = Math.min(count, this.#countMax);
+    const flows: Flow[] = [];
+    let crossing = CROSSING_BATCHES;
+    for (let at = this.#batches.length - 1; at >= 0 && crossing > 0; at--) {
+      for (const item of decodeBatch(this.#batches[at] as Uint8Array)) {
+        if (typeof item !== 'number') flows.push(item);
+      }
+      if (flows.length >= wanted) crossing--;
+    }
     flows.sort((a, b) => a.endedAtMs - b.endedAtMs);
-    return count === 0 ? [] : flows.slice(-Math.min(count, this.#countMax));
+    return wanted === 0 ? [] : flows.slice(-wanted);
   }
 
   /** Without the oldest batch there would still be enough; or it takes too much. */

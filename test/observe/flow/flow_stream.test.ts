@@ -212,6 +212,18 @@ describe('the supervisor', () => {
     expect(forgetful.last(10)).toEqual([]);
   });
 
+  it('decodes no more of them than are asked for, and some that may cross', () => {
+    const { stream, errors } = streaming({ ringCountMax: 1000 });
+    const damaged = Buffer.from(batchOf(1));
+    damaged[damaged.length - 1] = 0xff;
+    stream.push(damaged.subarray(0, -1));
+    for (let i = 2; i < 100; i++) stream.push(batchOf(i));
+    expect(bytesIn(stream.last(2))).toEqual([98, 99]);
+    expect(errors).toEqual([]);
+    expect(stream.last(1000)).toEqual([]);
+    expect(errors).toHaveLength(1);
+  });
+
   it('goes on after bytes that are no batch', () => {
     const { stream, errors } = streaming();
     const one = stream.subscribe({ filter: ALL, queueCountMax: 9, onReady: () => {} });

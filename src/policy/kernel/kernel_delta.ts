@@ -38,7 +38,9 @@ export function kernelDelta(
   if (before.who === null || after.who === null) return null;
   if (before.who.layout !== after.who.layout) return null;
   if (JSON.stringify(before.node.workloads) !== JSON.stringify(after.node.workloads)) return null;
-  const { identities, prefixes } = touchedBy(batches);
+  const { identities, prefixes, endpoints } = touchedBy(batches);
+  // Its identity may be the same, and its policy another: that of other named ports.
+  if (after.node.workloads.some(({ name }) => endpoints.has(name))) return null;
   const verdicts: SlotVerdict[] = [];
   const goneVerdicts: SlotVerdict[] = [];
   for (const identity of identities) {
@@ -67,9 +69,11 @@ export function kernelDelta(
 function touchedBy(batches: readonly IdentityBatch[]): {
   readonly identities: ReadonlySet<Identity>;
   readonly prefixes: ReadonlyMap<string, IpPrefix>;
+  readonly endpoints: ReadonlySet<string>;
 } {
   const identities = new Set<Identity>();
   const prefixes = new Map<string, IpPrefix>();
+  const endpoints = new Set<string>();
   for (const delta of batches.flatMap(({ deltas }) => deltas)) {
     switch (delta.kind) {
       case 'add-identity':
@@ -81,9 +85,12 @@ function touchedBy(batches: readonly IdentityBatch[]): {
         prefixes.set(delta.prefix.text, delta.prefix);
         break;
       case 'upsert-endpoint':
+        endpoints.add(delta.endpoint.name);
+        break;
       case 'remove-endpoint':
+        endpoints.add(delta.name);
         break;
     }
   }
-  return { identities, prefixes };
+  return { identities, prefixes, endpoints };
 }

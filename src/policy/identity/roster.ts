@@ -55,6 +55,8 @@ export class Roster implements LabelLookup {
       throw new BrokenTableError(`batch ${batch.sequence} came after batch ${this.sequence}`);
     }
     const addresses: IpcacheChange[] = [];
+    // By the text of the prefix: whether somebody has it after the deltas so far.
+    const had = new Map<string, boolean>();
     const changed = new Map<Identity, IdentityEntry | undefined>();
     for (const delta of batch.deltas) {
       switch (delta.kind) {
@@ -68,12 +70,14 @@ export class Roster implements LabelLookup {
         case 'upsert-address':
           if (!this.#knows(delta.identity, changed)) failUnknown(delta.identity);
           addresses.push(delta);
+          had.set(delta.prefix.text, true);
           break;
         case 'remove-address':
-          if (!this.#has(delta.prefix, addresses)) {
+          if (!(had.get(delta.prefix.text) ?? this.ipcache.exact(delta.prefix) !== null)) {
             throw new BrokenTableError(`nobody has ${delta.prefix.text}`);
           }
           addresses.push({ prefix: delta.prefix, identity: null });
+          had.set(delta.prefix.text, false);
           break;
         case 'upsert-endpoint':
         case 'remove-endpoint':
@@ -91,12 +95,6 @@ export class Roster implements LabelLookup {
   #knows(identity: Identity, changed: ReadonlyMap<Identity, IdentityEntry | undefined>): boolean {
     if (changed.has(identity)) return changed.get(identity) !== undefined;
     return this.#identities.get(identity) !== undefined;
-  }
-
-  #has(prefix: IpPrefix, changes: readonly IpcacheChange[]): boolean {
-    const { text } = prefix;
-    const last = changes.findLast((one) => one.prefix.text === text);
-    return last === undefined ? this.ipcache.exact(prefix) !== null : last.identity !== null;
   }
 }
 

@@ -7,6 +7,7 @@ import type { Workload } from '../../policy/compiled/snapshot.ts';
 import type { EndpointPlace, IdentityBatch } from '../../policy/identity/delta.ts';
 import { IdentityLedger, type WhoIsWho } from '../../policy/identity/ledger.ts';
 import { SubjectNumbers, subjectKey } from '../../policy/identity/subject_numbers.ts';
+import { labelSetKey } from '../../policy/labels.ts';
 import type { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
 import type { Inventory, InventoryEndpoint } from '../../policy/resolve/inventory.ts';
@@ -172,10 +173,15 @@ function hasNamedEgressPorts(specs: readonly PolicySpec[]): boolean {
   );
 }
 
+/** With the labels of the identity: those of a reserved one are what all who have it share. */
 function namesOf({ inventory }: PolicySet, table: IdentityTable): string {
   const named = inventory.endpoints
     .filter(({ namedPorts }) => namedPorts.length > 0)
-    .map((endpoint) => `${table.identityOfEndpoint(endpoint.name)} ${subjectKey(endpoint)}`);
+    .map((endpoint) => {
+      const identity = table.identityOfEndpoint(endpoint.name);
+      const labels = identity === null ? [] : table.labelsOf(identity);
+      return `${identity} ${labelSetKey(labels)} ${subjectKey(endpoint)}`;
+    });
   return [...new Set(named)].sort().join('\n');
 }
 

@@ -81,6 +81,25 @@ describe('an input that is a set of its own', () => {
     expect(verdictsOf(store.store.current())).toEqual(fresh(files));
   });
 
+  it('an identity loses the label by which a rule found the port that it has a name for', () => {
+    const labels = [
+      'reserved:host',
+      'k8s:app=web',
+      'k8s:io.kubernetes.pod.namespace=default',
+      'k8s:io.cilium.k8s.policy.cluster=default',
+    ];
+    const host = `{ name: default/host, ip: 192.0.2.7, labels: ${JSON.stringify(labels)}, namedPorts: { web: 80 } }`;
+    const labelled = endpoints(API, host);
+    // The labels of a reserved identity are what all who have it share.
+    const bare = `${labelled}identities: [{ id: 1, labels: ["reserved:host"] }]\n`;
+    const store = new Store();
+    store.take({ endpoints: labelled });
+    expect(fresh({ endpoints: bare })).not.toEqual(verdictsOf(store.store.current()));
+    expect(store.move({ endpoints: bare })).toBeNull();
+    store.take({ endpoints: bare });
+    expect(verdictsOf(store.store.current())).toEqual(fresh({ endpoints: bare }));
+  });
+
   it('the first after another store has ended, numbered after what that one told', () => {
     const store = new Store();
     store.restore({}, 41);

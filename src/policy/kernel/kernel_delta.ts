@@ -5,9 +5,10 @@
  * but one: an identity's verdicts are there as long as an address is.
  */
 import type { IpPrefix } from '../../model/address.ts';
-import type { Identity } from '../../model/identity.ts';
-import type { PolicySnapshot } from '../compiled/snapshot.ts';
+import { IDENTITY_WORLD, type Identity } from '../../model/identity.ts';
+import type { PolicySnapshot, Who } from '../compiled/snapshot.ts';
 import type { IdentityBatch } from '../identity/delta.ts';
+import type { Ipcache } from '../identity/ipcache.ts';
 import type { KernelTable } from './kernel_table.ts';
 import type { KernelVerdict } from './kernel_verdict.ts';
 
@@ -55,15 +56,73 @@ export function kernelDelta(
     const list = is === null ? goneVerdicts : verdicts;
     for (const [slot, verdict] of exceptions) list.push({ slot, identity, verdict });
   }
+  const narrowing = new Narrowing(table, { before: before.who, after: after.who });
   const addresses: { readonly prefix: IpPrefix; readonly identity: Identity }[] = [];
   const goneAddresses: IpPrefix[] = [];
   for (const prefix of prefixes.values()) {
     const identity = after.who.roster.ipcache.exact(prefix);
     if (identity === before.who.roster.ipcache.exact(prefix)) continue;
+    if (narrowing.isAt(prefix)) return null;
     if (identity === null) goneAddresses.push(prefix);
     else addresses.push({ prefix, identity });
   }
   return { verdicts, addresses, goneAddresses, goneVerdicts };
+}
+
+/**
+ * Where addresses may do less than before. A flow that passes in the kernel is asked again when the generation is
+ * another, and only then: it would go on by the verdict of who had its address when it began.
+ */
+class Narrowing {
+  readonly #table: KernelTable;
+  readonly #moved: { readonly before: Who; readonly after: Who };
+  readonly #known = new Map<string, boolean>();
+
+  constructor(table: KernelTable, moved: { readonly before: Who; readonly after: Who }) {
+    this.#table = table;
+    this.#moved = moved;
+  }
+
+  isAt(prefix: IpPrefix): boolean {
+    const { before, after } = this.#moved;
+    const had = ownerOf(before.roster.ipcache, prefix);
+    const has = ownerOf(after.roster.ipcache, prefix);
+    if (had === has) return false;
+    const key = `${had} ${has}`;
+    let isNarrower = this.#known.get(key);
+    if (isNarrower === undefined) {
+      isNarrower = this.#isNarrower(had, has);
+      this.#known.set(key, isNarrower);
+    }
+    return isNarrower;
+  }
+
+  #isNarrower(had: Identity, has: Identity): boolean {
+    const { slotIndex, slots } = this.#table;
+    const was = slotIndex.exceptionsOf(this.#moved.before.remotes.of(had));
+    const is = slotIndex.exceptionsOf(this.#moved.after.remotes.of(has));
+    if (was === null || is === null) return true;
+    // What everybody gets in a slot is unknown here, but it is nothing that the slot lists.
+    const isLess = (before: KernelVerdict | undefined, slot: number): boolean =>
+      before !== is.get(slot) &&
+      (before === 'allow' || before === undefined) &&
+      is.get(slot) !== 'allow';
+    return (
+      [...was].some(([slot, verdict]) => isLess(verdict, slot)) ||
+      [...is.keys()].some((slot) => isLess(was.get(slot), slot)) ||
+      // Rules that name their remotes by number: no selector leads to them.
+      slots.some((slot, index) => slot.get(had) === 'allow' && is.get(index + 1) !== 'allow')
+    );
+  }
+}
+
+/** Who has the addresses that no longer prefix gives to others; nobody's are the world's. */
+function ownerOf(ipcache: Ipcache, prefix: IpPrefix): Identity {
+  for (let { length } = prefix; length >= 0; length--) {
+    const identity = ipcache.exact({ ...prefix, length });
+    if (identity !== null) return identity;
+  }
+  return IDENTITY_WORLD;
 }
 
 function touchedBy(batches: readonly IdentityBatch[]): {

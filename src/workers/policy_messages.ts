@@ -93,8 +93,8 @@ export interface SentSet {
   readonly sequence: number;
   /** A `KeptForm`. */
   readonly form: Uint8Array;
-  /** Identities that were given since the set before. */
-  readonly given: Uint8Array;
+  /** Identities that were given since the set before; null: none. */
+  readonly given: Uint8Array | null;
   readonly checkMs: number;
 }
 
@@ -104,7 +104,7 @@ export interface SentIdentities {
   readonly endpointCount: number;
   /** As of a set. */
   readonly form: Uint8Array;
-  /** As of a set; null: none. */
+  /** As of a set. */
   readonly given: Uint8Array | null;
 }
 

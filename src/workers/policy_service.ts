@@ -264,8 +264,7 @@ export class PolicyService {
   } {
     const parts = encodeResolved(accepted.set).map(ownBytes);
     const form = bytesOf(keptForm(offered));
-    const given = bytesOf(this.#allocator.givenFrom(this.#givenCount));
-    this.#givenCount = this.#allocator.givenCount;
+    const given = this.#newlyGiven();
     const sent: SentSet = {
       set: { revision: accepted.revision, parts },
       sequence: accepted.set.roster.sequence,
@@ -279,7 +278,8 @@ export class PolicyService {
       given,
       checkMs: performance.now() - this.#readingSinceMs,
     };
-    return { sent, transfer: [...parts, form, given].map(({ buffer }) => buffer) };
+    const buffers = [...parts, form, ...(given === null ? [] : [given])];
+    return { sent, transfer: buffers.map(({ buffer }) => buffer) };
   }
 
   #sentIdentities({ batch, offered }: NewIdentities): {
@@ -289,9 +289,7 @@ export class PolicyService {
     const { sequence, bytes } = encodeBatch(batch);
     const own = ownBytes(bytes);
     const form = bytesOf(keptForm(offered));
-    const newlyGiven = this.#allocator.givenFrom(this.#givenCount);
-    const given = newlyGiven.length === 0 ? null : bytesOf(newlyGiven);
-    this.#givenCount = this.#allocator.givenCount;
+    const given = this.#newlyGiven();
     const sent: SentIdentities = {
       batch: { sequence, bytes: own },
       endpointCount: this.#store.current().endpoints().length,
@@ -300,6 +298,13 @@ export class PolicyService {
     };
     const buffers = [own, form, ...(given === null ? [] : [given])];
     return { sent, transfer: buffers.map(({ buffer }) => buffer) };
+  }
+
+  /** Null: none. The supervisor keeps each list for as long as it runs. */
+  #newlyGiven(): OwnBytes | null {
+    const given = this.#allocator.givenFrom(this.#givenCount);
+    this.#givenCount = this.#allocator.givenCount;
+    return given.length === 0 ? null : bytesOf(given);
   }
 
   #summary(): SetSummary {

@@ -312,7 +312,7 @@ export class PolicyThread {
 
   #keep({ set, sequence, form, given }: SentSet): void {
     this.#inForce = { revision: set.revision, sequence, form };
-    this.#given.push(given);
+    if (given !== null) this.#given.push(given);
   }
 
   #keepIdentities({ batch, form, given }: SentIdentities): void {

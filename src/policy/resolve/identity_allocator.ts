@@ -20,6 +20,9 @@ const RANGES: Readonly<Record<IdentityScope, { readonly min: number; readonly ma
   local: { min: LOCAL_IDENTITY_FLAG + 1, max: LOCAL_IDENTITY_FLAG + 0xff_ffff },
 };
 
+/** Of label sets: as many numbers as one cluster of a mesh has. */
+export const LABEL_IDENTITY_COUNT_MAX = RANGES.cluster.max - RANGES.cluster.min + 1;
+
 export interface AllocationRequest {
   readonly scope: IdentityScope;
   /** One text for one identity, such as `labelSetKey`. */

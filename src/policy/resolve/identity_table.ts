@@ -18,7 +18,11 @@ import {
 } from '../labels.ts';
 import type { LabelLookup } from '../lookups.ts';
 import { LabelSet } from '../selector.ts';
-import type { AllocationRequest, IdentityAllocator } from './identity_allocator.ts';
+import {
+  type AllocationRequest,
+  type IdentityAllocator,
+  LABEL_IDENTITY_COUNT_MAX,
+} from './identity_allocator.ts';
 import type { Inventory, InventoryCidr, InventoryEndpoint } from './inventory.ts';
 import {
   isReservedSet,
@@ -240,8 +244,14 @@ class TableBuilder {
     requests: readonly AllocationRequest[],
     taken: ReadonlySet<Identity>,
   ): ReadonlyMap<string, Identity> {
-    const allocated = this.#input.allocator.allocate(requests, taken);
-    if (allocated === null) throw new TableError('there are no identities left to allocate');
+    const { allocator, identityCountMax } = this.#input;
+    const allocated = allocator.allocate(requests, taken);
+    if (allocated === null) {
+      throw new TableError(
+        `no identity is left for new labels or prefixes: ${allocator.givenCount} have been given since the start ` +
+          `(identityCountMax: ${identityCountMax}; of labels at most ${LABEL_IDENTITY_COUNT_MAX}), and none is free again before a restart`,
+      );
+    }
     return allocated;
   }
 }

@@ -127,6 +127,15 @@ describe('the table of identities', () => {
     const identities = [{ identity: 2 as Identity, labels: ['k8s:app=a'] }];
     expect(() => tableOf({ identities })).toThrow('identity 2 would mean two label sets');
   });
+
+  it('says what is used up, and what frees it, when sets that are gone have had all identities', () => {
+    const allocator = new IdentityAllocator(3);
+    for (const text of ['10.1.0.0/16', '10.2.0.0/16', '10.3.0.0/16'])
+      tableOf({}, [text], allocator);
+    expect(() => tableOf({}, ['10.4.0.0/16'], allocator)).toThrow(
+      /3 have been given since the start \(identityCountMax: 1000; .* before a restart$/,
+    );
+  });
 });
 
 function allocate(

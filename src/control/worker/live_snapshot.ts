@@ -108,7 +108,8 @@ export class LiveSnapshot {
     try {
       const batch = decodeBatch(sent);
       if (this.#isPending) this.#since.push(batch);
-      if (this.#isPending && batch.sequence !== this.sequence + 1) return;
+      // Who is told that one does not fit sends all of them again: the set that comes with them is waited for.
+      if (this.#isPending && (this.#isBroken || batch.sequence !== this.sequence + 1)) return;
       this.#apply(batch);
     } catch (error) {
       this.#broke(sent.sequence, error);

@@ -194,6 +194,23 @@ describe('batches of identities', () => {
     expect([scene.remote(), scene.store.sequence]).toEqual([2, 2]);
   });
 
+  it('that do not fit are told once, however often they come before the whole set is there', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    const prefix = prefixOf(REMOTE);
+    // Nobody has it.
+    const misfit = encodeBatch({ sequence: 2, deltas: [{ kind: 'remove-address', prefix }] });
+    scene.store.identities(misfit);
+    scene.store.update(setFor(2));
+    scene.store.identities(misfit);
+    scene.turn();
+    scene.store.identities(misfit);
+    expect([scene.told, scene.remote()]).toEqual([['broken 2'], null]);
+    scene.run();
+    // It does not fit that set either.
+    expect(scene.told).toEqual(['broken 2', 'broken 1', 'swap 2']);
+  });
+
   it('that are damaged are broken', () => {
     const scene = new Scene();
     scene.store.take(setFor(1));

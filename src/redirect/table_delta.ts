@@ -48,7 +48,7 @@ export function writesOf(delta: TableDelta, generation: number): readonly TableW
     },
     {
       map: 'addresses',
-      entries: addresses.map(({ prefix, identity }): MapEntry => {
+      entries: innermostFirst(addresses, ({ prefix }) => prefix).map(({ prefix, identity }) => {
         const check = identityCheck(labelsOf(identity));
         return [
           encodeAddressKey(generation, prefix),
@@ -58,7 +58,9 @@ export function writesOf(delta: TableDelta, generation: number): readonly TableW
     },
     {
       map: 'addresses',
-      goneKeys: goneAddresses.map((prefix) => encodeAddressKey(generation, prefix)),
+      goneKeys: innermostFirst(goneAddresses, (prefix) => prefix)
+        .toReversed()
+        .map((prefix) => encodeAddressKey(generation, prefix)),
     },
     {
       map: 'verdicts',
@@ -67,4 +69,15 @@ export function writesOf(delta: TableDelta, generation: number): readonly TableW
       ),
     },
   ];
+}
+
+/**
+ * A prefix may lie in another one that changes, too. What comes is written from the inside out, and what goes from the
+ * outside in: so an address goes from who had it to who has it, and is nobody else's in between.
+ */
+function innermostFirst<Item>(
+  items: readonly Item[],
+  prefixOf: (item: Item) => IpPrefix,
+): readonly Item[] {
+  return items.toSorted((a, b) => prefixOf(b).length - prefixOf(a).length);
 }

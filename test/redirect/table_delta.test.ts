@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { type IpPrefix, parsePrefix } from '../../src/model/address.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
 import { IdentityLedger } from '../../src/policy/identity/ledger.ts';
@@ -11,6 +12,7 @@ import { SubjectNumbers } from '../../src/policy/identity/subject_numbers.ts';
 import { kernelDelta } from '../../src/policy/kernel/kernel_delta.ts';
 import { type KernelTable, kernelTable } from '../../src/policy/kernel/kernel_table.ts';
 import { IdentityAllocator } from '../../src/policy/resolve/identity_allocator.ts';
+import { encodeSettings } from '../../src/redirect/layout.ts';
 import { planOf } from '../../src/redirect/plan.ts';
 import type { TableDelta } from '../../src/redirect/table_delta.ts';
 import { TableUpdater } from '../../src/redirect/table_updater.ts';
@@ -65,6 +67,73 @@ describe('deltas in the tables in force', () => {
     expect(changeCount).toBeGreaterThan(0);
   });
 });
+
+/** Prefix length → identity, of prefixes that all hold one address. */
+const anyOwners = fc
+  .array(fc.tuple(fc.constantFrom(32, 25, 24, 8), fc.integer({ min: 1, max: 9 })))
+  .map((owners) => new Map(owners));
+
+describe('prefixes within each other', () => {
+  it('give an address to who had it before or to who has it after, at each write', () => {
+    fc.assert(
+      fc.property(anyOwners, anyOwners, (before, after) => {
+        let budget = Number.POSITIVE_INFINITY;
+        const maps = fakeMaps(() => {
+          if (budget-- <= 0) throw new Error('killed');
+        });
+        maps.settings.update(
+          Buffer.alloc(4),
+          encodeSettings({ generation: 7, isHostJudged: false }),
+        );
+        const updater = new TableUpdater(maps);
+        const ownerOf = (): number => KernelModel.in(maps, 7).side(INNERMOST).identity;
+        updater.change(addressDelta(new Map(), before));
+        const had = ownerOf();
+        const delta = addressDelta(before, after);
+        const seen: number[] = [];
+        for (;;) {
+          budget = seen.length;
+          try {
+            updater.change(delta);
+            break;
+          } catch (error) {
+            expect(String(error)).toContain('killed');
+            budget = Number.POSITIVE_INFINITY;
+            seen.push(ownerOf());
+          }
+        }
+        const owners = [had, ownerOf()];
+        for (const owner of seen) expect(owners).toContain(owner);
+      }),
+      runs(300),
+    );
+  });
+});
+
+const INNERMOST = '192.0.2.5';
+
+function addressDelta(
+  before: ReadonlyMap<number, number>,
+  after: ReadonlyMap<number, number>,
+): TableDelta {
+  const changed = [...after].filter(([length, identity]) => before.get(length) !== identity);
+  const gone = [...before.keys()].filter((length) => !after.has(length));
+  return {
+    verdicts: [],
+    addresses: changed.map(([length, identity]) => ({
+      prefix: prefixAround(length),
+      identity: identity as Identity,
+    })),
+    goneAddresses: gone.map(prefixAround),
+    goneVerdicts: [],
+    labelsOf: () => [],
+  };
+}
+
+function prefixAround(length: number): IpPrefix {
+  const options = { allowBare: false, allowHostBits: true };
+  return parsePrefix(`${INNERMOST}/${length}`, options) as IpPrefix;
+}
 
 class Scene {
   snapshot: PolicySnapshot;

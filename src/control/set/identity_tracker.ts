@@ -34,6 +34,8 @@ interface Tracked {
   readonly set: PolicySet;
   readonly table: IdentityTable;
   readonly endpointIds: ReadonlyMap<string, number>;
+  /** Of policies in wire form, which have the names of endpoints at their addresses. */
+  readonly wireNames: ReadonlySet<string>;
 }
 
 export class IdentityTracker {
@@ -93,7 +95,9 @@ export class IdentityTracker {
     else this.#ledger.replace(whole, resolved.roster.sequence);
     this.#subjects = new Set(whole.endpoints.map(({ subject }) => subject));
     const endpointIds = new Map(policies.map(({ name, endpointId }) => [name, endpointId]));
-    this.#tracked = { set, table, endpointIds };
+    const wires = policies.filter(({ subject }) => subject === undefined);
+    const wireNames = new Set(wires.map(({ name }) => name));
+    this.#tracked = { set, table, endpointIds, wireNames };
     this.#workloads = resolved.workloads;
   }
 
@@ -101,6 +105,9 @@ export class IdentityTracker {
   change(set: PolicySet): TrackedChange | null {
     const { tracked, ledger } = { tracked: this.#tracked, ledger: this.#ledger };
     if (tracked === null || ledger === null || !hasSamePolicies(tracked.set, set)) return null;
+    const { wireNames } = tracked;
+    // Such a name may be free now, or another's: the policy in wire form is called otherwise then.
+    if (hasOneNamed(tracked.set, wireNames) || hasOneNamed(set, wireNames)) return null;
     const tabled = identityTableOf(set, this.#options);
     if (tabled.kind === 'error') return null;
     const { table } = tabled;
@@ -114,7 +121,7 @@ export class IdentityTracker {
     const places = this.#places(set, endpointIds);
     if (places === null) return null;
     const batch = ledger.become(wholeOf(table, places));
-    this.#tracked = { set, table, endpointIds };
+    this.#tracked = { set, table, endpointIds, wireNames };
     this.#workloads = workloadsOf(set.inventory, table);
     return { batch, workloads: this.#workloads };
   }
@@ -139,6 +146,10 @@ export class IdentityTracker {
     }
     return places;
   }
+}
+
+function hasOneNamed({ inventory }: PolicySet, names: ReadonlySet<string>): boolean {
+  return names.size > 0 && inventory.endpoints.some(({ name }) => names.has(name));
 }
 
 function hasSamePolicies(a: PolicySet, b: PolicySet): boolean {

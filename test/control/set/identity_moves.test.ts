@@ -100,6 +100,21 @@ describe('an input that is a set of its own', () => {
     expect(verdictsOf(store.store.current())).toEqual(fresh({ endpoints: bare }));
   });
 
+  it.each([
+    ['goes', endpoints(API, WEB)],
+    ['goes to another address', endpoints(API, WEB, OTHER_WEB.replace('10.0.0.3', '192.0.2.7'))],
+  ])('an endpoint whose name a policy in wire form has borrowed %s', (_about, changed) => {
+    const wire = 'name: w\nendpoint_ips: ["10.0.0.3"]\nendpoint_id: 77\n';
+    const ports = 'ingress_per_port_policies: [{ port: 80 }]\n';
+    const policies = `${POLICY}---\n${wire}${ports}`;
+    const store = new Store();
+    store.take({ policies, endpoints: endpoints(API, WEB, OTHER_WEB) });
+    expect(store.move({ policies, endpoints: changed })).toBeNull();
+    store.take({ policies, endpoints: changed });
+    expect(verdictsOf(store.store.current())).toEqual(fresh({ policies, endpoints: changed }));
+    expect(store.store.current().endpoint('10.0.0.3').name).toBe('npds/77');
+  });
+
   it('the first after another store has ended, numbered after what that one told', () => {
     const store = new Store();
     store.restore({}, 41);

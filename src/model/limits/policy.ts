@@ -17,7 +17,7 @@ export const POLICY_LIMITS = {
     'bytes of one document of a policy, endpoints or secrets file',
   ),
   documentTokenCountMax: spec(
-    5_000_000,
+    10_000_000,
     1000,
     1_000_000_000,
     'keys, values and signs (`:`, `-`, `[`) of one YAML or JSON document',

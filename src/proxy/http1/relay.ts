@@ -60,7 +60,7 @@ export class Http1Relay implements Relay, ResponseEvents, IntakeEvents {
     this.#switched = new Switched({
       upstream: this.#upstream,
       // A reset on one side is one on the other.
-      onEnd: (_exchange, isFailure) => this.#close('finished', isFailure ? 'reset' : 'linger'),
+      onEnd: (isFailure) => this.#close('finished', isFailure ? 'reset' : 'linger'),
     });
   }
 

@@ -9,7 +9,7 @@ import type { Http1Upstream } from './upstream.ts';
 export interface SwitchedOptions {
   readonly upstream: Http1Upstream;
   /** Both sides have ended, or one has failed. */
-  readonly onEnd: (exchange: Http1Exchange, isFailure: boolean) => void;
+  readonly onEnd: (isFailure: boolean) => void;
 }
 
 export class Switched {
@@ -58,6 +58,6 @@ export class Switched {
   #end(exchange: Http1Exchange, isFailure: boolean): void {
     exchange.life.finish(null);
     if (!isFailure) exchange.isResponseComplete = true;
-    this.#options.onEnd(exchange, isFailure);
+    this.#options.onEnd(isFailure);
   }
 }

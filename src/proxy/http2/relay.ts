@@ -70,8 +70,6 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ResponsesOwner, C
   };
   readonly #startedMs: number;
   #lastMoveMs: number;
-  /** When what is being read of an upstream came. */
-  #upstreamTurnMs = 0;
   /** Since when a head is unfinished, however many pieces of it came: `NO_DEADLINE` when none is. */
   #headSinceMs = NO_DEADLINE;
   #isDraining = false;
@@ -220,13 +218,11 @@ export class Http2Relay implements Relay, Http2UpstreamEvents, ResponsesOwner, C
   // --- upstream
 
   onTurnBegin(nowMs: number): void {
-    this.#upstreamTurnMs = nowMs;
     this.#responses.turnBegan(nowMs);
   }
 
-  /** Something of an exchange came or went. */
-  moved(): void {
-    this.#lastMoveMs = this.#upstreamTurnMs;
+  moved(nowMs: number): void {
+    this.#lastMoveMs = nowMs;
   }
 
   onRoom(): void {

@@ -14,8 +14,8 @@ import type { Http2Tally } from './tally.ts';
 import type { Http2ResponseEvents } from './upstream.ts';
 
 export interface ResponsesOwner {
-  /** Something of an exchange came or went. */
-  moved(): void;
+  /** Something of an exchange came or went, in the turn that began then. */
+  moved(nowMs: number): void;
 }
 
 export interface ResponsesOptions {
@@ -108,7 +108,7 @@ export class Http2Responses implements Http2ResponseEvents {
   }
 
   #moved(exchange: Http2Exchange): void {
-    this.#owner.moved();
+    this.#owner.moved(this.#turnMs);
     exchange.lastMoveMs = this.#turnMs;
   }
 }

@@ -7,31 +7,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LAYOUT_VERSION } from '../../../src/redirect/layout.ts';
 import { until } from '../../support/until.ts';
+import { WEB_MAY_GET_OK } from './api_policy.ts';
 import { ask, type Outcome, seeingOrigin } from './exchange.ts';
 import { type Command, RedirectRig } from './rig.ts';
 
 const SET_UP_TIMEOUT_MS = 150_000;
 const REPAIR_MS = 3000;
 const API = ['10.6.0.1', 'fd06::1'] as const;
-const POLICY = JSON.stringify({
-  apiVersion: 'cilium.io/v2',
-  kind: 'CiliumNetworkPolicy',
-  metadata: { name: 'api', namespace: 'shop' },
-  spec: {
-    endpointSelector: { matchLabels: { app: 'api' } },
-    ingress: [
-      {
-        fromEndpoints: [{ matchLabels: { app: 'web' } }],
-        toPorts: [
-          {
-            ports: [{ port: '8080', protocol: 'TCP' }],
-            rules: { http: [{ method: 'GET', path: '/ok' }] },
-          },
-        ],
-      },
-    ],
-  },
-});
 
 let rig: RedirectRig;
 let loader: Command;
@@ -44,7 +26,7 @@ beforeAll(async () => {
       { name: 'shop/web', ips: ['10.6.0.2', 'fd06::2'], labels: { app: 'web' } },
       { name: 'shop/job', ips: ['10.6.0.3', 'fd06::3'], labels: { app: 'job' } },
     ],
-    policies: [POLICY],
+    policies: [WEB_MAY_GET_OK],
   });
   const path = join(rig.dir, 'config.yaml');
   const config = readFileSync(path, 'utf8');

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { JsonLinesReader } from '../../support/json_lines_reader.ts';
+import { WEB_MAY_GET_OK } from './api_policy.ts';
 import { ask, seeingOrigin } from './exchange.ts';
 import { Command, RedirectRig } from './rig.ts';
 
@@ -14,26 +15,6 @@ const USER = 1337;
 const API = ['10.4.0.1', 'fd04::1'] as const;
 const WEB = ['10.4.0.2', 'fd04::2'] as const;
 const STRANGER = ['10.4.0.3', 'fd04::3'] as const;
-
-const POLICY = JSON.stringify({
-  apiVersion: 'cilium.io/v2',
-  kind: 'CiliumNetworkPolicy',
-  metadata: { name: 'api', namespace: 'shop' },
-  spec: {
-    endpointSelector: { matchLabels: { app: 'api' } },
-    ingress: [
-      {
-        fromEndpoints: [{ matchLabels: { app: 'web' } }],
-        toPorts: [
-          {
-            ports: [{ port: '8080', protocol: 'TCP' }],
-            rules: { http: [{ method: 'GET', path: '/ok' }] },
-          },
-        ],
-      },
-    ],
-  },
-});
 
 let rig: RedirectRig;
 let proxy: Command | null = null;
@@ -47,7 +28,7 @@ beforeAll(async () => {
       { name: 'shop/web', ips: WEB, labels: { app: 'web' } },
       { name: 'shop/stranger', ips: STRANGER, labels: { app: 'stranger' } },
     ],
-    policies: [POLICY],
+    policies: [WEB_MAY_GET_OK],
     workers: 2,
   });
   for (const ip of API) {

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LAYOUT_VERSION } from '../../../src/redirect/layout.ts';
+import { WEB_MAY_GET_OK } from './api_policy.ts';
 import { ask, seeingOrigin } from './exchange.ts';
 import { Command, RedirectRig } from './rig.ts';
 
@@ -15,26 +16,6 @@ const SET_UP_TIMEOUT_MS = 150_000;
 const USER = 1337;
 const API = ['10.4.0.1', 'fd04::1'] as const;
 const WEB = ['10.4.0.2', 'fd04::2'] as const;
-
-const POLICY = JSON.stringify({
-  apiVersion: 'cilium.io/v2',
-  kind: 'CiliumNetworkPolicy',
-  metadata: { name: 'api', namespace: 'shop' },
-  spec: {
-    endpointSelector: { matchLabels: { app: 'api' } },
-    ingress: [
-      {
-        fromEndpoints: [{ matchLabels: { app: 'web' } }],
-        toPorts: [
-          {
-            ports: [{ port: '8080', protocol: 'TCP' }],
-            rules: { http: [{ method: 'GET', path: '/ok' }] },
-          },
-        ],
-      },
-    ],
-  },
-});
 
 let rig: RedirectRig;
 const proxies: Command[] = [];
@@ -46,7 +27,7 @@ beforeAll(async () => {
       { name: 'shop/api', ips: API, labels: { app: 'api' } },
       { name: 'shop/web', ips: WEB, labels: { app: 'web' } },
     ],
-    policies: [POLICY],
+    policies: [WEB_MAY_GET_OK],
     workers: 2,
   });
   for (const ip of API) {

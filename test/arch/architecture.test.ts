@@ -30,7 +30,8 @@ const MAY_IMPORT: Record<string, readonly string[] | '*'> = {
   platform: ['model'],
   redirect: ['model', 'platform'],
   observe: ['model', 'platform'],
-  control: ['model', 'policy', 'platform', 'observe', 'text'],
+  kube: ['model', 'platform', 'text'],
+  control: ['model', 'policy', 'platform', 'observe', 'text', 'kube'],
   proxy: ['model', 'policy', 'codec', 'platform', 'redirect', 'observe'],
   config: ['model', 'platform', 'proxy', 'text'],
   admin: '*',
@@ -69,6 +70,10 @@ const WAITING_FILES = [
   'control/source/objects/object_offers.ts',
   'control/source/objects/object_set.ts',
   'control/source/objects/stand_in.ts',
+  'kube/client.ts',
+  'kube/kind.ts',
+  'kube/kind_sink.ts',
+  'kube/seen_object.ts',
   // For the listener of DNS questions.
   'platform/datagrams.ts',
 ];
@@ -135,7 +140,7 @@ const PACKAGE_OWNERS: Record<string, readonly string[]> = {
   pino: ['observe'],
   'prom-client': ['observe'],
   yaml: ['text', 'control', 'config', 'cli'],
-  undici: ['cli'],
+  undici: ['cli', 'kube'],
   koffi: ['redirect', 'platform'],
   ajv: [],
 };

@@ -1,0 +1,27 @@
+/**
+ * Who follows the objects of one kind. What it hears, whatever happens on the way (a watch that ends, a version that
+ * is too old, an API server that is gone for an hour), leaves it with exactly the objects that there are.
+ *
+ *     put* listed (put | removed)* [put* listed] ...
+ */
+import type { ObjectName, ObjectNameKey, SeenObject } from './seen_object.ts';
+
+export interface KindSink {
+  /** New, or another form of one that is known. May be told again in the same form. */
+  put(seen: SeenObject): void;
+  removed(name: ObjectName): void;
+  /**
+   * All objects that there are have been put, now or before; those not among `keys` are gone. Once at the start, and
+   * once more after each gap. A kind that the API does not serve has none.
+   */
+  listed(keys: ReadonlySet<ObjectNameKey>): void;
+  /** What it was told is what there is (`null`), or it may not be, since when and why. Told when it changes. */
+  health(stale: StaleKind | null): void;
+}
+
+export interface StaleKind {
+  /** Milliseconds since the epoch. */
+  readonly sinceMs: number;
+  /** One line: "the API server at https://10.0.0.1:6443 cannot be reached: connection refused". */
+  readonly problem: string;
+}

@@ -64,6 +64,7 @@ function endpoint(
     identity: null,
     endpointId: 0,
     namedPorts: [],
+    isLocal: true,
     interface: null,
   };
 }

@@ -70,7 +70,7 @@ function pod(name: string, ip: string, appName: string): InventoryEndpoint {
   const address = parseIp(ip);
   if (address === null) throw new Error(ip);
   const labels = [`k8s:app=${appName}`];
-  const rest = { identity: null, endpointId: 0, namedPorts: [], interface: null };
+  const rest = { identity: null, endpointId: 0, namedPorts: [], isLocal: true, interface: null };
   return { name, ips: [address], labels, ...rest };
 }
 

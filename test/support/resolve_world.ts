@@ -35,7 +35,16 @@ export function endpoint(
   const address = parseIp(ip);
   if (address === null) throw new Error(`not an address: ${ip}`);
   const identity = (endpointId + 900) as Identity;
-  return { name, ips: [address], labels, identity, endpointId, namedPorts, interface: null };
+  return {
+    name,
+    ips: [address],
+    labels,
+    identity,
+    endpointId,
+    namedPorts,
+    isLocal: true,
+    interface: null,
+  };
 }
 
 export function worldOf(changes: Partial<Inventory> = {}): Inventory {

@@ -36,6 +36,7 @@ export function withAdHocEndpoint(inventory: Inventory, texts: readonly string[]
     identity: null,
     endpointId: 0,
     namedPorts: [],
+    isLocal: true,
     interface: null,
   };
   return { kind: 'ok', inventory: { ...inventory, endpoints: [...endpoints, added] } };

@@ -31,8 +31,8 @@ export function identityTableOf(set: PolicySet, options: TableOptions): Identity
 
 /** Endpoints of the inventory that have an interface on this node. */
 export function workloadsOf(inventory: Inventory, table: IdentityTable): readonly Workload[] {
-  return inventory.endpoints.flatMap(({ name, ips, interface: host }) => {
-    const identity = table.identityOfEndpoint(name);
+  return inventory.endpoints.flatMap(({ name, ips, isLocal, interface: host }) => {
+    const identity = isLocal ? table.identityOfEndpoint(name) : null;
     if (host === null || identity === null) return [];
     return { name, interface: host, ips: ips.map(({ text }) => text), identity };
   });

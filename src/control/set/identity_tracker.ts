@@ -111,7 +111,7 @@ export class IdentityTracker {
     const tabled = identityTableOf(set, this.#options);
     if (tabled.kind === 'error') return null;
     const { table } = tabled;
-    const endpointIds = numbered(set.inventory.endpoints, tracked.endpointIds);
+    const endpointIds = numbered(localOf(set.inventory), tracked.endpointIds);
     if (endpointIds === null) return null;
     if (
       hasNamedEgressPorts(set.specs) &&
@@ -133,7 +133,7 @@ export class IdentityTracker {
   ): readonly EndpointPlace[] | null {
     const taken = new Set(wirePolicies.flatMap(({ endpointIps }) => endpointIps));
     const places: EndpointPlace[] = [];
-    for (const endpoint of inventory.endpoints) {
+    for (const endpoint of localOf(inventory)) {
       const { name } = endpoint;
       const subject = this.subjects.of(endpoint);
       if (!this.#subjects.has(subject)) return null;
@@ -146,6 +146,11 @@ export class IdentityTracker {
     }
     return places;
   }
+}
+
+/** Those that have a policy. */
+function localOf({ endpoints }: Inventory): readonly InventoryEndpoint[] {
+  return endpoints.filter(({ isLocal }) => isLocal);
 }
 
 function hasOneNamed({ inventory }: PolicySet, names: ReadonlySet<string>): boolean {

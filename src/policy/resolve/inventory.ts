@@ -28,7 +28,9 @@ export interface InventoryEndpoint {
   /** 0: numbered when the policies are resolved. */
   readonly endpointId: number;
   readonly namedPorts: readonly NamedPort[];
-  /** Host-side interface, of one endpoint only; null: not on this node, as far as is known. */
+  /** Policy is made for it here. Others are only peers: somebody with addresses, an identity and names of ports. */
+  readonly isLocal: boolean;
+  /** Host-side interface, of one endpoint only, which is local; null: none is known. */
   readonly interface: string | null;
 }
 

@@ -1,5 +1,5 @@
 /**
- * CNP and CCNP rules → one EndpointPolicy for each endpoint (repository.go, rule.go, l4.go and the
+ * CNP and CCNP rules → one EndpointPolicy for each local endpoint (repository.go, rule.go, l4.go and the
  * agent's Envoy translation, in one step). Pure: equal inputs, equal policies; the order of
  * documents does not show, that of rules only where Cilium's agent loses a list (`lost_lists.ts`).
  */
@@ -50,7 +50,7 @@ export type ResolveResult =
       readonly kind: 'ok';
       readonly policies: readonly EndpointPolicy[];
       readonly warnings: readonly ResolveWarning[];
-      /** Endpoint name → names of the policies that select it, sorted. */
+      /** Name of a local endpoint → names of the policies that select it, sorted. */
       readonly selecting: ReadonlyMap<string, readonly string[]>;
     }
   | { readonly kind: 'conflict'; readonly conflict: MergeConflict; readonly endpoint: string };
@@ -59,8 +59,9 @@ export type ResolveResult =
 export function resolvePolicies(input: ResolveInput): ResolveResult {
   const resolver = new Resolver(input);
   const policies: EndpointPolicy[] = [];
-  const endpointIds = numberedEndpoints(input.inventory.endpoints);
-  for (const endpoint of input.inventory.endpoints) {
+  const endpoints = input.inventory.endpoints.filter(({ isLocal }) => isLocal);
+  const endpointIds = numberedEndpoints(endpoints);
+  for (const endpoint of endpoints) {
     try {
       const { ingress, egress } = resolver.resolve(endpoint);
       policies.push({

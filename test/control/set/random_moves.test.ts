@@ -58,6 +58,8 @@ const history = fc.record({
   rules: fc.array(rules, { minLength: 1, maxLength: 3 }),
   isWireBeside: fc.boolean(),
   subjects: fc.tuple(subject, subject, subject),
+  // The first ones: who has which name stays so, as where a pod runs does.
+  localCount: fc.constantFrom(IPS.length, IPS.length, 1, 2),
   first: fc.record({ ips: fc.shuffledSubarray(IPS, { minLength: 3 }), rest }),
   steps: fc.array(
     fc.record({
@@ -73,7 +75,8 @@ it('batches of identities end where a set that is taken whole does', () => {
   let moveCount = 0;
   let wireCount = 0;
   fc.assert(
-    fc.property(history, ({ selector, rules: own, isWireBeside, subjects, first, steps }) => {
+    fc.property(history, ({ selector, rules: own, isWireBeside, subjects, ...rest }) => {
+      const { localCount, first, steps } = rest;
       const wire =
         'name: w\nendpoint_ips: ["10.0.0.1"]\nendpoint_id: 77\ningress_per_port_policies: [{ port: 80 }]\n';
       const policies = [
@@ -85,8 +88,9 @@ it('batches of identities end where a set that is taken whole does', () => {
       const all = [{ ...first, whose: [0, 1, 2, 0, 1] }, ...steps];
       for (const step of all) {
         const endpoints = endpointsText(step, subjects);
-        const input = inputOf({ policies, endpoints }, files);
-        if (input === null) continue;
+        const decoded = inputOf({ policies, endpoints }, files);
+        if (decoded === null) continue;
+        const input = placed(decoded, localCount);
         const moved = store.current().revision === 0 ? null : store.move(input);
         if (moved === null && store.update(input).kind === 'rejected') continue;
         if (moved !== null) moveCount += 1;
@@ -124,6 +128,15 @@ function inputOf(
   };
   const decoded = decodeBundle(bundle, { ...STORE, hasNodeLabels: false }, files);
   return decoded.kind === 'ok' ? decoded.input : null;
+}
+
+/** Only the first endpoints are on this node. */
+function placed(input: PolicyInput, localCount: number): PolicyInput {
+  const endpoints = input.inventory.endpoints.map((one) => ({
+    ...one,
+    isLocal: Number(one.name.split('/')[1]) < localCount,
+  }));
+  return { ...input, inventory: { ...input.inventory, endpoints } };
 }
 
 function verdictsOf(snapshot: PolicySnapshot): readonly string[] {

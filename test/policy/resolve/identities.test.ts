@@ -150,7 +150,16 @@ function allocate(
 }
 
 function endpointOf(name: string, labels: readonly string[]): Inventory['endpoints'][number] {
-  return { name, ips: [], labels, identity: null, endpointId: 0, namedPorts: [], interface: null };
+  return {
+    name,
+    ips: [],
+    labels,
+    identity: null,
+    endpointId: 0,
+    namedPorts: [],
+    isLocal: true,
+    interface: null,
+  };
 }
 
 function tableOf(

@@ -104,6 +104,7 @@ function build(
       identity: identity as Identity | null,
       endpointId: 0,
       namedPorts: [],
+      isLocal: true,
       interface: null,
     }),
   );

@@ -427,6 +427,20 @@ describe('endpoints', () => {
     expect(selecting.get('default/web')).toEqual([]);
   });
 
+  it('that are not local have no policy, and are peers with names of ports', () => {
+    const far = { ...named('default/far', 104, 'far', 8080), isLocal: false };
+    const one = spec([rule({ direction: 'egress', peers: from('far'), ports: [ports('http')] })], {
+      subject: { kind: 'endpoints', selector: { requirements: [] } },
+    });
+    const result = resolved([one], worldOf({ endpoints: [API, far] }));
+    if (result.kind === 'conflict') throw new Error(result.conflict.message);
+    expect(result.policies.map(({ name }) => name)).toEqual(['default/api']);
+    expect([...result.selecting.keys()]).toEqual(['default/api']);
+    expect(
+      linesOf(policyOf('default/api', [one], worldOf({ endpoints: [API, far] })), 'egress'),
+    ).toEqual(['8080: 0/1 allow [1004]']);
+  });
+
   it('get the identity of their address, also where a policy names the address', () => {
     const table = tableOf(worldOf(), [spec([rule({ peers: [cidr('10.0.0.2/32')] })])]);
     expect(table.ipcache.lookup('10.0.0.2')).toBe(1002);

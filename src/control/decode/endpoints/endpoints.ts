@@ -105,6 +105,7 @@ class EndpointsDecoder {
       identity: this.#number(fields.get('identity'), IDENTITY_NUMBER),
       endpointId: this.#endpointId(fields.get('endpointId'), name),
       namedPorts: this.#namedPorts(fields.get('namedPorts')),
+      isLocal: true,
       interface: this.#interface(fields.get('interface'), name),
     };
   }

@@ -33,6 +33,7 @@ listeners: { front: 15 }
       name: 'shop/api',
       identity: 1234,
       endpointId: 7,
+      isLocal: true,
       interface: 'lxc_api.7',
       labels: [
         'cni:zone=z',

@@ -12,6 +12,7 @@ export function changedFields(before: Config, after: Config): readonly string[] 
     policyPaths: 'policies',
     endpointsPath: 'endpoints',
     secretsPath: 'secrets',
+    kubernetes: 'kubernetes',
     isEmptySetOpen: 'allowEmptyPolicySet',
     invalidPolicy: 'invalidPolicy',
     stateDir: 'stateDir',

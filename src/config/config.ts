@@ -5,6 +5,7 @@
 import { formatSocketAddress, isLoopback, type SocketAddress } from '../model/address.ts';
 import { parseProxyId } from '../model/identity.ts';
 import type { InvalidPolicy } from '../model/invalid_policy.ts';
+import type { PolicyKindName } from '../model/kube_policy_kinds.ts';
 import type { Limits } from '../model/limits.ts';
 import type { LogLevel } from '../model/log_level.ts';
 import type { Behaviour, ListenerOptions } from '../proxy/plane/options.ts';
@@ -26,6 +27,8 @@ export interface Config {
   readonly policyPaths: readonly string[];
   readonly endpointsPath: string | null;
   readonly secretsPath: string | null;
+  /** Null: only files say what policy is. */
+  readonly kubernetes: KubernetesConfig | null;
   readonly isEmptySetOpen: boolean;
   readonly invalidPolicy: InvalidPolicy;
   /** Absolute; null keeps nothing on disk. */
@@ -38,6 +41,23 @@ export interface Config {
   readonly cilium: CiliumConfig;
   readonly limits: Limits;
   readonly listeners: readonly ListenerConfig[];
+}
+
+/** Plain values: they go to the policy thread. */
+export interface KubernetesConfig {
+  /** Absolute; null: the usual places, in their order. */
+  readonly kubeconfig: string | null;
+  /** Null: the current one. */
+  readonly context: string | null;
+  readonly nodeName: string;
+  readonly clusterName: string;
+  readonly identities: 'own' | 'cilium';
+  /** Empty: the defaults. */
+  readonly labels: readonly string[];
+  readonly nodeLabels: readonly string[];
+  readonly policyKinds: readonly PolicyKindName[];
+  /** Null: each secret is read in its own. */
+  readonly secretsNamespace: string | null;
 }
 
 export interface CiliumConfig {
@@ -82,6 +102,8 @@ export interface CrossProblem {
 export interface ConfigSurroundings {
   readonly path: string;
   readonly coreCount: number;
+  /** Of this node in a cluster, when the file does not say. */
+  readonly nodeName: string;
 }
 
 export function configOf(values: ConfigValues, surroundings: ConfigSurroundings): Config {
@@ -102,7 +124,8 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
     policyPaths: values.policies,
     endpointsPath: values.endpoints,
     secretsPath: values.secrets,
-    isEmptySetOpen: values.allowEmptyPolicySet,
+    kubernetes: kubernetesOf(values.kubernetes, surroundings.nodeName),
+    isEmptySetOpen: values.allowEmptyPolicySet || isClusterAlone(values),
     invalidPolicy: values.invalidPolicy,
     stateDir: values.stateDir,
     hasNodeLabels: values.enableNodeSelectorLabels,
@@ -154,6 +177,18 @@ function checkAdmin(
     `${addressText(admin.address)} can be reached from other machines and the admin server has no authentication; ` +
       'use a loopback address or unix:/path, or set adminAllowRemote: true',
   );
+}
+
+function kubernetesOf(
+  values: ConfigValues['kubernetes'],
+  nodeName: string,
+): KubernetesConfig | null {
+  return values === null ? null : { ...values, nodeName: values.nodeName ?? nodeName };
+}
+
+/** An API that has listed no policy has none. A folder that is empty may be one that failed to mount. */
+function isClusterAlone({ kubernetes, policies }: ConfigValues): boolean {
+  return kubernetes !== null && policies.length === 0;
 }
 
 function ciliumOf({ root, ipcache }: ConfigValues['cilium']): CiliumConfig {

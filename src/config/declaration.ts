@@ -20,6 +20,7 @@ import {
   optional,
   required,
 } from './field.ts';
+import { kubernetesFields } from './kubernetes_fields.ts';
 import type { Located } from './located.ts';
 import { redirectFields } from './redirect_fields.ts';
 import {
@@ -215,7 +216,7 @@ export const CONFIG_FIELD = mapping({
   ),
   allowEmptyPolicySet: optional(
     switchField(),
-    'Without any policy, leave every endpoint open, as Cilium does. Off by default, because an empty set may be a folder that failed to mount.',
+    'Without any policy, leave every endpoint open, as Cilium does. Off by default, because an empty set may be a folder that failed to mount. When policy comes from `kubernetes` alone, it is always so: the API says that there is none.',
     false,
   ),
   invalidPolicy: optional(
@@ -225,7 +226,7 @@ export const CONFIG_FIELD = mapping({
   ),
   stateDir: absentAsNull(
     pathField(),
-    'Folder for the last good policy set, readable by its owner only and used by one proxy at a time. A start with bad files enforces that set, or denies everything when there is none. Without this field such a start fails.',
+    'Folder for the last good policy set, readable by its owner only and used by one proxy at a time. A start with bad files, or without the API server of `kubernetes`, enforces that set, or denies everything when there is none. Without this field a start with bad files fails.',
   ),
   endpoints: absentAsNull(
     pathField(),
@@ -239,6 +240,10 @@ export const CONFIG_FIELD = mapping({
     switchField(),
     'Allow fromNodes and toNodes, and know other nodes by their labels, like Cilium’s option of the same name. When off, such a policy is refused, as in Cilium.',
     false,
+  ),
+  kubernetes: absentAsNull(
+    kubernetesFields,
+    'Read policies, endpoints, identities and services from the API of a Kubernetes cluster; present and empty is enough. Files may add to them.',
   ),
   behaviour: optional(behaviour, 'How requests are handled, apart from policy.', {}),
   cilium: optional(

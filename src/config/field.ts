@@ -108,6 +108,18 @@ export function mapping<M extends Members>(members: M): Field<Decoded<M>> {
   };
 }
 
+/** A mapping that is there and says nothing ("kubernetes:") is one without members. */
+export function nullAsEmpty<T>(field: Field<T>): Field<T> {
+  return {
+    ...field,
+    schema: { ...field.schema, type: ['object', 'null'] },
+    decode: (located, context) => {
+      const { value, origin } = located;
+      return field.decode(value === null ? { value: new Map(), origin } : located, context);
+    },
+  };
+}
+
 export function list<T>(
   item: Field<T>,
   options: { readonly countMin: number },

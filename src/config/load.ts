@@ -3,7 +3,7 @@
  * configuration or every problem there is. Reads one file and nothing else.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { LIMITS } from '../model/limits.ts';
 import { type Config, configOf, crossProblems } from './config.ts';
@@ -23,6 +23,8 @@ import {
   overlayEnvironment,
   overlayFlags,
 } from './overrides.ts';
+
+const NODE_NAME_VARIABLE = 'NODE_NAME';
 
 export interface LoadOptions {
   /** Null: SALLYPORT_CONFIG names it. */
@@ -68,8 +70,18 @@ export function decodeConfig(
   if (values === INVALID || problems.length > 0) return rejected(inOrder(problems));
   return {
     kind: 'config',
-    config: configOf(values, { path: options.path, coreCount: availableParallelism() }),
+    config: configOf(values, {
+      path: options.path,
+      coreCount: availableParallelism(),
+      nodeName: nodeNameOf(options.env),
+    }),
   };
+}
+
+/** Pods are told the name of their node by the downward API; elsewhere kubelet takes the host's name in lower case. */
+function nodeNameOf(env: Environment): string {
+  const given = env[NODE_NAME_VARIABLE] ?? '';
+  return given === '' ? hostname().toLowerCase() : given;
 }
 
 function baseOf(origin: Origin, options: { readonly path: string; readonly cwd: string }): string {

@@ -97,7 +97,10 @@ function overlay(root: Located, path: string, value: Located): void {
   let fields = root.value;
   for (const step of steps.slice(0, -1)) {
     if (!(fields instanceof Map)) return;
-    const next: LocatedField = fields.get(step) ?? emptyMapping(value.origin);
+    const found = fields.get(step);
+    // "kubernetes:" alone is there, and says nothing.
+    const isThere = found !== undefined && found.value.value !== null;
+    const next: LocatedField = isThere ? found : emptyMapping(value.origin);
     fields.set(step, next);
     fields = next.value.value;
   }

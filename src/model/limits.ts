@@ -1,6 +1,7 @@
 import { CONNECTION_LIMITS } from './limits/connections.ts';
 import { HTTP_LIMITS } from './limits/http.ts';
 import { HTTP2_LIMITS } from './limits/http2.ts';
+import { KUBE_SOURCE_LIMITS } from './limits/kube_source.ts';
 import { OBSERVATION_LIMITS } from './limits/observation.ts';
 import { POLICY_LIMITS } from './limits/policy.ts';
 import { REDIRECT_LIMITS } from './limits/redirect.ts';
@@ -22,6 +23,7 @@ export const LIMITS = {
   ...HTTP2_LIMITS,
   ...CONNECTION_LIMITS,
   ...POLICY_LIMITS,
+  ...KUBE_SOURCE_LIMITS,
   ...OBSERVATION_LIMITS,
   ...WORKER_LIMITS,
   ...REDIRECT_LIMITS,

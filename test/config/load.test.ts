@@ -1,6 +1,6 @@
 /** What the configuration says and what is said about a wrong one: file, line, column, field. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
@@ -87,6 +87,31 @@ describe('precedence', () => {
     expect(accepted(file, { env: variable }).workerCount).toBe(2);
     expect(accepted(file, { env: variable, flags: flag }).workerCount).toBe(3);
     expect(accepted(file, { env: variable }).limits.headBytesMax).toBe(2048);
+  });
+
+  it.each([
+    ['present and empty', 'kubernetes:', {}, 'host'],
+    ['NODE_NAME', 'kubernetes:', { NODE_NAME: 'node-1' }, 'node-1'],
+    [
+      'its own variable',
+      'kubernetes:',
+      { NODE_NAME: 'node-1', SALLYPORT_KUBERNETES_NODE_NAME: 'node-2' },
+      'node-2',
+    ],
+    ['a variable alone', '', { SALLYPORT_KUBERNETES_NODE_NAME: 'node-2' }, 'node-2'],
+    ['the file', 'kubernetes: { nodeName: node-3 }', { NODE_NAME: 'node-1' }, 'node-3'],
+  ])('the name of the node in a cluster: %s', (_about, text, env, nodeName) => {
+    const { kubernetes } = accepted(`${LISTENERS}\n${text}`, { env });
+    const expected = nodeName === 'host' ? hostname().toLowerCase() : nodeName;
+    expect(kubernetes).toMatchObject({ nodeName: expected, clusterName: 'default' });
+  });
+
+  it('a cluster without any policy is open, and a folder without any is not', () => {
+    const isOpen = (text: string): boolean => accepted(`${LISTENERS}\n${text}`).isEmptySetOpen;
+    expect(isOpen('kubernetes:')).toBe(true);
+    expect(isOpen('kubernetes:\npolicies: [policies/]')).toBe(false);
+    expect(isOpen('policies: [policies/]')).toBe(false);
+    expect(accepted(LISTENERS).kubernetes).toBeNull();
   });
 
   it('a list in the environment is separated by commas', () => {

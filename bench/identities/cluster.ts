@@ -66,6 +66,7 @@ function endpoint(
     namedPorts: [],
     isLocal: true,
     interface: null,
+    podUid: null,
   };
 }
 

@@ -50,7 +50,8 @@ export interface PlanInput {
 export interface PlannedEndpoint {
   readonly name: string;
   readonly endpointId: number;
-  readonly interface: string;
+  /** Null: it is of this node, and which interface is its is not known (yet). */
+  readonly interface: string | null;
   readonly ips: readonly string[];
   readonly identity: Identity;
   readonly egressPolicy: number;
@@ -116,7 +117,9 @@ export function planOf(given: PlanInput): TablePlan {
   const unreadableInterfaces: string[] = [];
   const wanted = [
     ...input.uplinks.map((name) => ({ name, endpoint: null })),
-    ...input.endpoints.map((one) => ({ name: one.interface, endpoint: one.endpointId })),
+    ...input.endpoints.flatMap(({ interface: name, endpointId }) =>
+      name === null ? [] : [{ name, endpoint: endpointId }],
+    ),
   ];
   for (const { name, endpoint } of wanted) {
     const ifindex = input.interfaces.get(name);
@@ -140,8 +143,12 @@ export function planOf(given: PlanInput): TablePlan {
 function numbered({ endpoints, interfaces }: PlanInput): readonly PlannedEndpoint[] {
   return endpoints.map((endpoint, position) => ({
     ...endpoint,
-    endpointId: interfaces.get(endpoint.interface) ?? UNATTACHED + position,
+    endpointId: indexOf(interfaces, endpoint.interface) ?? UNATTACHED + position,
   }));
+}
+
+function indexOf(interfaces: PlanInput['interfaces'], name: string | null): number | undefined {
+  return name === null ? undefined : interfaces.get(name);
 }
 
 /** Above every index; a mark has room for 24 bits. */

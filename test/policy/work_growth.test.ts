@@ -156,6 +156,7 @@ describe('a table for the kernel', () => {
       const workloads = policies.map(({ name, endpointIps }, i) => ({
         name,
         interface: `lxc${i}`,
+        podUid: null,
         ips: endpointIps,
         identity: (1000 + i) as Identity,
       }));

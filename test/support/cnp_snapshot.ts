@@ -37,6 +37,7 @@ export function cnpSnapshot(
       workloads: [API, WEB, JOB].map(({ name, ips, identity }) => ({
         name,
         interface: `lxc_${name.slice(-3)}`,
+        podUid: null,
         ips: ips.map(({ text }) => text),
         identity: identity as Identity,
       })),

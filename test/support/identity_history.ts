@@ -70,7 +70,8 @@ function pod(name: string, ip: string, appName: string): InventoryEndpoint {
   const address = parseIp(ip);
   if (address === null) throw new Error(ip);
   const labels = [`k8s:app=${appName}`];
-  const rest = { identity: null, endpointId: 0, namedPorts: [], isLocal: true, interface: null };
+  const here = { isLocal: true, interface: null, podUid: null };
+  const rest = { identity: null, endpointId: 0, namedPorts: [], ...here };
   return { name, ips: [address], labels, ...rest };
 }
 
@@ -170,6 +171,7 @@ export function freshlyCompiled(
         workloads: RESIDENTS.map(({ name, ips }) => ({
           name,
           interface: `lxc_${name.slice(-3)}`,
+          podUid: null,
           ips: ips.map(({ text }) => text),
           identity: table.identityOfEndpoint(name) as Identity,
         })),

@@ -29,7 +29,7 @@ export function planInputOf(
     prefixes: snapshot.node.prefixes,
     labelsOf: (identity) => snapshot.labels.labelsOf(identity),
     // A plan numbers endpoints by their interfaces: here as the table does.
-    interfaces: new Map(table.endpoints.map((one) => [one.interface, one.endpointId])),
+    interfaces: new Map(table.endpoints.map((one) => [one.interface ?? '', one.endpointId])),
     ports: new Set(),
     bare: new Set(),
     claims: [],

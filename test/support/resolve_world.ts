@@ -44,6 +44,7 @@ export function endpoint(
     namedPorts,
     isLocal: true,
     interface: null,
+    podUid: null,
   };
 }
 

@@ -60,6 +60,7 @@ function tabling(): Work {
   const workloads = numbers.map((i) => ({
     name: `default/w${i}`,
     interface: `lxc${i}`,
+    podUid: null,
     ips: [`10.1.0.${i + 1}`],
     identity: (1000 + i) as Identity,
   }));

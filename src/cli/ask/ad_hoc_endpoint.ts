@@ -38,6 +38,7 @@ export function withAdHocEndpoint(inventory: Inventory, texts: readonly string[]
     namedPorts: [],
     isLocal: true,
     interface: null,
+    podUid: null,
   };
   return { kind: 'ok', inventory: { ...inventory, endpoints: [...endpoints, added] } };
 }

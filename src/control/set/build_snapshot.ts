@@ -36,6 +36,8 @@ export interface BuildOptions {
   readonly isEmptySetOpen: boolean;
   /** See `ResolveInput.isHostJudged`. */
   readonly isHostJudged?: boolean;
+  /** See `TableOptions.areInterfacesFound`. */
+  readonly areInterfacesFound?: boolean;
   /** Label sets (canonical) that a question is about although nobody has them. */
   readonly extraLabels?: readonly (readonly string[])[];
 }
@@ -97,7 +99,7 @@ function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
       shadow: shadow?.resolved ?? null,
       roster: Roster.of(options.sequenceOf?.(whole) ?? 0, table.ipcache, table.entries),
       secrets: set.secrets,
-      workloads: workloadsOf(set.inventory, table),
+      workloads: workloadsOf(set.inventory, table, options),
     },
     table,
     isClosedAsEmpty: unselected === 'deny',

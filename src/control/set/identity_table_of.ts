@@ -16,6 +16,8 @@ export interface TableOptions {
   readonly limits: Limits;
   /** Label sets (canonical) that a question is about although nobody has them. */
   readonly extraLabels?: readonly (readonly string[])[];
+  /** Local endpoints that name no interface count as workloads: theirs is looked for. Absent is false. */
+  readonly areInterfacesFound?: boolean;
 }
 
 export function identityTableOf(set: PolicySet, options: TableOptions): IdentityTableResult {
@@ -29,11 +31,16 @@ export function identityTableOf(set: PolicySet, options: TableOptions): Identity
   });
 }
 
-/** Endpoints of the inventory that have an interface on this node. */
-export function workloadsOf(inventory: Inventory, table: IdentityTable): readonly Workload[] {
-  return inventory.endpoints.flatMap(({ name, ips, isLocal, interface: host }) => {
-    const identity = isLocal ? table.identityOfEndpoint(name) : null;
-    if (host === null || identity === null) return [];
-    return { name, interface: host, ips: ips.map(({ text }) => text), identity };
+/** Endpoints of the inventory that have an interface on this node, or may have one. */
+export function workloadsOf(
+  inventory: Inventory,
+  table: IdentityTable,
+  { areInterfacesFound = false }: Pick<TableOptions, 'areInterfacesFound'>,
+): readonly Workload[] {
+  return inventory.endpoints.flatMap(({ name, ips, isLocal, interface: host, podUid }) => {
+    const isHere = isLocal && (host !== null || areInterfacesFound);
+    const identity = isHere ? table.identityOfEndpoint(name) : null;
+    if (identity === null) return [];
+    return { name, interface: host, podUid, ips: ips.map(({ text }) => text), identity };
   });
 }

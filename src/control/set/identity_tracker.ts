@@ -27,6 +27,8 @@ export interface TrackedChange {
 export interface TrackerOptions {
   readonly allocator: IdentityAllocator;
   readonly limits: Limits;
+  /** See `TableOptions.areInterfacesFound`. */
+  readonly areInterfacesFound?: boolean;
 }
 
 /** What was taken last as a whole, and by batches since. */
@@ -122,7 +124,7 @@ export class IdentityTracker {
     if (places === null) return null;
     const batch = ledger.become(wholeOf(table, places));
     this.#tracked = { set, table, endpointIds, wireNames };
-    this.#workloads = workloadsOf(set.inventory, table);
+    this.#workloads = workloadsOf(set.inventory, table, this.#options);
     return { batch, workloads: this.#workloads };
   }
 

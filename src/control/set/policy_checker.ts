@@ -24,6 +24,8 @@ export interface PolicyCheckerOptions {
   readonly isEmptySetOpen?: boolean;
   /** See `BuildOptions.isHostJudged`; absent is false. */
   readonly isHostJudged?: boolean;
+  /** See `TableOptions.areInterfacesFound`; absent is false. */
+  readonly areInterfacesFound?: boolean;
   /** Default: one that has given nothing yet. */
   readonly allocator?: IdentityAllocator;
 }

@@ -53,14 +53,16 @@ export interface Who {
 export interface NodeContents {
   /** What `ipcache` answers from. */
   readonly prefixes: readonly { readonly prefix: IpPrefix; readonly identity: Identity }[];
-  /** Endpoints of the inventory that have an interface on this node. */
+  /** Endpoints of the inventory that have an interface on this node, or may have one. */
   readonly workloads: readonly Workload[];
 }
 
 export interface Workload {
   readonly name: string;
-  /** The host's side of it. */
-  readonly interface: string;
+  /** The host's side of it; null: to be found. */
+  readonly interface: string | null;
+  /** See `InventoryEndpoint.podUid`. */
+  readonly podUid: string | null;
   readonly ips: readonly string[];
   readonly identity: Identity;
 }

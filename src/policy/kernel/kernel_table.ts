@@ -42,7 +42,9 @@ export interface KernelEndpoint {
   readonly name: string;
   /** Unique, at least 1. */
   readonly endpointId: number;
-  readonly interface: string;
+  /** Null: to be found. */
+  readonly interface: string | null;
+  readonly podUid: string | null;
   readonly ips: readonly string[];
   readonly identity: Identity;
   readonly egressPolicy: number;

@@ -30,8 +30,10 @@ export interface InventoryEndpoint {
   readonly namedPorts: readonly NamedPort[];
   /** Policy is made for it here. Others are only peers: somebody with addresses, an identity and names of ports. */
   readonly isLocal: boolean;
-  /** Host-side interface, of one endpoint only, which is local; null: none is known. */
+  /** Host-side interface, of one endpoint only, which is local; null: none is named, and the loader may find it. */
   readonly interface: string | null;
+  /** Of a pod: by which its processes are known (their cgroup names it). Null: none is known. */
+  readonly podUid: string | null;
 }
 
 export interface NamedPort {

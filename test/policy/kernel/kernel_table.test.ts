@@ -368,7 +368,9 @@ function wireSnapshot(policy: EndpointPolicy, ips = ['10.0.0.1']): PolicySnapsho
     shadow: null,
     node: {
       prefixes: [],
-      workloads: [{ name: 'ns/subject', interface: 'lxc1', ips, identity: 300 as Identity }],
+      workloads: [
+        { name: 'ns/subject', interface: 'lxc1', podUid: null, ips, identity: 300 as Identity },
+      ],
     },
   });
   if (result.kind === 'error') throw new Error(JSON.stringify(result.problems));

@@ -159,6 +159,7 @@ function endpointOf(name: string, labels: readonly string[]): Inventory['endpoin
     namedPorts: [],
     isLocal: true,
     interface: null,
+    podUid: null,
   };
 }
 

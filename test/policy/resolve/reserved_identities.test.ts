@@ -106,6 +106,7 @@ function build(
       namedPorts: [],
       isLocal: true,
       interface: null,
+      podUid: null,
     }),
   );
   return buildIdentityTable({

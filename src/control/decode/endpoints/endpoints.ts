@@ -69,6 +69,7 @@ class EndpointsDecoder {
   readonly #ips = new Map<string, string>();
   readonly #endpointIds = new Map<number, string>();
   readonly #interfaces = new Map<string, string>();
+  readonly #podUids = new Map<string, string>();
   readonly #prefixes = new Set<string>();
   readonly #serviceNames = new Set<string>();
   #cluster = 'default';
@@ -107,6 +108,7 @@ class EndpointsDecoder {
       namedPorts: this.#namedPorts(fields.get('namedPorts')),
       isLocal: true,
       interface: this.#interface(fields.get('interface'), name),
+      podUid: this.#podUid(fields.get('podUid'), name),
     };
   }
 
@@ -157,6 +159,19 @@ class EndpointsDecoder {
     const other = this.#interfaces.get(text);
     if (other !== undefined) this.#fail(field, `${text} is also the interface of ${other}`);
     this.#interfaces.set(text, name);
+    return text;
+  }
+
+  #podUid(field: Field | undefined, name: string): string | null {
+    const text = field === undefined ? null : this.#text(field);
+    if (field === undefined || text === null) return null;
+    if (!POD_UID.test(text)) {
+      this.#fail(field, `must be the UID of a pod (found ${field.shown})`);
+      return null;
+    }
+    const other = this.#podUids.get(text);
+    if (other !== undefined) this.#fail(field, `${text} is also the UID of ${other}`);
+    this.#podUids.set(text, name);
     return text;
   }
 
@@ -385,6 +400,9 @@ interface NumberKind<T> {
 
 /** What Linux takes as a name (dev_valid_name): no slash, colon or space, IFNAMSIZ with its zero. */
 const INTERFACE_NAME = /^(?!\.{1,2}$)[^\s/:\u0000]{1,15}$/;
+
+/** Of an API object; of a static pod the kubelet's hash of it, which has no dashes. */
+const POD_UID = /^([0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
 const IDENTITY_NUMBER: NumberKind<Identity> = { max: 0xffff_ffff, parse: parseIdentity };
 const PORT_NUMBER: NumberKind<number> = { max: 0xffff, parse: parsePort };

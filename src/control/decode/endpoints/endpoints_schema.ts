@@ -77,6 +77,11 @@ export const ENDPOINT_SCHEMA = {
       maxLength: 15,
       pattern: '^[^\\s/:]+$',
     },
+    podUid: {
+      ...TEXT,
+      description: 'UID of the pod in Kubernetes: its interface is found by its processes.',
+      pattern: '^([0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$',
+    },
   },
 } as const;
 

@@ -34,6 +34,7 @@ function endpointValue(endpoint: InventoryEndpoint): object {
     endpointId: endpointId === 0 ? undefined : endpointId,
     namedPorts: Object.fromEntries(namedPortEntries(namedPorts)),
     interface: endpoint.interface ?? undefined,
+    podUid: endpoint.podUid ?? undefined,
   };
 }
 

@@ -22,6 +22,7 @@ endpoints:
     endpointId: 7
     namedPorts: { HTTP: 8080, dns: { port: 53, protocol: UDP } }
     interface: lxc_api.7
+    podUid: 0b0c4f4e-6f0e-4f0c-9d3a-2f6d1f0a7c11
     namespaceLabels: { team: a }
     serviceAccount: robot
 identities: [{ id: 1300, labels: ["k8s:app=x"] }]
@@ -35,6 +36,7 @@ listeners: { front: 15 }
       endpointId: 7,
       isLocal: true,
       interface: 'lxc_api.7',
+      podUid: '0b0c4f4e-6f0e-4f0c-9d3a-2f6d1f0a7c11',
       labels: [
         'cni:zone=z',
         'k8s:app=api',
@@ -154,6 +156,18 @@ describe('a wrong endpoints file is rejected', () => {
       'endpoints[1].endpointId',
       'also of a/b',
     ],
+    [
+      'endpoints:\n  - { name: a/b, podUid: me }',
+      '2:26',
+      'endpoints[0].podUid',
+      'must be the UID of a pod',
+    ],
+    [
+      `endpoints:\n  - { name: a/b, podUid: ${UID} }\n  - { name: a/c, podUid: ${UID} }`,
+      '3:26',
+      'endpoints[1].podUid',
+      'is also the UID of a/b',
+    ],
     ['identities: [{ id: 5 }]', '1:14', 'identities[0]', 'labels is missing'],
     ['cidrs: [{ cidr: 10.0.0.1 }]', '1:17', 'cidrs[0].cidr', 'must be a prefix'],
     ['cidrs: [{ cidr: 10.0.0.1/24 }]', '1:17', 'cidrs[0].cidr', 'no bits set beyond it'],
@@ -220,6 +234,8 @@ describe('a wrong endpoints file is rejected', () => {
     );
   });
 });
+
+const UID = '0b0c4f4e6f0e4f0c9d3a2f6d1f0a7c11';
 
 describe('endpoints.schema.json', () => {
   it('is the schema of the code', () => {

@@ -45,7 +45,7 @@ export const kubernetesFields = nullAsEmpty(
     ),
     labels: optional(
       labelPatterns,
-      'Which labels of a pod are part of its identity, like Cilium’s option of the same name: patterns such as "k8s:app" or "!k8s:build". By default as by default there.',
+      'Which labels of a pod are part of its identity, like Cilium’s option of the same name: patterns such as "k8s:app" or "k8s:!build". By default as by default there.',
       [],
     ),
     nodeLabels: optional(

@@ -43,7 +43,7 @@ export const ACCEPTED: Readonly<Record<string, unknown>> = {
       nodeName: 'node-1',
       clusterName: 'east-1',
       identities: 'cilium',
-      labels: ['k8s:app', '!k8s:build'],
+      labels: ['k8s:app', 'k8s:!build'],
       nodeLabels: ['k8s:zone'],
       policyKinds: ['CiliumNetworkPolicy', 'NetworkPolicy'],
       secretsNamespace: 'cilium-secrets',

@@ -15,8 +15,8 @@ export class MemorySource implements PolicySource {
   readonly #offers: ObjectOffers;
   readonly #refs = new Map<string, ObjectRef>();
 
-  constructor(set: ObjectSet, surroundings: Surroundings) {
-    this.#offers = new ObjectOffers(set, surroundings);
+  constructor(set: ObjectSet, surroundings: Pick<Surroundings, 'inventory' | 'secrets'>) {
+    this.#offers = new ObjectOffers(set, { ...surroundings, documents: [], warnings: [] });
   }
 
   start(sink: PolicySink): void {
@@ -43,7 +43,7 @@ export class MemorySource implements PolicySource {
   }
 
   setInventory(inventory: Inventory): void {
-    this.#offers.setInventory(inventory);
+    this.#offers.surround({ inventory });
   }
 
   synced(): void {

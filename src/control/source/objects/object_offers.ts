@@ -3,9 +3,9 @@
  * of the policies would open what the others close. A set that is rejected as a whole is tried in parts, so that only
  * the objects that cannot be enforced beside the others are refused.
  */
-import type { Inventory } from '../../../policy/resolve/inventory.ts';
 import type { ObjectRef } from '../../decode/policy_object.ts';
-import type { Problem } from '../../decode/problem.ts';
+import type { Problem, Rejected } from '../../decode/problem.ts';
+import type { Accepted } from '../../set/policy_checker.ts';
 import type { PolicyInput } from '../../set/policy_input.ts';
 import type { PolicySink } from '../source.ts';
 import {
@@ -21,6 +21,8 @@ export class ObjectOffers {
   #surroundings: Surroundings;
   #sink: PolicySink | null = null;
   #isSynced = false;
+  #isBatch = false;
+  #isChanged = false;
   #count = 0;
 
   constructor(set: ObjectSet, surroundings: Surroundings) {
@@ -37,40 +39,74 @@ export class ObjectOffers {
     this.#sink = null;
   }
 
+  /** What the calls in it change is offered once, behind them. */
+  batch(changes: () => void): void {
+    this.#isBatch = true;
+    this.#isChanged = false;
+    try {
+      changes();
+    } finally {
+      this.#isBatch = false;
+    }
+    if (this.#isChanged) this.offer();
+  }
+
   put(object: ApiObject): void {
-    if (this.#set.put(object)) this.offer();
+    if (this.#set.put(object)) this.#changed();
   }
 
   remove(ref: ObjectRef): void {
-    if (this.#set.remove(ref)) this.offer();
+    if (this.#set.remove(ref)) this.#changed();
   }
 
-  setInventory(inventory: Inventory): void {
-    this.#surroundings = { ...this.#surroundings, inventory };
-    this.offer();
+  surround(surroundings: Partial<Surroundings>): void {
+    this.#surroundings = { ...this.#surroundings, ...surroundings };
+    this.#changed();
   }
 
   /** All objects have been put once, or once more after a watch was lost; those that are not among `refs` are gone. */
   synced(refs: readonly ObjectRef[]): void {
     this.#set.retain(refs);
     this.#isSynced = true;
-    this.offer();
+    this.#changed();
+  }
+
+  /** In these surroundings, and in those before when the set cannot be in force in them. */
+  offerIn(surroundings: Partial<Surroundings>, sink: PolicySink): Accepted | Rejected {
+    const before = this.#surroundings;
+    this.#surroundings = { ...before, ...surroundings };
+    const result = this.#offerTo(sink);
+    if (result.kind === 'rejected') this.#surroundings = before;
+    return result;
   }
 
   /** To `sink` alone, if it is given. */
   offer(sink: PolicySink | null = this.#sink): void {
-    if (sink === null || !this.#isSynced) return;
+    if (sink !== null && this.#isSynced) this.#offerTo(sink);
+  }
+
+  #changed(): void {
+    if (this.#isBatch) this.#isChanged = true;
+    else this.offer();
+  }
+
+  #offerTo(sink: PolicySink): Accepted | Rejected {
     this.#count += 1;
     sink.reading(`objects ${this.#count}`);
+    this.#set.shadow(this.#surroundings.documents);
     const pending = this.#set.pending();
     // What was in its way may be gone.
     for (const key of pending) this.#set.blame(key, null);
     const first = sink.attempt({ input: this.#snapshot(), texts: null });
-    if (first.kind === 'rejected') this.#offerInParts(sink, { pending, problems: first.problems });
-    else this.#set.settle();
+    if (first.kind === 'rejected') {
+      return this.#offerInParts(sink, { pending, problems: first.problems });
+    }
+    this.#set.settle();
+    return first;
   }
 
-  #offerInParts(sink: PolicySink, { pending, problems }: Rest): void {
+  #offerInParts(sink: PolicySink, { pending, problems }: Rest): Accepted | Rejected {
+    this.#set.growSeeds();
     const check = (without: readonly ObjectKey[]): readonly Problem[] | null =>
       sink.check(this.#snapshot(new Set(without)))?.problems ?? null;
     const blame = check(pending) === null ? blamed(pending, { check, problems }) : null;
@@ -78,6 +114,7 @@ export class ObjectOffers {
     for (const [key, own] of blame ?? []) this.#set.blame(key, own);
     const result = sink.offer({ input: this.#snapshot(), texts: null });
     if (result.kind === 'accepted') this.#set.settle();
+    return result;
   }
 
   #snapshot(without?: ReadonlySet<ObjectKey>): PolicyInput {

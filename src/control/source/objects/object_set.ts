@@ -19,9 +19,15 @@ export interface ObjectSetOptions {
 
 export interface ApiObject {
   readonly ref: ObjectRef;
-  /** Of this form of it (`resourceVersion`): the same again is not decoded again. Null: not known. */
+  /** Of this form of it: the same again is not decoded again. Null: not known. */
   readonly version: string | null;
   /** As `JSON.parse` gives it. */
+  readonly object: unknown;
+}
+
+/** Last good forms, as they were before this process or thread. */
+export interface GoodObject {
+  readonly ref: ObjectRef;
   readonly object: unknown;
 }
 
@@ -29,6 +35,9 @@ export interface ApiObject {
 export interface Surroundings {
   readonly inventory: Inventory;
   readonly secrets: ReadonlyMap<string, string>;
+  /** Of files. An object of the kind and name of one of them is refused. */
+  readonly documents: readonly PolicyDocument[];
+  readonly warnings: readonly Problem[];
 }
 
 /** Names an object: "CiliumNetworkPolicy shop/api". */
@@ -37,6 +46,8 @@ export type ObjectKey = string;
 interface Form {
   readonly document: PolicyDocument;
   readonly warnings: readonly Problem[];
+  /** What it was decoded from. */
+  readonly object: unknown;
 }
 
 type Newest =
@@ -59,26 +70,53 @@ interface Entry {
 export class ObjectSet {
   readonly #options: ObjectSetOptions;
   readonly #entries = new Map<ObjectKey, Entry>();
+  /** Of objects that have not been put yet. */
+  readonly #seeds = new Map<ObjectKey, GoodObject>();
+  /** Those that there was no room for. */
+  readonly #left = new Set<ObjectKey>();
+  /** Those that files have, with what is told of them. */
+  #shadowed: ReadonlyMap<ObjectKey, RefusedDocument> = new Map();
 
   constructor(options: ObjectSetOptions) {
     this.#options = options;
+  }
+
+  /** How many there was no room for. While there is one, a set without it is not what the API says. */
+  get leftCount(): number {
+    return this.#left.size;
+  }
+
+  /** There may be room now for those that were left out: they have to be put again. */
+  get hasRoomAgain(): boolean {
+    return this.#left.size > 0 && this.#entries.size + this.#left.size <= this.#countMax;
+  }
+
+  /** Good forms of before, for objects that will be put. */
+  seed(objects: readonly GoodObject[]): void {
+    for (const object of objects) this.#seeds.set(keyOf(object.ref), object);
   }
 
   /** False: that form of it is known. */
   put({ ref, version, object }: ApiObject): boolean {
     const key = keyOf(ref);
     const before = this.#entries.get(key);
+    if (before === undefined && this.#entries.size >= this.#countMax) {
+      this.#left.add(key);
+      return true;
+    }
+    this.#left.delete(key);
     // One that was deleted and made anew is another object, and the old one's form says nothing of it.
     const isSame = before !== undefined && before.ref.uid === ref.uid;
     if (isSame && version !== null && before.version === version) return false;
-    const good = isSame ? before.good : null;
+    const kept = isSame ? before.good : null;
     const { decode, invalidPolicy } = this.#options;
     const decoded = decodePolicyObject(object, ref, decode);
     if (decoded.kind === 'document') {
-      const newest = { kind: 'form', form: decoded, blame: null } as const;
-      this.#entries.set(key, entryOf({ ref, version, newest, good, standIn: null }));
+      const newest = { kind: 'form', form: { ...decoded, object }, blame: null } as const;
+      this.#entries.set(key, entryOf({ ref, version, newest, good: kept, standIn: null }));
       return true;
     }
+    const good = kept ?? this.#seedOf(ref);
     const standIn =
       good === null && invalidPolicy === 'deny' ? standInOf(object, ref, decode) : null;
     const newest = { kind: 'refused', problems: decoded.problems } as const;
@@ -88,19 +126,43 @@ export class ObjectSet {
 
   /** False: it was not there. */
   remove(ref: ObjectRef): boolean {
-    return this.#entries.delete(keyOf(ref));
+    const key = keyOf(ref);
+    this.#seeds.delete(key);
+    return this.#left.delete(key) || this.#entries.delete(key);
   }
 
   /** After a new listing: what is not in it is gone. */
   retain(refs: readonly ObjectRef[]): void {
     const listed = new Set(refs.map(keyOf));
     for (const key of this.#entries.keys()) if (!listed.has(key)) this.#entries.delete(key);
+    for (const key of this.#left) if (!listed.has(key)) this.#left.delete(key);
+  }
+
+  /** What these documents of files are called belongs to them. */
+  shadow(documents: readonly PolicyDocument[]): void {
+    const keys = documents.map(({ kind, name }) => `${kind} ${name}`);
+    const shadowed = new Map<ObjectKey, RefusedDocument>();
+    for (const key of keys) {
+      const entry = this.#entries.get(key);
+      if (entry === undefined) continue;
+      shadowed.set(key, this.#shadowed.get(key) ?? shadowedBy(entry.ref));
+    }
+    this.#shadowed = shadowed;
+  }
+
+  /** Good forms of before take part in what is tried from now on: their newest forms may not be good. */
+  growSeeds(): void {
+    if (this.#seeds.size === 0) return;
+    for (const [key, entry] of this.#entries) {
+      const good = entry.good ?? this.#seedOf(entry.ref);
+      if (good !== entry.good) this.#entries.set(key, entryOf({ ...entry, good }));
+    }
   }
 
   /** Objects whose newest form was decoded and is not in force; what was blamed before is among them. */
   pending(): readonly ObjectKey[] {
     return [...this.#entries].flatMap(([key, { newest, good }]) =>
-      newest.kind === 'form' && newest.form !== good ? [key] : [],
+      newest.kind === 'form' && newest.form !== good && !this.#shadowed.has(key) ? [key] : [],
     );
   }
 
@@ -117,22 +179,37 @@ export class ObjectSet {
 
   /** The set of the last snapshot is in force: its forms are good ones. */
   settle(): void {
+    this.#seeds.clear();
     for (const [key, entry] of this.#entries) {
       const { newest, good } = entry;
       if (newest.kind !== 'form' || newest.blame !== null || newest.form === good) continue;
-      this.#entries.set(key, { ...entry, good: newest.form });
+      if (!this.#shadowed.has(key)) this.#entries.set(key, { ...entry, good: newest.form });
     }
   }
 
+  /** What is in force of each, as it was put. */
+  goodObjects(): readonly GoodObject[] {
+    return [...this.#entries.values()].flatMap(({ ref, good }) =>
+      good === null ? [] : [{ ref, object: good.object }],
+    );
+  }
+
+  /** Of those alone whose newest form is another: nobody can read it from the API any more. */
+  lostForms(): readonly GoodObject[] {
+    return [...this.#entries.values()].flatMap(({ ref, good, newest }) => {
+      const isNewest = newest.kind === 'form' && newest.form === good;
+      return good === null || isNewest ? [] : [{ ref, object: good.object }];
+    });
+  }
+
   /** `without`: whose newest forms are to be left out for once. */
-  snapshot(
-    { inventory, secrets }: Surroundings,
-    without: ReadonlySet<ObjectKey> = NONE,
-  ): PolicyInput {
-    const documents: PolicyDocument[] = [];
-    const warnings: Problem[] = [];
-    const refused: RefusedDocument[] = [];
+  snapshot(surroundings: Surroundings, without: ReadonlySet<ObjectKey> = NONE): PolicyInput {
+    const { inventory, secrets } = surroundings;
+    const documents: PolicyDocument[] = [...surroundings.documents];
+    const warnings: Problem[] = [...surroundings.warnings];
+    const refused: RefusedDocument[] = [...this.#shadowed.values()];
     for (const [key, entry] of this.#entries) {
+      if (this.#shadowed.has(key)) continue;
       const form = formInForce(entry, without.has(key));
       if (form !== null) {
         documents.push(form.document);
@@ -145,6 +222,17 @@ export class ObjectSet {
     const hasNodeLabels = this.#options.decode.hasNodeLabels === true;
     const parts = [inventory, secrets, ...documents];
     return { documents, inventory, secrets, hasNodeLabels, warnings, refused, parts };
+  }
+
+  get #countMax(): number {
+    return this.#options.decode.limits.kubePolicyCountMax;
+  }
+
+  #seedOf(ref: ObjectRef): Form | null {
+    const seed = this.#seeds.get(keyOf(ref));
+    if (seed === undefined || seed.ref.uid !== ref.uid) return null;
+    const decoded = decodePolicyObject(seed.object, ref, this.#options.decode);
+    return decoded.kind === 'document' ? { ...decoded, object: seed.object } : null;
   }
 }
 
@@ -165,4 +253,10 @@ function entryOf(entry: Omit<Entry, 'told'>): Entry {
   if (problems === null) return { ...entry, told: null };
   const inForce: StandIn = good !== null ? 'last-good' : standIn !== null ? 'deny' : 'absent';
   return { ...entry, told: { place: { kind: 'object', ...ref, field: '' }, problems, inForce } };
+}
+
+function shadowedBy(ref: ObjectRef): RefusedDocument {
+  const place = { kind: 'object', ...ref, field: '' } as const;
+  const message = 'a policy file has one of this kind and name, which is in force in its place';
+  return { place, problems: [{ place, field: '', message }], inForce: 'absent' };
 }

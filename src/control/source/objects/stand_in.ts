@@ -10,12 +10,13 @@ import type { DecodeOptions } from '../../decode/context.ts';
 import type { PolicyDocument } from '../../decode/policy_document.ts';
 import { decodePolicyObject, type ObjectRef } from '../../decode/policy_object.ts';
 
-/** Null for a kind that selects no endpoints. */
+/** A CIDR group selects no endpoints: one without any prefix stands in for it, which matches nobody. */
 export function standInOf(
   object: unknown,
   ref: ObjectRef,
   options: DecodeOptions,
 ): PolicyDocument | null {
+  if (ref.apiKind === CIDR_GROUP) return emptyGroupOf(object, ref, options);
   const kind = KINDS.get(ref.apiKind);
   if (kind === undefined) return null;
   const decode = (spec: object, annotations: object): PolicyDocument | null => {
@@ -43,10 +44,29 @@ export function standInOf(
 }
 
 /** The same for a document that was decoded and cannot be enforced beside others. */
-export function denyingForm(document: PolicyDocument): PolicyDocument | null {
-  if (document.specs.length === 0) return null;
-  return { ...document, specs: document.specs.map(defaultDeny), cidrGroups: [] };
+export function denyingForm(document: PolicyDocument): PolicyDocument {
+  const cidrGroups = document.cidrGroups.map((group) => ({ ...group, prefixes: [] }));
+  return { ...document, specs: document.specs.map(defaultDeny), cidrGroups };
 }
+
+const CIDR_GROUP = 'CiliumCIDRGroup';
+
+/** With its labels, as far as they can be read: rules select groups by them. */
+function emptyGroupOf(
+  object: unknown,
+  ref: ObjectRef,
+  options: DecodeOptions,
+): PolicyDocument | null {
+  const labels = picked(valueAt(object, 'metadata'), ['labels']);
+  const tried = (metadata: object): PolicyDocument | null => {
+    const whole = { metadata, apiVersion: 'cilium.io/v2', kind: CIDR_GROUP, spec: NO_PREFIXES };
+    const decoded = decodePolicyObject(whole, ref, options);
+    return decoded.kind === 'document' ? decoded.document : null;
+  };
+  return tried({ name: ref.name, ...labels }) ?? tried({ name: ref.name });
+}
+
+const NO_PREFIXES = { externalCIDRs: [] };
 
 function defaultDeny(spec: PolicySpec): PolicySpec {
   return {

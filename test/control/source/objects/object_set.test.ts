@@ -9,6 +9,7 @@ import {
   type ApiObject,
   keyOf,
   ObjectSet,
+  type Surroundings,
 } from '../../../../src/control/source/objects/object_set.ts';
 import { INVALID_POLICY, type InvalidPolicy } from '../../../../src/model/invalid_policy.ts';
 import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
@@ -21,7 +22,12 @@ const decode: DecodeOptions = {
   limits: DEFAULT_LIMITS,
   regexEngine: createRe2Engine(DEFAULT_LIMITS),
 };
-const SURROUNDINGS = { inventory: EMPTY_INVENTORY, secrets: new Map<string, string>() };
+const SURROUNDINGS: Surroundings = {
+  inventory: EMPTY_INVENTORY,
+  secrets: new Map(),
+  documents: [],
+  warnings: [],
+};
 
 const FORMS: readonly { readonly isGood: boolean; readonly spec: unknown }[] = [
   { isGood: true, spec: opens('api', 80) },
@@ -85,6 +91,84 @@ describe('a set of objects', () => {
     );
     const kinds = ['last-good', invalidPolicy, 'good'] as const;
     expect(Math.min(...kinds.map((kind) => seen[kind]))).toBeGreaterThan(50);
+  });
+
+  it.each(['goodObjects', 'lostForms'] as const)(
+    'who goes on with the good forms of before (%s) has the same set, whatever happened',
+    (kept) => {
+      fc.assert(
+        fc.property(fc.constantFrom(...INVALID_POLICY), steps, (invalidPolicy, history) => {
+          const set = new ObjectSet({ decode, invalidPolicy });
+          const model = new Map<string, Modelled>();
+          for (const step of history) {
+            take(set, model, step);
+            set.settle();
+          }
+          const next = new ObjectSet({ decode, invalidPolicy });
+          next.seed(set[kept]());
+          for (const [name, one] of model) next.put(objectOf(name, one));
+          const [before, after] = [set, next].map((one) => one.snapshot(SURROUNDINGS));
+          expect(after?.documents.map(shown).toSorted()).toEqual(
+            before?.documents.map(shown).toSorted(),
+          );
+          expect(after?.refused.map(({ inForce }) => inForce).toSorted()).toEqual(
+            before?.refused.map(({ inForce }) => inForce).toSorted(),
+          );
+        }),
+        runs(100),
+      );
+    },
+  );
+
+  it('the good form of an object that was deleted and made anew says nothing of the new one', () => {
+    const set = new ObjectSet({ decode, invalidPolicy: 'absent' });
+    const one = cnpObject('shop', 'a', opens('api', 80));
+    set.seed([one]);
+    set.put({ ...cnpObject('shop', 'a', null), ref: { ...one.ref, uid: 'another' } });
+    expect(set.snapshot(SURROUNDINGS)).toMatchObject({
+      documents: [],
+      refused: [{ inForce: 'absent' }],
+    });
+  });
+
+  it('one more than there is room for is left out, and told to be', () => {
+    const limits = { ...DEFAULT_LIMITS, kubePolicyCountMax: 2 };
+    const set = new ObjectSet({ decode: { ...decode, limits }, invalidPolicy: 'absent' });
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => cnpObject('shop', name, opens('api', 80)));
+    for (const one of [a, b, c]) set.put(one as ApiObject);
+    expect([set.leftCount, set.hasRoomAgain]).toEqual([1, false]);
+    set.put(cnpObject('shop', 'b', opens('api', 81)));
+    expect(set.leftCount).toBe(1);
+    set.remove((a as ApiObject).ref);
+    expect([set.leftCount, set.hasRoomAgain]).toEqual([1, true]);
+    set.put(c as ApiObject);
+    expect(set.leftCount).toBe(0);
+    expect(set.snapshot(SURROUNDINGS).documents.map(({ name }) => name)).toEqual([
+      'shop/b',
+      'shop/c',
+    ]);
+  });
+
+  it('what a file has is the file’s: the object of its name is refused, and back when the file has gone', () => {
+    const set = new ObjectSet({ decode, invalidPolicy: 'absent' });
+    set.put(cnpObject('shop', 'a', opens('api', 80)));
+    set.put(cnpObject('shop', 'b', opens('api', 81)));
+    const file = documentOf(cnpObject('shop', 'a', opens('api', 90)));
+    set.shadow([file]);
+    const shadowed = set.snapshot({ ...SURROUNDINGS, documents: [file] });
+    expect(shadowed.documents.map(({ name }) => name)).toEqual(['shop/a', 'shop/b']);
+    expect(shadowed.documents[0]).toBe(file);
+    expect(shadowed.refused).toMatchObject([
+      { place: { name: 'a' }, inForce: 'absent', problems: [{ field: '' }] },
+    ]);
+    expect(set.pending()).toEqual(['CiliumNetworkPolicy shop/b']);
+    set.settle();
+    set.shadow([file]);
+    // The same object, so that it is told once.
+    expect(set.snapshot(SURROUNDINGS).refused[0]).toBe(shadowed.refused[0]);
+    set.shadow([]);
+    expect(set.pending()).toEqual(['CiliumNetworkPolicy shop/a']);
+    expect(set.snapshot(SURROUNDINGS).refused).toEqual([]);
   });
 
   it('an unchanged object is the same document, and the same version is not decoded again', () => {

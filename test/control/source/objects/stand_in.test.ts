@@ -170,6 +170,24 @@ describe('with invalidPolicy: absent', () => {
   });
 });
 
+describe('a CIDR group that was refused and never had a good form', () => {
+  const ref = refOf(null, 'bad', 'CiliumCIDRGroup');
+  const metadata = { name: 'bad', labels: { zone: 'outside' } };
+  const object = { apiVersion: 'cilium.io/v2', kind: ref.apiKind, metadata };
+  const bad = { ...object, spec: { externalCIDRs: ['10.0.0.0/8', 'not a prefix'] } };
+
+  it.each([
+    ['deny', [{ name: 'bad', labels: ['cidrgroup:zone=outside'], prefixes: [] }], 'deny'],
+    ['absent', [], 'absent'],
+  ] as const)('with invalidPolicy: %s', (invalidPolicy, groups, inForce) => {
+    const set = new ObjectSet({ decode, invalidPolicy });
+    set.put({ ref, version: null, object: bad });
+    const input = set.snapshot({ inventory, secrets: new Map(), documents: [], warnings: [] });
+    expect(input.documents.flatMap(({ cidrGroups }) => cidrGroups)).toEqual(groups);
+    expect(input.refused).toMatchObject([{ inForce }]);
+  });
+});
+
 function closedBy(
   { kind, namespace: given, rest, annotations = {} }: Case,
   invalidPolicy: InvalidPolicy,
@@ -184,7 +202,7 @@ function closedBy(
   // A set without any policy would close everything.
   set.put(cnpObject('elsewhere', 'good', opens('api', 80)));
   const store = new PolicyChecker({ limits: DEFAULT_LIMITS, regexEngine });
-  const input = set.snapshot({ inventory, secrets: new Map() });
+  const input = set.snapshot({ inventory, secrets: new Map(), documents: [], warnings: [] });
   expect(store.update(input).kind).toBe('accepted');
   const snapshot = store.current();
   return ENDPOINTS.filter((name) => {

@@ -1,0 +1,182 @@
+/**
+ * Connections to one API server. Its certificates and ours may change while we run: then what is asked next goes over
+ * new connections, and what is on its way ends on the old ones.
+ */
+import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
+import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import type { Limits } from '../model/limits.ts';
+import type { KubeAccess } from './access/access.ts';
+import type { ClientCertificate, Credential } from './access/credentials.ts';
+
+export type TransportLimits = Pick<Limits, 'kubeRequestTimeoutMs' | 'kubeConnectTimeoutMs'>;
+
+/** How the next request goes out. */
+export interface Route {
+  readonly kind: 'route';
+  readonly dispatcher: Dispatcher;
+  /** Fields that say who asks. */
+  readonly fields: Readonly<Record<string, string | string[]>>;
+  readonly credential: Credential;
+}
+
+export type RouteResult = Route | { readonly kind: 'error'; readonly message: string };
+
+interface Material {
+  readonly authorities: string | null;
+  readonly certificate: ClientCertificate | null;
+}
+
+interface Connections {
+  readonly material: Material;
+  readonly dispatcher: Dispatcher;
+}
+
+type DispatcherResult =
+  | { readonly kind: 'dispatcher'; readonly dispatcher: Dispatcher }
+  | { readonly kind: 'error'; readonly message: string };
+
+/** As many watches and requests may be on their way at once: each has a connection of its own. */
+const CONNECTION_COUNT_MAX = 128;
+/** The server closes idle ones after 90 s. */
+const IDLE_MS = 60_000;
+/** With the ten probes of a second each that libuv asks for, a peer that is gone is noticed in 40 s. */
+const KEEPALIVE_DELAY_MS = 30_000;
+
+export class Transport {
+  readonly #access: KubeAccess;
+  readonly #limits: TransportLimits;
+  #connections: Connections | null = null;
+  /** Those before it whose requests have not ended. */
+  readonly #retiring = new Set<Dispatcher>();
+
+  constructor(access: KubeAccess, limits: TransportLimits) {
+    this.#access = access;
+    this.#limits = limits;
+  }
+
+  /** For the next request. */
+  async route(): Promise<RouteResult> {
+    const { credentials, trust, impersonation } = this.#access;
+    const given = await credentials.current();
+    if (given.kind === 'error') return given;
+    const authorities = await trust.authorities?.current();
+    if (authorities?.kind === 'error') return authorities;
+    const { authorization, certificate } = given.credential;
+    const chosen = this.#dispatcher({ authorities: authorities?.text ?? null, certificate });
+    if (chosen.kind === 'error') return chosen;
+    const fields: Record<string, string | string[]> = {};
+    if (authorization !== null) fields['authorization'] = authorization;
+    for (const [name, values] of Object.entries(impersonation)) fields[name] = [...values];
+    return { kind: 'route', dispatcher: chosen.dispatcher, fields, credential: given.credential };
+  }
+
+  /** For the next request, who may be trusted is read again. */
+  rereadTrust(): void {
+    this.#access.trust.authorities?.forget();
+  }
+
+  /** The server refuses this credential. False: there is no other one. */
+  renew(refused: Credential): boolean {
+    return this.#access.credentials.renew(refused);
+  }
+
+  /** All that is on its way fails with `reason`; what is asked next gets new connections. */
+  reset(reason: string): void {
+    const dispatchers = [...this.#retiring];
+    if (this.#connections !== null) dispatchers.push(this.#connections.dispatcher);
+    this.#connections = null;
+    this.#retiring.clear();
+    for (const dispatcher of dispatchers) {
+      dispatcher.destroy(new Error(reason)).catch(() => {});
+    }
+  }
+
+  #dispatcher(material: Material): DispatcherResult {
+    const before = this.#connections;
+    if (before !== null && isSame(before.material, material)) return chosen(before);
+    const context = secureContextOf(material, this.#access.from);
+    // A certificate and its key are two files: between their changes they do not fit.
+    if (context.kind === 'error') return before === null ? context : chosen(before);
+    if (before !== null) this.#retire(before.dispatcher);
+    this.#connections = { material, dispatcher: this.#made(context.context, material) };
+    return chosen(this.#connections);
+  }
+
+  #retire(dispatcher: Dispatcher): void {
+    this.#retiring.add(dispatcher);
+    const forget = (): void => {
+      this.#retiring.delete(dispatcher);
+    };
+    dispatcher.close().then(forget, forget);
+  }
+
+  #made(secureContext: SecureContext, { authorities }: Material): Dispatcher {
+    const { trust, proxy } = this.#access;
+    const { kubeRequestTimeoutMs, kubeConnectTimeoutMs } = this.#limits;
+    const connection = {
+      keepAlive: true,
+      keepAliveInitialDelay: KEEPALIVE_DELAY_MS,
+      timeout: kubeConnectTimeoutMs,
+    };
+    const tls = {
+      ...connection,
+      secureContext,
+      rejectUnauthorized: trust.isVerified,
+      ...(trust.serverName === null ? {} : { servername: trust.serverName }),
+    };
+    const options = {
+      connections: CONNECTION_COUNT_MAX,
+      headersTimeout: kubeRequestTimeoutMs,
+      bodyTimeout: kubeRequestTimeoutMs,
+      keepAliveTimeout: IDLE_MS,
+      // One slow watch holds up none of the others, and each notices alone that its connection is dead.
+      allowH2: false,
+    };
+    if (proxy === null) return new Agent({ ...options, connect: tls });
+    return new ProxyAgent({
+      ...options,
+      uri: proxy.href,
+      requestTls: { ...tls, allowH2: false },
+      proxyTls: {
+        ...connection,
+        allowH2: false,
+        ...(authorities === null ? {} : { ca: [...rootCertificates, authorities] }),
+      },
+    });
+  }
+}
+
+function chosen({ dispatcher }: Connections): DispatcherResult {
+  return { kind: 'dispatcher', dispatcher };
+}
+
+function isSame(one: Material, other: Material): boolean {
+  return (
+    one.authorities === other.authorities &&
+    one.certificate?.certificate === other.certificate?.certificate &&
+    one.certificate?.key === other.certificate?.key
+  );
+}
+
+function secureContextOf(
+  { authorities, certificate }: Material,
+  from: string,
+):
+  | { readonly kind: 'context'; readonly context: SecureContext }
+  | { readonly kind: 'error'; readonly message: string } {
+  let part = 'certificate-authority';
+  try {
+    if (authorities !== null) {
+      if (!authorities.includes('-----BEGIN ')) throw new Error('it has no certificate in PEM');
+      createSecureContext({ ca: authorities });
+    }
+    part = 'client-certificate and client-key';
+    const context = createSecureContext({
+      ...(authorities === null ? {} : { ca: authorities }),
+      ...(certificate === null ? {} : { cert: certificate.certificate, key: certificate.key }),
+    });
+    return { kind: 'context', context };
+  } catch (error) {
+    return { kind: 'error', message: `${from}: ${part}: ${(error as Error).message}` };
+  }
+}

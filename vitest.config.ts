@@ -4,9 +4,10 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // What needs root has its own: vitest.root.config.ts.
+    // What needs root or an API server has its own: vitest.root.config.ts, vitest.kube.config.ts.
     exclude: [
       'test/soak/**',
+      'test/kube/real/**',
       'test/redirect/root/**',
       'test/redirect/kernel/**',
       'test/workers/root/**',

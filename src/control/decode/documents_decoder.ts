@@ -8,7 +8,7 @@ import { decodeNetworkPolicy } from './cluster/network_policy.ts';
 import { decodeCidrGroup } from './cnp/cidr_group.ts';
 import { decodeSpecs } from './cnp/cnp.ts';
 import { checkAgainstCrd } from './cnp/crd_check.ts';
-import { CIDR_GROUP_SCHEMA, RULE_SCHEMA } from './cnp/crd_schema.ts';
+import { CIDR_GROUP_SCHEMA, RULE_SCHEMA } from './cnp/crd_rules.ts';
 import type { DecodeOptions, DocumentContext } from './context.ts';
 import type { Field, FieldReader } from './field.ts';
 import { readMetadata } from './metadata.ts';

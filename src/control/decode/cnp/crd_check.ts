@@ -25,7 +25,9 @@ export function checkAgainstCrd(reader: ObjectReader, field: Field, schema: Sche
     case 'text':
       checkText(reader, field, schema);
       return;
-    case 'other':
+    case 'integer':
+    case 'boolean':
+    case 'any':
       return;
   }
 }

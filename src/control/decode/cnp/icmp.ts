@@ -67,6 +67,10 @@ export function icmpTypeNamed(name: string, family: IcmpFamily): number | null {
   return TYPES[family].get(name) ?? null;
 }
 
+export function icmpTypeNames(family: IcmpFamily): readonly string[] {
+  return [...TYPES[family].keys()];
+}
+
 export function decodeIcmps(context: DocumentContext, field: Field): readonly IcmpSelector[] {
   const { reader } = context;
   const selectors: IcmpSelector[] = [];

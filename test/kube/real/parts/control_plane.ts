@@ -195,9 +195,16 @@ export class ControlPlane {
   /** CustomResourceDefinitions, which are served when it resolves. */
   async applyDefinitions(yaml: string): Promise<void> {
     await this.apply(yaml);
-    await this.kubectl(
-      ['wait', '--for', 'condition=established', '--timeout=30s', '-f', '-'],
-      yaml,
+    const wait = ['wait', '--for', 'condition=established', '--timeout=30s', '-f', '-'];
+    // kubectl fails for one that has no conditions at all yet.
+    await until(() =>
+      this.kubectl(wait, yaml).then(
+        () => true,
+        (error: Error) => {
+          if (error.message.includes('.status.conditions accessor')) return false;
+          throw error;
+        },
+      ),
     );
   }
 

@@ -209,6 +209,12 @@ class SingleRegex implements Regex {
     }
   }
 
+  beginning(subject: Uint8Array): number | null {
+    // The leftmost match is at the beginning if any is.
+    const found = new RE2(this.#source, 'u').exec(subject as Buffer);
+    return found === null || found.index !== 0 ? null : found[0].length;
+  }
+
   /**
    * Out of memory for its automaton, a single RE2 goes on without one, at four times the cost of making state
    * after state. A set never does.

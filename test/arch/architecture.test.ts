@@ -74,8 +74,27 @@ const WAITING_FILES = [
   'control/compare/remote_classes.ts',
   'control/compare/verdict_changes.ts',
   // For the sources that watch an API.
+  'control/decode/kube/cilium_objects.ts',
+  'control/decode/kube/fact_reader.ts',
+  'control/decode/kube/identity_labels.ts',
+  'control/decode/kube/label_filter.ts',
+  'control/decode/kube/namespace.ts',
+  'control/decode/kube/node.ts',
+  'control/decode/kube/pod.ts',
+  'control/decode/kube/service.ts',
   'control/decode/plain_fields.ts',
   'control/decode/policy_object.ts',
+  'control/source/kube/address_claims.ts',
+  'control/source/kube/cilium_identities.ts',
+  'control/source/kube/cluster_kinds.ts',
+  'control/source/kube/cluster_state.ts',
+  'control/source/kube/keyed_values.ts',
+  'control/source/kube/local_interfaces.ts',
+  'control/source/kube/nodes.ts',
+  'control/source/kube/pod_templates.ts',
+  'control/source/kube/same.ts',
+  'control/source/kube/services.ts',
+  'control/source/kube/workloads.ts',
   'control/source/objects/object_offers.ts',
   'control/source/objects/object_set.ts',
   'control/source/objects/stand_in.ts',
@@ -98,6 +117,7 @@ const WAITING_FILES = [
   'kube/transport.ts',
   // For the listener of DNS questions.
   'platform/datagrams.ts',
+  'policy/label_filter.ts',
 ];
 
 /** Inside the layers that have rooms: which room may import which. ARCHITECTURE.md shows why. */

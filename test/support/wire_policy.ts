@@ -35,6 +35,7 @@ export const NO_REGEX: Regex = {
   cost: { programSize: 1, placeCount: 1, width: 1, buildWork: 0 },
   neededTexts: [],
   test: () => MATCH_NO,
+  beginning: () => null,
   prepare: () => {},
 };
 

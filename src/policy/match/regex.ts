@@ -27,6 +27,11 @@ export interface Regex {
   /** Of ASCII: each of them stands in whatever the pattern matches. */
   readonly neededTexts: readonly string[];
   test(subject: Uint8Array): MatchOutcome;
+  /**
+   * Bytes of the match that begins where the subject does, of several the one that Perl would find; null: none begins
+   * there. Not for requests: it has no budget.
+   */
+  beginning(subject: Uint8Array): number | null;
   /** Makes what the first question would make, before a request waits for it. */
   prepare(): void;
 }

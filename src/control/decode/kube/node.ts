@@ -1,0 +1,79 @@
+/** A Node and Cilium's own object of it: whose addresses are hosts. */
+import type { IpAddress } from '../../../model/address.ts';
+import { type Decoded, FactReader, type FactsName, type Labels, uniqueIps } from './fact_reader.ts';
+import { secondsOf } from './pod.ts';
+
+export interface NodeFacts {
+  readonly labels: Labels;
+  readonly createdS: number;
+  /** InternalIP and ExternalIP; names are no addresses. */
+  readonly ips: readonly IpAddress[];
+}
+
+export interface CiliumNodeFacts {
+  readonly createdS: number;
+  /** Those of the node, and that of Cilium's own interface. */
+  readonly ips: readonly IpAddress[];
+  /** Of the endpoint that checks whether nodes reach each other. */
+  readonly healthIps: readonly IpAddress[];
+  /** From which Ingress and Gateway traffic comes. */
+  readonly ingressIps: readonly IpAddress[];
+}
+
+export function decodeNode(object: unknown, name: FactsName): Decoded<NodeFacts> {
+  const reader = new FactReader('Node', name);
+  const root = reader.object(object, '');
+  const metadata = reader.object(root['metadata'], 'metadata');
+  const status = reader.object(root['status'], 'status');
+  return reader.decoded({
+    labels: reader.labels(metadata['labels'], 'metadata.labels'),
+    createdS: secondsOf(reader, metadata['creationTimestamp']),
+    ips: addresses(reader, status['addresses'], { field: 'status.addresses', ip: 'address' }),
+  });
+}
+
+export function decodeCiliumNode(object: unknown, name: FactsName): Decoded<CiliumNodeFacts> {
+  const reader = new FactReader('CiliumNode', name);
+  const root = reader.object(object, '');
+  const metadata = reader.object(root['metadata'], 'metadata');
+  const spec = reader.object(root['spec'], 'spec');
+  return reader.decoded({
+    createdS: secondsOf(reader, metadata['creationTimestamp']),
+    ips: addresses(reader, spec['addresses'], { field: 'spec.addresses', ip: 'ip' }),
+    healthIps: pair(reader, spec['health'], 'spec.health'),
+    ingressIps: pair(reader, spec['ingress'], 'spec.ingress'),
+  });
+}
+
+function addresses(
+  reader: FactReader,
+  value: unknown,
+  names: { readonly field: string; readonly ip: string },
+): readonly IpAddress[] {
+  const ips: IpAddress[] = [];
+  for (const item of reader.list(value, names.field, ADDRESS_COUNT_MAX)) {
+    const fields = reader.object(item, `${names.field}[]`);
+    const type = reader.text(fields['type'], `${names.field}[].type`);
+    if (!ADDRESS_TYPES.has(type)) continue;
+    const ip = reader.ip(fields[names.ip], `${names.field}[].${names.ip}`);
+    if (ip !== null) ips.push(ip);
+  }
+  return uniqueIps(ips);
+}
+
+/** `{ ipv4, ipv6 }`, as Cilium's objects have it. */
+export function pair(reader: FactReader, value: unknown, field: string): readonly IpAddress[] {
+  const fields = reader.object(value, field);
+  const ips = [
+    reader.ip(fields['ipv4'], `${field}.ipv4`),
+    reader.ip(fields['ipv6'], `${field}.ipv6`),
+  ];
+  return uniqueIps(ips.filter((ip) => ip !== null));
+}
+
+const ADDRESS_TYPES: ReadonlySet<string> = new Set([
+  'InternalIP',
+  'ExternalIP',
+  'CiliumInternalIP',
+]);
+const ADDRESS_COUNT_MAX = 1000;

@@ -1,0 +1,112 @@
+/**
+ * Whose an address is. The API lets several objects name one address: a pod that is gone and its successor, a stale
+ * CiliumEndpoint, or somebody who wants to be taken for another. One of them has it, whatever came first.
+ */
+import type { IpAddress, IpText } from '../../../model/address.ts';
+import { compareText } from '../../../policy/labels.ts';
+
+export interface Claim {
+  readonly kind: 'workload' | 'node';
+  /** Of the endpoint; two claims never share one. */
+  readonly key: string;
+  readonly rank: ClaimRank;
+  /** Seconds since the epoch. */
+  readonly createdS: number;
+  readonly claimedIps: readonly IpAddress[];
+}
+
+/** Who comes first. A pod never takes the address of a node, nor one that goes that of one that stays. */
+export const CLAIM_RANKS = {
+  ownNode: 0,
+  node: 1,
+  live: 2,
+  terminating: 3,
+  /** Cilium knows it, and its pod is gone or not seen yet. */
+  withoutPod: 4,
+} as const;
+
+export type ClaimRank = (typeof CLAIM_RANKS)[keyof typeof CLAIM_RANKS];
+
+export interface ContestedAddress {
+  readonly ip: IpText;
+  readonly owner: Claim;
+  readonly others: readonly Claim[];
+}
+
+export class AddressClaims {
+  readonly #claims = new Map<IpText, Claim | readonly Claim[]>();
+  readonly #contested = new Set<IpText>();
+  #moved = new Set<Claim>();
+
+  /** Null: there is none, before or after. */
+  replace(before: Claim | null, after: Claim | null): void {
+    for (const { text } of before?.claimedIps ?? []) this.#remove(text, before as Claim);
+    for (const { text } of after?.claimedIps ?? []) this.#add(text, after as Claim);
+  }
+
+  ownerOf(ip: IpText): Claim | null {
+    const held = this.#claims.get(ip);
+    if (held === undefined) return null;
+    return isList(held) ? firstOf(held) : held;
+  }
+
+  /** Those beside the replaced ones whose addresses may have come or gone since the last question. */
+  takeMoved(): ReadonlySet<Claim> {
+    const moved = this.#moved;
+    if (moved.size > 0) this.#moved = new Set();
+    return moved;
+  }
+
+  /** Sorted by address. */
+  contested(): readonly ContestedAddress[] {
+    return [...this.#contested].sort(compareText).map((ip) => {
+      const claims = this.#claims.get(ip) as readonly Claim[];
+      const owner = firstOf(claims);
+      const others = claims.filter((one) => one !== owner);
+      return { ip, owner, others: others.sort((a, b) => compareText(a.key, b.key)) };
+    });
+  }
+
+  #add(ip: IpText, claim: Claim): void {
+    const held = this.#claims.get(ip);
+    if (held === undefined) {
+      this.#claims.set(ip, claim);
+      return;
+    }
+    const others = isList(held) ? held : [held];
+    for (const other of others) this.#moved.add(other);
+    this.#claims.set(ip, [...others, claim]);
+    this.#contested.add(ip);
+  }
+
+  #remove(ip: IpText, claim: Claim): void {
+    const held = this.#claims.get(ip);
+    if (held === undefined || held === claim) {
+      this.#claims.delete(ip);
+      return;
+    }
+    const others = isList(held) ? held.filter((one) => one !== claim) : [held];
+    for (const other of others) this.#moved.add(other);
+    if (others.length > 1) {
+      this.#claims.set(ip, others);
+    } else {
+      this.#claims.set(ip, others[0] as Claim);
+      this.#contested.delete(ip);
+    }
+  }
+}
+
+function isList(held: Claim | readonly Claim[]): held is readonly Claim[] {
+  return Array.isArray(held);
+}
+
+/** By rank, then the newest; the rest makes it the same one whatever came first. */
+function firstOf(claims: readonly Claim[]): Claim {
+  return claims.reduce((best, claim) => (isBefore(claim, best) ? claim : best));
+}
+
+function isBefore(a: Claim, b: Claim): boolean {
+  if (a.rank !== b.rank) return a.rank < b.rank;
+  if (a.createdS !== b.createdS) return a.createdS > b.createdS;
+  return a.key < b.key;
+}

@@ -29,6 +29,31 @@ export class KeyedValues<Value extends object> {
     const changes = this.#changes();
     this.#pending.clear();
     if (changes.length === 0) return;
+    const movingCount = changes.filter((one) => !one.isPresent || one.value === null).length;
+    if (movingCount <= SPLICED_COUNT_MAX) this.#splice(changes);
+    else this.#rebuild(changes);
+  }
+
+  /** From the end on, so that what comes before keeps its place. */
+  #splice(changes: readonly Change<Value>[]): void {
+    const keys = this.#keys.slice();
+    const values = this.#values.slice();
+    for (const { key, value, at, isPresent } of changes.toReversed()) {
+      if (value === null) {
+        keys.splice(at, 1);
+        values.splice(at, 1);
+      } else if (isPresent) {
+        values[at] = value;
+      } else {
+        keys.splice(at, 0, key);
+        values.splice(at, 0, value);
+      }
+    }
+    this.#keys = keys;
+    this.#values = values;
+  }
+
+  #rebuild(changes: readonly Change<Value>[]): void {
     const keys: string[] = [];
     const values: Value[] = [];
     let from = 0;
@@ -76,6 +101,9 @@ export class KeyedValues<Value extends object> {
     return low;
   }
 }
+
+/** Up to so many that come or go, to move the rest is cheaper than to write all anew. */
+const SPLICED_COUNT_MAX = 32;
 
 interface Change<Value> {
   readonly key: string;

@@ -2,7 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { Limits } from '../model/limits.ts';
-import type { Platform } from '../platform/platform.ts';
+import type { Platform, Timers } from '../platform/platform.ts';
 import type { DocumentLimits } from '../text/document_bounds.ts';
 import { parseJson } from '../text/json_value.ts';
 import type { KubeAccess } from './access/access.ts';
@@ -15,6 +15,7 @@ import {
   unreachable,
 } from './failure.ts';
 import { Heartbeat } from './heartbeat.ts';
+import { type BodyEnd, readBody } from './read_body.ts';
 import { type Route, Transport, type TransportLimits } from './transport.ts';
 
 export type ClientLimits = TransportLimits &
@@ -37,6 +38,7 @@ export class ApiClient implements KubeClient {
   readonly #basePath: string;
   readonly #limits: ClientLimits;
   readonly #userAgent: string;
+  readonly #timers: Timers;
   readonly #transport: Transport;
   readonly #heartbeat: Heartbeat;
   #isClosed = false;
@@ -48,6 +50,7 @@ export class ApiClient implements KubeClient {
     this.#basePath = url.pathname === '/' ? '' : url.pathname;
     this.#limits = limits;
     this.#userAgent = userAgent;
+    this.#timers = platform.timers;
     this.#transport = new Transport(access, limits);
     this.#heartbeat = new Heartbeat({
       clock: platform.clock,
@@ -61,7 +64,7 @@ export class ApiClient implements KubeClient {
   async request(request: KubeRequest): Promise<KubeReply> {
     this.#heartbeat.begin();
     try {
-      const answer = await this.#answer(request, {});
+      const answer = await this.#answer(request);
       if (answer.kind !== 'answer') return answer;
       const { statusCode: status, body } = answer.data;
       const read = await this.#content(body);
@@ -74,8 +77,7 @@ export class ApiClient implements KubeClient {
 
   async stream(request: KubeRequest): Promise<KubeStreamReply> {
     this.#heartbeat.begin();
-    // Whoever reads it knows how long it may be silent.
-    const answer = await this.#answer(request, { bodyTimeout: 0 });
+    const answer = await this.#answer(request);
     if (answer.kind !== 'answer') {
       this.#heartbeat.end();
       return answer;
@@ -94,27 +96,22 @@ export class ApiClient implements KubeClient {
   }
 
   /** With a head that says yes. */
-  async #answer(request: KubeRequest, options: { readonly bodyTimeout?: number }): Promise<Answer> {
+  async #answer(request: KubeRequest): Promise<Answer> {
     const route = await this.#transport.route();
     if (route.kind === 'error') return { kind: 'unreachable', message: route.message };
-    const first = await this.#sent(request, route, options);
+    const first = await this.#sent(request, route);
     if (first.kind !== 'refused' || first.status !== 401) return first;
     // A token may have been replaced since we read it.
     if (!this.#transport.renew(route.credential)) return first;
     const next = await this.#transport.route();
     if (next.kind === 'error') return { kind: 'unreachable', message: next.message };
-    return await this.#sent(request, next, options);
+    return await this.#sent(request, next);
   }
 
-  async #sent(
-    request: KubeRequest,
-    route: Route,
-    options: { readonly bodyTimeout?: number },
-  ): Promise<Answer> {
+  async #sent(request: KubeRequest, route: Route): Promise<Answer> {
     if (this.#isClosed) return unreachable(this.server, new Error('the client is closed'));
     try {
       const data = await this.#heard(route.dispatcher).request({
-        ...options,
         origin: this.#origin,
         path: `${this.#basePath}${request.path}${queryOf(request.query)}`,
         method: request.method,
@@ -167,21 +164,17 @@ export class ApiClient implements KubeClient {
   async #content(
     body: Readable,
   ): Promise<{ readonly kind: 'text'; readonly text: string } | KubeFailure> {
-    const { kubeObjectBytesMax } = this.#limits;
+    const { kubeObjectBytesMax, kubeRequestTimeoutMs } = this.#limits;
     const chunks: Buffer[] = [];
     let byteCount = 0;
-    try {
-      for await (const chunk of body as AsyncIterable<Buffer>) {
-        byteCount += chunk.length;
-        if (byteCount > kubeObjectBytesMax) {
-          throw new Error(
-            `its answer has more bytes than kubeObjectBytesMax allows (${kubeObjectBytesMax})`,
-          );
-        }
-        chunks.push(chunk);
-      }
-    } catch (error) {
-      return unreachable(this.server, error);
+    const bounds = { timers: this.#timers, quietMaxMs: kubeRequestTimeoutMs, lifeMaxMs: null };
+    const end = await readBody(body, bounds, (chunk) => {
+      byteCount += chunk.length;
+      chunks.push(chunk);
+      return byteCount <= kubeObjectBytesMax;
+    });
+    if (end.kind !== 'end') {
+      return unreachable(this.server, new Error(contentProblem(end, this.#limits)));
     }
     return { kind: 'text', text: Buffer.concat(chunks, byteCount).toString('utf8') };
   }
@@ -194,7 +187,7 @@ export class ApiClient implements KubeClient {
   }
 
   async #isAlive(signal: AbortSignal): Promise<boolean> {
-    const answer = await this.#answer({ method: 'GET', path: '/readyz', signal }, {});
+    const answer = await this.#answer({ method: 'GET', path: '/readyz', signal });
     if (answer.kind === 'answer') await this.#content(answer.data.body);
     return answer.kind !== 'unreachable';
   }
@@ -202,4 +195,15 @@ export class ApiClient implements KubeClient {
 
 function queryOf(query: ReadonlyMap<string, string> | undefined): string {
   return query === undefined || query.size === 0 ? '' : `?${new URLSearchParams([...query])}`;
+}
+
+function contentProblem(end: BodyEnd, limits: ClientLimits): string {
+  switch (end.kind) {
+    case 'cut':
+      return end.message;
+    case 'enough':
+      return `its answer has more bytes than kubeObjectBytesMax allows (${limits.kubeObjectBytesMax})`;
+    default:
+      return `its answer does not go on within kubeRequestTimeoutMs (${limits.kubeRequestTimeoutMs})`;
+  }
 }

@@ -127,7 +127,8 @@ export class Transport {
     const options = {
       connections: CONNECTION_COUNT_MAX,
       headersTimeout: kubeRequestTimeoutMs,
-      bodyTimeout: kubeRequestTimeoutMs,
+      // Whoever reads it knows how long it may be silent.
+      bodyTimeout: 0,
       keepAliveTimeout: IDLE_MS,
       // One slow watch holds up none of the others, and each notices alone that its connection is dead.
       allowH2: false,

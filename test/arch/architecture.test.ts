@@ -113,11 +113,27 @@ const WAITING_FILES = [
   'kube/heartbeat.ts',
   'kube/kind.ts',
   'kube/kind_sink.ts',
+  'kube/read_body.ts',
   'kube/seen_object.ts',
   'kube/transport.ts',
+  'kube/watch/api_server.ts',
+  'kube/watch/backoff.ts',
+  'kube/watch/kind_health.ts',
+  'kube/watch/list_all.ts',
+  'kube/watch/read_object.ts',
+  'kube/watch/reflector.ts',
+  'kube/watch/selection.ts',
+  'kube/watch/served_kinds.ts',
+  'kube/watch/watch_event.ts',
+  'kube/watch/watch_stream.ts',
   // For the listener of DNS questions.
   'platform/datagrams.ts',
   'policy/label_filter.ts',
+  // For the watches of an API.
+  'text/cut_json.ts',
+  'text/json_items.ts',
+  'text/json_lines.ts',
+  'text/json_piece.ts',
 ];
 
 /** Inside the layers that have rooms: which room may import which. ARCHITECTURE.md shows why. */

@@ -2,6 +2,7 @@ import { CONNECTION_LIMITS } from './limits/connections.ts';
 import { HTTP_LIMITS } from './limits/http.ts';
 import { HTTP2_LIMITS } from './limits/http2.ts';
 import { KUBE_LIMITS } from './limits/kube.ts';
+import { KUBE_REPORT_LIMITS } from './limits/kube_report.ts';
 import { KUBE_SOURCE_LIMITS } from './limits/kube_source.ts';
 import { OBSERVATION_LIMITS } from './limits/observation.ts';
 import { POLICY_LIMITS } from './limits/policy.ts';
@@ -29,6 +30,7 @@ export const LIMITS = {
   ...WORKER_LIMITS,
   ...REDIRECT_LIMITS,
   ...KUBE_LIMITS,
+  ...KUBE_REPORT_LIMITS,
 } as const satisfies Record<string, LimitSpec>;
 
 export type LimitName = keyof typeof LIMITS;

@@ -1,0 +1,103 @@
+/**
+ * Writes to an API server, one after the other and not too many: a bounded rate, each thing once, and back-off when it
+ * says that it has enough. What is to be written is asked for when its turn has come.
+ */
+import type { KubeClient, KubeReply, KubeRequest } from '../../kube/client.ts';
+import type { Timers } from '../../platform/platform.ts';
+
+export interface PacedWrite {
+  /** Null: there is nothing to write any more. */
+  request(): KubeRequest | null;
+  /** Not for what is tried again: nobody answered, or the server is too busy or has a fault. */
+  answered(reply: KubeReply): void;
+}
+
+export interface PacedWritesOptions {
+  readonly client: Pick<KubeClient, 'request'>;
+  readonly timers: Timers;
+  readonly intervalMs: number;
+}
+
+const REQUEST_MS = 10_000;
+const BACKOFF_MIN_MS = 1_000;
+const BACKOFF_MAX_MS = 60_000;
+
+export class PacedWrites {
+  readonly #options: PacedWritesOptions;
+  readonly #waiting = new Map<string, PacedWrite>();
+  readonly #stopping = new AbortController();
+  #isRunning = false;
+  #backoffMs = 0;
+  #cancelTimer: () => void = () => {};
+
+  constructor(options: PacedWritesOptions) {
+    this.#options = options;
+  }
+
+  /** One of the same key that waits is replaced, and keeps its turn. */
+  add(key: string, write: PacedWrite): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#waiting.set(key, write);
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    this.#later(0);
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    this.#cancelTimer();
+    this.#waiting.clear();
+  }
+
+  #later(delayMs: number): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#cancelTimer = this.#options.timers.after(delayMs, () => {
+      this.#next().then((nextMs) => {
+        this.#isRunning = nextMs !== null || this.#waiting.size > 0;
+        if (this.#isRunning) this.#later(nextMs ?? 0);
+      });
+    });
+  }
+
+  /** Resolves to the time until the next one; null: none waits. */
+  async #next(): Promise<number | null> {
+    for (const [key, write] of this.#waiting) {
+      const request = write.request();
+      if (request === null) {
+        this.#waiting.delete(key);
+        continue;
+      }
+      const reply = await this.#send(request);
+      if (isPassing(reply)) return this.#backOff(reply);
+      this.#backoffMs = 0;
+      // While it was on its way, another one of that key may have come.
+      if (this.#waiting.get(key) === write) this.#waiting.delete(key);
+      if (!this.#stopping.signal.aborted) write.answered(reply);
+      return this.#options.intervalMs;
+    }
+    return null;
+  }
+
+  async #send(request: KubeRequest): Promise<KubeReply> {
+    const { client, timers } = this.#options;
+    const deadline = new AbortController();
+    const cancel = timers.after(REQUEST_MS, () => deadline.abort());
+    const signals = [deadline.signal, this.#stopping.signal];
+    if (request.signal !== undefined) signals.push(request.signal);
+    const reply = await client.request({ ...request, signal: AbortSignal.any(signals) });
+    cancel();
+    return reply;
+  }
+
+  #backOff(reply: KubeReply): number {
+    this.#backoffMs = Math.min(Math.max(this.#backoffMs * 2, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
+    const askedMs = reply.kind === 'refused' ? (reply.retryAfterMs ?? 0) : 0;
+    return Math.max(askedMs, this.#backoffMs);
+  }
+}
+
+/** It may be answered otherwise later, with nothing changed. */
+function isPassing(reply: KubeReply): boolean {
+  if (reply.kind === 'ok') return false;
+  return reply.kind === 'unreachable' || reply.status === 429 || reply.status >= 500;
+}

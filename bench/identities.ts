@@ -209,6 +209,7 @@ class KernelSide {
         interfaces: new Map([[WORKLOAD.interface, 7]]),
         ports: new Set(),
         bare: new Set(),
+        others: new Set(),
         claims: [],
         uplinks: [],
         hostAddresses: [],

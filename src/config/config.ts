@@ -11,6 +11,7 @@ import type { LogLevel } from '../model/log_level.ts';
 import type { Behaviour, ListenerOptions } from '../proxy/plane/options.ts';
 import type { AccessLogTarget, AdminAddress, ConfigValues } from './declaration.ts';
 import { checkListeners, workersFor } from './listener_checks.ts';
+import { POD_INTERFACES } from './redirect_fields.ts';
 
 export interface Config {
   /** The file it was read from. */
@@ -73,6 +74,12 @@ export interface RedirectConfig {
   readonly uplinks: readonly string[];
   /** Names of interfaces that are ours, `*` for any characters. */
   readonly interfaces: readonly string[];
+  /** The loader finds the interface of endpoints that name none. */
+  readonly areInterfacesFound: boolean;
+  /** Bridges whose ports are not claimed. */
+  readonly otherBridges: readonly string[];
+  /** Absolute. */
+  readonly cniResults: string;
   readonly isHostJudged: boolean;
   readonly isDnsAllowed: boolean;
   readonly settleMs: number;
@@ -144,7 +151,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
         isReasonShown: behaviour.denial.showReason,
       },
     },
-    redirect: redirectOf(values.redirect),
+    redirect: redirectOf(values),
     cilium: ciliumOf(values.cilium),
     limits: values.limits,
     listeners: values.listeners.map(listenerOf),
@@ -195,9 +202,16 @@ function ciliumOf({ root, ipcache }: ConfigValues['cilium']): CiliumConfig {
   return { root, ipcacheName: ipcache === 'auto' ? null : ipcache };
 }
 
-function redirectOf(values: ConfigValues['redirect']): RedirectConfig {
-  const { host, dns, ...rest } = values;
-  return { ...rest, isHostJudged: host === 'policy', isDnsAllowed: dns === 'allow' };
+function redirectOf({ redirect, kubernetes }: ConfigValues): RedirectConfig {
+  const { host, dns, interfaces, findInterfaces, ...rest } = redirect;
+  const areInterfacesFound = findInterfaces || kubernetes !== null;
+  return {
+    ...rest,
+    interfaces: interfaces ?? (areInterfacesFound ? POD_INTERFACES : []),
+    areInterfacesFound,
+    isHostJudged: host === 'policy',
+    isDnsAllowed: dns === 'allow',
+  };
 }
 
 function listenerOf(values: ConfigValues['listeners'][number]): ListenerConfig {

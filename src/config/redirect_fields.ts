@@ -1,12 +1,27 @@
 /** The part `redirect` of the configuration: what `sallyport redirect` sets up on this node. */
-import { list, mapping, optional } from './field.ts';
-import { choiceField, integerField, pathField, quantityField, textField } from './scalar_fields.ts';
+import { absentAsNull, list, mapping, optional } from './field.ts';
+import {
+  choiceField,
+  integerField,
+  pathField,
+  quantityField,
+  switchField,
+  textField,
+} from './scalar_fields.ts';
 
 /** Names of Linux network interfaces: IFNAMSIZ leaves 15 characters. */
 const INTERFACE_NAME = /^[^\s/:\u0000]{1,15}$/;
 
 /** As INTERFACE_NAME; `*` stands for any characters. */
 const INTERFACE_PATTERN = INTERFACE_NAME;
+
+/**
+ * What the host's end of a pod's veth is called: bridge, ptp, flannel, kindnet and others; Calico; Cilium; the
+ * cloud CNIs of AWS, Azure and Google.
+ */
+export const POD_INTERFACES: readonly string[] = [
+  ...['veth*', 'cali*', 'lxc*', 'eni*', 'azv*', 'gke*'],
+];
 
 const GROUP_MAX = 0xffff_fffe;
 /** The kernel's own rules stand at 0 and 32766. */
@@ -25,15 +40,29 @@ export const redirectFields = mapping({
     'Interfaces by which traffic arrives from other nodes and from outside.',
     [],
   ),
-  interfaces: optional(
+  interfaces: absentAsNull(
     list(
       textField(INTERFACE_PATTERN, 'an interface name of at most 15 characters, with * for any'),
       {
         countMin: 0,
       },
     ),
-    'Names of interfaces that the redirect claims, such as "lxc*": such an interface lets nothing through until an endpoint names it.',
+    `Names of interfaces that the redirect claims, such as "lxc*": such an interface lets nothing through until it is known whose it is. Where interfaces are found: by default ${POD_INTERFACES.join(', ')}; else none.`,
+  ),
+  findInterfaces: optional(
+    switchField(),
+    'Find the interface of endpoints that name none, by routes, by what CNI plugins answered and by processes. With `kubernetes` it is always so.',
+    false,
+  ),
+  otherBridges: optional(
+    list(textField(INTERFACE_NAME, 'an interface name of at most 15 characters'), { countMin: 0 }),
+    'Bridges of other programs, such as docker0: their ports are not claimed.',
     [],
+  ),
+  cniResults: optional(
+    pathField(),
+    'Folder where the container runtime keeps what CNI plugins answered.',
+    '/var/lib/cni/results',
   ),
   host: optional(
     choiceField(['always', 'policy']),

@@ -136,7 +136,7 @@ export class NodeRedirect {
   /**
    * An entry that is gone from the endpoints file is no leave to pass: the interface of an endpoint is let
    * go when it is gone itself, or by `down`. An uplink is: what comes by it to endpoints is judged at
-   * their interfaces all the same.
+   * their interfaces all the same. And so is what turned out to be a port of somebody else's bridge.
    */
   #detachOthers(plan: TablePlan, uplinks: ReadonlySet<number>): Pick<Applied, 'detached' | 'shut'> {
     const present = new Set(plan.input.interfaces.values());
@@ -144,7 +144,8 @@ export class NodeRedirect {
     let detached = 0;
     for (const ifindex of this.#datapath.attachedInterfaces()) {
       if (plan.attached.has(ifindex) || plan.claimed.includes(ifindex)) continue;
-      if (present.has(ifindex) && !uplinks.has(ifindex)) {
+      const isReleased = uplinks.has(ifindex) || plan.released.includes(ifindex);
+      if (present.has(ifindex) && !isReleased) {
         shut.push(ifindex);
         continue;
       }

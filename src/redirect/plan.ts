@@ -40,6 +40,8 @@ export interface PlanInput {
   /** Of them, those that the programs cannot read: see NodeLinks. */
   readonly bare: ReadonlySet<string>;
   readonly uplinks: readonly string[];
+  /** Of them, ports of bridges of other programs: no claim holds. */
+  readonly others: ReadonlySet<string>;
   /** Patterns of names that are ours, `*` for any characters. */
   readonly claims: readonly string[];
   /** The node's own addresses, all of them. */
@@ -87,6 +89,8 @@ export interface TablePlan {
   readonly adoptsUntilNs: ReadonlyMap<number, bigint>;
   /** Indexes of interfaces that are ours by their name alone: they have the programs, and nothing passes. */
   readonly claimed: readonly number[];
+  /** Indexes of those that a claim would hold, if they were not ports of somebody else's bridge. */
+  readonly released: readonly number[];
   /** Endpoints and uplinks of the configuration whose interface is not there. */
   readonly missingInterfaces: readonly string[];
   /** Those that are there, and that the programs cannot read. */
@@ -127,9 +131,12 @@ export function planOf(given: PlanInput): TablePlan {
     else if (input.bare.has(name)) unreadableInterfaces.push(name);
     else attached.set(ifindex, endpoint);
   }
-  const claimed = claimedBy(input).filter((ifindex) => !attached.has(ifindex));
+  const ours = claimedBy(input).filter(({ ifindex }) => !attached.has(ifindex));
+  const indexesOf = (isOther: boolean): readonly number[] =>
+    ours.filter((one) => one.isOther === isOther).map(({ ifindex }) => ifindex);
+  const [claimed, released] = [indexesOf(false), indexesOf(true)];
   const plan = {
-    ...{ input, attached, claimed, missingInterfaces, unreadableInterfaces },
+    ...{ input, attached, claimed, released, missingInterfaces, unreadableInterfaces },
     ...{ adoptsUntilNs: NO_ADOPTION, digest: '' },
   };
   return { ...plan, digest: digestOf(plan) };
@@ -156,10 +163,10 @@ const UNATTACHED = 0x80_0000;
 
 const LOOPBACK = 'lo';
 
-function claimedBy({ claims, interfaces, bare }: PlanInput): number[] {
+function claimedBy({ claims, interfaces, bare, others }: PlanInput) {
   return [...interfaces]
     .filter(([name]) => !bare.has(name) && isClaimed(claims, name))
-    .map(([, ifindex]) => ifindex);
+    .map(([name, ifindex]) => ({ ifindex, isOther: others.has(name) }));
 }
 
 /** `redirect.interfaces`: is an interface ours by its name? */

@@ -227,6 +227,7 @@ const OWN_JSON = [
   'cli/version.ts',
   'redirect/kernel/manifest.ts',
   'redirect/host/links.ts',
+  'redirect/interfaces/cni_results.ts',
 ];
 
 interface Ban {

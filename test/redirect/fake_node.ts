@@ -6,6 +6,10 @@ import type { RedirectNode } from '../../src/cli/redirect/node.ts';
 import type { RunCommand } from '../../src/redirect/host/command.ts';
 import type { LinkEvents } from '../../src/redirect/host/link_monitor.ts';
 import type { Inspection } from '../../src/redirect/inspect.ts';
+import type { WaitCounts } from '../../src/redirect/interfaces/interface_waits.ts';
+import { PodInterfaces } from '../../src/redirect/interfaces/pod_interfaces.ts';
+import { Routes } from '../../src/redirect/interfaces/routes.ts';
+import type { Witness } from '../../src/redirect/interfaces/witness.ts';
 import type { Datapath, MapEntry, MapName, WritableMap } from '../../src/redirect/kernel/api.ts';
 import { MAP_NAMES, PROGRAM_NAMES } from '../../src/redirect/kernel/api.ts';
 import { COUNTERS } from '../../src/redirect/layout.ts';
@@ -80,11 +84,22 @@ const KERNEL_RULES: readonly Rule[] = [
   { priority: 32766, src: 'all', table: 'main' },
 ];
 
+export interface FakeLink {
+  readonly index: number;
+  readonly ips: readonly string[];
+  readonly isUp: boolean;
+  readonly master?: string;
+}
+
 /** As much of iproute2 as the redirect uses; anything else is an error. */
 export class FakeIp {
   readonly rules = { 4: [...KERNEL_RULES], 6: [...KERNEL_RULES] };
   readonly routes = { 4: new Set<string>(), 6: new Set<string>() };
-  readonly links = new Map<string, { index: number; ips: readonly string[]; isUp: boolean }>();
+  readonly links = new Map<string, FakeLink>();
+  /** Of links that are an end of a veth: the namespace of the other end. */
+  readonly netnsIds = new Map<string, number>();
+  /** Of the main table, as iproute2 prints them. */
+  readonly mainRoutes: { readonly 4: object[]; readonly 6: object[] } = { 4: [], 6: [] };
   readonly calls: string[] = [];
   hasIpv6 = true;
 
@@ -103,6 +118,7 @@ export class FakeIp {
     });
     const fail = (stderr: string) => ({ code: 2, stdout: '', stderr });
     if (words[0] === 'address') return ok(this.#addresses());
+    if (words[0] === '-d') return ok(this.#details());
     if (words.join(' ') === 'link set lo up') {
       this.links.set('lo', { index: 1, ips: ['127.0.0.1'], isUp: true });
       return ok();
@@ -120,6 +136,7 @@ export class FakeIp {
       this.rules[family] = this.rules[family].filter((rule) => rule.priority !== priority);
       return ok();
     }
+    if (object === 'route' && rest[1] === 'main') return ok(this.mainRoutes[family]);
     if (object === 'route' && verb === 'show') {
       if (this.routes[family].size === 0) return fail('Error: FIB table does not exist.');
       return ok([{ type: 'local', dst: 'default', dev: 'lo' }]);
@@ -129,9 +146,18 @@ export class FakeIp {
     return fail(`unknown: ${words.join(' ')}`);
   }
 
+  #details(): unknown {
+    return [...this.links].map(([ifname, { index: ifindex }]) => {
+      const netnsId = this.netnsIds.get(ifname);
+      const veth = { link_netnsid: netnsId, linkinfo: { info_kind: 'veth' } };
+      return { ifname, ifindex, ...(netnsId === undefined ? {} : veth) };
+    });
+  }
+
   #addresses(): unknown {
-    return [...this.links].map(([ifname, { index, ips, isUp }]) => ({
+    return [...this.links].map(([ifname, { index, ips, isUp, master }]) => ({
       ifname,
+      master,
       ifindex: index,
       flags: [ifname === 'lo' ? 'LOOPBACK' : 'BROADCAST', ...(isUp ? ['UP'] : [])],
       addr_info: ips.map((local) => ({ family: 'inet', local })),
@@ -167,6 +193,11 @@ export class FakeNode {
   /** Who is told of links; null: nobody. */
   links: LinkEvents | null = null;
   isSysctlReadOnly = false;
+  waits: WaitCounts | null = null;
+  /** What is known of the processes of pods: nothing. */
+  costly: Witness = {
+    hear: async () => ({ testimonies: new Map(), doubts: new Map(), problem: null }),
+  };
   /** What `status` sees: changed by tests; null: nothing is pinned. */
   inspection: ((found: Inspection) => Inspection) | null = null;
   isRemoved = false;
@@ -233,6 +264,17 @@ export class FakeNode {
         this.links = null;
       };
     },
+    podInterfaces: ({ redirect }) =>
+      new PodInterfaces({
+        run: this.ip.run,
+        witnesses: [new Routes(this.ip.run)],
+        costly: this.costly,
+        nowMs: () => redirect.settleMs,
+      }),
+    noteWaits: (_config, counts) => {
+      this.waits = counts;
+    },
+    notedWaits: () => this.waits,
     linksStamp: () => JSON.stringify([...this.ip.links]),
     lostLinks: (_root, interfaces) =>
       this.isRemoved

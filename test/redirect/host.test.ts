@@ -94,6 +94,7 @@ describe('interfaces and addresses', () => {
       kind: 'links',
       links: {
         ports: new Set(),
+        masters: new Map(),
         bare: new Set(),
         interfaces: new Map([
           ['lo', 1],
@@ -164,9 +165,10 @@ describe('links that are told of', () => {
 
   it('are news once, under each name, until they go', () => {
     const news = new LinkNews();
-    const link = { ifindex: 12, name: 'veth1', isGone: false, isReadable: true };
+    const link = { ifindex: 12, name: 'veth1', master: null, isGone: false, isReadable: true };
     const asked = [link, link, { ...link, name: 'lxc7' }, { ...link, name: 'lxc7' }];
     expect(asked.map((one) => news.take(one))).toEqual([true, false, true, false]);
+    expect(news.take({ ...link, name: 'lxc7', master: 'cni0' })).toBe(true);
     expect(news.take({ ...link, isGone: true })).toBe(true);
     expect(news.take(link)).toBe(true);
   });

@@ -27,6 +27,7 @@ const INPUT: PlanInput = {
   ]),
   ports: new Set(),
   bare: new Set(),
+  others: new Set(),
   claims: [],
   uplinks: ['eth0'],
   hostAddresses: ['10.0.0.1', '192.0.2.1', '10.0.0.5'],

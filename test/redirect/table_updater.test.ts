@@ -118,6 +118,7 @@ function planFrom(port: number): TablePlan {
     interfaces: new Map([1, 2, 3].map((index) => [`lxc${index}`, index])),
     ports: new Set(),
     bare: new Set(),
+    others: new Set(),
     claims: [],
     uplinks: [],
     hostAddresses: ['10.0.0.254'],

@@ -32,6 +32,7 @@ export function planInputOf(
     interfaces: new Map(table.endpoints.map((one) => [one.interface ?? '', one.endpointId])),
     ports: new Set(),
     bare: new Set(),
+    others: new Set(),
     claims: [],
     uplinks: [],
     hostAddresses: [],

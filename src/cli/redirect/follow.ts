@@ -7,10 +7,10 @@
 import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../observe/log/logger.ts';
 import type { SeenLink } from '../../redirect/host/link_monitor.ts';
-import type { NodeLinks } from '../../redirect/host/links.ts';
 import type { TableDelta } from '../../redirect/table_delta.ts';
 import { appliedTexts, missingTexts, type RedirectLoader } from './loader.ts';
 import { errorText, type RedirectNode, sleep } from './node.ts';
+import type { NodeSight } from './node_sight.ts';
 
 export interface FollowerOptions {
   readonly config: Config;
@@ -30,6 +30,9 @@ export class RedirectFollower {
   /** Told once, until it changes. */
   #lastProblem = '';
   #lastMissing = '';
+  #lastUnheard = '';
+  /** See `RedirectLoader.isLookWorth`. */
+  #isLookWorth = false;
   #isCheckDue = true;
   /** Links or addresses are not what they were. */
   #hasNodeNews = false;
@@ -119,15 +122,33 @@ export class RedirectFollower {
     if (!isChanged && this.#seen !== '') this.#change(deltas);
     const stamp = this.#options.node.linksStamp();
     const isSame = stamp !== null && stamp === this.#stamp && !this.#hasNodeNews;
-    const isQuiet = isSame && !this.#isCheckDue;
+    const isQuiet = isSame && !this.#isCheckDue && !this.#isLookWorth;
     this.#hasNodeNews = false;
     if (isQuiet && !isChanged && this.#seen !== '') return;
     await this.#checkNode();
-    const links = await this.#options.loader.readLinks();
-    const seen = textOf(links);
-    if (isChanged || seen !== this.#seen) await this.#apply(links);
+    const sight = await this.#options.loader.look();
+    const seen = textOf(sight);
+    if (isChanged || seen !== this.#seen) await this.#apply(sight);
     this.#seen = seen;
     this.#stamp = stamp;
+    this.#await(sight);
+  }
+
+  /** Who waits for an interface, or an interface for somebody: told when it is over, or takes too long. */
+  #await(sight: NodeSight): void {
+    const { loader, log } = this.#options;
+    const { opened, overdue } = loader.await(sight);
+    this.#isLookWorth = loader.isLookWorth(sight);
+    const names = new Map([...sight.links.interfaces].map(([name, ifindex]) => [ifindex, name]));
+    for (const { ifindex, waitedMs } of opened) {
+      log.info({ interface: names.get(ifindex) ?? '?', waitedMs }, 'opened: its pod is known');
+    }
+    for (const problem of overdue) log.warn({ problem }, 'redirect');
+    const problems = sight.found?.problems ?? [];
+    if (problems.join() !== this.#lastUnheard) {
+      for (const problem of problems) log.warn({ problem }, 'interfaces');
+    }
+    this.#lastUnheard = problems.join();
   }
 
   /** A rule that is gone lets marked packets past the proxy, a link that is gone lets all of them. */
@@ -170,9 +191,9 @@ export class RedirectFollower {
     return { isChanged, deltas };
   }
 
-  async #apply(links: NodeLinks): Promise<void> {
+  async #apply(sight: NodeSight): Promise<void> {
     const { loader, log } = this.#options;
-    const { applied, plan } = loader.apply(links);
+    const { applied, plan } = loader.apply(sight);
     const { revision } = loader.policy.snapshot;
     for (const text of appliedTexts(applied, plan)) log.info({ revision }, text);
     const missing = missingTexts(plan);
@@ -197,6 +218,10 @@ export class RedirectFollower {
   }
 }
 
-function textOf({ interfaces, ports, addresses }: NodeLinks): string {
-  return JSON.stringify([[...interfaces], [...ports], addresses]);
+function textOf({ links, found }: NodeSight): string {
+  const { interfaces, masters, ports, addresses } = links;
+  return JSON.stringify([
+    ...[[...interfaces], [...masters], [...ports], addresses],
+    [...(found?.interfaces ?? [])],
+  ]);
 }

@@ -9,11 +9,14 @@ import type { KernelTable } from '../../policy/kernel/kernel_table.ts';
 import type { SeenLink } from '../../redirect/host/link_monitor.ts';
 import { type NodeLinks, readLinks } from '../../redirect/host/links.ts';
 import { TCP_MIGRATE_REQ } from '../../redirect/host/sysctl.ts';
+import { InterfaceWaits, type WaitNews } from '../../redirect/interfaces/interface_waits.ts';
+import type { PodInterfaces } from '../../redirect/interfaces/pod_interfaces.ts';
 import type { Datapath } from '../../redirect/kernel/api.ts';
 import { type Applied, NodeRedirect } from '../../redirect/node_redirect.ts';
 import { isClaimed, type TablePlan } from '../../redirect/plan.ts';
 import type { TableDelta } from '../../redirect/table_delta.ts';
 import { errorText, OWN_NETNS, type RedirectNode, routingOf, sleep } from './node.ts';
+import { interfaceless, type NodeSight } from './node_sight.ts';
 import { NodePolicy } from './policy.ts';
 
 export interface LoaderReport {
@@ -39,11 +42,18 @@ export class RedirectLoader {
   readonly #node: RedirectNode;
   #datapath: Datapath | null = null;
   #redirect: NodeRedirect | null = null;
+  readonly #interfaces: PodInterfaces | null;
+  readonly #waits: InterfaceWaits;
+  /** That was applied last. */
+  #plan: TablePlan | null = null;
 
   constructor(config: Config, node: RedirectNode) {
     this.#config = config;
     this.#node = node;
     this.policy = new NodePolicy(config, { isKept: true });
+    this.#interfaces = config.redirect.areInterfacesFound ? node.podInterfaces(config) : null;
+    const nowMs = (): number => Number(node.nowNs() / NS_PER_MS);
+    this.#waits = new InterfaceWaits(config.limits.redirectInterfaceWaitMs, nowMs);
   }
 
   /** Throws a LoaderError; then nothing is in force that was not before. */
@@ -51,28 +61,53 @@ export class RedirectLoader {
     this.#checkNode();
     const read = await this.policy.start();
     if (read.kind === 'rejected') throw new LoaderError(read.problems);
-    const links = await this.readLinks();
-    const done = [...(await this.#prepareNode(links))];
+    const sight = await this.look();
+    const done = [...(await this.#prepareNode(sight.links))];
     const { datapath, redirect } = this.#reopen();
-    const plan = this.policy.plan(links);
+    const plan = this.policy.plan(sight);
     const applied = redirect.apply(plan);
+    this.#plan = plan;
     datapath.commit();
     done.push(...appliedTexts(applied, plan), datapathText(datapath));
     const warnings = [
-      ...this.#misunderstandings(),
+      ...this.#misunderstandings(plan),
       ...(read.kind === 'changed' ? read.warnings : []),
       ...missingTexts(plan),
+      ...(sight.found?.problems ?? []),
       ...applied.problems,
     ];
+    this.await(sight);
     await this.settle();
     return { done, warnings };
   }
 
   /** Throws when the tables cannot be written; what was in force still is. */
-  apply(links: NodeLinks): { readonly applied: Applied; readonly plan: TablePlan } {
+  apply(sight: NodeSight): { readonly applied: Applied; readonly plan: TablePlan } {
     if (this.#redirect === null) throw new Error('the loader was not started');
-    const plan = this.policy.plan(links);
-    return { applied: this.#redirect.apply(plan), plan };
+    const plan = this.policy.plan(sight);
+    const applied = this.#redirect.apply(plan);
+    this.#plan = plan;
+    return { applied, plan };
+  }
+
+  /** What came of waiting since the last time. */
+  await(sight: NodeSight): WaitNews {
+    if (this.#interfaces === null || this.#plan === null) return NO_NEWS;
+    const { attached, claimed } = this.#plan;
+    const names = new Map([...sight.links.interfaces].map(([name, ifindex]) => [ifindex, name]));
+    const news = this.#waits.update({
+      closed: new Map(claimed.map((ifindex) => [ifindex, names.get(ifindex) ?? '?'])),
+      pods: interfaceless(sight, this.#config),
+      open: new Set([...attached].flatMap(([ifindex, owner]) => (owner === null ? [] : ifindex))),
+    });
+    this.#node.noteWaits(this.#config, this.#waits.counts);
+    return news;
+  }
+
+  /** A look may bring together an interface and a pod that wait for each other, and have not waited for long. */
+  isLookWorth({ found }: NodeSight): boolean {
+    const isPodOut = found !== null && found.unfound.size > 0;
+    return isPodOut && (this.#plan?.claimed.length ?? 0) > 0 && this.#waits.isFresh;
   }
 
   /** Into the tables in force. Throws when it cannot be written: then `apply` writes all of them. */
@@ -82,9 +117,13 @@ export class RedirectLoader {
   }
 
   /** At once, before anything is read again: a new pod's interface is open until it has the programs. */
-  claim({ ifindex, name, isGone, isReadable }: SeenLink): boolean {
-    if (isGone || !isReadable || !isClaimed(this.#config.redirect.interfaces, name)) return false;
-    return this.#redirect?.claim(ifindex) ?? false;
+  claim({ ifindex, name, master, isGone, isReadable }: SeenLink): boolean {
+    const { interfaces, otherBridges } = this.#config.redirect;
+    if (isGone || !isReadable || !isClaimed(interfaces, name)) return false;
+    if (master !== null && otherBridges.includes(master)) return false;
+    const isNew = this.#redirect?.claim(ifindex) ?? false;
+    if (isNew) this.#waits.close(ifindex);
+    return isNew;
   }
 
   /** Waits for packets that are judged by the tables before, then removes those. */
@@ -112,10 +151,13 @@ export class RedirectLoader {
     ];
   }
 
-  async readLinks(): Promise<NodeLinks> {
+  /** Whose interfaces are before which are there: what was found is held against those. */
+  async look(): Promise<NodeSight> {
+    const { asked, takenInterfaces } = this.policy;
+    const found = (await this.#interfaces?.find(asked, takenInterfaces)) ?? null;
     const result = await readLinks(this.#node.run);
     if (result.kind === 'error') throw new LoaderError([result.message]);
-    return result.links;
+    return { links: result.links, found };
   }
 
   /** What is pinned and attached stays so. */
@@ -126,12 +168,12 @@ export class RedirectLoader {
   }
 
   /** Configurations that are valid, and seldom what is meant. */
-  #misunderstandings(): readonly string[] {
+  #misunderstandings(plan: TablePlan): readonly string[] {
     const { behaviour, redirect } = this.#config;
     const { policy } = this;
     const warnings: string[] = [];
     if (behaviour.isDryRun) warnings.push(DRY_RUN);
-    if (policy.table.endpoints.length === 0) warnings.push(NO_ENDPOINTS);
+    if (plan.input.endpoints.length === 0) warnings.push(NO_ENDPOINTS);
     if (redirect.uplinks.length === 0 && hasRedirects(policy.table)) warnings.push(NO_UPLINKS);
     return warnings;
   }
@@ -188,10 +230,13 @@ export class RedirectLoader {
   }
 }
 
+const NO_NEWS: WaitNews = { opened: [], overdue: [] };
+const NS_PER_MS = 1_000_000n;
+
 const DRY_RUN =
   'behaviour.dryRun applies to the proxy only: the kernel refuses what it would refuse without it';
 
-const NO_ENDPOINTS = 'no endpoint of the endpoints file has an interface: nothing here is judged';
+const NO_ENDPOINTS = 'no endpoint has an interface on this node: nothing here is judged';
 const NO_UPLINKS =
   'redirect.uplinks is empty: connections from outside to ports with L7 rules are refused, because they cannot be redirected';
 

@@ -19,6 +19,13 @@ import {
   lostLinks,
   noteObject,
 } from '../../redirect/inspect.ts';
+import { CniResults } from '../../redirect/interfaces/cni_results.ts';
+import type { WaitCounts } from '../../redirect/interfaces/interface_waits.ts';
+import { openNetnsIds } from '../../redirect/interfaces/netns_ids.ts';
+import { PodInterfaces } from '../../redirect/interfaces/pod_interfaces.ts';
+import { PodProcesses } from '../../redirect/interfaces/pod_processes.ts';
+import { Routes } from '../../redirect/interfaces/routes.ts';
+import { notedWaits, noteWaits } from '../../redirect/interfaces/wait_note.ts';
 import type { Datapath } from '../../redirect/kernel/api.ts';
 import { openDatapath, removeDatapath } from '../../redirect/kernel/datapath.ts';
 import { missingFeatures } from '../../redirect/kernel/features.ts';
@@ -36,6 +43,8 @@ export interface RedirectNode {
   readonly inspect: (root: string) => Inspection | null;
   /** See `linksStamp`. */
   readonly linksStamp: () => string | null;
+  /** Who finds interfaces of pods, on this node. */
+  readonly podInterfaces: (config: Config) => PodInterfaces;
   /** See `watchLinks`. */
   readonly watchLinks: WatchLinks;
   /** See `lostLinks`, of this network namespace. */
@@ -50,6 +59,10 @@ export interface RedirectNode {
   readonly nowNs: () => bigint;
   /** For `status`: which object the programs are from. */
   readonly noteObject: (datapath: Datapath) => void;
+  /** For `status` and the metrics of the proxy: see `noteWaits`. */
+  readonly noteWaits: (config: Config, counts: WaitCounts) => void;
+  /** See `notedWaits`. */
+  readonly notedWaits: (config: Config) => WaitCounts | null;
   readonly removeDatapath: (root: string) => void;
 }
 
@@ -62,8 +75,9 @@ export const OWN_NETNS = '/proc/self/ns/net';
 
 export function thisNode({ limits }: Config): RedirectNode {
   const { timers } = nodePlatform();
+  const run = nodeCommands(limits);
   return {
-    run: nodeCommands(limits),
+    run,
     sysctl: procSysctl(),
     timers,
     missingFeatures: () => missingFeatures(),
@@ -73,9 +87,12 @@ export function thisNode({ limits }: Config): RedirectNode {
       openDatapath({ root: redirect.root, objectPath: OBJECT_PATH, proxyGid: redirect.group }),
     noteObject: ({ mapsFolder }) =>
       noteObject(dirname(mapsFolder), checkObject(OBJECT_PATH).object),
+    noteWaits: ({ redirect }, counts) => noteWaits(redirect.root, counts),
+    notedWaits: ({ redirect }) => notedWaits(redirect.root),
     removeDatapath,
     inspect,
     linksStamp,
+    podInterfaces: (config) => podInterfaces(config, run),
     watchLinks: (events) => watchLinks({ timers, retryMs: limits.redirectRetryMs }, events),
     lostLinks: (root, interfaces) => lostLinks(root, { interfaces, netns: ownNetns() }),
     isLocked,
@@ -83,6 +100,20 @@ export function thisNode({ limits }: Config): RedirectNode {
     netns: ownNetns,
     nowNs: () => process.hrtime.bigint(),
   };
+}
+
+function podInterfaces({ redirect, limits }: Config, run: RunCommand): PodInterfaces {
+  const results = new CniResults({
+    folder: redirect.cniResults,
+    fileBytesMax: limits.cniResultBytesMax,
+    fileCountMax: limits.cniResultCountMax,
+  });
+  return new PodInterfaces({
+    run,
+    witnesses: [new Routes(run), results],
+    costly: new PodProcesses({ folder: '/proc', openNetnsIds }),
+    nowMs: () => nodePlatform().clock.nowMs(),
+  });
 }
 
 function ownNetns(): number {

@@ -17,7 +17,7 @@ import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import type { IdentityBatch } from '../../policy/identity/delta.ts';
 import { type KernelDelta, kernelDelta } from '../../policy/kernel/kernel_delta.ts';
 import { type KernelTable, kernelTable } from '../../policy/kernel/kernel_table.ts';
-import type { NodeLinks } from '../../redirect/host/links.ts';
+import type { AskedPod } from '../../redirect/interfaces/witness.ts';
 import {
   fullPrefix,
   type PlanInput,
@@ -27,6 +27,7 @@ import {
 } from '../../redirect/plan.ts';
 import type { TableDelta } from '../../redirect/table_delta.ts';
 import { createRe2Engine } from '../../regex/re2_engine.ts';
+import { askedOf, type NodeSight, placedEndpoints, takenBy } from './node_sight.ts';
 
 export type PolicyRead =
   | { readonly kind: 'changed'; readonly warnings: readonly string[] }
@@ -57,6 +58,8 @@ export class NodePolicy {
   #inForce: InForce | null = null;
   /** As of the last plan. */
   #hostAddresses: readonly string[] = [];
+  /** Addresses of endpoints, as of the last plan. */
+  #ofWorkloads: ReadonlySet<string> = new Set();
   #onStart: (start: FeedStart) => void = () => {};
   /** What was read, and nobody has taken yet. */
   #reads: FeedRead[] = [];
@@ -75,6 +78,7 @@ export class NodePolicy {
       limits,
       isEmptySetOpen: config.isEmptySetOpen,
       isHostJudged: config.redirect.isHostJudged,
+      areInterfacesFound: config.redirect.areInterfacesFound,
     });
     const onError = (message: string): void => void this.#notes.push(message);
     const isOnDisk = isKept && folder !== null;
@@ -163,19 +167,16 @@ export class NodePolicy {
       return { kind: 'changed', warnings: this.#takeOver().warnings };
     }
     this.#inForce = { snapshot: after, table: inForce.table, isTableOfSnapshot: false };
-    return { kind: 'identities', delta: this.#tableDelta(delta, inForce.table) };
+    return { kind: 'identities', delta: this.#tableDelta(delta) };
   }
 
   /** Workloads have the last word on their addresses; a node's own are the host's when nobody else has them. */
-  #tableDelta(delta: KernelDelta, table: KernelTable): TableDelta {
+  #tableDelta(delta: KernelDelta): TableDelta {
     const { snapshot } = this;
-    const ofWorkloads = new Set(
-      table.endpoints.flatMap(({ ips }) => ips.map((ip) => fullPrefix(ip).text)),
-    );
     const fallBack = new Map(WHOLE_FAMILIES.map(({ text }) => [text, IDENTITY_WORLD]));
     const host = RESERVED_IDENTITIES.host as Identity;
     for (const ip of this.#hostAddresses) fallBack.set(fullPrefix(ip).text, host);
-    const isOthers = ({ text }: IpPrefix): boolean => !ofWorkloads.has(text);
+    const isOthers = ({ text }: IpPrefix): boolean => !this.#ofWorkloads.has(text);
     const gone = delta.goneAddresses.filter(isOthers);
     return {
       ...delta,
@@ -225,17 +226,33 @@ export class NodePolicy {
     return this.#inForce.table;
   }
 
-  plan(links: NodeLinks): TablePlan {
-    if (this.#inForce?.isTableOfSnapshot === false) this.#takeOver();
-    this.#hostAddresses = links.addresses;
-    return planOf(this.#planInput(links));
+  /** Endpoints whose interface is to be found. */
+  get asked(): readonly AskedPod[] {
+    return askedOf(this.table.endpoints);
   }
 
-  #planInput(links: NodeLinks): PlanInput {
+  /** Interfaces that are named already. */
+  get takenInterfaces(): ReadonlySet<string> {
+    return takenBy(this.table.endpoints, this.#config);
+  }
+
+  plan(sight: NodeSight): TablePlan {
+    if (this.#inForce?.isTableOfSnapshot === false) this.#takeOver();
+    const input = this.#planInput(sight);
+    this.#hostAddresses = sight.links.addresses;
+    this.#ofWorkloads = new Set(
+      input.endpoints.flatMap(({ ips }) => ips.map((ip) => fullPrefix(ip).text)),
+    );
+    return planOf(input);
+  }
+
+  #planInput(sight: NodeSight): PlanInput {
     const { snapshot, table } = this;
-    const { uplinks, interfaces: claims, isHostJudged } = this.#config.redirect;
+    const { links } = sight;
+    const { uplinks, interfaces: claims, otherBridges, isHostJudged } = this.#config.redirect;
+    const masters = [...links.masters].filter(([, master]) => otherBridges.includes(master));
     return {
-      endpoints: table.endpoints,
+      endpoints: placedEndpoints(table.endpoints, sight, this.#config),
       policies: table.policies,
       slots: table.slots,
       prefixes: snapshot.node.prefixes,
@@ -243,6 +260,7 @@ export class NodePolicy {
       interfaces: links.interfaces,
       ports: links.ports,
       bare: links.bare,
+      others: new Set(masters.map(([name]) => name)),
       uplinks,
       claims,
       hostAddresses: links.addresses,

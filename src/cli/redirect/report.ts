@@ -7,6 +7,7 @@ import { differences } from '../../redirect/differences.ts';
 import type { NodeLinks } from '../../redirect/host/links.ts';
 import type { RoutingState } from '../../redirect/host/routing.ts';
 import type { InspectedLink, Inspection } from '../../redirect/inspect.ts';
+import type { WaitCounts } from '../../redirect/interfaces/interface_waits.ts';
 import { settingsOf, type TablePlan } from '../../redirect/plan.ts';
 import { UNREADABLE } from './loader.ts';
 import { type Names, type RedirectedRow, redirectedRows } from './rows.ts';
@@ -18,6 +19,12 @@ export interface ReportInput {
   /** Why they are rejected. */
   readonly rejected: readonly string[];
   readonly links: NodeLinks;
+  /** Pod of this node → why it has no interface. */
+  readonly interfaceless: ReadonlyMap<string, string>;
+  /** Who could not be heard on whose interfaces are. */
+  readonly unheard: readonly string[];
+  /** Of the loader; null: it looks for no interfaces, or has told nothing yet. */
+  readonly waits: WaitCounts | null;
   readonly routing: RoutingState;
   readonly missingFeatures: readonly string[];
   /** SHA-256 of the object that this version would load; null: it is not built here. */
@@ -39,10 +46,25 @@ export interface RedirectReport {
   readonly listeners: { readonly ip4: number; readonly ip6: number };
   readonly programs: readonly ProgramRow[];
   readonly interfaces: readonly InterfaceRow[];
+  /** Null: no interfaces are looked for. */
+  readonly waits: WaitsReport | null;
   readonly maps: readonly MapRow[];
   readonly counters: Readonly<Record<string, number>>;
   readonly redirected: readonly RedirectedRow[];
   readonly refusals: readonly RefusalRow[];
+}
+
+/** Interfaces and pods that wait for each other. */
+export interface WaitsReport {
+  readonly interfaces: number;
+  readonly pods: number;
+  readonly overdue: number;
+  readonly longestSeconds: number;
+  readonly opened: {
+    readonly count: number;
+    readonly meanSeconds: number;
+    readonly longestSeconds: number;
+  };
 }
 
 export interface ProgramRow {
@@ -84,6 +106,9 @@ export function reportOf(input: ReportInput): RedirectReport {
     ...input.missingFeatures,
     ...loadProblems(input),
     ...interfaces.flatMap(interfaceProblem),
+    ...[...input.interfaceless].map(([pod, because]) => `${pod} has no interface here: ${because}`),
+    ...input.unheard,
+    ...overdueProblems(input),
     ...input.routing.problems,
     ...input.routing.missing.map((about) => `missing: ${about}`),
     ...(input.links.isLoopbackUp ? [] : ['interface lo is down: nothing can be redirected']),
@@ -103,6 +128,7 @@ export function reportOf(input: ReportInput): RedirectReport {
       nsPerRun: runCount === 0n ? null : Number(runTimeNs / runCount),
     })),
     interfaces,
+    waits: input.waits === null ? null : waitsReport(input.waits, input.nowNs),
     maps: inspection.maps.map(({ name, entryCount, maxEntries }) => ({
       name,
       entries: entryCount,
@@ -114,6 +140,29 @@ export function reportOf(input: ReportInput): RedirectReport {
     redirected,
     refusals: refusalRows(input),
   };
+}
+
+function waitsReport(waits: WaitCounts, nowNs: bigint): WaitsReport {
+  const { interfaces, pods, overdue, oldestSinceMs } = waits;
+  const { openedTotal: count, openedWaitMsTotal, openedWaitMsMax } = waits;
+  const nowMs = Number(nowNs / 1_000_000n);
+  return {
+    ...{ interfaces, pods, overdue },
+    longestSeconds: oldestSinceMs === 0 ? 0 : Math.max(0, nowMs - oldestSinceMs) / 1000,
+    opened: {
+      count,
+      meanSeconds: count === 0 ? 0 : openedWaitMsTotal / count / 1000,
+      longestSeconds: openedWaitMsMax / 1000,
+    },
+  };
+}
+
+/** Pods are told with the reason. */
+function overdueProblems({ waits }: ReportInput): string[] {
+  if (waits === null || waits.overdue === 0 || waits.interfaces === 0) return [];
+  return [
+    `interfaces that no known pod leads to let nothing through (${waits.interfaces}, see "claimed"): redirect.interfaces claims them, redirect.otherBridges lets others be`,
+  ];
 }
 
 function loadProblems({ inspection, object, netns }: ReportInput): string[] {
@@ -141,19 +190,20 @@ function interfaceRows({ inspection, wanted, links }: ReportInput): InterfaceRow
   const attached = new Set(attachedInterfaces(inspection));
   const rows: InterfaceRow[] = [];
   const nameOf = (ifindex: number): string => nameByIndex.get(ifindex) ?? '?';
+  const owners = new Map(wanted?.plan.input.endpoints.map((one) => [one.interface, one]));
   for (const [ifindex, endpoint] of wanted?.plan.attached ?? []) {
     const name = nameByIndex.get(ifindex) ?? String(ifindex);
-    const owner = wanted?.table.endpoints.find((one) => one.interface === name);
+    const owner = owners.get(name);
     const of = endpoint === null ? 'uplink' : (owner?.name ?? '?');
     rows.push({ name, ifindex, of, state: attached.has(ifindex) ? 'attached' : 'not attached' });
   }
   for (const name of wanted?.plan.missingInterfaces ?? []) {
-    const owner = wanted?.table.endpoints.find((one) => one.interface === name);
+    const owner = owners.get(name);
     rows.push({ name, ifindex: null, of: owner?.name ?? 'uplink', state: 'not there' });
   }
   for (const name of wanted?.plan.unreadableInterfaces ?? []) {
     const ifindex = links.interfaces.get(name) ?? null;
-    const owner = wanted?.table.endpoints.find((one) => one.interface === name);
+    const owner = owners.get(name);
     rows.push({ name, ifindex, of: owner?.name ?? 'uplink', state: 'unreadable' });
   }
   const claimed = new Set(wanted?.plan.claimed ?? []);

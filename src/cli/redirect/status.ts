@@ -9,8 +9,9 @@ import type { CounterName } from '../../redirect/layout.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io } from '../io.ts';
 import { textTable } from '../text_table.ts';
 import { errorText, type RedirectNode, routingOf, thisNode } from './node.ts';
+import { interfaceless } from './node_sight.ts';
 import { NodePolicy } from './policy.ts';
-import { type RedirectReport, reportOf } from './report.ts';
+import { type RedirectReport, reportOf, type WaitsReport } from './report.ts';
 import { namesOf, REASONS, trafficText } from './rows.ts';
 
 export interface StatusOptions {
@@ -39,7 +40,8 @@ export async function redirectStatus(
     io.stderr.write(`sallyport: ${links.message}\n`);
     return EXIT_NEGATIVE;
   }
-  const report = await compare(config, node, { inspection: found.inspection, links: links.links });
+  const seen = { inspection: found.inspection, links: links.links };
+  const report = await compare(config, node, seen);
   if (isJson)
     io.stdout.write(`${JSON.stringify(jsonDocument('RedirectStatus', report), null, 2)}\n`);
   else io.stdout.write(tablesOf(report, config.limits.statusRowCountMax));
@@ -70,10 +72,19 @@ async function compare(
   const read = await policy.start();
   await policy.stop();
   const isRejected = read.kind === 'rejected';
-  const wanted = isRejected ? null : { plan: policy.plan(seen.links), table: policy.table };
+  const { areInterfacesFound } = config.redirect;
+  const isLooking = areInterfacesFound && !isRejected;
+  const found = isLooking
+    ? await node.podInterfaces(config).find(policy.asked, policy.takenInterfaces)
+    : null;
+  const sight = { links: seen.links, found };
+  const wanted = isRejected ? null : { plan: policy.plan(sight), table: policy.table };
   return reportOf({
     ...seen,
     wanted,
+    interfaceless: interfaceless(sight, config),
+    unheard: found?.problems ?? [],
+    waits: areInterfacesFound ? node.notedWaits(config) : null,
     rejected: isRejected ? read.problems : [],
     routing: await routingOf(config, node).check(),
     missingFeatures: node.missingFeatures(),
@@ -92,6 +103,7 @@ function tablesOf(report: RedirectReport, rowsMax: number): string {
     `generation  ${generation}${isFollowed ? ', a loader follows' : ', nobody follows changes'}`,
     `listeners   ${listeners.ip4} of IPv4, ${listeners.ip6} of IPv6`,
     `object      ${report.object ?? 'unknown'}`,
+    ...(report.waits === null ? [] : [`waiting     ${waitsText(report.waits)}`]),
   ];
   const parts = [
     `${head.join('\n')}\n`,
@@ -151,6 +163,16 @@ function tablesOf(report: RedirectReport, rowsMax: number): string {
     ),
   ];
   return parts.filter((part) => part !== '').join('\n');
+}
+
+function waitsText(waits: WaitsReport): string {
+  const { interfaces, pods, overdue, longestSeconds, opened } = waits;
+  const now = `${interfaces} closed interfaces, ${pods} pods without one`;
+  const long = interfaces + pods === 0 ? '' : `, at most ${longestSeconds.toFixed(1)} s`;
+  const late = overdue === 0 ? '' : `, ${overdue} for too long`;
+  if (opened.count === 0) return `${now}${long}${late}`;
+  const means = `${opened.meanSeconds.toFixed(2)} s on average, ${opened.longestSeconds.toFixed(2)} s at most`;
+  return `${now}${long}${late}; ${opened.count} opened after ${means}`;
 }
 
 function problemLines(problems: readonly string[], rowsMax: number): string {

@@ -32,6 +32,19 @@ export const REDIRECT_LIMITS = {
     60 * SECOND,
     'time between two looks at the interfaces of the node',
   ),
+  redirectInterfaceWaitMs: spec(
+    10 * SECOND,
+    100,
+    1 * HOUR,
+    'how long an interface without a pod, or a pod without an interface, may wait until that is told; it stays closed',
+  ),
+  cniResultCountMax: spec(
+    16_384,
+    1,
+    1_048_576,
+    'files of CNI results that are read to find interfaces; above: none is',
+  ),
+  cniResultBytesMax: spec(256 * KIB, 1 * KIB, 16 * MIB, 'bytes of one file of CNI results'),
   redirectRepairIntervalMs: spec(
     10 * SECOND,
     100,

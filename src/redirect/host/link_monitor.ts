@@ -9,13 +9,15 @@ import type { Timers } from '../../platform/platform.ts';
 export interface SeenLink {
   readonly ifindex: number;
   readonly name: string;
+  /** The bridge, bond or VRF whose port it is; null: none. */
+  readonly master: string | null;
   readonly isGone: boolean;
   /** Its packets have an Ethernet header. */
   readonly isReadable: boolean;
 }
 
 export interface LinkEvents {
-  /** A link came, went or got another name. */
+  /** A link came, went, got another name or became somebody's port. */
   readonly onLink: (link: SeenLink) => void;
   /** The node has another address, or one less. */
   readonly onAddress: () => void;
@@ -64,13 +66,14 @@ export class LinkNews {
   readonly #names = new Map<number, string>();
 
   /** False: known already. */
-  take({ ifindex, name, isGone }: SeenLink): boolean {
+  take({ ifindex, name, master, isGone }: SeenLink): boolean {
     if (isGone) {
       this.#names.delete(ifindex);
       return true;
     }
-    if (this.#names.get(ifindex) === name) return false;
-    this.#names.set(ifindex, name);
+    const place = `${name} ${master ?? ''}`;
+    if (this.#names.get(ifindex) === place) return false;
+    this.#names.set(ifindex, place);
     return true;
   }
 }
@@ -80,5 +83,6 @@ export function parseLink(line: string): SeenLink | null {
   const [, gone, ifindex, name] = /^(Deleted )?(\d+): ([^\s:@]+)[:@]/.exec(line) ?? [];
   if (ifindex === undefined || name === undefined) return null;
   const isReadable = /\slink\/ether\s/.test(line);
-  return { ifindex: Number(ifindex), name, isGone: gone !== undefined, isReadable };
+  const master = /\smaster (\S+)\s/.exec(line)?.[1] ?? null;
+  return { ifindex: Number(ifindex), name, master, isGone: gone !== undefined, isReadable };
 }

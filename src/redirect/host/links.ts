@@ -8,6 +8,8 @@ export interface NodeLinks {
   readonly interfaces: ReadonlyMap<string, number>;
   /** Those that belong to another (a bridge, a bond, a VRF), by which their packets come in to the stack. */
   readonly ports: ReadonlySet<string>;
+  /** Of those that belong to another: name → the other's name. */
+  readonly masters: ReadonlyMap<string, string>;
   /** Those whose packets have no link header (tun, WireGuard, IPIP): the programs cannot read them. */
   readonly bare: ReadonlySet<string>;
   /** Canonical, sorted, without repetition. */
@@ -27,23 +29,26 @@ export async function readLinks(run: RunCommand): Promise<LinksResult> {
   const interfaces = new Map<string, number>();
   const addresses = new Set<string>();
   const ports = new Set<string>();
+  const masters = new Map<string, string>();
   const bare = new Set<string>();
   let isLoopbackUp = false;
-  for (const { ifname, ifindex, flags, master, link_type: linkType, addr_info: own } of entries) {
+  for (const { ifname, ifindex, flags, master, link_type: linkType, addr_info: infos } of entries) {
     if (typeof ifname !== 'string' || typeof ifindex !== 'number') continue;
     interfaces.set(ifname, ifindex);
     if (master !== undefined) ports.add(ifname);
+    if (typeof master === 'string') masters.set(ifname, master);
     if (linkType !== undefined && !LINK_TYPES.includes(linkType)) bare.add(ifname);
     const has = (flag: string): boolean => Array.isArray(flags) && flags.includes(flag);
     if (has('LOOPBACK') && has('UP')) isLoopbackUp = true;
-    for (const { local } of Array.isArray(own) ? (own as Entry[]) : []) {
+    for (const { local } of Array.isArray(infos) ? (infos as Entry[]) : []) {
       const address = typeof local === 'string' ? parseIp(local) : null;
       if (address !== null) addresses.add(address.text);
     }
   }
   // Taken at its word, a list without any interface would detach every program there is.
   if (interfaces.size === 0) return { kind: 'error', message: 'ip address: no interface at all' };
-  const links = { interfaces, ports, bare, addresses: [...addresses].sort(), isLoopbackUp };
+  const own = [...addresses].sort();
+  const links = { interfaces, ports, masters, bare, addresses: own, isLoopbackUp };
   return { kind: 'links', links };
 }
 

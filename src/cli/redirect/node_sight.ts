@@ -1,0 +1,61 @@
+/** What was seen of the node at one time: its interfaces, and whose they are. */
+import type { Config } from '../../config/config.ts';
+import { RESERVED_IDENTITIES } from '../../model/identity.ts';
+import type { KernelEndpoint } from '../../policy/kernel/kernel_table.ts';
+import type { NodeLinks } from '../../redirect/host/links.ts';
+import type { FoundInterfaces } from '../../redirect/interfaces/pod_interfaces.ts';
+import type { AskedPod } from '../../redirect/interfaces/witness.ts';
+import type { PlannedEndpoint } from '../../redirect/plan.ts';
+
+export interface NodeSight {
+  readonly links: NodeLinks;
+  /** Null: interfaces are not looked for. */
+  readonly found: FoundInterfaces | null;
+}
+
+/** Endpoints whose interface is to be found. */
+export function askedOf(endpoints: readonly KernelEndpoint[]): readonly AskedPod[] {
+  return endpoints.filter((one) => one.interface === null && !isNode(one));
+}
+
+/** Interfaces that are no pod's to be found. */
+export function takenBy(endpoints: readonly KernelEndpoint[], config: Config): ReadonlySet<string> {
+  const named = endpoints.flatMap((one) => (one.interface === null ? [] : [one.interface]));
+  return new Set([...named, ...config.redirect.uplinks]);
+}
+
+/**
+ * Endpoints with the interfaces that were found. One of a cluster is of this node whether or not its interface is known;
+ * one of a file that names none, and has none here, is on another node.
+ */
+export function placedEndpoints(
+  endpoints: readonly KernelEndpoint[],
+  { links, found }: NodeSight,
+  config: Config,
+): readonly PlannedEndpoint[] {
+  return endpoints.flatMap((endpoint) => {
+    if (endpoint.interface !== null) return endpoint;
+    const own = found?.interfaces.get(endpoint.name);
+    const isThere = own !== undefined && links.interfaces.get(own.name) === own.ifindex;
+    if (isThere) return { ...endpoint, interface: own.name };
+    return config.kubernetes === null || isNode(endpoint) ? [] : endpoint;
+  });
+}
+
+/** Pod → why it has no interface, of those that must have one. */
+export function interfaceless({ found }: NodeSight, config: Config): ReadonlyMap<string, string> {
+  const all = [...(found?.unfound ?? [])];
+  const told = all.filter(([, { isDisputed }]) => isDisputed || config.kubernetes !== null);
+  return new Map(told.map(([name, { because }]) => [name, because]));
+}
+
+/** Nodes are no pods, whatever else they are. */
+function isNode({ identity }: KernelEndpoint): boolean {
+  return NODES.has(identity);
+}
+
+const NODES: ReadonlySet<number> = new Set([
+  RESERVED_IDENTITIES.host,
+  RESERVED_IDENTITIES['remote-node'],
+  RESERVED_IDENTITIES['kube-apiserver'],
+]);

@@ -1,4 +1,4 @@
-/** The heap of a worker's snapshot, in a process of its own. Prints bytes: node --expose-gc memory_main.ts FILE */
+/** The heap of a worker's snapshot, in a process of its own. Prints bytes of the heap, and of the process: node --expose-gc memory_main.ts FILE */
 import { readFileSync } from 'node:fs';
 import { deserialize } from 'node:v8';
 import { compileSet } from '../../src/control/set/resolved_set.ts';
@@ -15,4 +15,5 @@ const compiled = finish(
 );
 globalThis.gc?.();
 globalThis.gc?.();
-console.log(process.memoryUsage().heapUsed, compiled.kind);
+const { heapUsed, rss } = process.memoryUsage();
+console.log(heapUsed, rss, compiled.kind);

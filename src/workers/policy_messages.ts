@@ -3,14 +3,14 @@
  * what the thread has to be told again after its end (`Kept`) is bytes that the supervisor does not look into.
  */
 import type { ExplainAnswer } from '../admin/backend.ts';
-import type { PolicyInput, StandIn } from '../control/set/policy_input.ts';
+import type { StandIn } from '../control/set/policy_input.ts';
 import type { FileSettings } from '../control/source/files/file_source.ts';
-import type { SourceBundle } from '../control/source/files/source_bundle.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
 import type { InvalidPolicy } from '../model/invalid_policy.ts';
+import type { KeptForms, SentForm } from './kept_forms.ts';
 
 /** The proxy's part of the state folder. */
 export const PROXY_STATE = 'proxy';
@@ -49,14 +49,8 @@ export interface KeptSet {
   readonly revision: number;
   /** Of the last batch of identities that was told. */
   readonly sequence: number;
-  /** A `KeptForm`. */
-  readonly form: Uint8Array;
+  readonly forms: KeptForms;
 }
-
-/** A set as the next thread can put it in force again: what it was decoded from, if it is kept; else what was decoded. */
-export type KeptForm =
-  | { readonly kind: 'texts'; readonly texts: SourceBundle }
-  | { readonly kind: 'input'; readonly input: PolicyInput };
 
 /** An object that its source refused alone. */
 export interface RefusedObject {
@@ -91,8 +85,8 @@ export interface SentSet {
   readonly warnings: readonly string[];
   /** Of the last batch of identities that is in the set. */
   readonly sequence: number;
-  /** A `KeptForm`. */
-  readonly form: Uint8Array;
+  /** Whole. */
+  readonly form: SentForm;
   /** Identities that were given since the set before; null: none. */
   readonly given: Uint8Array | null;
   readonly checkMs: number;
@@ -102,8 +96,7 @@ export interface SentSet {
 export interface SentIdentities {
   readonly batch: SentBatch;
   readonly endpointCount: number;
-  /** As of a set. */
-  readonly form: Uint8Array;
+  readonly form: SentForm;
   /** As of a set. */
   readonly given: Uint8Array | null;
 }

@@ -25,7 +25,7 @@ import {
   type NewSet,
   PolicyFeed,
 } from '../control/source/policy_feed.ts';
-import type { OfferedSet, PolicySource } from '../control/source/source.ts';
+import type { PolicySource } from '../control/source/source.ts';
 import { encodeBatch } from '../control/worker/identity_wire.ts';
 import { encodeResolved } from '../control/worker/resolved_wire.ts';
 import type { FlowAddress } from '../model/flow.ts';
@@ -36,10 +36,10 @@ import type { PolicySnapshot } from '../policy/compiled/snapshot.ts';
 import { printSnapshot } from '../policy/decide/print.ts';
 import { type GivenIdentity, IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
+import { FormSender, restoredForm } from './kept_forms.ts';
 import {
   type FromPolicyThread,
   type Kept,
-  type KeptForm,
   type PolicyFormat,
   type PolicySettings,
   type PolicyThreadData,
@@ -70,6 +70,7 @@ export class PolicyService {
   readonly #store: PolicyChecker;
   readonly #lastGood: LastGoodSet | null;
   readonly #feed: PolicyFeed;
+  readonly #forms = new FormSender();
   #givenCount = 0;
   /** When the source began to read. */
   #readingSinceMs = 0;
@@ -263,7 +264,7 @@ export class PolicyService {
     readonly transfer: readonly ArrayBuffer[];
   } {
     const parts = encodeResolved(accepted.set).map(ownBytes);
-    const form = bytesOf(keptForm(offered));
+    const form = this.#forms.whole(offered);
     const given = this.#newlyGiven();
     const sent: SentSet = {
       set: { revision: accepted.revision, parts },
@@ -278,7 +279,7 @@ export class PolicyService {
       given,
       checkMs: performance.now() - this.#readingSinceMs,
     };
-    const buffers = [...parts, form, ...(given === null ? [] : [given])];
+    const buffers = [...parts, form.bytes, ...(given === null ? [] : [given])];
     return { sent, transfer: buffers.map(({ buffer }) => buffer) };
   }
 
@@ -288,7 +289,7 @@ export class PolicyService {
   } {
     const { sequence, bytes } = encodeBatch(batch);
     const own = ownBytes(bytes);
-    const form = bytesOf(keptForm(offered));
+    const form = this.#forms.next(offered);
     const given = this.#newlyGiven();
     const sent: SentIdentities = {
       batch: { sequence, bytes: own },
@@ -296,7 +297,7 @@ export class PolicyService {
       form,
       given,
     };
-    const buffers = [own, form, ...(given === null ? [] : [given])];
+    const buffers = [own, form.bytes, ...(given === null ? [] : [given])];
     return { sent, transfer: buffers.map(({ buffer }) => buffer) };
   }
 
@@ -321,7 +322,7 @@ export class PolicyService {
   #restored(decode: DecodeOptions): SourceBundle | null {
     const inForce = this.#kept?.inForce ?? null;
     if (inForce === null) return null;
-    const form = decoded<KeptForm>(inForce.form);
+    const form = restoredForm(inForce.forms);
     const read =
       form.kind === 'texts' ? decodeBundle(form.texts, decode) : ({ ...form, kind: 'ok' } as const);
     const result = read.kind === 'rejected' ? read : this.#store.restore(read.input, inForce);
@@ -379,10 +380,6 @@ function fileSource(
 ): PolicySource {
   const stdin = texts?.policies.find(({ path }) => path === STDIN)?.text ?? null;
   return new FileSource(configuredFiles(settings, nodePlatform().timers, stdin), { decode });
-}
-
-function keptForm({ input, texts }: OfferedSet): KeptForm {
-  return texts === null ? { kind: 'input', input } : { kind: 'texts', texts };
 }
 
 type OwnBytes = Uint8Array<ArrayBuffer>;

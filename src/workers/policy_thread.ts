@@ -96,6 +96,8 @@ export class PolicyThread {
   #untold: (() => void)[] | null = [];
   #isStopped = false;
   #inForce: KeptSet | null = null;
+  /** Of `#inForce`. */
+  #forms: Uint8Array[] = [];
   readonly #given: Uint8Array[] = [];
   #staleness: Staleness | null = null;
   #refused = NONE_REFUSED;
@@ -311,13 +313,16 @@ export class PolicyThread {
   }
 
   #keep({ set, sequence, form, given }: SentSet): void {
-    this.#inForce = { revision: set.revision, sequence, form };
+    this.#forms = [form.bytes];
+    this.#inForce = { revision: set.revision, sequence, forms: this.#forms };
     if (given !== null) this.#given.push(given);
   }
 
   #keepIdentities({ batch, form, given }: SentIdentities): void {
+    if (form.isWhole) this.#forms = [];
+    this.#forms.push(form.bytes);
     const revision = this.#inForce?.revision ?? 0;
-    this.#inForce = { revision, sequence: batch.sequence, form };
+    this.#inForce = { revision, sequence: batch.sequence, forms: this.#forms };
     if (given !== null) this.#given.push(given);
   }
 

@@ -19,6 +19,7 @@ import { type Problem, type Rejected, rejected } from '../decode/problem.ts';
 import { identityTableOf, workloadsOf } from './identity_table_of.ts';
 import { placesOf, wholeOf } from './identity_whole.ts';
 import { joinPolicies } from './join_policies.ts';
+import { localOf } from './moving_identities.ts';
 import type { PolicySet } from './policy_set.ts';
 import { compileSet, type ResolvedPolicies, type ResolvedSet } from './resolved_set.ts';
 
@@ -99,7 +100,10 @@ function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
       shadow: shadow?.resolved ?? null,
       roster: Roster.of(options.sequenceOf?.(whole) ?? 0, table.ipcache, table.entries),
       secrets: set.secrets,
-      workloads: workloadsOf(set.inventory, table, options),
+      workloads: workloadsOf(localOf(set.inventory.endpoints), {
+        ...options,
+        identityOf: ({ name }) => table.identityOfEndpoint(name),
+      }),
     },
     table,
     isClosedAsEmpty: unselected === 'deny',

@@ -1,13 +1,15 @@
 /** Who is who in a set: what its inventory says, and the prefixes that its policies name. */
+
+import type { Identity } from '../../model/identity.ts';
 import type { Limits } from '../../model/limits.ts';
 import type { Workload } from '../../policy/compiled/snapshot.ts';
+import { compareText } from '../../policy/labels.ts';
 import type { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import {
   buildIdentityTable,
-  type IdentityTable,
   type IdentityTableResult,
 } from '../../policy/resolve/identity_table.ts';
-import type { Inventory } from '../../policy/resolve/inventory.ts';
+import type { InventoryEndpoint } from '../../policy/resolve/inventory.ts';
 import { namedPrefixes } from '../../policy/resolve/prefixes.ts';
 import type { PolicySet } from './policy_set.ts';
 
@@ -31,16 +33,20 @@ export function identityTableOf(set: PolicySet, options: TableOptions): Identity
   });
 }
 
-/** Endpoints of the inventory that have an interface on this node, or may have one. */
+/** Endpoints that have an interface on this node, or may have one; by name, as the order in which they came says nothing. */
 export function workloadsOf(
-  inventory: Inventory,
-  table: IdentityTable,
-  { areInterfacesFound = false }: Pick<TableOptions, 'areInterfacesFound'>,
+  locals: readonly InventoryEndpoint[],
+  { areInterfacesFound = false, identityOf }: WorkloadOptions,
 ): readonly Workload[] {
-  return inventory.endpoints.flatMap(({ name, ips, isLocal, interface: host, podUid }) => {
-    const isHere = isLocal && (host !== null || areInterfacesFound);
-    const identity = isHere ? table.identityOfEndpoint(name) : null;
+  const sorted = locals.toSorted((a, b) => compareText(a.name, b.name));
+  return sorted.flatMap((endpoint) => {
+    const { name, ips, interface: host, podUid } = endpoint;
+    const identity = host !== null || areInterfacesFound ? identityOf(endpoint) : null;
     if (identity === null) return [];
     return { name, interface: host, podUid, ips: ips.map(({ text }) => text), identity };
   });
+}
+
+export interface WorkloadOptions extends Pick<TableOptions, 'areInterfacesFound'> {
+  readonly identityOf: (endpoint: InventoryEndpoint) => Identity | null;
 }

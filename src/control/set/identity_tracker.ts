@@ -1,22 +1,30 @@
 /**
  * Tells what a new set changes of who is who, so that a set that changes nothing else need not be compiled. What a
- * batch cannot say (a rule, a subject that no policy was made for, a port by another name) is a set of its own.
+ * batch cannot say (a rule, a subject that no policy was made for, a port by another name) is a set of its own. Where
+ * few things are another object only those are looked at (`moving_identities.ts`); else the whole of who is who is
+ * made and compared.
  */
 import type { Limits } from '../../model/limits.ts';
 import type { Workload } from '../../policy/compiled/snapshot.ts';
 import type { EndpointPlace, IdentityBatch } from '../../policy/identity/delta.ts';
 import { IdentityLedger, type WhoIsWho } from '../../policy/identity/ledger.ts';
-import { SubjectNumbers, subjectKey } from '../../policy/identity/subject_numbers.ts';
-import { labelSetKey } from '../../policy/labels.ts';
+import { SubjectNumbers } from '../../policy/identity/subject_numbers.ts';
 import type { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
-import type { Inventory, InventoryEndpoint } from '../../policy/resolve/inventory.ts';
-import type { PolicySpec } from '../../policy/rule.ts';
+import type { InventoryEndpoint } from '../../policy/resolve/inventory.ts';
 import type { BuiltSnapshot } from './build_snapshot.ts';
 import { identityTableOf, workloadsOf } from './identity_table_of.ts';
 import { placedPolicies, placesOf, wholeOf } from './identity_whole.ts';
+import {
+  changedInventory,
+  egressKeys,
+  localOf,
+  type Moved,
+  MovingIdentities,
+} from './moving_identities.ts';
 import type { PolicySet } from './policy_set.ts';
 import type { ResolvedPolicies, ResolvedSet } from './resolved_set.ts';
+import { RuleSurroundings } from './rule_surroundings.ts';
 
 export interface TrackedChange {
   /** Null: nobody is anybody else. */
@@ -34,7 +42,9 @@ export interface TrackerOptions {
 /** What was taken last as a whole, and by batches since. */
 interface Tracked {
   readonly set: PolicySet;
-  readonly table: IdentityTable;
+  readonly surroundings: RuleSurroundings;
+  /** The table that was made last, until something moves: most sets of files never do. */
+  readonly who: IdentityTable | MovingIdentities;
   readonly endpointIds: ReadonlyMap<string, number>;
   /** Of policies in wire form, which have the names of endpoints at their addresses. */
   readonly wireNames: ReadonlySet<string>;
@@ -92,50 +102,110 @@ export class IdentityTracker {
   /** A set that is in force as a whole. */
   took(set: PolicySet, { table, resolved }: BuiltSnapshot): void {
     const { policies } = resolved.enforced;
+    const { roster } = resolved;
     const whole = wholeOf(table, placesOf(policies));
-    if (this.#ledger === null) this.#ledger = new IdentityLedger(whole, resolved.roster.sequence);
-    else this.#ledger.replace(whole, resolved.roster.sequence);
+    if (this.#ledger === null) this.#ledger = new IdentityLedger(whole, roster.sequence, roster);
+    else this.#ledger.replace(whole, roster);
     this.#subjects = new Set(whole.endpoints.map(({ subject }) => subject));
     const endpointIds = new Map(policies.map(({ name, endpointId }) => [name, endpointId]));
     const wires = policies.filter(({ subject }) => subject === undefined);
     const wireNames = new Set(wires.map(({ name }) => name));
-    this.#tracked = { set, table, endpointIds, wireNames };
+    const surroundings = new RuleSurroundings(set);
+    this.#tracked = { set, surroundings, who: table, endpointIds, wireNames };
     this.#workloads = resolved.workloads;
   }
 
   /** Null: the set has to be taken as a whole. */
   change(set: PolicySet): TrackedChange | null {
     const { tracked, ledger } = { tracked: this.#tracked, ledger: this.#ledger };
-    if (tracked === null || ledger === null || !hasSamePolicies(tracked.set, set)) return null;
+    if (tracked === null || ledger === null || !tracked.surroundings.areOf(tracked.set, set)) {
+      return null;
+    }
     const { wireNames } = tracked;
     // Such a name may be free now, or another's: the policy in wire form is called otherwise then.
     if (hasOneNamed(tracked.set, wireNames) || hasOneNamed(set, wireNames)) return null;
+    const changed = changedInventory(tracked.set.inventory, set.inventory);
+    if (changed === null) return this.#becomes(set, { ledger, tracked });
+    const who = this.#movingOf(tracked);
+    const moved = who.move(changed, ledger.roster);
+    if (moved.kind === 'other-rules') return null;
+    return moved.kind === 'untold'
+      ? this.#becomes(set, { ledger, tracked })
+      : this.#moves(set, moved, { ledger, tracked: { ...tracked, who } });
+  }
+
+  #movingOf({ set, who, surroundings }: Tracked): MovingIdentities {
+    if (who instanceof MovingIdentities) return who;
+    const { allocator, limits } = this.#options;
+    const { identityCountMax } = limits;
+    return new MovingIdentities(set, who, { surroundings, allocator, identityCountMax });
+  }
+
+  /** By what differs. */
+  #moves(
+    set: PolicySet,
+    moved: Moved,
+    { ledger, tracked }: { readonly ledger: IdentityLedger; readonly tracked: Tracked },
+  ): TrackedChange | null {
+    const { change, commit, isLocal, identityOf } = moved;
+    let { endpointIds } = tracked;
+    let batch: IdentityBatch | null;
+    if (isLocal) {
+      const locals = [...moved.locals.values()];
+      const placed = this.#placed(set, locals, tracked.endpointIds);
+      if (placed === null) return null;
+      const goneEndpoints = [...endpointIds.keys()].filter((name) => !placed.endpointIds.has(name));
+      endpointIds = placed.endpointIds;
+      batch = ledger.change({ ...change, endpoints: placed.places, goneEndpoints });
+      this.#workloads = workloadsOf(locals, { ...this.#options, identityOf });
+    } else batch = ledger.change(change);
+    commit();
+    this.#tracked = { ...tracked, set, endpointIds };
+    return { batch, workloads: this.#workloads };
+  }
+
+  /** By the whole. */
+  #becomes(
+    set: PolicySet,
+    { ledger, tracked }: { readonly ledger: IdentityLedger; readonly tracked: Tracked },
+  ): TrackedChange | null {
     const tabled = identityTableOf(set, this.#options);
     if (tabled.kind === 'error') return null;
     const { table } = tabled;
-    const endpointIds = numbered(localOf(set.inventory), tracked.endpointIds);
-    if (endpointIds === null) return null;
-    if (
-      hasNamedEgressPorts(set.specs) &&
-      namesOf(tracked.set, tracked.table) !== namesOf(set, table)
-    )
-      return null;
-    const places = this.#places(set, endpointIds);
-    if (places === null) return null;
+    const locals = localOf(set.inventory.endpoints);
+    const placed = this.#placed(set, locals, tracked.endpointIds);
+    if (placed === null) return null;
+    const { surroundings } = tracked;
+    if (!hasSameKeys(namesOf(tracked), egressKeys(set.inventory, table, surroundings))) return null;
+    const { endpointIds, places } = placed;
     const batch = ledger.become(wholeOf(table, places));
-    this.#tracked = { set, table, endpointIds, wireNames };
-    this.#workloads = workloadsOf(set.inventory, table, this.#options);
+    this.#tracked = { ...tracked, set, who: table, endpointIds };
+    this.#workloads = workloadsOf(locals, {
+      ...this.#options,
+      identityOf: ({ name }) => table.identityOfEndpoint(name),
+    });
     return { batch, workloads: this.#workloads };
+  }
+
+  #placed(
+    { wirePolicies }: PolicySet,
+    locals: readonly InventoryEndpoint[],
+    before: ReadonlyMap<string, number>,
+  ): Placed | null {
+    const endpointIds = numbered(locals, before);
+    const taken = new Set(wirePolicies.flatMap(({ endpointIps }) => endpointIps));
+    const places = endpointIds === null ? null : this.#places(locals, endpointIds, taken);
+    return places === null || endpointIds === null ? null : { endpointIds, places };
   }
 
   /** Null: one has no policy yet, or shares an address with another or with a policy in wire form. */
   #places(
-    { inventory, wirePolicies }: PolicySet,
+    locals: readonly InventoryEndpoint[],
     endpointIds: ReadonlyMap<string, number>,
+    taken: Set<string>,
   ): readonly EndpointPlace[] | null {
-    const taken = new Set(wirePolicies.flatMap(({ endpointIps }) => endpointIps));
     const places: EndpointPlace[] = [];
-    for (const endpoint of localOf(inventory)) {
+    for (const endpoint of locals) {
       const { name } = endpoint;
       const subject = this.subjects.of(endpoint);
       if (!this.#subjects.has(subject)) return null;
@@ -150,57 +220,21 @@ export class IdentityTracker {
   }
 }
 
-/** Those that have a policy. */
-function localOf({ endpoints }: Inventory): readonly InventoryEndpoint[] {
-  return endpoints.filter(({ isLocal }) => isLocal);
+interface Placed {
+  readonly endpointIds: ReadonlyMap<string, number>;
+  readonly places: readonly EndpointPlace[];
+}
+
+function namesOf({ who, set, surroundings }: Tracked): ReadonlyMap<string, number> {
+  return who instanceof MovingIdentities ? who.names : egressKeys(set.inventory, who, surroundings);
 }
 
 function hasOneNamed({ inventory }: PolicySet, names: ReadonlySet<string>): boolean {
   return names.size > 0 && inventory.endpoints.some(({ name }) => names.has(name));
 }
 
-function hasSamePolicies(a: PolicySet, b: PolicySet): boolean {
-  return (
-    a.hasNodeLabels === b.hasNodeLabels &&
-    hasSameItems(a.specs, b.specs) &&
-    hasSameItems(a.cidrGroups, b.cidrGroups) &&
-    hasSameItems(a.wirePolicies, b.wirePolicies) &&
-    JSON.stringify([...a.secrets]) === JSON.stringify([...b.secrets]) &&
-    surroundingsOf(a.inventory) === surroundingsOf(b.inventory)
-  );
-}
-
-/** What rules are resolved by, besides endpoints and identities. */
-function surroundingsOf({ cluster, services, listeners }: Inventory): string {
-  const ownServices = services.map(({ ips, ...service }) => [service, ips.map(({ text }) => text)]);
-  return JSON.stringify([cluster, ownServices, [...listeners]]);
-}
-
-function hasSameItems(a: readonly object[], b: readonly object[]): boolean {
-  return a.length === b.length && a.every((item, index) => item === b[index]);
-}
-
-/** On egress a name means what destinations call so: then their ports are part of the rules. */
-function hasNamedEgressPorts(specs: readonly PolicySpec[]): boolean {
-  return specs.some(({ rules }) =>
-    rules.some(
-      ({ direction, ports }) =>
-        direction === 'egress' &&
-        (ports ?? []).some((element) => (element.ports ?? []).some(({ name }) => name !== null)),
-    ),
-  );
-}
-
-/** With the labels of the identity: those of a reserved one are what all who have it share. */
-function namesOf({ inventory }: PolicySet, table: IdentityTable): string {
-  const named = inventory.endpoints
-    .filter(({ namedPorts }) => namedPorts.length > 0)
-    .map((endpoint) => {
-      const identity = table.identityOfEndpoint(endpoint.name);
-      const labels = identity === null ? [] : table.labelsOf(identity);
-      return `${identity} ${labelSetKey(labels)} ${subjectKey(endpoint)}`;
-    });
-  return [...new Set(named)].sort().join('\n');
+function hasSameKeys(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean {
+  return a.size === b.size && [...a.keys()].every((key) => b.has(key));
 }
 
 /** An endpoint keeps its number, whoever comes; null: one asks for a number that another has. */

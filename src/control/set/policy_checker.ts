@@ -107,7 +107,7 @@ export class PolicyChecker {
     if (this.#inForce !== null && isSameInput(this.#inForce.input, input)) {
       return { batch: null, accepted };
     }
-    const set = new PolicySet(input);
+    const set = new PolicySet(input, this.#set);
     const previous = this.#snapshot;
     try {
       const change = this.#identities.change(set);
@@ -115,9 +115,10 @@ export class PolicyChecker {
       const { batch, workloads } = change;
       if (batch === null) {
         const isSame = JSON.stringify(workloads) === JSON.stringify(previous.node.workloads);
-        return isSame ? { batch, accepted } : null;
+        if (!isSame) return null;
+      } else {
+        this.#snapshot = previous.after(batch, workloads);
       }
-      this.#snapshot = previous.after(batch, workloads);
       this.#set = set;
       this.#last = null;
       this.#inForce = { input, result: accepted };

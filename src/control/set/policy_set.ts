@@ -21,14 +21,29 @@ export class PolicySet {
   /** Made when it is asked for: most sets have nothing to tell. */
   #byPolicy: ReadonlyMap<string, readonly PolicyDocument[]> | null = null;
 
-  constructor({ documents, inventory, secrets, hasNodeLabels }: PolicyInput) {
-    this.specs = documents.flatMap(({ specs }) => specs);
-    this.cidrGroups = documents.flatMap(({ cidrGroups }) => cidrGroups);
-    this.wirePolicies = documents.flatMap(({ wirePolicies }) => wirePolicies);
+  /** `before`: one of the same documents has the same lists of what is in them. */
+  constructor({ documents, inventory, secrets, hasNodeLabels }: PolicyInput, before?: PolicySet) {
+    const known = before?.isOf(documents) === true ? before : null;
+    this.specs = known?.specs ?? documents.flatMap(({ specs }) => specs);
+    this.cidrGroups = known?.cidrGroups ?? documents.flatMap(({ cidrGroups }) => cidrGroups);
+    this.wirePolicies =
+      known?.wirePolicies ?? documents.flatMap(({ wirePolicies }) => wirePolicies);
     this.inventory = inventory;
     this.secrets = secrets;
     this.hasNodeLabels = hasNodeLabels;
-    this.#documents = documents;
+    this.#documents = known?.documents ?? documents;
+  }
+
+  get documents(): readonly PolicyDocument[] {
+    return this.#documents;
+  }
+
+  isOf(documents: readonly PolicyDocument[]): boolean {
+    const own = this.#documents;
+    return (
+      own === documents ||
+      (own.length === documents.length && own.every((one, index) => one === documents[index]))
+    );
   }
 
   /** Without any policy, also one in dry-run. */

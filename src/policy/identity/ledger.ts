@@ -25,6 +25,10 @@ export type IdentityFacts = Pick<IdentityEntry, 'identity' | 'prefixes'> & {
 /** What a source says has changed. Identities that an address needs come with it, or are known. */
 export interface IdentityChange {
   readonly identities?: readonly IdentityFacts[];
+  /** As `identities`; they stay without an address, until they are among `gone`. */
+  readonly kept?: readonly IdentityFacts[];
+  /** Kept ones that go. Nobody has an address of theirs any more. */
+  readonly gone?: readonly Identity[];
   readonly addresses?: readonly { readonly prefix: IpPrefix; readonly identity: Identity }[];
   readonly goneAddresses?: readonly IpPrefix[];
   readonly endpoints?: readonly EndpointPlace[];
@@ -33,13 +37,14 @@ export interface IdentityChange {
 
 export class IdentityLedger {
   #roster: Roster;
-  /** Defined by a whole: they stay without an address. */
-  #kept: ReadonlySet<Identity>;
+  /** Defined by a whole, or by a change that says so: they stay without an address. */
+  #kept: Set<Identity>;
   readonly #addressCounts = new Map<Identity, number>();
   readonly #endpoints = new Map<string, EndpointPlace>();
 
-  constructor(whole: WhoIsWho, sequence = 0) {
-    this.#roster = Roster.of(sequence, whole.ipcache, whole.entries);
+  /** `roster`: of the whole, where somebody has it already. */
+  constructor(whole: WhoIsWho, sequence = 0, roster?: Roster) {
+    this.#roster = roster ?? Roster.of(sequence, whole.ipcache, whole.entries);
     this.#kept = keptBy(whole);
     this.#count(whole);
   }
@@ -55,7 +60,9 @@ export class IdentityLedger {
   /** Null: nothing is new. */
   change(change: IdentityChange): IdentityBatch | null {
     const deltas: IdentityDelta[] = [];
-    for (const facts of change.identities ?? []) {
+    for (const { identity } of change.kept ?? []) this.#kept.add(identity);
+    for (const identity of change.gone ?? []) this.#kept.delete(identity);
+    for (const facts of [...(change.identities ?? []), ...(change.kept ?? [])]) {
       if (!isSameEntry(this.#roster.entry(facts.identity), facts)) {
         deltas.push({ kind: 'add-identity', ...facts });
       }
@@ -79,7 +86,7 @@ export class IdentityLedger {
     };
     for (const { prefix, identity } of change.addresses ?? []) move(prefix, identity);
     for (const prefix of change.goneAddresses ?? []) move(prefix, null);
-    deltas.push(...this.#endpointDeltas(change), ...this.#unusedDeltas(deltas));
+    deltas.push(...this.#endpointDeltas(change), ...this.#unusedDeltas(deltas, change.gone ?? []));
     return this.#commit(deltas);
   }
 
@@ -92,8 +99,8 @@ export class IdentityLedger {
   }
 
   /** A whole that goes to everybody as such: what comes next is numbered after it. */
-  replace(whole: WhoIsWho, sequence: number): void {
-    this.#roster = Roster.of(sequence, whole.ipcache, whole.entries);
+  replace(whole: WhoIsWho, roster: Roster): void {
+    this.#roster = roster;
     this.#kept = keptBy(whole);
     this.#count(whole);
   }
@@ -152,8 +159,8 @@ export class IdentityLedger {
     ];
   }
 
-  #unusedDeltas(deltas: readonly IdentityDelta[]): IdentityDelta[] {
-    const touched = new Set<Identity>();
+  #unusedDeltas(deltas: readonly IdentityDelta[], gone: readonly Identity[]): IdentityDelta[] {
+    const touched = new Set(gone);
     for (const delta of deltas) {
       if (delta.kind !== 'upsert-address' && delta.kind !== 'remove-address') continue;
       const had = this.#roster.ipcache.exact(delta.prefix);
@@ -192,7 +199,7 @@ export class IdentityLedger {
   }
 }
 
-function keptBy({ entries }: WhoIsWho): ReadonlySet<Identity> {
+function keptBy({ entries }: WhoIsWho): Set<Identity> {
   return new Set(entries.map(({ identity }) => identity));
 }
 

@@ -23,6 +23,9 @@ const RANGES: Readonly<Record<IdentityScope, { readonly min: number; readonly ma
 /** Of label sets: as many numbers as one cluster of a mesh has. */
 export const LABEL_IDENTITY_COUNT_MAX = RANGES.cluster.max - RANGES.cluster.min + 1;
 
+/** Numbers that somebody set by hand. */
+export type TakenIdentities = Pick<ReadonlySet<Identity>, 'has'>;
+
 export interface AllocationRequest {
   readonly scope: IdentityScope;
   /** One text for one identity, such as `labelSetKey`. */
@@ -67,12 +70,12 @@ export class IdentityAllocator {
   }
 
   /**
-   * An identity for each key that asks. `taken` are numbers that somebody set by hand: they are
-   * never given, and a key that held one before gets another. Null when there are no more.
+   * An identity for each key that asks. `taken` are never given, and a key that held one before gets another. Null when
+   * there are no more.
    */
   allocate(
     requests: Iterable<AllocationRequest>,
-    taken: ReadonlySet<Identity>,
+    taken: TakenIdentities,
   ): ReadonlyMap<string, Identity> | null {
     const result = new Map<string, Identity>();
     // Sorted, so that which of two colliding keys moves on does not depend on document order.
@@ -85,7 +88,7 @@ export class IdentityAllocator {
     return result;
   }
 
-  #identityOf(request: AllocationRequest, taken: ReadonlySet<Identity>): Identity | null {
+  #identityOf(request: AllocationRequest, taken: TakenIdentities): Identity | null {
     const key = `${request.scope} ${request.key}`;
     const known = this.#identityByKey.get(key);
     if (known !== undefined && !taken.has(known)) return known;
@@ -97,7 +100,7 @@ export class IdentityAllocator {
     return identity;
   }
 
-  #freeIdentity(scope: IdentityScope, key: string, taken: ReadonlySet<Identity>): Identity | null {
+  #freeIdentity(scope: IdentityScope, key: string, taken: TakenIdentities): Identity | null {
     const { min, max } = RANGES[scope];
     const size = max - min + 1;
     const start = hashOf(key) % size;

@@ -1,7 +1,8 @@
 /** Peers that are valid and select less than their author may think: what the inventory has to say of them. */
 import type { Peer } from '../rule.ts';
 import type { IdentityTable } from './identity_table.ts';
-import type { Selections, ServicePeer } from './selection.ts';
+import type { Selections } from './selection.ts';
+import type { ServicePeer } from './service_peers.ts';
 
 export function peerWarnings(
   peer: Peer,

@@ -5,6 +5,7 @@
 import { type IpAddress, type IpPrefix, parsePrefix } from '../../model/address.ts';
 import type { CidrGroup, Peer, PolicySpec } from '../rule.ts';
 import type { InventoryService } from './inventory.ts';
+import { ServicePeers } from './service_peers.ts';
 
 export interface PrefixSources {
   readonly specs: readonly PolicySpec[];
@@ -20,8 +21,11 @@ export function namedPrefixes(sources: PrefixSources): readonly IpPrefix[] {
     if (prefix.length === 0) for (const whole of WHOLE_FAMILIES) byText.set(whole.text, whole);
   };
   for (const { prefixes } of sources.cidrGroups) prefixes.forEach(add);
-  for (const { ips } of sources.services) {
-    for (const ip of ips) add(fullPrefix(ip));
+  const peers = new ServicePeers(sources.specs);
+  for (const service of sources.services) {
+    // One with a selector stands for endpoints; see `Selections`.
+    if (service.selector !== null || !peers.select(service)) continue;
+    for (const ip of service.ips) add(fullPrefix(ip));
   }
   for (const spec of sources.specs) {
     for (const { peers } of spec.rules) for (const peer of peers ?? []) addPeer(peer, add);

@@ -39,6 +39,10 @@ export function reservedIdentityOf(
   return identity === RESERVED_IDENTITIES.unknown ? null : (identity as Identity);
 }
 
+export function isReservedNumber(identity: Identity): boolean {
+  return NAME_BY_IDENTITY.has(identity);
+}
+
 /** True when the labels are those of a reserved identity, with or without others beside its own. */
 export function isReservedSet(identity: Identity, labels: readonly string[]): boolean {
   const name = NAME_BY_IDENTITY.get(identity);
@@ -47,7 +51,7 @@ export function isReservedSet(identity: Identity, labels: readonly string[]): bo
 
 /** Each reserved identity with the labels that all who have it share; its own name is always among them. */
 export function reservedIdentities(
-  inventory: Inventory,
+  inventory: Pick<Inventory, 'identities' | 'endpoints'>,
   options: ReservedOptions,
 ): ReadonlyMap<Identity, readonly string[]> {
   const joined = new Map<Identity, readonly string[]>();

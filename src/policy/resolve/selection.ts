@@ -19,6 +19,7 @@ import type { IdentityTable } from './identity_table.ts';
 import type { InventoryService } from './inventory.ts';
 import { PrefixIndex } from './prefix_index.ts';
 import { fullPrefix } from './prefixes.ts';
+import { type ServicePeer, serviceMatches } from './service_peers.ts';
 
 export interface Selection {
   /** One text for one selector: rules of one selector merge, those of others stay apart. */
@@ -35,8 +36,6 @@ export interface SelectionContext {
   readonly cidrGroups: readonly CidrGroup[];
   readonly services: readonly InventoryService[];
 }
-
-export type ServicePeer = Peer & { readonly kind: 'service' };
 
 export const ANY_REMOTE: Selection = Object.freeze({ key: 'any', remotes: null, selector: null });
 
@@ -268,11 +267,4 @@ export function nodeSelector(selector: LabelSelector, isHost: boolean): LabelSel
   return {
     requirements: [...selector.requirements, { key, operator: 'exists', values: [] }],
   };
-}
-
-function serviceMatches(service: InventoryService, peer: ServicePeer): boolean {
-  if (peer.namespace !== null && peer.namespace !== service.namespace) return false;
-  if (peer.name !== null && peer.name !== service.name) return false;
-  if (peer.selector === null) return peer.name !== null;
-  return selectorMatches(peer.selector, new LabelSet(service.labels));
 }

@@ -167,7 +167,8 @@ export class ApiClient implements KubeClient {
     const { kubeObjectBytesMax, kubeRequestTimeoutMs } = this.#limits;
     const chunks: Buffer[] = [];
     let byteCount = 0;
-    const bounds = { timers: this.#timers, quietMaxMs: kubeRequestTimeoutMs, lifeMaxMs: null };
+    const quietMaxMs = (): number => kubeRequestTimeoutMs;
+    const bounds = { timers: this.#timers, quietMaxMs, lifeMaxMs: null };
     const end = await readBody(body, bounds, (chunk) => {
       byteCount += chunk.length;
       chunks.push(chunk);

@@ -50,10 +50,10 @@ function reasonOf(error: unknown): string {
   if (error instanceof AggregateError) {
     return [...new Set(error.errors.map(reasonOf))].join('; ');
   }
-  const { message, code, cause } = error as { message?: string; code?: string; cause?: unknown };
+  const { name, message, code } = error as Partial<NodeJS.ErrnoException>;
   if (code === 'ECONNREFUSED') return `connection refused (${addressIn(message)})`;
-  if (code === 'UND_ERR_ABORTED' || code === 'ABORT_ERR') return 'the request was given up';
-  if (message === 'fetch failed' && cause !== undefined) return reasonOf(cause);
+  // undici names so what a proxy refuses, too.
+  if (name === 'AbortError' && code !== 'UND_ERR_ABORTED') return 'the request was given up';
   return message === undefined || message === '' ? String(code ?? error) : message;
 }
 

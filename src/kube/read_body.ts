@@ -4,7 +4,8 @@ import type { Timers } from '../platform/platform.ts';
 
 export interface BodyBounds {
   readonly timers: Timers;
-  readonly quietMaxMs: number;
+  /** Asked at the beginning and after each part. Null: any time. */
+  readonly quietMaxMs: () => number | null;
   /** Null: any time. */
   readonly lifeMaxMs: number | null;
 }
@@ -27,25 +28,27 @@ export async function readBody(
   take: (chunk: Buffer) => boolean,
 ): Promise<BodyEnd> {
   let givenUp: BodyEnd | null = null;
-  const giveUp = (end: BodyEnd) => (): void => {
-    givenUp = end;
-    body.destroy();
+  const giveUpAfter = (delayMs: number | null, end: BodyEnd): (() => void) => {
+    if (delayMs === null) return () => {};
+    return timers.after(delayMs, () => {
+      givenUp = end;
+      body.destroy();
+    });
   };
-  const giveUpQuiet = giveUp({ kind: 'quiet' });
-  let stopQuiet = timers.after(quietMaxMs, giveUpQuiet);
-  const stopLife = lifeMaxMs === null ? null : timers.after(lifeMaxMs, giveUp({ kind: 'over' }));
+  let stopQuiet = giveUpAfter(quietMaxMs(), { kind: 'quiet' });
+  const stopLife = giveUpAfter(lifeMaxMs, { kind: 'over' });
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
       stopQuiet();
       if (!take(chunk)) return { kind: 'enough' };
-      stopQuiet = timers.after(quietMaxMs, giveUpQuiet);
+      stopQuiet = giveUpAfter(quietMaxMs(), { kind: 'quiet' });
     }
     return givenUp ?? { kind: 'end' };
   } catch (error) {
     return givenUp ?? { kind: 'cut', message: (error as Error).message };
   } finally {
     stopQuiet();
-    stopLife?.();
+    stopLife();
     body.destroy();
   }
 }

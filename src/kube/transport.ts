@@ -2,8 +2,9 @@
  * Connections to one API server. Its certificates and ours may change while we run: then what is asked next goes over
  * new connections, and what is on its way ends on the old ones.
  */
+import { isIP } from 'node:net';
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
-import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import { Agent, buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici';
 import type { Limits } from '../model/limits.ts';
 import type { KubeAccess } from './access/access.ts';
 import type { ClientCertificate, Credential } from './access/credentials.ts';
@@ -134,17 +135,29 @@ export class Transport {
       allowH2: false,
     };
     if (proxy === null) return new Agent({ ...options, connect: tls });
+    const common = { ...options, uri: proxy.href, requestTls: { ...tls, allowH2: false } };
+    // With `proxyTls`, one of SOCKS would be asked over TLS.
+    if (proxy.protocol === 'socks5:') return new ProxyAgent(common);
+    const proxyTls = {
+      ...connection,
+      allowH2: false,
+      ...(authorities === null ? {} : { ca: [...rootCertificates, authorities] }),
+    };
+    const connect = proxyConnector(buildConnector(proxyTls));
     return new ProxyAgent({
-      ...options,
-      uri: proxy.href,
-      requestTls: { ...tls, allowH2: false },
-      proxyTls: {
-        ...connection,
-        allowH2: false,
-        ...(authorities === null ? {} : { ca: [...rootCertificates, authorities] }),
-      },
+      ...common,
+      clientFactory: (origin) => new Pool(origin, { connect, allowH2: false }),
     });
   }
+}
+
+/** undici gives the host of a proxy as the name in TLS, where an address may not stand. */
+function proxyConnector(connector: buildConnector.connector): buildConnector.connector {
+  return (options, done) => {
+    const { servername, ...others } = options;
+    const isName = servername !== undefined && isIP(servername) === 0;
+    connector(isName ? options : others, done);
+  };
 }
 
 function chosen({ dispatcher }: Connections): DispatcherResult {

@@ -132,6 +132,7 @@ const WAITING_FILES = [
   'kube/watch/reflector.ts',
   'kube/watch/selection.ts',
   'kube/watch/served_kinds.ts',
+  'kube/watch/store_version.ts',
   'kube/watch/watch_event.ts',
   'kube/watch/watch_stream.ts',
   // For the listener of DNS questions.

@@ -297,6 +297,16 @@ export class FakeKubeApi {
     for (const { changes } of this.#kept.values()) changes.length = 0;
   }
 
+  /** The store is a backup of an earlier version: what there is now, by versions that come after that one. */
+  setBack(version: number): void {
+    for (const watch of this.watches) watch.reset();
+    this.#version = version;
+    for (const { kind, entries, changes } of this.#kept.values()) {
+      changes.length = 0;
+      for (const { object } of [...entries.values()]) this.put(kind, object());
+    }
+  }
+
   fault(when: (request: FakeRequest) => boolean, fault: Fault, times = 1): void {
     this.#faults.push({ when, fault, timesLeft: times });
   }
@@ -500,16 +510,6 @@ export class FakeKubeApi {
     }
     const from = query.get('resourceVersion') ?? '';
     const since = Number(from);
-    if (from !== '' && since > this.#version) {
-      sendStatus(
-        response,
-        504,
-        'Timeout',
-        `Too large resource version: ${from}, current: ${this.#version}`,
-        1,
-      );
-      return;
-    }
     response.writeHead(200, JSON_TYPE);
     response.flushHeaders();
     if (isStreamingList && this.streamsLists === 'etcd-3.4') {
@@ -520,6 +520,13 @@ export class FakeKubeApi {
     if (from !== '' && since < this.#compactedTo) {
       const text = `too old resource version: ${from} (${this.#compactedTo})`;
       watch.event('ERROR', statusOf(410, 'Expired', text));
+      watch.end();
+      return;
+    }
+    // Without streaming, a server waits for what it has not heard of yet, and says nothing.
+    if (isStreamingList && since > this.#version) {
+      const text = `Timeout: Too large resource version: ${from}, current: ${this.#version}`;
+      watch.event('ERROR', statusOf(504, 'Timeout', text, 1));
       watch.end();
       return;
     }
@@ -534,7 +541,8 @@ export class FakeKubeApi {
     } else {
       for (const change of kept.changes) if (change.version > since) sendChange(watch, change);
     }
-    watch.isLive = true;
+    // One from a version that is still to come hears nothing until then.
+    watch.isLive = since <= this.#version;
   }
 }
 

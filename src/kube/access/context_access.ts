@@ -1,4 +1,5 @@
 /** A context of kubeconfigs as an access: its cluster, its user and its namespace. */
+import { isIP } from 'node:net';
 import { isAbsolute, join } from 'node:path';
 import type { Clock } from '../../platform/platform.ts';
 import type { KubeAccess, Trust } from './access.ts';
@@ -122,6 +123,11 @@ function proxyOf(cluster: KubeconfigField, server: URL, env: Environment): URL |
   if (field.text() !== '') {
     const proxy = parseProxy(field.text());
     if (proxy === null) throw field.problem('must be a URL of http, https or socks5');
+    // undici asks such a server for its address as a name, which TLS does not allow.
+    const isNamed = isIP(server.hostname.replace(/[[\]]/g, '')) === 0;
+    if (proxy.protocol === 'socks5:' && !isNamed && cluster.at('tls-server-name').text() === '') {
+      throw field.problem('of socks5 needs tls-server-name for a server that is an address');
+    }
     return proxy;
   }
   const result = environmentProxy(server, env);

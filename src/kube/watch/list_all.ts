@@ -75,7 +75,8 @@ async function listPage(
 ): Promise<PageResult> {
   const reply = await client.stream(requestOf(kind, selection, query, signal));
   if (reply.kind !== 'stream') return reply;
-  const bounds = { timers, quietMaxMs: limits.kubeRequestTimeoutMs, lifeMaxMs: null };
+  const quietMaxMs = (): number => limits.kubeRequestTimeoutMs;
+  const bounds = { timers, quietMaxMs, lifeMaxMs: null };
   const items = new JsonItems(limits);
   const end = await readBody(reply.body, bounds, (chunk) => {
     for (const piece of items.split(chunk)) listener.object(readElement(piece, kind));

@@ -21,6 +21,7 @@ import { KindHealth } from './kind_health.ts';
 import { listAll } from './list_all.ts';
 import type { ReadObject, UnreadObject } from './read_object.ts';
 import type { Selection } from './selection.ts';
+import { isStoreBehind } from './store_version.ts';
 import type { WatchEvent } from './watch_event.ts';
 import { type WatchEnd, watch } from './watch_stream.ts';
 
@@ -57,8 +58,6 @@ const SHORT_LIFE_MS = 1_000;
 const REFUSALS_MAX = 5;
 /** Streaming lists that fail in a row before a list in pages is tried. */
 const STREAMING_FAILURES_MAX = 2;
-/** Watches in a row from which not even a bookmark came. */
-const SILENT_MAX = 2;
 
 export class Reflector {
   readonly #options: ReflectorOptions;
@@ -81,7 +80,8 @@ export class Reflector {
   #isAbsent = false;
   #refusalCount = 0;
   #streamingFailureCount = 0;
-  #silentCount = 0;
+  /** The server tells how far it is, about once a minute. One over etcd 3.4 does not while nothing changes. */
+  #hasBookmarks = false;
 
   constructor(options: ReflectorOptions) {
     const { platform, sink, limits, random, kind } = options;
@@ -178,7 +178,6 @@ export class Reflector {
     this.#version = version;
     this.#hasObjects = keys.size > 0;
     this.#streamingFailureCount = 0;
-    this.#silentCount = 0;
     this.#health.keepUnread((key) => (key === UNNAMED ? this.#hasUnnamed : keys.has(key)));
     try {
       this.#options.sink.listed(keys);
@@ -195,7 +194,10 @@ export class Reflector {
     const { client, kind, selection = {}, platform, limits } = this.#options;
     const { clock, timers } = platform;
     const { signal } = this.#abort;
-    const options = { kind, selection, version, timers, limits, signal, random: this.#random };
+    const options = {
+      ...{ kind, selection, version, timers, limits, signal, random: this.#random },
+      quietMaxMs: () => this.#quietMaxMs(),
+    };
     let openedMs = clock.nowMs();
     let stopLived: (() => void) | null = null;
     let eventCount = 0;
@@ -214,8 +216,10 @@ export class Reflector {
     });
     (stopLived as (() => void) | null)?.();
     if (outcome !== null) return outcome;
-    if (eventCount > 0) this.#silentCount = 0;
-    return this.#ended(end, clock.nowMs() - openedMs < SHORT_LIFE_MS);
+    const isShort = clock.nowMs() - openedMs < SHORT_LIFE_MS;
+    const next = this.#ended(end, isShort);
+    const isSilent = version !== null && eventCount === 0 && next.kind === 'again';
+    return isSilent ? await this.#checkStore(version) : next;
   }
 
   #works(): void {
@@ -246,6 +250,7 @@ export class Reflector {
   #bookmark({ version, isInitialEnd }: WatchEvent & { readonly kind: 'bookmark' }): Outcome | null {
     if (this.#listed === null) {
       this.#version = version;
+      this.#hasBookmarks = true;
       this.#works();
       return null;
     }
@@ -314,16 +319,23 @@ export class Reflector {
       return this.#problem(`the list ended before its end (${END_TEXTS[end.kind]})`);
     }
     if (end.kind === 'cut') return this.#problem(`the watch was cut: ${end.message}`);
-    if (end.kind === 'quiet') return this.#silent();
+    if (end.kind === 'quiet') this.#hasBookmarks = false;
     return isShort ? this.#problem('the watch ended at once') : { kind: 'again' };
   }
 
-  /** The server may have lost the watch: what it has is listed in the end. */
-  #silent(): Outcome {
-    this.#silentCount += 1;
-    if (this.#silentCount < SILENT_MAX) return { kind: 'again' };
+  #quietMaxMs(): number | null {
+    const { limits } = this.#options;
+    if (this.#listed !== null) return limits.kubeRequestTimeoutMs;
+    return this.#hasBookmarks ? limits.kubeWatchQuietMaxMs : null;
+  }
+
+  /** Nothing came since `version`, which is as it should be, or will be so for ever. */
+  async #checkStore(version: string): Promise<Outcome> {
+    const { client, kind, selection = {} } = this.#options;
+    const isBehind = await isStoreBehind(client, kind, selection, version, this.#abort.signal);
+    if (!isBehind) return { kind: 'again' };
     this.#version = null;
-    return this.#problem('not even a bookmark was heard');
+    return this.#problem('the API server has gone back to an earlier state');
   }
 
   #problem(problem: string, retryAfterMs: number | null = null): Outcome {
@@ -437,5 +449,5 @@ const NO_PROGRESS = 'RequestWatchProgress is disabled';
 
 /** 504, with a cause of this name: a server that is behind the one we heard before. */
 function isTooNew(message: string): boolean {
-  return message.startsWith('Too large resource version');
+  return message.includes('Too large resource version');
 }

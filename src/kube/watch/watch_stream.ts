@@ -1,5 +1,4 @@
 /** One watch: what it is asked with, and its events until it ends. */
-import type { Limits } from '../../model/limits.ts';
 import type { Timers } from '../../platform/platform.ts';
 import { JsonLines } from '../../text/json_lines.ts';
 import type { PieceLimits } from '../../text/json_piece.ts';
@@ -16,7 +15,9 @@ export interface WatchOptions {
   /** What changed after it is told; null: first all that there is. */
   readonly version: string | null;
   readonly timers: Timers;
-  readonly limits: PieceLimits & Pick<Limits, 'kubeWatchQuietMaxMs'>;
+  readonly limits: PieceLimits;
+  /** Asked at the beginning and after each part; null: as long as it lasts. */
+  readonly quietMaxMs: () => number | null;
   readonly signal: AbortSignal;
   readonly random: Random;
 }
@@ -39,7 +40,7 @@ export async function watch(
   options: WatchOptions,
   watcher: Watcher,
 ): Promise<WatchEnd> {
-  const { kind, selection, version, timers, limits, signal, random } = options;
+  const { kind, selection, version, timers, limits, quietMaxMs, signal, random } = options;
   const seconds = Math.floor(TIME_MIN_S * (1 + random()));
   const query = { ...BOTH, ...fromOf(version), timeoutSeconds: String(seconds) };
   const reply = await client.stream(requestOf(kind, selection, query, signal));
@@ -48,7 +49,7 @@ export async function watch(
   const lines = new JsonLines(limits);
   const bounds = {
     timers,
-    quietMaxMs: limits.kubeWatchQuietMaxMs,
+    quietMaxMs,
     lifeMaxMs: seconds * 1000 + OVERTIME_MS,
   };
   return await readBody(reply.body, bounds, (chunk) => {

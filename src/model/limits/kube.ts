@@ -30,7 +30,7 @@ export const KUBE_LIMITS = {
     180 * SECOND,
     10 * SECOND,
     1 * HOUR,
-    'time without an event or a bookmark (one a minute) after which a watch is opened anew',
+    'time without an event or a bookmark after which a watch is opened anew, where the API server sends bookmarks (one a minute)',
   ),
   kubeStaleGraceMs: spec(
     10 * SECOND,

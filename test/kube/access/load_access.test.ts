@@ -253,6 +253,10 @@ contexts: [{ name: two, context: { cluster: prod } }, { name: one, context: { cl
       '/config: clusters[prod].cluster.insecure-skip-tls-verify: cannot be true beside a certificate authority',
     ],
     [
+      { cluster: 'server: "https://[::1]:6443", proxy-url: "socks5://p"' },
+      '/config: clusters[prod].cluster.proxy-url: of socks5 needs tls-server-name for a server that is an address',
+    ],
+    [
       { cluster: 'server: "https://x", proxy-url: "ftp://p"' },
       '/config: clusters[prod].cluster.proxy-url: must be a URL of http, https or socks5',
     ],

@@ -140,7 +140,7 @@ describe('a fault', () => {
         kind: 'status',
         code: 504,
         reason: 'Timeout',
-        message: 'Too large resource version: 9, current: 8',
+        message: 'Timeout: Too large resource version: 9, current: 8',
       },
     ],
     ['429', isAny, { kind: 'status', code: 429, reason: 'TooManyRequests', retryAfterS: 1 }],
@@ -284,11 +284,36 @@ describe('a watch that breaks', () => {
     );
   });
 
-  it('is opened anew after a long silence, and lists after two', async () => {
+  it('is opened anew after a long silence of a server that sends bookmarks', async () => {
     const rig = await rigWith(2);
     const sink = await followed(rig);
+    rig.api.bookmark();
+    const startMs = rig.platform.clock.nowMs();
+    await until(() => askedOf(rig.api).length > 1);
+    expect(rig.platform.clock.nowMs() - startMs).toBeGreaterThan(179_000);
+    expect(rig.platform.clock.nowMs() - startMs).toBeLessThan(290_000);
+    expect(askedOf(rig.api)).toEqual(['stream', 'watch 102']);
+    expect(sink.listedCount).toBe(1);
+  });
+
+  it('of a server that sends none lasts as long as it may, and goes on without a list', async () => {
+    const rig = await rigWith(2, { speed: 1000 });
+    const sink = await followed(rig);
+    const startMs = rig.platform.clock.nowMs();
+    await until(() => askedOf(rig.api).length > 3);
+    expect(rig.platform.clock.nowMs() - startMs).toBeGreaterThan(600_000);
+    // One object of a list tells that the server is not behind.
+    expect(askedOf(rig.api).slice(0, 4)).toEqual(['stream', 'watch 102', 'list', 'watch 102']);
+    expect(sink.listedCount).toBe(1);
+  });
+
+  it('of a server that was set back to a backup lists what there is', async () => {
+    const rig = await rigWith(2, { speed: 1000 });
+    const sink = await followed(rig);
+    rig.api.setBack(50);
+    rig.api.put(PODS, pod(7));
     await until(() => sink.listedCount === 2);
-    expect(askedOf(rig.api).slice(0, 3)).toEqual(['stream', 'watch 102', 'stream']);
+    await same(rig, sink);
   });
 
   it('lives on bookmarks', async () => {

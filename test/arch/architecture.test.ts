@@ -81,6 +81,7 @@ const WAITING_FILES = [
   'control/decode/kube/namespace.ts',
   'control/decode/kube/node.ts',
   'control/decode/kube/pod.ts',
+  'control/decode/kube/secret.ts',
   'control/decode/kube/service.ts',
   'control/decode/plain_fields.ts',
   'control/decode/policy_object.ts',

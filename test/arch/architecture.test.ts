@@ -138,7 +138,6 @@ const WAITING_FILES = [
   'kube/watch/watch_stream.ts',
   // For the listener of DNS questions.
   'platform/datagrams.ts',
-  'policy/label_filter.ts',
   // For the watches of an API.
   'text/cut_json.ts',
   'text/json_items.ts',

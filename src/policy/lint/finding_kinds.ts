@@ -69,6 +69,9 @@ export const FINDING_KINDS = {
   'negative-selector': warning(
     'A selector that only excludes selects all other pods; before Cilium 1.19, or where it excludes clusters, also the world, the host and all else without labels.',
   ),
+  'label-not-in-identity': warning(
+    'A selector asks for a label that Cilium leaves out of the identity of a pod, so no policy sees it.',
+  ),
   'fqdn-not-askable': warning('Names in `toFQDNs` that no `rules.dns` lets the endpoints ask for.'),
   'apex-not-covered': note('`*.x` does not cover `x` itself.'),
   'cidr-over-endpoints': warning('A CIDR over addresses of pods or nodes, which no CIDR selects.'),

@@ -7,6 +7,7 @@ import type { PolicySpec, PortsRule } from '../rule.ts';
 import { type CostContext, lintCost } from './cost_lint.ts';
 import { dnsBesideHttp } from './dns_beside_http.ts';
 import { type Entry, entriesOf } from './entry.ts';
+import { filteredLabels } from './filtered_labels.ts';
 import { type Finding, finding } from './finding.ts';
 import { type KnownCluster, lintAgainst } from './known_lint.ts';
 import { lintL7 } from './l7_lint.ts';
@@ -32,6 +33,7 @@ export function lintSpecs(specs: readonly PolicySpec[], context: LintContext): r
     ...voidedEntries(entries),
     ...dnsBesideHttp(entries),
     ...lintSet(specs),
+    ...filteredLabels(specs, context.known?.inventory ?? null),
     ...(context.cost === null ? [] : lintCost(entries, context.cost)),
     ...(context.known === null ? [] : lintAgainst(specs, context.known)),
   ];

@@ -1,11 +1,10 @@
 /** What Cilium's agents and its operator say of identities: CiliumIdentity, CiliumEndpoint, CiliumEndpointSlice. */
 import type { IpAddress } from '../../../model/address.ts';
 import { ALLOCATED_IDENTITY_MIN, type Identity, parseIdentity } from '../../../model/identity.ts';
-import { canonicalLabel, compareText, sortedLabels } from '../../../policy/labels.ts';
-import type { NamedPort } from '../../../policy/resolve/inventory.ts';
+import { canonicalLabel, sortedLabels } from '../../../policy/labels.ts';
 import { type Decoded, FactReader, type FactsName, uniqueIps } from './fact_reader.ts';
 import { pair } from './node.ts';
-import { PORTS, protocolOf, secondsOf } from './pod.ts';
+import { secondsOf } from './pod.ts';
 
 export interface CiliumIdentityFacts {
   readonly identity: Identity;
@@ -24,7 +23,6 @@ export interface CiliumEndpointFacts {
   readonly identity: Identity;
   readonly createdS: number;
   readonly ips: readonly IpAddress[];
-  readonly namedPorts: readonly NamedPort[];
 }
 
 export function decodeCiliumIdentity(
@@ -69,7 +67,6 @@ export function decodeCiliumEndpoint(
     identity: identityOf(reader, id, 'status.identity.id'),
     createdS: secondsOf(reader, metadata['creationTimestamp']),
     ips: addressing(reader, status['networking'], 'status.networking'),
-    namedPorts: namedPorts(reader, status['named-ports'], 'status.named-ports'),
   });
 }
 
@@ -94,7 +91,6 @@ export function decodeCiliumEndpointSlice(
         identity: identityOf(reader, fields['id'], 'endpoints[].id'),
         createdS,
         ips: addressing(reader, fields['networking'], 'endpoints[].networking'),
-        namedPorts: namedPorts(reader, fields['named-ports'], 'endpoints[].named-ports'),
       };
     }),
   );
@@ -119,18 +115,6 @@ function addressing(reader: FactReader, value: unknown, field: string): readonly
   return uniqueIps(list.flatMap((item) => [...pair(reader, item, `${field}.addressing[]`)]));
 }
 
-function namedPorts(reader: FactReader, value: unknown, field: string): readonly NamedPort[] {
-  const ports = reader.list(value, field, PORT_COUNT_MAX).flatMap((item): readonly NamedPort[] => {
-    const fields = reader.object(item, `${field}[]`);
-    const name = reader.text(fields['name'], `${field}[].name`).toLowerCase();
-    const port = reader.integer(fields['port'], `${field}[].port`, PORTS);
-    if (name === '' || port === null) return [];
-    return [{ name, port, protocol: protocolOf(reader, fields, `${field}[]`) }];
-  });
-  return ports.sort((a, b) => compareText(a.name, b.name));
-}
-
 const SLICE_COUNT_MAX = 10_000;
 const OWNER_COUNT_MAX = 1000;
 const ADDRESS_COUNT_MAX = 100;
-const PORT_COUNT_MAX = 1000;

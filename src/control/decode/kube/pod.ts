@@ -115,7 +115,7 @@ function namedPort(reader: FactReader, value: unknown, path: string): NamedPort 
 }
 
 /** TCP when it is absent. */
-export function protocolOf(
+function protocolOf(
   reader: FactReader,
   fields: Readonly<Record<string, unknown>>,
   path: string,
@@ -129,7 +129,7 @@ export function protocolOf(
   return protocol ?? 'TCP';
 }
 
-export const PORTS = { min: 1, max: 0xffff } as const;
+const PORTS = { min: 1, max: 0xffff } as const;
 /** The API allows one of each family. */
 const POD_IP_COUNT_MAX = 16;
 const CONTAINER_COUNT_MAX = 1000;

@@ -2,7 +2,7 @@
 import type { IpAddress } from '../../../model/address.ts';
 import type { Identity } from '../../../model/identity.ts';
 import { reservedLabel } from '../../../policy/labels.ts';
-import type { InventoryEndpoint, NamedPort } from '../../../policy/resolve/inventory.ts';
+import type { InventoryEndpoint } from '../../../policy/resolve/inventory.ts';
 import type { CiliumEndpointFacts } from '../../decode/kube/cilium_objects.ts';
 import { uniqueIps } from '../../decode/kube/fact_reader.ts';
 import type { PodFacts } from '../../decode/kube/pod.ts';
@@ -143,7 +143,7 @@ export class Workloads {
       labels,
       identity,
       endpointId: 0,
-      namedPorts: namedPortsOf(workload),
+      namedPorts: workload.pod?.template?.namedPorts ?? [],
       isLocal,
       podUid: workload.pod?.processUid ?? null,
     };
@@ -245,20 +245,16 @@ export class Workloads {
 
   #who(workload: Workload): Pick<InventoryEndpoint, 'labels' | 'identity'> {
     const { namespace, pod } = workload;
+    // What Cilium says of a pod that is gone may outlive it by minutes, and its address may be another pod's already.
+    if (pod === null) return this.#nobody(workload);
     const { identities } = this.#options;
-    const template = pod?.template ?? null;
-    const labels = template === null ? null : namespace.labelsOf(template);
+    const labels = pod.template === null ? null : namespace.labelsOf(pod.template);
     if (identities === null) {
       return labels === null ? this.#nobody(workload) : { labels, identity: null };
     }
     const number = numberOf(workload);
-    const meaning =
-      number !== null
-        ? identities.meaning(number)
-        : labels === null
-          ? null
-          : identities.ofLabels(labels);
-    return meaning ?? this.#nobody(workload);
+    if (number !== null) return identities.meaning(number) ?? this.#nobody(workload);
+    return (labels === null ? null : identities.ofLabels(labels)) ?? this.#nobody(workload);
   }
 
   /**
@@ -317,10 +313,6 @@ function ipsOf(pod: PodRecord | null, cilium: CiliumEndpointFacts | null): reado
 function numberOf(workload: Workload | null): Identity | null {
   const identity = workload?.cilium?.identity ?? 0;
   return identity === 0 ? null : (identity as Identity);
-}
-
-function namedPortsOf({ pod, cilium }: Workload): readonly NamedPort[] {
-  return pod?.template?.namedPorts ?? cilium?.namedPorts ?? [];
 }
 
 function isSamePod(a: PodRecord, b: PodRecord): boolean {

@@ -454,7 +454,7 @@ describe('with the numbers of Cilium', () => {
       ],
       ['10.0.0.1 fd00::1', CANONICAL, 4000, false],
     ],
-    ['a pod that is not seen yet', [cep(), ID], ['10.0.0.1', CANONICAL, 4000, false]],
+    ['a pod that is gone, or not seen yet, is nobody', [cep(), ID], ['10.0.0.1', [], null, false]],
   ])('%s', (_, puts, expected) => {
     for (const order of [puts, [...puts].reverse()])
       expect(shown(by(order))).toEqual({ 'shop/api': expected });

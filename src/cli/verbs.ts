@@ -3,6 +3,7 @@
  * `..._specs.ts` file, and one line in VERBS. A verb's code is loaded when it is asked for, so that
  * `version` does not load a proxy. (`help` is part of `cli/command_line.ts`.)
  */
+import { ADMISSION_SPEC } from './admission/specs.ts';
 import type { Args, VerbSpec } from './args.ts';
 import {
   BENCH_SPEC,
@@ -32,6 +33,7 @@ export const VERBS: readonly Verb[] = [
   { spec: RUN_SPEC, load: () => import('./run/run.ts') },
   { spec: STATUS_SPEC, load: () => import('./run/status.ts') },
   { spec: REDIRECT_SPEC, load: () => import('./redirect/redirect.ts') },
+  { spec: ADMISSION_SPEC, load: () => import('./admission/admission.ts') },
   { spec: CHECK_SPEC, load: () => import('./ask/check.ts') },
   { spec: TEST_SPEC, load: () => import('./ask/test.ts') },
   { spec: EXPLAIN_SPEC, load: () => import('./ask/explain.ts') },

@@ -1,3 +1,4 @@
+import { ADMISSION_LIMITS } from './limits/admission.ts';
 import { CONNECTION_LIMITS } from './limits/connections.ts';
 import { HTTP_LIMITS } from './limits/http.ts';
 import { HTTP2_LIMITS } from './limits/http2.ts';
@@ -31,6 +32,7 @@ export const LIMITS = {
   ...REDIRECT_LIMITS,
   ...KUBE_LIMITS,
   ...KUBE_REPORT_LIMITS,
+  ...ADMISSION_LIMITS,
 } as const satisfies Record<string, LimitSpec>;
 
 export type LimitName = keyof typeof LIMITS;

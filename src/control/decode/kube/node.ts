@@ -1,5 +1,11 @@
 /** A Node and Cilium's own object of it: whose addresses are hosts. */
-import type { IpAddress } from '../../../model/address.ts';
+import {
+  type IpAddress,
+  type IpPrefix,
+  ipFromBytes,
+  parseIp,
+  parsePrefix,
+} from '../../../model/address.ts';
 import { type Decoded, FactReader, type FactsName, type Labels, uniqueIps } from './fact_reader.ts';
 import { secondsOf } from './pod.ts';
 
@@ -8,6 +14,8 @@ export interface NodeFacts {
   readonly createdS: number;
   /** InternalIP and ExternalIP; names are no addresses. */
   readonly ips: readonly IpAddress[];
+  /** Of the interfaces that a CNI plugin has there, by which the host is seen from pods and from other nodes. */
+  readonly tunnelIps: readonly IpAddress[];
 }
 
 export interface CiliumNodeFacts {
@@ -29,6 +37,7 @@ export function decodeNode(object: unknown, name: FactsName): Decoded<NodeFacts>
     labels: reader.labels(metadata['labels'], 'metadata.labels'),
     createdS: secondsOf(reader, metadata['creationTimestamp']),
     ips: addresses(reader, status['addresses'], { field: 'status.addresses', ip: 'address' }),
+    tunnelIps: tunnelIps(reader, metadata, reader.object(root['spec'], 'spec')),
   });
 }
 
@@ -61,6 +70,37 @@ function addresses(
   return uniqueIps(ips);
 }
 
+/**
+ * Calico names them. Flannel takes the first two addresses of what the node has for pods: its own interface and the
+ * bridge. Others are not guessed, as elsewhere a pod may have those addresses.
+ */
+function tunnelIps(
+  reader: FactReader,
+  metadata: Readonly<Record<string, unknown>>,
+  spec: Readonly<Record<string, unknown>>,
+): readonly IpAddress[] {
+  const annotations = reader.object(metadata['annotations'], 'metadata.annotations');
+  const texts = CALICO_ADDRESSES.map((name) => annotations[name]);
+  const ips = texts.flatMap((text) => (typeof text === 'string' ? (parseIp(text) ?? []) : []));
+  if (annotations[FLANNEL] === 'true') {
+    for (const item of reader.list(spec['podCIDRs'], 'spec.podCIDRs', POD_CIDR_COUNT_MAX)) {
+      const text = reader.text(item, 'spec.podCIDRs[]');
+      const prefix = parsePrefix(text, { allowBare: false, allowHostBits: true });
+      if (prefix === null) reader.fail('spec.podCIDRs[]', `must be a prefix (found "${text}")`);
+      else ips.push(...firstTwoOf(prefix));
+    }
+  }
+  return uniqueIps(ips);
+}
+
+function firstTwoOf({ address, length }: IpPrefix): readonly IpAddress[] {
+  if (length >= address.bytes.length * 8) return [address];
+  const next = address.bytes.slice();
+  // The last bit is no part of the prefix, so it is not set.
+  next[next.length - 1] = (next.at(-1) ?? 0) + 1;
+  return [address, ipFromBytes(next)];
+}
+
 /** `{ ipv4, ipv6 }`, as Cilium's objects have it. */
 export function pair(reader: FactReader, value: unknown, field: string): readonly IpAddress[] {
   const fields = reader.object(value, field);
@@ -77,3 +117,14 @@ const ADDRESS_TYPES: ReadonlySet<string> = new Set([
   'CiliumInternalIP',
 ]);
 const ADDRESS_COUNT_MAX = 1000;
+/** The API allows one of each family. */
+const POD_CIDR_COUNT_MAX = 16;
+
+const FLANNEL = 'flannel.alpha.coreos.com/kube-subnet-manager';
+const CALICO_ADDRESSES = [
+  'projectcalico.org/IPv4IPIPTunnelAddr',
+  'projectcalico.org/IPv4VXLANTunnelAddr',
+  'projectcalico.org/IPv6VXLANTunnelAddr',
+  'projectcalico.org/IPv4WireguardInterfaceAddr',
+  'projectcalico.org/IPv6WireguardInterfaceAddr',
+];

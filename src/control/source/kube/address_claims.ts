@@ -23,6 +23,8 @@ export const CLAIM_RANKS = {
   terminating: 3,
   /** Cilium knows it, and its pod is gone or not seen yet. */
   withoutPod: 4,
+  /** Of a node, as its CNI plugin says. */
+  tunnel: 5,
 } as const;
 
 export type ClaimRank = (typeof CLAIM_RANKS)[keyof typeof CLAIM_RANKS];

@@ -30,7 +30,7 @@ export interface NodeOptions {
   readonly claims: AddressClaims;
 }
 
-type Role = 'node' | 'health' | 'ingress';
+type Role = 'node' | 'tunnel' | 'health' | 'ingress';
 
 interface NodeClaim extends Claim {
   readonly kind: 'node';
@@ -107,15 +107,20 @@ export class Nodes {
 
   #claimsOf(node: string, entry: NodeEntry): ReadonlyMap<Role, NodeClaim> {
     const isOwn = node === this.#options.nodeName;
-    const rank = isOwn ? CLAIM_RANKS.ownNode : CLAIM_RANKS.node;
+    const own = isOwn ? CLAIM_RANKS.ownNode : CLAIM_RANKS.node;
     const createdS = entry.node?.createdS ?? entry.cilium?.createdS ?? 0;
+    const nodeIps = uniqueIps([...(entry.node?.ips ?? []), ...(entry.cilium?.ips ?? [])]);
+    const named = new Set(nodeIps.map(({ text }) => text));
     const ips: Record<Role, readonly IpAddress[]> = {
-      node: uniqueIps([...(entry.node?.ips ?? []), ...(entry.cilium?.ips ?? [])]),
+      node: nodeIps,
+      // Cilium's own may be the same, and nobody contests his own address.
+      tunnel: (entry.node?.tunnelIps ?? []).filter(({ text }) => !named.has(text)),
       health: entry.cilium?.healthIps ?? [],
       ingress: entry.cilium?.ingressIps ?? [],
     };
     return new Map(
       ROLES.map((role) => {
+        const rank = role === 'tunnel' ? CLAIM_RANKS.tunnel : own;
         const claim = { kind: 'node', key: nodeKey(node, role), rank, createdS } as const;
         return [role, { ...claim, node, claimedIps: ips[role] }];
       }),
@@ -140,7 +145,7 @@ export class Nodes {
       key,
       ips.length === 0 ? null : { ...PLAIN, name: key, ips, labels, isLocal },
     ];
-    const ips = owned('node');
+    const ips = uniqueIps([...owned('node'), ...owned('tunnel')]);
     const atApiServer = ips.filter(({ text }) => this.#apiServerIps.has(text));
     const labels = entry?.node?.labels ?? [];
     // The host is one identity, whatever address it is seen by; other nodes are known by each.
@@ -193,7 +198,7 @@ function nodeKey(name: string, role: Role | 'kube-apiserver'): string {
   return role === 'node' ? `Node/${name}` : `Node/${name}:${role}`;
 }
 
-const ROLES: readonly Role[] = ['node', 'health', 'ingress'];
+const ROLES: readonly Role[] = ['node', 'tunnel', 'health', 'ingress'];
 const NO_CLAIMS: ReadonlyMap<Role, NodeClaim> = new Map();
 const SOURCE_NODE = 'node';
 const HOST = reservedLabel('host');

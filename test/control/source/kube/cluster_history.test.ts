@@ -33,6 +33,12 @@ const labels = fc.oneof(
     fc.constantFrom('', 'v', 'w'),
   ),
 );
+const annotations = fc.constantFrom<Record<string, string>>(
+  {},
+  { 'projectcalico.org/IPv4VXLANTunnelAddr': '10.0.0.1' },
+  { 'flannel.alpha.coreos.com/kube-subnet-manager': 'true' },
+);
+const podCidrs = fc.constantFrom<readonly string[]>([], ['10.0.0.0/24'], ['10.0.0.2/31']);
 const created = fc.constantFrom(100, 200, 300);
 const uid = fc.constantFrom('u1', 'u2');
 const IDENTITY_LABELS = fc.constantFrom<Record<string, string>>(
@@ -89,7 +95,7 @@ const put: fc.Arbitrary<Put> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc
-      .record({ nodeName, ips, labels, created })
+      .record({ nodeName, ips, labels, created, annotations, podCidrs })
       .map((spec): Put => ['Node', node(spec.nodeName, spec)]),
   },
   {

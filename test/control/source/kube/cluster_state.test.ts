@@ -336,6 +336,41 @@ describe('a node', () => {
     expect(Object.keys(addresses(state))).toEqual(['Node/n1', 'Node/n2', 'node/n2']);
   });
 
+  it.each<[string, Parameters<typeof node>[1], string]>([
+    [
+      'of Calico, which says so',
+      {
+        annotations: {
+          'projectcalico.org/IPv4VXLANTunnelAddr': '10.0.2.64',
+          'projectcalico.org/IPv4IPIPTunnelAddr': 'x',
+        },
+      },
+      '10.0.2.64 10.9.0.2',
+    ],
+    [
+      'of flannel, by its range',
+      {
+        annotations: { 'flannel.alpha.coreos.com/kube-subnet-manager': 'true' },
+        podCidrs: ['10.0.2.0/24', 'fd00:2::/64'],
+      },
+      '10.0.2.0 10.0.2.1 10.9.0.2 fd00:2:: fd00:2::1',
+    ],
+    ['of nobody else', { podCidrs: ['10.0.2.0/24'] }, '10.9.0.2'],
+  ])('has the addresses of its CNI plugin: %s', (_, spec, expected) => {
+    const state = stateOf([['Node', node('n2', { ips: ['10.9.0.2'], ...spec })]]);
+    expect(addresses(state)).toEqual({ 'Node/n2': expected });
+  });
+
+  it('never takes an address of a pod by what its CNI plugin says', () => {
+    const flannel = { 'flannel.alpha.coreos.com/kube-subnet-manager': 'true' };
+    const state = stateOf([
+      SHOP,
+      ['Node', node('n1', { ips: ['10.9.0.1'], annotations: flannel, podCidrs: ['10.0.1.0/24'] })],
+      ['Pod', pod('shop/api', { ips: ['10.0.1.1'], created: 5, isTerminating: true })],
+    ]);
+    expect(addresses(state)).toEqual({ 'Node/n1': '10.0.1.0 10.9.0.1', 'shop/api': '10.0.1.1' });
+  });
+
   it('has what Cilium says of it', () => {
     const state = stateOf(
       [

@@ -77,23 +77,22 @@ export function namespace(name: string, labels: Texts = {}): SeenObject {
   });
 }
 
-export function node(
-  name: string,
-  spec: {
-    readonly ips?: readonly string[];
-    readonly labels?: Texts;
-    readonly created?: number;
-  } = {},
-): SeenObject {
+export interface NodeSpec {
+  readonly ips?: readonly string[];
+  readonly labels?: Texts;
+  readonly annotations?: Texts;
+  readonly podCidrs?: readonly string[];
+  readonly created?: number;
+}
+
+export function node(name: string, spec: NodeSpec = {}): SeenObject {
+  const { labels, annotations, ips = [], created = 1_600_000_000 } = spec;
   return seen(null, name, {
-    metadata: {
-      name,
-      labels: spec.labels,
-      creationTimestamp: timeOf(spec.created ?? 1_600_000_000),
-    },
+    metadata: { name, labels, annotations, creationTimestamp: timeOf(created) },
+    spec: { podCIDRs: spec.podCidrs },
     status: {
       addresses: [
-        ...(spec.ips ?? []).map((address) => ({ type: 'InternalIP', address })),
+        ...ips.map((address) => ({ type: 'InternalIP', address })),
         { type: 'Hostname', address: name },
       ],
     },

@@ -145,8 +145,8 @@ export class FakeWatch {
     return !this.#response.writableEnded && !this.#response.destroyed;
   }
 
-  drained(): Promise<unknown> {
-    return Promise.race([once(this.#response, 'drain'), once(this.#response, 'close')]);
+  drained(): Promise<void> {
+    return drained(this.#response);
   }
 
   bookmark(version: number, isInitialEnd = false): void {
@@ -477,7 +477,7 @@ export class FakeKubeApi {
       const shown =
         kind.group === '' ? { ...object, kind: undefined, apiVersion: undefined } : object;
       if (!response.write(`${i === 0 ? '' : ','}${JSON.stringify(shown)}`)) {
-        await Promise.race([once(response, 'drain'), once(response, 'close')]);
+        await drained(response);
       }
     }
     response.end(']}\n');
@@ -565,6 +565,19 @@ async function sendAll(watch: FakeWatch, entries: readonly Entry[]): Promise<voi
     if (!(watchSelectors.get(watch)?.(entry) ?? true)) continue;
     if (!watch.event('ADDED', entry.object())) await watch.drained();
   }
+}
+
+/** Or closed. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
 }
 
 /** An object that no longer matches is gone for this watch, and one that begins to match is new. */

@@ -10,8 +10,8 @@ import {
 export class MirrorSink implements KindSink {
   readonly objects = new Map<ObjectNameKey, SeenObject>();
   readonly healths: (StaleKind | null)[] = [];
-  /** Those that a list took away. */
-  readonly removedByList: ObjectNameKey[] = [];
+  /** Those that went, by an event or by a list. */
+  readonly gone: ObjectNameKey[] = [];
   listedCount = 0;
   putCount = 0;
 
@@ -22,7 +22,7 @@ export class MirrorSink implements KindSink {
 
   removed(name: ObjectName): void {
     if (this.listedCount === 0) throw new Error('removed before all were listed');
-    this.objects.delete(nameKeyOf(name));
+    if (this.objects.delete(nameKeyOf(name))) this.gone.push(nameKeyOf(name));
   }
 
   listed(keys: ReadonlySet<ObjectNameKey>): void {
@@ -30,7 +30,7 @@ export class MirrorSink implements KindSink {
     for (const key of this.objects.keys()) {
       if (keys.has(key)) continue;
       this.objects.delete(key);
-      this.removedByList.push(key);
+      this.gone.push(key);
     }
   }
 

@@ -393,7 +393,7 @@ describe('a kind that is not installed', () => {
     rig.api.serve(CNPS);
     for (const [, object] of before) rig.api.put(CNPS, object);
     await same(rig, sink, CNPS);
-    expect(sink.removedByList).toEqual([]);
+    expect(sink.gone).toEqual([]);
   });
 
   it('by the word of a page only (404) keeps its objects, and is told', async () => {

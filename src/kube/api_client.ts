@@ -83,7 +83,8 @@ export class ApiClient implements KubeClient {
       return answer;
     }
     const { body } = answer.data;
-    body.once('close', () => this.#heartbeat.end());
+    if (body.closed) this.#heartbeat.end();
+    else body.once('close', () => this.#heartbeat.end());
     // It may fail before anybody reads it; who reads it is told all the same.
     body.on('error', () => {});
     return { kind: 'stream', body };

@@ -23,6 +23,7 @@ import { MetricsHub } from './observe/metrics/hub.ts';
 import { nodePlatform } from './platform/node_platform.ts';
 import { openFileCountMax } from './platform/open_files.ts';
 import type { BoundListener } from './proxy/accept/listener.ts';
+import { notedWaits } from './redirect/interfaces/wait_note.ts';
 import { SupervisorBackend } from './workers/admin_backend.ts';
 import { FlowHub } from './workers/flow_hub.ts';
 import { inProcessLauncher } from './workers/in_process_worker.ts';
@@ -127,6 +128,7 @@ class SallyportApp implements App {
       clock: nodePlatform().clock,
       isPolicyCurrent: () => this.#policyThread.staleness === null,
       refusedObjectCount: () => this.#policyThread.refused.count,
+      interfaceWaits: () => notedWaits(config.redirect.root),
     });
     this.#supervisor = this.#makeSupervisor();
     this.#flows = new FlowHub({

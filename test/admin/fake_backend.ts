@@ -38,6 +38,7 @@ export function fakeBackend(
   const hub = new MetricsHub({
     isPolicyCurrent: () => true,
     refusedObjectCount: () => 0,
+    interfaceWaits: () => null,
     version: '1.2.3',
     clock: { nowMs: () => 0, wallMs: () => 1_700_000_000_000 },
   });

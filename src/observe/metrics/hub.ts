@@ -22,6 +22,20 @@ export interface MetricsHubOptions {
   readonly isPolicyCurrent: () => boolean;
   /** Policies that their source refuses alone. */
   readonly refusedObjectCount: () => number;
+  /** Null: nobody looks for interfaces. */
+  readonly interfaceWaits: () => InterfaceWaitNumbers | null;
+}
+
+/** As the loader of the redirect tells them. */
+export interface InterfaceWaitNumbers {
+  readonly interfaces: number;
+  readonly pods: number;
+  readonly overdue: number;
+  /** By the monotonic clock of the node; 0: nobody waits. */
+  readonly oldestSinceMs: number;
+  readonly openedTotal: number;
+  readonly openedWaitMsTotal: number;
+  readonly overdueTotal: number;
 }
 
 /** What came of reading the policy sources. */
@@ -118,9 +132,30 @@ export class MetricsHub {
       familyOf('sallyport_worker_hangs_total', this.#hangCount),
       familyOf('sallyport_identity_batches_total', this.#batchCount),
       familyOf('sallyport_identity_resyncs_total', this.#resyncCount),
+      ...waitFamilies(this.#options.interfaceWaits(), monotonicMs()),
       familyOf('sallyport_build_info', 1, { version, node_version: process.versions.node }),
     ];
   }
+}
+
+function waitFamilies(waits: InterfaceWaitNumbers | null, nowMs: number): readonly MetricFamily[] {
+  if (waits === null) return [];
+  const { oldestSinceMs } = waits;
+  const oldestMs = oldestSinceMs === 0 ? 0 : Math.max(0, nowMs - oldestSinceMs);
+  return [
+    familyOf('sallyport_redirect_interfaces_waiting', waits.interfaces),
+    familyOf('sallyport_redirect_pods_waiting', waits.pods),
+    familyOf('sallyport_redirect_waits_overdue', waits.overdue),
+    familyOf('sallyport_redirect_waits_overdue_total', waits.overdueTotal),
+    familyOf('sallyport_redirect_oldest_wait_seconds', oldestMs / 1000),
+    familyOf('sallyport_redirect_interfaces_opened_total', waits.openedTotal),
+    familyOf('sallyport_redirect_interface_wait_seconds_total', waits.openedWaitMsTotal / 1000),
+  ];
+}
+
+/** Of the node, as the loader's: not since this process began. */
+function monotonicMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
 }
 
 class Merged implements MergedMetrics {

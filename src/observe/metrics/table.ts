@@ -202,6 +202,34 @@ export const METRICS = {
     'Time in which the event loop of the worker was busy; at 1 a second the worker is at its limit.',
     ['worker'],
   ),
+  sallyport_redirect_interfaces_waiting: gauge(
+    'Interfaces of this node that let nothing through, as no pod that is known leads to them.',
+    [],
+  ),
+  sallyport_redirect_pods_waiting: gauge(
+    'Pods of this node whose interface is not known, or disputed: not judged at one.',
+    [],
+  ),
+  sallyport_redirect_waits_overdue: gauge(
+    'Of both, those that have waited for longer than redirectInterfaceWaitMs.',
+    [],
+  ),
+  sallyport_redirect_waits_overdue_total: counter(
+    'Interfaces and pods that have waited for longer than redirectInterfaceWaitMs, since the loader started.',
+    [],
+  ),
+  sallyport_redirect_oldest_wait_seconds: gauge(
+    'How long the interface or pod that waits for the longest has waited; 0: none waits.',
+    [],
+  ),
+  sallyport_redirect_interfaces_opened_total: counter(
+    'Interfaces that were closed until their pod was known, since the loader started.',
+    [],
+  ),
+  sallyport_redirect_interface_wait_seconds_total: counter(
+    'How long those were closed, in sum.',
+    [],
+  ),
   sallyport_build_info: gauge('Always 1; the version is in the labels.', [
     'version',
     'node_version',

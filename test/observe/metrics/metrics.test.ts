@@ -8,7 +8,7 @@ import { plainHead } from '../../../src/model/request_head.ts';
 import { resetCauseOf } from '../../../src/model/stream_reset.ts';
 import type { MetricsSnapshot } from '../../../src/observe/metrics/counters.ts';
 import type { MetricFamily } from '../../../src/observe/metrics/family.ts';
-import { MetricsHub } from '../../../src/observe/metrics/hub.ts';
+import { type InterfaceWaitNumbers, MetricsHub } from '../../../src/observe/metrics/hub.ts';
 import { METRICS, type MetricName } from '../../../src/observe/metrics/table.ts';
 import { workerFamilies } from '../../../src/observe/metrics/worker_families.ts';
 import { RecordCounters } from '../observing.ts';
@@ -441,10 +441,28 @@ function familyOf(counters: RecordCounters, name: MetricName): MetricFamily {
   return family;
 }
 
+let waits: InterfaceWaitNumbers | null = null;
+
+it('tells of interfaces and pods that wait for each other, where somebody looks for them', async () => {
+  expect(await textOf(hubOf(), [])).not.toContain('sallyport_redirect_');
+  waits = {
+    ...{ interfaces: 2, pods: 1, overdue: 1, oldestSinceMs: 1, overdueTotal: 4 },
+    ...{ openedTotal: 3, openedWaitMsTotal: 4500 },
+  };
+  const text = await textOf(hubOf(), []);
+  waits = null;
+  expect(text).toContain('sallyport_redirect_interfaces_waiting 2\n');
+  expect(text).toContain('sallyport_redirect_pods_waiting 1\n');
+  expect(text).toContain('sallyport_redirect_waits_overdue_total 4\n');
+  expect(text).toContain('sallyport_redirect_interface_wait_seconds_total 4.5\n');
+  expect(text).toMatch(/sallyport_redirect_oldest_wait_seconds \d+/);
+});
+
 function hubOf(): MetricsHub {
   return new MetricsHub({
     isPolicyCurrent: () => true,
     refusedObjectCount: () => 3,
+    interfaceWaits: () => waits,
     version: '1.2.3',
     clock: { nowMs: () => 0, wallMs: () => 1_700_000_000_000 },
   });

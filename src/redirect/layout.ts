@@ -26,6 +26,8 @@ export type KernelVerdict = typeof VERDICT_DENY | typeof VERDICT_ALLOW | typeof 
 
 export const INTERFACE_ENDPOINT = 1;
 export const INTERFACE_UPLINK = 2;
+/** Not ours. */
+export const INTERFACE_OTHER = 3;
 
 /** A port of a bridge or the like, which the stack forgets on the way. */
 export const INTERFACE_IS_PORT = 1;
@@ -35,6 +37,7 @@ export const HALF_INGRESS = 2;
 
 export const SETTING_HOST_JUDGED = 1;
 export const SETTING_HOST_REDIRECTED = 2;
+export const SETTING_GUARDED = 4;
 
 export const MARK_MAGIC_MASK = 0x0f00;
 export const MARK_TO_PROXY = 0x0200;
@@ -199,10 +202,13 @@ export function encodeSettings(settings: {
   readonly isHostJudged: boolean;
   /** Only where the interfaces of endpoints have accept_local: else its IPv4 connections end in silence. */
   readonly isHostRedirected?: boolean;
+  /** What is forwarded from an interface without an entry is refused. */
+  readonly isGuarded?: boolean;
 }): Buffer {
   const judged = settings.isHostJudged ? SETTING_HOST_JUDGED : 0;
   const redirected = settings.isHostRedirected === true ? SETTING_HOST_REDIRECTED : 0;
-  return words(settings.generation, judged | redirected);
+  const guarded = settings.isGuarded === true ? SETTING_GUARDED : 0;
+  return words(settings.generation, judged | redirected | guarded);
 }
 
 export function encodeInterfaceKey(generation: number, ifindex: number): Buffer {
@@ -216,6 +222,10 @@ export function encodeInterface(
 ): Buffer {
   const kind = endpoint === null ? words(INTERFACE_UPLINK, 0) : words(INTERFACE_ENDPOINT, endpoint);
   return Buffer.concat([kind, longWord(adoptsUntilNs), words(isPort ? INTERFACE_IS_PORT : 0, 0)]);
+}
+
+export function encodeOtherInterface(): Buffer {
+  return Buffer.concat([words(INTERFACE_OTHER, 0), longWord(0n), words(0, 0)]);
 }
 
 export interface InterfaceState {

@@ -13,6 +13,7 @@ import {
   encodeEndpointKey,
   encodeInterface,
   encodeInterfaceKey,
+  encodeOtherInterface,
   encodePort,
   encodePortKey,
   encodeSettings,
@@ -40,8 +41,13 @@ export interface PlanInput {
   /** Of them, those that the programs cannot read: see NodeLinks. */
   readonly bare: ReadonlySet<string>;
   readonly uplinks: readonly string[];
-  /** Of them, ports of bridges of other programs: no claim holds. */
-  readonly others: ReadonlySet<string>;
+  /** Of those that belong to another: name → the other's name. */
+  readonly masters: ReadonlyMap<string, string>;
+  readonly bridges: ReadonlySet<string>;
+  /** Bridges of other programs: no claim holds on their ports. */
+  readonly otherBridges: readonly string[];
+  /** What is forwarded from an interface that this plan does not know is refused. */
+  readonly isGuarded: boolean;
   /** Patterns of names that are ours, `*` for any characters. */
   readonly claims: readonly string[];
   /** The node's own addresses, all of them. */
@@ -163,10 +169,34 @@ const UNATTACHED = 0x80_0000;
 
 const LOOPBACK = 'lo';
 
-function claimedBy({ claims, interfaces, bare, others }: PlanInput) {
+function claimedBy({ claims, interfaces, bare, masters, otherBridges }: PlanInput) {
   return [...interfaces]
     .filter(([name]) => !bare.has(name) && isClaimed(claims, name))
-    .map(([name, ifindex]) => ({ ifindex, isOther: others.has(name) }));
+    .map(([name, ifindex]) => {
+      return { ifindex, isOther: otherBridges.includes(masters.get(name) ?? '') };
+    });
+}
+
+/**
+ * Indexes of interfaces that are none of ours, nor a bridge with ports of ours: what is forwarded from those has been
+ * judged and marked at a port, or it has come by a port that has no programs yet.
+ */
+function othersOf({ input, attached, claimed }: TablePlan): readonly number[] {
+  const { interfaces, masters, bridges, otherBridges, uplinks } = input;
+  const ours = new Set([...attached.keys(), ...claimed]);
+  const portsOf = new Map<string, string[]>();
+  for (const [port, master] of masters) {
+    portsOf.set(master, [...(portsOf.get(master) ?? []), port]);
+  }
+  const isOther = (name: string, ifindex: number): boolean => {
+    if (ours.has(ifindex)) return false;
+    if (!bridges.has(name) || otherBridges.includes(name)) return true;
+    const ports = portsOf.get(name) ?? [];
+    if (ports.some((port) => uplinks.includes(port))) return true;
+    // Without a port it may be the next pod's.
+    return ports.length > 0 && !ports.some((port) => ours.has(interfaces.get(port) ?? 0));
+  };
+  return [...interfaces].flatMap(([name, ifindex]) => (isOther(name, ifindex) ? [ifindex] : []));
 }
 
 /** `redirect.interfaces`: is an interface ours by its name? */
@@ -187,7 +217,8 @@ function isNameOf(pattern: string, name: string): boolean {
 const NO_ADOPTION: ReadonlyMap<number, bigint> = new Map();
 
 export function settingsOf(plan: TablePlan, generation: number): Buffer {
-  return encodeSettings({ generation, isHostJudged: plan.input.isHostJudged });
+  const { isHostJudged, isGuarded } = plan.input;
+  return encodeSettings({ generation, isHostJudged, isGuarded });
 }
 
 /** All entries of one map, under that generation; a generator, as there can be many. */
@@ -217,6 +248,9 @@ function* interfaceEntries(plan: TablePlan, generation: number): Generator<MapEn
     const adoptsUntilNs = plan.adoptsUntilNs.get(ifindex) ?? 0n;
     const state = { adoptsUntilNs, isPort: portIndexes.has(ifindex) };
     yield [encodeInterfaceKey(generation, ifindex), encodeInterface(endpoint, state)];
+  }
+  for (const ifindex of plan.input.isGuarded ? othersOf(plan) : []) {
+    yield [encodeInterfaceKey(generation, ifindex), encodeOtherInterface()];
   }
 }
 

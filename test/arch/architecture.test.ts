@@ -94,6 +94,7 @@ const WAITING_FILES = [
   'control/source/kube/cluster_kinds.ts',
   'control/source/kube/cluster_state.ts',
   'control/source/kube/keyed_values.ts',
+  'control/source/kube/local_interfaces.ts',
   'control/source/kube/nodes.ts',
   'control/source/kube/pod_templates.ts',
   'control/source/kube/same.ts',

@@ -117,8 +117,9 @@ export class FakeIp {
       stderr: '',
     });
     const fail = (stderr: string) => ({ code: 2, stdout: '', stderr });
-    if (words[0] === 'address') return ok(this.#addresses());
-    if (words[0] === '-d') return ok(this.#details());
+    if (words[0] === '-d') {
+      return ok(words[1] === 'address' ? this.#addresses() : this.#details());
+    }
     if (words.join(' ') === 'link set lo up') {
       this.links.set('lo', { index: 1, ips: ['127.0.0.1'], isUp: true });
       return ok();
@@ -196,7 +197,7 @@ export class FakeNode {
   waits: WaitCounts | null = null;
   /** What is known of the processes of pods: nothing. */
   costly: Witness = {
-    hear: async () => ({ testimonies: new Map(), doubts: new Map(), problem: null }),
+    hear: async () => ({ testimonies: new Map(), doubts: new Map(), silence: null, problem: null }),
   };
   /** What `status` sees: changed by tests; null: nothing is pinned. */
   inspection: ((found: Inspection) => Inspection) | null = null;

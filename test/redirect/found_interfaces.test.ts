@@ -170,7 +170,12 @@ describe('where an endpoint is', () => {
     problems: [],
   };
   const links = {
-    ...{ ports: new Set<string>(), masters: new Map(), bare: new Set<string>() },
+    ...{
+      ports: new Set<string>(),
+      masters: new Map(),
+      bridges: new Set<string>(),
+      bare: new Set<string>(),
+    },
     ...{ addresses: [], isLoopbackUp: true },
     // The second was made anew under its name.
     interfaces: new Map([

@@ -95,6 +95,7 @@ describe('interfaces and addresses', () => {
       links: {
         ports: new Set(),
         masters: new Map(),
+        bridges: new Set(),
         bare: new Set(),
         interfaces: new Map([
           ['lo', 1],

@@ -3,7 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { parsePrefix } from '../../src/model/address.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import { identityCheck } from '../../src/redirect/layout.ts';
-import { type PlanInput, type PlannedEndpoint, planOf } from '../../src/redirect/plan.ts';
+import {
+  entriesOf,
+  type PlanInput,
+  type PlannedEndpoint,
+  planOf,
+  type TablePlan,
+} from '../../src/redirect/plan.ts';
 import { KernelModel } from '../support/kernel_model.ts';
 
 const API = endpoint('shop/api', 5, 'lxc_api', ['10.0.0.5', 'fd00::5'], 1005);
@@ -27,7 +33,10 @@ const INPUT: PlanInput = {
   ]),
   ports: new Set(),
   bare: new Set(),
-  others: new Set(),
+  masters: new Map(),
+  bridges: new Set(),
+  otherBridges: [],
+  isGuarded: false,
   claims: [],
   uplinks: ['eth0'],
   hostAddresses: ['10.0.0.1', '192.0.2.1', '10.0.0.5'],
@@ -109,6 +118,50 @@ describe('a plan', () => {
     const names = others.filter(([, ifindex]) => claimed.includes(ifindex)).map(([name]) => name);
     expect(names).toEqual(expected);
     expect(claimed).toHaveLength(expected.length);
+  });
+
+  it('says which interfaces are of others, but for bridges behind which our pods are, or may be', () => {
+    const interfaces = new Map([
+      ...INPUT.interfaces,
+      ...([
+        ['lo', 1],
+        ['wg0', 19],
+        ['veth1', 20],
+        ['veth2', 21],
+        ['cni0', 22],
+        ['docker0', 23],
+        ['virbr0', 24],
+        ['tap1', 25],
+        ['empty', 26],
+        ['br_up', 27],
+      ] as const),
+    ]);
+    const masters = new Map([
+      ['veth1', 'cni0'],
+      ['veth2', 'docker0'],
+      ['tap1', 'virbr0'],
+      ['lxc_web', 'br_up'],
+      ['eth0', 'br_up'],
+    ]);
+    const plan = planOf({
+      ...{ ...INPUT, interfaces, masters, isGuarded: true, claims: ['veth*'] },
+      ...{ bare: new Set(['wg0']), otherBridges: ['docker0'] },
+      bridges: new Set(['cni0', 'docker0', 'virbr0', 'empty', 'br_up']),
+    });
+    const others = (given: TablePlan): string[] => {
+      const values = new Map(
+        [...entriesOf(given, 'interfaces', 7)].map(([key, value]) => [
+          key.readUInt32LE(4),
+          value.readUInt32LE(0),
+        ]),
+      );
+      return [...interfaces].flatMap(([name, ifindex]) => (values.get(ifindex) === 3 ? name : []));
+    };
+    expect(others(plan)).toEqual(['lo', 'wg0', 'veth2', 'docker0', 'virbr0', 'tap1', 'br_up']);
+    expect([plan.claimed, plan.released]).toEqual([[20], [21]]);
+    const unguarded = planOf({ ...plan.input, isGuarded: false });
+    expect(others(unguarded)).toEqual([]);
+    expect(unguarded.digest).not.toBe(plan.digest);
   });
 
   it('takes no interface whose packets the programs cannot read', () => {

@@ -249,8 +249,9 @@ export class NodePolicy {
   #planInput(sight: NodeSight): PlanInput {
     const { snapshot, table } = this;
     const { links } = sight;
-    const { uplinks, interfaces: claims, otherBridges, isHostJudged } = this.#config.redirect;
-    const masters = [...links.masters].filter(([, master]) => otherBridges.includes(master));
+    const { redirect } = this.#config;
+    const { uplinks, interfaces: claims, otherBridges } = redirect;
+    const { isHostJudged, areInterfacesFound } = redirect;
     return {
       endpoints: placedEndpoints(table.endpoints, sight, this.#config),
       policies: table.policies,
@@ -260,7 +261,11 @@ export class NodePolicy {
       interfaces: links.interfaces,
       ports: links.ports,
       bare: links.bare,
-      others: new Set(masters.map(([name]) => name)),
+      masters: links.masters,
+      bridges: links.bridges,
+      otherBridges,
+      // Who claims nothing leaves alone what he does not know.
+      isGuarded: areInterfacesFound && claims.length > 0,
       uplinks,
       claims,
       hostAddresses: links.addresses,

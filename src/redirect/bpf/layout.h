@@ -44,6 +44,7 @@ enum verdict {
 enum interface_kind {
 	INTERFACE_ENDPOINT = 1,
 	INTERFACE_UPLINK = 2,
+	INTERFACE_OTHER = 3, /* not ours: what is forwarded from it is let through as if we knew nothing of it */
 };
 
 /* interface_value.flags: a port of a bridge or the like, which the stack forgets on the way. */
@@ -57,6 +58,8 @@ enum interface_kind {
 #define SETTING_HOST_JUDGED 1 /* what the host itself sends to an endpoint is judged, too */
 /* and redirected: its own addresses are accepted on the interfaces of endpoints (IPv4: accept_local) */
 #define SETTING_HOST_REDIRECTED 2
+/* what is forwarded from an interface without an entry is refused: nobody has looked at it yet */
+#define SETTING_GUARDED 4
 
 /*
  * Marks, as Cilium lays them out: identity 15..0 in bits 31..16, identity 23..16 in bits 7..0. They tell

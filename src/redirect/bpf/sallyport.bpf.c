@@ -87,11 +87,26 @@ static __always_inline int pass_unmarked(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
+/* Of ours. */
 static __noinline struct interface_value *find_interface(struct __sk_buff *skb, const struct packet *p)
 {
 	struct interface_key key = {.generation = p->generation, .ifindex = skb->ifindex};
+	struct interface_value *interface = bpf_map_lookup_elem(&interfaces, &key);
 
-	return bpf_map_lookup_elem(&interfaces, &key);
+	return interface && interface->kind == INTERFACE_OTHER ? 0 : interface;
+}
+
+/*
+ * It is forwarded from an interface that nobody has looked at yet: a new pod's that has no programs so far, or the
+ * bridge behind which such a pod is. What the programs let through somewhere has a mark of ours.
+ */
+static __noinline bool is_from_nowhere(struct __sk_buff *skb, const struct packet *p)
+{
+	struct interface_key key = {.generation = p->generation, .ifindex = skb->ingress_ifindex};
+
+	if (!(p->setting_flags & SETTING_GUARDED) || p->generation == 0) return false;
+	if (skb->ingress_ifindex == 0 || (skb->mark & MARK_MAGIC_MASK)) return false;
+	return !bpf_map_lookup_elem(&interfaces, &key);
 }
 
 static __always_inline void read_settings(struct packet *p)
@@ -468,6 +483,10 @@ int to_endpoint(struct __sk_buff *skb)
 	p.came_by.receiver = skb->ifindex;
 	read_settings(&p);
 	if (p.generation != 0) interface = find_interface(skb, &p);
+	if (is_from_nowhere(skb, &p)) {
+		parse_network(skb, &p);
+		return drop(&p, COUNTER_UNKNOWN_INTERFACE);
+	}
 	if (interface && is_judged(skb, interface, magic)) return TC_ACT_OK;
 	parsed = parse_network(skb, &p);
 	if (parsed == PARSED_ARP) return TC_ACT_OK;

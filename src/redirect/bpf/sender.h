@@ -81,6 +81,7 @@ SEPARATE int find_sender(struct __sk_buff *skb, struct packet *p)
 	key.generation = p->generation;
 	key.ifindex = skb->ingress_ifindex;
 	way = bpf_map_lookup_elem(&interfaces, &key);
+	if (way && way->kind == INTERFACE_OTHER) way = 0;
 	p->is_known_way = way && !(way->flags & INTERFACE_IS_PORT);
 	if (way && way->kind == INTERFACE_ENDPOINT) return sent_by_endpoint(p, way->endpoint);
 	if (magic == MARK_SENT) return sent_by_endpoint(p, named_by(mark));

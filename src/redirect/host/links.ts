@@ -10,6 +10,7 @@ export interface NodeLinks {
   readonly ports: ReadonlySet<string>;
   /** Of those that belong to another: name → the other's name. */
   readonly masters: ReadonlyMap<string, string>;
+  readonly bridges: ReadonlySet<string>;
   /** Those whose packets have no link header (tun, WireGuard, IPIP): the programs cannot read them. */
   readonly bare: ReadonlySet<string>;
   /** Canonical, sorted, without repetition. */
@@ -22,7 +23,7 @@ export type LinksResult =
   | { readonly kind: 'error'; readonly message: string };
 
 export async function readLinks(run: RunCommand): Promise<LinksResult> {
-  const result = await run('ip', ['-j', 'address', 'show']);
+  const result = await run('ip', ['-j', '-d', 'address', 'show']);
   if (result.code !== 0) return { kind: 'error', message: `ip address: ${saidBy(result)}` };
   const entries = parseJsonList(result.stdout);
   if (entries === null) return { kind: 'error', message: 'ip address: its output is no JSON list' };
@@ -30,11 +31,21 @@ export async function readLinks(run: RunCommand): Promise<LinksResult> {
   const addresses = new Set<string>();
   const ports = new Set<string>();
   const masters = new Map<string, string>();
+  const bridges = new Set<string>();
   const bare = new Set<string>();
   let isLoopbackUp = false;
-  for (const { ifname, ifindex, flags, master, link_type: linkType, addr_info: infos } of entries) {
+  for (const {
+    ifname,
+    ifindex,
+    flags,
+    linkinfo,
+    master,
+    link_type: linkType,
+    addr_info: infos,
+  } of entries) {
     if (typeof ifname !== 'string' || typeof ifindex !== 'number') continue;
     interfaces.set(ifname, ifindex);
+    if (kindOf(linkinfo) === 'bridge') bridges.add(ifname);
     if (master !== undefined) ports.add(ifname);
     if (typeof master === 'string') masters.set(ifname, master);
     if (linkType !== undefined && !LINK_TYPES.includes(linkType)) bare.add(ifname);
@@ -48,8 +59,13 @@ export async function readLinks(run: RunCommand): Promise<LinksResult> {
   // Taken at its word, a list without any interface would detach every program there is.
   if (interfaces.size === 0) return { kind: 'error', message: 'ip address: no interface at all' };
   const own = [...addresses].sort();
-  const links = { interfaces, ports, masters, bare, addresses: own, isLoopbackUp };
+  const links = { interfaces, ports, masters, bridges, bare, addresses: own, isLoopbackUp };
   return { kind: 'links', links };
+}
+
+/** "veth", "bridge"; null: it is not told (without `-d`), or the link has none. */
+export function kindOf(info: unknown): unknown {
+  return typeof info === 'object' && info !== null && 'info_kind' in info ? info.info_kind : null;
 }
 
 /** With an Ethernet header. */

@@ -179,7 +179,7 @@ function heard(
       testimonies.add(pod.name, `the CNI result of ${ip}`, new Set(own));
     }
   }
-  return { testimonies: testimonies.all, doubts: new Map(), problem: null };
+  return { testimonies: testimonies.all, doubts: new Map(), silence: null, problem: null };
 }
 
 /** An address that went on to another pod is told by a file of that pod. */

@@ -50,6 +50,8 @@ export class PodInterfaces {
     { readonly testimonies: readonly Testimony[]; readonly doubt?: string }
   >();
   #askedAtMs = Number.NEGATIVE_INFINITY;
+  /** See `Hearing.silence`: of the costly witness, once it has seen somebody. */
+  #silence: string | null = null;
 
   constructor(options: PodInterfacesOptions) {
     this.#options = options;
@@ -87,6 +89,7 @@ export class PodInterfaces {
       const heard = await costly.hear(open, veths);
       this.#askedAtMs = nowMs();
       problem = heard.problem;
+      this.#silence = heard.silence ?? this.#silence;
       for (const pod of open) {
         const testimonies = heard.testimonies.get(pod.name) ?? [];
         const doubt = heard.doubts.get(pod.name);
@@ -103,7 +106,7 @@ export class PodInterfaces {
         testimonies.set(pod.name, said.testimonies);
       if (said?.doubt !== undefined) doubts.set(pod.name, said.doubt);
     }
-    return { testimonies, doubts, problem };
+    return { testimonies, doubts, silence: this.#silence, problem };
   }
 
   async #veths(): Promise<readonly Veth[]> {
@@ -166,6 +169,8 @@ function settledOne(
   { hearings, known, taken }: Settling,
   veths: ReadonlyMap<number, Veth>,
 ): Settled {
+  const silence = silenceOn(pod, hearings);
+  if (silence !== undefined) return { kind: 'unfound', isDisputed: false, because: silence };
   const said = hearings.flatMap(({ testimonies }) => testimonies.get(pod.name) ?? []);
   const before = known.get(keyOf(pod));
   const isThere = before !== undefined && veths.has(before.ifindex);
@@ -188,6 +193,17 @@ function settledOne(
     return disputed(`${veth.name} is named for something else`);
   }
   return { kind: 'found', veth };
+}
+
+/** Of who would know, if it were here; undefined: nobody would. */
+function silenceOn({ name, podUid }: AskedPod, hearings: readonly Hearing[]): string | undefined {
+  if (podUid === null) return undefined;
+  const silent = hearings.find(
+    ({ silence, testimonies }) => silence !== null && !testimonies.has(name),
+  );
+  return silent === undefined
+    ? undefined
+    : (silent.doubts.get(name) ?? silent.silence ?? undefined);
 }
 
 function disputed(because: string): Extract<Settled, { kind: 'unfound' }> {

@@ -22,9 +22,8 @@ export interface PodProcessesOptions {
   readonly openNetnsIds: () => NetnsIds;
 }
 
-interface Seen {
-  readonly netnsIds: ReadonlySet<number>;
-}
+/** UID → numbers of the network namespaces of its processes. */
+type Places = ReadonlyMap<string, ReadonlySet<number>>;
 
 /** Processes that are looked at before others have their turn. */
 const SLICE = 200;
@@ -38,41 +37,39 @@ export class PodProcesses implements Witness {
 
   async hear(pods: readonly AskedPod[], veths: readonly Veth[]): Promise<Hearing> {
     const asked = pods.filter(({ podUid }) => podUid !== null);
-    if (asked.length === 0) return { testimonies: new Map(), doubts: new Map(), problem: null };
-    let seen: ReadonlyMap<string, Seen>;
     try {
-      seen = await this.#look(new Set(asked.map(({ podUid }) => podUid as string)));
+      return heard(asked, veths, await this.#look(new Set(asked.map(({ podUid }) => podUid))));
     } catch (error) {
       return unheard(`processes of pods: ${error instanceof Error ? error.message : error}`);
     }
-    return heard(asked, veths, seen);
   }
 
-  /** UID → where its processes are. */
-  async #look(wanted: ReadonlySet<string>): Promise<ReadonlyMap<string, Seen>> {
+  /** UID → namespaces of its processes. Of pods that nobody asks for, of one process. */
+  async #look(asked: ReadonlySet<string | null>): Promise<Places> {
     const { folder, openNetnsIds } = this.#options;
-    const found = new Map<string, { readonly netnsIds: Set<number> }>();
+    const places = new Map<string, Set<number>>();
     const netns = openNetnsIds();
     try {
       const pids = readdirSync(folder).filter((name) => /^\d+$/.test(name));
       for (const [index, pid] of pids.entries()) {
         if (index % SLICE === SLICE - 1) await nextTurn();
-        const process = this.#processOf(pid, wanted, netns);
+        const isWanted = (uid: string): boolean => asked.has(uid) || !places.has(uid);
+        const process = this.#processOf(pid, isWanted, netns);
         if (process === null) continue;
-        const known = found.get(process.uid) ?? { netnsIds: new Set<number>() };
-        found.set(process.uid, known);
-        if (process.netnsId !== null) known.netnsIds.add(process.netnsId);
+        const known = places.get(process.uid) ?? new Set();
+        places.set(process.uid, known);
+        if (process.netnsId !== null) known.add(process.netnsId);
       }
     } finally {
       netns.close();
     }
-    return found;
+    return places;
   }
 
-  /** Null: it is of none of them, or has gone. Read twice, as its number may be another process's in between. */
-  #processOf(pid: string, wanted: ReadonlySet<string>, netns: NetnsIds) {
+  /** Null: it is of none that is wanted, or has gone. Read twice, as its number may be another process's in between. */
+  #processOf(pid: string, isWanted: (uid: string) => boolean, netns: NetnsIds) {
     const uid = podUidOf(this.#read(pid, 'cgroup'));
-    if (uid === null || !wanted.has(uid)) return null;
+    if (uid === null || !isWanted(uid)) return null;
     const born = birthOf(this.#read(pid, 'stat'));
     const netnsId = netns.ofProcess(Number(pid));
     const isSame =
@@ -120,22 +117,31 @@ function birthOf(stat: string): string | null {
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
 }
 
-function heard(
-  pods: readonly AskedPod[],
-  veths: readonly Veth[],
-  seen: ReadonlyMap<string, Seen>,
-): Hearing {
+function heard(pods: readonly AskedPod[], veths: readonly Veth[], places: Places): Hearing {
   const testimonies = new Testimonies();
   const doubts = new Map<string, string>();
   for (const { name, podUid } of pods) {
-    const processes = seen.get(podUid as string);
-    if (processes === undefined) continue;
-    const own = veths.filter(({ netnsId }) => processes.netnsIds.has(netnsId));
+    const netnsIds = places.get(podUid as string);
+    if (netnsIds === undefined) continue;
+    const own = veths.filter(({ netnsId }) => netnsIds.has(netnsId));
     if (own.length === 0) doubts.set(name, NO_VETH);
     testimonies.add(name, 'its processes', new Set(own.map(({ ifindex }) => ifindex)));
   }
-  return { testimonies: testimonies.all, doubts, problem: null };
+  const seen = new Set([...places.values()].flatMap((netnsIds) => [...netnsIds]));
+  const isSeeing = veths.some(({ netnsId }) => seen.has(netnsId));
+  return {
+    testimonies: testimonies.all,
+    doubts,
+    silence: isSeeing ? SILENCE : null,
+    problem: null,
+  };
 }
+
+/**
+ * Where processes of pods are seen at all, one of each pod is: the kubelet knows the address of a pod when its sandbox
+ * runs. So an address that went on to another pod, which the API has not told yet, does not make that one the former.
+ */
+const SILENCE = 'none of its processes is seen here, though those of other pods are';
 
 const NO_VETH =
   'no veth leads to the network namespace of its processes (macvlan, ipvlan, SR-IOV, a device of the host?)';

@@ -87,5 +87,5 @@ function heard(
       }
     }
   }
-  return { testimonies: testimonies.all, doubts, problem: null };
+  return { testimonies: testimonies.all, doubts, silence: null, problem: null };
 }

@@ -1,6 +1,6 @@
 /** The veths of this network namespace whose other end is in another one (`ip -j -d link`). */
 import { type RunCommand, saidBy } from '../host/command.ts';
-import { parseJsonList } from '../host/links.ts';
+import { kindOf, parseJsonList } from '../host/links.ts';
 import type { Veth } from './witness.ts';
 
 export type VethsResult =
@@ -28,8 +28,4 @@ export function lasting(before: readonly Veth[], after: readonly Veth[]): readon
 
 function keyOf({ ifindex, name, netnsId }: Veth): string {
   return `${ifindex} ${netnsId} ${name}`;
-}
-
-function kindOf(info: unknown): unknown {
-  return typeof info === 'object' && info !== null && 'info_kind' in info ? info.info_kind : null;
 }

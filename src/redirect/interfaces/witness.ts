@@ -34,6 +34,8 @@ export interface Hearing {
   readonly testimonies: ReadonlyMap<string, readonly Testimony[]>;
   /** Name of the pod → what speaks against an interface of its own here. */
   readonly doubts: ReadonlyMap<string, string>;
+  /** What it means that nothing is said of a pod whose UID is known; null: nothing. */
+  readonly silence: string | null;
   /** Why this witness could not look; null: it could. */
   readonly problem: string | null;
 }
@@ -55,5 +57,5 @@ export class Testimonies {
 }
 
 export function unheard(problem: string): Hearing {
-  return { testimonies: new Map(), doubts: new Map(), problem };
+  return { testimonies: new Map(), doubts: new Map(), silence: null, problem };
 }

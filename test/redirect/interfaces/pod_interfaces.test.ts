@@ -22,6 +22,7 @@ class World {
   said: Said = {};
   costly: Said = {};
   problem: string | null = null;
+  silence: string | null = null;
   nowMs = 0;
   costlyAsks: (readonly string[])[] = [];
   readonly finder: PodInterfaces;
@@ -34,6 +35,7 @@ class World {
       costly: this.#witness(
         () => this.costly,
         (pods) => void this.costlyAsks.push(pods.map(({ name }) => name)),
+        () => this.silence,
       ),
       nowMs: () => this.nowMs,
     });
@@ -57,7 +59,11 @@ class World {
     return { code: 0, stdout: JSON.stringify(links), stderr: '' };
   };
 
-  #witness(said: () => Said, onAsked: (pods: readonly AskedPod[]) => void = () => {}): Witness {
+  #witness(
+    said: () => Said,
+    onAsked: (pods: readonly AskedPod[]) => void = () => {},
+    silence: () => string | null = () => null,
+  ): Witness {
     return {
       hear: async (pods): Promise<Hearing> => {
         onAsked(pods);
@@ -68,7 +74,10 @@ class World {
               all.map((veths, index): Testimony => ({ by: `way ${index}`, veths: new Set(veths) })),
             ] as const,
         );
-        return { testimonies: new Map(testimonies), doubts: new Map(), problem: this.problem };
+        return {
+          ...{ testimonies: new Map(testimonies), doubts: new Map(), problem: this.problem },
+          silence: silence(),
+        };
       },
     };
   }
@@ -176,6 +185,24 @@ describe('what was found', () => {
   });
 });
 
+describe('where processes of pods are seen', () => {
+  it('a pod has an interface only when one of its own is: its address may be another’s by now', async () => {
+    const world = new World();
+    const said = { 'shop/api': [[10]], 'shop/web': [[11]] };
+    Object.assign(world, { said, costly: { 'shop/web': [[11]] }, silence: 'not seen' });
+    expect(await world.find()).toEqual({ 'shop/api': '! not seen', 'shop/web': 'veth11' });
+    // Also by a look at which nobody had to be asked, and when that cannot be done for once.
+    Object.assign(world, { silence: null });
+    expect(await world.find()).toEqual({ 'shop/api': '! not seen', 'shop/web': 'veth11' });
+  });
+
+  it('an endpoint without a UID is not asked for it', async () => {
+    const world = new World();
+    Object.assign(world, { said: { 'shop/api': [[10]] }, silence: 'not seen' });
+    expect(await world.find([{ ...API, podUid: null }])).toEqual({ 'shop/api': 'veth10' });
+  });
+});
+
 describe('the one whom to ask costs much', () => {
   it('is not asked again about pods of which it knows', async () => {
     const world = new World();
@@ -200,7 +227,7 @@ describe('the one whom to ask costs much', () => {
 
 it('nothing is found on a node whose interfaces cannot be read', async () => {
   const none: Witness = {
-    hear: async () => ({ testimonies: new Map(), doubts: new Map(), problem: null }),
+    hear: async () => ({ testimonies: new Map(), doubts: new Map(), silence: null, problem: null }),
   };
   const run: RunCommand = async () => ({ code: 1, stdout: '', stderr: 'no' });
   const finder = new PodInterfaces({ run, witnesses: [], costly: none, nowMs: () => 0 });

@@ -20,6 +20,7 @@ import {
   encodeEndpointKey,
   encodeInterface,
   encodeInterfaceKey,
+  encodeOtherInterface,
   encodePort,
   encodePortKey,
   encodeSettings,
@@ -59,6 +60,8 @@ export interface Rule {
 export interface Tables {
   /** ifindex → endpoint, or null for an uplink. */
   readonly interfaces: ReadonlyMap<number, number | null>;
+  /** Those that are none of ours; absent: also what is forwarded from interfaces that nobody knows is judged. */
+  readonly others?: readonly number[];
   /** Default: for ever. */
   readonly adoptsUntilNs?: bigint;
   readonly addresses: readonly (readonly [prefix: string, identity: number, endpoint: number])[];
@@ -127,6 +130,9 @@ export class Lab {
       const value = encodeInterface(endpoint, state);
       maps.interfaces.update(encodeInterfaceKey(generation, ifindex), value);
     }
+    for (const ifindex of tables.others ?? []) {
+      maps.interfaces.update(encodeInterfaceKey(generation, ifindex), encodeOtherInterface());
+    }
     maps.addresses.updateMany(
       tables.addresses.map(([text, identity, endpoint]) => [
         encodeAddressKey(generation, prefixOf(text)),
@@ -151,6 +157,7 @@ export class Lab {
       generation,
       isHostJudged: host !== 'always',
       isHostRedirected: host === 'redirected',
+      isGuarded: tables.others !== undefined,
     };
     maps.settings.update(SETTINGS_KEY, encodeSettings(settings));
     return generation;

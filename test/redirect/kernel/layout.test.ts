@@ -68,8 +68,10 @@ const cases: readonly (readonly [name: string, bytes: Buffer, fields: Record<str
   ],
   [
     'settings',
-    layout.encodeSettings({ generation: 77, isHostJudged: true, isHostRedirected: true }),
-    { generation: number(77), flags: number(3) },
+    layout.encodeSettings({
+      ...{ generation: 77, isHostJudged: true, isHostRedirected: true, isGuarded: true },
+    }),
+    { generation: number(77), flags: number(7) },
   ],
   [
     'interface_key',
@@ -82,6 +84,14 @@ const cases: readonly (readonly [name: string, bytes: Buffer, fields: Record<str
     {
       ...{ kind: number(1), endpoint: number(99), flags: number(1), pad: number(0) },
       adopts_until_ns: long(0x1122334455667788n),
+    },
+  ],
+  [
+    'interface_value',
+    layout.encodeOtherInterface(),
+    {
+      ...{ kind: number(3), endpoint: number(0), flags: number(0), pad: number(0) },
+      adopts_until_ns: long(0n),
     },
   ],
   [

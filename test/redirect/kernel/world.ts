@@ -146,7 +146,10 @@ export class World {
     return this.#outcome(() => this.lab.send('to_endpoint', packet, { ifindex: this.b, ...skb }));
   }
 
-  toUplink(packet: Buffer, skb: { readonly mark?: number } = {}): Outcome {
+  toUplink(
+    packet: Buffer,
+    skb: { readonly mark?: number; readonly ingressIfindex?: number } = {},
+  ): Outcome {
     return this.#outcome(() =>
       this.lab.send('to_endpoint', packet, { ifindex: this.uplink, ...skb }),
     );

@@ -115,6 +115,14 @@ export class CniNetwork {
     writeFileSync(this.#resultPath(pod), JSON.stringify(value), { mode: 0o600 });
   }
 
+  /** The next pod gets the lowest address that is free, also one that was given back just now. */
+  forgetLast(): void {
+    const folder = join(this.#options.dir, 'addresses', NETWORK);
+    for (const range of [0, 1]) {
+      rmSync(join(folder, `last_reserved_ip.${range}`), { force: true });
+    }
+  }
+
   begin(pod: CniPod): void {
     this.#processes.set(pod.name, new PodProcess(pod.netns, pod.uid));
   }

@@ -3,48 +3,27 @@
  * by the routes, by what the runtime keeps of the plugin's result, or by the pod's processes; then judged as any.
  */
 import { randomUUID } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
-import type { Server } from 'node:net';
-import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { until } from '../../support/until.ts';
-import { CniNetwork, type CniPod } from './cni.ts';
-import { echoOrigin, greet } from './exchange.ts';
-import type { Netns } from './netns.ts';
-import { type Command, RedirectRig } from './rig.ts';
+import { greet } from './exchange.ts';
+import {
+  heardAt,
+  isOf,
+  name,
+  OUTSIDE,
+  PORT,
+  serve,
+  set,
+  shout,
+  status,
+  strike,
+} from './found_scene.ts';
 
 const TIMEOUT_MS = 150_000;
-const OUTSIDE = ['203.0.113.10', '2001:db8::10'] as const;
-const PORT = 7070;
-const SUBNETS = ['10.22.0.0/24', 'fd22::/64'] as const;
 const PATIENCE_MS = 700;
-
-/** web may reach the API, nobody else; and nobody but web may reach anything outside. */
-const POLICY = JSON.stringify({
-  apiVersion: 'cilium.io/v2',
-  kind: 'CiliumClusterwideNetworkPolicy',
-  metadata: { name: 'all' },
-  specs: [
-    {
-      endpointSelector: { matchLabels: { app: 'api' } },
-      ingress: [{ fromEndpoints: [{ matchLabels: { app: 'web' } }] }],
-    },
-    {
-      endpointSelector: { matchLabels: { app: 'web' } },
-      egress: [{ toEntities: ['all'] }],
-    },
-    {
-      endpointSelector: { matchExpressions: [{ key: 'app', operator: 'NotIn', values: ['web'] }] },
-      egress: [{ toEntities: ['none'] }],
-    },
-  ],
-});
-
-const PLUGINS = {
-  ptp: { type: 'ptp', ipMasq: false },
-  bridge: { type: 'bridge', bridge: 'cni0', isGateway: true },
-  'bridge with hairpin': { type: 'bridge', bridge: 'cni0', isGateway: true, hairpinMode: true },
-} as const;
+/** Long beside what a loader needs. */
+const QUIET_MS = 700;
 
 /** By which way the pods of each case are found. */
 const CASES = [
@@ -54,78 +33,7 @@ const CASES = [
   ['bridge with hairpin', 'results and processes', { isKept: true, hasProcesses: true }],
 ] as const;
 
-interface Stage {
-  readonly rig: RedirectRig;
-  readonly network: CniNetwork;
-  readonly loader: Command;
-}
-
-let stage: Stage | null = null;
-const servers = new Set<Server>();
-
-async function set(plugin: keyof typeof PLUGINS, how: object): Promise<Stage> {
-  const rig = new RedirectRig({ pods: [], outside: OUTSIDE, policies: [POLICY] });
-  const network = new CniNetwork({
-    ...{ node: rig.node, dir: rig.dir, plugin: PLUGINS[plugin], subnets: SUBNETS },
-    ...how,
-  });
-  for (const family of ['ipv4', 'ipv6'])
-    rig.node.sysctl(`net.${family}.conf.default.forwarding`, 1);
-  const path = join(rig.dir, 'config.yaml');
-  const finding = `uplinks: [uplink]\n  findInterfaces: true\n  cniResults: ${network.resultsFolder}`;
-  writeFileSync(path, readFileSync(path, 'utf8').replace('uplinks: [uplink]', finding));
-  for (const ip of OUTSIDE) await serve(rig.outside, ip);
-  const loader = await rig.follow();
-  stage = { rig, network, loader };
-  return stage;
-}
-
-afterEach(async () => {
-  for (const server of servers) server.close();
-  servers.clear();
-  stage?.network.dispose();
-  await stage?.rig.dispose();
-  stage = null;
-}, TIMEOUT_MS);
-
-async function serve(netns: Netns, ip: string): Promise<Server> {
-  const server = echoOrigin();
-  await netns.listen(server, { ip, port: PORT });
-  servers.add(server);
-  return server;
-}
-
-/** Names addresses and labels, and no interface. */
-function name(rig: RedirectRig, pods: Iterable<CniPod & { readonly app?: string }>): void {
-  const endpoints = [...pods].map(({ name: own, uid, ips, app }) => ({
-    ...{ name: own, ips, podUid: uid },
-    labels: { app: app ?? own.split('/')[1]?.replace(/-.*/, '') },
-  }));
-  writeFileSync(join(rig.dir, 'endpoints.json'), JSON.stringify({ endpoints }));
-}
-
-interface Report {
-  readonly problems: readonly string[];
-  readonly interfaces: readonly {
-    readonly name: string;
-    readonly of: string;
-    readonly state: string;
-  }[];
-  readonly waits: {
-    readonly interfaces: number;
-    readonly opened: { readonly count: number };
-  } | null;
-}
-
-async function status({ rig }: Stage): Promise<Report> {
-  return JSON.parse((await rig.redirect('status', '-o', 'json')).output) as Report;
-}
-
-async function isOf(at: Stage, pod: CniPod): Promise<boolean> {
-  const { interfaces, problems } = await status(at);
-  const own = interfaces.find(({ name: one }) => one === pod.hostInterface);
-  return own?.of === pod.name && own.state === 'attached' && problems.length === 0;
-}
+afterEach(strike, TIMEOUT_MS);
 
 describe.each(CASES)('%s, found by %s', (plugin, _way, how) => {
   it('is closed, then judged as what it is', { timeout: TIMEOUT_MS }, async () => {
@@ -161,3 +69,51 @@ describe.each(CASES)('%s, found by %s', (plugin, _way, how) => {
     expect((await status(at)).waits).toMatchObject({ interfaces: 0, opened: { count: 3 } });
   });
 });
+
+describe.each(['ptp', 'bridge'] as const)(
+  '%s: a pod that sends from its first moment',
+  (plugin) => {
+    it.each([
+      ['while the loader follows', true],
+      ['while no loader runs', false],
+    ])(
+      'is heard by nobody until it is judged, %s',
+      { timeout: TIMEOUT_MS },
+      async (_about, isFollowed) => {
+        const at = await set(plugin, { hasProcesses: true });
+        const { rig, network } = at;
+        const web = network.add({ name: 'shop/web', uid: randomUUID() });
+        name(rig, network.pods.values());
+        await until(() => isOf(at, web));
+        if (!isFollowed) {
+          at.loader.kill('SIGKILL');
+          await at.loader.ended;
+        }
+        const heard: string[][] = [];
+        for (const ip of OUTSIDE) heard.push(await heardAt(rig.outside, ip));
+        for (const ip of web.ips) heard.push(await heardAt(web.netns, ip));
+        const job = { name: 'shop/job', uid: randomUUID(), app: 'web' };
+        let end = (): void => {};
+        try {
+          const made = network.add(job, (netns) => {
+            end = shout(netns, [...OUTSIDE, ...web.ips]);
+          });
+          await sleep(QUIET_MS);
+          expect(heard).toEqual([[], [], [], []]);
+          const target = web.ips[0] as string;
+          await serve(web.netns, target);
+          // Who is known goes on as before.
+          for (const to of OUTSIDE)
+            expect(await greet({ from: web.netns, to, port: PORT })).toBe('open');
+          if (!isFollowed) await rig.follow();
+          expect(heard).toEqual([[], [], [], []]);
+          name(rig, [web, { ...made, app: 'web' }]);
+          await until(() => heard.every((sources) => sources.length > 0));
+          expect(new Set(heard.flat())).toEqual(new Set(made.ips));
+        } finally {
+          end();
+        }
+      },
+    );
+  },
+);

@@ -36,10 +36,11 @@ import { AddressClaims } from './address_claims.ts';
 import { CiliumIdentities } from './cilium_identities.ts';
 import { CLUSTER_KINDS, type ClusterKind, type IdentitySource } from './cluster_kinds.ts';
 import { KeyedValues } from './keyed_values.ts';
+import { type InterfaceNames, LocalInterfaces } from './local_interfaces.ts';
 import { Nodes } from './nodes.ts';
 import { isSameEndpoint, isSameList } from './same.ts';
 import { Services } from './services.ts';
-import { Workloads } from './workloads.ts';
+import { type WorkloadEndpoint, Workloads } from './workloads.ts';
 
 export interface ClusterStateOptions {
   /** Cilium's name of the cluster. */
@@ -61,6 +62,7 @@ export class ClusterState {
   readonly #nodes: Nodes;
   readonly #services = new Services();
   readonly #parts: Readonly<Record<ClusterKind, KindPart>>;
+  readonly #interfaces = new LocalInterfaces();
   readonly #endpoints = new KeyedValues<InventoryEndpoint>(isSameEndpoint);
   /** What each CiliumEndpoint and each slice of them says. */
   readonly #cilium = new Map<string, readonly CiliumEndpointFacts[]>();
@@ -110,6 +112,11 @@ export class ClusterState {
     }
   }
 
+  /** Which host-side interface the packets of an address come from, for the pods of this node. Replaces what was set. */
+  setInterfaces(names: InterfaceNames): void {
+    this.#interfaces.setNames(names);
+  }
+
   /** The very same value, when nothing changed. */
   inventory(): Inventory {
     const apiServerIps = this.#services.apiServerIps();
@@ -120,7 +127,12 @@ export class ClusterState {
     }
     for (const [key, endpoint] of this.#nodes.takeChanged()) this.#endpoints.set(key, endpoint);
     for (const key of this.#workloads.takeDirty()) {
-      this.#endpoints.set(key, this.#workloads.endpointOf(key));
+      const endpoint = this.#workloads.endpointOf(key);
+      this.#interfaces.setEndpoint(key, endpoint?.isLocal === true ? endpoint : null);
+      this.#endpoints.set(key, endpoint === null ? null : withInterface(endpoint, null));
+    }
+    for (const [endpoint, name] of this.#interfaces.takeChanged()) {
+      this.#endpoints.set(endpoint.name, withInterface(endpoint, name));
     }
     const { endpoints, identities, cidrs, services, ...rest } = this.#inventory;
     const next = {
@@ -286,6 +298,10 @@ const API_SERVER: readonly string[] = Object.freeze([reservedLabel('kube-apiserv
 
 function factsOf<Facts>(decoded: Decoded<Facts>): Facts | null {
   return decoded.kind === 'facts' ? decoded.facts : null;
+}
+
+function withInterface(endpoint: WorkloadEndpoint, name: string | null): InventoryEndpoint {
+  return { ...endpoint, interface: name };
 }
 
 function nameOfKey(kind: ClusterKind, key: ObjectNameKey): ObjectName {

@@ -53,6 +53,9 @@ interface PodRecord {
   readonly createdS: number;
 }
 
+/** Without `interface`, which is another's to find. */
+export type WorkloadEndpoint = Omit<InventoryEndpoint, 'interface'>;
+
 export class Workloads {
   readonly #options: WorkloadOptions;
   readonly #namespaces = new Map<string, NamespaceTemplates>();
@@ -124,7 +127,7 @@ export class Workloads {
   }
 
   /** Null: it has no address, so it is no endpoint. */
-  endpointOf(key: string): InventoryEndpoint | null {
+  endpointOf(key: string): WorkloadEndpoint | null {
     const workload = this.#workloads.get(key);
     if (workload === undefined) return null;
     const { claims } = this.#options;
@@ -142,8 +145,6 @@ export class Workloads {
       endpointId: 0,
       namedPorts: workload.pod?.template?.namedPorts ?? [],
       isLocal,
-      // Whoever loads the tables finds it; the API does not know.
-      interface: null,
       podUid: workload.pod?.processUid ?? null,
     };
   }

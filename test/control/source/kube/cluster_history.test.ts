@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { ClusterKind } from '../../../../src/control/source/kube/cluster_kinds.ts';
 import { ClusterState } from '../../../../src/control/source/kube/cluster_state.ts';
 import { nameKeyOf, type SeenObject } from '../../../../src/kube/seen_object.ts';
+import type { IpText } from '../../../../src/model/address.ts';
 import { DEFAULT_LABEL_FILTER, LabelFilter } from '../../../../src/policy/label_filter.ts';
 import type { Inventory } from '../../../../src/policy/resolve/inventory.ts';
 import { runs } from '../../../support/property_runs.ts';
@@ -163,7 +164,16 @@ type Step =
   | { readonly kind: 'removed'; readonly put: Put }
   /** Only those that were put among the last ones are left. */
   | { readonly kind: 'listed'; readonly of: ClusterKind; readonly kept: readonly Put[] }
+  | { readonly kind: 'interfaces'; readonly names: ReadonlyMap<IpText, string> }
   | { readonly kind: 'look' };
+
+const names = fc
+  .dictionary(ip, fc.constantFrom('veth1', 'veth2'))
+
+  .map(
+    (entries): ReadonlyMap<IpText, string> =>
+      new Map(Object.entries(entries).map(([text, one]) => [text as IpText, one])),
+  );
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 12, arbitrary: put.map((one): Step => ({ kind: 'put', put: one })) },
@@ -180,6 +190,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       .tuple(put, fc.array(put, { maxLength: 6 }))
       .map(([[of], kept]): Step => ({ kind: 'listed', of, kept })),
   },
+  { weight: 1, arbitrary: names.map((one): Step => ({ kind: 'interfaces', names: one })) },
   { weight: 4, arbitrary: fc.constant<Step>({ kind: 'look' }) },
 );
 
@@ -195,6 +206,7 @@ const options = fc.record({
 /** What the API has, in the simplest way. */
 class Model {
   readonly objects = new Map<string, Put>();
+  names: ReadonlyMap<IpText, string> = new Map();
 
   put([kind, seen]: Put): void {
     this.objects.set(`${kind} ${nameKeyOf(seen)}`, [kind, seen]);
@@ -225,6 +237,9 @@ function apply(one: Step, state: ClusterState, model: Model): void {
     const keys = new Set(ofKind.map(([, seen]) => nameKeyOf(seen)));
     state.listed(one.of, keys);
     model.keep(one.of, keys);
+  } else if (one.kind === 'interfaces') {
+    state.setInterfaces(one.names);
+    model.names = one.names;
   } else {
     state.inventory();
   }
@@ -263,6 +278,7 @@ describe('any history', () => {
             before = after;
           }
           const fresh = new ClusterState(given);
+          fresh.setInterfaces(model.names);
           const order = [...model.objects.values()]
             .map((one) => [random.next().value ?? 0, one] as const)
             .sort(([a], [b]) => a - b);
@@ -277,7 +293,7 @@ describe('any history', () => {
     );
   });
 
-  it('gives no address to two endpoints', () => {
+  it('gives no address to two endpoints, and no interface', () => {
     fc.assert(
       fc.property(options, fc.array(step, { minLength: 10, maxLength: 80 }), (given, steps) => {
         const state = new ClusterState(given);
@@ -289,6 +305,8 @@ describe('any history', () => {
           ...cidrs.map(({ prefix }) => prefix.address.text),
         ];
         expect(new Set(addresses).size).toBe(addresses.length);
+        const used = endpoints.flatMap((one) => one.interface ?? []);
+        expect(new Set(used).size).toBe(used.length);
         expect(new Set(endpoints.map((one) => one.name)).size).toBe(endpoints.length);
       }),
       runs(800),

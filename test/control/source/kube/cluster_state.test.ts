@@ -6,6 +6,7 @@ import {
   type ClusterStateOptions,
 } from '../../../../src/control/source/kube/cluster_state.ts';
 import type { SeenObject } from '../../../../src/kube/seen_object.ts';
+import type { IpText } from '../../../../src/model/address.ts';
 import { DEFAULT_LABEL_FILTER, LabelFilter } from '../../../../src/policy/label_filter.ts';
 import {
   ciliumEndpoint,
@@ -541,4 +542,41 @@ describe('with the numbers of Cilium', () => {
       }),
     );
   }
+});
+
+describe('interfaces', () => {
+  const here = (name: string, ip: string): Put => [
+    'Pod',
+    pod(`shop/${name}`, { ips: [ip], node: 'n1' }),
+  ];
+  const names = (entries: Record<string, string>): ReadonlyMap<IpText, string> =>
+    new Map(Object.entries(entries) as [IpText, string][]);
+  const interfaces = (state: ClusterState): Record<string, string | null> =>
+    Object.fromEntries(state.inventory().endpoints.map((one) => [one.name, one.interface]));
+
+  it('are those of the addresses of pods of this node, and go when they are named no more', () => {
+    const state = stateOf([
+      SHOP,
+      here('a', '10.0.0.1'),
+      ['Pod', pod('shop/b', { ips: ['10.0.0.2'], node: 'n2' })],
+    ]);
+    const before = state.inventory();
+    state.setInterfaces(names({ '10.0.0.1': 'veth1', '10.0.0.2': 'veth2' }));
+    expect(interfaces(state)).toEqual({ 'shop/a': 'veth1', 'shop/b': null });
+    expect(state.inventory().endpoints[1]).toBe(before.endpoints[1]);
+    state.put(...here('c', '10.0.0.3'));
+    expect(interfaces(state)).toEqual({ 'shop/a': 'veth1', 'shop/b': null, 'shop/c': null });
+    state.setInterfaces(names({ '10.0.0.3': 'veth3' }));
+    expect(interfaces(state)).toEqual({ 'shop/a': null, 'shop/b': null, 'shop/c': 'veth3' });
+    state.setInterfaces(names({}));
+    expect(interfaces(state)).toEqual({ 'shop/a': null, 'shop/b': null, 'shop/c': null });
+  });
+
+  it('that two pods seem to have are nobody’s', () => {
+    const state = stateOf([SHOP, here('a', '10.0.0.1'), here('b', '10.0.0.2')]);
+    state.setInterfaces(names({ '10.0.0.1': 'veth1', '10.0.0.2': 'veth1' }));
+    expect(interfaces(state)).toEqual({ 'shop/a': null, 'shop/b': null });
+    state.removed('Pod', { namespace: 'shop', name: 'b' });
+    expect(interfaces(state)).toEqual({ 'shop/a': 'veth1' });
+  });
 });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type FileLock, lockFile } from '../../../platform/file_lock.ts';
 import { makeFolders } from '../../../platform/folders.ts';
 import type { Timers } from '../../../platform/platform.ts';
-import { checkOwner, OWNER_ONLY_FOLDER } from './last_good_set.ts';
+import { checkOwner, OWNER_ONLY_FOLDER } from './owner_only_file.ts';
 
 export interface StateLockOptions {
   /** As in `LastGoodOptions`. */

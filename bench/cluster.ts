@@ -126,7 +126,11 @@ class Cluster {
     } as never;
     this.#service = new PolicyService(
       { settings, kept: null },
-      { port: { post: (message) => this.#count(message) }, sourceOf: () => source },
+      {
+        environment: { env: {}, home: null, userAgent: 'bench' },
+        port: { post: (message) => this.#count(message) },
+        sourceOf: () => source,
+      },
     );
   }
 

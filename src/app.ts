@@ -34,9 +34,11 @@ import {
   type SentSet,
   type SentStart,
 } from './workers/policy_messages.ts';
+import { policySettingsOf } from './workers/policy_settings.ts';
 import { PolicyThread } from './workers/policy_thread.ts';
 import { processLauncher } from './workers/process_worker.ts';
 import { logRefusals } from './workers/refusal_log.ts';
+import { logHealth } from './workers/source_health_log.ts';
 import { Supervisor } from './workers/supervisor.ts';
 
 export interface AppOptions {
@@ -104,6 +106,7 @@ class SallyportApp implements App {
   readonly #supervisor: Supervisor;
   readonly #flows: FlowHub;
   readonly #admin: AdminServer | null;
+  #toldWarnings: ReadonlySet<string> = new Set();
   #boundListeners: readonly BoundListener[] = [];
   /** That the workers were told last. */
   #policySet = NO_SET;
@@ -129,6 +132,7 @@ class SallyportApp implements App {
       isPolicyCurrent: () => this.#policyThread.staleness === null,
       refusedObjectCount: () => this.#policyThread.refused.count,
       interfaceWaits: () => notedWaits(config.redirect.root),
+      sourceHealth: () => (config.kubernetes === null ? null : this.#policyThread.health),
     });
     this.#supervisor = this.#makeSupervisor();
     this.#flows = new FlowHub({
@@ -312,25 +316,15 @@ class SallyportApp implements App {
     const config = this.#config;
     const { timers, clock } = nodePlatform();
     return new PolicyThread({
-      settings: {
-        policyPaths: config.policyPaths,
-        endpointsPath: config.endpointsPath,
-        secretsPath: config.secretsPath,
-        hasNodeLabels: config.hasNodeLabels,
-        isEmptySetOpen: config.isEmptySetOpen,
-        isHostJudged: config.redirect.isHostJudged,
-        invalidPolicy: config.invalidPolicy,
-        isDryRun: config.behaviour.isDryRun,
-        stateDir: config.stateDir,
-        limits: config.limits,
-      },
+      settings: policySettingsOf(config),
       timers,
       wallMs: () => clock.wallMs(),
       events: {
         onRead: (read, isAsked) => this.#take(read, isAsked),
         onRebased: (set, sequence) => this.#supervisor.rebase(set, sequence),
         onRefused: (refused, before) => logRefusals(this.#log, refused, before),
-        onDelayed: (message) => this.#log.warn({}, message),
+        onHealth: (health, before) => logHealth(this.#log, health, before),
+        onNotice: (message) => this.#log.warn({}, message),
         onNotKept: (problem) =>
           this.#log.error({ problem }, 'the last good policy set could not be kept'),
         onDied: (problem) => this.#log.error({ problem }, 'policy thread ended; it starts again'),
@@ -476,7 +470,11 @@ class SallyportApp implements App {
     const { revision } = set;
     this.#policySet = { revision, ...summary };
     this.#metrics.policyUpdated('accepted', revision);
-    for (const problem of warnings) this.#log.warn({ problem }, 'policy');
+    // Sets of a cluster come one after the other: what was told of the last one is not told again.
+    for (const problem of warnings) {
+      if (!this.#toldWarnings.has(problem)) this.#log.warn({ problem }, 'policy');
+    }
+    this.#toldWarnings = new Set(warnings);
     if (isEmpty) this.#log.warn({}, emptySetText(this.#config.isEmptySetOpen));
   }
 

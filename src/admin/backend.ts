@@ -17,6 +17,8 @@ export interface AdminBackend {
   policySet(): PolicySetState;
   /** What the sources say and is not in force, since it was rejected; null when all of it is. */
   staleness(): StaleState | null;
+  /** How old what was read of a cluster may be; null: none is read. */
+  sourceHealth(): SourceHealthState | null;
   /** Policies that their source refuses alone. */
   refusedObjects(): RefusedState;
   /** Of the JSON of a request. */
@@ -78,6 +80,16 @@ export interface StaleState {
   /** The first of them, a line each. */
   readonly problems: readonly string[];
   readonly problemCount: number;
+}
+
+export interface SourceHealthState {
+  readonly stale: readonly {
+    readonly part: string;
+    readonly sinceMs: number;
+    readonly problem: string;
+  }[];
+  /** When what is in force was kept on disk; null: it was read since the start. */
+  readonly restoredAtMs: number | null;
 }
 
 export interface RefusedState {

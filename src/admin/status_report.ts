@@ -15,6 +15,8 @@ export interface StatusReport extends MetricsSummary {
   readonly endpoints: number;
   /** Null while the sources' newest set is in force. Readiness does not depend on it. */
   readonly stale: StalePolicy | null;
+  /** What was read of a cluster and may be old; absent when none is read. Readiness does not depend on it. */
+  readonly cluster?: ClusterState;
   /** Policies that were refused alone; absent while none is. */
   readonly refused?: RefusedState;
   /** What is judged and not enforced: everything, or these policies. A proxy of before does not tell. */
@@ -23,6 +25,18 @@ export interface StatusReport extends MetricsSummary {
   readonly workers: readonly WorkerState[];
   /** Rules in force that have settled no decision yet. */
   readonly unused: readonly { readonly policy: string; readonly rule: string }[];
+}
+
+export interface ClusterState {
+  /** One each: a kind of object, a secret, or the files beside. What was read of it last stays in force. */
+  readonly stale: readonly {
+    readonly part: string;
+    /** ISO 8601. */
+    readonly since: string;
+    readonly problem: string;
+  }[];
+  /** When what is in force was kept on disk, ISO 8601; null: it was read since the start. */
+  readonly restoredAt: string | null;
 }
 
 export interface StalePolicy {
@@ -47,6 +61,7 @@ export async function statusReport(backend: AdminBackend): Promise<StatusReport>
     policies: policyCount,
     endpoints: endpointCount,
     stale: staleOf(backend),
+    ...clusterOf(backend),
     ...(refused.count === 0 ? {} : { refused }),
     dryRun: { proxy: backend.isDryRun(), policies: dryRunPolicies },
     listeners: backend.listeners(),
@@ -67,6 +82,21 @@ function staleOf(backend: AdminBackend): StalePolicy | null {
     problems: staleness.problems,
     problemCount: staleness.problemCount,
   };
+}
+
+function clusterOf(backend: AdminBackend): { readonly cluster?: ClusterState } {
+  const health = backend.sourceHealth();
+  if (health === null) return {};
+  const { stale, restoredAtMs } = health;
+  const cluster = {
+    stale: stale.map(({ part, sinceMs, problem }) => ({ part, since: isoOf(sinceMs), problem })),
+    restoredAt: restoredAtMs === null ? null : isoOf(restoredAtMs),
+  };
+  return { cluster };
+}
+
+function isoOf(wallMs: number): string {
+  return new Date(wallMs).toISOString();
 }
 
 /** Null when `value` is no report. Only what the reader relies on is checked. */

@@ -24,6 +24,11 @@ export function versionLine(): string {
   return `sallyport ${sallyportVersion()} (node ${process.versions.node}, ${process.platform}-${process.arch})`;
 }
 
+/** As who we are known to servers: "sallyport/0.1.0 (linux/x64)". */
+export function userAgent(): string {
+  return `sallyport/${sallyportVersion()} (${process.platform}/${process.arch})`;
+}
+
 /** package.json stands beside src/ in a checkout and beside dist/ in a package. */
 export function sallyportVersion(): string {
   const manifest: unknown = JSON.parse(

@@ -158,6 +158,11 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
   };
 }
 
+/** Name → proxy id, of listeners that have one: as policies name them. */
+export function namedListeners({ listeners }: Config): readonly (readonly [string, number])[] {
+  return listeners.flatMap(({ name, proxyId }) => (proxyId === 0 ? [] : [[name, proxyId]]));
+}
+
 export function crossProblems(values: ConfigValues): readonly CrossProblem[] {
   const problems: CrossProblem[] = [];
   const add = (field: readonly (string | number)[], message: string): void => {

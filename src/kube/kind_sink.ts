@@ -2,11 +2,13 @@
  * Who follows the objects of one kind. What it hears, whatever happens on the way (a watch that ends, a version that
  * is too old, an API server that is gone for an hour), leaves it with exactly the objects that there are.
  *
- *     put* listed (put | removed)* [put* listed] ...
+ *     listing put* listed (put | removed)* [listing put* listed] ...
  */
 import type { ObjectName, ObjectNameKey, SeenObject } from './seen_object.ts';
 
 export interface KindSink {
+  /** All objects that there are are put from now on, until `listed`, or until this is said again. */
+  listing?(): void;
   /** New, or another form of one that is known. May be told again in the same form. */
   put(seen: SeenObject): void;
   removed(name: ObjectName): void;

@@ -13,6 +13,7 @@ import type {
 import type { Config } from '../config/config.ts';
 import { printValues } from '../config/print_values.ts';
 import type { Staleness } from '../control/source/policy_feed.ts';
+import type { SourceHealth } from '../control/source/source.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import type { Flow } from '../model/flow.ts';
 import { LOG_LEVELS, type LogLevel } from '../model/log_level.ts';
@@ -100,6 +101,10 @@ export class SupervisorBackend implements AdminBackend {
 
   staleness(): Staleness | null {
     return this.#parts.policyThread.staleness;
+  }
+
+  sourceHealth(): SourceHealth | null {
+    return this.#parts.config.kubernetes === null ? null : this.#parts.policyThread.health;
   }
 
   lastFlows(count: number): readonly Flow[] | null {

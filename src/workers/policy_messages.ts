@@ -4,25 +4,23 @@
  */
 import type { ExplainAnswer } from '../admin/backend.ts';
 import type { StandIn } from '../control/set/policy_input.ts';
-import type { FileSettings } from '../control/source/files/file_source.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
+import type { SourceHealth } from '../control/source/source.ts';
+import type { SourceSettings } from '../control/source/source_settings.ts';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
-import type { InvalidPolicy } from '../model/invalid_policy.ts';
 import type { KeptForms, SentForm } from './kept_forms.ts';
 
 /** The proxy's part of the state folder. */
 export const PROXY_STATE = 'proxy';
 
 /** Of the configuration. */
-export interface PolicySettings extends FileSettings {
+export interface PolicySettings extends SourceSettings {
   readonly isEmptySetOpen: boolean;
   readonly isHostJudged: boolean;
-  readonly invalidPolicy: InvalidPolicy;
   /** The whole proxy is in dry-run: what is denied is let through. */
   readonly isDryRun: boolean;
-  readonly stateDir: string | null;
   /** No other process keeps its set there: it may be written. */
   readonly isStateOurs: boolean;
 }
@@ -39,6 +37,8 @@ export interface Kept {
   readonly inForce: KeptSet | null;
   /** `GivenIdentity` lists, one after another: numbers that live connections have must not mean others. */
   readonly given: readonly Uint8Array[];
+  /** `GoodObject` list: last good forms that no source has any more; null: none. */
+  readonly lostForms: Uint8Array | null;
   readonly staleness: Staleness | null;
   /** Why the thread before it ended, and which files it was at, if it was at any. */
   readonly problem: string;
@@ -141,6 +141,8 @@ export type FromPolicyThread =
   /** It does something that can take long; of which files, if it is at them. */
   | { readonly kind: 'busy'; readonly fingerprint: string | null }
   | { readonly kind: 'idle' }
+  /** Until something comes from outside it does nothing; how it goes on is not known yet. */
+  | { readonly kind: 'waiting' }
   | {
       readonly kind: 'started';
       readonly start: SentStart;
@@ -159,8 +161,12 @@ export type FromPolicyThread =
   | { readonly kind: 'rebased'; readonly set: NumberedSet; readonly sequence: number }
   /** What there is has been read since a `reload`. */
   | { readonly kind: 'reloaded' }
-  /** See `PolicySink.delayed`. */
-  | { readonly kind: 'delayed'; readonly message: string }
+  /** See `PolicySink.health`. */
+  | { readonly kind: 'health'; readonly health: SourceHealth }
+  /** See `Kept.lostForms`. */
+  | { readonly kind: 'lost-forms'; readonly forms: Uint8Array }
+  /** See `PolicySink.notice`. */
+  | { readonly kind: 'notice'; readonly message: string }
   | { readonly kind: 'not-kept'; readonly problem: string }
   | { readonly kind: 'printed'; readonly id: number; readonly text: string }
   | { readonly kind: 'explained'; readonly id: number; readonly answer: ExplainAnswer }

@@ -14,10 +14,11 @@ import { formatHolder } from '../control/decode/place.ts';
 import { formatProblem } from '../control/decode/problem.ts';
 import { PolicyChecker } from '../control/set/policy_checker.ts';
 import type { RefusedDocument } from '../control/set/policy_input.ts';
+import { configuredSource } from '../control/source/configured_source.ts';
 import { decodeBundle } from '../control/source/files/decode_bundle.ts';
-import { configuredFiles, FileSource } from '../control/source/files/file_source.ts';
 import { LastGoodSet } from '../control/source/files/last_good_set.ts';
 import type { SourceBundle } from '../control/source/files/source_bundle.ts';
+import type { GoodObject } from '../control/source/objects/object_set.ts';
 import {
   type FeedRead,
   type FeedStart,
@@ -26,6 +27,7 @@ import {
   PolicyFeed,
 } from '../control/source/policy_feed.ts';
 import type { PolicySource } from '../control/source/source.ts';
+import type { ConfiguredSource, SourceEnvironment } from '../control/source/source_settings.ts';
 import { encodeBatch } from '../control/worker/identity_wire.ts';
 import { encodeResolved } from '../control/worker/resolved_wire.ts';
 import type { FlowAddress } from '../model/flow.ts';
@@ -57,6 +59,9 @@ export interface PolicyServicePort {
 
 export interface PolicyServiceParts {
   readonly port: PolicyServicePort;
+  /** Of the process, for the client of an API. */
+  readonly environment: SourceEnvironment;
+  /** Absent: the source of the settings. */
   readonly sourceOf?: (decode: DecodeOptions) => PolicySource;
 }
 
@@ -69,15 +74,17 @@ export class PolicyService {
   readonly #allocator: IdentityAllocator;
   readonly #store: PolicyChecker;
   readonly #lastGood: LastGoodSet | null;
+  readonly #source: ConfiguredSource;
   readonly #feed: PolicyFeed;
   readonly #forms = new FormSender();
+  #isStarted = false;
   #givenCount = 0;
   /** When the source began to read. */
   #readingSinceMs = 0;
   #judge: { readonly snapshot: PolicySnapshot; readonly judge: Judge } | null = null;
 
-  /** `sourceOf`: the files of the settings, when it is absent. */
-  constructor({ settings, kept }: PolicyThreadData, { port, sourceOf }: PolicyServiceParts) {
+  constructor({ settings, kept }: PolicyThreadData, parts: PolicyServiceParts) {
+    const { port, sourceOf } = parts;
     const { limits } = settings;
     this.#settings = settings;
     this.#kept = kept;
@@ -95,9 +102,13 @@ export class PolicyService {
     });
     const decode = { limits, hasNodeLabels: settings.hasNodeLabels, regexEngine };
     const texts = this.#restored(decode);
-    const source = sourceOf?.(decode) ?? fileSource(settings, { decode, texts });
-    this.#lastGood = this.#makeLastGood();
-    this.#feed = this.#makeFeed(source, decode);
+    const given = sourceOf?.(decode);
+    this.#source =
+      given === undefined
+        ? this.#makeSource(parts.environment, { decode, texts })
+        : { source: given, isLastGoodKept: true, isDeniedAtFirst: false, own: () => {} };
+    this.#lastGood = this.#source.isLastGoodKept ? this.#makeLastGood() : null;
+    this.#feed = this.#makeFeed(decode);
   }
 
   handle(message: ToPolicyThread): void {
@@ -129,6 +140,7 @@ export class PolicyService {
         break;
       case 'own-state':
         this.#lastGood?.own();
+        this.#source.own();
         break;
       case 'stop':
         this.#feed.stop().then(() => this.#post({ kind: 'stopped' }));
@@ -141,9 +153,11 @@ export class PolicyService {
     const { problem, fingerprint } = this.#kept ?? { problem: null, fingerprint: null };
     if (problem === null) this.#feed.start();
     else this.#feed.startWithout(problem, fingerprint);
+    if (!this.#isStarted) this.#post({ kind: 'waiting' });
   }
 
   #tellStart(started: FeedStart): void {
+    this.#isStarted = true;
     const { staleness } = this.#feed;
     if (started.kind === 'rejected') {
       this.#post({ kind: 'started', start: started, staleness });
@@ -318,7 +332,7 @@ export class PolicyService {
     };
   }
 
-  /** Puts what was in force in force again, under its number. */
+  /** Puts what was in force in force again, under its number; what it was decoded from, if it is known. */
   #restored(decode: DecodeOptions): SourceBundle | null {
     const inForce = this.#kept?.inForce ?? null;
     if (inForce === null) return null;
@@ -330,6 +344,29 @@ export class PolicyService {
     return form.kind === 'texts' ? form.texts : null;
   }
 
+  /** `texts`: of the set in force, when it came from files. */
+  #makeSource(
+    environment: SourceEnvironment,
+    { decode, texts }: { readonly decode: DecodeOptions; readonly texts: SourceBundle | null },
+  ): ConfiguredSource {
+    const lostForms = this.#kept?.lostForms ?? null;
+    return configuredSource(this.#settings, {
+      environment,
+      decode,
+      platform: nodePlatform(),
+      stateName: PROXY_STATE,
+      isStateOurs: this.#settings.isStateOurs,
+      stdin: texts?.policies.find(({ path }) => path === STDIN)?.text ?? null,
+      isRestAwaited: false,
+      resumed:
+        (this.#kept?.inForce ?? null) === null
+          ? null
+          : { lostForms: lostForms === null ? [] : decoded<GoodObject[]>(lostForms) },
+      onLostForms: (forms) => this.#post({ kind: 'lost-forms', forms: bytesOf(forms) }),
+      onNotKept: (problem) => this.#post({ kind: 'not-kept', problem }),
+    });
+  }
+
   #makeLastGood(): LastGoodSet | null {
     const { stateDir: folder, isStateOurs: isOurs } = this.#settings;
     if (folder === null) return null;
@@ -338,14 +375,16 @@ export class PolicyService {
     return new LastGoodSet({ folder, name: PROXY_STATE, wallMs, onError, isOurs });
   }
 
-  #makeFeed(source: PolicySource, decode: DecodeOptions): PolicyFeed {
+  #makeFeed(decode: DecodeOptions): PolicyFeed {
     const { limits } = this.#settings;
+    const { source, isDeniedAtFirst } = this.#source;
     const wallMs = (): number => nodePlatform().clock.wallMs();
     return new PolicyFeed({
       source,
       store: this.#store,
       decode,
       lastGood: this.#lastGood,
+      isDeniedAtFirst,
       limits,
       wallMs,
       events: {
@@ -353,7 +392,8 @@ export class PolicyService {
         onStart: (start) => this.#tellStart(start),
         onRead: (read, isAsked) => this.#tellRead(read, isAsked),
         onRefused: (refused) => this.#post({ kind: 'refused', refused: this.#refused(refused) }),
-        onDelayed: (message) => this.#post({ kind: 'delayed', message }),
+        onHealth: (health) => this.#post({ kind: 'health', health }),
+        onNotice: (message) => this.#post({ kind: 'notice', message }),
       },
     });
   }
@@ -371,15 +411,6 @@ export class PolicyService {
   #post(message: FromPolicyThread, transfer: readonly ArrayBuffer[] = []): void {
     this.#port.post(message, transfer);
   }
-}
-
-/** `texts`: of the set in force, when it came from files. */
-function fileSource(
-  settings: PolicySettings,
-  { decode, texts }: { readonly decode: DecodeOptions; readonly texts: SourceBundle | null },
-): PolicySource {
-  const stdin = texts?.policies.find(({ path }) => path === STDIN)?.text ?? null;
-  return new FileSource(configuredFiles(settings, nodePlatform().timers, stdin), { decode });
 }
 
 type OwnBytes = Uint8Array<ArrayBuffer>;

@@ -10,6 +10,7 @@
 import { Worker } from 'node:worker_threads';
 import { BusyError, type ExplainAnswer } from '../admin/backend.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
+import { FRESH, type SourceHealth } from '../control/source/source.ts';
 import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
 import type { Timers } from '../platform/platform.ts';
@@ -33,8 +34,10 @@ export interface PolicyThreadEvents {
   onRead(read: SentRead, isAsked: boolean): void;
   /** `before`: what was refused until now. */
   onRefused(refused: RefusedObjects, before: RefusedObjects): void;
-  /** See `PolicySink.delayed`. */
-  onDelayed(message: string): void;
+  /** How old what the source has may be; `before`: as it was told last. */
+  onHealth(health: SourceHealth, before: SourceHealth): void;
+  /** See `PolicySink.notice`. */
+  onNotice(message: string): void;
   /** See `rebase`. */
   onRebased(set: NumberedSet, sequence: number): void;
   /** The last good set could not be kept on disk. */
@@ -101,6 +104,8 @@ export class PolicyThread {
   readonly #given: Uint8Array[] = [];
   #staleness: Staleness | null = null;
   #refused = NONE_REFUSED;
+  #health = FRESH;
+  #lostForms: Uint8Array | null = null;
   #deathCount = 0;
 
   constructor(options: PolicyThreadOptions) {
@@ -115,6 +120,11 @@ export class PolicyThread {
   /** What the source refuses alone. */
   get refused(): RefusedObjects {
     return this.#refused;
+  }
+
+  /** How old what the source has may be. */
+  get health(): SourceHealth {
+    return this.#health;
   }
 
   /** It is at the files. */
@@ -254,6 +264,9 @@ export class PolicyThread {
         this.#isReading = false;
         this.#deathCount = 0;
         break;
+      case 'waiting':
+        this.#cancelTimeout?.();
+        break;
       case 'started':
         this.#started(message.start, message.staleness);
         break;
@@ -275,8 +288,17 @@ export class PolicyThread {
         this.#options.events.onRefused(message.refused, before);
         break;
       }
-      case 'delayed':
-        this.#options.events.onDelayed(message.message);
+      case 'health': {
+        const before = this.#health;
+        this.#health = message.health;
+        this.#options.events.onHealth(message.health, before);
+        break;
+      }
+      case 'lost-forms':
+        this.#lostForms = message.forms;
+        break;
+      case 'notice':
+        this.#options.events.onNotice(message.message);
         break;
       case 'not-kept':
         this.#options.events.onNotKept(message.problem);
@@ -396,6 +418,7 @@ export class PolicyThread {
     return {
       inForce: this.#inForce,
       given: this.#given,
+      lostForms: this.#lostForms,
       staleness: this.#staleness,
       problem,
       fingerprint: this.#fingerprint,

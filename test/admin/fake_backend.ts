@@ -32,6 +32,7 @@ export function fakeBackend(
     readonly isDryRun?: boolean;
     readonly dryRunPolicies?: readonly string[];
     readonly staleness?: ReturnType<AdminBackend['staleness']>;
+    readonly sourceHealth?: ReturnType<AdminBackend['sourceHealth']>;
     readonly refused?: ReturnType<AdminBackend['refusedObjects']>;
   } = {},
 ): FakeBackend {
@@ -39,6 +40,7 @@ export function fakeBackend(
     isPolicyCurrent: () => true,
     refusedObjectCount: () => 0,
     interfaceWaits: () => null,
+    sourceHealth: () => null,
     version: '1.2.3',
     clock: { nowMs: () => 0, wallMs: () => 1_700_000_000_000 },
   });
@@ -71,6 +73,7 @@ export function fakeBackend(
       dryRunPolicies: options.dryRunPolicies ?? [],
     }),
     staleness: () => options.staleness ?? null,
+    sourceHealth: () => options.sourceHealth ?? null,
     refusedObjects: () => options.refused ?? { objects: [], count: 0 },
     documentLimits: () => DEFAULT_LIMITS,
     isDryRun: () => options.isDryRun ?? false,

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { ObjectSet } from '../../src/control/source/objects/object_set.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
-import type { FromPolicyThread } from '../../src/workers/policy_messages.ts';
+import type { FromPolicyThread, Kept } from '../../src/workers/policy_messages.ts';
 import { PolicyService } from '../../src/workers/policy_service.ts';
 import { inventoryOf } from '../support/inventory.ts';
 import { cnpObject, MemorySource, opens } from '../support/objects.ts';
@@ -10,14 +10,31 @@ import { cnpObject, MemorySource, opens } from '../support/objects.ts';
 const INVENTORY = inventoryOf('endpoints: [{ name: a/api, ip: 10.0.0.1, labels: { app: api } }]');
 
 it('identities that are new, and nothing where none is: the supervisor keeps all of them', () => {
+  const { service, source, posted } = made(null);
+  service.handle({ kind: 'start' });
+  source.put(cnpObject('a', 'p', opens('api', 80)));
+  source.synced();
+  source.put(cnpObject('a', 'p', opens('api', 81)));
+  source.put(cnpObject('a', 'p', { endpointSelector: {}, egress: [{ toCIDR: ['10.1.0.0/16'] }] }));
+  expect(posted.flatMap(hasGiven)).toEqual([true, false, true]);
+  service.handle({ kind: 'stop' });
+});
+
+function made(kept: Kept | null): {
+  readonly service: PolicyService;
+  readonly source: MemorySource;
+  readonly posted: readonly FromPolicyThread[];
+} {
   const posted: FromPolicyThread[] = [];
-  const made: MemorySource[] = [];
+  const sources: MemorySource[] = [];
   const service = new PolicyService(
     {
       settings: {
         policyPaths: [],
         endpointsPath: null,
         secretsPath: null,
+        kubernetes: null,
+        listeners: [],
         hasNodeLabels: false,
         isEmptySetOpen: false,
         isHostJudged: false,
@@ -27,28 +44,23 @@ it('identities that are new, and nothing where none is: the supervisor keeps all
         isStateOurs: true,
         limits: DEFAULT_LIMITS,
       },
-      kept: null,
+      kept,
     },
     {
+      environment: { env: {}, home: null, userAgent: 'test' },
       port: { post: (message) => void posted.push(message) },
       sourceOf: (decode) => {
         const set = new ObjectSet({ decode, invalidPolicy: 'absent' });
         const source = new MemorySource(set, { inventory: INVENTORY, secrets: new Map() });
-        made.push(source);
+        sources.push(source);
         return source;
       },
     },
   );
-  const [source] = made;
+  const [source] = sources;
   if (source === undefined) throw new Error('the service asked for no source');
-  service.handle({ kind: 'start' });
-  source.put(cnpObject('a', 'p', opens('api', 80)));
-  source.synced();
-  source.put(cnpObject('a', 'p', opens('api', 81)));
-  source.put(cnpObject('a', 'p', { endpointSelector: {}, egress: [{ toCIDR: ['10.1.0.0/16'] }] }));
-  expect(posted.flatMap(hasGiven)).toEqual([true, false, true]);
-  service.handle({ kind: 'stop' });
-});
+  return { service, source, posted };
+}
 
 /** Of a message with a set: whether identities came with it. */
 function hasGiven(message: FromPolicyThread): readonly boolean[] {

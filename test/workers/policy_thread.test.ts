@@ -242,6 +242,8 @@ function made(limits: Partial<Limits> = {}, stateDir: string | null = null): Pol
       policyPaths: [join(scratch.dir, 'policies')],
       endpointsPath: join(scratch.dir, 'endpoints.yaml'),
       secretsPath: null,
+      kubernetes: null,
+      listeners: [],
       hasNodeLabels: false,
       isEmptySetOpen: false,
       isHostJudged: false,
@@ -255,7 +257,8 @@ function made(limits: Partial<Limits> = {}, stateDir: string | null = null): Pol
     events: {
       onRead: (read) => reads.push(read),
       onRefused: () => {},
-      onDelayed: () => {},
+      onHealth: () => {},
+      onNotice: () => {},
       onNotKept: () => {},
       onRebased: (set, sequence) => rebased.push({ set, sequence }),
       onDied: (problem) => deaths.push(problem),

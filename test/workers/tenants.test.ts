@@ -136,6 +136,7 @@ class Cluster {
     this.#service = new PolicyService(
       { settings: { ...SETTINGS, invalidPolicy }, kept: null },
       {
+        environment: { env: {}, home: null, userAgent: 'test' },
         port: { post: (message) => this.#take(message) },
         sourceOf: (decode) => {
           const set = new ObjectSet({ decode, invalidPolicy });
@@ -205,6 +206,8 @@ const SETTINGS = {
   policyPaths: [],
   endpointsPath: null,
   secretsPath: null,
+  kubernetes: null,
+  listeners: [],
   hasNodeLabels: false,
   isEmptySetOpen: false,
   isHostJudged: false,

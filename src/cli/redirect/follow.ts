@@ -8,6 +8,7 @@ import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../observe/log/logger.ts';
 import type { SeenLink } from '../../redirect/host/link_monitor.ts';
 import type { TableDelta } from '../../redirect/table_delta.ts';
+import { logHealth } from '../../workers/source_health_log.ts';
 import { appliedTexts, missingTexts, type RedirectLoader } from './loader.ts';
 import { errorText, type RedirectNode, sleep } from './node.ts';
 import type { NodeSight } from './node_sight.ts';
@@ -47,13 +48,14 @@ export class RedirectFollower {
   async run(): Promise<void> {
     const { loader, log, signal } = this.#options;
     const reread = (): void => loader.policy.refresh();
-    loader.policy.follow(
-      () => {
+    loader.policy.follow({
+      wake: () => {
         this.#hasReads = true;
         this.#wake();
       },
-      (message) => log.warn({}, message),
-    );
+      onNotice: (message) => log.warn({}, message),
+      onHealth: (health, before) => logHealth(log, health, before),
+    });
     process.on('SIGHUP', reread);
     const stopLinks = this.#options.node.watchLinks({
       onLink: (link) => this.#seeLink(link),

@@ -1,8 +1,9 @@
-/** The node's policy for the kernel: the same files, by the same way, as the proxy reads them. */
-import type { Config } from '../../config/config.ts';
+/** The node's policy for the kernel: the same files or cluster, by the same way, as the proxy reads them. */
+import { type Config, namedListeners } from '../../config/config.ts';
+import { processEnvironment } from '../../config/environment.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
 import { type Accepted, PolicyChecker } from '../../control/set/policy_checker.ts';
-import { configuredFiles, FileSource } from '../../control/source/files/file_source.ts';
+import { configuredSource } from '../../control/source/configured_source.ts';
 import { LastGoodSet } from '../../control/source/files/last_good_set.ts';
 import {
   emptySetText,
@@ -10,6 +11,7 @@ import {
   type FeedStart,
   PolicyFeed,
 } from '../../control/source/policy_feed.ts';
+import { FRESH, type SourceHealth } from '../../control/source/source.ts';
 import type { IpPrefix } from '../../model/address.ts';
 import { IDENTITY_WORLD, type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
 import { nodePlatform } from '../../platform/node_platform.ts';
@@ -27,6 +29,7 @@ import {
 } from '../../redirect/plan.ts';
 import type { TableDelta } from '../../redirect/table_delta.ts';
 import { createRe2Engine } from '../../regex/re2_engine.ts';
+import { userAgent } from '../version.ts';
 import { askedOf, type NodeSight, placedEndpoints, takenBy } from './node_sight.ts';
 
 export type PolicyRead =
@@ -41,6 +44,15 @@ export interface NodePolicyOptions {
   /** Sets are kept for the next start, and the last of them is taken when the first one is bad. */
   readonly isKept: boolean;
 }
+
+export interface FollowEvents {
+  readonly wake: () => void;
+  readonly onNotice: (message: string) => void;
+  readonly onHealth: (health: SourceHealth, before: SourceHealth) => void;
+}
+
+/** The loader's part of the state folder. */
+const LOADER_STATE = 'loader';
 
 interface InForce {
   readonly snapshot: PolicySnapshot;
@@ -64,12 +76,15 @@ export class NodePolicy {
   /** What was read, and nobody has taken yet. */
   #reads: FeedRead[] = [];
   #wake: () => void = () => {};
-  #onDelayed: (message: string) => void = () => {};
+  #onNotice: (message: string) => void = () => {};
+  #health = FRESH;
+  #onHealth: (health: SourceHealth, before: SourceHealth) => void = () => {};
 
   constructor(config: Config, { isKept }: NodePolicyOptions) {
     this.#config = config;
     const { limits, hasNodeLabels, stateDir: folder } = config;
-    const { clock, timers } = nodePlatform();
+    const platform = nodePlatform();
+    const { clock } = platform;
     const wallMs = (): number => clock.wallMs();
     const regexEngine = createRe2Engine(limits);
     const decode = { limits, hasNodeLabels, regexEngine };
@@ -81,12 +96,29 @@ export class NodePolicy {
       areInterfacesFound: config.redirect.areInterfacesFound,
     });
     const onError = (message: string): void => void this.#notes.push(message);
-    const isOnDisk = isKept && folder !== null;
+    const stateDir = isKept ? folder : null;
+    const settings = { ...config, stateDir, listeners: namedListeners(config) };
+    const { source, isLastGoodKept, isDeniedAtFirst } = configuredSource(settings, {
+      environment: { ...processEnvironment(), userAgent: userAgent() },
+      decode,
+      platform,
+      stateName: LOADER_STATE,
+      isStateOurs: true,
+      stdin: null,
+      isRestAwaited: isKept,
+      resumed: null,
+      onLostForms: () => {},
+      onNotKept: onError,
+    });
+    const isOnDisk = isLastGoodKept && stateDir !== null;
     this.#feed = new PolicyFeed({
-      source: new FileSource(configuredFiles(config, timers), { decode, isRestAwaited: isKept }),
+      source,
       store: this.#store,
       decode,
-      lastGood: isOnDisk ? new LastGoodSet({ folder, name: 'loader', wallMs, onError }) : null,
+      lastGood: isOnDisk
+        ? new LastGoodSet({ folder: stateDir, name: LOADER_STATE, wallMs, onError })
+        : null,
+      isDeniedAtFirst,
       limits,
       wallMs,
       events: {
@@ -100,7 +132,12 @@ export class NodePolicy {
           const texts = refused.flatMap(({ problems }) => problems.map(formatProblem));
           this.#notes.push(...texts.map((text) => `refused: ${text}`));
         },
-        onDelayed: (message) => this.#onDelayed(message),
+        onHealth: (health) => {
+          const before = this.#health;
+          this.#health = health;
+          this.#onHealth(health, before);
+        },
+        onNotice: (message) => this.#onNotice(message),
       },
     });
   }
@@ -115,7 +152,10 @@ export class NodePolicy {
       this.#feed.start();
     });
     if (started.kind === 'rejected') return started;
-    if (started.kind === 'changed') return this.#take(started.accepted);
+    if (started.kind === 'changed') {
+      const taken = this.#take(started.accepted);
+      return { ...taken, warnings: [...healthTexts(this.#health), ...taken.warnings] };
+    }
     const { accepted, savedAt, rejected } = started;
     if (savedAt === null) return rejected;
     const taken = this.#take(accepted);
@@ -125,10 +165,12 @@ export class NodePolicy {
     };
   }
 
-  /** Calls `wake` when something was read; `onDelayed`: see `PolicySink.delayed`. */
-  follow(wake: () => void, onDelayed: (message: string) => void): void {
+  /** Calls `wake` when something was read; the others: see `PolicySink`. What is known already is told at once. */
+  follow({ wake, onNotice, onHealth }: FollowEvents): void {
     this.#wake = wake;
-    this.#onDelayed = onDelayed;
+    this.#onNotice = onNotice;
+    this.#onHealth = onHealth;
+    onHealth(this.#health, FRESH);
   }
 
   /** What was read since the last time, in order. Of sets that were accepted the newest is taken over. */
@@ -272,6 +314,14 @@ export class NodePolicy {
       isHostJudged,
     };
   }
+}
+
+function healthTexts({ stale, restoredAtMs }: SourceHealth): readonly string[] {
+  const kept =
+    restoredAtMs === null
+      ? []
+      : [`the state of the cluster of ${new Date(restoredAtMs).toISOString()} is in force`];
+  return [...kept, ...stale.map(({ part, problem }) => `may be old: ${part}: ${problem}`)];
 }
 
 /** One line each: since when the set is that is in force, and why the files are not. */

@@ -29,7 +29,9 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   if (output === 'json') io.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else if (output === 'yaml') io.stdout.write(yamlText(report));
   else io.stdout.write(tableOf(report, args.has('all')));
-  const isStale = args.has('strict') && (Boolean(report.stale) || report.refused !== undefined);
+  const isClusterOld = (report.cluster?.stale.length ?? 0) > 0;
+  const isOld = Boolean(report.stale) || report.refused !== undefined || isClusterOld;
+  const isStale = args.has('strict') && isOld;
   return report.ready && !isStale ? EXIT_OK : EXIT_NEGATIVE;
 }
 
@@ -160,6 +162,7 @@ function tableOf(report: StatusReport, isAll: boolean): string {
     const more = problemCount <= 1 ? '' : ` (and ${problemCount - 1} more)`;
     facts.splice(3, 0, ['STALE', `since ${report.stale.since}: ${first}${more}`]);
   }
+  if (report.cluster !== undefined) facts.push(['cluster', clusterText(report.cluster)]);
   if (report.refused !== undefined) facts.push(['REFUSED', refusedText(report.refused)]);
   facts.push(...dryRunFacts(report));
   const width = Math.max(...facts.map(([name]) => name.length));
@@ -182,6 +185,15 @@ function tableOf(report: StatusReport, isAll: boolean): string {
     parts.push(`${textTable(['UNUSED RULES OF POLICY', 'RULE'], rows)}${rest}`);
   }
   return parts.join('\n');
+}
+
+function clusterText({ stale, restoredAt }: NonNullable<StatusReport['cluster']>): string {
+  const [first] = stale;
+  if (first === undefined) return 'up to date';
+  const { part, since, problem } = first;
+  const more = stale.length <= 1 ? '' : ` (and ${stale.length - 1} more)`;
+  const kept = restoredAt === null ? '' : `AS KEPT ON DISK at ${restoredAt}; `;
+  return `${kept}STALE since ${since}: ${part}: ${problem}${more}`;
 }
 
 function refusedText({ objects, count }: NonNullable<StatusReport['refused']>): string {

@@ -12,15 +12,17 @@ import type { Accepted, IdentityMove, PolicyChecker } from '../set/policy_checke
 import { EMPTY_INPUT, type PolicyInput, type RefusedDocument } from '../set/policy_input.ts';
 import { safelyDecoded } from './files/decode_bundle.ts';
 import type { LastGoodSet } from './files/last_good_set.ts';
-import type { OfferedSet, PolicySink, PolicySource } from './source.ts';
+import type { OfferedSet, PolicySink, PolicySource, SourceHealth } from './source.ts';
 
 export interface PolicyFeedOptions {
   readonly source: PolicySource;
   readonly store: PolicyChecker;
   /** For the set that is kept on disk. */
   readonly decode: DecodeOptions;
-  /** Null: nothing is kept on disk, and a first set that is bad is a start that fails. */
+  /** Null: nothing is kept on disk, and a first set that is bad is a start that fails, unless everything is denied then. */
   readonly lastGood: LastGoodSet | null;
+  /** Everything is denied until there is a good set. Absent: a start without one fails. */
+  readonly isDeniedAtFirst?: boolean;
   readonly limits: Pick<Limits, 'policyProblemCountMax'>;
   /** Milliseconds since the epoch. */
   readonly wallMs: () => number;
@@ -36,8 +38,10 @@ export interface FeedEvents {
   onRead(read: FeedRead, isAsked: boolean): void;
   /** What the source refuses alone is no longer what it was. Before `onStart` or `onRead`. */
   onRefused(refused: readonly RefusedDocument[]): void;
-  /** See `PolicySink.delayed`. */
-  onDelayed(message: string): void;
+  /** See `PolicySink.health`. */
+  onHealth(health: SourceHealth): void;
+  /** See `PolicySink.notice`. */
+  onNotice(message: string): void;
 }
 
 export interface NewSet {
@@ -145,7 +149,7 @@ export class PolicyFeed {
 
   /** Takes nothing any more; resolves when what is being kept on disk is. */
   async stop(): Promise<void> {
-    this.#options.source.stop();
+    await this.#options.source.stop();
     await this.#options.lastGood?.settled();
   }
 
@@ -155,7 +159,8 @@ export class PolicyFeed {
     return {
       reading: (mark) => events.onReading(mark),
       check: (input) => store.check(input),
-      delayed: (message) => events.onDelayed(message),
+      notice: (message) => events.onNotice(message),
+      health: (health) => events.onHealth(health),
       offer: (offered) => this.#offer(offered, tell),
       attempt: (offered) => this.#attempt(offered, tell),
       refused: (problems) => tell(this.#reject('rejected', problems.map(formatProblem))),
@@ -228,9 +233,7 @@ export class PolicyFeed {
   }
 
   #started(read: NewSet | RejectedSet): FeedStart {
-    const { lastGood } = this.#options;
-    const start =
-      read.kind === 'changed' || lastGood === null ? read : this.#restore(lastGood, read);
+    const start = read.kind === 'changed' ? read : this.#withoutFirst(read);
     this.#isStarted = start.kind !== 'rejected';
     return start;
   }
@@ -257,6 +260,12 @@ export class PolicyFeed {
     return rejected;
   }
 
+  #withoutFirst(rejected: RejectedSet): FeedStart {
+    const { lastGood, isDeniedAtFirst = false } = this.#options;
+    if (lastGood !== null) return this.#restore(lastGood, rejected);
+    return isDeniedAtFirst ? this.#denyAll(rejected, null) : rejected;
+  }
+
   #restore(lastGood: LastGoodSet, rejected: RejectedSet): FeedStart {
     const loaded = lastGood.load();
     if (loaded.kind === 'none') {
@@ -275,15 +284,20 @@ export class PolicyFeed {
     return this.#denyAll(rejected, `${lastGood.path}: ${first ?? 'it is rejected'}`);
   }
 
-  #denyAll(rejected: RejectedSet, why: string): FeedStart {
+  /** `why`: not even an old set is in force; null: that is said already. */
+  #denyAll(rejected: RejectedSet, why: string | null): FeedStart {
     const result = this.#options.store.update(EMPTY_INPUT);
     if (result.kind === 'rejected') throw new Error('a set of nothing was rejected');
-    // Behind what is told of the source, however much that is: it says why not even an old set is in force.
-    const told = this.#stale({
-      ...rejected,
-      problems: [...rejected.problems, why],
-      problemCount: rejected.problemCount + 1,
-    });
+    // Behind what is told of the source, however much that is.
+    const told = this.#stale(
+      why === null
+        ? rejected
+        : {
+            ...rejected,
+            problems: [...rejected.problems, why],
+            problemCount: rejected.problemCount + 1,
+          },
+    );
     return {
       kind: 'restored',
       accepted: result,

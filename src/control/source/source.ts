@@ -21,13 +21,14 @@ export interface PolicySource {
   start(sink: PolicySink, seen?: string | null): void;
   /** Offers the present state to `sink`, unless that has just been offered, and then calls `done`. */
   refresh(sink: PolicySink, done: () => void): void;
-  stop(): void;
+  /** What it resolves with: what is being kept on disk is. */
+  stop(): void | Promise<void>;
 }
 
 export interface PolicySink {
   /**
    * The source begins to read and decode, which may take long. Then it calls one of the methods below (not `check`,
-   * not `delayed`; after a rejected `attempt` it calls another one). `mark` identifies the state that is read: no other
+   * `notice` or `health`; after a rejected `attempt` it calls another one). `mark` identifies the state that is read: no other
    * state has the same mark.
    */
   reading(mark: string): void;
@@ -41,14 +42,41 @@ export interface PolicySink {
   failed(problem: string): void;
   /** The state is changing just now; the source reads it again when it rests. One line. */
   moving(problem: string): void;
+  /** How old what was offered may be. Told when it changes; a source that is always asked for all of it says nothing. */
+  health(health: SourceHealth): void;
   /** Why an offer of `input` would be rejected; null: it would be accepted. Changes nothing. */
   check(input: PolicyInput): Rejected | null;
-  /** Changes have not been offered for a long time, because the state does not rest. One line, for the log. */
-  delayed(message: string): void;
+  /** What users should know and no set shows, such as that the state does not rest. One line, for the log. */
+  notice(message: string): void;
+}
+
+export interface SourceHealth {
+  /** What may not be what there is; what was read of it last stays in force. */
+  readonly stale: readonly StalePart[];
+  /** What is in force was kept on disk by an earlier process, at that time; null: it was read since the start. */
+  readonly restoredAtMs: number | null;
+}
+
+export interface StalePart {
+  /** "Pod", "Secret shop/token", "files". */
+  readonly part: string;
+  /** Milliseconds since the epoch. */
+  readonly sinceMs: number;
+  /** One line. */
+  readonly problem: string;
+}
+
+export const FRESH: SourceHealth = Object.freeze({ stale: [], restoredAtMs: null });
+
+export function isSameHealth(a: SourceHealth, b: SourceHealth): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 export interface OfferedSet {
   readonly input: PolicyInput;
-  /** The texts to keep on disk, from which the next start can decode the set again; null: nothing is kept. */
+  /**
+   * The texts to keep, from which the next start or thread can decode the set again; null: the source reads it again
+   * from where it is, or keeps it itself.
+   */
   readonly texts: SourceBundle | null;
 }

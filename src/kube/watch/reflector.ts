@@ -128,6 +128,7 @@ export class Reflector {
     this.#isStreaming = server.streamsLists && this.#streamingFailureCount < STREAMING_FAILURES_MAX;
     this.#listed = new Set();
     this.#hasUnnamed = false;
+    this.#options.sink.listing?.();
     return this.#isStreaming ? this.#watch(null) : this.#list();
   }
 

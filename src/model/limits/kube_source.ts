@@ -20,6 +20,12 @@ export const KUBE_SOURCE_LIMITS = {
     10_000_000,
     'policies of a cluster that are kept; one more is refused, and told',
   ),
+  kubeSecretCountMax: spec(
+    200,
+    0,
+    100_000,
+    'secrets that policies name and that are read one by one, a watch each; a rule with another one matches nothing',
+  ),
   kubeStateIntervalMs: spec(
     30 * SECOND,
     1 * SECOND,

@@ -24,6 +24,8 @@ export interface MetricsHubOptions {
   readonly refusedObjectCount: () => number;
   /** Null: nobody looks for interfaces. */
   readonly interfaceWaits: () => InterfaceWaitNumbers | null;
+  /** How old what was read of a cluster may be; null: none is read. */
+  readonly sourceHealth: () => ClusterHealth | null;
 }
 
 /** As the loader of the redirect tells them. */
@@ -36,6 +38,11 @@ export interface InterfaceWaitNumbers {
   readonly openedTotal: number;
   readonly openedWaitMsTotal: number;
   readonly overdueTotal: number;
+}
+
+export interface ClusterHealth {
+  readonly stale: readonly { readonly part: string; readonly sinceMs: number }[];
+  readonly restoredAtMs: number | null;
 }
 
 /** What came of reading the policy sources. */
@@ -125,6 +132,7 @@ export class MetricsHub {
       familyOf('sallyport_policy_last_update_timestamp_seconds', this.#updatedAtMs / 1000),
       familyOf('sallyport_policy_last_update_successful', this.#options.isPolicyCurrent() ? 1 : 0),
       familyOf('sallyport_policy_objects_refused', this.#options.refusedObjectCount()),
+      ...clusterFamilies(this.#options.sourceHealth()),
       ...Object.entries(workers).map(([state, count]) =>
         familyOf('sallyport_workers', count, { state }),
       ),
@@ -156,6 +164,23 @@ function waitFamilies(waits: InterfaceWaitNumbers | null, nowMs: number): readon
 /** Of the node, as the loader's: not since this process began. */
 function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1_000_000n);
+}
+
+/** Secrets count as one: how many there are is for users of the cluster to say. */
+function clusterFamilies(health: ClusterHealth | null): readonly MetricFamily[] {
+  if (health === null) return [];
+  const since = new Map<string, number>();
+  for (const { part, sinceMs } of health.stale) {
+    const [kind = part] = part.split(' ');
+    since.set(kind, Math.min(sinceMs, since.get(kind) ?? sinceMs));
+  }
+  return [
+    familyOf('sallyport_cluster_stale', since.size),
+    familyOf('sallyport_cluster_restored_timestamp_seconds', (health.restoredAtMs ?? 0) / 1000),
+    ...[...since].map(([kind, sinceMs]) =>
+      familyOf('sallyport_cluster_stale_since_timestamp_seconds', sinceMs / 1000, { kind }),
+    ),
+  ];
 }
 
 class Merged implements MergedMetrics {

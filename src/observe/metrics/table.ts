@@ -68,6 +68,18 @@ export const METRICS = {
     'Policies that their source refused alone, and that are not in force in their newest form; 0 for files, which are refused as a set.',
     [],
   ),
+  sallyport_cluster_stale: gauge(
+    'Kinds of objects of the cluster of which what was read may be old, as the API server cannot be reached or does not give them; what was read stays in force.',
+    [],
+  ),
+  sallyport_cluster_stale_since_timestamp_seconds: gauge(
+    'Since when what was read of the kind may be old; absent while it is not.',
+    ['kind'],
+  ),
+  sallyport_cluster_restored_timestamp_seconds: gauge(
+    'When the state of the cluster in force was kept on disk by an earlier process; 0 when it was read since the start.',
+    [],
+  ),
   sallyport_policy_rules: gauge('Rules of the policy set in force.', [], 'max'),
   sallyport_regex_failures_total: counter(
     'Decisions that were denials because a pattern set ran out of memory.',

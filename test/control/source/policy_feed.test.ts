@@ -212,7 +212,8 @@ class FileFeed {
         },
         onRead: (read) => this.#reads.push(read),
         onRefused: () => {},
-        onDelayed: () => {},
+        onHealth: () => {},
+        onNotice: () => {},
       },
     });
     feeds.push(this.#feed);

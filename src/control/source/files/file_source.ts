@@ -72,7 +72,7 @@ export class FileSource implements PolicySource {
       if (this.#isStopped) return;
       this.#files.watch(
         () => this.#read(sink),
-        () => sink.delayed(RESTLESS),
+        () => sink.notice(RESTLESS),
       );
     };
     if (this.#options.isRestAwaited === true) this.#files.whenSettled(begin);

@@ -21,7 +21,7 @@ export class ObjectOffers {
   #surroundings: Surroundings;
   #sink: PolicySink | null = null;
   #isSynced = false;
-  #isBatch = false;
+  #isGathering = false;
   #isChanged = false;
   #count = 0;
 
@@ -39,16 +39,16 @@ export class ObjectOffers {
     this.#sink = null;
   }
 
-  /** What the calls in it change is offered once, behind them. */
-  batch(changes: () => void): void {
-    this.#isBatch = true;
+  /** What the calls in it change is not offered yet. True: something is another. */
+  gather(changes: () => void): boolean {
+    this.#isGathering = true;
     this.#isChanged = false;
     try {
       changes();
     } finally {
-      this.#isBatch = false;
+      this.#isGathering = false;
     }
-    if (this.#isChanged) this.offer();
+    return this.#isChanged;
   }
 
   put(object: ApiObject): void {
@@ -60,8 +60,10 @@ export class ObjectOffers {
   }
 
   surround(surroundings: Partial<Surroundings>): void {
-    this.#surroundings = { ...this.#surroundings, ...surroundings };
-    this.#changed();
+    const before = this.#surroundings;
+    this.#surroundings = { ...before, ...surroundings };
+    const names = Object.keys(surroundings) as (keyof Surroundings)[];
+    if (names.some((name) => surroundings[name] !== before[name])) this.#changed();
   }
 
   /** All objects have been put once, or once more after a watch was lost; those that are not among `refs` are gone. */
@@ -80,13 +82,13 @@ export class ObjectOffers {
     return result;
   }
 
-  /** To `sink` alone, if it is given. */
-  offer(sink: PolicySink | null = this.#sink): void {
-    if (sink !== null && this.#isSynced) this.#offerTo(sink);
+  /** To `sink` alone, if it is given. Null: there is nothing to offer yet, or nobody to offer it to. */
+  offer(sink: PolicySink | null = this.#sink): Accepted | Rejected | null {
+    return sink !== null && this.#isSynced ? this.#offerTo(sink) : null;
   }
 
   #changed(): void {
-    if (this.#isBatch) this.#isChanged = true;
+    if (this.#isGathering) this.#isChanged = true;
     else this.offer();
   }
 

@@ -31,6 +31,12 @@ export interface GoodObject {
   readonly object: unknown;
 }
 
+/** An object with what is in force of it, as it can be put again later. */
+export interface StoredObject extends ApiObject {
+  /** The last good form; null: it never had one. */
+  readonly good: unknown;
+}
+
 /** What an input has beside the objects. */
 export interface Surroundings {
   readonly inventory: Inventory;
@@ -58,6 +64,8 @@ type Newest =
 interface Entry {
   readonly ref: ObjectRef;
   readonly version: string | null;
+  /** As it was put last. */
+  readonly object: unknown;
   readonly newest: Newest;
   /** The last form that was in force. */
   readonly good: Form | null;
@@ -113,14 +121,14 @@ export class ObjectSet {
     const decoded = decodePolicyObject(object, ref, decode);
     if (decoded.kind === 'document') {
       const newest = { kind: 'form', form: { ...decoded, object }, blame: null } as const;
-      this.#entries.set(key, entryOf({ ref, version, newest, good: kept, standIn: null }));
+      this.#entries.set(key, entryOf({ ref, version, object, newest, good: kept, standIn: null }));
       return true;
     }
     const good = kept ?? this.#seedOf(ref);
     const standIn =
       good === null && invalidPolicy === 'deny' ? standInOf(object, ref, decode) : null;
     const newest = { kind: 'refused', problems: decoded.problems } as const;
-    this.#entries.set(key, entryOf({ ref, version, newest, good, standIn }));
+    this.#entries.set(key, entryOf({ ref, version, object, newest, good, standIn }));
     return true;
   }
 
@@ -187,11 +195,13 @@ export class ObjectSet {
     }
   }
 
-  /** What is in force of each, as it was put. */
-  goodObjects(): readonly GoodObject[] {
-    return [...this.#entries.values()].flatMap(({ ref, good }) =>
-      good === null ? [] : [{ ref, object: good.object }],
-    );
+  stored(): readonly StoredObject[] {
+    return [...this.#entries.values()].map(({ ref, version, object, good }) => ({
+      ref,
+      version,
+      object,
+      good: good === null ? null : good.object,
+    }));
   }
 
   /** Of those alone whose newest form is another: nobody can read it from the API any more. */

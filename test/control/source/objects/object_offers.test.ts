@@ -230,7 +230,8 @@ class Tenants {
           this.refused = refused;
           this.toldRefused.push(refused.length);
         },
-        onDelayed: () => {},
+        onHealth: () => {},
+        onNotice: () => {},
       },
     });
     this.feed.start();

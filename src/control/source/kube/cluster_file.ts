@@ -1,0 +1,184 @@
+/**
+ * The state of the cluster that was in force last, on disk, so that a start without an API server has something better
+ * than nothing. Lines of JSON, in a file that only its owner reads or writes:
+ *
+ *     {"format":1,"of":"<which cluster, and how it was read>","savedAtMs":...}
+ *     {"object":{...}} ...  {"cluster":...} {"labels":[...]} {"endpoint":{...}} ...
+ *     {"sha256":"<of the lines before>"}
+ *
+ * Values of secrets are not in it. It is written in steps, and so often at most.
+ */
+import { createHash } from 'node:crypto';
+import type { Timers } from '../../../platform/platform.ts';
+import type { Inventory } from '../../../policy/resolve/inventory.ts';
+import {
+  OwnerOnlyFile,
+  readProblem,
+  UnusableState,
+  writeProblem,
+} from '../files/owner_only_file.ts';
+import type { StoredObject } from '../objects/object_set.ts';
+import { type InventoryLine, InventoryReader, inventoryLines } from './inventory_lines.ts';
+
+export interface ClusterFileOptions {
+  /** Of one user of the state folder. */
+  readonly folder: string;
+  /** Which cluster it is and how it is read: a state of anything else is not taken. */
+  readonly of: string;
+  readonly intervalMs: number;
+  readonly timers: Timers;
+  /** Milliseconds since the epoch. */
+  readonly wallMs: () => number;
+  readonly onError: (message: string) => void;
+  /** False: nothing is written before `own`, since another process has the folder. */
+  readonly isOurs: boolean;
+}
+
+export interface StoredCluster {
+  readonly objects: readonly StoredObject[];
+  readonly inventory: Inventory;
+}
+
+export type LoadedCluster =
+  | { readonly kind: 'found'; readonly cluster: StoredCluster; readonly savedAtMs: number }
+  /** `message` goes on from the path. */
+  | { readonly kind: 'none'; readonly message: string };
+
+type Line = InventoryLine | { readonly object: StoredObject };
+
+const FORMAT = 1;
+/** Between two turns for others. */
+const LINES_AT_ONCE = 500;
+
+export class ClusterFile {
+  readonly #options: ClusterFileOptions;
+  readonly #file: OwnerOnlyFile;
+  /** What there is to write; null: it is written. */
+  #take: (() => StoredCluster) | null = null;
+  #writing: Promise<void> | null = null;
+  #cancelTimer: (() => void) | null = null;
+  #isOurs: boolean;
+  #isStopped = false;
+
+  constructor(options: ClusterFileOptions) {
+    const { folder, wallMs, isOurs } = options;
+    this.#options = options;
+    this.#file = new OwnerOnlyFile({ folder, fileName: 'cluster', wallMs });
+    this.#isOurs = isOurs;
+  }
+
+  get path(): string {
+    return this.#file.path;
+  }
+
+  load(): LoadedCluster {
+    try {
+      return parsed(this.#file.read(), this.#options.of);
+    } catch (error) {
+      const isDamage = error instanceof TypeError;
+      return { kind: 'none', message: isDamage ? 'it is damaged' : readProblem(error) };
+    }
+  }
+
+  /** `take` is called when it is written, for what there is then. The newest counts. */
+  save(take: () => StoredCluster): void {
+    this.#take = take;
+    if (this.#cancelTimer === null && this.#writing === null) this.#writeNow();
+  }
+
+  own(): void {
+    this.#isOurs = true;
+    if (this.#take !== null && this.#cancelTimer === null && this.#writing === null) {
+      this.#writeNow();
+    }
+  }
+
+  /** Writes what is not written yet, and nothing more from then on. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+    await this.#writing;
+    this.#writeNow();
+    await this.#writing;
+  }
+
+  #writeNow(): void {
+    const take = this.#take;
+    if (!this.#isOurs || take === null) return;
+    this.#take = null;
+    this.#writing = this.#write(take()).then(() => {
+      this.#writing = null;
+      if (!this.#isStopped) this.#writeLater();
+    });
+  }
+
+  #writeLater(): void {
+    const { timers, intervalMs } = this.#options;
+    this.#cancelTimer = timers.after(intervalMs, () => {
+      this.#cancelTimer = null;
+      this.#writeNow();
+    });
+  }
+
+  async #write(cluster: StoredCluster): Promise<void> {
+    const { of, wallMs, onError } = this.#options;
+    try {
+      await this.#file.write(printed(cluster, { format: FORMAT, of, savedAtMs: wallMs() }));
+    } catch (error) {
+      onError(`cannot write ${this.path}: ${writeProblem(error)}`);
+    }
+  }
+}
+
+function* printed(cluster: StoredCluster, header: object): Generator<string> {
+  const hash = createHash('sha256');
+  let lines = [JSON.stringify(header)];
+  const part = (): string => {
+    const text = `${lines.join('\n')}\n`;
+    hash.update(text);
+    lines = [];
+    return text;
+  };
+  for (const line of linesOf(cluster)) {
+    lines.push(JSON.stringify(line));
+    if (lines.length >= LINES_AT_ONCE) yield part();
+  }
+  if (lines.length > 0) yield part();
+  yield `${JSON.stringify({ sha256: hash.digest('hex') })}\n`;
+}
+
+function* linesOf({ objects, inventory }: StoredCluster): Generator<Line> {
+  for (const object of objects) yield { object };
+  yield* inventoryLines(inventory);
+}
+
+function parsed(text: string, of: string): LoadedCluster {
+  const end = text.lastIndexOf('\n', text.length - 2) + 1;
+  const [head = '', ...body] = text.slice(0, end).split('\n').slice(0, -1);
+  const header = record(JSON.parse(head));
+  if (header['format'] !== FORMAT) {
+    throw new UnusableState(`its format is ${String(header['format'])}, not ${FORMAT}`);
+  }
+  const { sha256 } = record(JSON.parse(text.slice(end)));
+  if (createHash('sha256').update(text.slice(0, end)).digest('hex') !== sha256) {
+    throw new UnusableState('its checksum is wrong');
+  }
+  if (header['of'] !== of) throw new UnusableState('it is of another cluster or configuration');
+  const objects: StoredObject[] = [];
+  const inventory = new InventoryReader();
+  for (const one of body) {
+    const line = JSON.parse(one) as Line;
+    if ('object' in line) objects.push(line.object);
+    else inventory.take(line);
+  }
+  const savedAtMs = header['savedAtMs'];
+  if (typeof savedAtMs !== 'number') throw new TypeError('it does not say when it was saved');
+  return { kind: 'found', cluster: { objects, inventory: inventory.end() }, savedAtMs };
+}
+
+function record(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value === 'object' && value !== null)
+    return value as Readonly<Record<string, unknown>>;
+  throw new TypeError('a line is no object');
+}

@@ -206,6 +206,16 @@ describe('a token that is refused', () => {
     expect(api.requests).toHaveLength(2);
   });
 
+  it('and is none of a field is not sent, and not shown', async () => {
+    const { api, get } = await rigOf({
+      access: () => ({ credentials: credentialsOf({ ...NOBODY, token: fixedText('sec\nret') }) }),
+    });
+    const message = messageOf(await get());
+    expect(message).toContain('cannot be reached');
+    expect(message).not.toContain('ret');
+    expect(api.requests).toEqual([]);
+  });
+
   it('and is a fixed one is not tried again', async () => {
     const { api, get } = await rigOf({
       api: { tokens: new Set() },

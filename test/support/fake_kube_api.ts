@@ -1,6 +1,6 @@
 /**
  * A scriptable API server of Kubernetes: lists, pages, streaming lists, watches, bookmarks, and everything that can go
- * wrong on the way.
+ * wrong on the way. `test/kube/real/fake_beside_real.test.ts` holds it against a real one.
  *
  *     const api = await FakeKubeApi.start();
  *     api.serve(PODS);
@@ -468,7 +468,11 @@ export class FakeKubeApi {
     const page = limit > 0 ? matching.slice(0, limit) : matching;
     const left = matching.slice(page.length);
     const apiVersion = kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
-    const head = { kind: `${kind.kind}List`, apiVersion, metadata: this.#metadata(version, left) };
+    const head = {
+      kind: `${kind.kind}List`,
+      apiVersion,
+      metadata: this.#metadata(kind, version, left),
+    };
     response.writeHead(200, JSON_TYPE);
     response.write(`${JSON.stringify(head).slice(0, -1)},"items":[`);
     for (let i = 0; i < page.length && !response.destroyed; i++) {
@@ -483,8 +487,10 @@ export class FakeKubeApi {
     response.end(']}\n');
   }
 
-  #metadata(version: number, left: readonly Entry[]): unknown {
-    if (left.length === 0) return { resourceVersion: String(version) };
+  #metadata(kind: KubeKind, version: number, left: readonly Entry[]): unknown {
+    // A server of custom resources says so of the last page, one of Kubernetes' own kinds says nothing.
+    const none = kind.group === '' ? {} : { continue: '' };
+    if (left.length === 0) return { ...none, resourceVersion: String(version) };
     this.#pageCount += 1;
     const next = `page-${this.#pageCount}`;
     this.#pages.set(next, { version, rest: left });
@@ -532,7 +538,12 @@ export class FakeKubeApi {
     }
     watchSelectors.set(watch, selects);
     this.#watches.add(watch);
-    response.once('close', () => this.#watches.delete(watch));
+    const seconds = Number(query.get('timeoutSeconds') ?? 1800);
+    const over = setTimeout(() => watch.end(), seconds * 1000);
+    response.once('close', () => {
+      clearTimeout(over);
+      this.#watches.delete(watch);
+    });
     if (from === '') {
       const { version } = this;
       await sendAll(watch, [...kept.entries.values()]);

@@ -7,7 +7,7 @@ import type { KubeClient, KubeFailure } from '../client.ts';
 import { refusalOfStatus } from '../failure.ts';
 import type { KubeKind } from '../kind.ts';
 import { readBody } from '../read_body.ts';
-import { type ReadObject, readElement, record } from './read_object.ts';
+import { isVersion, type ReadObject, readElement, record } from './read_object.ts';
 import { requestOf, type Selection } from './selection.ts';
 
 export interface ListOptions {
@@ -20,6 +20,8 @@ export interface ListOptions {
 
 export interface Listener {
   object(read: ReadObject): void;
+  /** True: it wants no more. Absent: it takes all. */
+  isEnough?(): boolean;
   /** All that was told is void: the list begins anew, since a page came too late. */
   again(): void;
 }
@@ -38,8 +40,8 @@ type PageResult =
 
 /** As client-go's pager. */
 const PAGE_COUNT = '500';
-/** Of 500 million objects. */
-const PAGES_MAX = 1_000_000;
+/** Of 50 million objects. */
+const PAGES_MAX = 100_000;
 
 /**
  * The newest there are, never what a cache had earlier: without a resourceVersion, the server asks its store. A token
@@ -56,6 +58,7 @@ export async function listAll(
     const page = await listPage(client, query, options, listener);
     if (page.kind === 'page') {
       if (page.next === '') return { kind: 'listed', version: page.version };
+      if (page.next === query['continue']) return failed('the list does not go on');
       query = { limit: PAGE_COUNT, continue: page.next };
     } else if (page.kind === 'refused' && page.status === 410 && 'continue' in query) {
       listener.again();
@@ -79,10 +82,14 @@ async function listPage(
   const bounds = { timers, quietMaxMs, lifeMaxMs: null };
   const items = new JsonItems(limits);
   const end = await readBody(reply.body, bounds, (chunk) => {
-    for (const piece of items.split(chunk)) listener.object(readElement(piece, kind));
+    for (const piece of items.split(chunk)) {
+      listener.object(readElement(piece, kind));
+      if (listener.isEnough?.() === true) return false;
+    }
     return true;
   });
   if (end.kind === 'cut') return failed(`the list was cut: ${end.message}`);
+  if (end.kind === 'enough') return failed('the list is given up');
   if (end.kind !== 'end') return failed('the list does not go on');
   return pageOf(items);
 }
@@ -99,9 +106,7 @@ function pageOf(items: JsonItems): PageResult {
   if (typeof list?.['kind'] !== 'string' || !list['kind'].endsWith('List')) {
     return failed('the answer is no list');
   }
-  if (typeof version !== 'string' || version === '') {
-    return failed('the list has no resourceVersion');
-  }
+  if (!isVersion(version)) return failed('the list has no resourceVersion');
   const token = metadata?.['continue'];
   return { kind: 'page', version, next: typeof token === 'string' ? token : '' };
 }

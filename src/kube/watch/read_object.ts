@@ -28,7 +28,7 @@ export function readObject(value: unknown, kind: KubeKind): ReadObject {
   if (scope !== null && (typeof scope !== 'string' || scope === '')) {
     return unread(`it (${name}) has no metadata.namespace`);
   }
-  if (typeof resourceVersion !== 'string') {
+  if (!isVersion(resourceVersion)) {
     const named = { namespace: scope, name };
     return { kind: 'unread', name: named, message: 'it has no metadata.resourceVersion' };
   }
@@ -61,6 +61,11 @@ export function unreadPiece(
 
 function unread(message: string): UnreadObject {
   return { kind: 'unread', name: null, message };
+}
+
+/** "" and "0" are none: a watch from there begins with what a cache had at any time. */
+export function isVersion(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value !== '0';
 }
 
 export function record(value: unknown): Record<string, unknown> | null {

@@ -35,7 +35,10 @@ export interface ReflectorOptions {
   readonly server: ApiServer;
   readonly platform: Platform;
   readonly limits: PieceLimits &
-    Pick<Limits, 'kubeRequestTimeoutMs' | 'kubeWatchQuietMaxMs' | 'kubeStaleGraceMs'>;
+    Pick<
+      Limits,
+      'kubeObjectCountMax' | 'kubeRequestTimeoutMs' | 'kubeWatchQuietMaxMs' | 'kubeStaleGraceMs'
+    >;
   /** Of a test. */
   readonly random?: Random;
 }
@@ -158,8 +161,10 @@ export class Reflector {
     const options = { kind, selection, timers, limits, signal };
     const result = await listAll(client, options, {
       object: (read) => this.#takeListed(read),
+      isEnough: () => this.#isStopped || this.#isTooMuch,
       again: () => this.#listed?.clear(),
     });
+    if (this.#isTooMuch) return this.#tooMuch();
     if (result.kind !== 'listed') return this.#failed(result);
     this.#isAbsent = false;
     return this.#complete(result.version);
@@ -169,6 +174,15 @@ export class Reflector {
     if (this.#isStopped) return;
     if (read.kind === 'object') this.#take({ kind: 'put', seen: read.seen });
     else this.#skip(read, false);
+  }
+
+  get #isTooMuch(): boolean {
+    return (this.#listed?.size ?? 0) > this.#options.limits.kubeObjectCountMax;
+  }
+
+  #tooMuch(): Outcome {
+    const { kubeObjectCountMax } = this.#options.limits;
+    return this.#problem(`there are more than kubeObjectCountMax allows (${kubeObjectCountMax})`);
   }
 
   /** All there is has been told. */
@@ -238,7 +252,7 @@ export class Reflector {
           this.#version = event.seen.version;
           this.#works();
         }
-        return null;
+        return this.#isTooMuch ? this.#tooMuch() : null;
       case 'unread':
         return this.#skip(event.object, event.isRemoved);
       case 'bookmark':

@@ -4,7 +4,7 @@ import type { JsonPiece } from '../../text/json_piece.ts';
 import { type Refusal, refusalOfStatus } from '../failure.ts';
 import type { KubeKind } from '../kind.ts';
 import type { SeenObject } from '../seen_object.ts';
-import { readObject, record, type UnreadObject, unreadPiece } from './read_object.ts';
+import { isVersion, readObject, record, type UnreadObject, unreadPiece } from './read_object.ts';
 
 export type WatchEvent =
   | { readonly kind: 'put'; readonly seen: SeenObject }
@@ -60,7 +60,7 @@ function changeOf(object: unknown, isRemoved: boolean, kind: KubeKind): WatchEve
 function bookmarkOf(object: unknown): WatchEvent {
   const metadata = record(record(object)?.['metadata']);
   const version = metadata?.['resourceVersion'];
-  if (typeof version !== 'string' || version === '') {
+  if (!isVersion(version)) {
     return unreadEvent('it is a bookmark without a resourceVersion');
   }
   const isInitialEnd = record(metadata?.['annotations'])?.[INITIAL_END] === 'true';

@@ -8,6 +8,12 @@ export const KUBE_LIMITS = {
     256 * MIB,
     'bytes of one object of the Kubernetes API as JSON; a larger one is skipped, and told as stale',
   ),
+  kubeObjectCountMax: spec(
+    1_000_000,
+    1,
+    100_000_000,
+    'objects of one kind; a list of more is given up, and what was known before stays, told as stale',
+  ),
   kubeRequestTimeoutMs: spec(
     60 * SECOND,
     1 * SECOND,

@@ -1,5 +1,6 @@
 /** Every row of the table of errors of a list and a watch, and what else a server can do: the sink ends with what there is. */
 import { afterEach, describe, expect, it } from 'vitest';
+import { listAll } from '../../../src/kube/watch/list_all.ts';
 import type { FakeKubeApi, FakeRequest, Fault } from '../../support/fake_kube_api.ts';
 import { CNPS, KubeRig, type KubeRigOptions, NODES, PODS } from '../../support/kube_rig.ts';
 import type { MirrorSink } from '../../support/mirror_sink.ts';
@@ -420,6 +421,51 @@ describe('a kind that we may not see', () => {
     const startMs = rig.platform.clock.nowMs();
     await same(rig, sink);
     expect(rig.platform.clock.nowMs() - startMs).toBeGreaterThan(30_000);
+  });
+});
+
+describe('a list', () => {
+  it.each([true, false])(
+    'of too many objects is given up and told (streaming: %s)',
+    async (streamsLists) => {
+      const rig = await rigWith(1200, {
+        api: { streamsLists },
+        limits: { kubeObjectCountMax: 1100 },
+      });
+      const sink = rig.follow(PODS);
+      await until(() => sink.stale !== null);
+      expect(sink.stale?.problem).toBe(
+        'pods: there are more than kubeObjectCountMax allows (1100)',
+      );
+      expect(sink.listedCount).toBe(0);
+      for (let i = 0; i < 100; i++)
+        rig.api.remove(PODS, { namespace: `ns-${i % 3}`, name: `pod-${i}` });
+      await same(rig, sink);
+    },
+  );
+
+  it('whose pages come round again is given up', async () => {
+    const rig = await rigWith(0);
+    const page = {
+      kind: 'PodList',
+      metadata: { resourceVersion: '7', continue: 'same' },
+      items: [],
+    };
+    rig.api.handler = ({ isWatch: is }) => (is ? null : { code: 200, object: page });
+    const { platform, client, limits } = rig;
+    const { signal } = new AbortController();
+    const options = { kind: PODS, selection: {}, timers: platform.timers, limits, signal };
+    const result = await listAll(client, options, { object: () => {}, again: () => {} });
+    expect(result).toEqual({ kind: 'unreachable', message: 'the list does not go on' });
+  });
+
+  it.each(['', '0', null])('of the version %j is none', async (resourceVersion) => {
+    const rig = await rigWith(0, { api: { streamsLists: false } });
+    const list = { kind: 'PodList', metadata: { resourceVersion }, items: [] };
+    rig.api.handler = ({ isWatch: is }) => (is ? null : { code: 200, object: list });
+    const sink = rig.follow(PODS);
+    await until(() => sink.stale !== null);
+    expect(sink.stale?.problem).toBe('pods: the list has no resourceVersion');
   });
 });
 

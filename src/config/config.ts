@@ -59,6 +59,10 @@ export interface KubernetesConfig {
   readonly policyKinds: readonly PolicyKindName[];
   /** Null: each secret is read in its own. */
   readonly secretsNamespace: string | null;
+  /** What became of policies is written back. */
+  readonly report: boolean;
+  /** Of the Lease; null: that of the service account, or of the context. */
+  readonly reportNamespace: string | null;
 }
 
 export interface CiliumConfig {

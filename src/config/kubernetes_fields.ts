@@ -1,7 +1,7 @@
 /** The part `kubernetes` of the configuration: policy, endpoints and identities from the API of a cluster. */
 import { POLICY_KINDS } from '../model/kube_policy_kinds.ts';
 import { absentAsNull, list, mapping, nullAsEmpty, optional } from './field.ts';
-import { choiceField, pathField, textField } from './scalar_fields.ts';
+import { choiceField, pathField, switchField, textField } from './scalar_fields.ts';
 
 /** RFC 1123: what Kubernetes allows as the name of a node. */
 const NODE_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
@@ -57,6 +57,15 @@ export const kubernetesFields = nullAsEmpty(
       list(choiceField(POLICY_KINDS), { countMin: 1 }),
       'Kinds of policy that are read. One that the cluster does not have is taken up when it appears.',
       POLICY_KINDS,
+    ),
+    report: optional(
+      switchField(),
+      'Write back what became of policies: their condition Valid, and Events. Of all proxies of a cluster one writes, which a Lease elects.',
+      true,
+    ),
+    reportNamespace: absentAsNull(
+      textField(NAMESPACE, 'the name of a namespace'),
+      'Where the Lease sallyport-report is; by default in the namespace of our service account, or of the context.',
     ),
     secretsNamespace: absentAsNull(
       textField(NAMESPACE, 'the name of a namespace'),

@@ -363,6 +363,11 @@ export class PolicyService {
           ? null
           : { lostForms: lostForms === null ? [] : decoded<GoodObject[]>(lostForms) },
       onLostForms: (forms) => this.#post({ kind: 'lost-forms', forms: bytesOf(forms) }),
+      reporting: {
+        onElected: () => {},
+        onProblem: (problem) =>
+          this.#post({ kind: 'notice', message: `not reported to the cluster: ${problem}` }),
+      },
       onNotKept: (problem) => this.#post({ kind: 'not-kept', problem }),
     });
   }

@@ -74,14 +74,6 @@ const WAITING_FILES = [
   'control/compare/remote_classes.ts',
   'control/compare/verdict_changes.ts',
   // For the status that is written back to a cluster.
-  'control/report/event_book.ts',
-  'control/report/kube_event.ts',
-  'control/report/paced_writes.ts',
-  'control/report/policy_conditions.ts',
-  'control/report/policy_report.ts',
-  'control/report/policy_status.ts',
-  'kube/election/election.ts',
-  'kube/election/lease_record.ts',
   // For the listener of DNS questions.
   'platform/datagrams.ts',
 ];

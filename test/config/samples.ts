@@ -46,6 +46,8 @@ export const ACCEPTED: Readonly<Record<string, unknown>> = {
       labels: ['k8s:app', 'k8s:!build'],
       nodeLabels: ['k8s:zone'],
       policyKinds: ['CiliumNetworkPolicy', 'NetworkPolicy'],
+      report: false,
+      reportNamespace: 'sallyport',
       secretsNamespace: 'cilium-secrets',
     },
     redirect: {

@@ -28,7 +28,13 @@ export interface RigOptions
   extends Partial<
     Pick<
       KubernetesSourceOptions,
-      'invalidPolicy' | 'secretsNamespace' | 'file' | 'filesOf' | 'resumed' | 'identities'
+      | 'invalidPolicy'
+      | 'secretsNamespace'
+      | 'file'
+      | 'filesOf'
+      | 'resumed'
+      | 'identities'
+      | 'report'
     >
   > {
   readonly limits?: Partial<Limits>;
@@ -68,6 +74,7 @@ export class KubeSourceRig {
       invalidPolicy: options.invalidPolicy ?? 'absent',
       filesOf: options.filesOf ?? null,
       file: options.file ?? null,
+      report: options.report ?? null,
       resumed: options.resumed ?? null,
       clock,
       timers,

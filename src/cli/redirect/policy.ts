@@ -108,6 +108,8 @@ export class NodePolicy {
       isRestAwaited: isKept,
       resumed: null,
       onLostForms: () => {},
+      // The proxy of the node reports.
+      reporting: null,
       onNotKept: onError,
     });
     const isOnDisk = isLastGoodKept && stateDir !== null;

@@ -3,7 +3,7 @@
  * (`kube/election`): conditions of policies, and Events of those that are refused. What is one node's own is told by
  * that node. Nothing that is written here changes a policy, so a source that is told of it has nothing to do.
  *
- *     KubernetesSource ── put, removed, listed, inForce ──► PolicyStatus ──► PATCH .../status
+ *     KubernetesSource ── put, removed, taken, inForce ──► PolicyStatus ──► PATCH .../status
  *            │                                                  │ said otherwise than before
  *            └───────── deniedPods, nodeProblem ───────────► EventBook ──► POST, PATCH events
  */
@@ -88,8 +88,10 @@ export class PolicyReport {
   readonly #eventWrites: PacedWrites;
   readonly #problems = new Set<string>();
   #term: AbortSignal | null = null;
-  /** Put since `inForce` was called last. */
+  /** Put, and not taken over. */
   #fresh = new Set<string>();
+  /** Taken over, and not in force. */
+  #taken = new Set<string>();
   #refused: ReadonlyMap<string, RefusedDocument> = new Map();
   #denied: ReadonlyMap<string, DeniedPod> = new Map();
   #nodeProblem: NodeProblem | null = null;
@@ -151,28 +153,27 @@ export class PolicyReport {
     const key = keyOf(ref);
     this.#status.remove(key);
     this.#fresh.delete(key);
+    this.#taken.delete(key);
   }
 
-  /** All policies that there are of a kind; others of it are gone. */
-  listed(apiKind: string, refs: readonly ObjectRef[]): void {
-    const listed = new Set(refs.map(keyOf));
-    for (const key of this.#status.keys()) {
-      if (key.startsWith(`${apiKind} `) && !listed.has(key)) this.#status.remove(key);
-    }
+  /** What was put until now is part of what is offered next. */
+  taken(): void {
+    for (const key of this.#fresh) this.#taken.add(key);
+    this.#fresh.clear();
   }
 
-  /** What was put until now has been offered and is in force, but for these. */
+  /** What was taken over until now is in force, but for these. */
   inForce(refused: readonly RefusedDocument[]): void {
     const before = this.#refused;
     const now = new Map<string, RefusedDocument>();
     for (const one of refused) if (one.place.kind === 'object') now.set(keyOf(one.place), one);
     this.#refused = now;
     for (const [key, one] of now) {
-      if (one !== before.get(key) || this.#fresh.has(key)) this.#standRefused(key, one);
+      if (one !== before.get(key) || this.#taken.has(key)) this.#standRefused(key, one);
     }
-    const changed = [...before.keys(), ...this.#fresh].filter((key) => !now.has(key));
+    const changed = [...before.keys(), ...this.#taken].filter((key) => !now.has(key));
     for (const key of changed) this.#status.stand(key, { kind: 'in-force' });
-    this.#fresh = new Set();
+    this.#taken.clear();
   }
 
   /** Those of this node. */

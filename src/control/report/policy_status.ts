@@ -101,10 +101,6 @@ export class PolicyStatus {
     this.#entries.delete(key);
   }
 
-  keys(): Iterable<string> {
-    return this.#entries.keys();
-  }
-
   stand(key: string, standing: Standing): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;

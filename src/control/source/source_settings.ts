@@ -3,6 +3,7 @@ import type { InvalidPolicy } from '../../model/invalid_policy.ts';
 import type { PolicyKindName } from '../../model/kube_policy_kinds.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { DecodeOptions } from '../decode/context.ts';
+import type { ReportEvents } from '../report/policy_report.ts';
 import type { FileSettings } from './files/file_source.ts';
 import type { GoodObject } from './objects/object_set.ts';
 import type { PolicySource } from './source.ts';
@@ -22,6 +23,10 @@ export interface KubernetesSettings {
   readonly policyKinds: readonly PolicyKindName[];
   /** Null: each secret is read in its own. */
   readonly secretsNamespace: string | null;
+  /** What became of policies is written back. */
+  readonly report: boolean;
+  /** Of the Lease; null: where we are. */
+  readonly reportNamespace: string | null;
 }
 
 export interface SourceSettings extends FileSettings {
@@ -56,6 +61,8 @@ export interface SourceSurroundings {
   /** Null: it is the first. */
   readonly resumed: ResumedCluster | null;
   readonly onLostForms: (forms: readonly GoodObject[]) => void;
+  /** Who is told how the report to the cluster goes; null: others report. */
+  readonly reporting: ReportEvents | null;
   /** What could not be kept on disk. One line. */
   readonly onNotKept: (problem: string) => void;
 }

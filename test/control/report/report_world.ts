@@ -157,6 +157,7 @@ export class Reporter {
   }
 
   offer(): void {
+    this.report.taken();
     this.report.inForce([...this.refusals.values()]);
   }
 }

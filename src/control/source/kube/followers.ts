@@ -2,6 +2,7 @@
 import type { PolicyKindName } from '../../../model/kube_policy_kinds.ts';
 import type { ClusterKind, IdentitySource } from './cluster_kinds.ts';
 import { CLUSTER_KINDS, clusterKindsOf } from './cluster_kinds.ts';
+import type { Reported } from './cluster_report.ts';
 import type { ClusterState } from './cluster_state.ts';
 import { everyOne, type Follow, type Followed } from './follow.ts';
 import { KindStates } from './kind_states.ts';
@@ -14,6 +15,8 @@ export interface FollowersOptions {
   readonly queue: PolicyQueue;
   readonly identities: IdentitySource;
   readonly cluster: ClusterState;
+  /** Is told of each policy as it is, with its status; null: nobody reports. */
+  readonly report: Pick<Reported, 'put' | 'removed'> | null;
   readonly onChange: (isPolicy: boolean) => void;
   readonly onHealth: () => void;
 }
@@ -26,11 +29,13 @@ export class Followers {
   #policyStops: (() => void)[] = [];
 
   constructor(options: FollowersOptions) {
-    const { policyKinds, queue } = options;
+    const { policyKinds, queue, report } = options;
     this.#options = options;
     this.#policies = policyKinds.flatMap((name) => {
       const kinds = POLICY_KUBE_KINDS[name];
-      const sinks = sinksOf(queue.holderOf(name), kinds.length);
+      const holder = queue.holderOf(name);
+      const both = report === null ? holder : withReport(holder, name, report);
+      const sinks = sinksOf(both, kinds.length);
       return kinds.map((kind, index) => everyOne(kind, sinks[index] as Followed['sink']));
     });
   }
@@ -85,6 +90,24 @@ function clusterFollowed({ cluster, identities }: FollowersOptions): readonly Fo
     };
     return followedVersions(name, holder, (keys) => cluster.listed(name, keys));
   });
+}
+
+function withReport(
+  holder: ObjectHolder,
+  apiKind: PolicyKindName,
+  report: Pick<Reported, 'put' | 'removed'>,
+): ObjectHolder {
+  return {
+    put: (seen) => {
+      const { namespace, name, uid, object } = seen;
+      holder.put(seen);
+      report.put({ apiKind, namespace, name, uid }, object);
+    },
+    removed: (object) => {
+      holder.removed(object);
+      report.removed({ apiKind, ...object, uid: null });
+    },
+  };
 }
 
 function followedVersions(

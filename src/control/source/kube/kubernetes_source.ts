@@ -21,6 +21,7 @@ import { type GoodObject, ObjectSet, type Surroundings } from '../objects/object
 import { FRESH, isSameHealth, type PolicySink, type PolicySource } from '../source.ts';
 import type { ResumedCluster } from '../source_settings.ts';
 import type { ClusterFile, LoadedCluster, StoredCluster } from './cluster_file.ts';
+import { type InForce, type Reported, reportInForce, reportResult } from './cluster_report.ts';
 import type { FilesBeside, FilesBesideOptions } from './files_beside.ts';
 import { Followers, type FollowersOptions } from './followers.ts';
 import { KubeSurroundings } from './kube_surroundings.ts';
@@ -41,6 +42,8 @@ export interface KubernetesSourceOptions
   readonly filesOf: ((to: Pick<FilesBesideOptions, 'offer' | 'onStale'>) => FilesBeside) | null;
   /** Null: nothing is kept on disk. */
   readonly file: ClusterFile | null;
+  /** Null: nothing is written back. */
+  readonly report: Reported | null;
   /** Null: it is the first. */
   readonly resumed: ResumedCluster | null;
   readonly clock: Clock;
@@ -162,7 +165,8 @@ export class KubernetesSource implements PolicySource {
     this.#due?.cancel();
     this.#secrets.stop();
     this.#followers.stop();
-    await Promise.all([this.#files?.stop(), this.#options.file?.stop()]);
+    const { file, report } = this.#options;
+    await Promise.all([this.#files?.stop(), file?.stop(), report?.stop()]);
     this.#options.events.onStop();
   }
 
@@ -186,6 +190,7 @@ export class KubernetesSource implements PolicySource {
     this.#takeChanges();
     if (!this.#isLive) this.#goLive(this.#sink);
     else if (this.#isOwed && this.#isOffering) this.#offered(this.#offers.offer());
+    else this.#reportInForce();
     // At most half of the time is ours.
     this.#restUntilMs = 2 * clock.nowMs() - beginMs;
   }
@@ -196,6 +201,8 @@ export class KubernetesSource implements PolicySource {
     if (!this.#followers.states.isAllHeard && !this.#isOverdue) return;
     this.#offers.gather(() => this.#offers.synced(this.#queue.refs()));
     this.#isLive = true;
+    // Who cannot read policies does not write what became of them.
+    this.#options.report?.start();
     this.#restoredAtMs = null;
     this.#stored = { kind: 'none', message: '' };
     this.#cancelWait?.();
@@ -257,6 +264,7 @@ export class KubernetesSource implements PolicySource {
 
   #takeChanges(): void {
     const changes = this.#queue.take();
+    this.#options.report?.taken();
     const isChanged = this.#offers.gather(() => {
       for (const change of changes) {
         if (change.kind === 'put') this.#offers.put(change.object);
@@ -306,6 +314,8 @@ export class KubernetesSource implements PolicySource {
   #offered(result: UpdateResult | null): void {
     if (result === null) return;
     this.#isOwed = false;
+    const { report } = this.#options;
+    if (report !== null && this.#isLive) reportResult(report, result, this.#inForce);
     if (result.kind === 'rejected') return;
     const inventory = this.#inventory;
     if (this.#isLive) this.#options.file?.save(() => ({ objects: this.#set.stored(), inventory }));
@@ -315,6 +325,16 @@ export class KubernetesSource implements PolicySource {
       forms.every(({ object }, index) => object === this.#lostForms[index]?.object);
     this.#lostForms = forms;
     if (!isSame) this.#options.events.onLostForms(forms);
+  }
+
+  /** What was taken over is in force already: it says the same. */
+  #reportInForce(): void {
+    const { report } = this.#options;
+    if (report !== null && this.#isLive && !this.#isOwed) reportInForce(report, this.#inForce);
+  }
+
+  get #inForce(): InForce {
+    return { set: this.#set, endpoints: this.#inventory.endpoints };
   }
 
   #tellHealth(): void {

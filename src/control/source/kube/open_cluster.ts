@@ -1,4 +1,5 @@
 /** Settings → a source that reads a cluster: which API server, as whom, and one reflector for each kind. */
+import { randomInt, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { loadAccess } from '../../../kube/access/load_access.ts';
 import { ApiClient } from '../../../kube/api_client.ts';
@@ -6,6 +7,7 @@ import type { KubeClient } from '../../../kube/client.ts';
 import { ApiServer } from '../../../kube/watch/api_server.ts';
 import { Reflector } from '../../../kube/watch/reflector.ts';
 import { nodeLabelFilter, podLabelFilter } from '../../decode/kube/label_filter.ts';
+import { PolicyReport } from '../../report/policy_report.ts';
 import type { PolicySink, PolicySource } from '../source.ts';
 import type {
   ConfiguredSource,
@@ -50,6 +52,7 @@ export function openCluster(
     invalidPolicy: settings.invalidPolicy,
     filesOf: options.filesOf,
     file: fileOf(kubernetes, client.server, options),
+    report: reportOf(kubernetes, client, { namespace: found.access.namespace, surroundings }),
     resumed: surroundings.resumed,
     clock,
     timers: platform.timers,
@@ -59,6 +62,27 @@ export function openCluster(
     },
   });
   return { source, isLastGoodKept: false, isDeniedAtFirst: true, own: () => source.own() };
+}
+
+/** Of the proxy alone; the loader of the redirect reads the same cluster beside it. */
+function reportOf(
+  { report, reportNamespace, nodeName }: KubernetesSettings,
+  client: KubeClient,
+  to: { readonly namespace: string; readonly surroundings: SourceSurroundings },
+): PolicyReport | null {
+  const { namespace, surroundings } = to;
+  const { platform, decode, reporting } = surroundings;
+  if (!report || reporting === null) return null;
+  return new PolicyReport({
+    client,
+    platform,
+    limits: decode.limits,
+    random: () => randomInt(2 ** 32) / 2 ** 32,
+    nodeName,
+    processId: randomUUID(),
+    namespace: reportNamespace ?? namespace,
+    events: reporting,
+  });
 }
 
 function followWith(
@@ -103,6 +127,9 @@ function clusterStateOf(
   return { kind: 'cluster', cluster };
 }
 
+/** Settings that change nothing of what is known of a cluster. */
+const NOT_READ = { kubeconfig: null, report: null, reportNamespace: null };
+
 function fileOf(
   kubernetes: KubernetesSettings,
   server: string,
@@ -115,7 +142,7 @@ function fileOf(
   return new ClusterFile({
     folder: join(stateDir, stateName),
     // What is asked of the cluster decides what is known of it. Who asks does not.
-    of: JSON.stringify({ ...kubernetes, kubeconfig: null, server, hasNodeLabels }),
+    of: JSON.stringify({ ...kubernetes, ...NOT_READ, server, hasNodeLabels }),
     intervalMs: decode.limits.kubeStateIntervalMs,
     timers,
     wallMs: () => clock.wallMs(),

@@ -212,6 +212,22 @@ export class ObjectSet {
     });
   }
 
+  /** Those whose newest form is not in force. */
+  refused(): readonly RefusedDocument[] {
+    const told = [...this.#entries].flatMap(([key, { told }]) =>
+      told === null || this.#shadowed.has(key) ? [] : [told],
+    );
+    return [...this.#shadowed.values(), ...told];
+  }
+
+  /** What denies what refused objects select. */
+  standIns(): readonly { readonly refused: RefusedDocument; readonly document: PolicyDocument }[] {
+    return [...this.#entries].flatMap(([key, { told, good, standIn }]) => {
+      const isDenied = told !== null && good === null && standIn !== null;
+      return isDenied && !this.#shadowed.has(key) ? [{ refused: told, document: standIn }] : [];
+    });
+  }
+
   /** `without`: whose newest forms are to be left out for once. */
   snapshot(surroundings: Surroundings, without: ReadonlySet<ObjectKey> = NONE): PolicyInput {
     const { inventory, secrets } = surroundings;

@@ -65,6 +65,7 @@ async function list(): Promise<void> {
       if (message === undefined) continue;
       refused.push({ place, problems: [{ place, field: 'spec', message }], inForce: 'absent' });
     }
+    report.taken();
     report.inForce(refused);
   }
   timers.after(LIST_MS, list);

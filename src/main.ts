@@ -36,6 +36,7 @@ function processIo(): Io {
     stderr: process.stderr,
     hasColour:
       process.stdout.isTTY === true && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
+    isErrorTerminal: process.stderr.isTTY === true,
     env: { ...env },
     cwd: process.cwd(),
     signals,

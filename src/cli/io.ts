@@ -24,6 +24,8 @@ export interface Io {
   readonly stderr: TextSink;
   /** True when stdout is a terminal that wants colour (NO_COLOR and TERM are taken into account). */
   readonly hasColour: boolean;
+  /** True when stderr is a terminal: what takes long is told there. Absent: it is none. */
+  readonly isErrorTerminal?: boolean;
   /** A copy of the environment: only `config/` and `main.ts` may read the process's own. */
   readonly env: Environment;
   /** Relative paths of flags and arguments start here. */

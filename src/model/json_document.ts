@@ -6,6 +6,7 @@ export const JSON_VERSION = 'sallyport.dev/v1';
 
 export type DocumentKind =
   | 'Status'
+  | 'ClusterStatus'
   | 'Explanation'
   | 'Findings'
   | 'Version'

@@ -9,9 +9,12 @@ import { jsonDocument } from '../../model/json_document.ts';
 import { isFindingId, isIgnorable } from '../../policy/lint/finding_kinds.ts';
 import type { Args } from '../args.ts';
 import { EXIT_NEGATIVE, EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from '../io.ts';
+import { kubeFlagProblem } from '../kube_flags.ts';
 import { paint, yamlText } from '../terminal.ts';
+import { readCheckedCluster } from './check_cluster.ts';
 import { type CheckFinding, errorsOf, findingsOf, inOrder } from './check_findings.ts';
 import { checkLines } from './check_text.ts';
+import { type ClusterChange, clusterChangeDocument, clusterChangeLines } from './cluster_change.ts';
 import { readConfiguredSources, type StartReport, startReport } from './configured_sources.ts';
 import { judgeOptions } from './judge_options.ts';
 import { readSources } from './sources.ts';
@@ -20,6 +23,9 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const ignored = args.values('ignore').flatMap((list) => list.split(','));
   const problem = ignoreProblem(ignored);
   if (problem !== null) return usageError(io, `check: --ignore: ${problem}`);
+  if (args.has('kube')) return checkCluster(args, { io, ignored });
+  const misused = kubeFlagProblem(args) ?? (args.has('flows') ? FLOWS_ALONE : null);
+  if (misused !== null) return usageError(io, `check: ${misused}`);
   if (args.has('config')) return checkConfigured(args, { io, ignored });
   const sources = await readSources(args, io);
   if (sources.kind === 'error') return usageError(io, `check: ${sources.message}`);
@@ -28,8 +34,34 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   return tell(
     args,
     { io, ignored },
-    { bundle, all: findingsIn(bundle, judgeOptions()), start: null },
+    {
+      checked: filesText(bundle.policies.length),
+      all: findingsIn(bundle, judgeOptions()),
+      start: null,
+    },
   );
+}
+
+const FLOWS_ALONE =
+  '--flows says what flows of a cluster would become; it goes with --kube -p FILE';
+
+async function checkCluster(args: Args, surroundings: Surroundings): Promise<ExitCode> {
+  const { io } = surroundings;
+  const checked = await readCheckedCluster(args, io);
+  if (checked.kind === 'error') return usageError(io, `check: ${checked.message}`);
+  const { change, policyCount, fileCount } = checked;
+  const files = fileCount === 0 ? '' : ` and ${filesText(fileCount)}`;
+  const found = {
+    checked: `${policyCount} policies of the cluster${files}`,
+    all: inOrder(checked.findings),
+    start: null,
+    change,
+  };
+  return tell(args, surroundings, found);
+}
+
+function filesText(count: number): string {
+  return `${count} ${count === 1 ? 'file' : 'files'}`;
 }
 
 interface Surroundings {
@@ -54,20 +86,27 @@ function checkConfigured(args: Args, surroundings: Surroundings): ExitCode {
   const all = findingsIn(bundle, { ...judgeOptions(limits), isEmptySetOpen, isHostJudged });
   const isSetRejected = all.some(({ id }) => id === 'invalid');
   const start = startReport(sources, isSetRejected);
-  return tell(args, surroundings, { bundle, all, start });
+  return tell(args, surroundings, { checked: filesText(bundle.policies.length), all, start });
 }
 
 interface Found {
-  readonly bundle: SourceBundle;
+  /** "3 files". */
+  readonly checked: string;
   readonly all: readonly CheckFinding[];
   /** Of a configuration: whether `run` would start, and what else keeps it from that. */
   readonly start: StartReport | null;
+  /** What files that are laid over a cluster would change there. */
+  readonly change?: ClusterChange | null;
 }
 
-function tell(args: Args, { io, ignored }: Surroundings, { bundle, all, start }: Found): ExitCode {
+function tell(
+  args: Args,
+  { io, ignored }: Surroundings,
+  { checked, all, start, change = null }: Found,
+): ExitCode {
   const told = all.filter(({ id, isIgnored }) => !isIgnored && !ignored.includes(id));
   const ignoredCount = all.length - told.length;
-  print(args, io, { told, ignoredCount, fileCount: bundle.policies.length, start });
+  print(args, io, { told, ignoredCount, checked, start, change });
   const counted = told.filter(({ severity }) => severity !== 'note' || args.has('strict'));
   const isBad = start !== null && (!start.wouldStart || start.problems.length > 0);
   return counted.length === 0 && !isBad ? EXIT_OK : EXIT_NEGATIVE;
@@ -91,15 +130,16 @@ function ignoreProblem(ids: readonly string[]): string | null {
 interface Result {
   readonly told: readonly CheckFinding[];
   readonly ignoredCount: number;
-  readonly fileCount: number;
+  readonly checked: string;
   readonly start: StartReport | null;
+  readonly change: ClusterChange | null;
 }
 
 /** Flags that say what `--config` says. */
 const SOURCE_FLAG_NAMES = ['policy', 'endpoints', 'secrets', 'enable-node-selector-labels'];
 
 function print(args: Args, io: Io, result: Result): void {
-  const { ignoredCount, start } = result;
+  const { ignoredCount, start, change } = result;
   const format = args.value('output') ?? 'table';
   if (format === 'table') {
     const lines = checkLines(result, { isAll: args.has('all'), io });
@@ -107,6 +147,7 @@ function print(args: Args, io: Io, result: Result): void {
       lines.push(...start.problems.map((problem) => `${paint(io, 'red', 'error')}: ${problem}`));
       lines.push(start.text);
     }
+    if (change !== null) lines.push('', ...clusterChangeLines(change, args, io));
     io.stdout.write(`${lines.join('\n')}\n`);
     return;
   }
@@ -118,6 +159,7 @@ function print(args: Args, io: Io, result: Result): void {
     findings,
     ...(ignoredCount === 0 ? {} : { ignored: ignoredCount }),
     ...(start === null ? {} : { wouldStart: start.wouldStart, problems: start.problems }),
+    ...(change === null ? {} : { changes: clusterChangeDocument(change, args) }),
   });
   io.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : yamlText(value));
 }

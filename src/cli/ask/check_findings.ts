@@ -29,6 +29,11 @@ export function errorsOf(problems: readonly Problem[]): readonly CheckFinding[] 
   return problems.map((problem) => findingOf(problem, { id: 'invalid', isIgnored: false }));
 }
 
+/** Of what is no policy. */
+export function warningsOf(problems: readonly Problem[]): readonly CheckFinding[] {
+  return problems.map((problem) => findingOf(problem, { id: 'advice', isIgnored: false }));
+}
+
 /** Of a set that is accepted. */
 export function findingsOf(
   accepted: Extract<JudgeResult, { kind: 'judge' }>,

@@ -21,7 +21,8 @@ const COLOURS = { error: 'red', warning: 'yellow', note: 'cyan' } as const satis
 export interface CheckResult {
   readonly told: readonly CheckFinding[];
   readonly ignoredCount: number;
-  readonly fileCount: number;
+  /** "3 files". */
+  readonly checked: string;
 }
 
 export interface CheckTextOptions {
@@ -30,7 +31,7 @@ export interface CheckTextOptions {
 }
 
 export function checkLines(result: CheckResult, options: CheckTextOptions): string[] {
-  const { told, ignoredCount, fileCount } = result;
+  const { told, ignoredCount, checked } = result;
   const lines: string[] = [];
   const counts = new Map<FindingId, number>();
   for (const found of told) {
@@ -51,9 +52,8 @@ export function checkLines(result: CheckResult, options: CheckTextOptions): stri
   const count = (severity: FindingSeverity): number =>
     told.filter((found) => found.severity === severity).length;
   const ignored = ignoredCount === 0 ? '' : `, ${ignoredCount} ignored`;
-  const files = `${fileCount} ${fileCount === 1 ? 'file' : 'files'}`;
   lines.push(
-    `${files}: ${count('error')} errors, ${count('warning')} warnings, ${count('note')} notes${ignored}`,
+    `${checked}: ${count('error')} errors, ${count('warning')} warnings, ${count('note')} notes${ignored}`,
   );
   return lines;
 }

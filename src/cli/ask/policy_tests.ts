@@ -5,14 +5,17 @@
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { LineCounter, type YAMLParseError } from 'yaml';
-import type { Judge, VerdictLine } from '../../control/ask/judge.ts';
+import type { Judge, JudgeResult, VerdictLine } from '../../control/ask/judge.ts';
 import { judgeBundle } from '../../control/ask/judge_bundle.ts';
+import { withPodNames } from '../../control/ask/named_question.ts';
+import type { PodNames } from '../../control/ask/pod_names.ts';
 import {
   type Expectation,
   type PolicyTestCase,
   type PolicyTestFile,
   parsePolicyTestFile,
   type TestSource,
+  type TestSubject,
 } from '../../control/ask/policy_test_file.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
 import type { SourceBundle, SourceText } from '../../control/source/files/source_bundle.ts';
@@ -39,11 +42,35 @@ export async function runTestFile(path: string, shown: string, io: Io): Promise<
   const text = readBoundedText(path, DEFAULT_LIMITS.policyBytesMax);
   const opened = openTestFile(text, { shown, directory: dirname(path) }, io);
   if (opened.kind === 'unreadable') return opened;
+  const created = judgeBundle(await opened.readBundle(), judgeOptions());
   return {
     kind: 'results',
     about: opened.file.about,
-    results: resultsOf(shown, opened.file.expectation, await opened.readBundle()),
+    results: resultsOf(shown, opened.file.expectation, { created, names: null }),
   };
+}
+
+/** The same of what is in a cluster. What the file names is not read. */
+export function runTestFileOn(
+  cluster: TestedSet,
+  { path, shown }: { readonly path: string; readonly shown: string },
+  io: Io,
+): FileResult {
+  const text = readBoundedText(path, DEFAULT_LIMITS.policyBytesMax);
+  const opened = openTestFile(text, { shown, directory: dirname(path) }, io, 'cluster');
+  if (opened.kind === 'unreadable') return opened;
+  const { about, expectation } = opened.file;
+  if (expectation.kind === 'rejected') {
+    const message = `${shown}: it expects that files are rejected; a cluster is not asked that`;
+    return { kind: 'unreadable', message };
+  }
+  return { kind: 'results', about, results: resultsOf(shown, expectation, cluster) };
+}
+
+export interface TestedSet {
+  readonly created: JudgeResult;
+  /** How people call the pods of a cluster; null: of files. */
+  readonly names: PodNames | null;
 }
 
 export type OpenedTestFile =
@@ -60,6 +87,7 @@ export function openTestFile(
   text: string,
   place: { readonly shown: string; readonly directory: string },
   io: Io,
+  subject: TestSubject = 'files',
 ): OpenedTestFile {
   const { shown, directory } = place;
   const lineCounter = new LineCounter();
@@ -70,7 +98,7 @@ export function openTestFile(
   }
   const read = yamlValue(document, DEFAULT_LIMITS);
   if (read.kind === 'error') return { kind: 'unreadable', message: `${shown}: ${read.message}` };
-  const parsed = parsePolicyTestFile(read.value);
+  const parsed = parsePolicyTestFile(read.value, subject);
   if (parsed.kind === 'error')
     return { kind: 'unreadable', message: `${shown}: ${parsed.message}` };
   const sources = new TestSources(
@@ -84,8 +112,11 @@ export function openTestFile(
   };
 }
 
-function resultsOf(file: string, expectation: Expectation, bundle: SourceBundle): TestResult[] {
-  const created = judgeBundle(bundle, judgeOptions());
+function resultsOf(
+  file: string,
+  expectation: Expectation,
+  { created, names }: TestedSet,
+): TestResult[] {
   if (expectation.kind === 'rejected') {
     const name = `the set is rejected with "${expectation.text}"`;
     if (created.kind === 'judge') return [{ file, name, failure: 'the set was accepted' }];
@@ -100,12 +131,14 @@ function resultsOf(file: string, expectation: Expectation, bundle: SourceBundle)
   return expectation.cases.map((testCase) => ({
     file,
     name: testCase.name,
-    failure: failureOf(created.judge, testCase),
+    failure: failureOf(created.judge, testCase, names),
   }));
 }
 
-function failureOf(judge: Judge, testCase: PolicyTestCase): string | null {
-  const answer = judge.answer(testCase.question);
+function failureOf(judge: Judge, testCase: PolicyTestCase, names: PodNames | null): string | null {
+  const named = names === null ? testCase : withPodNames(testCase.question, names);
+  if ('kind' in named && named.kind === 'error') return named.message;
+  const answer = judge.answer(named.question);
   if (answer.kind === 'error') return answer.message;
   const line = answer.line as VerdictLine & Readonly<Record<string, unknown>>;
   const differences: string[] = [];

@@ -1,26 +1,30 @@
 /** `sallyport test FILE...`: policy unit tests. The last line is `N passed, N failed`. */
 import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { isPolicyTestFile } from '../../control/ask/policy_test_file.ts';
+import { isPolicyTestFile, type TestSubject } from '../../control/ask/policy_test_file.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';
 import type { Args } from '../args.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from '../io.ts';
+import { kubeFlagProblem } from '../kube_flags.ts';
 import { paint } from '../terminal.ts';
+import { openCluster, readClusterFiles } from './cluster.ts';
 import { junitXml } from './junit.ts';
-import { runTestFile, type TestResult } from './policy_tests.ts';
+import { type FileResult, runTestFile, runTestFileOn, type TestResult } from './policy_tests.ts';
 import { readBoundedText, readErrorText } from './sources.ts';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
+  const opened = await readRunner(args, io);
+  if (opened.kind === 'error') return usageError(io, `test: ${opened.message}`);
   const results: TestResult[] = [];
   try {
-    const paths = await testPaths(args.arguments, io);
+    const paths = await testPaths(args, io);
     if (paths.length === 0) {
       return usageError(io, `test: no test files in ${args.arguments.join(', ')}`);
     }
     for (const path of paths) {
       const shown = relative(io.cwd, path);
-      const result = await runTestFile(path, shown, io);
+      const result = await opened.run(path, shown);
       if (result.kind === 'unreadable') return usageError(io, result.message);
       results.push(...result.results);
       printFile(io, shown, result.about, result.results, args.has('quiet'));
@@ -41,18 +45,50 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   return failed === 0 ? EXIT_OK : EXIT_NEGATIVE;
 }
 
+type Runner =
+  | {
+      readonly kind: 'runner';
+      run(path: string, shown: string): Promise<FileResult> | FileResult;
+    }
+  | { readonly kind: 'error'; readonly message: string };
+
+/** Each file is asked of what it names, or with `--kube` of a cluster. */
+async function readRunner(args: Args, io: Io): Promise<Runner> {
+  if (args.has('kube')) return readClusterRunner(args, io);
+  const alone = args.has('policy') || args.has('secrets') ? OF_A_CLUSTER : null;
+  const message = kubeFlagProblem(args) ?? alone;
+  if (message !== null) return { kind: 'error', message };
+  return { kind: 'runner', run: (path, shown) => runTestFile(path, shown, io) };
+}
+
+const OF_A_CLUSTER =
+  'a test file names its own policies and secrets; -p and --secrets go with --kube';
+
+async function readClusterRunner(args: Args, io: Io): Promise<Runner> {
+  const read = await readClusterFiles(args, io, args.values('policy'));
+  if (read.kind === 'error') return read;
+  const { policies, secrets } = read.files;
+  const cluster = await openCluster(args, io, secrets);
+  if (cluster.kind === 'error') return cluster;
+  const laid = policies.length === 0 ? null : cluster.layOver(policies);
+  const created = laid?.kind === 'rejected' ? laid : (laid?.judged ?? cluster.judged).accepted;
+  const tested = { created, names: cluster.names };
+  return { kind: 'runner', run: (path, shown) => runTestFileOn(tested, { path, shown }, io) };
+}
+
 /** Files as they are named; of a directory the test files in it and below, sorted. */
-async function testPaths(names: readonly string[], io: Io): Promise<string[]> {
+async function testPaths(args: Args, io: Io): Promise<string[]> {
+  const subject = args.has('kube') ? 'cluster' : 'files';
   const paths: string[] = [];
-  for (const name of names) {
+  for (const name of args.arguments) {
     const path = resolve(io.cwd, name);
     if (!(await stat(path)).isDirectory()) paths.push(path);
-    else paths.push(...(await testFilesBelow(path)));
+    else paths.push(...(await testFilesBelow(path, subject)));
   }
   return paths;
 }
 
-async function testFilesBelow(directory: string): Promise<string[]> {
+async function testFilesBelow(directory: string, subject: TestSubject): Promise<string[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
   const candidates = entries
     .filter((entry) => entry.isFile() && /\.(ya?ml|json)$/.test(entry.name))
@@ -63,7 +99,7 @@ async function testFilesBelow(directory: string): Promise<string[]> {
     const text = readBoundedText(path, DEFAULT_LIMITS.policyBytesMax);
     if (/^["']?(cases|rejected)["']?\s*:|"(cases|rejected)"\s*:/m.test(text)) {
       const read = yamlValue(parseYamlDocument(text, { limits: DEFAULT_LIMITS }), DEFAULT_LIMITS);
-      if (read.kind === 'error' || isPolicyTestFile(read.value)) found.push(path);
+      if (read.kind === 'error' || isPolicyTestFile(read.value, subject)) found.push(path);
     }
   }
   return found;

@@ -1,5 +1,6 @@
 /** The argument tables of the verbs that ask the engine: check, test, explain, verdict, bench; and demo. */
 import { type FlagSpec, OUTPUT_FLAG, type VerbSpec } from '../args.ts';
+import { kubeFlags, NAMESPACE_OF_NAMES } from '../kube_flags.ts';
 
 const POLICY_FLAG: FlagSpec = {
   name: 'policy',
@@ -46,6 +47,11 @@ const CONFIG_FLAG: FlagSpec = {
   about: 'instead, read what this configuration names, and judge as `run` would',
 };
 
+const KUBE_FLAGS = kubeFlags(
+  'instead, ask about what is in a Kubernetes cluster now, with the files of -p laid over it',
+  NAMESPACE_OF_NAMES,
+);
+
 export const CHECK_SPEC: VerbSpec = {
   name: 'check',
   about: 'Validates and lints policies',
@@ -61,6 +67,16 @@ export const CHECK_SPEC: VerbSpec = {
       about:
         'instead, check the files that this configuration names, and whether `run` would start',
     },
+    ...kubeFlags(
+      'instead, check what is in a Kubernetes cluster now, and what the files of -p would change there',
+      'print only findings about objects of this namespace, and about files',
+    ),
+    {
+      name: 'flows',
+      value: 'FROM',
+      about:
+        'with --kube -p: judge these flows, too: a file of GET /flows, or the address of an admin server',
+    },
     { name: 'strict', about: 'count notes as findings, too' },
     {
       name: 'ignore',
@@ -74,7 +90,8 @@ export const CHECK_SPEC: VerbSpec = {
   notes: [
     'Every problem is printed with file, line, column and field. JSON and YAML have every finding.',
     'Exit code 0: clean (notes count only with --strict), 1: findings, or `run` would not start,\n' +
-      '2: a file cannot be read, or the configuration is wrong.',
+      '2: a file or the cluster cannot be read, or the configuration is wrong. What would change does\n' +
+      'not count.',
     'A policy can name findings that are to be left out, with the annotation\n' +
       'sallyport.dev/ignore-findings: ID, ID',
   ],
@@ -82,6 +99,7 @@ export const CHECK_SPEC: VerbSpec = {
     'sallyport check -p policies/',
     'kubectl get cnp -A -o yaml | sallyport check -p -',
     'sallyport check -c sallyport.yaml',
+    'sallyport check --kube -p new.yaml',
   ],
 };
 
@@ -92,13 +110,24 @@ export const TEST_SPEC: VerbSpec = {
   argumentCountMin: 1,
   argumentCountMax: Number.POSITIVE_INFINITY,
   flags: [
+    ...kubeFlags(
+      'ask what is in a Kubernetes cluster now, instead of what the files name',
+      NAMESPACE_OF_NAMES,
+    ),
+    { ...POLICY_FLAG, about: 'with --kube: a policy file or directory that is laid over it' },
+    { ...SECRETS_FLAG, about: 'with --kube: secrets of header matches: name -> value' },
+    { ...NODE_LABELS_FLAG, about: 'with --kube: allow fromNodes and toNodes' },
     { name: 'junit', value: 'FILE', about: 'write the results as JUnit XML, too' },
     { name: 'quiet', short: 'q', about: 'print failures and the last line only' },
   ],
   notes: [
     'A FILE may be a directory. Exit code 0: all passed, 1: a case failed, 2: a file cannot be read.',
   ],
-  examples: ['sallyport test tests/', 'sallyport test api.test.yaml --junit results.xml'],
+  examples: [
+    'sallyport test tests/',
+    'sallyport test api.test.yaml --junit results.xml',
+    'sallyport test --kube tests/',
+  ],
 };
 
 export const EXPLAIN_SPEC: VerbSpec = {
@@ -110,6 +139,7 @@ export const EXPLAIN_SPEC: VerbSpec = {
   flags: [
     ...SOURCE_FLAGS,
     CONFIG_FLAG,
+    ...KUBE_FLAGS,
     {
       name: 'endpoint',
       value: 'NAME',
@@ -179,7 +209,7 @@ export const VERDICT_SPEC: VerbSpec = {
   argumentsForm: '[POLICY...]',
   argumentCountMin: 0,
   argumentCountMax: Number.POSITIVE_INFINITY,
-  flags: [...SOURCE_FLAGS, CONFIG_FLAG, JUDGE_HOST_FLAG],
+  flags: [...SOURCE_FLAGS, CONFIG_FLAG, ...KUBE_FLAGS, JUDGE_HOST_FLAG],
   notes: [
     'A line {"policyFile":"PATH"} replaces the policy set for the lines after it. Exit code 0, or 2 when\n' +
       'a line cannot be understood (the other lines are answered).',

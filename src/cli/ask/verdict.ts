@@ -4,25 +4,24 @@
  * exit code is 2 at the end.
  */
 
-import type { Judge, JudgeOptions } from '../../control/ask/judge.ts';
-import { judgeBundle } from '../../control/ask/judge_bundle.ts';
-import { parseQuestion } from '../../control/ask/question.ts';
+import type { Judge } from '../../control/ask/judge.ts';
+import { type NamedQuestion, withPodNames } from '../../control/ask/named_question.ts';
+import { parseQuestion, type Question } from '../../control/ask/question.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
-import type { SourceBundle } from '../../control/source/files/source_bundle.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import { parseJson } from '../../text/json_value.ts';
 import type { Args } from '../args.ts';
 import { EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from '../io.ts';
-import { type QuestionSources, readQuestionSources } from './question_sources.ts';
+import { type AskedSet, readAskedSet, type SetContent } from './asked_set.ts';
 import { readErrorText, readPolicies, STDIN } from './sources.ts';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
-  const sources = await readQuestionSources(args, io);
-  if (sources.kind === 'error') return usageError(io, `verdict: ${sources.message}`);
   if ([...args.values('policy'), ...args.arguments].includes(STDIN)) {
     return usageError(io, 'verdict: standard input has the questions, so policies cannot be there');
   }
-  const session = new VerdictSession(sources, io);
+  const set = await readAskedSet(args, io);
+  if (set.kind === 'error') return usageError(io, `verdict: ${set.message}`);
+  const session = new VerdictSession(set, io);
   const problem = session.start();
   if (problem !== null) return usageError(io, `verdict: the policy set is rejected: ${problem}`);
   let hasErrors = false;
@@ -37,19 +36,17 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
 
 class VerdictSession {
   readonly #io: Io;
-  #bundle: SourceBundle;
+  readonly #set: AskedSet;
   #judge: Judge | null = null;
-  readonly #options: JudgeOptions;
 
-  constructor({ bundle, options }: Extract<QuestionSources, { kind: 'ok' }>, io: Io) {
-    this.#bundle = bundle;
-    this.#options = options;
+  constructor(set: AskedSet, io: Io) {
+    this.#set = set;
     this.#io = io;
   }
 
   /** Null when the first set is accepted, else its first problem. */
   start(): string | null {
-    return this.#swap(this.#bundle);
+    return this.#swap(this.#set.content);
   }
 
   async answer(line: string): Promise<object> {
@@ -62,8 +59,16 @@ class VerdictSession {
     const parsed = parseQuestion(value);
     if (parsed.kind === 'error') return { error: parsed.message };
     if (this.#judge === null) return { error: 'no policy set is in force' };
-    const answer = this.#judge.answer(parsed.question);
+    const question = this.#named(parsed.question);
+    if (question.kind === 'error') return { error: question.message };
+    const answer = this.#judge.answer(question.question);
     return answer.kind === 'error' ? { error: answer.message } : answer.line;
+  }
+
+  #named(question: Question): NamedQuestion {
+    const { cluster } = this.#set;
+    if (cluster === null) return { kind: 'question', question, notes: [] };
+    return withPodNames(question, cluster.names);
   }
 
   /** A rejected set answers why; the set in force stays in force. */
@@ -75,18 +80,17 @@ class VerdictSession {
     if (policyFile === STDIN) return { error: 'policyFile cannot be standard input' };
     try {
       const policies = await readPolicies([policyFile], this.#io);
-      const reason = this.#swap({ ...this.#bundle, policies });
+      const reason = this.#swap(this.#set.withPolicies(policies));
       return reason === null ? { update: 'accepted' } : { update: 'rejected', reason };
     } catch (error) {
       return { update: 'rejected', reason: readErrorText(error) };
     }
   }
 
-  #swap(bundle: SourceBundle): string | null {
-    const created = judgeBundle(bundle, this.#options);
+  #swap(content: SetContent): string | null {
+    const created = content.kind === 'rejected' ? content : content.judge();
     if (created.kind === 'rejected') return created.problems.map(formatProblem).join('; ');
     this.#judge = created.judge;
-    this.#bundle = bundle;
     return null;
   }
 }

@@ -102,10 +102,10 @@ async function readRequests(path: string, io: Io): Promise<string> {
 function isTestFile(text: string): boolean {
   const first = text.split('\n', REQUEST_COUNT_MAX).find((line) => line.trim() !== '');
   const value = first === undefined ? null : jsonOf(first);
-  if (value !== undefined) return isPolicyTestFile(value);
+  if (value !== undefined) return isPolicyTestFile(value, 'files');
   if (!/^["']?(cases|rejected)["']?\s*:|"(cases|rejected)"\s*:/m.test(text)) return false;
   const read = yamlValue(parseYamlDocument(text, { limits: DEFAULT_LIMITS }), DEFAULT_LIMITS);
-  return read.kind === 'error' || isPolicyTestFile(read.value);
+  return read.kind === 'error' || isPolicyTestFile(read.value, 'files');
 }
 
 /** Undefined when it is no JSON. */

@@ -11,12 +11,17 @@ import { shownLine } from '../../model/shown_text.ts';
 import { parseJson } from '../../text/json_value.ts';
 import type { Args } from '../args.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from '../io.ts';
+import { kubeFlagProblem } from '../kube_flags.ts';
 import { yamlText } from '../terminal.ts';
 import { textTable } from '../text_table.ts';
 
 const DEFAULT_ADMIN = '127.0.0.1:9901';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
+  const misused = kubeFlagProblem(args);
+  if (misused !== null) return usageError(io, `status: ${misused}`);
+  // A client of Kubernetes is loaded when one is asked.
+  if (args.has('kube')) return (await import('./cluster_status.ts')).runClusterStatus(args, io);
   const target = targetOf(args, io);
   if (target.kind === 'error') return usageError(io, `status: ${target.message}`);
   const fetched = await fetchStatus(target);

@@ -21,8 +21,10 @@ import type { RegexEngine } from '../../policy/match/regex.ts';
 import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
 import type { Problem, Rejected } from '../decode/problem.ts';
+import type { BuildOptions, BuiltSnapshot } from '../set/build_snapshot.ts';
 import type { PolicyInput } from '../set/policy_input.ts';
 import { PolicySet } from '../set/policy_set.ts';
+import type { ResolvedSet } from '../set/resolved_set.ts';
 import {
   type DryRun,
   dryRunPolicies,
@@ -30,7 +32,7 @@ import {
   surroundings,
 } from './explain_surroundings.ts';
 import type { HttpAsk, Question } from './question.ts';
-import { openQuestions, type QuestionContext } from './question_context.ts';
+import { openQuestions, QuestionContext } from './question_context.ts';
 
 export interface JudgeOptions {
   readonly limits: Limits;
@@ -103,6 +105,8 @@ export type OpenedJudge =
     }
   | Rejected;
 
+export type AcceptedJudge = Extract<JudgeResult, { kind: 'judge' }>;
+
 export function createJudge(input: PolicyInput, options: JudgeOptions): JudgeResult {
   const set = new PolicySet(input);
   const opened = openJudge(set, options);
@@ -113,19 +117,32 @@ export function createJudge(input: PolicyInput, options: JudgeOptions): JudgeRes
 
 /** As `createJudge`, of a set that stands. `warnings`: of building it. */
 export function openJudge(set: PolicySet, options: JudgeOptions): OpenedJudge {
-  const opened = openQuestions(set, {
+  const opened = openQuestions(set, buildOptionsOf(options));
+  if (opened.kind === 'rejected') return opened;
+  return {
+    kind: 'judge',
+    judge: new Judge(opened.context, options),
+    warnings: opened.context.built.warnings,
+  };
+}
+
+/** Of a set that was built already. */
+export function judgeOfBuilt(
+  { set, built }: { readonly set: PolicySet; readonly built: BuiltSnapshot },
+  options: JudgeOptions,
+): Judge {
+  const parts = { options: buildOptionsOf(options), built };
+  return new Judge(new QuestionContext(set, parts), options);
+}
+
+function buildOptionsOf(options: JudgeOptions): BuildOptions {
+  return {
     revision: 1,
     regexEngine: options.regexEngine,
     limits: options.limits,
     allocator: new IdentityAllocator(options.limits.identityCountMax),
     isEmptySetOpen: options.isEmptySetOpen ?? false,
     isHostJudged: options.isHostJudged ?? false,
-  });
-  if (opened.kind === 'rejected') return opened;
-  return {
-    kind: 'judge',
-    judge: new Judge(opened.context, options),
-    warnings: opened.context.built.warnings,
   };
 }
 
@@ -191,6 +208,11 @@ export class Judge {
   /** Ask for it after the questions: one about labels that nobody has may build it anew. */
   get snapshot(): PolicySnapshot {
     return this.#context.snapshot;
+  }
+
+  /** As `snapshot`: what it was compiled from. */
+  get resolved(): ResolvedSet {
+    return this.#context.built.resolved;
   }
 
   /** As `snapshot`. */

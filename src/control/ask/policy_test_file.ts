@@ -68,14 +68,21 @@ export type PolicyTestFileResult =
   | { readonly kind: 'file'; readonly file: PolicyTestFile }
   | { readonly kind: 'error'; readonly message: string };
 
+/**
+ * `files`: a test file names what is asked. `cluster`: a cluster is asked, so it need not, and what it names is not
+ * read.
+ */
+export type TestSubject = 'files' | 'cluster';
+
 /** True when a value looks like a test file, so that a directory may hold policies beside tests. */
-export function isPolicyTestFile(value: unknown): boolean {
-  return isRecord(value) && ('cases' in value || 'rejected' in value) && 'policies' in value;
+export function isPolicyTestFile(value: unknown, subject: TestSubject): boolean {
+  const isTest = isRecord(value) && ('cases' in value || 'rejected' in value);
+  return isTest && (subject === 'cluster' || 'policies' in value);
 }
 
-export function parsePolicyTestFile(value: unknown): PolicyTestFileResult {
+export function parsePolicyTestFile(value: unknown, subject: TestSubject): PolicyTestFileResult {
   try {
-    return { kind: 'file', file: fileOf(value) };
+    return { kind: 'file', file: fileOf(value, subject) };
   } catch (error) {
     if (error instanceof TestFileError) return { kind: 'error', message: error.message };
     throw error;
@@ -84,10 +91,11 @@ export function parsePolicyTestFile(value: unknown): PolicyTestFileResult {
 
 class TestFileError extends Error {}
 
-function fileOf(value: unknown): PolicyTestFile {
+function fileOf(value: unknown, subject: TestSubject): PolicyTestFile {
   const fields = recordOf(value, 'the file', FILE_KEYS);
-  const policies = fields.get('policies');
-  if (!Array.isArray(policies) || policies.length === 0) {
+  const isAbsent = subject === 'cluster' && !fields.has('policies');
+  const policies = isAbsent ? [] : fields.get('policies');
+  if (!Array.isArray(policies) || (policies.length === 0 && !isAbsent)) {
     fail('policies must be a list of at least one path or document');
   }
   return {

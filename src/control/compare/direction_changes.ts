@@ -131,7 +131,7 @@ function append(map: Map<number, number[]>, key: number, value: number): void {
 function areasOf(protocol: PolicyProtocol, tables: TablePair): readonly PortArea[] {
   const own = [tables.before.get(protocol), tables.after.get(protocol)];
   if (own.every((table) => table === undefined)) return [];
-  const [first, last] = PORTS[protocol];
+  const [first, last] = portsOf(protocol);
   const starts = new Set([first]);
   for (const table of own) for (const start of startsOf(table)) starts.add(start);
   const sorted = [...starts].filter((one) => one >= first && one <= last).sort((a, b) => a - b);
@@ -140,6 +140,11 @@ function areasOf(protocol: PolicyProtocol, tables: TablePair): readonly PortArea
     first: start,
     last: (sorted[index + 1] ?? last + 1) - 1,
   }));
+}
+
+/** All that there are, inclusive. */
+export function portsOf(protocol: PolicyProtocol): readonly [first: number, last: number] {
+  return PORTS[protocol];
 }
 
 const PORTS: Readonly<Record<PolicyProtocol, readonly [number, number]>> = {

@@ -22,7 +22,7 @@ import { PolicySet } from '../set/policy_set.ts';
 import { type ChangedSubject, changedSubjects } from './changed_subjects.ts';
 import { directionChanges, type TablePair } from './direction_changes.ts';
 import { GroupedChanges, type VerdictChange } from './grouped_changes.ts';
-import { FixedRemotes, RemoteClasses } from './remote_classes.ts';
+import { FixedRemotes, RemoteClasses, type Side } from './remote_classes.ts';
 
 export interface CompareOptions {
   readonly limits: Limits;
@@ -46,6 +46,13 @@ export interface VerdictChanges {
   readonly subjects: readonly ChangedSubject[];
   /** Of both: the identities in `changes` are these. */
   readonly table: IdentityTable;
+  /** Each as it was built: only the first of each subject has a policy there. */
+  readonly built: Readonly<Record<Side, BuiltSet>>;
+}
+
+export interface BuiltSet {
+  readonly set: PolicySet;
+  readonly built: BuiltSnapshot;
 }
 
 export function* verdictChanges(
@@ -76,7 +83,15 @@ export function* verdictChanges(
     for (const change of directionChanges(pair, classes)) grouped.add(change, direction, subject);
     yield;
   }
-  return { kind: 'changes', changes: grouped.changes(), subjects, table: after.table };
+  return {
+    kind: 'changes',
+    changes: grouped.changes(),
+    ...{ subjects, table: after.table },
+    built: {
+      before: { set: sets.before, built: before },
+      after: { set: sets.after, built: after },
+    },
+  };
 }
 
 const DIRECTIONS: readonly Direction[] = ['ingress', 'egress'];

@@ -77,6 +77,14 @@ export interface SetSummary {
   readonly dryRunPolicies: readonly string[];
 }
 
+/** Identities that were given, and forgotten, since the list before. */
+export interface SentGiven {
+  /** All that are given now: lists before it say nothing. */
+  readonly isWhole: boolean;
+  /** `GivenIdentity` one after another. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
 export interface SentSet {
   readonly set: NumberedSet;
   readonly summary: SetSummary;
@@ -88,7 +96,7 @@ export interface SentSet {
   /** Whole. */
   readonly form: SentForm;
   /** Identities that were given since the set before; null: none. */
-  readonly given: Uint8Array | null;
+  readonly given: SentGiven | null;
   readonly checkMs: number;
 }
 
@@ -98,7 +106,7 @@ export interface SentIdentities {
   readonly endpointCount: number;
   readonly form: SentForm;
   /** As of a set. */
-  readonly given: Uint8Array | null;
+  readonly given: SentGiven | null;
 }
 
 export type SentStart =

@@ -47,6 +47,7 @@ import {
   type PolicyThreadData,
   PROXY_STATE,
   type RefusedObjects,
+  type SentGiven,
   type SentIdentities,
   type SentSet,
   type SetSummary,
@@ -66,6 +67,8 @@ export interface PolicyServiceParts {
 }
 
 const STDIN = '-';
+/** Below it the lists of identities that were given are not worth being made anew. */
+const GIVEN_MIN = 1000;
 
 export class PolicyService {
   readonly #settings: PolicySettings;
@@ -78,6 +81,7 @@ export class PolicyService {
   readonly #feed: PolicyFeed;
   readonly #forms = new FormSender();
   #isStarted = false;
+  /** Lines of the lists that the supervisor keeps, about. */
   #givenCount = 0;
   /** When the source began to read. */
   #readingSinceMs = 0;
@@ -90,9 +94,8 @@ export class PolicyService {
     this.#kept = kept;
     this.#port = port;
     const regexEngine = createRe2Engine(limits);
-    this.#allocator = new IdentityAllocator(limits.identityCountMax);
-    for (const given of kept?.given ?? []) this.#allocator.restore(decoded<GivenIdentity[]>(given));
-    this.#givenCount = this.#allocator.givenCount;
+    this.#allocator = new IdentityAllocator(limits, { nowMs: () => nodePlatform().clock.nowMs() });
+    for (const bytes of kept?.given ?? []) this.#allocator.restore(decoded<GivenIdentity[]>(bytes));
     this.#store = new PolicyChecker({
       regexEngine,
       limits,
@@ -293,7 +296,7 @@ export class PolicyService {
       given,
       checkMs: performance.now() - this.#readingSinceMs,
     };
-    const buffers = [...parts, form.bytes, ...(given === null ? [] : [given])];
+    const buffers = [...parts, form.bytes, ...(given === null ? [] : [given.bytes])];
     return { sent, transfer: buffers.map(({ buffer }) => buffer) };
   }
 
@@ -311,15 +314,20 @@ export class PolicyService {
       form,
       given,
     };
-    const buffers = [own, form.bytes, ...(given === null ? [] : [given])];
+    const buffers = [own, form.bytes, ...(given === null ? [] : [given.bytes])];
     return { sent, transfer: buffers.map(({ buffer }) => buffer) };
   }
 
-  /** Null: none. The supervisor keeps each list for as long as it runs. */
-  #newlyGiven(): OwnBytes | null {
-    const given = this.#allocator.givenFrom(this.#givenCount);
-    this.#givenCount = this.#allocator.givenCount;
-    return given.length === 0 ? null : bytesOf(given);
+  /** Null: none. The supervisor keeps each list until the next that is whole. */
+  #newlyGiven(): SentGiven | null {
+    const news = this.#allocator.takeNews();
+    if (news.length === 0) return null;
+    this.#givenCount += news.length;
+    const { kept, heldBack } = this.#allocator.counts;
+    const isWhole = this.#givenCount > GIVEN_MIN + 2 * (kept + heldBack);
+    if (!isWhole) return { isWhole, bytes: bytesOf(news) };
+    this.#givenCount = 0;
+    return { isWhole, bytes: bytesOf(this.#allocator.given()) };
   }
 
   #summary(): SetSummary {

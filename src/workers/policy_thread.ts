@@ -22,6 +22,7 @@ import type {
   PolicySettings,
   PolicyThreadData,
   RefusedObjects,
+  SentGiven,
   SentIdentities,
   SentRead,
   SentSet,
@@ -101,7 +102,7 @@ export class PolicyThread {
   #inForce: KeptSet | null = null;
   /** Of `#inForce`. */
   #forms: Uint8Array[] = [];
-  readonly #given: Uint8Array[] = [];
+  #given: Uint8Array[] = [];
   #staleness: Staleness | null = null;
   #refused = NONE_REFUSED;
   #health = FRESH;
@@ -337,7 +338,13 @@ export class PolicyThread {
   #keep({ set, sequence, form, given }: SentSet): void {
     this.#forms = [form.bytes];
     this.#inForce = { revision: set.revision, sequence, forms: this.#forms };
-    if (given !== null) this.#given.push(given);
+    this.#keepGiven(given);
+  }
+
+  #keepGiven(given: SentGiven | null): void {
+    if (given === null) return;
+    if (given.isWhole) this.#given = [];
+    this.#given.push(given.bytes);
   }
 
   #keepIdentities({ batch, form, given }: SentIdentities): void {
@@ -345,7 +352,7 @@ export class PolicyThread {
     this.#forms.push(form.bytes);
     const revision = this.#inForce?.revision ?? 0;
     this.#inForce = { revision, sequence: batch.sequence, forms: this.#forms };
-    if (given !== null) this.#given.push(given);
+    this.#keepGiven(given);
   }
 
   #awaitIdle(fingerprint: string | null, moreMs = 0): void {

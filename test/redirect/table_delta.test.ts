@@ -11,11 +11,11 @@ import { IdentityLedger } from '../../src/policy/identity/ledger.ts';
 import { SubjectNumbers } from '../../src/policy/identity/subject_numbers.ts';
 import { kernelDelta } from '../../src/policy/kernel/kernel_delta.ts';
 import { type KernelTable, kernelTable } from '../../src/policy/kernel/kernel_table.ts';
-import { IdentityAllocator } from '../../src/policy/resolve/identity_allocator.ts';
 import { encodeSettings } from '../../src/redirect/layout.ts';
 import { planOf } from '../../src/redirect/plan.ts';
 import type { TableDelta } from '../../src/redirect/table_delta.ts';
 import { TableUpdater } from '../../src/redirect/table_updater.ts';
+import { allocatorOf } from '../support/allocator.ts';
 import {
   ADDRESSES,
   anyInventory,
@@ -37,7 +37,7 @@ describe('deltas in the tables in force', () => {
         anySpecs,
         fc.array(anyInventory, { minLength: 2, maxLength: 5 }),
         (specs, all) => {
-          const kept = { allocator: new IdentityAllocator(1000), subjects: new SubjectNumbers() };
+          const kept = { allocator: allocatorOf(1000), subjects: new SubjectNumbers() };
           const [first, ...later] = all;
           const start = freshlyCompiled(specs, first as (typeof all)[0], kept);
           if (start === null) return;

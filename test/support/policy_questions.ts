@@ -29,7 +29,7 @@ export function open(bundle: SourceBundle): Opened {
           ...OPTIONS,
           revision: 1,
           isEmptySetOpen: false,
-          allocator: new IdentityAllocator(DEFAULT_LIMITS.identityCountMax),
+          allocator: new IdentityAllocator(DEFAULT_LIMITS),
         });
   if (opened.kind === 'ok') return opened;
   return { kind: 'rejected', problems: opened.problems.map(formatProblem) };

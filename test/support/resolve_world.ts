@@ -2,7 +2,6 @@
 import { parseIp, parsePrefix } from '../../src/model/address.ts';
 import type { Direction, Identity } from '../../src/model/identity.ts';
 import type { EndpointPolicy, HttpRule, PortRule } from '../../src/policy/ast.ts';
-import { IdentityAllocator } from '../../src/policy/resolve/identity_allocator.ts';
 import { buildIdentityTable, type IdentityTable } from '../../src/policy/resolve/identity_table.ts';
 import {
   EMPTY_INVENTORY,
@@ -19,6 +18,7 @@ import type {
   PortSelector,
   PortsRule,
 } from '../../src/policy/rule.ts';
+import { allocatorOf } from './allocator.ts';
 
 export const API = endpoint('default/api', '10.0.0.1', 101, ['k8s:app=api']);
 export const WEB = endpoint('default/web', '10.0.0.2', 102, ['k8s:app=web']);
@@ -55,7 +55,7 @@ export function worldOf(changes: Partial<Inventory> = {}): Inventory {
 export function tableOf(
   inventory: Inventory,
   specs: readonly PolicySpec[],
-  allocator = new IdentityAllocator(10_000),
+  allocator = allocatorOf(10_000),
 ): IdentityTable {
   const result = buildIdentityTable({
     inventory,

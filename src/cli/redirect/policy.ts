@@ -19,6 +19,7 @@ import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import type { IdentityBatch } from '../../policy/identity/delta.ts';
 import { type KernelDelta, kernelDelta } from '../../policy/kernel/kernel_delta.ts';
 import { type KernelTable, kernelTable } from '../../policy/kernel/kernel_table.ts';
+import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import type { AskedPod } from '../../redirect/interfaces/witness.ts';
 import {
   fullPrefix,
@@ -93,6 +94,7 @@ export class NodePolicy {
       limits,
       isEmptySetOpen: config.isEmptySetOpen,
       isHostJudged: config.redirect.isHostJudged,
+      allocator: new IdentityAllocator(limits, { nowMs: () => clock.nowMs() }),
       areInterfacesFound: config.redirect.areInterfacesFound,
     });
     const onError = (message: string): void => void this.#notes.push(message);

@@ -110,7 +110,9 @@ class JudgeSink implements PolicySink {
     this.judged = { kind: 'judged', accepted, input };
     const { set, warnings, judge } = accepted;
     const { resolved } = judge;
-    return { kind: 'accepted', revision: 1, set: resolved, isEmpty: set.isEmpty, warnings };
+    const { isEmpty } = set;
+    const { refused } = input;
+    return { kind: 'accepted', revision: 1, set: resolved, isEmpty, warnings, refused };
   }
 
   offer(offered: OfferedSet): Accepted | Rejected {

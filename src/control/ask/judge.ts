@@ -140,7 +140,7 @@ function buildOptionsOf(options: JudgeOptions): BuildOptions {
     revision: 1,
     regexEngine: options.regexEngine,
     limits: options.limits,
-    allocator: new IdentityAllocator(options.limits.identityCountMax),
+    allocator: new IdentityAllocator(options.limits),
     isEmptySetOpen: options.isEmptySetOpen ?? false,
     isHostJudged: options.isHostJudged ?? false,
   };

@@ -130,7 +130,7 @@ type BothBuilt =
 
 function* buildBoth(sets: Sets, options: CompareOptions): Steps<BothBuilt> {
   // One allocator, so that one identity has one number in both.
-  const allocator = new IdentityAllocator(options.limits.identityCountMax);
+  const allocator = new IdentityAllocator(options.limits);
   const build = (set: PolicySet): BuildResult =>
     buildSnapshot(set, { ...options, revision: 1, allocator });
   const before = build(sets.before);

@@ -12,6 +12,7 @@ import type { SubjectNumbers } from '../../policy/identity/subject_numbers.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 import type { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
+import type { MergeConflict } from '../../policy/resolve/merge.ts';
 import { resolvePolicies } from '../../policy/resolve/resolve.ts';
 import type { PolicySpec } from '../../policy/rule.ts';
 import { WHOLE_SET } from '../decode/place.ts';
@@ -55,6 +56,16 @@ export interface BuiltSnapshot {
   readonly selecting: ReadonlyMap<string, readonly string[]>;
   /** What is valid and cannot take effect, such as a named port that nobody has. */
   readonly warnings: readonly Problem[];
+  /** Endpoints that are denied, as rules exclude each other there; empty where that is a conflict of the set. */
+  readonly denied: readonly DeniedByConflict[];
+}
+
+export interface DeniedByConflict {
+  readonly name: string;
+  /** Null: endpoints are given none. */
+  readonly subject: number | null;
+  /** With both rules. */
+  readonly problem: Problem;
 }
 
 export type BuildResult = BuiltSnapshot | Rejected;
@@ -108,7 +119,12 @@ function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
     table,
     isClosedAsEmpty: unselected === 'deny',
     selecting: enforced.selecting,
-    warnings: enforced.warnings,
+    warnings: [
+      ...enforced.warnings,
+      ...deniedWarnings(enforced.denied, 'it denies'),
+      ...deniedWarnings(onlyIn(shadow?.denied ?? [], enforced.denied), 'enforced, it would deny'),
+    ],
+    denied: enforced.denied,
   };
 }
 
@@ -126,6 +142,7 @@ type ResolvedOne =
       readonly resolved: ResolvedPolicies;
       readonly selecting: BuiltSnapshot['selecting'];
       readonly warnings: readonly Problem[];
+      readonly denied: readonly DeniedByConflict[];
     }
   | Rejected;
 
@@ -133,12 +150,12 @@ function resolveOne(
   specs: readonly PolicySpec[],
   { set, ...context }: ResolveOneContext,
 ): ResolvedOne {
-  const { inventory, cidrGroups, wirePolicies } = set;
-  const resolved = resolvePolicies({ ...context, specs, cidrGroups, inventory });
+  const { inventory, cidrGroups, wirePolicies, areConflictsDenied } = set;
+  const given = { specs, cidrGroups, inventory, areConflictsDenied };
+  const resolved = resolvePolicies({ ...context, ...given });
   if (resolved.kind === 'conflict') {
-    const [first, second] = resolved.conflict.origins;
-    const message = `${resolved.conflict.message}: ${originText(first)} and ${originText(second)}, both for ${resolved.endpoint}`;
-    return rejected([problemOf(set, second, message)]);
+    const { message, ...problem } = conflictProblem(set, resolved.conflict);
+    return rejected([{ ...problem, message: `${message}, both for ${resolved.endpoint}` }]);
   }
   const { selecting } = resolved;
   const joined = joinPolicies(resolved.policies, { wirePolicies, selecting });
@@ -146,7 +163,11 @@ function resolveOne(
   const { policies } = joined;
   const names = policyNames(specs, wirePolicies);
   const warnings = resolved.warnings.map(({ origin, message }) => problemOf(set, origin, message));
-  return { kind: 'ok', resolved: { policies, names }, selecting, warnings };
+  const denied = resolved.denied.map(({ conflict, ...endpoint }) => ({
+    ...endpoint,
+    problem: conflictProblem(set, conflict),
+  }));
+  return { kind: 'ok', resolved: { policies, names }, selecting, warnings, denied };
 }
 
 function policyNames(
@@ -162,6 +183,30 @@ function policyNames(
 
 function originText({ policy, rule }: RuleOrigin): string {
   return rule === '' ? policy : `${rule} of ${policy}`;
+}
+
+function conflictProblem(set: PolicySet, { message, origins }: MergeConflict): Problem {
+  const [first, second] = origins;
+  return problemOf(set, second, `${message}: ${originText(first)} and ${originText(second)}`);
+}
+
+function onlyIn(
+  denied: readonly DeniedByConflict[],
+  others: readonly DeniedByConflict[],
+): readonly DeniedByConflict[] {
+  const names = new Set(others.map(({ name }) => name));
+  return denied.filter(({ name }) => !names.has(name));
+}
+
+/** One for each conflict, with whom it denies. */
+function deniedWarnings(denied: readonly DeniedByConflict[], verb: string): readonly Problem[] {
+  const byMessage = Map.groupBy(denied, ({ problem }) => problem.message);
+  return [...byMessage.values()].flatMap(([first, ...others]) => {
+    if (first === undefined) return [];
+    const more = others.length === 0 ? '' : ` and ${others.length} more`;
+    const message = `${first.problem.message}; ${verb} ${first.name}${more}`;
+    return [{ ...first.problem, message }];
+  });
 }
 
 /** A problem of a rule stands where the rule does; one of the whole set stands nowhere. */

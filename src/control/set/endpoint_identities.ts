@@ -7,7 +7,7 @@ import type { Identity } from '../../model/identity.ts';
 import type { IdentityFacts } from '../../policy/identity/ledger.ts';
 import type { Roster } from '../../policy/identity/roster.ts';
 import { labelSetKey, sortedLabels } from '../../policy/labels.ts';
-import type { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
+import type { IdentityAllocator, KeptMore } from '../../policy/resolve/identity_allocator.ts';
 import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
 import type { Inventory, InventoryEndpoint } from '../../policy/resolve/inventory.ts';
 import {
@@ -35,6 +35,8 @@ interface NumberUse {
 export interface PlannedIdentities {
   readonly kept: readonly IdentityFacts[];
   readonly gone: readonly Identity[];
+  /** For the allocator. */
+  readonly keptMore: KeptMore;
   identityOf(endpoint: InventoryEndpoint): Identity;
   commit(): void;
 }
@@ -106,6 +108,11 @@ export class EndpointIdentities {
     return {
       kept: [...numbers.kept, ...sets.kept],
       gone: [...numbers.gone, ...sets.gone],
+      keptMore: {
+        gone: sets.goneKeys.map((key) => ({ scope: 'cluster', key })),
+        goneByHand: numbers.gone,
+        byHand: numbers.kept.map(({ identity }) => identity),
+      },
       identityOf: (endpoint) =>
         endpoint.identity ??
         sets.identities.get(labelSetKey(endpoint.labels)) ??
@@ -160,6 +167,7 @@ export class EndpointIdentities {
   #planSets({ sets, numbers }: Step): PlannedSets | null {
     const kept: IdentityFacts[] = [];
     const gone: Identity[] = [];
+    const goneKeys: string[] = [];
     const identities = new Map<string, Identity>();
     const asking: (readonly [key: string, labels: readonly string[]])[] = [];
     const comingKeys = new Set(Array.from(numbers.values(), ({ key }) => key));
@@ -167,7 +175,9 @@ export class EndpointIdentities {
       const known = this.#sets.get(key);
       if (known !== undefined) {
         identities.set(key, known.identity);
-        if (known.count + by === 0 && known.isGiven) gone.push(known.identity);
+        if (known.count + by > 0 || !known.isGiven) continue;
+        gone.push(known.identity);
+        goneKeys.push(key);
       } else if (by > 0) {
         // The labels of somebody who brings a number.
         const numbered = this.#numbersByKey.get(key);
@@ -188,7 +198,7 @@ export class EndpointIdentities {
       identities.set(key, identity);
       kept.push({ identity, labels: sortedLabels(labels), prefixes: [] });
     }
-    return { kept, gone, identities };
+    return { kept, gone, goneKeys, identities };
   }
 
   #allocated(
@@ -246,6 +256,7 @@ interface Planned {
 }
 
 interface PlannedSets extends Planned {
+  readonly goneKeys: readonly string[];
   /** Of the labels of those that come or go. */
   readonly identities: ReadonlyMap<string, Identity>;
 }

@@ -13,6 +13,7 @@ import type { IdentityAllocator } from '../../policy/resolve/identity_allocator.
 import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
 import type { InventoryEndpoint } from '../../policy/resolve/inventory.ts';
 import type { BuiltSnapshot } from './build_snapshot.ts';
+import { DeniedEndpoints } from './denied_endpoints.ts';
 import { identityTableOf, workloadsOf } from './identity_table_of.ts';
 import { placedPolicies, placesOf, wholeOf } from './identity_whole.ts';
 import {
@@ -22,6 +23,7 @@ import {
   type Moved,
   MovingIdentities,
 } from './moving_identities.ts';
+import type { RefusedDocument } from './policy_input.ts';
 import type { PolicySet } from './policy_set.ts';
 import type { ResolvedPolicies, ResolvedSet } from './resolved_set.ts';
 import { RuleSurroundings } from './rule_surroundings.ts';
@@ -58,6 +60,7 @@ export class IdentityTracker {
   /** Those that the set in force has policies for. */
   #subjects: ReadonlySet<number> = new Set();
   #workloads: readonly Workload[] = [];
+  #denied = new DeniedEndpoints([]);
   #after = 0;
 
   constructor(options: TrackerOptions) {
@@ -100,7 +103,8 @@ export class IdentityTracker {
   }
 
   /** A set that is in force as a whole. */
-  took(set: PolicySet, { table, resolved }: BuiltSnapshot): void {
+  took(set: PolicySet, { table, resolved, denied }: BuiltSnapshot): void {
+    this.#options.allocator.keepAsked();
     const { policies } = resolved.enforced;
     const { roster } = resolved;
     const whole = wholeOf(table, placesOf(policies));
@@ -113,6 +117,12 @@ export class IdentityTracker {
     const surroundings = new RuleSurroundings(set);
     this.#tracked = { set, surroundings, who: table, endpointIds, wireNames };
     this.#workloads = resolved.workloads;
+    this.#denied = new DeniedEndpoints(denied);
+  }
+
+  /** Endpoints that are denied now, as rules exclude each other there. */
+  refused(): readonly RefusedDocument[] {
+    return this.#ledger === null ? [] : this.#denied.among(this.#ledger.endpoints());
   }
 
   /** Null: the set has to be taken as a whole. */
@@ -160,6 +170,7 @@ export class IdentityTracker {
       this.#workloads = workloadsOf(locals, { ...this.#options, identityOf });
     } else batch = ledger.change(change);
     commit();
+    this.#options.allocator.keepMore(moved.keptMore);
     this.#tracked = { ...tracked, set, endpointIds };
     return { batch, workloads: this.#workloads };
   }
@@ -179,6 +190,7 @@ export class IdentityTracker {
     if (!hasSameKeys(namesOf(tracked), egressKeys(set.inventory, table, surroundings))) return null;
     const { endpointIds, places } = placed;
     const batch = ledger.become(wholeOf(table, places));
+    this.#options.allocator.keepAsked();
     this.#tracked = { ...tracked, set, who: table, endpointIds };
     this.#workloads = workloadsOf(locals, {
       ...this.#options,

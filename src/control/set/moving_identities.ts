@@ -7,7 +7,7 @@ import type { Identity } from '../../model/identity.ts';
 import type { IdentityEntry } from '../../policy/identity/identity_entry.ts';
 import type { IdentityChange } from '../../policy/identity/ledger.ts';
 import type { Roster } from '../../policy/identity/roster.ts';
-import type { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
+import type { IdentityAllocator, KeptMore } from '../../policy/resolve/identity_allocator.ts';
 import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
 import type {
   Inventory,
@@ -25,6 +25,8 @@ export interface Moved {
   readonly kind: 'moved';
   /** Without the places of local endpoints. */
   readonly change: IdentityChange;
+  /** For the allocator. */
+  readonly keptMore: KeptMore;
   /** A local endpoint is another object. */
   readonly isLocal: boolean;
   readonly locals: ReadonlyMap<string, InventoryEndpoint>;
@@ -101,6 +103,7 @@ export class MovingIdentities {
         addresses: [...addressesOf(endpoints.come, planned), ...cidrs.come],
         goneAddresses: [...goneAddresses(endpoints), ...cidrs.gone],
       },
+      keptMore: planned.keptMore,
       isLocal: locals !== this.#locals,
       locals,
       identityOf: (endpoint) => planned.identityOf(endpoint),

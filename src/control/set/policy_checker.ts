@@ -13,7 +13,12 @@ import { WHOLE_SET } from '../decode/place.ts';
 import { type Problem, type Rejected, rejected } from '../decode/problem.ts';
 import { type BuildResult, buildSnapshot } from './build_snapshot.ts';
 import { IdentityTracker } from './identity_tracker.ts';
-import { EMPTY_INPUT, isSameInput, type PolicyInput } from './policy_input.ts';
+import {
+  EMPTY_INPUT,
+  isSameInput,
+  type PolicyInput,
+  type RefusedDocument,
+} from './policy_input.ts';
 import { PolicySet } from './policy_set.ts';
 import type { ResolvedSet } from './resolved_set.ts';
 
@@ -26,7 +31,7 @@ export interface PolicyCheckerOptions {
   readonly isHostJudged?: boolean;
   /** See `TableOptions.areInterfacesFound`; absent is false. */
   readonly areInterfacesFound?: boolean;
-  /** Default: one that has given nothing yet. */
+  /** Default: one that has given nothing yet, and gives no number to another one. */
   readonly allocator?: IdentityAllocator;
 }
 
@@ -38,6 +43,8 @@ export interface Accepted {
   /** Without any policy. */
   readonly isEmpty: boolean;
   readonly warnings: readonly Problem[];
+  /** What the source refused alone, and endpoints that are denied as rules exclude each other there. */
+  readonly refused: readonly RefusedDocument[];
 }
 
 export type UpdateResult = Accepted | Rejected;
@@ -53,6 +60,8 @@ export interface IdentityMove {
   readonly batch: IdentityBatch | null;
   /** As it was when the set was taken as a whole. */
   readonly accepted: Accepted;
+  /** See `Accepted.refused`. */
+  readonly refused: readonly RefusedDocument[];
 }
 
 export class PolicyChecker {
@@ -70,7 +79,7 @@ export class PolicyChecker {
 
   constructor(options: PolicyCheckerOptions) {
     this.#options = options;
-    this.#allocator = options.allocator ?? new IdentityAllocator(options.limits.identityCountMax);
+    this.#allocator = options.allocator ?? new IdentityAllocator(options.limits);
     this.#identities = new IdentityTracker({ ...options, allocator: this.#allocator });
     const ipcache = { lookup: () => null };
     this.#snapshot = denyAllSnapshot({ ipcache, labels: { labelsOf: () => [] } });
@@ -103,9 +112,14 @@ export class PolicyChecker {
    */
   move(input: PolicyInput): IdentityMove | null {
     const accepted = this.#accepted;
-    if (accepted === null) return null;
+    const moved = accepted === null ? null : this.#move(input, accepted);
+    if (moved === null) this.#allocator.forgetAsked();
+    return moved;
+  }
+
+  #move(input: PolicyInput, accepted: Accepted): IdentityMove | null {
     if (this.#inForce !== null && isSameInput(this.#inForce.input, input)) {
-      return { batch: null, accepted };
+      return { batch: null, accepted, refused: this.#refused(input) };
     }
     const set = new PolicySet(input, this.#set);
     const previous = this.#snapshot;
@@ -122,7 +136,7 @@ export class PolicyChecker {
       this.#set = set;
       this.#last = null;
       this.#inForce = { input, result: accepted };
-      return { batch, accepted };
+      return { batch, accepted, refused: this.#refused(input) };
     } catch {
       // Also for a fault of ours: a whole set needs none of this, and whatever is wrong with the input is told there.
       this.#identities.goOnAfter(this.#identities.sequence);
@@ -148,6 +162,7 @@ export class PolicyChecker {
   /** Why an input would be rejected; null: it would not. Changes nothing. */
   check(input: PolicyInput): Rejected | null {
     const built = this.#build(new PolicySet(input), this.#snapshot.revision + 1);
+    this.#allocator.forgetAsked();
     return built.kind === 'rejected' ? built : null;
   }
 
@@ -155,14 +170,23 @@ export class PolicyChecker {
   #take(input: PolicyInput, revision: number): UpdateResult {
     const set = new PolicySet(input);
     const built = this.#build(set, revision);
-    if (built.kind === 'rejected') return built;
+    if (built.kind === 'rejected') {
+      this.#allocator.forgetAsked();
+      return built;
+    }
     this.#identities.took(set, built);
     this.#snapshot = built.snapshot;
     this.#set = set;
     const warnings = [...input.warnings, ...built.warnings];
-    const { resolved } = built;
-    this.#accepted = { kind: 'accepted', revision, set: resolved, isEmpty: set.isEmpty, warnings };
+    const facts = { revision, set: built.resolved, isEmpty: set.isEmpty, warnings };
+    this.#accepted = { ...facts, kind: 'accepted', refused: this.#refused(input) };
     return this.#accepted;
+  }
+
+  /** Of an input that is in force. */
+  #refused({ refused }: PolicyInput): readonly RefusedDocument[] {
+    const denied = this.#identities.refused();
+    return denied.length === 0 ? refused : [...refused, ...denied];
   }
 
   #build(set: PolicySet, revision: number): BuildResult {

@@ -20,6 +20,11 @@ export interface PolicyInput {
   readonly warnings: readonly Problem[];
   /** What the source refused alone; the rest of the input does without it. Empty for files. */
   readonly refused: readonly RefusedDocument[];
+  /**
+   * It is many people's: where rules exclude each other, the endpoints are denied that they meet at, and the rest is in
+   * force. Absent is false: somebody wrote it as one set, which is refused.
+   */
+  readonly areConflictsDenied?: boolean;
   /** What it was made of. An input of the very same parts says the same. */
   readonly parts: readonly object[];
 }

@@ -17,12 +17,15 @@ export class PolicySet {
   readonly secrets: ReadonlyMap<string, string>;
   /** As in the input. */
   readonly hasNodeLabels: boolean;
+  /** As in the input. */
+  readonly areConflictsDenied: boolean;
   readonly #documents: readonly PolicyDocument[];
   /** Made when it is asked for: most sets have nothing to tell. */
   #byPolicy: ReadonlyMap<string, readonly PolicyDocument[]> | null = null;
 
   /** `before`: one of the same documents has the same lists of what is in them. */
-  constructor({ documents, inventory, secrets, hasNodeLabels }: PolicyInput, before?: PolicySet) {
+  constructor(input: PolicyInput, before?: PolicySet) {
+    const { documents, inventory, secrets, hasNodeLabels } = input;
     const known = before?.isOf(documents) === true ? before : null;
     this.specs = known?.specs ?? documents.flatMap(({ specs }) => specs);
     this.cidrGroups = known?.cidrGroups ?? documents.flatMap(({ cidrGroups }) => cidrGroups);
@@ -31,6 +34,7 @@ export class PolicySet {
     this.inventory = inventory;
     this.secrets = secrets;
     this.hasNodeLabels = hasNodeLabels;
+    this.areConflictsDenied = input.areConflictsDenied === true;
     this.#documents = known?.documents ?? documents;
   }
 

@@ -27,6 +27,7 @@ export class RuleSurroundings {
   areOf(before: PolicySet, after: PolicySet): boolean {
     return (
       before.hasNodeLabels === after.hasNodeLabels &&
+      before.areConflictsDenied === after.areConflictsDenied &&
       hasSameItems(before.specs, after.specs) &&
       hasSameItems(before.cidrGroups, after.cidrGroups) &&
       hasSameItems(before.wirePolicies, after.wirePolicies) &&

@@ -9,7 +9,7 @@ import type { IdentityBatch } from '../../policy/identity/delta.ts';
 import type { DecodeOptions } from '../decode/context.ts';
 import { formatProblem, type Rejected } from '../decode/problem.ts';
 import type { Accepted, IdentityMove, PolicyChecker } from '../set/policy_checker.ts';
-import { EMPTY_INPUT, type PolicyInput, type RefusedDocument } from '../set/policy_input.ts';
+import { EMPTY_INPUT, type RefusedDocument } from '../set/policy_input.ts';
 import { safelyDecoded } from './files/decode_bundle.ts';
 import type { LastGoodSet } from './files/last_good_set.ts';
 import type { OfferedSet, PolicySink, PolicySource, SourceHealth } from './source.ts';
@@ -36,7 +36,7 @@ export interface FeedEvents {
   onStart(start: FeedStart): void;
   /** `isAsked`: by `refresh`. */
   onRead(read: FeedRead, isAsked: boolean): void;
-  /** What the source refuses alone is no longer what it was. Before `onStart` or `onRead`. */
+  /** What is refused alone, endpoints among it, is no longer what it was. Before `onStart` or `onRead`. */
   onRefused(refused: readonly RefusedDocument[]): void;
   /** See `PolicySink.health`. */
   onHealth(health: SourceHealth): void;
@@ -191,7 +191,7 @@ export class PolicyFeed {
     const result = store.update(input);
     if (result.kind === 'rejected') return result;
     this.#staleness = null;
-    this.#tellRefused(input);
+    this.#tellRefused(result.refused);
     if (result.revision === before) {
       tell({ kind: 'same' });
       return result;
@@ -203,13 +203,13 @@ export class PolicyFeed {
   }
 
   #tellMoved(
-    { batch }: IdentityMove,
+    { batch, refused }: IdentityMove,
     to: { readonly offered: OfferedSet; readonly tell: (read: FeedRead) => void },
   ): void {
     const { offered, tell } = to;
     const { store, lastGood } = this.#options;
     this.#staleness = null;
-    this.#tellRefused(offered.input);
+    this.#tellRefused(refused);
     if (batch === null) {
       tell({ kind: 'same' });
       return;
@@ -238,7 +238,7 @@ export class PolicyFeed {
     return start;
   }
 
-  #tellRefused({ refused }: PolicyInput): void {
+  #tellRefused(refused: readonly RefusedDocument[]): void {
     const isSame =
       refused.length === this.#refused.length &&
       refused.every((one, index) => one === this.#refused[index]);

@@ -78,11 +78,12 @@ export const POLICY_LIMITS = {
     2048 * MIB,
     'memory of one pattern set (a port can have several); when a set needs more, the request is denied',
   ),
-  identityCountMax: spec(
-    1_000_000,
-    1,
-    16_000_000,
-    'identities known at once, and given to labels and prefixes before a restart',
+  identityCountMax: spec(1_000_000, 1, 16_000_000, 'identities known at once'),
+  identityGraceMs: spec(
+    600 * SECOND,
+    10 * SECOND,
+    24 * HOUR,
+    'time for which a number that no policy set has any more is given to nobody else: longer than anything that holds numbers',
   ),
   viewCacheCountMax: spec(4096, 1, 1_000_000, 'cached (port, remote) views of one port policy'),
   reloadDelayMs: spec(100, 0, 60 * SECOND, 'quiet time after a file change before it is read'),

@@ -1,21 +1,40 @@
 /**
- * Numeric identities for label sets and CIDRs. Sticky: what was given once stays for the life of
- * the allocator, as live connections and logs hold the number. Deterministic: the search starts at
- * a hash of the key, so that worker processes with the same inventory agree without talking.
- * Numbers are never given back: one that came to mean other labels would judge open connections
- * as somebody else.
+ * Numeric identities for label sets and CIDRs. Deterministic: the search starts at a hash of the key, so that worker
+ * processes with the same inventory agree without talking.
+ *
+ *     asked ──keepAsked──► in use ──no set has it──► released ──grace──► forgotten: the number is free
+ *       └──forgetAsked──► as if nobody had asked        └──asked again──► in use, under the same number
+ *
+ * A number must never mean somebody else to who holds it. What holds numbers lets go of them much sooner than the grace
+ * is over, which begins when no set in force has the number any more:
+ *
+ * - Batches are applied in order, whole, and one that takes an identity away comes before any that gives its number
+ *   to others; a whole set brings all of who is who with it. Views are kept by labels, not by numbers.
+ * - An open connection is judged again after such a batch, and asks its address anew who has it. A record of the kernel
+ *   has a hash of the labels beside the number.
+ * - A flow that passes in the kernel was allowed by verdicts; it is asked again whenever its address may do less. The
+ *   number in a mark is of a connection that the proxy holds, which ends when its address is another's.
+ * - Who goes on in the place of another is told what was given and what was forgotten, and begins each grace anew.
+ *
+ * Beyond that a number comes again only when seven eighths of its scope have been given since.
  */
 import {
   ALLOCATED_IDENTITY_MIN,
   type Identity,
   LOCAL_IDENTITY_FLAG,
 } from '../../model/identity.ts';
+import type { Limits } from '../../model/limits.ts';
 import { compareText } from '../labels.ts';
+import { NumberRange } from './number_range.ts';
 
 /** cluster: labels, 16 bits as in one cluster of a mesh. local: CIDR and FQDN, node-local scope. */
 export type IdentityScope = 'cluster' | 'local';
 
-const RANGES: Readonly<Record<IdentityScope, { readonly min: number; readonly max: number }>> = {
+export type ScopeRanges = Readonly<
+  Record<IdentityScope, { readonly min: number; readonly max: number }>
+>;
+
+const RANGES: ScopeRanges = {
   cluster: { min: ALLOCATED_IDENTITY_MIN, max: 0xffff },
   local: { min: LOCAL_IDENTITY_FLAG + 1, max: LOCAL_IDENTITY_FLAG + 0xff_ffff },
 };
@@ -32,40 +51,85 @@ export interface AllocationRequest {
   readonly key: string;
 }
 
-/** Opaque to others: what one allocator gives to the next. */
-export type GivenIdentity = readonly [identity: Identity, key: string];
+/** Opaque to others: what one allocator gives to the next. Without a key: it was forgotten. */
+export type GivenIdentity = readonly [identity: Identity, key: string | null];
+
+/** What a change of who is who adds and takes away. */
+export interface KeptMore {
+  readonly gone: readonly AllocationRequest[];
+  /** Set by hand, and not any more. */
+  readonly goneByHand: readonly Identity[];
+  readonly byHand: readonly Identity[];
+}
+
+export type AllocatorLimits = Pick<Limits, 'identityCountMax' | 'identityGraceMs'>;
+
+export interface AllocatorParts {
+  /** By which graces end; absent: they never do. */
+  readonly nowMs?: () => number;
+  /** Default: Cilium's. */
+  readonly ranges?: ScopeRanges;
+}
 
 export class IdentityAllocator {
+  readonly #limits: AllocatorLimits;
+  readonly #nowMs: () => number;
+  readonly #ranges: Readonly<Record<IdentityScope, NumberRange>>;
+  /** In use, released, or asked for. */
   readonly #identityByKey = new Map<string, Identity>();
   readonly #keyByIdentity = new Map<Identity, string>();
-  readonly #countMax: number;
+  /** Since when, the longest first. */
+  readonly #released = new Map<string, number>();
+  /** Numbers without a key that are not given yet, since when, the longest first. */
+  readonly #held = new Map<Identity, number>();
+  #byHand: Set<Identity> = new Set();
+  /** Since the last `keep...` or `forgetAsked`. */
+  #asked = new Set<string>();
+  #askedByHand: Set<Identity> | null = null;
+  /** Keys among the asked that have a new number, with what they had before. */
+  readonly #fresh = new Map<string, Before | null>();
+  #news: GivenIdentity[] = [];
 
-  /** `countMax`: identities given over the whole life (`Limits.identityCountMax`). */
-  constructor(countMax: number) {
-    this.#countMax = countMax;
+  constructor(limits: AllocatorLimits, { nowMs = () => 0, ranges = RANGES }: AllocatorParts = {}) {
+    this.#limits = limits;
+    this.#nowMs = nowMs;
+    this.#ranges = {
+      cluster: new NumberRange(ranges.cluster),
+      local: new NumberRange(ranges.local),
+    };
   }
 
-  /** How many it has given so far. */
-  get givenCount(): number {
-    return this.#keyByIdentity.size;
+  /** What a message says of it. */
+  get counts(): { readonly kept: number; readonly heldBack: number } {
+    return {
+      kept: this.#identityByKey.size - this.#released.size,
+      heldBack: this.#released.size + this.#held.size,
+    };
   }
 
-  /** What it has given, in order, without the first `from`: for one that goes on in its place. */
-  givenFrom(from: number): readonly GivenIdentity[] {
-    const given: GivenIdentity[] = [];
-    let index = 0;
-    for (const [identity, key] of this.#keyByIdentity) {
-      if (index >= from) given.push([identity, key]);
-      index += 1;
-    }
-    return given;
+  /** All that the next one has to know. */
+  given(): readonly GivenIdentity[] {
+    return [
+      ...Array.from(this.#held.keys(), (identity): GivenIdentity => [identity, heldKey(identity)]),
+      ...Array.from(this.#identityByKey, ([key, identity]): GivenIdentity => [identity, key]),
+    ];
   }
 
-  /** Goes on where another has ended, before anything is asked of this one. */
+  /** What was given and forgotten since the last time, in order. */
+  takeNews(): readonly GivenIdentity[] {
+    const news = this.#news;
+    this.#news = [];
+    return news;
+  }
+
+  /** Goes on where another has ended, before anything is asked of this one: what is kept first is in use, the rest is not. */
   restore(given: Iterable<GivenIdentity>): void {
     for (const [identity, key] of given) {
-      this.#identityByKey.set(key, identity);
-      this.#keyByIdentity.set(identity, key);
+      const known = key ?? this.#keyByIdentity.get(identity);
+      if (known === undefined) continue;
+      if (key === null) this.#drop(known);
+      else this.#put(known, identity);
+      this.#useUp(identity);
     }
   }
 
@@ -77,6 +141,7 @@ export class IdentityAllocator {
     requests: Iterable<AllocationRequest>,
     taken: TakenIdentities,
   ): ReadonlyMap<string, Identity> | null {
+    this.#expire();
     const result = new Map<string, Identity>();
     // Sorted, so that which of two colliding keys moves on does not depend on document order.
     const sorted = [...requests].sort((a, b) => compareText(a.key, b.key));
@@ -88,28 +153,172 @@ export class IdentityAllocator {
     return result;
   }
 
-  #identityOf(request: AllocationRequest, taken: TakenIdentities): Identity | null {
-    const key = `${request.scope} ${request.key}`;
-    const known = this.#identityByKey.get(key);
-    if (known !== undefined && !taken.has(known)) return known;
-    if (this.#keyByIdentity.size >= this.#countMax) return null;
-    const identity = this.#freeIdentity(request.scope, key, taken);
-    if (identity === null) return null;
-    this.#identityByKey.set(key, identity);
-    this.#keyByIdentity.set(identity, key);
-    return identity;
+  /** All that are set by hand in what is asked for. */
+  askByHand(identities: Iterable<Identity>): void {
+    this.#askedByHand = new Set(identities);
   }
 
-  #freeIdentity(scope: IdentityScope, key: string, taken: TakenIdentities): Identity | null {
-    const { min, max } = RANGES[scope];
-    const size = max - min + 1;
-    const start = hashOf(key) % size;
-    for (let step = 0; step < size; step++) {
-      const identity = (min + ((start + step) % size)) as Identity;
-      if (!taken.has(identity) && !this.#keyByIdentity.has(identity)) return identity;
+  /** What was asked for since is in force, and nothing else. */
+  keepAsked(): void {
+    const nowMs = this.#nowMs();
+    const asked = this.#asked;
+    this.#tellFresh();
+    for (const key of this.#identityByKey.keys()) {
+      if (asked.has(key)) this.#released.delete(key);
+      else if (!this.#released.has(key)) this.#released.set(key, nowMs);
     }
-    return null;
+    const byHand = this.#askedByHand ?? new Set();
+    for (const identity of this.#byHand) if (!byHand.has(identity)) this.#hold(identity, nowMs);
+    this.#byHand = byHand;
+    for (const identity of byHand) this.#take(identity);
+    this.#clearAsked();
+    this.#expire();
   }
+
+  /** What was asked for since is in force, too; what went is not. */
+  keepMore({ gone, goneByHand, byHand }: KeptMore): void {
+    const nowMs = this.#nowMs();
+    this.#tellFresh();
+    for (const key of this.#asked) this.#released.delete(key);
+    for (const request of gone) {
+      const key = keyOf(request);
+      if (this.#identityByKey.has(key)) this.#released.set(key, nowMs);
+    }
+    for (const identity of goneByHand) {
+      if (this.#byHand.delete(identity)) this.#hold(identity, nowMs);
+    }
+    for (const identity of byHand) {
+      this.#byHand.add(identity);
+      this.#take(identity);
+    }
+    this.#clearAsked();
+    this.#expire();
+  }
+
+  /** As if nothing had been asked for since: what it was for is not in force, and nobody was told. */
+  forgetAsked(): void {
+    for (const [key, before] of this.#fresh) {
+      this.#drop(key);
+      if (before === null) continue;
+      this.#put(key, before.identity);
+      if (before.sinceMs !== null) this.#released.set(key, before.sinceMs);
+    }
+    this.#clearAsked();
+  }
+
+  /** Forgets what has been nobody's for a grace. */
+  #expire(): void {
+    const endMs = this.#nowMs() - this.#limits.identityGraceMs;
+    for (const [key, sinceMs] of this.#released) {
+      // It may be in force soon.
+      if (this.#asked.has(key)) continue;
+      if (sinceMs > endMs && this.#released.size <= this.#limits.identityCountMax) break;
+      const identity = this.#identityByKey.get(key) as Identity;
+      this.#drop(key);
+      // There are so many that their texts cost too much.
+      const isEarly = sinceMs > endMs;
+      if (isEarly) this.#held.set(identity, sinceMs);
+      this.#news.push([identity, isEarly ? heldKey(identity) : null]);
+    }
+    for (const [identity, sinceMs] of this.#held) {
+      if (sinceMs > endMs) break;
+      this.#held.delete(identity);
+      this.#news.push([identity, null]);
+    }
+  }
+
+  #tellFresh(): void {
+    for (const key of this.#fresh.keys()) {
+      const identity = this.#identityByKey.get(key) as Identity;
+      this.#news.push([identity, key]);
+      this.#useUp(identity);
+    }
+  }
+
+  #clearAsked(): void {
+    this.#asked = new Set();
+    this.#askedByHand = null;
+    this.#fresh.clear();
+  }
+
+  #identityOf(request: AllocationRequest, taken: TakenIdentities): Identity | null {
+    const key = keyOf(request);
+    const known = this.#identityByKey.get(key) ?? null;
+    if (known === null || taken.has(known)) {
+      if (this.#asked.size >= this.#limits.identityCountMax) return null;
+      const identity = this.#ranges[request.scope].find(
+        hashOf(key),
+        (one) => !taken.has(one) && !this.#isHeld(one),
+      );
+      if (identity === null) return null;
+      const sinceMs = this.#released.get(key) ?? null;
+      if (!this.#fresh.has(key)) {
+        this.#fresh.set(key, known === null ? null : { identity: known, sinceMs });
+      }
+      if (known !== null) this.#drop(key);
+      this.#put(key, identity);
+    }
+    this.#asked.add(key);
+    return this.#identityByKey.get(key) as Identity;
+  }
+
+  #isHeld(identity: Identity): boolean {
+    return (
+      this.#keyByIdentity.has(identity) || this.#held.has(identity) || this.#byHand.has(identity)
+    );
+  }
+
+  #put(key: string, identity: Identity): void {
+    const before = this.#identityByKey.get(key);
+    if (before !== undefined) this.#keyByIdentity.delete(before);
+    const other = this.#keyByIdentity.get(identity);
+    if (other !== undefined) this.#identityByKey.delete(other);
+    this.#identityByKey.set(key, identity);
+    this.#keyByIdentity.set(identity, key);
+  }
+
+  #drop(key: string): void {
+    const identity = this.#identityByKey.get(key);
+    this.#identityByKey.delete(key);
+    this.#released.delete(key);
+    if (identity !== undefined) this.#keyByIdentity.delete(identity);
+  }
+
+  /** At the end, behind those that have been held for longer. */
+  #hold(identity: Identity, nowMs: number): void {
+    this.#held.delete(identity);
+    this.#held.set(identity, nowMs);
+    this.#news.push([identity, heldKey(identity)]);
+  }
+
+  /** By hand: whoever had it before gets another one next time. */
+  #take(identity: Identity): void {
+    this.#useUp(identity);
+    this.#held.delete(identity);
+    const key = this.#keyByIdentity.get(identity);
+    if (key === undefined) return;
+    this.#drop(key);
+    this.#news.push([identity, null]);
+  }
+
+  #useUp(identity: Identity): void {
+    for (const range of Object.values(this.#ranges)) range.use(identity);
+  }
+}
+
+interface Before {
+  readonly identity: Identity;
+  /** Null: it was in use. */
+  readonly sinceMs: number | null;
+}
+
+/** Of a number that is held back without what it was for. */
+function heldKey(identity: Identity): string {
+  return `held ${identity}`;
+}
+
+function keyOf({ scope, key }: AllocationRequest): string {
+  return `${scope} ${key}`;
 }
 
 /** FNV-1a, 32 bits, over the UTF-16 code units; only to spread, nobody's safety rests on it. */

@@ -123,6 +123,7 @@ class TableBuilder {
     for (const { identity } of this.#input.inventory.cidrs) {
       if (identity !== null) taken.add(identity);
     }
+    this.#input.allocator.askByHand(taken);
     return taken;
   }
 
@@ -247,9 +248,10 @@ class TableBuilder {
     const { allocator, identityCountMax } = this.#input;
     const allocated = allocator.allocate(requests, taken);
     if (allocated === null) {
+      const { kept, heldBack } = allocator.counts;
       throw new TableError(
-        `no identity is left for new labels or prefixes: ${allocator.givenCount} have been given since the start ` +
-          `(identityCountMax: ${identityCountMax}; of labels at most ${LABEL_IDENTITY_COUNT_MAX}), and none is free again before a restart`,
+        `no identity is left for new labels or prefixes: ${kept} are in use (identityCountMax: ${identityCountMax}; of labels at most ` +
+          `${LABEL_IDENTITY_COUNT_MAX}), and ${heldBack} are held back for a while, as nobody else may have them yet (identityGraceMs)`,
       );
     }
     return allocated;

@@ -43,6 +43,15 @@ export interface ResolveInput {
   readonly subjects?: SubjectNumbers;
   /** The host has no rule of its own (`redirect.host: policy`): only those that select it let it in. */
   readonly isHostJudged?: boolean;
+  /** An endpoint whose rules exclude each other is denied, and the others have theirs. Absent: a conflict of the set. */
+  readonly areConflictsDenied?: boolean;
+}
+
+/** Denied both ways, as rules that select it exclude each other. */
+export interface DeniedEndpoint {
+  readonly name: string;
+  readonly subject: number | null;
+  readonly conflict: MergeConflict;
 }
 
 export type ResolveResult =
@@ -52,33 +61,37 @@ export type ResolveResult =
       readonly warnings: readonly ResolveWarning[];
       /** Name of a local endpoint → names of the policies that select it, sorted. */
       readonly selecting: ReadonlyMap<string, readonly string[]>;
+      readonly denied: readonly DeniedEndpoint[];
     }
   | { readonly kind: 'conflict'; readonly conflict: MergeConflict; readonly endpoint: string };
 
-/** Rules of one port and selector that exclude each other make the whole set a conflict. */
+/** Rules of one port and selector that exclude each other make the whole set a conflict, or deny their endpoints. */
 export function resolvePolicies(input: ResolveInput): ResolveResult {
   const resolver = new Resolver(input);
   const policies: EndpointPolicy[] = [];
   const endpoints = input.inventory.endpoints.filter(({ isLocal }) => isLocal);
   const endpointIds = numberedEndpoints(endpoints);
+  const denied: DeniedEndpoint[] = [];
   for (const endpoint of endpoints) {
-    try {
-      const { ingress, egress } = resolver.resolve(endpoint);
-      policies.push({
-        name: endpoint.name,
-        endpointIps: endpoint.ips.map(({ text }) => text),
-        endpointId: endpointIds.get(endpoint.name) ?? endpoint.endpointId,
-        ...(input.subjects === undefined ? {} : { subject: input.subjects.of(endpoint) }),
-        ingress: ingress.wire,
-        egress: egress.wire,
-        kernelOnly: { ingress: ingress.kernel, egress: egress.kernel },
-      });
-    } catch (error) {
-      if (!(error instanceof MergeError)) throw error;
-      return { kind: 'conflict', conflict: error.conflict, endpoint: endpoint.name };
+    const { name } = endpoint;
+    const { ingress, egress, conflict } = resolver.resolve(endpoint);
+    const subject = input.subjects?.of(endpoint);
+    if (conflict !== null) {
+      if (input.areConflictsDenied !== true) return { kind: 'conflict', conflict, endpoint: name };
+      denied.push({ name, subject: subject ?? null, conflict });
     }
+    policies.push({
+      name,
+      endpointIps: endpoint.ips.map(({ text }) => text),
+      endpointId: endpointIds.get(name) ?? endpoint.endpointId,
+      ...(subject === undefined ? {} : { subject }),
+      ingress: ingress.wire,
+      egress: egress.wire,
+      kernelOnly: { ingress: ingress.kernel, egress: egress.kernel },
+    });
   }
-  return { kind: 'ok', policies, warnings: resolver.warnings(), selecting: resolver.selecting };
+  const warnings = resolver.warnings();
+  return { kind: 'ok', policies, warnings, selecting: resolver.selecting, denied };
 }
 
 interface DirectionPolicy {
@@ -87,7 +100,10 @@ interface DirectionPolicy {
   readonly kernel: readonly PortPolicy<KernelProtocol>[];
 }
 
-type Directions = Readonly<Record<Direction, DirectionPolicy>>;
+interface Directions extends Readonly<Record<Direction, DirectionPolicy>> {
+  /** Not null: nobody's rules are in the directions. */
+  readonly conflict: MergeConflict | null;
+}
 
 class Resolver {
   readonly selecting = new Map<string, readonly string[]>();
@@ -126,12 +142,36 @@ class Resolver {
     const known = this.#cache.get(key);
     if (known !== undefined) return known;
     const subject: SubjectContext = { endpoint, set, specs };
-    const directions = {
-      ingress: this.#direction(subject, 'ingress'),
-      egress: this.#direction(subject, 'egress'),
-    };
+    const directions = this.#directions(subject);
     this.#cache.set(key, directions);
     return directions;
+  }
+
+  #directions(subject: SubjectContext): Directions {
+    try {
+      const ingress = this.#direction(subject, 'ingress');
+      return { ingress, egress: this.#direction(subject, 'egress'), conflict: null };
+    } catch (error) {
+      if (!(error instanceof MergeError)) throw error;
+      return { ingress: this.#deniedIngress(subject), egress: DENY_ALL, conflict: error.conflict };
+    }
+  }
+
+  /** As default deny has it the host comes in, so that probes are answered; not where a rule may deny it. */
+  #deniedIngress(subject: SubjectContext): DirectionPolicy {
+    const hasDenial = subject.specs.some((spec) =>
+      spec.rules.some(({ direction, action }) => direction === 'ingress' && action !== 'allow'),
+    );
+    if (hasDenial) return DENY_ALL;
+    const { ports } = portPoliciesOf([], {
+      direction: 'ingress',
+      endpoint: subject.endpoint,
+      listeners: this.#input.inventory.listeners,
+      namedPorts: this.#namedPorts,
+      isL7Observing: false,
+      extra: this.#syntheticRules(subject, { direction: 'ingress', isDefaultAllowed: false }),
+    });
+    return splitByUse(ports);
   }
 
   #direction(subject: SubjectContext, direction: Direction): DirectionPolicy {

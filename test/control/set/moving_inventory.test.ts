@@ -148,14 +148,14 @@ it('has the same who is who, numbers and verdicts as one that is given whole', (
   let toldCount = 0;
   fc.assert(
     fc.property(history, ({ rules, steps }) => {
-      const allocator = new CountedAllocator(DEFAULT_LIMITS.identityCountMax);
+      const allocator = new CountedAllocator(DEFAULT_LIMITS);
       const store = new PolicyChecker({ ...STORE, allocator });
       const documents = documentsOf(rules);
       let inventory = EMPTY_INVENTORY;
       for (const changes of [RESIDENTS, ...steps]) {
         for (const one of changes) inventory = changed(inventory, one);
         const input = inputOf(documents, inventory);
-        const given = allocator.givenFrom(0);
+        const given = allocator.given();
         const before = allocator.wholeCount;
         const moved = store.current().revision === 0 ? null : store.move(input);
         if (moved !== null) {
@@ -163,7 +163,7 @@ it('has the same who is who, numbers and verdicts as one that is given whole', (
           if (allocator.wholeCount === before) toldCount += 1;
         } else if (store.update(input).kind === 'rejected') continue;
         else wholeCount += 1;
-        const fresh = freshOf(input, moved === null ? given : allocator.givenFrom(0));
+        const fresh = freshOf(input, moved === null ? given : allocator.given());
         const expected = whoIsWho(fresh.resolved()?.roster);
         expect(whoIsWho(store.resolved()?.roster)).toEqual(expected);
         expect(whoIsWho(store.current().who?.roster)).toEqual(expected);
@@ -205,11 +205,8 @@ class CountedAllocator extends IdentityAllocator {
   }
 }
 
-function freshOf(
-  input: PolicyInput,
-  given: ReturnType<IdentityAllocator['givenFrom']>,
-): PolicyChecker {
-  const allocator = new IdentityAllocator(DEFAULT_LIMITS.identityCountMax);
+function freshOf(input: PolicyInput, given: ReturnType<IdentityAllocator['given']>): PolicyChecker {
+  const allocator = new IdentityAllocator(DEFAULT_LIMITS);
   allocator.restore(given);
   const fresh = new PolicyChecker({ ...STORE, allocator });
   expect(fresh.update(input).kind).toBe('accepted');

@@ -16,7 +16,7 @@ import { decideConnection, decideRequest } from '../../../src/policy/decide/deci
 import { explainRequest } from '../../../src/policy/decide/explain.ts';
 import { IdentityLedger } from '../../../src/policy/identity/ledger.ts';
 import { SubjectNumbers } from '../../../src/policy/identity/subject_numbers.ts';
-import { IdentityAllocator } from '../../../src/policy/resolve/identity_allocator.ts';
+import { allocatorOf } from '../../support/allocator.ts';
 import {
   ADDRESSES,
   anyInventory,
@@ -39,7 +39,7 @@ describe('a history of batches', () => {
         anySpecs,
         fc.array(anyInventory, { minLength: 2, maxLength: 5 }),
         (specs, all) => {
-          const kept = { allocator: new IdentityAllocator(1000), subjects: new SubjectNumbers() };
+          const kept = { allocator: allocatorOf(1000), subjects: new SubjectNumbers() };
           const [first, ...later] = all;
           const start = freshlyCompiled(specs, first as (typeof all)[0], kept);
           if (start === null) return;

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../../src/model/identity.ts';
-import { IdentityAllocator } from '../../../src/policy/resolve/identity_allocator.ts';
+import type { IdentityAllocator } from '../../../src/policy/resolve/identity_allocator.ts';
 import { buildIdentityTable } from '../../../src/policy/resolve/identity_table.ts';
 import { EMPTY_INVENTORY, type Inventory } from '../../../src/policy/resolve/inventory.ts';
+import { allocatorOf } from '../../support/allocator.ts';
 import { prefixOf } from '../../support/resolve_world.ts';
 
 const labelSets = fc.uniqueArray(fc.stringMatching(/^[a-z]{1,6}$/), {
@@ -16,8 +17,8 @@ describe('allocated identities', () => {
     fc.assert(
       fc.property(labelSets, fc.constantFrom('cluster', 'local'), (keys, scope) => {
         const requests = keys.map((key) => ({ scope, key }) as const);
-        const one = new IdentityAllocator(1000).allocate(requests, new Set());
-        const other = new IdentityAllocator(1000).allocate([...requests].reverse(), new Set());
+        const one = allocatorOf(1000).allocate(requests, new Set());
+        const other = allocatorOf(1000).allocate([...requests].reverse(), new Set());
         expect(other).toEqual(one);
       }),
     );
@@ -26,7 +27,7 @@ describe('allocated identities', () => {
   it('stay what they are, whatever comes and goes', () => {
     fc.assert(
       fc.property(fc.array(labelSets, { minLength: 2, maxLength: 5 }), (rounds) => {
-        const allocator = new IdentityAllocator(10_000);
+        const allocator = allocatorOf(10_000);
         const seen = new Map<string, Identity>();
         for (const keys of rounds) {
           for (const [key, identity] of allocate(allocator, keys)) {
@@ -40,7 +41,7 @@ describe('allocated identities', () => {
   });
 
   it('are in the range of their scope', () => {
-    const allocator = new IdentityAllocator(1000);
+    const allocator = allocatorOf(1000);
     for (const identity of allocate(allocator, ['a', 'b', 'c']).values()) {
       expect(identity).toBeGreaterThanOrEqual(256);
       expect(identity).toBeLessThan(65536);
@@ -50,14 +51,14 @@ describe('allocated identities', () => {
   });
 
   it('step aside for numbers that are set by hand', () => {
-    const allocator = new IdentityAllocator(1000);
+    const allocator = allocatorOf(1000);
     const first = allocate(allocator, ['a']).get('a') as Identity;
     const moved = allocate(allocator, ['a'], [first]).get('a');
     expect(moved).not.toBe(first);
   });
 
   it('end at the bound', () => {
-    const allocator = new IdentityAllocator(2);
+    const allocator = allocatorOf(2);
     const requests = ['a', 'b', 'c'].map((key) => ({ scope: 'cluster', key }) as const);
     expect(allocator.allocate(requests, new Set())).toBeNull();
   });
@@ -94,7 +95,7 @@ describe('the table of identities', () => {
   });
 
   it('keeps the identity of a CIDR when other prefixes come', () => {
-    const allocator = new IdentityAllocator(1000);
+    const allocator = allocatorOf(1000);
     const before = tableOf({}, ['10.1.0.0/16'], allocator).ipcache.lookup('10.1.2.3');
     const after = tableOf({}, ['10.0.0.0/8', '10.1.0.0/16'], allocator).ipcache.lookup('10.1.2.3');
     expect(after).toBe(before);
@@ -128,12 +129,12 @@ describe('the table of identities', () => {
     expect(() => tableOf({ identities })).toThrow('identity 2 would mean two label sets');
   });
 
-  it('says what is used up, and what frees it, when sets that are gone have had all identities', () => {
-    const allocator = new IdentityAllocator(3);
+  it('says what is used up, and what bounds it', () => {
+    const allocator = allocatorOf(3);
     for (const text of ['10.1.0.0/16', '10.2.0.0/16', '10.3.0.0/16'])
       tableOf({}, [text], allocator);
     expect(() => tableOf({}, ['10.4.0.0/16'], allocator)).toThrow(
-      /3 have been given since the start \(identityCountMax: 1000; .* before a restart$/,
+      /3 are in use \(identityCountMax: 1000; .*\(identityGraceMs\)$/,
     );
   });
 });
@@ -166,7 +167,7 @@ function endpointOf(name: string, labels: readonly string[]): Inventory['endpoin
 function tableOf(
   changes: Partial<Inventory>,
   prefixes: readonly string[] = [],
-  allocator = new IdentityAllocator(1000),
+  allocator = allocatorOf(1000),
 ) {
   const result = buildIdentityTable({
     inventory: { ...EMPTY_INVENTORY, ...changes },

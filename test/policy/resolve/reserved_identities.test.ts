@@ -1,9 +1,9 @@
 /** Reserved identities keep their numbers, whatever labels join theirs. */
 import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../../src/model/identity.ts';
-import { IdentityAllocator } from '../../../src/policy/resolve/identity_allocator.ts';
 import { buildIdentityTable } from '../../../src/policy/resolve/identity_table.ts';
 import { EMPTY_INVENTORY, type InventoryEndpoint } from '../../../src/policy/resolve/inventory.ts';
+import { allocatorOf } from '../../support/allocator.ts';
 
 const HOST = 'reserved:host';
 const REMOTE = 'reserved:remote-node';
@@ -113,7 +113,7 @@ function build(
     inventory: { ...EMPTY_INVENTORY, endpoints },
     prefixes: [],
     extra: [],
-    allocator: new IdentityAllocator(1000),
+    allocator: allocatorOf(1000),
     identityCountMax: 1000,
     ...options,
   });

@@ -247,7 +247,8 @@ export class ObjectSet {
     }
     const hasNodeLabels = this.#options.decode.hasNodeLabels === true;
     const parts = [inventory, secrets, ...documents];
-    return { documents, inventory, secrets, hasNodeLabels, warnings, refused, parts };
+    const rest = { warnings, refused, areConflictsDenied: true, parts };
+    return { documents, inventory, secrets, hasNodeLabels, ...rest };
   }
 
   get #countMax(): number {

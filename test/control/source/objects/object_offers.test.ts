@@ -13,7 +13,12 @@ import {
   type FeedStart,
   PolicyFeed,
 } from '../../../../src/control/source/policy_feed.ts';
-import type { Identity, Port, ProxyId } from '../../../../src/model/identity.ts';
+import {
+  type Identity,
+  type Port,
+  type ProxyId,
+  RESERVED_IDENTITIES,
+} from '../../../../src/model/identity.ts';
 import type { InvalidPolicy } from '../../../../src/model/invalid_policy.ts';
 import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
 import { decideConnection } from '../../../../src/policy/decide/decide.ts';
@@ -26,24 +31,30 @@ import { runs } from '../../../support/property_runs.ts';
 const regexEngine = createRe2Engine(DEFAULT_LIMITS);
 const decode: DecodeOptions = { limits: DEFAULT_LIMITS, regexEngine };
 const PORTS = [80, 81, 53];
-const INVENTORY = inventoryOf(`endpoints:
+const ENDPOINTS = `endpoints:
   - { name: shop/api, ip: 10.0.0.1, labels: { app: api } }
   - { name: bank/api, ip: 10.0.0.2, labels: { app: api } }
-`);
+`;
+const INVENTORY = inventoryOf(ENDPOINTS);
 
-/** Rules of one port and peer that exclude each other: whichever comes second cannot be enforced. */
+/** Of two there are too many identities for one set: whichever comes second cannot be enforced. */
+const LIMITS = { ...DEFAULT_LIMITS, identityCountMax: 40 };
+const NEAR = cidrs('100.64.0');
+const FAR = cidrs('100.65.0');
+
+/** Rules of one port and peer that exclude each other. */
 const HTTP = l7('{"http":[{}]}');
 const DNS = l7('{"dns":[{"matchPattern":"*"}]}');
 
 /** What the older form of the last one was in the way of is taken with its newer form: found by chance. */
 const IN_THE_WAY_OF_AN_OLDER_FORM: readonly Step[] = [
   { namespace: 'bank', name: 'a', spec: opens('api', 80) },
-  { namespace: 'shop', name: 'b', spec: DNS },
-  { namespace: 'shop', name: 'c', spec: HTTP },
-  { namespace: 'bank', name: 'c', spec: HTTP },
-  { namespace: 'shop', name: 'a', spec: DNS },
+  { namespace: 'shop', name: 'b', spec: FAR },
+  { namespace: 'shop', name: 'c', spec: NEAR },
+  { namespace: 'bank', name: 'c', spec: NEAR },
+  { namespace: 'shop', name: 'a', spec: FAR },
   { namespace: 'shop', name: 'b', spec: undefined },
-  { namespace: 'bank', name: 'a', spec: DNS },
+  { namespace: 'bank', name: 'a', spec: FAR },
   { namespace: 'shop', name: 'a', spec: opens('api', 80) },
   { namespace: 'shop', name: 'a', spec: undefined },
 ];
@@ -86,17 +97,76 @@ describe('objects that are offered', () => {
     expect(tenants.toldRefused).toEqual([1, 0]);
   });
 
+  it('rules that exclude each other deny the endpoints that they meet at, and nobody is refused', () => {
+    const tenants = new Tenants();
+    const { source } = tenants;
+    source.put(cnpObject('shop', 'a', opens('api', 80)));
+    source.put(cnpObject('bank', 'a', opens('api', 80)));
+    source.put(cnpObject('shop', 'http', HTTP));
+    source.synced();
+    source.put(cnpObject('shop', 'dns', DNS));
+    expect(tenants.opened('shop')).toEqual([]);
+    expect(tenants.opened('bank')).toEqual([80]);
+    expect(tenants.isHostIn('shop')).toBe(true);
+    expect(tenants.refused).toMatchObject([
+      { place: { apiKind: 'Endpoint', namespace: 'shop', name: 'api' }, inForce: 'deny' },
+    ]);
+    const [told = ''] = tenants.refused.flatMap(({ problems }) => problems.map(formatProblem));
+    expect(told).toMatch(/conflicting L7 parsers.*shop\/dns.*shop\/http/);
+    expect(tenants.feed.staleness).toBeNull();
+    source.remove(cnpObject('shop', 'http', HTTP).ref);
+    expect(tenants.opened('shop')).toEqual([80]);
+    expect(tenants.refused).toEqual([]);
+    expect(tenants.checkCount).toBe(0);
+  });
+
+  it('a pod whose labels bring such rules together is denied alone, and so are those like it', () => {
+    const tenants = new Tenants();
+    const { source } = tenants;
+    source.put(cnpObject('shop', 'a', opens('api', 80)));
+    source.put(cnpObject('shop', 'http', { ...HTTP, endpointSelector: matching('x') }));
+    source.put(cnpObject('shop', 'dns', { ...DNS, endpointSelector: matching('y') }));
+    source.synced();
+    const labels = 'labels: { app: api, x: a, y: a }';
+    const both = `  - { name: shop/both, ip: 10.0.0.3, ${labels} }\n`;
+    source.setInventory(inventoryOf(`${ENDPOINTS}${both}`));
+    expect(tenants.denied()).toEqual(['shop/both']);
+    expect(tenants.opened('shop')).toEqual([80]);
+    expect(tenants.opened('shop', 'both')).toEqual([]);
+    source.setInventory(
+      inventoryOf(`${ENDPOINTS}${both}${both.replace('both', 'two').replace('0.3', '0.4')}`),
+    );
+    expect(tenants.denied()).toEqual(['shop/both', 'shop/two']);
+    expect(tenants.opened('shop', 'two')).toEqual([]);
+    source.setInventory(INVENTORY);
+    expect(tenants.denied()).toEqual([]);
+    expect(tenants.feed.staleness).toBeNull();
+  });
+
+  it('where one of such rules denies, not even the host comes in', () => {
+    const tenants = new Tenants();
+    const { source } = tenants;
+    const ingressDeny = [{ fromEntities: ['host'] }];
+    source.put(cnpObject('shop', 'a', { ...HTTP, ingressDeny }));
+    source.put(cnpObject('shop', 'b', DNS));
+    source.synced();
+    expect(tenants.denied()).toEqual(['shop/api']);
+    expect(tenants.isHostIn('shop')).toBe(false);
+  });
+
   it('two that cannot stand together: the newer is refused, and taken when the older goes', () => {
     const tenants = new Tenants();
     const { source } = tenants;
-    const old = cnpObject('shop', 'old', HTTP);
+    const old = cnpObject('shop', 'old', NEAR);
     source.put(old);
     source.synced();
-    source.put(cnpObject('shop', 'new', DNS));
+    source.put(cnpObject('shop', 'new', FAR));
     source.put(cnpObject('bank', 'b', opens('api', 80)));
     expect(tenants.opened('bank')).toEqual([80]);
     expect(tenants.refused).toMatchObject([{ place: { name: 'new' }, inForce: 'absent' }]);
-    expect(tenants.refused[0]?.problems.map(formatProblem).join()).toContain('conflicting L7');
+    expect(tenants.refused[0]?.problems.map(formatProblem).join()).toContain(
+      'no identity is left for new labels or prefixes',
+    );
     expect(tenants.feed.staleness).toBeNull();
     source.remove(old.ref);
     expect(tenants.refused).toEqual([]);
@@ -106,10 +176,10 @@ describe('objects that are offered', () => {
   it('one that was good and cannot stand beside others any more keeps its form', () => {
     const tenants = new Tenants();
     const { source } = tenants;
-    source.put(cnpObject('shop', 'a', HTTP));
+    source.put(cnpObject('shop', 'a', NEAR));
     source.put(cnpObject('shop', 'b', opens('api', 80)));
     source.synced();
-    source.put(cnpObject('shop', 'b', DNS));
+    source.put(cnpObject('shop', 'b', FAR));
     expect(tenants.opened('shop')).toEqual([80]);
     expect(tenants.refused).toMatchObject([{ place: { name: 'b' }, inForce: 'last-good' }]);
   });
@@ -123,8 +193,8 @@ describe('objects that are offered', () => {
       const { source } = tenants;
       source.put(cnpObject('bank', 'a', opens('other', 80)));
       source.synced();
-      source.put(cnpObject('shop', 'first', HTTP));
-      const second = { ...DNS, endpointSelector: { matchLabels: { app: 'api' } } };
+      source.put(cnpObject('shop', 'first', NEAR));
+      const second = { ...FAR, endpointSelector: { matchLabels: { app: 'api' } } };
       source.put(cnpObject('shop', 'second', second));
       expect(tenants.refused).toMatchObject([
         { place: { name: 'second' }, inForce: invalidPolicy },
@@ -157,17 +227,17 @@ describe('objects that are offered', () => {
   it('are refused one by one where many are bad at once', () => {
     const tenants = new Tenants();
     const { source } = tenants;
-    for (let i = 0; i < 40; i++) source.put(cnpObject('shop', `http-${i}`, HTTP));
-    for (let i = 0; i < 5; i++) source.put(cnpObject('shop', `dns-${i}`, DNS));
+    for (let i = 0; i < 40; i++) source.put(cnpObject('shop', `near-${i}`, NEAR));
+    for (let i = 0; i < 5; i++) source.put(cnpObject('shop', `far-${i}`, FAR));
     source.synced();
     expect(tenants.names()).toHaveLength(40);
     expect(tenants.refused.map(({ place }) => formatHolder(place)).toSorted()).toEqual(
-      [0, 1, 2, 3, 4].map((i) => `CiliumNetworkPolicy shop/dns-${i}`),
+      [0, 1, 2, 3, 4].map((i) => `CiliumNetworkPolicy shop/far-${i}`),
     );
   });
 
   it('whatever their history, all that can be in force is, and no more', () => {
-    const specs = [opens('api', 80), HTTP, DNS, HTTP, DNS, { ingres: 1 }];
+    const specs = [opens('api', 80), NEAR, FAR, NEAR, FAR, { ingres: 1 }];
     const step = fc.record({
       namespace: fc.constantFrom('shop', 'bank'),
       name: fc.constantFrom('a', 'b', 'c'),
@@ -210,10 +280,17 @@ class Tenants {
   /** How many, each time. */
   readonly toldRefused: number[] = [];
   refused: readonly RefusedDocument[] = [];
-  readonly #store = new PolicyChecker({ limits: DEFAULT_LIMITS, regexEngine });
+  /** Sets that were tried. */
+  checkCount = 0;
+  readonly #store = new PolicyChecker({ limits: LIMITS, regexEngine });
 
   constructor(invalidPolicy: InvalidPolicy = 'absent') {
     const set = new ObjectSet({ decode, invalidPolicy });
+    const { check } = this.#store;
+    this.#store.check = (input) => {
+      this.checkCount += 1;
+      return check.call(this.#store, input);
+    };
     this.source = new MemorySource(set, { inventory: INVENTORY, secrets: new Map() });
     this.feed = new PolicyFeed({
       source: this.source,
@@ -241,24 +318,42 @@ class Tenants {
     return this.#store.current().policyNames;
   }
 
-  /** Which ports everybody may reach. */
-  opened(namespace: string): readonly number[] {
-    return PORTS.filter((port) => this.isOpen(namespace, port));
+  /** Endpoints that are denied, as rules exclude each other there. */
+  denied(): readonly string[] {
+    return this.refused.flatMap(({ place }) =>
+      place.kind === 'object' && place.apiKind === 'Endpoint'
+        ? [`${place.namespace}/${place.name}`]
+        : [],
+    );
   }
 
-  isOpen(namespace: string, port: number): boolean {
+  /** Which ports everybody may reach. */
+  opened(namespace: string, name = 'api'): readonly number[] {
+    return PORTS.filter((port) => this.isOpen(namespace, port, name));
+  }
+
+  isHostIn(namespace: string): boolean {
+    return this.isOpen(namespace, 80, 'api', RESERVED_IDENTITIES.host);
+  }
+
+  isOpen(
+    namespace: string,
+    port: number,
+    name = 'api',
+    remote: number = RESERVED_IDENTITIES.world,
+  ): boolean {
     const view = this.#store
       .current()
-      .endpointNamed(`${namespace}/api`)
+      .endpointNamed(`${namespace}/${name}`)
       ?.port('ingress', 'TCP', port as Port)
-      .view(0 as ProxyId, 2 as Identity);
+      .view(0 as ProxyId, remote as Identity);
     return view !== undefined && decideConnection(view, '').verdict === 'allow';
   }
 
   /** What is in force is what a store makes of it that never saw anything else. */
   checkInForce(): void {
     const input = this.#inForce();
-    const fresh = new PolicyChecker({ limits: DEFAULT_LIMITS, regexEngine });
+    const fresh = new PolicyChecker({ limits: LIMITS, regexEngine });
     expect(fresh.update(input).kind).toBe('accepted');
     expect(printSnapshot(this.#store.current())).toEqual(
       printSnapshot(fresh.current()).replace(
@@ -280,7 +375,7 @@ class Tenants {
       count += 1;
       const others = input.documents.filter((document) => document.name !== name);
       const documents = [...others, decoded.document];
-      const fresh = new PolicyChecker({ limits: DEFAULT_LIMITS, regexEngine });
+      const fresh = new PolicyChecker({ limits: LIMITS, regexEngine });
       expect(fresh.check({ ...input, documents })?.kind).toBe('rejected');
     }
     return count;
@@ -304,4 +399,14 @@ function l7(rules: string): object {
       },
     ],
   };
+}
+
+function matching(key: string): object {
+  return { matchLabels: { [key]: 'a' } };
+}
+
+/** Names as many identities as there are numbers behind the text. */
+function cidrs(text: string): object {
+  const toCIDR = Array.from({ length: 20 }, (_, index) => `${text}.${index}/32`);
+  return { endpointSelector: {}, egress: [{ toCIDR }] };
 }

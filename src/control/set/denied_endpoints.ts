@@ -1,0 +1,50 @@
+/**
+ * Endpoints that are denied because rules exclude each other there, told as what a source refuses is. Those of one
+ * subject share their rules, so one that comes later is denied, too.
+ */
+import type { EndpointPlace } from '../../policy/identity/delta.ts';
+import type { Problem } from '../decode/problem.ts';
+import type { DeniedByConflict } from './build_snapshot.ts';
+import type { RefusedDocument } from './policy_input.ts';
+
+/** Beside the kinds of an API. */
+export const ENDPOINT_KIND = 'Endpoint';
+
+export class DeniedEndpoints {
+  readonly #bySubject = new Map<number, Problem>();
+  /** Each is the same object as long as it is denied for the same. */
+  readonly #told = new Map<string, RefusedDocument>();
+
+  constructor(denied: readonly DeniedByConflict[]) {
+    for (const { subject, problem } of denied) {
+      if (subject !== null) this.#bySubject.set(subject, problem);
+    }
+  }
+
+  among(places: readonly EndpointPlace[]): readonly RefusedDocument[] {
+    if (this.#bySubject.size === 0) return NONE;
+    return places.flatMap(({ name, subject }) => {
+      const problem = this.#bySubject.get(subject);
+      return problem === undefined ? [] : [this.#tell(name, problem)];
+    });
+  }
+
+  #tell(name: string, problem: Problem): RefusedDocument {
+    let told = this.#told.get(name);
+    if (told?.problems[0] !== problem) {
+      told = refusedEndpoint(name, problem);
+      this.#told.set(name, told);
+    }
+    return told;
+  }
+}
+
+const NONE: readonly RefusedDocument[] = [];
+
+function refusedEndpoint(endpoint: string, problem: Problem): RefusedDocument {
+  const slash = endpoint.indexOf('/');
+  const namespace = slash === -1 ? null : endpoint.slice(0, slash);
+  const name = endpoint.slice(slash + 1);
+  const place = { kind: 'object', apiKind: ENDPOINT_KIND, namespace, name, uid: null } as const;
+  return { place: { ...place, field: '' }, problems: [problem], inForce: 'deny' };
+}

@@ -3,6 +3,7 @@
  * content; lists are unpacked. Everything wrong is told at once; the caller decides what a problem means.
  */
 import type { FindingId } from '../../policy/lint/finding_kinds.ts';
+import { decodeAdminNetworkPolicy } from './cluster/admin_network_policy.ts';
 import { decodeClusterNetworkPolicy } from './cluster/cluster_network_policy.ts';
 import { decodeNetworkPolicy } from './cluster/network_policy.ts';
 import { decodeCidrGroup } from './cnp/cidr_group.ts';
@@ -23,6 +24,11 @@ const OBJECT_FIELDS = ['apiVersion', 'kind', 'metadata', 'spec', 'status'] as co
 const SAYS_NOTHING: ReadonlySet<string> = new Set(['status']);
 const DEFAULT_NAMESPACE = 'default';
 const WIRE_KIND = 'cilium.NetworkPolicy';
+const NAMED_WITH_KIND: ReadonlySet<string> = new Set([
+  'NetworkPolicy',
+  'AdminNetworkPolicy',
+  'BaselineAdminNetworkPolicy',
+]);
 const NOTHING = { specs: [], cidrGroups: [], wirePolicies: [] } as const;
 const NONE_IGNORED: ReadonlySet<FindingId> = new Set();
 const KUBERNETES_LIST = { items: 'items', fields: ['apiVersion', 'kind', 'metadata', 'items'] };
@@ -160,13 +166,14 @@ export class DocumentsDecoder implements DecodedPolicies {
     const namespace = isNamespaced ? (metadata.namespace ?? DEFAULT_NAMESPACE) : null;
     const name = namespace === null ? metadata.name : `${namespace}/${metadata.name}`;
     // A NetworkPolicy and a CiliumNetworkPolicy may have one name.
-    const policy = kind === 'NetworkPolicy' ? `${kind} ${name}` : name;
+    const policy = NAMED_WITH_KIND.has(kind) ? `${kind} ${name}` : name;
     const context = { ...this.#context(reader, field, namespace), policy };
     const { annotations } = metadata;
     const { isDryRun, ignoredFindings: ignored } = annotations;
     const rules = decodeRules(context, document, {
       kind,
       root: field,
+      name: metadata.name,
       labels: metadata.labels,
       isDryRun,
     });
@@ -194,6 +201,7 @@ export class DocumentsDecoder implements DecodedPolicies {
 interface RuledObject {
   readonly kind: string;
   readonly root: Field;
+  readonly name: string;
   readonly labels: readonly (readonly [string, string])[];
   readonly isDryRun: boolean;
 }
@@ -201,7 +209,7 @@ interface RuledObject {
 function decodeRules(
   context: DocumentContext,
   document: Fields,
-  { kind, root, labels, isDryRun }: RuledObject,
+  { kind, root, name, labels, isDryRun }: RuledObject,
 ): Partial<Pick<PolicyDocument, 'specs' | 'cidrGroups'>> {
   const options = { root, isDryRun };
   switch (kind) {
@@ -213,6 +221,12 @@ function decodeRules(
       return { specs: [decodeNetworkPolicy(context, document, options)] };
     case 'ClusterNetworkPolicy': {
       const spec = decodeClusterNetworkPolicy(context, document, options);
+      return { specs: spec === null ? [] : [spec] };
+    }
+    case 'AdminNetworkPolicy':
+    case 'BaselineAdminNetworkPolicy': {
+      const isBaseline = kind === 'BaselineAdminNetworkPolicy';
+      const spec = decodeAdminNetworkPolicy(context, document, { ...options, name, isBaseline });
       return { specs: spec === null ? [] : [spec] };
     }
     default:

@@ -24,6 +24,8 @@ const KINDS: ReadonlyMap<string, PolicyKind> = new Map([
     'ClusterNetworkPolicy',
     { group: 'policy.networking.k8s.io', versions: ['v1alpha2'], isCommonName: true },
   ],
+  ['AdminNetworkPolicy', { group: 'policy.networking.k8s.io', versions: ['v1alpha1'] }],
+  ['BaselineAdminNetworkPolicy', { group: 'policy.networking.k8s.io', versions: ['v1alpha1'] }],
   ['NetworkPolicy', { group: 'networking.k8s.io', versions: ['v1'], isCommonName: true }],
 ]);
 

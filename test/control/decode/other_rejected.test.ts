@@ -391,7 +391,7 @@ describe('YAML', () => {
     [
       '80: x',
       ': a key must be a text (found 80)',
-      ': is no policy (found no kind; allowed: CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, CiliumCIDRGroup, CiliumEnvoyConfig, CiliumClusterwideEnvoyConfig, ClusterNetworkPolicy, NetworkPolicy, or a wire policy with endpoint_ips; objects of other kinds, with kind and apiVersion, are passed over)',
+      ': is no policy (found no kind; allowed: CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, CiliumCIDRGroup, CiliumEnvoyConfig, CiliumClusterwideEnvoyConfig, ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy, NetworkPolicy, or a wire policy with endpoint_ips; objects of other kinds, with kind and apiVersion, are passed over)',
     ],
     [
       http('{ ? [a] : b }'),
@@ -413,7 +413,7 @@ describe('YAML', () => {
     ],
     [
       'x: &x {a: 1}\n<<: *x\nkind: y',
-      'kind: is no policy (found kind "y", and no apiVersion; allowed: CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, CiliumCIDRGroup, CiliumEnvoyConfig, CiliumClusterwideEnvoyConfig, ClusterNetworkPolicy, NetworkPolicy, or a wire policy with endpoint_ips; objects of other kinds, with kind and apiVersion, are passed over)',
+      'kind: is no policy (found kind "y", and no apiVersion; allowed: CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, CiliumCIDRGroup, CiliumEnvoyConfig, CiliumClusterwideEnvoyConfig, ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy, NetworkPolicy, or a wire policy with endpoint_ips; objects of other kinds, with kind and apiVersion, are passed over)',
     ],
     [
       'kind: List\nitems: [*a,*a,*a,]',

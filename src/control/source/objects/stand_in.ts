@@ -126,6 +126,22 @@ const KINDS: ReadonlyMap<string, SelectingKind> = new Map([
       widest: () => [{ subject: { namespaces: {} }, ...FIRST }],
     },
   ],
+  [
+    'AdminNetworkPolicy',
+    {
+      apiVersion: 'policy.networking.k8s.io/v1alpha1',
+      specsOf: (spec) => [{ ...picked(spec, ['subject']), priority: 0 }],
+      widest: () => [{ subject: { namespaces: {} }, priority: 0 }],
+    },
+  ],
+  [
+    'BaselineAdminNetworkPolicy',
+    {
+      apiVersion: 'policy.networking.k8s.io/v1alpha1',
+      specsOf: (spec) => [picked(spec, ['subject'])],
+      widest: () => [{ subject: { namespaces: {} } }],
+    },
+  ],
 ]);
 
 /** A policy that is tried in dry-run denies nothing, good or bad. */

@@ -135,6 +135,23 @@ const CASES: readonly Case[] = [
     closed: ['shop/api', 'shop/web', 'bank/api'],
   },
   {
+    about: 'an AdminNetworkPolicy closes its subject',
+    kind: 'AdminNetworkPolicy',
+    rest: {
+      spec: {
+        priority: -1,
+        subject: { namespaces: { matchLabels: { 'kubernetes.io/metadata.name': 'bank' } } },
+      },
+    },
+    closed: ['bank/api'],
+  },
+  {
+    about: 'a BaselineAdminNetworkPolicy of any name with a bad subject closes all namespaces',
+    kind: 'BaselineAdminNetworkPolicy',
+    rest: { spec: { subject: {} } },
+    closed: ['shop/api', 'shop/web', 'bank/api'],
+  },
+  {
     about: 'one in dry-run closes nobody',
     kind: CNP,
     namespace: 'shop',
@@ -224,4 +241,6 @@ const API_VERSIONS: Readonly<Record<string, string>> = {
   CiliumCIDRGroup: 'cilium.io/v2',
   NetworkPolicy: 'networking.k8s.io/v1',
   ClusterNetworkPolicy: 'policy.networking.k8s.io/v1alpha2',
+  AdminNetworkPolicy: 'policy.networking.k8s.io/v1alpha1',
+  BaselineAdminNetworkPolicy: 'policy.networking.k8s.io/v1alpha1',
 };

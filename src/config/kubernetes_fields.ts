@@ -1,5 +1,5 @@
 /** The part `kubernetes` of the configuration: policy, endpoints and identities from the API of a cluster. */
-import { POLICY_KINDS } from '../model/kube_policy_kinds.ts';
+import { DEFAULT_POLICY_KINDS, POLICY_KINDS } from '../model/kube_policy_kinds.ts';
 import { absentAsNull, list, mapping, nullAsEmpty, optional } from './field.ts';
 import { choiceField, pathField, switchField, textField } from './scalar_fields.ts';
 
@@ -56,7 +56,7 @@ export const kubernetesFields = nullAsEmpty(
     policyKinds: optional(
       list(choiceField(POLICY_KINDS), { countMin: 1 }),
       'Kinds of policy that are read. One that the cluster does not have is taken up when it appears.',
-      POLICY_KINDS,
+      DEFAULT_POLICY_KINDS,
     ),
     report: optional(
       switchField(),

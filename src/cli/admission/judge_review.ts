@@ -27,6 +27,8 @@ const KINDS: ReadonlySet<string> = new Set([
   'CiliumCIDRGroup',
   'NetworkPolicy',
   'ClusterNetworkPolicy',
+  'AdminNetworkPolicy',
+  'BaselineAdminNetworkPolicy',
 ]);
 
 /** Of these an object alone says too little: what they miss may be in another one. */

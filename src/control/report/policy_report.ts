@@ -77,6 +77,8 @@ const API_VERSIONS: ReadonlyMap<string, string> = new Map([
   ['CiliumCIDRGroup', 'cilium.io/v2'],
   ['NetworkPolicy', 'networking.k8s.io/v1'],
   ['ClusterNetworkPolicy', 'policy.networking.k8s.io/v1alpha2'],
+  ['AdminNetworkPolicy', 'policy.networking.k8s.io/v1alpha1'],
+  ['BaselineAdminNetworkPolicy', 'policy.networking.k8s.io/v1alpha1'],
 ]);
 
 export class PolicyReport {

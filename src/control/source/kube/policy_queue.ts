@@ -95,6 +95,24 @@ export const POLICY_KUBE_KINDS: Readonly<Record<PolicyKindName, readonly KubeKin
       isNamespaced: false,
     },
   ],
+  AdminNetworkPolicy: [
+    {
+      group: 'policy.networking.k8s.io',
+      version: 'v1alpha1',
+      plural: 'adminnetworkpolicies',
+      kind: 'AdminNetworkPolicy',
+      isNamespaced: false,
+    },
+  ],
+  BaselineAdminNetworkPolicy: [
+    {
+      group: 'policy.networking.k8s.io',
+      version: 'v1alpha1',
+      plural: 'baselineadminnetworkpolicies',
+      kind: 'BaselineAdminNetworkPolicy',
+      isNamespaced: false,
+    },
+  ],
 };
 
 /** The object as its decoder wants it, whichever version it was read in. Items of lists lack their kind. */

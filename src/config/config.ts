@@ -76,6 +76,8 @@ export interface RedirectConfig {
   /** Absolute. */
   readonly root: string;
   readonly uplinks: readonly string[];
+  /** Others are found beside them. */
+  readonly areUplinksFound: boolean;
   /** Names of interfaces that are ours, `*` for any characters. */
   readonly interfaces: readonly string[];
   /** The loader finds the interface of endpoints that name none. */
@@ -212,12 +214,13 @@ function ciliumOf({ root, ipcache }: ConfigValues['cilium']): CiliumConfig {
 }
 
 function redirectOf({ redirect, kubernetes }: ConfigValues): RedirectConfig {
-  const { host, dns, interfaces, findInterfaces, ...rest } = redirect;
+  const { host, dns, interfaces, findInterfaces, findUplinks, ...rest } = redirect;
   const areInterfacesFound = findInterfaces || kubernetes !== null;
   return {
     ...rest,
     interfaces: interfaces ?? (areInterfacesFound ? POD_INTERFACES : []),
     areInterfacesFound,
+    areUplinksFound: findUplinks,
     isHostJudged: host === 'policy',
     isDnsAllowed: dns === 'allow',
   };

@@ -40,6 +40,11 @@ export const redirectFields = mapping({
     'Interfaces by which traffic arrives from other nodes and from outside.',
     [],
   ),
+  findUplinks: optional(
+    switchField(),
+    'Find such interfaces, too: those of default routes and of routes with a gateway. Interfaces of pods, and those that `interfaces` claims, are none.',
+    false,
+  ),
   interfaces: absentAsNull(
     list(
       textField(INTERFACE_PATTERN, 'an interface name of at most 15 characters, with * for any'),

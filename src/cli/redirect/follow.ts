@@ -220,10 +220,11 @@ export class RedirectFollower {
   }
 }
 
-function textOf({ links, found }: NodeSight): string {
+function textOf({ links, found, uplinks }: NodeSight): string {
   const { interfaces, masters, ports, addresses } = links;
   return JSON.stringify([
     ...[[...interfaces], [...masters], [...ports], addresses],
     [...(found?.interfaces ?? [])],
+    uplinks,
   ]);
 }

@@ -16,7 +16,7 @@ import { type Applied, NodeRedirect } from '../../redirect/node_redirect.ts';
 import { isClaimed, type TablePlan } from '../../redirect/plan.ts';
 import type { TableDelta } from '../../redirect/table_delta.ts';
 import { errorText, OWN_NETNS, type RedirectNode, routingOf, sleep } from './node.ts';
-import { interfaceless, type NodeSight } from './node_sight.ts';
+import { findUplinks, interfaceless, type NodeSight } from './node_sight.ts';
 import { NodePolicy } from './policy.ts';
 
 export interface LoaderReport {
@@ -157,7 +157,10 @@ export class RedirectLoader {
     const found = (await this.#interfaces?.find(asked, takenInterfaces)) ?? null;
     const result = await readLinks(this.#node.run);
     if (result.kind === 'error') throw new LoaderError([result.message]);
-    return { links: result.links, found };
+    const { links } = result;
+    const uplinks = await findUplinks(this.#config, this.#node, { links, taken: takenInterfaces });
+    if (uplinks.kind === 'error') throw new LoaderError([uplinks.message]);
+    return { links, found, uplinks: uplinks.names };
   }
 
   /** What is pinned and attached stays so. */
@@ -169,12 +172,12 @@ export class RedirectLoader {
 
   /** Configurations that are valid, and seldom what is meant. */
   #misunderstandings(plan: TablePlan): readonly string[] {
-    const { behaviour, redirect } = this.#config;
+    const { behaviour } = this.#config;
     const { policy } = this;
     const warnings: string[] = [];
     if (behaviour.isDryRun) warnings.push(DRY_RUN);
     if (plan.input.endpoints.length === 0) warnings.push(NO_ENDPOINTS);
-    if (redirect.uplinks.length === 0 && hasRedirects(policy.table)) warnings.push(NO_UPLINKS);
+    if (plan.input.uplinks.length === 0 && hasRedirects(policy.table)) warnings.push(NO_UPLINKS);
     return warnings;
   }
 

@@ -3,14 +3,38 @@ import type { Config } from '../../config/config.ts';
 import { RESERVED_IDENTITIES } from '../../model/identity.ts';
 import type { KernelEndpoint } from '../../policy/kernel/kernel_table.ts';
 import type { NodeLinks } from '../../redirect/host/links.ts';
+import { readUplinks, type UplinksResult } from '../../redirect/host/uplinks.ts';
 import type { FoundInterfaces } from '../../redirect/interfaces/pod_interfaces.ts';
 import type { AskedPod } from '../../redirect/interfaces/witness.ts';
-import type { PlannedEndpoint } from '../../redirect/plan.ts';
+import { isClaimed, type PlannedEndpoint } from '../../redirect/plan.ts';
+import type { RedirectNode } from './node.ts';
 
 export interface NodeSight {
   readonly links: NodeLinks;
+  /** Those of the configuration, and those that were found. */
+  readonly uplinks: readonly string[];
   /** Null: interfaces are not looked for. */
   readonly found: FoundInterfaces | null;
+}
+
+/** One that may be a pod's is none: it would be trusted with every address. */
+export async function findUplinks(
+  { redirect }: Config,
+  { run }: Pick<RedirectNode, 'run'>,
+  { links, taken }: { readonly links: NodeLinks; readonly taken: ReadonlySet<string> },
+): Promise<UplinksResult> {
+  if (!redirect.areUplinksFound) return { kind: 'uplinks', names: redirect.uplinks };
+  const read = await readUplinks(run);
+  if (read.kind === 'error') return read;
+  const isNamed = (name: string): boolean => redirect.uplinks.includes(name);
+  const found = read.names.filter(
+    (name) =>
+      links.interfaces.has(name) && !taken.has(name) && !isClaimed(redirect.interfaces, name),
+  );
+  return {
+    kind: 'uplinks',
+    names: [...redirect.uplinks, ...found.filter((name) => !isNamed(name))],
+  };
 }
 
 /** Endpoints whose interface is to be found. */
@@ -30,7 +54,7 @@ export function takenBy(endpoints: readonly KernelEndpoint[], config: Config): R
  */
 export function placedEndpoints(
   endpoints: readonly KernelEndpoint[],
-  { links, found }: NodeSight,
+  { links, found }: Pick<NodeSight, 'links' | 'found'>,
   config: Config,
 ): readonly PlannedEndpoint[] {
   return endpoints.flatMap((endpoint) => {
@@ -43,7 +67,10 @@ export function placedEndpoints(
 }
 
 /** Pod → why it has no interface, of those that must have one. */
-export function interfaceless({ found }: NodeSight, config: Config): ReadonlyMap<string, string> {
+export function interfaceless(
+  { found }: Pick<NodeSight, 'links' | 'found'>,
+  config: Config,
+): ReadonlyMap<string, string> {
   const all = [...(found?.unfound ?? [])];
   const told = all.filter(([, { isDisputed }]) => isDisputed || config.kubernetes !== null);
   return new Map(told.map(([name, { because }]) => [name, because]));

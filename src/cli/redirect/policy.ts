@@ -296,7 +296,7 @@ export class NodePolicy {
     const { snapshot, table } = this;
     const { links } = sight;
     const { redirect } = this.#config;
-    const { uplinks, interfaces: claims, otherBridges } = redirect;
+    const { interfaces: claims, otherBridges } = redirect;
     const { isHostJudged, areInterfacesFound } = redirect;
     return {
       endpoints: placedEndpoints(table.endpoints, sight, this.#config),
@@ -312,7 +312,7 @@ export class NodePolicy {
       otherBridges,
       // Who claims nothing leaves alone what he does not know.
       isGuarded: areInterfacesFound && claims.length > 0,
-      uplinks,
+      uplinks: sight.uplinks,
       claims,
       hostAddresses: links.addresses,
       isHostJudged,

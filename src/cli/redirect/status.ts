@@ -9,7 +9,7 @@ import type { CounterName } from '../../redirect/layout.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io } from '../io.ts';
 import { textTable } from '../text_table.ts';
 import { errorText, type RedirectNode, routingOf, thisNode } from './node.ts';
-import { interfaceless } from './node_sight.ts';
+import { findUplinks, interfaceless } from './node_sight.ts';
 import { NodePolicy } from './policy.ts';
 import { type RedirectReport, reportOf, type WaitsReport } from './report.ts';
 import { namesOf, REASONS, trafficText } from './rows.ts';
@@ -77,7 +77,10 @@ async function compare(
   const found = isLooking
     ? await node.podInterfaces(config).find(policy.asked, policy.takenInterfaces)
     : null;
-  const sight = { links: seen.links, found };
+  const { links } = seen;
+  const taken = isRejected ? new Set<string>() : policy.takenInterfaces;
+  const uplinks = await findUplinks(config, node, { links, taken });
+  const sight = { links, found, uplinks: uplinks.kind === 'error' ? [] : uplinks.names };
   const wanted = isRejected ? null : { plan: policy.plan(sight), table: policy.table };
   return reportOf({
     ...seen,

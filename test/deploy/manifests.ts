@@ -36,6 +36,7 @@ interface Checked {
 
 /** `helm template` knows no cluster; this is the version that it is to think of. */
 const KUBE_VERSION = '1.34.0';
+const NAME_RULES = 'admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy';
 const SALLYPORT = join(ROOT, 'bin/sallyport');
 
 /** All that any container may be given, and which one is. */
@@ -46,8 +47,37 @@ const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   metrics: [],
 };
 
+/** No right in the cluster, and nothing in it besides. */
+const FILES_ALONE = { kubernetes: { enabled: false }, crds: { install: false } } as const;
+
 /** Values that the README treats as one. */
-const WHOLE = /^(config|nodeSelector|(policies|endpoints)\.files|resources\.\w+)$/;
+const WHOLE =
+  /^(config|nodeSelector|(policies|endpoints)\.files|resources\.\w+|admission\.(resources|nodeSelector))$/;
+
+/** All that anybody of ours may do in a cluster, by the name of the role: RESOURCE.GROUP[/NAME]: VERBS. */
+const READ_RIGHTS = {
+  'ClusterRole sallyport-node': [
+    'namespaces, nodes, pods, services: list, watch',
+    'endpointslices.discovery.k8s.io: list, watch',
+    'ciliumcidrgroups, ciliumclusterwidenetworkpolicies, ciliumnetworkpolicies.cilium.io: list, watch',
+    'networkpolicies.networking.k8s.io: list, watch',
+    'clusternetworkpolicies.policy.networking.k8s.io: list, watch',
+  ],
+} as const;
+const CLUSTER_RIGHTS = {
+  ...READ_RIGHTS,
+  'ClusterRole sallyport-report': [
+    'ciliumclusterwidenetworkpolicies/status, ciliumnetworkpolicies/status.cilium.io: patch',
+    'events: create, patch',
+  ],
+  'Role sallyport/sallyport-report': ['leases.coordination.k8s.io/sallyport-report: get, patch'],
+} as const;
+const ADMISSION_RIGHTS = {
+  'ClusterRole sallyport-admission': [
+    'validatingwebhookconfigurations.admissionregistration.k8s.io/sallyport-policies: get, patch',
+  ],
+  'Role sallyport/sallyport-admission': ['secrets/sallyport-admission: get, patch'],
+} as const;
 
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-deploy-'));
 const count = new Count();
@@ -78,7 +108,7 @@ async function main(): Promise<void> {
     writeFileSync(file, JSON.stringify(values));
     return run([
       ...[helm, 'template', 'sallyport', CHART, '--namespace', 'sallyport'],
-      ...['--kube-version', KUBE_VERSION, '--values', file],
+      ...['--kube-version', KUBE_VERSION, '--values', file, '--api-versions', NAME_RULES],
     ]);
   };
   const rendered = (values: Manifest = {}): string => {
@@ -87,21 +117,56 @@ async function main(): Promise<void> {
     return stdout;
   };
 
+  const files = fileValues();
   const sets = new Map<string, string>([
     ['kustomize base', built('base')],
     ['kustomize example', built('overlays/example')],
+    ['kustomize cluster', built('overlays/cluster')],
+    ['kustomize cluster with admission', built(overlayOf('admission', ['cluster', 'admission']))],
     ['chart', rendered()],
+    ['chart with files alone', rendered(files)],
     ['chart with the values of the example', rendered(exampleValues())],
+    ['chart with admission', rendered({ admission: { enabled: true } })],
     ['chart with every value', rendered(everyValue())],
+    ['chart with every value of a cluster', rendered(everyClusterValue())],
   ]);
   for (const [name, text] of sets) await checkSet(name, check(text));
-  await checkEqual(check(built('base')), check(rendered()), 'kustomize base');
+  const effect = (name: string): readonly Checked[] => check(sets.get(name) ?? '');
+  await checkEqual(effect('kustomize base'), effect('chart with files alone'), 'kustomize base');
   await checkEqual(
-    check(built('overlays/example')),
-    check(rendered(exampleValues())),
+    effect('kustomize example'),
+    effect('chart with the values of the example'),
     'kustomize example',
   );
-  await checkDown(check(built(downFolder())), check(rendered({ down: true })));
+  await checkEqual(
+    effect('kustomize cluster'),
+    check(rendered({ image: { repository: 'registry.example/sallyport' } })),
+    'kustomize overlay of a cluster',
+  );
+  await checkEqual(
+    effect('kustomize cluster with admission'),
+    check(rendered({ crds: { install: false }, admission: { enabled: true } })),
+    'kustomize component of the webhook',
+  );
+  await checkRights('chart with files alone', effect('chart with files alone'), {});
+  await checkRights('chart', effect('chart'), CLUSTER_RIGHTS);
+  await checkRights('chart with admission', effect('chart with admission'), {
+    ...CLUSTER_RIGHTS,
+    ...ADMISSION_RIGHTS,
+  });
+  await checkRights('chart without a report', check(rendered({ kubernetes: { report: false } })), {
+    ...READ_RIGHTS,
+  });
+  await checkRights('chart with Secrets', check(rendered(secretValues())), {
+    ...CLUSTER_RIGHTS,
+    'Role shop/sallyport-secrets': ['secrets/token,other: list, watch'],
+    'Role cilium-secrets/sallyport-secrets': ['secrets: list, watch'],
+  });
+  await checkDown(
+    check(built(overlayOf('down', ['down']))),
+    check(rendered({ ...files, down: true })),
+  );
+  await checkAdmission(effect('chart with admission'));
   await checkChart(helm, { template, rendered });
   await checkFiles(sets.get('kustomize base') ?? '');
 }
@@ -148,12 +213,92 @@ async function checkSet(name: string, set: readonly Checked[]): Promise<void> {
     const drainMs = Number.parseInt(limits.drainTimeoutMs, 10) * 1000;
     strictEqual(spec['terminationGracePeriodSeconds'] * 1000, drainMs + 15_000);
   });
-  await count.check(`${name}: nothing may ask the Kubernetes API`, () => {
+  await count.check(`${name}: only loader and proxy have a token, where there are rights`, () => {
     strictEqual(spec['automountServiceAccountToken'], false);
-    deepStrictEqual(
-      set.filter(({ kind }) => /Role/.test(kind)),
-      [],
+    const hasRights = set.some(
+      ({ kind, name: role }) => kind === 'ClusterRole' && /-node$/.test(role),
     );
+    const holders = containers.filter(({ volumeMounts }) =>
+      volumeMounts?.some((mount: Manifest) => mount['name'] === 'kube-api'),
+    );
+    deepStrictEqual(
+      holders.map(({ name: holder }) => holder),
+      hasRights ? ['datapath', 'proxy'] : [],
+    );
+    strictEqual(spec['securityContext'].fsGroup, hasRights ? 1337 : undefined);
+  });
+}
+
+/** All roles, and to whom they are given. */
+async function checkRights(
+  name: string,
+  set: readonly Checked[],
+  expected: Readonly<Record<string, readonly string[]>>,
+): Promise<void> {
+  await count.check(`${name}: these rights, and no other`, () => {
+    const found = set
+      .filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')
+      .map(({ kind, name: role, object }) => {
+        const { namespace } = object['metadata'];
+        const title = `${kind} ${namespace === undefined ? '' : `${namespace}/`}${role}`;
+        return [title, object['rules'].map(ruleText)] as const;
+      });
+    deepStrictEqual(Object.fromEntries(found), expected);
+    for (const { kind, name: binding, object } of set) {
+      if (!kind.endsWith('RoleBinding')) continue;
+      strictEqual(object['roleRef'].name, binding);
+      const [subject, ...others] = object['subjects'] as Manifest[];
+      strictEqual(others.length, 0);
+      strictEqual(subject?.['kind'], 'ServiceAccount');
+      strictEqual(subject?.['namespace'], 'sallyport');
+      const isAdmission = binding.endsWith('-admission');
+      strictEqual(subject?.['name'], isAdmission ? 'sallyport-admission' : 'sallyport');
+    }
+  });
+}
+
+function ruleText({ apiGroups, resources, resourceNames, verbs }: Manifest): string {
+  strictEqual(apiGroups.length, 1);
+  const group = apiGroups[0] === '' ? '' : `.${apiGroups[0]}`;
+  const names = resourceNames === undefined ? '' : `/${resourceNames.join(',')}`;
+  return `${resources.join(', ')}${group}${names}: ${verbs.join(', ')}`;
+}
+
+async function checkAdmission(set: readonly Checked[]): Promise<void> {
+  const of = (kind: string): Checked => {
+    const [one] = set.filter((checked) => checked.kind === kind);
+    if (one === undefined) throw new Error(`there is no ${kind}`);
+    return one;
+  };
+  const deployment = of('Deployment');
+  await count.check('the webhook runs at the strictest level of pod security', () => {
+    deepStrictEqual(deployment.podSecurity, { baseline: [], restricted: [] });
+  });
+  await count.check('the webhook: names, ports and labels fit together', () => {
+    const webhook = of('ValidatingWebhookConfiguration').object;
+    const template = deployment.object['spec'].template;
+    const [{ args, ports }] = template.spec.containers;
+    const service = of('Service').object;
+    const { service: asked } = webhook['webhooks'][0].clientConfig;
+    strictEqual(asked.name, service['metadata'].name);
+    strictEqual(asked.port, service['spec'].ports[0].port);
+    strictEqual(service['spec'].ports[0].targetPort, ports[0].name);
+    ok(args.includes(`--host=${asked.name}.${asked.namespace}.svc`));
+    ok(args.includes(`--webhook=${webhook['metadata'].name}`));
+    ok(args.includes(`--secret=sallyport/${of('Secret').name}`));
+    for (const [key, value] of Object.entries(service['spec'].selector)) {
+      strictEqual(template.metadata.labels[key], value);
+    }
+  });
+  await count.check('the webhook: the DaemonSet does not select its pods', () => {
+    const { matchLabels } = of('DaemonSet').object['spec'].selector;
+    const { labels } = deployment.object['spec'].template.metadata;
+    ok(Object.entries(matchLabels).some(([key, value]) => labels[key] !== value));
+  });
+  await count.check('the webhook: nobody locks himself out', () => {
+    const [{ namespaceSelector, rules }] = of('ValidatingWebhookConfiguration').object['webhooks'];
+    deepStrictEqual(namespaceSelector.matchExpressions[0].values, ['kube-system', 'sallyport']);
+    for (const { operations } of rules) deepStrictEqual(operations, ['CREATE', 'UPDATE']);
   });
 }
 
@@ -167,14 +312,15 @@ async function checkEqual(
   });
 }
 
-/** The base with the component, which is for overlays of users. */
-function downFolder(): string {
-  const overlay = join(folder, 'down');
+/** The base with components, which are for overlays of users. */
+function overlayOf(name: string, components: readonly string[]): string {
+  const overlay = join(folder, name);
   mkdirSync(overlay);
   const to = (path: string): string => relative(overlay, join(KUSTOMIZE_FOLDER, path));
+  const list = components.map((component) => to(`components/${component}`)).join(', ');
   writeFileSync(
     join(overlay, 'kustomization.yaml'),
-    `resources: [${to('base')}]\ncomponents: [${to('components/down')}]\nimages: [{ name: sallyport, newTag: 0.1.0 }]\n`,
+    `namespace: sallyport\nresources: [${to('base')}]\ncomponents: [${list}]\nimages: [{ name: sallyport, newTag: 0.1.0 }]\n`,
   );
   return relative(KUSTOMIZE_FOLDER, overlay);
 }
@@ -215,8 +361,28 @@ function effectOf(set: readonly Checked[]): Readonly<Record<string, unknown>> {
 function forget(metadata: Manifest | undefined): void {
   for (const name of ['app.kubernetes.io/managed-by', 'app.kubernetes.io/version', 'helm.sh/chart'])
     delete metadata?.['labels']?.[name];
-  delete metadata?.['annotations']?.['checksum/config'];
+  for (const name of ['checksum/config', 'helm.sh/resource-policy'])
+    delete metadata?.['annotations']?.[name];
   if (Object.keys(metadata?.['annotations'] ?? {}).length === 0) delete metadata?.['annotations'];
+}
+
+/** The chart says what the kustomize base says. */
+function fileValues(): Manifest {
+  const read = (name: string): string =>
+    readFileSync(join(KUSTOMIZE_FOLDER, 'base/files', name), 'utf8');
+  return {
+    ...FILES_ALONE,
+    config: { redirect: { findUplinks: null } },
+    policies: { files: { 'policies.yaml': read('policies.yaml') } },
+    endpoints: { files: { 'endpoints.yaml': read('endpoints.yaml') } },
+  };
+}
+
+function secretValues(): Manifest {
+  return {
+    config: { kubernetes: { secretsNamespace: 'cilium-secrets' } },
+    kubernetes: { secrets: [{ namespace: 'shop', names: ['token', 'other'] }] },
+  };
 }
 
 /** The chart says what the kustomize example says. */
@@ -224,13 +390,13 @@ function exampleValues(): Manifest {
   const read = (name: string): string =>
     readFileSync(join(KUSTOMIZE_FOLDER, 'overlays/example/files', name), 'utf8');
   return {
+    ...FILES_ALONE,
     image: { repository: 'registry.example/sallyport' },
-    config: { redirect: { uplinks: ['eth0'] } },
-    policies: { files: { 'policies.yaml': null, 'orders.yaml': read('orders.yaml') } },
+    config: { redirect: { uplinks: ['eth0'], findUplinks: null } },
+    policies: { files: { 'orders.yaml': read('orders.yaml') } },
     endpoints: {
       perNode: true,
       files: {
-        'endpoints.yaml': null,
         'node-a.yaml': read('node-a.yaml'),
         'node-b.yaml': read('node-b.yaml'),
       },
@@ -259,6 +425,32 @@ function everyValue(): Manifest {
   };
 }
 
+function everyClusterValue(): Manifest {
+  return {
+    ...secretValues(),
+    config: { kubernetes: { identities: 'cilium', policyKinds: ['NetworkPolicy'] } },
+    kubernetes: { report: false, hostPID: true, cniResults: '' },
+    policies: { files: { 'a.yaml': '' } },
+    serviceAccount: { create: false, name: 'someone' },
+    admission: {
+      enabled: true,
+      replicas: 3,
+      failurePolicy: 'Fail',
+      timeoutSeconds: 5,
+      namespaceSelector: {
+        matchLabels: { judged: 'yes' },
+        matchExpressions: [{ key: 'a', operator: 'Exists' }],
+      },
+      excludedNamespaces: ['kube-system', 'gatekeeper'],
+      priorityClassName: '',
+      nodeSelector: { a: 'b' },
+      tolerations: [{ operator: 'Exists' }],
+      resources: { limits: { memory: '2Gi' } },
+    },
+    networkPolicy: { enabled: false },
+  };
+}
+
 async function checkChart(
   helm: string,
   chart: {
@@ -273,6 +465,7 @@ async function checkChart(
     ['an unknown value', { metrics: { prot: 1 } }],
     ['a wrong type', { metrics: { port: 'x' } }],
     ['an admin server on a port, where no probe looks', { config: { admin: '127.0.0.1:9901' } }],
+    ['a failure policy that there is not', { admission: { failurePolicy: 'fail' } }],
     [
       'pins in the mount itself, which `down` cannot remove',
       { config: { redirect: { root: '/run/sallyport/bpf' } } },
@@ -282,6 +475,20 @@ async function checkChart(
     await count.check(`the schema of the values refuses ${name}`, () => {
       const { code, stderr } = chart.template(values);
       ok(code !== 0 && /specifications of the schema/.test(stderr), stderr);
+    });
+  }
+  const contrary: readonly (readonly [string, Manifest, RegExp])[] = [
+    ['no source of policies', { kubernetes: { enabled: false } }, /there is no source of policies/],
+    [
+      'a source without rights',
+      { kubernetes: { enabled: false }, config: { kubernetes: {} } },
+      /needs kubernetes.enabled/,
+    ],
+  ];
+  for (const [name, values, told] of contrary) {
+    await count.check(`the chart refuses ${name}`, () => {
+      const { code, stderr } = chart.template(values);
+      ok(code !== 0 && told.test(stderr), stderr);
     });
   }
   for (const [drain, seconds] of [
@@ -316,7 +523,11 @@ function valueNames(values: Manifest, before = ''): readonly string[] {
 /** What the pods read and run is there, and Sallyport takes it. */
 async function checkFiles(base: string): Promise<void> {
   const files = join(KUSTOMIZE_FOLDER, 'overlays/example/files');
-  for (const config of ['base/files/config.yaml', 'overlays/example/files/config.yaml']) {
+  for (const config of [
+    'base/files/config.yaml',
+    'components/cluster/config.yaml',
+    'overlays/example/files/config.yaml',
+  ]) {
     await count.check(`sallyport takes ${config}`, () => {
       must([SALLYPORT, 'run', '--check-config', '-c', join(KUSTOMIZE_FOLDER, config)]);
     });

@@ -14,6 +14,7 @@ import (
 
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -22,15 +23,27 @@ import (
 	yamlreader "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	podapi "k8s.io/kubernetes/pkg/api/pod"
+	"k8s.io/kubernetes/pkg/apis/admissionregistration"
+	_ "k8s.io/kubernetes/pkg/apis/admissionregistration/install"
+	admissionvalidation "k8s.io/kubernetes/pkg/apis/admissionregistration/validation"
 	"k8s.io/kubernetes/pkg/apis/apps"
 	_ "k8s.io/kubernetes/pkg/apis/apps/install"
 	appsvalidation "k8s.io/kubernetes/pkg/apis/apps/validation"
+	"k8s.io/kubernetes/pkg/apis/coordination"
+	_ "k8s.io/kubernetes/pkg/apis/coordination/install"
+	coordinationvalidation "k8s.io/kubernetes/pkg/apis/coordination/validation"
 	"k8s.io/kubernetes/pkg/apis/core"
 	_ "k8s.io/kubernetes/pkg/apis/core/install"
 	corevalidation "k8s.io/kubernetes/pkg/apis/core/validation"
 	"k8s.io/kubernetes/pkg/apis/networking"
 	_ "k8s.io/kubernetes/pkg/apis/networking/install"
 	networkingvalidation "k8s.io/kubernetes/pkg/apis/networking/validation"
+	disruption "k8s.io/kubernetes/pkg/apis/policy"
+	_ "k8s.io/kubernetes/pkg/apis/policy/install"
+	disruptionvalidation "k8s.io/kubernetes/pkg/apis/policy/validation"
+	"k8s.io/kubernetes/pkg/apis/rbac"
+	_ "k8s.io/kubernetes/pkg/apis/rbac/install"
+	rbacvalidation "k8s.io/kubernetes/pkg/apis/rbac/validation"
 	podsecurity "k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/yaml"
@@ -40,7 +53,7 @@ type result struct {
 	Kind     string   `json:"kind"`
 	Name     string   `json:"name"`
 	Problems []string `json:"problems"`
-	// Of a DaemonSet: the checks of each pod security level that its pods do not pass.
+	// Of a DaemonSet and a Deployment: the checks of each pod security level that its pods do not pass.
 	PodSecurity map[string][]string `json:"podSecurity,omitempty"`
 	// The object with the defaults that the API server would set.
 	Object any `json:"object"`
@@ -87,6 +100,11 @@ func check(document []byte) *result {
 		}
 		return checked
 	}
+	if head.Kind == "CustomResourceDefinition" {
+		// test/kube/real/crds.test.ts has a real API server take it.
+		checked.Object = head
+		return checked
+	}
 	checkBuiltIn(document, checked)
 	return checked
 }
@@ -112,8 +130,11 @@ func checkBuiltIn(document []byte, checked *result) {
 	}
 	scheme.Default(object)
 	checked.Object = object
-	if daemonSet, ok := object.(*appsv1.DaemonSet); ok {
-		checked.PodSecurity = podSecurity(daemonSet)
+	switch object := object.(type) {
+	case *appsv1.DaemonSet:
+		checked.PodSecurity = podSecurity(object.Spec.Template)
+	case *appsv1.Deployment:
+		checked.PodSecurity = podSecurity(object.Spec.Template)
 	}
 	internal, err := scheme.ConvertToVersion(object, runtime.NewMultiGroupVersioner(
 		schema.GroupVersion{Group: kind.Group, Version: runtime.APIVersionInternal}, kind.GroupKind()))
@@ -137,19 +158,43 @@ func validate(object runtime.Object) field.ErrorList {
 		return corevalidation.ValidateConfigMap(object)
 	case *core.ServiceAccount:
 		return corevalidation.ValidateServiceAccount(object)
+	case *apps.Deployment:
+		options := podapi.GetValidationOptionsFromPodTemplate(&object.Spec.Template, nil)
+		return appsvalidation.ValidateDeployment(object, options)
+	case *core.Service:
+		return corevalidation.ValidateServiceCreate(object)
+	case *core.Secret:
+		return corevalidation.ValidateSecret(object)
+	case *rbac.Role:
+		return rbacvalidation.ValidateRole(object)
+	case *rbac.RoleBinding:
+		return rbacvalidation.ValidateRoleBinding(object)
+	case *rbac.ClusterRole:
+		return rbacvalidation.ValidateClusterRole(object, rbacvalidation.ClusterRoleValidationOptions{})
+	case *rbac.ClusterRoleBinding:
+		return rbacvalidation.ValidateClusterRoleBinding(object)
+	case *disruption.PodDisruptionBudget:
+		return disruptionvalidation.ValidatePodDisruptionBudget(object, disruptionvalidation.PodDisruptionBudgetValidationOptions{})
+	case *coordination.Lease:
+		return coordinationvalidation.ValidateLease(object)
+	case *admissionregistration.ValidatingWebhookConfiguration:
+		return admissionvalidation.ValidateValidatingWebhookConfiguration(object)
+	case *admissionregistration.ValidatingAdmissionPolicy:
+		return admissionvalidation.ValidateValidatingAdmissionPolicy(object)
+	case *admissionregistration.ValidatingAdmissionPolicyBinding:
+		return admissionvalidation.ValidateValidatingAdmissionPolicyBinding(object)
 	case *core.Namespace:
 		return corevalidation.ValidateNamespace(object)
 	}
 	return field.ErrorList{field.NotSupported[string](field.NewPath("kind"), fmt.Sprintf("%T", object), nil)}
 }
 
-func podSecurity(daemonSet *appsv1.DaemonSet) map[string][]string {
+func podSecurity(template corev1.PodTemplateSpec) map[string][]string {
 	failed := map[string][]string{}
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
 		return map[string][]string{"error": {err.Error()}}
 	}
-	template := daemonSet.Spec.Template
 	for _, level := range []podsecurity.Level{podsecurity.LevelBaseline, podsecurity.LevelRestricted} {
 		at := podsecurity.LevelVersion{Level: level, Version: podsecurity.LatestVersion()}
 		failed[string(level)] = []string{}

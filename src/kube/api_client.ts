@@ -41,6 +41,8 @@ export class ApiClient implements KubeClient {
   readonly #timers: Timers;
   readonly #transport: Transport;
   readonly #heartbeat: Heartbeat;
+  /** Requests and streams that have not ended. */
+  #openCount = 0;
   #isClosed = false;
 
   constructor(access: KubeAccess, { platform, limits, userAgent }: ApiClientOptions) {
@@ -62,7 +64,8 @@ export class ApiClient implements KubeClient {
   }
 
   async request(request: KubeRequest): Promise<KubeReply> {
-    this.#heartbeat.begin();
+    if (this.#isFull) return this.#tooMany();
+    this.#begin();
     try {
       const answer = await this.#answer(request);
       if (answer.kind !== 'answer') return answer;
@@ -71,20 +74,21 @@ export class ApiClient implements KubeClient {
       if (read.kind !== 'text') return read;
       return { kind: 'ok', status, object: this.#objectOf(read.text) };
     } finally {
-      this.#heartbeat.end();
+      this.#end();
     }
   }
 
   async stream(request: KubeRequest): Promise<KubeStreamReply> {
-    this.#heartbeat.begin();
+    if (this.#isFull) return this.#tooMany();
+    this.#begin();
     const answer = await this.#answer(request);
     if (answer.kind !== 'answer') {
-      this.#heartbeat.end();
+      this.#end();
       return answer;
     }
     const { body } = answer.data;
-    if (body.closed) this.#heartbeat.end();
-    else body.once('close', () => this.#heartbeat.end());
+    if (body.closed) this.#end();
+    else body.once('close', () => this.#end());
     // It may fail before anybody reads it; who reads it is told all the same.
     body.on('error', () => {});
     return { kind: 'stream', body };
@@ -94,6 +98,29 @@ export class ApiClient implements KubeClient {
     this.#isClosed = true;
     this.#transport.reset('the client is closed');
     return Promise.resolve();
+  }
+
+  get #isFull(): boolean {
+    return this.#openCount >= this.#limits.kubeConnectionCountMax;
+  }
+
+  /** It would wait for one of them to end, without a bound. */
+  #tooMany(): KubeFailure {
+    const { kubeConnectionCountMax } = this.#limits;
+    return {
+      kind: 'unreachable',
+      message: `more is asked of the API server at once than kubeConnectionCountMax allows (${kubeConnectionCountMax})`,
+    };
+  }
+
+  #begin(): void {
+    this.#openCount += 1;
+    this.#heartbeat.begin();
+  }
+
+  #end(): void {
+    this.#openCount -= 1;
+    this.#heartbeat.end();
   }
 
   /** With a head that says yes. */

@@ -157,6 +157,25 @@ describe('a request', () => {
     expect(await get('/nowhere')).toMatchObject({ kind: 'refused', status: 404 });
   });
 
+  it('beside too many others fails at once, and not once they have ended', async () => {
+    const { api, client, get } = await rigOf({ limits: { kubeConnectionCountMax: 32 } });
+    const watches = Array.from({ length: 32 }, () =>
+      client.stream({ method: 'GET', path: '/api/v1/pods', query: WATCH }),
+    );
+    const bodies = await Promise.all(watches);
+    expect(api.watches).toHaveLength(32);
+    const tooMany =
+      'more is asked of the API server at once than kubeConnectionCountMax allows (32)';
+    expect(messageOf(await get())).toBe(tooMany);
+    expect(await client.stream({ method: 'GET', path: '/api/v1/pods' })).toMatchObject({
+      message: tooMany,
+    });
+    const [first] = bodies;
+    if (first?.kind === 'stream') first.body.destroy();
+    await settled();
+    expect(messageOf(await get())).toBe('ok');
+  });
+
   it('to nobody is told with the address', async () => {
     const { api, client, get } = await rigOf();
     await api.close();

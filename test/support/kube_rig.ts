@@ -64,6 +64,7 @@ export interface KubeRigOptions {
 }
 
 const SPEED = 100;
+const HOUR_MS = 3_600_000;
 
 export class KubeRig {
   readonly api: FakeKubeApi;
@@ -80,7 +81,8 @@ export class KubeRig {
   private constructor(api: FakeKubeApi, { access, limits, speed = SPEED }: KubeRigOptions) {
     this.api = api;
     this.platform = fastPlatform(speed);
-    this.limits = { ...DEFAULT_LIMITS, ...limits };
+    // On a busy machine, an answer may take longer than thirty seconds of fast time.
+    this.limits = { ...DEFAULT_LIMITS, kubeSilenceMaxMs: HOUR_MS, ...limits };
     this.client = new ApiClient(accessTo(api.url, access), {
       platform: this.platform,
       limits: this.limits,

@@ -14,6 +14,12 @@ export const KUBE_LIMITS = {
     100_000_000,
     'objects of one kind; a list of more is given up, and what was known before stays, told as stale',
   ),
+  kubeConnectionCountMax: spec(
+    512,
+    32,
+    100_000,
+    'watches and requests that one process has at the API server at once, a connection each; one more fails, and is tried again',
+  ),
   kubeRequestTimeoutMs: spec(
     60 * SECOND,
     1 * SECOND,

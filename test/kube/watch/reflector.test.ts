@@ -210,9 +210,9 @@ describe('a fault', () => {
     for (const watch of rig.api.watches) watch.end();
     await until(() => sink.stale !== null);
     expect(rig.platform.clock.wallMs() - startMs).toBeGreaterThan(9_000);
-    expect(sink.stale?.sinceMs).toBeGreaterThan(startMs - 2_000);
-    expect(sink.stale?.sinceMs).toBeLessThan(startMs + 5_000);
-    expect(sink.stale?.problem).toBe('pods: the API server says 500 InternalError: no');
+    expect(sink.stale?.sinceMs).toBeGreaterThanOrEqual(startMs);
+    expect(sink.stale?.sinceMs).toBeLessThan(rig.platform.clock.wallMs() - 9_000);
+    await until(() => sink.stale?.problem === 'pods: the API server says 500 InternalError: no');
     rig.api.clearFaults();
     await same(rig, sink);
   });
@@ -292,7 +292,6 @@ describe('a watch that breaks', () => {
     const startMs = rig.platform.clock.nowMs();
     await until(() => askedOf(rig.api).length > 1);
     expect(rig.platform.clock.nowMs() - startMs).toBeGreaterThan(179_000);
-    expect(rig.platform.clock.nowMs() - startMs).toBeLessThan(290_000);
     expect(askedOf(rig.api)).toEqual(['stream', 'watch 102']);
     expect(sink.listedCount).toBe(1);
   });
@@ -321,7 +320,7 @@ describe('a watch that breaks', () => {
     const rig = await rigWith(2, { api: { bookmarkIntervalMs: 300 } });
     const sink = await followed(rig);
     const startMs = rig.platform.clock.nowMs();
-    await until(() => rig.platform.clock.nowMs() - startMs > 250_000);
+    await until(() => rig.platform.clock.nowMs() - startMs > 220_000);
     expect(askedOf(rig.api)).toEqual(['stream']);
     expect(sink.listedCount).toBe(1);
   });
@@ -415,8 +414,8 @@ describe('a kind that we may not see', () => {
     const message = 'pods is forbidden: User "u" cannot list resource "pods"';
     rig.api.fault(isAny, { kind: 'status', code: 403, reason: 'Forbidden', message }, 2);
     const sink = rig.follow(PODS);
-    await until(() => sink.stale !== null);
-    expect(sink.stale?.problem).toBe(`pods: the API server says 403 Forbidden: ${message}`);
+    const problem = `pods: the API server says 403 Forbidden: ${message}`;
+    await until(() => sink.stale?.problem === problem);
     expect(sink.listedCount).toBe(0);
     const startMs = rig.platform.clock.nowMs();
     await same(rig, sink);
@@ -433,10 +432,8 @@ describe('a list', () => {
         limits: { kubeObjectCountMax: 1100 },
       });
       const sink = rig.follow(PODS);
-      await until(() => sink.stale !== null);
-      expect(sink.stale?.problem).toBe(
-        'pods: there are more than kubeObjectCountMax allows (1100)',
-      );
+      const problem = 'pods: there are more than kubeObjectCountMax allows (1100)';
+      await until(() => sink.stale?.problem === problem);
       expect(sink.listedCount).toBe(0);
       for (let i = 0; i < 100; i++)
         rig.api.remove(PODS, { namespace: `ns-${i % 3}`, name: `pod-${i}` });
@@ -464,8 +461,8 @@ describe('a list', () => {
     const list = { kind: 'PodList', metadata: { resourceVersion }, items: [] };
     rig.api.handler = ({ isWatch: is }) => (is ? null : { code: 200, object: list });
     const sink = rig.follow(PODS);
-    await until(() => sink.stale !== null);
-    expect(sink.stale?.problem).toBe('pods: the list has no resourceVersion');
+    await until(() => sink.stale?.problem === 'pods: the list has no resourceVersion');
+    expect(sink.listedCount).toBe(0);
   });
 });
 

@@ -32,6 +32,8 @@ export interface KubernetesSourceOptions
   extends Pick<FollowersOptions, 'follow' | 'policyKinds' | 'identities' | 'cluster'> {
   /** For messages: "https://10.0.0.1:6443". */
   readonly server: string;
+  /** What users should know of the way to it. Absent: nothing. */
+  readonly notices?: readonly string[];
   /** See `NamedSecretsOptions`. */
   readonly secretsNamespace: string | null;
   /** Of the configuration: name → proxy id. */
@@ -134,6 +136,7 @@ export class KubernetesSource implements PolicySource {
   start(sink: PolicySink): void {
     const { file, resumed, decode, timers } = this.#options;
     this.#sink = sink;
+    for (const line of this.#options.notices ?? []) sink.notice(line);
     this.#offers.start(sink);
     if (file !== null) this.#stored = file.load();
     if (this.#stored.kind === 'found') this.#set.seed(goodObjects(this.#stored.cluster));

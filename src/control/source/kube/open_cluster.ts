@@ -45,6 +45,7 @@ export function openCluster(
   const source = new KubernetesSource({
     ...kubernetes,
     server: client.server,
+    notices: found.access.warnings,
     follow: followWith(client, surroundings),
     cluster: state.cluster,
     listeners: new Map(settings.listeners),

@@ -63,6 +63,9 @@ export interface StartReport {
   readonly problems: readonly string[];
 }
 
+const CLUSTER_NOT_ASKED =
+  '; the policies of its cluster are not among these, `check --kube` checks them';
+
 /** What `run` would do with the sources as they are. */
 export function startReport(
   sources: Extract<ConfiguredSources, { kind: 'bundle' }>,
@@ -73,9 +76,10 @@ export function startReport(
   const problems = [...readProblems, ...otherProblems];
   if (problems.length === 0 && !isSetRejected) {
     const isEmpty = sources.bundle.policies.length === 0;
+    const unasked = config.kubernetes === null ? '' : CLUSTER_NOT_ASKED;
     return {
       wouldStart: true,
-      text: `${path}: would start`,
+      text: `${path}: would start${unasked}`,
       // It starts, but hardly as its author wants it.
       problems: isEmpty && !config.isEmptySetOpen ? [emptySetText(false)] : problems,
     };

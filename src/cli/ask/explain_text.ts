@@ -63,6 +63,11 @@ function headLines(answer: Explained): string[] {
       : 'endpoint  not known: no policy applies to it, so everything is denied',
     `policies  ${policiesText(answer)}`,
   ];
+  if (answer.conflict !== null) {
+    lines.push(
+      `conflict  its rules exclude each other, so it is denied everything: ${answer.conflict}`,
+    );
+  }
   if (selecting.length > 0) lines.push(`default   ${defaultText(answer, defaultDeny)}`);
   if (dryRun !== null) {
     const { policies, decision } = dryRun;

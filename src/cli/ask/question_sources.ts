@@ -36,6 +36,10 @@ function configured(args: Args, io: Io): QuestionSources {
   const sources = readConfiguredSources(args.value('config'), io);
   if (sources.kind === 'rejected') return { kind: 'error', message: sources.problems.join('; ') };
   const { bundle, config, readProblems } = sources;
+  if (config.kubernetes !== null) {
+    const message = `${config.path} takes policies from a Kubernetes cluster; ask it with --kube`;
+    return { kind: 'error', message };
+  }
   // What cannot be read is no set without policies.
   if (readProblems.length > 0) return { kind: 'error', message: readProblems.join('; ') };
   const { limits, isEmptySetOpen } = config;

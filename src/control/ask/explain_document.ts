@@ -12,6 +12,7 @@ export type ExplainDocument = JsonDocument<
     /** Those that select the endpoint, without those in dry-run. */
     readonly policies: readonly string[];
     readonly remote: { readonly identity: Identity; readonly labels: readonly string[] };
+    readonly conflict: string | null;
     readonly defaultDeny: Explained['defaultDeny'];
     readonly dryRun: unknown;
     readonly steps: Explanation['steps'];
@@ -25,6 +26,7 @@ export function explainDocument(answer: Explained): ExplainDocument {
     endpoint: answer.endpoint.name,
     policies: answer.selecting,
     remote: { identity: answer.remote, labels: answer.remoteLabels },
+    conflict: answer.conflict,
     defaultDeny: answer.defaultDeny,
     dryRun: dryRunValue(answer.dryRun),
     steps: answer.explanation.steps,

@@ -83,6 +83,8 @@ export type ExplainedAnswer =
       readonly selecting: readonly string[];
       /** There is no policy at all, so nothing is allowed (`allowEmptyPolicySet`). */
       readonly isClosedAsEmpty: boolean;
+      /** Rules of the endpoint exclude each other, so it is denied everything; null: they do not. */
+      readonly conflict: string | null;
       readonly remote: Identity;
       readonly remoteLabels: readonly string[];
     } & Surroundings)
@@ -180,6 +182,7 @@ export class Judge {
       direction: question.direction,
       selecting: built.selecting.get(found.endpoint.name) ?? [],
       isClosedAsEmpty: built.isClosedAsEmpty,
+      conflict: conflictOf(built, found.endpoint.name),
       remote: found.remote,
       remoteLabels: built.snapshot.labels.labelsOf(found.remote),
       ...surroundings(this.#context, question, found),
@@ -256,6 +259,10 @@ export class Judge {
   #plainHead(request: HttpAsk): RequestHead {
     return plainHead({ ...request, path: this.#normalisePath(request.path) });
   }
+}
+
+function conflictOf({ denied }: BuiltSnapshot, endpoint: string): string | null {
+  return denied.find(({ name }) => name === endpoint)?.problem.message ?? null;
 }
 
 interface Found {

@@ -75,6 +75,12 @@ describe('check -c', () => {
       code: 1,
       out: 'cannot be written to (ENOENT)',
     },
+    {
+      name: 'policies come from a cluster, too',
+      more: 'kubernetes: {}',
+      code: 0,
+      out: 'config.yaml: would start; the policies of its cluster are not among these',
+    },
     { name: 'a field is unknown', more: 'polices: []', code: 2, err: 'did you mean policies?' },
     {
       name: 'policies are named, too',
@@ -144,6 +150,13 @@ describe('explain -c', () => {
     expect(await ask('--remote', 'default/host', '--path', '/b')).toMatchObject({ code: 1 });
     const long = await ask('--identity', '2', '--path', `/a${'b'.repeat(8000)}`);
     expect(long).toMatchObject({ code: 1, stdout: expect.stringContaining('regex-budget') });
+  });
+
+  it('does not answer without the policies of a cluster that it names', async () => {
+    write('config.yaml', configOf('endpoints: endpoints.yaml\nkubernetes: {}'));
+    const { code, stderr } = await ask('--identity', '2', '--path', '/ab');
+    expect(code).toBe(2);
+    expect(stderr).toContain('takes policies from a Kubernetes cluster; ask it with --kube');
   });
 
   it('takes no policies beside it, and tells of a configuration that cannot be read', async () => {

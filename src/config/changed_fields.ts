@@ -19,9 +19,11 @@ export function changedFields(before: Config, after: Config): readonly string[] 
     behaviour: 'behaviour',
     redirect: 'redirect',
     cilium: 'cilium',
+    ciliumAgent: 'cilium',
     limits: 'limits',
     listeners: 'listeners',
   } as const satisfies Partial<Record<keyof Config, string>>;
   const keys = Object.keys(names) as (keyof typeof names)[];
-  return keys.filter((key) => !isDeepStrictEqual(before[key], after[key])).map((key) => names[key]);
+  const changed = keys.filter((key) => !isDeepStrictEqual(before[key], after[key]));
+  return [...new Set(changed.map((key) => names[key]))];
 }

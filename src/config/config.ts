@@ -40,6 +40,7 @@ export interface Config {
   /** For `sallyport redirect`; the proxy takes nothing from it but the place of the pins. */
   readonly redirect: RedirectConfig;
   readonly cilium: CiliumConfig;
+  readonly ciliumAgent: CiliumAgentConfig;
   readonly limits: Limits;
   readonly listeners: readonly ListenerConfig[];
 }
@@ -70,6 +71,14 @@ export interface CiliumConfig {
   readonly root: string;
   /** Null: the newest that is there. */
   readonly ipcacheName: string | null;
+}
+
+/** Cilium's agent, if there is one on this node. */
+export interface CiliumAgentConfig {
+  /** Of its socket. Absolute. */
+  readonly folder: string;
+  /** What we do where it runs. */
+  readonly beside: 'refuse' | 'chain';
 }
 
 export interface RedirectConfig {
@@ -159,6 +168,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
     },
     redirect: redirectOf(values),
     cilium: ciliumOf(values.cilium),
+    ciliumAgent: { folder: values.cilium.agent, beside: values.cilium.beside },
     limits: values.limits,
     listeners: values.listeners.map(listenerOf),
   };

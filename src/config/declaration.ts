@@ -190,6 +190,16 @@ const cilium = mapping({
     'Name of the pin of the agent’s ipcache; auto means the newest one (cilium_ipcache, cilium_ipcache_v2, ...).',
     'auto',
   ),
+  agent: optional(
+    pathField(),
+    'Where Cilium’s agent keeps its socket and the number of its process, by which we see that it runs on this node.',
+    '/var/run/cilium',
+  ),
+  beside: optional(
+    choiceField(['refuse', 'chain']),
+    'On a node where Cilium’s agent runs, `kubernetes` and `sallyport redirect` refuse to start; or, with chain, they enforce policy beside it.',
+    'refuse',
+  ),
 });
 
 export const CONFIG_FIELD = mapping({
@@ -248,7 +258,7 @@ export const CONFIG_FIELD = mapping({
   behaviour: optional(behaviour, 'How requests are handled, apart from policy.', {}),
   cilium: optional(
     cilium,
-    'Cilium’s own maps, for listeners with the identity sources bpf-conntrack and bpf-ipcache.',
+    'Cilium on this node: its maps, for listeners with the identity sources bpf-conntrack and bpf-ipcache, and its agent.',
     {},
   ),
   redirect: optional(redirectFields, 'What `sallyport redirect` sets up in the kernel.', {}),

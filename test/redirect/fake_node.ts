@@ -189,6 +189,8 @@ export class FakeNode {
   readonly events: string[] = [];
   readonly sysctls = new Map([['net.ipv4.tcp_migrate_req', '0']]);
   missing: readonly string[] = [];
+  /** Of Cilium's agent. */
+  beside: Awaited<ReturnType<RedirectNode['besideCilium']>> = { refusal: null, notes: [] };
   isLocked = false;
   isLookupLost = false;
   /** Who is told of links; null: nobody. */
@@ -244,6 +246,7 @@ export class FakeNode {
         return () => clearTimeout(timer);
       },
     },
+    besideCilium: async () => this.beside,
     missingFeatures: () => this.missing,
     ensureBpffs: () => ({ kind: 'ready', isMountedNow: false }),
     takeLock: async () =>

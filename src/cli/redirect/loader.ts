@@ -59,6 +59,8 @@ export class RedirectLoader {
   /** Throws a LoaderError; then nothing is in force that was not before. */
   async start(): Promise<LoaderReport> {
     this.#checkNode();
+    const beside = await this.#node.besideCilium(this.#config);
+    if (beside.refusal !== null) throw new LoaderError([beside.refusal]);
     const read = await this.policy.start();
     if (read.kind === 'rejected') throw new LoaderError(read.problems);
     const sight = await this.look();
@@ -70,6 +72,7 @@ export class RedirectLoader {
     datapath.commit();
     done.push(...appliedTexts(applied, plan), datapathText(datapath));
     const warnings = [
+      ...beside.notes,
       ...this.#misunderstandings(plan),
       ...(read.kind === 'changed' ? read.warnings : []),
       ...missingTexts(plan),

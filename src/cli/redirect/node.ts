@@ -30,11 +30,14 @@ import type { Datapath } from '../../redirect/kernel/api.ts';
 import { openDatapath, removeDatapath } from '../../redirect/kernel/datapath.ts';
 import { missingFeatures } from '../../redirect/kernel/features.ts';
 import { checkObject } from '../../redirect/kernel/manifest.ts';
+import { type BesideCilium, besideCilium } from '../beside_cilium.ts';
 
 export interface RedirectNode {
   readonly run: RunCommand;
   readonly sysctl: Sysctl;
   readonly timers: Timers;
+  /** Whether the agent of Cilium runs here, and what to do then. */
+  readonly besideCilium: (config: Config) => Promise<BesideCilium>;
   /** In plain words; none: all is there. */
   readonly missingFeatures: () => readonly string[];
   readonly ensureBpffs: (root: string) => BpffsResult;
@@ -80,6 +83,7 @@ export function thisNode({ limits }: Config): RedirectNode {
     run,
     sysctl: procSysctl(),
     timers,
+    besideCilium,
     missingFeatures: () => missingFeatures(),
     ensureBpffs,
     takeLock,

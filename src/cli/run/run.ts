@@ -9,6 +9,7 @@ import type { FlagOverride } from '../../config/overrides.ts';
 import { nodePlatform } from '../../platform/node_platform.ts';
 import { LineSink } from '../../workers/line_sink.ts';
 import type { Args } from '../args.ts';
+import { type BesideCilium, besideCilium } from '../beside_cilium.ts';
 import type { HeldSignals } from '../held_signals.ts';
 import { EXIT_NEGATIVE, EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from '../io.ts';
 import { sallyportVersion } from '../version.ts';
@@ -25,6 +26,8 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
 }
 
 const STDOUT = 1;
+/** Who does not read a cluster has nothing to do with its agent. */
+const ALONE: BesideCilium = { refusal: null, notes: [] };
 
 type Overrides =
   | { readonly kind: 'flags'; readonly flags: readonly FlagOverride[] }
@@ -89,6 +92,12 @@ async function runApp(
   const { accessLogBufferBytesMax, accessLogCloseTimeoutMs } = config.limits;
   const { timers } = nodePlatform();
   const sink = new LineSink({ fd: STDOUT, bytesMax: accessLogBufferBytesMax, timers });
+  const beside = config.kubernetes === null ? ALONE : await besideCilium(config);
+  for (const note of beside.notes) io.stderr.write(`sallyport: ${note}\n`);
+  if (beside.refusal !== null) {
+    io.stderr.write(`sallyport: ${beside.refusal}\n`);
+    return EXIT_NEGATIVE;
+  }
   const app = createApp(config, {
     load,
     version: sallyportVersion(),

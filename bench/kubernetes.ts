@@ -94,6 +94,9 @@ async function main(cluster: FakeKubeApi): Promise<void> {
     await enforced(proxy, '/ok', '/other');
     row('first enforcement', `${((performance.now() - beganMs) / 1000).toFixed(1)} s`, '20 s');
     const processes = processesOf(proxy.process.child.pid ?? 0);
+    // What does not depend on who else is at work.
+    const { supervisor, worker } = cpuOf(processes);
+    row('CPU until then: supervisor, worker', `${supervisor.toFixed(1)} s, ${worker.toFixed(1)} s`);
     tellMemory('after the start', processes);
     await churn(cluster, proxy, processes);
     tellMemory('after the changes', processes);

@@ -1,8 +1,9 @@
 /** `sallyport run` beside a real API server: what users do to a cluster, and what requests are answered then. */
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../../support/until.ts';
+import { ROOT } from '../../workers/running.ts';
 import { ClusterProxy, OpenConnection, READ_RULES, REPORT_RULES } from './parts/cluster_proxy.ts';
 import { ControlPlane, type RbacRule } from './parts/control_plane.ts';
 import { OPEN_DEFINITIONS } from './parts/definitions.ts';
@@ -270,7 +271,7 @@ describe('what the proxy writes', () => {
 
   beforeAll(async () => {
     cluster = await ControlPlane.start({ store: 'etcd' });
-    await cluster.applyDefinitions(OPEN_DEFINITIONS);
+    await cluster.applyDefinitions(deployedDefinitions());
     await cluster.kubectl(['create', 'namespace', 'shop']);
     await putPod(cluster, { namespace: 'shop', name: 'api', ip: API, labels: { app: 'api' } });
     await putPod(cluster, { namespace: 'shop', name: 'web', ip: WEB, labels: { app: 'web' } });
@@ -307,6 +308,9 @@ describe('what the proxy writes', () => {
       const ofPod = ['-n', 'shop', 'describe', 'pod', 'api'];
       await until(async () => (await cluster.kubectl(ofPod)).includes('DefaultDeny'), PATIENCE_MS);
       expect(await proxy.ask(WEB, '/ok')).toBe(0);
+      await until(async () =>
+        /api .*False/.test(await cluster.kubectl(['-n', 'shop', 'get', 'cnp'])),
+      );
       const ofPolicy = ['-n', 'shop', 'describe', 'cnp', 'api'];
       await until(
         async () => (await cluster.kubectl(ofPolicy)).includes('PolicyRefused'),
@@ -434,6 +438,15 @@ function fleet(node: string): string {
       },
     },
   });
+}
+
+/** Those of deploy/, for clusters without Cilium. */
+function deployedDefinitions(): string {
+  const folder = join(ROOT, 'deploy/helm/sallyport/files/crds');
+  return readdirSync(folder)
+    .filter((name) => name.startsWith('cilium'))
+    .map((name) => readFileSync(join(folder, name), 'utf8'))
+    .join('\n---\n');
 }
 
 function policy(path: string): string {

@@ -4,7 +4,9 @@ import { LabelSet, selectorMatches } from '../../../policy/selector.ts';
 import { formatHolder } from '../../decode/place.ts';
 import { formatProblem } from '../../decode/problem.ts';
 import type { DeniedPod, PolicyReport } from '../../report/policy_report.ts';
+import { ENDPOINT_KIND } from '../../set/denied_endpoints.ts';
 import type { UpdateResult } from '../../set/policy_checker.ts';
+import type { RefusedDocument } from '../../set/policy_input.ts';
 import type { ObjectSet } from '../objects/object_set.ts';
 
 export type Reported = Pick<
@@ -17,28 +19,47 @@ export interface InForce {
   readonly endpoints: readonly InventoryEndpoint[];
 }
 
-/** Of what was offered. */
-export function reportResult(report: Reported, result: UpdateResult, now: InForce): void {
-  if (result.kind === 'accepted') {
-    report.nodeProblem(null);
-    reportInForce(report, now);
-    return;
+export class ClusterReport {
+  readonly #report: Reported;
+  /** Endpoints that are denied because rules exclude each other there, by the set that was taken last. */
+  #conflicts: readonly RefusedDocument[] = [];
+
+  constructor(report: Reported) {
+    this.#report = report;
   }
-  const [first] = result.problems;
-  const message = first === undefined ? 'the set of all policies is refused' : formatProblem(first);
-  report.nodeProblem({ reason: 'PolicyStale', message });
+
+  /** Of what was offered. */
+  offered(result: UpdateResult, now: InForce): void {
+    if (result.kind === 'accepted') {
+      this.#conflicts = result.refused.filter(isEndpoint);
+      this.#report.nodeProblem(null);
+      this.inForce(now);
+      return;
+    }
+    const [first] = result.problems;
+    const message = first === undefined ? 'all policies are refused' : formatProblem(first);
+    this.#report.nodeProblem({ reason: 'PolicyStale', message });
+  }
+
+  /** What was taken over says the same as what was offered last. */
+  inForce({ set, endpoints }: InForce): void {
+    this.#report.inForce(set.refused());
+    const reasons = [...standInReasons(set, endpoints), ...this.#conflicts.map(conflictReason)];
+    this.#report.deniedPods(podsOf(new Map(reasons), endpoints));
+  }
 }
 
-export function reportInForce(report: Reported, { set, endpoints }: InForce): void {
-  report.inForce(set.refused());
-  report.deniedPods(deniedPods(set, endpoints));
-}
+/** The name of an endpoint, and why it is denied. */
+type Reason = readonly [string, string];
 
 /** Local ones that a policy selects for which default deny stands in. */
-function deniedPods(set: ObjectSet, endpoints: readonly InventoryEndpoint[]): readonly DeniedPod[] {
+function standInReasons(
+  set: ObjectSet,
+  endpoints: readonly InventoryEndpoint[],
+): readonly Reason[] {
   const standIns = set.standIns();
   if (standIns.length === 0) return [];
-  return endpoints.flatMap(({ name, labels, isLocal, podUid }) => {
+  return endpoints.flatMap(({ name, labels, isLocal }) => {
     if (!isLocal) return [];
     const labelSet = new LabelSet(labels);
     const found = standIns.find(({ document }) =>
@@ -48,9 +69,30 @@ function deniedPods(set: ObjectSet, endpoints: readonly InventoryEndpoint[]): re
       ),
     );
     if (found === undefined) return [];
-    const [namespace = '', pod = ''] = name.split('/');
     const holder = formatHolder(found.refused.place);
-    const because = `everything is denied: ${holder} is refused, and invalidPolicy is deny`;
-    return [{ namespace, name: pod, uid: podUid, because }];
+    return [[name, `${holder} is refused, and invalidPolicy is deny`] as const];
+  });
+}
+
+function conflictReason({ place, problems }: RefusedDocument): Reason {
+  const { namespace, name } = place.kind === 'object' ? place : { namespace: null, name: '' };
+  const why = problems.map(({ message }) => message).join('; ');
+  return [namespace === null ? name : `${namespace}/${name}`, why];
+}
+
+function isEndpoint({ place }: RefusedDocument): boolean {
+  return place.kind === 'object' && place.apiKind === ENDPOINT_KIND;
+}
+
+function podsOf(
+  reasons: ReadonlyMap<string, string>,
+  endpoints: readonly InventoryEndpoint[],
+): readonly DeniedPod[] {
+  if (reasons.size === 0) return [];
+  return endpoints.flatMap(({ name, podUid: uid, isLocal }) => {
+    const why = reasons.get(name);
+    if (why === undefined || !isLocal) return [];
+    const [namespace = '', pod = ''] = name.split('/');
+    return [{ namespace, name: pod, uid, because: `everything is denied: ${why}` }];
   });
 }

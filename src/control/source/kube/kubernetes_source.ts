@@ -21,7 +21,7 @@ import { type GoodObject, ObjectSet, type Surroundings } from '../objects/object
 import { FRESH, isSameHealth, type PolicySink, type PolicySource } from '../source.ts';
 import type { ResumedCluster } from '../source_settings.ts';
 import type { ClusterFile, LoadedCluster, StoredCluster } from './cluster_file.ts';
-import { type InForce, type Reported, reportInForce, reportResult } from './cluster_report.ts';
+import { ClusterReport, type InForce, type Reported } from './cluster_report.ts';
 import type { FilesBeside, FilesBesideOptions } from './files_beside.ts';
 import { Followers, type FollowersOptions } from './followers.ts';
 import { KubeSurroundings } from './kube_surroundings.ts';
@@ -85,6 +85,7 @@ export class KubernetesSource implements PolicySource {
   readonly #secrets: NamedSecrets;
   readonly #files: FilesBeside | null;
   readonly #surroundings: KubeSurroundings;
+  readonly #report: ClusterReport | null;
   #sink: PolicySink | null = null;
   #due: Due | null = null;
   /** Others have their turn until then. */
@@ -111,6 +112,7 @@ export class KubernetesSource implements PolicySource {
     this.#set = new ObjectSet({ decode, invalidPolicy });
     this.#offers = new ObjectOffers(this.#set, NOTHING);
     this.#surroundings = new KubeSurroundings(listeners);
+    this.#report = options.report === null ? null : new ClusterReport(options.report);
     this.#followers = new Followers({
       ...options,
       queue: this.#queue,
@@ -317,8 +319,7 @@ export class KubernetesSource implements PolicySource {
   #offered(result: UpdateResult | null): void {
     if (result === null) return;
     this.#isOwed = false;
-    const { report } = this.#options;
-    if (report !== null && this.#isLive) reportResult(report, result, this.#inForce);
+    if (this.#isLive) this.#report?.offered(result, this.#inForce);
     if (result.kind === 'rejected') return;
     const inventory = this.#inventory;
     if (this.#isLive) this.#options.file?.save(() => ({ objects: this.#set.stored(), inventory }));
@@ -332,8 +333,7 @@ export class KubernetesSource implements PolicySource {
 
   /** What was taken over is in force already: it says the same. */
   #reportInForce(): void {
-    const { report } = this.#options;
-    if (report !== null && this.#isLive && !this.#isOwed) reportInForce(report, this.#inForce);
+    if (this.#isLive && !this.#isOwed) this.#report?.inForce(this.#inForce);
   }
 
   get #inForce(): InForce {

@@ -105,6 +105,29 @@ describe('what a source reports', () => {
     expect(report.denied).toEqual([]);
   });
 
+  it('is a pod of this node at which rules exclude each other, until they do not', () => {
+    const { rig, report } = running();
+    const rules = (l7: object): object => ({
+      endpointSelector: { matchLabels: { app: 'api' } },
+      egress: [{ toPorts: [{ ports: [{ port: '53', protocol: 'TCP' }], rules: l7 }] }],
+    });
+    rig.cluster.put(CNP, policyObject('shop', 'names', rules({ dns: [{ matchPattern: '*' }] })));
+    rig.cluster.put(CNP, policyObject('shop', 'paths', rules({ http: [{ path: '/' }] })));
+    rig.settle();
+    expect(report.refused).toEqual([]);
+    expect(report.denied).toMatchObject([
+      {
+        name: 'api',
+        because: expect.stringMatching(
+          /^everything is denied: conflicting L7 parsers .*: dns and http/,
+        ),
+      },
+    ]);
+    rig.cluster.remove(CNP, 'shop', 'paths');
+    rig.settle();
+    expect(report.denied).toEqual([]);
+  });
+
   it('is no pod where nothing stands in for what is refused', () => {
     const { rig, report } = running('absent');
     rig.cluster.put(CNP, policyObject('shop', 'wrong', WRONG));

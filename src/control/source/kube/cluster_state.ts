@@ -64,8 +64,8 @@ export class ClusterState {
   readonly #parts: Readonly<Record<ClusterKind, KindPart>>;
   readonly #interfaces = new LocalInterfaces();
   readonly #endpoints = new KeyedValues<InventoryEndpoint>(isSameEndpoint);
-  /** What each CiliumEndpoint and each slice of them says. */
-  readonly #cilium = new Map<string, readonly CiliumEndpointFacts[]>();
+  /** Of which pods each CiliumEndpoint and each slice of them says something. */
+  readonly #cilium = new Map<string, readonly PodName[]>();
   /** By "KIND NAME". */
   readonly #refused = new Map<string, readonly Problem[]>();
   #inventory: Inventory;
@@ -218,14 +218,14 @@ export class ClusterState {
 
   /** What `source` said before and says no more is forgotten. */
   #setCilium(source: string, endpoints: readonly CiliumEndpointFacts[]): void {
-    const next = new Map(endpoints.map((facts) => [`${facts.namespace}/${facts.name}`, facts]));
-    for (const facts of this.#cilium.get(source) ?? []) {
-      if (!next.has(`${facts.namespace}/${facts.name}`))
-        this.#workloads.setCilium(facts, source, null);
+    const next = new Map(endpoints.map((facts) => [podKey(facts), facts]));
+    for (const place of this.#cilium.get(source) ?? []) {
+      if (!next.has(podKey(place))) this.#workloads.setCilium(place, source, null);
     }
     for (const facts of next.values()) this.#workloads.setCilium(facts, source, facts);
-    if (next.size === 0) this.#cilium.delete(source);
-    else this.#cilium.set(source, [...next.values()]);
+    const places = [...next.values()].map(({ namespace, name }) => ({ namespace, name }));
+    if (places.length === 0) this.#cilium.delete(source);
+    else this.#cilium.set(source, places);
   }
 
   /** Where the API server is, when that is neither a node nor a pod. */
@@ -302,6 +302,15 @@ function factsOf<Facts>(decoded: Decoded<Facts>): Facts | null {
 
 function withInterface(endpoint: WorkloadEndpoint, name: string | null): InventoryEndpoint {
   return { ...endpoint, interface: name };
+}
+
+interface PodName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+function podKey({ namespace, name }: PodName): string {
+  return `${namespace}/${name}`;
 }
 
 function nameOfKey(kind: ClusterKind, key: ObjectNameKey): ObjectName {

@@ -38,6 +38,12 @@ interface Workload extends Claim {
   readonly cilium: CiliumEndpointFacts | null;
 }
 
+interface CiliumSaying {
+  /** The object that says it. */
+  readonly source: string;
+  readonly facts: CiliumEndpointFacts;
+}
+
 interface PodRecord {
   /** Kept where Cilium's objects are compared with it. */
   readonly uid: string | null;
@@ -60,8 +66,8 @@ export class Workloads {
   readonly #options: WorkloadOptions;
   readonly #namespaces = new Map<string, NamespaceTemplates>();
   readonly #workloads = new Map<string, Workload>();
-  /** By workload, then by the object that says it. */
-  readonly #cilium = new Map<string, Map<string, CiliumEndpointFacts>>();
+  /** By workload: hardly ever more than one. */
+  readonly #cilium = new Map<string, readonly CiliumSaying[]>();
   /** Who refers to a number. */
   readonly #byNumber = new Map<Identity, Set<string>>();
   /** Who has no number of Cilium's but that of its labels. */
@@ -102,11 +108,13 @@ export class Workloads {
   /** `source`: the object that says it, a CiliumEndpoint or a slice of them. */
   setCilium(place: Omit<PodPlace, 'uid'>, source: string, facts: CiliumEndpointFacts | null): void {
     const key = keyOf(place);
-    const known = this.#cilium.get(key) ?? new Map<string, CiliumEndpointFacts>();
-    if (facts === null) known.delete(source);
-    else known.set(source, facts);
-    if (known.size === 0) this.#cilium.delete(key);
-    else this.#cilium.set(key, known);
+    const others = (this.#cilium.get(key) ?? []).filter((one) => one.source !== source);
+    const said =
+      facts === null
+        ? others
+        : [...others, { source, facts: { ...facts, ips: this.#shared(facts.ips) } }];
+    if (said.length === 0) this.#cilium.delete(key);
+    else this.#cilium.set(key, said);
     this.#replace(place, this.#workloads.get(key)?.pod ?? null, this.#namespaceOf(place.namespace));
   }
 
@@ -170,13 +178,14 @@ export class Workloads {
     const { identities, nodeName } = this.#options;
     const keptUid = identities === null ? null : uid;
     if (!('labels' in facts)) {
-      return { ...UNREADABLE, uid: keptUid, ips: facts.ips, isLocal: nodeName === null };
+      const ips = this.#shared(facts.ips);
+      return { ...UNREADABLE, uid: keptUid, ips, isLocal: nodeName === null };
     }
     const isLocal = nodeName === null || facts.nodeName === nodeName;
     return {
       uid: keptUid,
       processUid: isLocal ? (facts.staticUid ?? uid) : null,
-      ips: facts.ips,
+      ips: this.#shared(facts.ips),
       template: namespace.acquire(facts),
       isLocal,
       isTerminating: facts.isTerminating,
@@ -210,15 +219,24 @@ export class Workloads {
 
   /** What Cilium says of this very pod: an object that stays after its pod says nothing of the next one of that name. */
   #ciliumOf(key: string, pod: PodRecord | null): CiliumEndpointFacts | null {
-    const known = this.#cilium.get(key);
-    if (known === undefined) return null;
-    const fitting = [...known].filter(
-      ([, { podUid }]) => pod === null || pod.uid === null || podUid === null || podUid === pod.uid,
+    const said = this.#cilium.get(key);
+    if (said === undefined) return null;
+    const fitting = said.filter(
+      ({ facts: { podUid } }) =>
+        pod === null || pod.uid === null || podUid === null || podUid === pod.uid,
     );
     const [first] = fitting.sort(
-      ([a, one], [b, other]) => other.createdS - one.createdS || (a < b ? -1 : 1),
+      (a, b) => b.facts.createdS - a.facts.createdS || (a.source < b.source ? -1 : 1),
     );
-    return first?.[1] ?? null;
+    return first?.facts ?? null;
+  }
+
+  /** Two objects say the same addresses of nearly every pod, and an address weighs as much as all else of it. */
+  #shared(ips: readonly IpAddress[]): readonly IpAddress[] {
+    return ips.map((ip) => {
+      const claimed = this.#options.claims.ownerOf(ip.text)?.claimedIps;
+      return claimed?.find(({ text }) => text === ip.text) ?? ip;
+    });
   }
 
   #refer(key: string, before: Workload | null, after: Workload | null): void {
@@ -306,6 +324,7 @@ function rankOf(pod: PodRecord | null): ClaimRank {
 function ipsOf(pod: PodRecord | null, cilium: CiliumEndpointFacts | null): readonly IpAddress[] {
   if (pod?.isNobody === true) return [];
   if (cilium === null) return pod?.ips ?? [];
+  if (pod !== null && isSameList(pod.ips, cilium.ips, (a, b) => a === b)) return pod.ips;
   return uniqueIps([...(pod?.ips ?? []), ...cilium.ips]);
 }
 

@@ -9,7 +9,6 @@ import { nodeLabelFilter, podLabelFilter } from '../../control/decode/kube/label
 import { formatProblem, type Problem, type Rejected } from '../../control/decode/problem.ts';
 import { decodeBundle } from '../../control/source/files/decode_bundle.ts';
 import type { SourceBundle, SourceText } from '../../control/source/files/source_bundle.ts';
-import type { ApiLister } from '../../control/source/kube/api_lister.ts';
 import {
   type ClusterReading,
   readCluster,
@@ -19,7 +18,7 @@ import { nodePlatform } from '../../platform/node_platform.ts';
 import type { LabelFilter } from '../../policy/label_filter.ts';
 import type { Args } from '../args.ts';
 import type { Io } from '../io.ts';
-import { openAccess } from '../kube_access.ts';
+import { type OpenedAccess, openAccess } from '../kube_access.ts';
 import { kubeFlagProblem } from '../kube_flags.ts';
 import { Progress } from '../progress.ts';
 import { judgeOptions } from './judge_options.ts';
@@ -82,7 +81,7 @@ export async function openCluster(
   const access = openAccess(args, io);
   if (access.kind === 'error') return access;
   try {
-    return await new ClusterReader(args, io, access.lister).open(access, secrets);
+    return await new ClusterReader(args, io, access).open(secrets);
   } finally {
     await access.close();
   }
@@ -90,14 +89,14 @@ export async function openCluster(
 
 class ClusterReader {
   readonly #io: Io;
-  readonly #lister: ApiLister;
+  readonly #access: OpenedAccess;
   readonly #progress: Progress;
   readonly #hasNodeLabels: boolean;
   readonly #options: JudgeOptions;
 
-  constructor(args: Args, io: Io, lister: ApiLister) {
+  constructor(args: Args, io: Io, access: OpenedAccess) {
     this.#io = io;
-    this.#lister = lister;
+    this.#access = access;
     this.#progress = new Progress(io, nodePlatform().clock);
     this.#hasNodeLabels = args.has('enable-node-selector-labels');
     // The API says that there is no policy, where a folder could have failed to mount.
@@ -108,17 +107,15 @@ class ClusterReader {
     };
   }
 
-  async open(
-    { server, namespace }: Pick<OpenedCluster, 'server' | 'namespace'>,
-    secretsText: SourceText | null,
-  ): Promise<OpenedCluster | ClusterFailure> {
+  async open(secretsText: SourceText | null): Promise<OpenedCluster | ClusterFailure> {
+    const { server, namespace } = this.#access;
     const reading = await this.#read(server);
     if (reading.kind === 'failed') return { kind: 'error', message: reading.message };
     const judge = new ClusterJudge(reading, this.#options, this.#hasNodeLabels);
     if (judge.leftCount > 0) return { kind: 'error', message: tooManyText(judge.leftCount) };
     const own = this.#decoded({ policies: [], endpoints: null, secrets: secretsText });
     if (own.kind === 'rejected') return { kind: 'error', message: problemText(own) };
-    const found = await readNamedSecrets(judge.documents(), this.#lister);
+    const found = await readNamedSecrets(judge.documents(), this.#access.lister);
     const secrets = new Map([...found.values, ...own.input.secrets]);
     this.#progress.at(() => `judging ${reading.policies.length} policies`);
     const judged = judge.judge(secrets);
@@ -140,7 +137,7 @@ class ClusterReader {
   async #read(server: string): Promise<ClusterReading | { kind: 'failed'; message: string }> {
     const { regexEngine } = this.#options;
     return await readCluster({
-      lister: this.#lister,
+      lister: this.#access.lister,
       cluster: 'default',
       hasNodeLabels: this.#hasNodeLabels,
       labelFilter: filterOf(podLabelFilter([], regexEngine)),
@@ -170,7 +167,11 @@ class ClusterReader {
   #decoded(bundle: SourceBundle) {
     const hasNodeLabels = this.#hasNodeLabels;
     const { limits, regexEngine } = this.#options;
-    const options = { limits, regexEngine, isApiServerChecked: true };
+    const options = {
+      ...{ limits, regexEngine, isApiServerChecked: true },
+      // As kubectl would put it into the cluster.
+      defaultNamespace: this.#access.namespace,
+    };
     return decodeBundle({ ...bundle, hasNodeLabels }, options);
   }
 }

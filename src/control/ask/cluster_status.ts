@@ -60,7 +60,7 @@ export class ClusterStatusReader {
     const status = fieldsOf(pod['status']);
     const node = textOf(spec['nodeName']);
     const labels = fieldsOf(fieldsOf(pod['metadata'])['labels']);
-    if (labels[PROXY_LABEL.key] === PROXY_LABEL.value && node !== '') {
+    if (isProxy(labels) && node !== '') {
       this.#proxies.push(proxyOf(nameKeyOf(seen), node, status));
     }
     if (spec['hostNetwork'] === true || textOf(status['podIP']) === '') return;
@@ -105,6 +105,15 @@ export class ClusterStatusReader {
     };
   }
 }
+
+/** The webhook of the same release is none. */
+function isProxy(labels: Fields): boolean {
+  const component = labels[COMPONENT_KEY] ?? NODE_COMPONENT;
+  return labels[PROXY_LABEL.key] === PROXY_LABEL.value && component === NODE_COMPONENT;
+}
+
+const COMPONENT_KEY = 'app.kubernetes.io/component';
+const NODE_COMPONENT = 'node';
 
 /** What a proxy has said of the newest form; null: nothing. */
 function saidOf(policy: Fields): Fields | null {

@@ -12,6 +12,8 @@ export interface DecodeOptions {
   readonly regexEngine?: RegexEngine;
   /** Says of policies that are taken where the API server refuses them; absent: it does not. */
   readonly isApiServerChecked?: boolean;
+  /** Of objects of namespaced kinds that name none, as kubectl has it; absent: "default". */
+  readonly defaultNamespace?: string;
   /** fromNodes and toNodes are allowed; absent: they are not. */
   readonly hasNodeLabels?: boolean;
 }

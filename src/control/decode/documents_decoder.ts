@@ -163,7 +163,8 @@ export class DocumentsDecoder implements DecodedPolicies {
     const metadata = readMetadata(reader, field, document);
     const isNamespaced = kind === 'CiliumNetworkPolicy' || kind === 'NetworkPolicy';
     // The API server takes a namespace of what has none away.
-    const namespace = isNamespaced ? (metadata.namespace ?? DEFAULT_NAMESPACE) : null;
+    const { defaultNamespace = DEFAULT_NAMESPACE } = this.#options;
+    const namespace = isNamespaced ? (metadata.namespace ?? defaultNamespace) : null;
     const name = namespace === null ? metadata.name : `${namespace}/${metadata.name}`;
     // A NetworkPolicy and a CiliumNetworkPolicy may have one name.
     const policy = NAMED_WITH_KIND.has(kind) ? `${kind} ${name}` : name;

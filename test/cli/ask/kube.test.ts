@@ -272,6 +272,15 @@ describe('check --kube', () => {
     );
   });
 
+  it('of an object without a namespace as kubectl would put it there', async () => {
+    const none = { ...cnp('shop/orders', 'orders', { ingress: [from('web', READS)] }) };
+    cluster.file('none.yaml', JSON.stringify({ ...none, metadata: { name: 'orders' } }));
+    const own = await run(['check', ...KUBE, '-p', 'none.yaml']);
+    expect(own.stdout).toContain('What would change: replaced: CiliumNetworkPolicy shop/orders');
+    const other = await run(['check', ...KUBE, '-n', 'lab', '-p', 'none.yaml']);
+    expect(other.stdout).toContain('What would change: new: CiliumNetworkPolicy lab/orders');
+  });
+
   it('and that they would change nothing', async () => {
     const { stdout } = await run(['check', ...KUBE, '-n', 'shop', '-p', 'same.yaml']);
     expect(stdout).toContain('No verdict would change, whoever asks whom.\n');

@@ -130,6 +130,8 @@ it('counts pods by node, and names nodes without a proxy', () => {
   reader.pod(pod('shop/a', 'n2', '10.0.0.1'));
   reader.pod(pod('shop/b', 'n1', '10.0.0.2'));
   reader.pod(pod('shop/c', 'n2', ''));
+  const webhook = { ...LABELS, 'app.kubernetes.io/component': 'admission' };
+  reader.pod(seen('sys/hook', { metadata: { labels: webhook }, spec: { nodeName: 'n1' } }));
   const result = reader.result({ hasNodes: true });
   expect(result).toMatchObject({ ready: true, podCount: 2, nodesWithout: ['n1', 'n3'] });
   expect(result.proxies).toMatchObject([{ node: 'n2', podCount: 1 }]);

@@ -157,6 +157,21 @@ async function main(): Promise<void> {
   await checkRights('chart without a report', check(rendered({ kubernetes: { report: false } })), {
     ...READ_RIGHTS,
   });
+  const kinds = ['AdminNetworkPolicy', 'BaselineAdminNetworkPolicy', 'CiliumNetworkPolicy'];
+  const choice = { config: { kubernetes: { policyKinds: kinds, identities: 'cilium' } } };
+  await checkRights(
+    'chart with kinds of choice',
+    check(rendered({ ...choice, kubernetes: { report: false } })),
+    {
+      'ClusterRole sallyport-node': [
+        'namespaces, nodes, pods, services: list, watch',
+        'endpointslices.discovery.k8s.io: list, watch',
+        'ciliumnetworkpolicies.cilium.io: list, watch',
+        'adminnetworkpolicies, baselineadminnetworkpolicies.policy.networking.k8s.io: list, watch',
+        'ciliumendpoints, ciliumendpointslices, ciliumidentities, ciliumnodes.cilium.io: list, watch',
+      ],
+    },
+  );
   await checkRights('chart with Secrets', check(rendered(secretValues())), {
     ...CLUSTER_RIGHTS,
     'Role shop/sallyport-secrets': ['secrets/token,other: list, watch'],

@@ -64,7 +64,7 @@ export class AdmissionServer {
     });
   }
 
-  /** Why API servers may not trust it; null: they do. */
+  /** See `CertificateKeeper`. */
   get problem(): string | null {
     return this.#keeper.problem;
   }
@@ -123,7 +123,7 @@ export class AdmissionServer {
       {
         limits: settings.limits,
         threads: this.#threads,
-        notReady: () => this.#keeper.problem,
+        notReady: () => (this.#keeper.isTrusted ? null : this.#keeper.problem),
         onReview: (outcome) => this.#counts.set(outcome, (this.#counts.get(outcome) ?? 0) + 1),
       },
       pair,

@@ -55,9 +55,14 @@ export class CertificateKeeper {
     this.#options = options;
   }
 
-  /** Why API servers may not trust us; null: they do. */
+  /** Why the last round came to no end; null: it did. */
   get problem(): string | null {
     return this.#problem;
+  }
+
+  /** API servers have been told whom to trust. What fails later takes nothing of that away. */
+  get isTrusted(): boolean {
+    return this.#served !== null;
   }
 
   /** One round now, and then one each `intervalMs`. Resolves after the first; it may have failed. */

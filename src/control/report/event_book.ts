@@ -135,8 +135,15 @@ export class EventBook {
       return;
     }
     this.#told.delete(name);
-    this.#options.onRefused(reply);
+    if (!isNamespaceGone(reply)) this.#options.onRefused(reply);
   }
+}
+
+/** Or it is going, with what the Event is about: nobody is left to be told. */
+function isNamespaceGone(reply: KubeReply): boolean {
+  if (reply.kind !== 'refused') return false;
+  const isGoing = reply.status === 403 && reply.message.includes('is being terminated');
+  return reply.status === 404 || isGoing;
 }
 
 function newlyTold(event: ReportedEvent, wallMs: number): Told {

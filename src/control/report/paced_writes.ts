@@ -80,11 +80,18 @@ export class PacedWrites {
 
   async #send(request: KubeRequest): Promise<KubeReply> {
     const { client, timers } = this.#options;
-    const deadline = new AbortController();
-    const cancel = timers.after(REQUEST_MS, () => deadline.abort());
-    const signals = [deadline.signal, this.#stopping.signal];
-    if (request.signal !== undefined) signals.push(request.signal);
-    const reply = await client.request({ ...request, signal: AbortSignal.any(signals) });
+    const sending = new AbortController();
+    const abort = (): void => sending.abort();
+    const cancel = timers.after(REQUEST_MS, abort);
+    // A term may last for months: nothing of a write stays with it.
+    const signals = [
+      this.#stopping.signal,
+      ...(request.signal === undefined ? [] : [request.signal]),
+    ];
+    for (const signal of signals) signal.addEventListener('abort', abort, { once: true });
+    if (signals.some(({ aborted }) => aborted)) abort();
+    const reply = await client.request({ ...request, signal: sending.signal });
+    for (const signal of signals) signal.removeEventListener('abort', abort);
     cancel();
     return reply;
   }

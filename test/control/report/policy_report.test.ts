@@ -280,6 +280,24 @@ describe('Events', () => {
     ]);
   });
 
+  it('about what goes with its namespace are no problem', async () => {
+    const world = new ReportWorld();
+    const reporter = world.add();
+    const going = 'unable to create new content in namespace shop because it is being terminated';
+    world.refuse = ({ path }) =>
+      path.includes('/events') ? { status: 403, message: going } : null;
+    reporter.report.nodeProblem({ reason: 'PolicyStale', message: 'one' });
+    await world.pass(5_000);
+    world.refuse = ({ path }) => (path.includes('/events') ? { status: 404 } : null);
+    reporter.report.nodeProblem({ reason: 'PolicyStale', message: 'another' });
+    await world.pass(5_000);
+    expect(reporter.problems).toEqual([]);
+    world.refuse = ({ path }) => (path.includes('/events') ? { status: 403, message: 'no' } : null);
+    reporter.report.nodeProblem({ reason: 'PolicyStale', message: 'a third' });
+    await world.pass(5_000);
+    expect(reporter.problems).toEqual(['Events cannot be written: no']);
+  });
+
   it('have no control characters of others', async () => {
     const world = new ReportWorld();
     const reporter = world.add();

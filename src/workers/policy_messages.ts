@@ -149,7 +149,7 @@ export type FromPolicyThread =
   /** It does something that can take long; of which files, if it is at them. */
   | { readonly kind: 'busy'; readonly fingerprint: string | null }
   | { readonly kind: 'idle' }
-  /** Until something comes from outside it does nothing; how it goes on is not known yet. */
+  /** For what comes from outside, `kubeSyncTimeoutMs` at most; then it begins as from `busy`. */
   | { readonly kind: 'waiting' }
   | {
       readonly kind: 'started';

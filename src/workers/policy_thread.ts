@@ -266,7 +266,7 @@ export class PolicyThread {
         this.#deathCount = 0;
         break;
       case 'waiting':
-        this.#cancelTimeout?.();
+        this.#awaitIdle(null, this.#options.settings.limits.kubeSyncTimeoutMs);
         break;
       case 'started':
         this.#started(message.start, message.staleness);

@@ -36,6 +36,7 @@ export class FilesBeside {
   readonly #options: FilesBesideOptions;
   #part: FilesPart | null = null;
   #stale: StalePart | null = null;
+  #isStarted = false;
 
   constructor(options: FilesBesideOptions) {
     this.#options = options;
@@ -51,7 +52,13 @@ export class FilesBeside {
     return this.#stale;
   }
 
+  /** They are read, once more if they have been: what they could not be in force beside may be another. */
   start(outer: PolicySink): void {
+    if (this.#isStarted) {
+      this.refresh(outer, () => {});
+      return;
+    }
+    this.#isStarted = true;
     this.#options.source.start(this.#sink(outer));
   }
 

@@ -68,6 +68,8 @@ export class Followers {
     return () => {
       stop();
       forget();
+      // What may be old of it is nobody's concern any more.
+      onHealth();
     };
   }
 }

@@ -2,9 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import type { PolicyInput } from '../../../../src/control/set/policy_input.ts';
 import { decodeBundle } from '../../../../src/control/source/files/decode_bundle.ts';
+import type { ClusterFile } from '../../../../src/control/source/kube/cluster_file.ts';
 import { FilesBeside } from '../../../../src/control/source/kube/files_beside.ts';
 import type { PolicySink, PolicySource } from '../../../../src/control/source/source.ts';
 import { DEFAULT_LIMITS } from '../../../../src/model/limits.ts';
+import { EMPTY_INVENTORY } from '../../../../src/policy/resolve/inventory.ts';
 import {
   allowsApp,
   KubeSourceRig,
@@ -19,6 +21,7 @@ const NONE = '';
 class ScriptedFiles implements PolicySource {
   readonly name = 'files';
   #sink: PolicySink | null = null;
+  startCount = 0;
   policies: string;
   endpoints: string | null;
 
@@ -28,6 +31,7 @@ class ScriptedFiles implements PolicySource {
   }
 
   start(sink: PolicySink): void {
+    this.startCount += 1;
     this.#sink = sink;
     this.read();
   }
@@ -51,8 +55,22 @@ class ScriptedFiles implements PolicySource {
   stop(): void {}
 }
 
-function rigWith(files: ScriptedFiles): KubeSourceRig {
+/** A cluster without anything, kept on disk. */
+const KEPT = {
+  path: 'state/proxy/cluster',
+  load: () => ({
+    kind: 'found',
+    savedAtMs: 5,
+    cluster: { objects: [], inventory: EMPTY_INVENTORY },
+  }),
+  save: () => {},
+  own: () => {},
+  stop: async () => {},
+} as unknown as ClusterFile;
+
+function rigWith(files: ScriptedFiles, file: ClusterFile | null = null): KubeSourceRig {
   return KubeSourceRig.withPods({
+    file,
     filesOf: (to) =>
       new FilesBeside({
         ...to,
@@ -141,6 +159,18 @@ describe('files beside a cluster', () => {
     rig.cluster.put('Pod', podObject('shop', 'late', { ip: '10.0.0.9', nodeName: 'n1' }));
     rig.settle();
     expect(rig.isOpen('10.0.0.2', 'shop/late')).toBe(true);
+  });
+
+  it('that could not be in force beside what was kept on disk are tried again beside the cluster', () => {
+    const files = new ScriptedFiles('{');
+    const rig = rigWith(files, KEPT).start();
+    rig.settle(30_000);
+    expect([files.startCount, rig.health.restoredAtMs]).toEqual([1, 5]);
+    files.policies = policyFile('from-file', allowsApp('web', 81));
+    rig.up();
+    expect(files.startCount).toBe(1);
+    expect(rig.isOpen('10.0.0.2', 'shop/api', 81)).toBe(true);
+    expect(rig.health).toEqual({ stale: [], restoredAtMs: null });
   });
 
   it('that are bad at a start deny everything until they are mended', () => {

@@ -102,6 +102,15 @@ describe('secrets that policies name', () => {
     ]);
   });
 
+  it('that no policy names any more are not told as old', async () => {
+    const rig = await running();
+    rig.cluster.health('Secret', { sinceMs: 1, problem: 'forbidden' });
+    expect(rig.health.stale).toHaveLength(1);
+    rig.cluster.remove(CNP, 'shop', 'api');
+    await settled(rig);
+    expect(rig.health.stale).toEqual([]);
+  });
+
   it('that nobody answers for are waited for no longer than for a cluster', () => {
     const rig = KubeSourceRig.withPods();
     const { cluster } = rig;

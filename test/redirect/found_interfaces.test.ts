@@ -2,7 +2,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RedirectFollower } from '../../src/cli/redirect/follow.ts';
 import { RedirectLoader } from '../../src/cli/redirect/loader.ts';
-import { askedOf, interfaceless, placedEndpoints } from '../../src/cli/redirect/node_sight.ts';
+import {
+  askedOf,
+  findingProblems,
+  interfaceless,
+  placedEndpoints,
+} from '../../src/cli/redirect/node_sight.ts';
 import { redirectStatus } from '../../src/cli/redirect/status.ts';
 import type { Config } from '../../src/config/config.ts';
 import type { Identity } from '../../src/model/identity.ts';
@@ -203,6 +208,17 @@ describe('where an endpoint is', () => {
       ['a/unknown', null],
     ]);
     expect([...interfaceless({ links, found }, cluster()).keys()]).toEqual(['a/unknown', 'a/both']);
+  });
+
+  it('names that are not claimed are told: the next pod’s would be open for a moment', () => {
+    const own = { ...config, redirect: { ...config.redirect, interfaces: ['veth1'] } };
+    const text =
+      'redirect.interfaces does not claim veth2 of a/gone: the next one like it is open until it is found';
+    expect(findingProblems({ found }, own)).toEqual([text]);
+    expect(findingProblems({ found }, config)).toEqual([]);
+    expect(findingProblems({ found: { ...found, problems: ['ip: no'] } }, config)).toEqual([
+      'ip: no',
+    ]);
   });
 
   it('a node has no interface to be found', () => {

@@ -11,7 +11,7 @@ import type { TableDelta } from '../../redirect/table_delta.ts';
 import { logHealth } from '../../workers/source_health_log.ts';
 import { appliedTexts, missingTexts, type RedirectLoader } from './loader.ts';
 import { errorText, type RedirectNode, sleep } from './node.ts';
-import type { NodeSight } from './node_sight.ts';
+import { findingProblems, type NodeSight } from './node_sight.ts';
 
 export interface FollowerOptions {
   readonly config: Config;
@@ -146,7 +146,7 @@ export class RedirectFollower {
       log.info({ interface: names.get(ifindex) ?? '?', waitedMs }, 'opened: its pod is known');
     }
     for (const problem of overdue) log.warn({ problem }, 'redirect');
-    const problems = sight.found?.problems ?? [];
+    const problems = findingProblems(sight, this.#options.config);
     if (problems.join() !== this.#lastUnheard) {
       for (const problem of problems) log.warn({ problem }, 'interfaces');
     }

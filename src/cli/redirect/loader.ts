@@ -16,7 +16,13 @@ import { type Applied, NodeRedirect } from '../../redirect/node_redirect.ts';
 import { isClaimed, type TablePlan } from '../../redirect/plan.ts';
 import type { TableDelta } from '../../redirect/table_delta.ts';
 import { errorText, OWN_NETNS, type RedirectNode, routingOf, sleep } from './node.ts';
-import { findUplinks, interfaceless, type NodeSight } from './node_sight.ts';
+import {
+  findingProblems,
+  findUplinks,
+  interfaceless,
+  interfacelessTexts,
+  type NodeSight,
+} from './node_sight.ts';
 import { NodePolicy } from './policy.ts';
 
 export interface LoaderReport {
@@ -76,7 +82,8 @@ export class RedirectLoader {
       ...this.#misunderstandings(plan),
       ...(read.kind === 'changed' ? read.warnings : []),
       ...missingTexts(plan),
-      ...(sight.found?.problems ?? []),
+      ...findingProblems(sight, this.#config),
+      ...interfacelessTexts(sight, this.#config),
       ...applied.problems,
     ];
     this.await(sight);

@@ -22,7 +22,10 @@ import {
 import { CniResults } from '../../redirect/interfaces/cni_results.ts';
 import type { WaitCounts } from '../../redirect/interfaces/interface_waits.ts';
 import { openNetnsIds } from '../../redirect/interfaces/netns_ids.ts';
-import { PodInterfaces } from '../../redirect/interfaces/pod_interfaces.ts';
+import {
+  PodInterfaces,
+  type PodInterfacesOptions,
+} from '../../redirect/interfaces/pod_interfaces.ts';
 import { PodProcesses } from '../../redirect/interfaces/pod_processes.ts';
 import { Routes } from '../../redirect/interfaces/routes.ts';
 import { notedWaits, noteWaits } from '../../redirect/interfaces/wait_note.ts';
@@ -77,7 +80,7 @@ export const OBJECT_PATH = fileURLToPath(
 export const OWN_NETNS = '/proc/self/ns/net';
 
 export function thisNode({ limits }: Config): RedirectNode {
-  const { timers } = nodePlatform();
+  const { timers, clock } = nodePlatform();
   const run = nodeCommands(limits);
   return {
     run,
@@ -96,7 +99,7 @@ export function thisNode({ limits }: Config): RedirectNode {
     removeDatapath,
     inspect,
     linksStamp,
-    podInterfaces: (config) => podInterfaces(config, run),
+    podInterfaces: (config) => podInterfaces(config, { run, nowMs: () => clock.nowMs() }),
     watchLinks: (events) => watchLinks({ timers, retryMs: limits.redirectRetryMs }, events),
     lostLinks: (root, interfaces) => lostLinks(root, { interfaces, netns: ownNetns() }),
     isLocked,
@@ -106,7 +109,10 @@ export function thisNode({ limits }: Config): RedirectNode {
   };
 }
 
-function podInterfaces({ redirect, limits }: Config, run: RunCommand): PodInterfaces {
+function podInterfaces(
+  { redirect, limits }: Config,
+  { run, nowMs }: Pick<PodInterfacesOptions, 'run' | 'nowMs'>,
+): PodInterfaces {
   const results = new CniResults({
     folder: redirect.cniResults,
     fileBytesMax: limits.cniResultBytesMax,
@@ -116,7 +122,7 @@ function podInterfaces({ redirect, limits }: Config, run: RunCommand): PodInterf
     run,
     witnesses: [new Routes(run), results],
     costly: new PodProcesses({ folder: '/proc', openNetnsIds }),
-    nowMs: () => nodePlatform().clock.nowMs(),
+    nowMs,
   });
 }
 

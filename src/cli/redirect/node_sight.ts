@@ -76,6 +76,34 @@ export function interfaceless(
   return new Map(told.map(([name, { because }]) => [name, because]));
 }
 
+export function interfacelessTexts(
+  sight: Pick<NodeSight, 'links' | 'found'>,
+  config: Config,
+): readonly string[] {
+  return [...interfaceless(sight, config)].map(
+    ([pod, because]) => `${pod} has no interface here: ${because}`,
+  );
+}
+
+/** What keeps interfaces from being found, or open ones from being closed in time; one line each. */
+export function findingProblems(
+  { found }: Pick<NodeSight, 'found'>,
+  config: Config,
+): readonly string[] {
+  if (found === null) return [];
+  const { interfaces: claims } = config.redirect;
+  const names = [...found.interfaces].flatMap(([pod, { name }]) =>
+    isClaimed(claims, name) ? [] : [`${name} of ${pod}`],
+  );
+  const [first, ...others] = names.sort();
+  if (first === undefined) return found.problems;
+  const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
+  return [
+    ...found.problems,
+    `redirect.interfaces does not claim ${first}${more}: the next one like it is open until it is found`,
+  ];
+}
+
 /** Nodes are no pods, whatever else they are. */
 function isNode({ identity }: KernelEndpoint): boolean {
   return NODES.has(identity);

@@ -19,10 +19,8 @@ export interface ReportInput {
   /** Why they are rejected. */
   readonly rejected: readonly string[];
   readonly links: NodeLinks;
-  /** Pod of this node → why it has no interface. */
-  readonly interfaceless: ReadonlyMap<string, string>;
-  /** Who could not be heard on whose interfaces are. */
-  readonly unheard: readonly string[];
+  /** Pods of this node that have no interface, and what keeps interfaces from being found. */
+  readonly findingProblems: readonly string[];
   /** Of the loader; null: it looks for no interfaces, or has told nothing yet. */
   readonly waits: WaitCounts | null;
   readonly routing: RoutingState;
@@ -106,8 +104,7 @@ export function reportOf(input: ReportInput): RedirectReport {
     ...input.missingFeatures,
     ...loadProblems(input),
     ...interfaces.flatMap(interfaceProblem),
-    ...[...input.interfaceless].map(([pod, because]) => `${pod} has no interface here: ${because}`),
-    ...input.unheard,
+    ...input.findingProblems,
     ...overdueProblems(input),
     ...input.routing.problems,
     ...input.routing.missing.map((about) => `missing: ${about}`),

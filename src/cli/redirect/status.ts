@@ -9,7 +9,7 @@ import type { CounterName } from '../../redirect/layout.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io } from '../io.ts';
 import { textTable } from '../text_table.ts';
 import { errorText, type RedirectNode, routingOf, thisNode } from './node.ts';
-import { findUplinks, interfaceless } from './node_sight.ts';
+import { findingProblems, findUplinks, interfacelessTexts } from './node_sight.ts';
 import { NodePolicy } from './policy.ts';
 import { type RedirectReport, reportOf, type WaitsReport } from './report.ts';
 import { namesOf, REASONS, trafficText } from './rows.ts';
@@ -85,8 +85,7 @@ async function compare(
   return reportOf({
     ...seen,
     wanted,
-    interfaceless: interfaceless(sight, config),
-    unheard: found?.problems ?? [],
+    findingProblems: [...interfacelessTexts(sight, config), ...findingProblems(sight, config)],
     waits: areInterfacesFound ? node.notedWaits(config) : null,
     rejected: isRejected ? read.problems : [],
     routing: await routingOf(config, node).check(),

@@ -32,7 +32,7 @@ export interface PodInterfacesOptions {
   readonly run: RunCommand;
   /** Asked each time, about all pods. */
   readonly witnesses: readonly Witness[];
-  /** Looks at much: asked only about pods of which it has said nothing that still holds. */
+  /** Looks at much: asked only about pods with a UID of which it has said nothing that still holds. */
   readonly costly: Witness;
   readonly nowMs: () => number;
 }
@@ -63,7 +63,8 @@ export class PodInterfaces {
     const hearings = await Promise.all(
       this.#options.witnesses.map((witness) => witness.hear(pods, before)),
     );
-    hearings.push(await this.#hearCostly(pods, before));
+    const identified = pods.filter(({ podUid }) => podUid !== null);
+    hearings.push(await this.#hearCostly(identified, before));
     const veths = lasting(before, await this.#veths());
     const found = settled({ pods, veths, taken, hearings, known: this.#found });
     this.#found = new Map(
@@ -122,9 +123,16 @@ function isWithin(some: ReadonlySet<number>, all: ReadonlySet<number>): boolean 
 }
 
 /** A pod that was made anew, or has other addresses, is another one. */
-function keyOf({ name, ips, podUid }: AskedPod): string {
-  return JSON.stringify([name, podUid, ips]);
+function keyOf(pod: AskedPod): string {
+  const known = KEYS.get(pod);
+  if (known !== undefined) return known;
+  const key = JSON.stringify([pod.name, pod.podUid, pod.ips]);
+  KEYS.set(pod, key);
+  return key;
 }
+
+/** A file may ask for tens of thousands, at each look for the same objects. */
+const KEYS = new WeakMap<AskedPod, string>();
 
 interface Settling {
   readonly pods: readonly AskedPod[];

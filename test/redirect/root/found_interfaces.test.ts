@@ -107,7 +107,13 @@ describe.each(['ptp', 'bridge'] as const)(
             expect(await greet({ from: web.netns, to, port: PORT })).toBe('open');
           if (!isFollowed) await rig.follow();
           expect(heard).toEqual([[], [], [], []]);
+          const namedAtMs = performance.now();
           name(rig, [web, { ...made, app: 'web' }]);
+          await until(() => heard.some((sources) => sources.length > 0));
+          const tookMs = (performance.now() - namedAtMs).toFixed(0);
+          console.log(
+            `${plugin}: added in ${made.addedMs.toFixed(0)} ms, heard ${tookMs} ms after it was named`,
+          );
           await until(() => heard.every((sources) => sources.length > 0));
           expect(new Set(heard.flat())).toEqual(new Set(made.ips));
         } finally {

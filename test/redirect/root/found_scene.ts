@@ -40,6 +40,7 @@ const POLICY = JSON.stringify({
 export const PLUGINS = {
   ptp: { type: 'ptp', ipMasq: false },
   bridge: { type: 'bridge', bridge: 'cni0', isGateway: true },
+  macvlan: { type: 'macvlan', master: 'uplink', mode: 'bridge' },
   'bridge with hairpin': { type: 'bridge', bridge: 'cni0', isGateway: true, hairpinMode: true },
 } as const;
 

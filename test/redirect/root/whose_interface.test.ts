@@ -5,7 +5,11 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { openNetnsIds } from '../../../src/redirect/interfaces/netns_ids.ts';
+import { PodInterfaces } from '../../../src/redirect/interfaces/pod_interfaces.ts';
+import { PodProcesses } from '../../../src/redirect/interfaces/pod_processes.ts';
 import { until } from '../../support/until.ts';
+import { insideOf } from '../kernel/lab.ts';
 import type { CniPod } from './cni.ts';
 import { greet } from './exchange.ts';
 import {
@@ -164,6 +168,28 @@ it('ways that disagree leave both closed, and are told', { timeout: TIMEOUT_MS }
   );
   expect(await reaches(web)).toEqual(SHUT);
   expect(await reaches(job)).toEqual(REFUSED);
+});
+
+it('a pod without a veth has none, and it is known why', { timeout: TIMEOUT_MS }, async () => {
+  const at = await set('macvlan', { hasProcesses: true });
+  const { rig, network } = at;
+  const one = network.add(pod('shop/web'));
+  const finder = new PodInterfaces({
+    run: async (program, words) => {
+      return { code: 0, stdout: rig.node.run([program, ...words]), stderr: '' };
+    },
+    witnesses: [],
+    costly: new PodProcesses({
+      folder: '/proc',
+      openNetnsIds: () => insideOf(rig.node.path, openNetnsIds),
+    }),
+    nowMs: () => performance.now(),
+  });
+  const found = await finder.find([{ name: one.name, ips: one.ips, podUid: one.uid }], new Set());
+  expect(found.unfound.get(one.name)).toMatchObject({
+    because: expect.stringMatching(/^no veth leads to the network namespace of its processes/),
+    isDisputed: false,
+  });
 });
 
 /**

@@ -26,12 +26,12 @@ export function editsBetween<Item extends object>(
   const edits: Edit<Item>[] = [];
   let from = 0;
   let to = 0;
-  while (from < before.length || to < after.length) {
-    if (before[from] === after[to] && from < before.length && to < after.length) {
+  for (;;) {
+    while (from < before.length && to < after.length && before[from] === after[to]) {
       from += 1;
       to += 1;
-      continue;
     }
+    if (from >= before.length && to >= after.length) return edits;
     const [gone, come] = nextAlike({ before, from }, { after, to });
     edits.push({
       at: from,
@@ -41,7 +41,6 @@ export function editsBetween<Item extends object>(
     from += gone;
     to += come;
   }
-  return edits;
 }
 
 /** Without what an edit only moves. */

@@ -75,6 +75,8 @@ class TableBuilder {
   readonly #input: IdentityTableInput;
   readonly #reservedOptions: ReservedOptions;
   readonly #entries = new Map<Identity, IdentityEntry>();
+  /** Of the labels in `#entries`. */
+  readonly #keys = new Map<Identity, string>();
   readonly #identityByLabels = new Map<string, Identity>();
   readonly #ipcache: IpcacheEntry[] = [];
   readonly #identityByEndpoint = new Map<string, Identity>();
@@ -128,23 +130,40 @@ class TableBuilder {
   }
 
   #defineEndpoints(endpoints: readonly InventoryEndpoint[], taken: ReadonlySet<Identity>): void {
-    const requests: AllocationRequest[] = [];
-    for (const { labels } of endpoints) {
-      const key = labelSetKey(labels);
-      if (this.#knownIdentity(labels) === null) requests.push({ scope: 'cluster', key });
-    }
-    const allocated = this.#allocate(requests, taken);
-    for (const { name, labels, ips, identity: explicit } of endpoints) {
-      const key = labelSetKey(labels);
-      const identity = explicit ?? this.#knownIdentity(labels) ?? allocated.get(key);
+    const keys = endpoints.map(({ labels }) => labelSetKey(labels));
+    const identities = this.#identitiesOfKeys(endpoints, keys, taken);
+    endpoints.forEach(({ name, labels, ips, identity: explicit }, index) => {
+      const key = keys[index] as string;
+      const identity = explicit ?? identities.get(key);
       if (identity === undefined) throw new TableError(`no identity for endpoint ${name}`);
-      this.#define(identity, labels, []);
+      this.#define(identity, labels, [], key);
       this.#identityByEndpoint.set(name, identity);
       for (const ip of ips) {
         const prefix = { address: ip, length: ip.bytes.length * 8, text: `${ip.text}/full` };
         this.#ipcache.push({ prefix, identity });
       }
+    });
+  }
+
+  /** Each is asked once, however many endpoints have it. */
+  #identitiesOfKeys(
+    endpoints: readonly InventoryEndpoint[],
+    keys: readonly string[],
+    taken: ReadonlySet<Identity>,
+  ): ReadonlyMap<string, Identity> {
+    const identities = new Map<string, Identity>();
+    const requests = new Map<string, AllocationRequest>();
+    endpoints.forEach(({ labels }, index) => {
+      const key = keys[index] as string;
+      if (identities.has(key) || requests.has(key)) return;
+      const known = this.#knownIdentity(labels);
+      if (known === null) requests.set(key, { scope: 'cluster', key });
+      else identities.set(key, known);
+    });
+    for (const [key, identity] of this.#allocate([...requests.values()], taken)) {
+      identities.set(key, identity);
     }
+    return identities;
   }
 
   #defineExtra(taken: ReadonlySet<Identity>): void {
@@ -223,13 +242,18 @@ class TableBuilder {
     return identity;
   }
 
-  #define(identity: Identity, labels: readonly string[], prefixes: readonly IpPrefix[]): void {
-    const key = labelSetKey(labels);
+  #define(
+    identity: Identity,
+    labels: readonly string[],
+    prefixes: readonly IpPrefix[],
+    key = labelSetKey(labels),
+  ): void {
     const known = this.#entries.get(identity);
     if (known === undefined) {
       const set = new LabelSet(sortedLabels(labels));
       this.#entries.set(identity, { identity, set, prefixes });
-    } else if (labelSetKey(known.set.labels) !== key && !isReservedSet(identity, labels)) {
+      this.#keys.set(identity, key);
+    } else if (this.#keys.get(identity) !== key && !isReservedSet(identity, labels)) {
       this.#failTwice(identity, known.set.labels, labels);
     }
     if (!this.#identityByLabels.has(key)) this.#identityByLabels.set(key, identity);

@@ -78,6 +78,9 @@ interface Entry {
 export class ObjectSet {
   readonly #options: ObjectSetOptions;
   readonly #entries = new Map<ObjectKey, Entry>();
+  /** Of the entries as they are: most changes of a cluster are none of its policies. */
+  #pending: readonly ObjectKey[] | null = null;
+  #contents: Contents | null = null;
   /** Of objects that have not been put yet. */
   readonly #seeds = new Map<ObjectKey, GoodObject>();
   /** Those that there was no room for. */
@@ -121,14 +124,14 @@ export class ObjectSet {
     const decoded = decodePolicyObject(object, ref, decode);
     if (decoded.kind === 'document') {
       const newest = { kind: 'form', form: { ...decoded, object }, blame: null } as const;
-      this.#entries.set(key, entryOf({ ref, version, object, newest, good: kept, standIn: null }));
+      this.#set(key, entryOf({ ref, version, object, newest, good: kept, standIn: null }));
       return true;
     }
     const good = kept ?? this.#seedOf(ref);
     const standIn =
       good === null && invalidPolicy === 'deny' ? standInOf(object, ref, decode) : null;
     const newest = { kind: 'refused', problems: decoded.problems } as const;
-    this.#entries.set(key, entryOf({ ref, version, object, newest, good, standIn }));
+    this.#set(key, entryOf({ ref, version, object, newest, good, standIn }));
     return true;
   }
 
@@ -136,13 +139,13 @@ export class ObjectSet {
   remove(ref: ObjectRef): boolean {
     const key = keyOf(ref);
     this.#seeds.delete(key);
-    return this.#left.delete(key) || this.#entries.delete(key);
+    return this.#left.delete(key) || this.#delete(key);
   }
 
   /** After a new listing: what is not in it is gone. */
   retain(refs: readonly ObjectRef[]): void {
     const listed = new Set(refs.map(keyOf));
-    for (const key of this.#entries.keys()) if (!listed.has(key)) this.#entries.delete(key);
+    for (const key of this.#entries.keys()) if (!listed.has(key)) this.#delete(key);
     for (const key of this.#left) if (!listed.has(key)) this.#left.delete(key);
   }
 
@@ -163,15 +166,18 @@ export class ObjectSet {
     if (this.#seeds.size === 0) return;
     for (const [key, entry] of this.#entries) {
       const good = entry.good ?? this.#seedOf(entry.ref);
-      if (good !== entry.good) this.#entries.set(key, entryOf({ ...entry, good }));
+      if (good !== entry.good) this.#set(key, entryOf({ ...entry, good }));
     }
   }
 
   /** Objects whose newest form was decoded and is not in force; what was blamed before is among them. */
   pending(): readonly ObjectKey[] {
-    return [...this.#entries].flatMap(([key, { newest, good }]) =>
-      newest.kind === 'form' && newest.form !== good && !this.#shadowed.has(key) ? [key] : [],
+    this.#pending ??= [...this.#entries].flatMap(([key, { newest, good }]) =>
+      newest.kind === 'form' && newest.form !== good ? [key] : [],
     );
+    return this.#shadowed.size === 0
+      ? this.#pending
+      : this.#pending.filter((key) => !this.#shadowed.has(key));
   }
 
   /** The newest form cannot be enforced beside the others; null: it may be tried again. */
@@ -182,16 +188,16 @@ export class ObjectSet {
     const isDenied =
       problems !== null && entry.good === null && this.#options.invalidPolicy === 'deny';
     const standIn = isDenied ? denyingForm(newest.form.document) : null;
-    this.#entries.set(key, entryOf({ ...entry, newest, standIn }));
+    this.#set(key, entryOf({ ...entry, newest, standIn }));
   }
 
   /** The set of the last snapshot is in force: its forms are good ones. */
   settle(): void {
     this.#seeds.clear();
-    for (const [key, entry] of this.#entries) {
-      const { newest, good } = entry;
-      if (newest.kind !== 'form' || newest.blame !== null || newest.form === good) continue;
-      if (!this.#shadowed.has(key)) this.#entries.set(key, { ...entry, good: newest.form });
+    for (const key of this.pending()) {
+      const entry = this.#entries.get(key);
+      if (entry?.newest.kind !== 'form' || entry.newest.blame !== null) continue;
+      this.#set(key, { ...entry, good: entry.newest.form });
     }
   }
 
@@ -231,6 +237,18 @@ export class ObjectSet {
   /** `without`: whose newest forms are to be left out for once. */
   snapshot(surroundings: Surroundings, without: ReadonlySet<ObjectKey> = NONE): PolicyInput {
     const { inventory, secrets } = surroundings;
+    const isKept = without.size === 0 && this.#shadowed.size === 0;
+    const known = isKept && isAmong(surroundings, this.#contents) ? this.#contents : null;
+    const contents = known ?? this.#contentsIn(surroundings, without);
+    if (isKept) this.#contents = contents;
+    const { documents, warnings, refused } = contents;
+    const hasNodeLabels = this.#options.decode.hasNodeLabels === true;
+    const parts = [inventory, secrets, ...documents];
+    const rest = { warnings, refused, areConflictsDenied: true, parts };
+    return { documents, inventory, secrets, hasNodeLabels, ...rest };
+  }
+
+  #contentsIn(surroundings: Surroundings, without: ReadonlySet<ObjectKey>): Contents {
     const documents: PolicyDocument[] = [...surroundings.documents];
     const warnings: Problem[] = [...surroundings.warnings];
     const refused: RefusedDocument[] = [...this.#shadowed.values()];
@@ -245,10 +263,22 @@ export class ObjectSet {
       }
       if (entry.told !== null) refused.push(entry.told);
     }
-    const hasNodeLabels = this.#options.decode.hasNodeLabels === true;
-    const parts = [inventory, secrets, ...documents];
-    const rest = { warnings, refused, areConflictsDenied: true, parts };
-    return { documents, inventory, secrets, hasNodeLabels, ...rest };
+    return { surroundings, documents, warnings, refused };
+  }
+
+  #set(key: ObjectKey, entry: Entry): void {
+    this.#entries.set(key, entry);
+    this.#forget();
+  }
+
+  #delete(key: ObjectKey): boolean {
+    this.#forget();
+    return this.#entries.delete(key);
+  }
+
+  #forget(): void {
+    this.#pending = null;
+    this.#contents = null;
   }
 
   get #countMax(): number {
@@ -261,6 +291,19 @@ export class ObjectSet {
     const decoded = decodePolicyObject(seed.object, ref, this.#options.decode);
     return decoded.kind === 'document' ? { ...decoded, object: seed.object } : null;
   }
+}
+
+/** What a snapshot has of the objects, and of the files beside them. */
+interface Contents {
+  readonly surroundings: Pick<Surroundings, 'documents' | 'warnings'>;
+  readonly documents: readonly PolicyDocument[];
+  readonly warnings: readonly Problem[];
+  readonly refused: readonly RefusedDocument[];
+}
+
+function isAmong({ documents, warnings }: Surroundings, contents: Contents | null): boolean {
+  const known = contents?.surroundings;
+  return known?.documents === documents && known.warnings === warnings;
 }
 
 const NONE: ReadonlySet<ObjectKey> = new Set();

@@ -124,8 +124,9 @@ function hinted(message: string): string {
 function print(args: Args, io: Io, answer: Explained): void {
   const format = args.value('output') ?? 'table';
   if (format === 'table') {
+    const isPortAssumed = !PORT_FLAGS.some((flag) => args.has(flag));
     io.stdout.write(
-      `${explanationLines(answer, { isAll: args.has('all') })
+      `${explanationLines(answer, { isAll: args.has('all'), isPortAssumed })
         .map((line) => painted(io, line))
         .join('\n')}\n`,
     );
@@ -134,6 +135,9 @@ function print(args: Args, io: Io, answer: Explained): void {
   const value = explainDocument(answer);
   io.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : yamlText(value));
 }
+
+/** Any of them says which port is meant, or that there is none. */
+const PORT_FLAGS = ['port', 'url', 'icmp-type'];
 
 function painted(io: Io, line: string): string {
   const text = shownLine(line);

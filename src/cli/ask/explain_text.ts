@@ -18,12 +18,14 @@ const NAMES_SHOWN_MAX = 8;
 export interface ExplainTextOptions {
   /** Everything, however long. */
   readonly isAll: boolean;
+  /** Nobody said which port is meant. */
+  readonly isPortAssumed: boolean;
 }
 
 /** The whole trace: who, which policies, every rule in order, and what came nearest. */
 export function explanationLines(answer: Explained, options: ExplainTextOptions): string[] {
   const { explanation, near } = answer;
-  const lines = [verdictText(explanation.decision, near), '', ...headLines(answer), ''];
+  const lines = [verdictText(explanation.decision, near), '', ...headLines(answer, options), ''];
   const blocks = stepBlocks(explanation.steps, near, { ...options, countMax: STEPS_SHOWN_MAX });
   if (blocks.length === 0) lines.push(...withoutRules(answer));
   const shown = options.isAll ? blocks : blocks.slice(0, STEPS_SHOWN_MAX);
@@ -54,10 +56,11 @@ function nearestPart({ explanation, near }: Explained, options: ExplainTextOptio
   ];
 }
 
-function headLines(answer: Explained): string[] {
+function headLines(answer: Explained, options: ExplainTextOptions): string[] {
   const { endpoint, selecting, remote, remoteLabels, defaultDeny, dryRun } = answer;
   const labels = remoteLabels.length === 0 ? 'no labels known' : remoteLabels.join(', ');
   const lines = [
+    `asked     ${askedText(answer.asked, options)}`,
     endpoint.isKnown
       ? `endpoint  ${endpoint.name}`
       : 'endpoint  not known: no policy applies to it, so everything is denied',
@@ -79,6 +82,15 @@ function headLines(answer: Explained): string[] {
   return lines;
 }
 
+function askedText(
+  { direction, protocol, port }: Explained['asked'],
+  { isPortAssumed }: ExplainTextOptions,
+): string {
+  const isIcmp = protocol === 'ICMP' || protocol === 'ICMPv6';
+  const text = `${direction}, ${protocol} ${isIcmp ? `type ${port}` : port}`;
+  return isPortAssumed ? `${text}, as no port is named (--port)` : text;
+}
+
 function policiesText({ selecting, isClosedAsEmpty }: Explained): string {
   if (isClosedAsEmpty) {
     return 'there is none at all, so everything is denied (allowEmptyPolicySet: true would allow it)';
@@ -86,7 +98,10 @@ function policiesText({ selecting, isClosedAsEmpty }: Explained): string {
   return selecting.length === 0 ? 'none selects the endpoint' : namesText(selecting);
 }
 
-function defaultText({ direction }: Explained, causes: Explained['defaultDeny']): string {
+function defaultText(
+  { asked: { direction } }: Explained,
+  causes: Explained['defaultDeny'],
+): string {
   if (causes.length === 0) return `no policy asks for default deny of ${direction}: allowed`;
   const names = [...new Set(causes.map(({ policy }) => policy))];
   const denyOnly = causes.filter(({ isDenyOnly }) => isDenyOnly).map(({ policy }) => policy);
@@ -105,7 +120,7 @@ function namesText(names: readonly string[]): string {
   return more <= 0 ? shown : `${shown} and ${more} more`;
 }
 
-function withoutRules({ near, direction }: Explained): string[] {
+function withoutRules({ near, asked: { direction } }: Explained): string[] {
   if (near.length === 0) return [`No rule is about ${direction}.`];
   return near.some(({ isPortCovered }) => isPortCovered)
     ? ['The rules that name the port select no remote that is known.']

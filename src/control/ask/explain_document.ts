@@ -9,6 +9,7 @@ type Explained = Extract<ExplainedAnswer, { kind: 'answer' }>;
 export type ExplainDocument = JsonDocument<
   VerdictLine & {
     readonly endpoint: string;
+    readonly asked: Explained['asked'];
     /** Those that select the endpoint, without those in dry-run. */
     readonly policies: readonly string[];
     readonly remote: { readonly identity: Identity; readonly labels: readonly string[] };
@@ -24,6 +25,7 @@ export function explainDocument(answer: Explained): ExplainDocument {
   return jsonDocument('Explanation', {
     ...answer.line,
     endpoint: answer.endpoint.name,
+    asked: answer.asked,
     policies: answer.selecting,
     remote: { identity: answer.remote, labels: answer.remoteLabels },
     conflict: answer.conflict,

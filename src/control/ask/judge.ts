@@ -3,12 +3,7 @@
  * server share. The same engine as the data plane, on a snapshot of its own.
  */
 import { applyMutations, type Decision, type LoggedHeader } from '../../model/decision.ts';
-import {
-  type Direction,
-  effectiveIdentity,
-  type Identity,
-  isKernelProtocol,
-} from '../../model/identity.ts';
+import { effectiveIdentity, type Identity, isKernelProtocol } from '../../model/identity.ts';
 import type { Limits } from '../../model/limits.ts';
 import { plainHead, type RequestHead } from '../../model/request_head.ts';
 import type { CompiledEndpoint } from '../../policy/compiled/compiled_endpoint.ts';
@@ -72,13 +67,16 @@ export type Answer =
   | { readonly kind: 'answer'; readonly line: VerdictLine }
   | { readonly kind: 'error'; readonly message: string };
 
+/** What kind of packets a question is about. */
+export type Traffic = Pick<Question, 'direction' | 'protocol' | 'port'>;
+
 export type ExplainedAnswer =
   | ({
       readonly kind: 'answer';
       readonly line: VerdictLine;
       readonly explanation: Explanation;
       readonly endpoint: CompiledEndpoint;
-      readonly direction: Direction;
+      readonly asked: Traffic;
       /** Names of the policies that select the endpoint, sorted. */
       readonly selecting: readonly string[];
       /** There is no policy at all, so nothing is allowed (`allowEmptyPolicySet`). */
@@ -173,13 +171,14 @@ export class Judge {
     if (found.kind === 'error') return found;
     const head = this.#headOf(question);
     const explanation = explain(found.view, question, head);
+    const { direction, protocol, port } = question;
     const { built } = this.#context;
     return {
       kind: 'answer',
       line: verdictLine(explanation.decision, head),
       explanation,
       endpoint: found.endpoint,
-      direction: question.direction,
+      asked: { direction, protocol, port },
       selecting: built.selecting.get(found.endpoint.name) ?? [],
       isClosedAsEmpty: built.isClosedAsEmpty,
       conflict: conflictOf(built, found.endpoint.name),

@@ -265,6 +265,16 @@ describe('explain', () => {
     expect(stdout.match(/ingress\[1\]\.toPorts\[0\]/g)).toHaveLength(2);
   });
 
+  it.each([
+    [['--port', '9090'], 'asked     ingress, TCP 9090\n'],
+    [['-X', 'GET', '--path', '/x'], 'asked     ingress, TCP 80, as no port is named (--port)\n'],
+    [['--url', 'http://a.test:8080/x'], 'asked     ingress, TCP 8080\n'],
+    [['--protocol', 'ICMP', '--icmp-type', '8'], 'asked     ingress, ICMP type 8\n'],
+  ])('with %j says what was asked about', async (flags, line) => {
+    const { stdout } = await explain([HTTP], [...FROM_WEB, ...flags]);
+    expect(stdout).toContain(line);
+  });
+
   it('JSON has what the text says', async () => {
     const { stdout } = await explain(
       [DNS(KUBE_DNS)],
@@ -273,6 +283,7 @@ describe('explain', () => {
     expect(JSON.parse(stdout)).toMatchObject({
       verdict: 'deny',
       reason: 'no-port-rule',
+      asked: { direction: 'egress', protocol: 'UDP', port: 53 },
       defaultDeny: [{ policy: 'shop/dns', isDenyOnly: false }],
       dryRun: null,
       steps: [],

@@ -1,6 +1,6 @@
 /** One value of many that a stream of JSON has, and the bytes of it as they gather. */
 import type { Limits } from '../model/limits.ts';
-import type { DocumentLimits } from './document_bounds.ts';
+import { type DocumentLimits, tooMuchTexts } from './document_bounds.ts';
 import { parseJson } from './json_value.ts';
 
 export type PieceLimits = DocumentLimits & Pick<Limits, 'kubeObjectBytesMax'>;
@@ -65,9 +65,11 @@ export class GatheredPiece {
 
   #pieceOf(text: string): JsonPiece {
     const parsed = parseJson(text, this.#limits);
-    return parsed.kind === 'value'
-      ? parsed
-      : { kind: 'unreadable', message: parsed.message, head: text };
+    if (parsed.kind === 'value') return parsed;
+    // What a parser says of a text that is no JSON quotes it, and it may be a secret.
+    const isBound = tooMuchTexts(this.#limits).some((said) => parsed.message.startsWith(said));
+    const message = isBound ? parsed.message : 'it is no JSON';
+    return { kind: 'unreadable', message, head: text };
   }
 
   #tooLong(head: string): JsonPiece {

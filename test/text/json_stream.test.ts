@@ -55,6 +55,12 @@ describe('a stream of lines', () => {
     expect(rest.slice(3)).toEqual([{ c: 2 }]);
   });
 
+  it('says nothing of what it cannot read: it may be a secret', () => {
+    expect(linesOf('{"password":hunter2}\n')).toEqual(['! it is no JSON']);
+    const deep = `${'['.repeat(200)}"hunter2"`;
+    expect(String(linesOf(`${deep}\n`))).toMatch(/^! lists and maps are nested deeper[^"]*$/);
+  });
+
   it('loses only the line that is too long, and keeps how it begins', () => {
     const limits = { ...LIMITS, kubeObjectBytesMax: 1000 };
     for (const place of [0, 500, 1500]) {

@@ -33,16 +33,11 @@ export function accessOfContext(config: Kubeconfig, options: ContextOptions): Ku
   const server = serverOf(cluster);
   const namespace = context.at('namespace').text();
   const clusterField = cluster.field.at('cluster');
-  const warnings = clusterField.at('insecure-skip-tls-verify').flag()
-    ? [
-        `${clusterField.place}: the API server’s certificate is not verified (insecure-skip-tls-verify)`,
-      ]
-    : [];
   return {
     server: shownServer(server),
     namespace: namespace === '' ? 'default' : namespace,
     from: `${files}, context ${name}`,
-    warnings,
+    warnings: warningsOf(clusterField, server),
     trust: trustOf(cluster, options.clock),
     proxy: proxyOf(clusterField, server, options.env),
     credentials: user === null ? credentialsOf(NOBODY) : userCredentials(user, cluster, options),
@@ -69,6 +64,17 @@ function referred(entries: ReadonlyMap<string, Entry>, field: KubeconfigField): 
   const name = field.text();
   if (name === '') throw field.problem('is missing');
   return entryOf(entries, name, field.place);
+}
+
+/** Who is in between can read the token and write policy. */
+function warningsOf(cluster: KubeconfigField, server: URL): readonly string[] {
+  if (server.protocol === 'http:') {
+    return [`${cluster.at('server').place}: the API server is asked without TLS`];
+  }
+  const isSkipped = cluster.at('insecure-skip-tls-verify').flag();
+  return isSkipped
+    ? [`${cluster.place}: the API server’s certificate is not verified (insecure-skip-tls-verify)`]
+    : [];
 }
 
 /** The URL has no slash at its end. */

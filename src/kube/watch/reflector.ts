@@ -55,6 +55,7 @@ type Outcome =
 const SLOW_RETRY_MS = 30_000;
 /** Objects go only after the server has said twice that it does not have their kind. */
 const CONFIRM_MS = 10_000;
+const RETRY_AFTER_MAX_MS = 300_000;
 /** A watch that lived for so long is one that works. */
 const SHORT_LIFE_MS = 1_000;
 /** The server takes the version of a watch, and then fails: a list may be what it needs. */
@@ -141,8 +142,13 @@ export class Reflector {
         return;
       case 'failed':
         this.#health.broken(outcome.problem);
-        // The server may want more time than that, never less.
-        await this.#pause(Math.max(this.#backoff.delayMs(), outcome.retryAfterMs ?? 0));
+        // The server may want more time than that, but not for ever.
+        await this.#pause(
+          Math.max(
+            this.#backoff.delayMs(),
+            Math.min(outcome.retryAfterMs ?? 0, RETRY_AFTER_MAX_MS),
+          ),
+        );
         return;
       case 'forbidden':
         this.#health.broken(outcome.problem, true);

@@ -222,10 +222,21 @@ contexts: [{ name: two, context: { cluster: prod } }, { name: one, context: { cl
     });
   });
 
-  it('tells that nothing is verified', () => {
-    const access = ofParts({ cluster: 'server: "https://x", insecure-skip-tls-verify: true' });
-    expect(access.trust.isVerified).toBe(false);
-    expect(access.warnings).toHaveLength(1);
+  it.each([
+    ['server: "https://x"', []],
+    [
+      'server: "https://x", insecure-skip-tls-verify: true',
+      [
+        '/config: clusters[prod].cluster: the API server’s certificate is not verified (insecure-skip-tls-verify)',
+      ],
+    ],
+    [
+      'server: "http://x"',
+      ['/config: clusters[prod].cluster.server: the API server is asked without TLS'],
+    ],
+  ])('tells what is not safe: %s', (cluster, expected) => {
+    const { warnings } = ofParts({ cluster });
+    expect(warnings.map((line) => line.replace(/^.*(?=\/config)/, ''))).toEqual(expected);
   });
 
   it.each<[Parts, string]>([

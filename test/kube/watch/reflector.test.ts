@@ -1,4 +1,5 @@
 /** Every row of the table of errors of a list and a watch, and what else a server can do: the sink ends with what there is. */
+import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { listAll } from '../../../src/kube/watch/list_all.ts';
 import type { FakeKubeApi, FakeRequest, Fault } from '../../support/fake_kube_api.ts';
@@ -79,6 +80,30 @@ describe('a start', () => {
     rig.api.put(NODES, { metadata: { name: 'node' } });
     await followed(rig, NODES);
     expect(askedOf(rig.api, 'nodes')[0]).toBe(streamsLists === true ? 'stream' : 'list');
+  });
+
+  it('does not keep what goes while it is listed', async () => {
+    const rig = await rigWith(0);
+    const event = (type: string, name: string, more: object = {}): string =>
+      `${JSON.stringify({ type, object: { metadata: { namespace: 'a', name, resourceVersion: '9', ...more } } })}\n`;
+    const end = { annotations: { 'k8s.io/initial-events-end': 'true' } };
+    const { stream } = rig.client;
+    rig.client.stream = (request) => {
+      rig.client.stream = stream;
+      const lines = [
+        event('ADDED', 'one'),
+        event('ADDED', 'two'),
+        event('DELETED', 'one'),
+        event('MODIFIED', 'two', { resourceVersion: '10' }),
+        event('BOOKMARK', '', { ...end, resourceVersion: '10' }),
+      ];
+      const body = Readable.from([Buffer.from(lines.join(''))], { objectMode: false });
+      expect(request.query?.get('sendInitialEvents')).toBe('true');
+      return Promise.resolve({ kind: 'stream', body });
+    };
+    const sink = rig.follow(PODS);
+    await until(() => sink.listedCount === 1);
+    expect(sink.shown).toEqual(['a/two@10']);
   });
 
   it('reads pages', async () => {
@@ -342,6 +367,14 @@ describe('a watch that breaks', () => {
     await until(() => askedOf(rig.api).length === 3);
     expect(rig.platform.clock.nowMs() - startMs).toBeGreaterThan(60_000);
     expect(askedOf(rig.api)[2]).toBe('watch 102');
+  });
+
+  it('does not wait for ever, whatever a server asks for', async () => {
+    const rig = await rigWith(2, { speed: 1000 });
+    await followed(rig);
+    rig.api.fault(isWatch, { kind: 'status', code: 429, retryAfterS: 900_000 });
+    for (const watch of rig.api.watches) watch.end();
+    await until(() => askedOf(rig.api).length > 2);
   });
 
   it('does not run over a server that ends each one at once', async () => {

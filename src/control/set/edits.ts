@@ -23,6 +23,26 @@ export function editsBetween<Item extends object>(
   after: readonly Item[],
 ): readonly Edit<Item>[] {
   if (before === after) return NOTHING;
+  if (lastLong.before === before && lastLong.after === after) {
+    return lastLong.edits as readonly Edit<Item>[];
+  }
+  const edits = foundEdits(before, after);
+  if (after.length > LONG) lastLong = { before, after, edits };
+  return edits;
+}
+
+/** Several ask what differs in one list of tens of thousands. */
+const LONG = 1000;
+let lastLong: {
+  readonly before: readonly object[] | null;
+  readonly after: readonly object[] | null;
+  readonly edits: readonly Edit<object>[];
+} = { before: null, after: null, edits: [] };
+
+function foundEdits<Item extends object>(
+  before: readonly Item[],
+  after: readonly Item[],
+): readonly Edit<Item>[] {
   const edits: Edit<Item>[] = [];
   let from = 0;
   let to = 0;

@@ -168,10 +168,18 @@ function heard(
     results.flatMap((result) => result.hostInterfaces.map((name) => [name, result] as const)),
   );
   const testimonies = new Testimonies();
+  const denials = new Map<string, string>();
   for (const pod of pods) {
     for (const ip of pod.ips) {
       const result = byIp.get(ip);
-      if (result === undefined || !isOf(result, pod)) continue;
+      if (result === undefined) continue;
+      if (isOfAnother(result, pod)) {
+        denials.set(
+          pod.name,
+          `by its CNI result ${ip} is now of ${result.podName ?? 'another pod'}`,
+        );
+      }
+      if (!isOf(result, pod)) continue;
       const own = result.hostInterfaces.flatMap((name) => {
         const ifindex = indexes.get(name);
         return ifindex === undefined || byInterface.get(name) !== result ? [] : [ifindex];
@@ -179,10 +187,20 @@ function heard(
       testimonies.add(pod.name, `the CNI result of ${ip}`, new Set(own));
     }
   }
-  return { testimonies: testimonies.all, doubts: new Map(), silence: null, problem: null };
+  return {
+    ...{ testimonies: testimonies.all, doubts: new Map(), denials },
+    ...{ silence: null, problem: null },
+  };
 }
 
-/** An address that went on to another pod is told by a file of that pod. */
+/**
+ * The result is there before the first process of the new pod is: an address that went on, which the API has not told
+ * yet, makes nobody the former holder.
+ */
+function isOfAnother({ podUid }: CniResult, pod: AskedPod): boolean {
+  return podUid !== null && pod.podUid !== null && podUid !== pod.podUid;
+}
+
 function isOf({ podUid, podName }: CniResult, pod: AskedPod): boolean {
   if (podUid !== null && pod.podUid !== null) return podUid === pod.podUid;
   return podName === null || podName === pod.name;

@@ -177,6 +177,10 @@ function settledOne(
   { hearings, known, taken }: Settling,
   veths: ReadonlyMap<number, Veth>,
 ): Settled {
+  for (const { denials } of hearings) {
+    const denial = denials?.get(pod.name);
+    if (denial !== undefined) return disputed(denial);
+  }
   const silence = silenceOn(pod, hearings);
   if (silence !== undefined) return { kind: 'unfound', isDisputed: false, because: silence };
   const said = hearings.flatMap(({ testimonies }) => testimonies.get(pod.name) ?? []);

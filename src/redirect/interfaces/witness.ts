@@ -34,6 +34,8 @@ export interface Hearing {
   readonly testimonies: ReadonlyMap<string, readonly Testimony[]>;
   /** Name of the pod → what speaks against an interface of its own here. */
   readonly doubts: ReadonlyMap<string, string>;
+  /** Name of the pod → why it has no interface here, whatever others say; absent: of none. */
+  readonly denials?: ReadonlyMap<string, string>;
   /** What it means that nothing is said of a pod whose UID is known; null: nothing. */
   readonly silence: string | null;
   /** Why this witness could not look; null: it could. */

@@ -23,6 +23,7 @@ class World {
   costly: Said = {};
   problem: string | null = null;
   silence: string | null = null;
+  denials: ReadonlyMap<string, string> = new Map();
   nowMs = 0;
   costlyAsks: (readonly string[])[] = [];
   readonly finder: PodInterfaces;
@@ -76,7 +77,7 @@ class World {
         );
         return {
           ...{ testimonies: new Map(testimonies), doubts: new Map(), problem: this.problem },
-          silence: silence(),
+          ...{ silence: silence(), denials: this.denials },
         };
       },
     };
@@ -182,6 +183,16 @@ describe('what was found', () => {
     expect(await world.find()).toEqual({ 'shop/api': 'veth10', 'shop/web': 'veth11' });
     world.said = { 'shop/api': [[11]], 'shop/web': [[10]] };
     expect(await world.find()).toEqual({ 'shop/api': 'veth11', 'shop/web': 'veth10' });
+  });
+});
+
+it('an interface that is denied is not found, whatever others say', async () => {
+  const world = new World();
+  Object.assign(world, { said: { 'shop/api': [[10]], 'shop/web': [[11]] } });
+  world.denials = new Map([['shop/api', 'it is now of shop/new']]);
+  expect(await world.find()).toEqual({
+    'shop/api': '! it is now of shop/new',
+    'shop/web': 'veth11',
   });
 });
 

@@ -289,6 +289,17 @@ describe('CNI results', () => {
     expect(said(await folder.witness.hear([API], VETHS)).map(([, one]) => one)).toEqual([11, 11]);
   });
 
+  it('of another pod, and newer, deny the address to its former holder', async () => {
+    const folder = new Folder();
+    folder.write('pods-c1-eth0', cached(withInterface('veth10'), UID));
+    expect((await folder.witness.hear([API], VETHS)).denials?.size).toBe(0);
+    folder.write('pods-c2-eth0', cached(withInterface('veth11'), OTHER, 'new'));
+    const heard = await folder.witness.hear([API, { ...API, name: 'a/b', podUid: null }], VETHS);
+    expect([...(heard.denials ?? [])]).toEqual([
+      ['shop/api', 'by its CNI result fd00::5 is now of shop/new'],
+    ]);
+  });
+
   it('do not count when a newer one has the interface', async () => {
     const folder = new Folder();
     folder.write('pods-c1-eth0', cached(withInterface('veth10'), UID));

@@ -52,11 +52,16 @@ async function opened(at: Stage, pods: readonly CniPod[]): Promise<void> {
   for (const one of pods) await until(() => isOf(at, one));
 }
 
-describe.each(['ptp', 'bridge'] as const)('%s', (plugin) => {
+describe.each([
+  ['ptp', { hasProcesses: true }],
+  ['ptp', { isKept: true }],
+  ['bridge', { hasProcesses: true }],
+  ['bridge', { isKept: true }],
+] as const)('%s, %j', (plugin, how) => {
   it('an address that is given again does not make its new holder the former one', {
     timeout: TIMEOUT_MS,
   }, async () => {
-    const at = await set(plugin, { hasProcesses: true, isKept: true });
+    const at = await set(plugin, how);
     const { rig, network } = at;
     const other = network.add(pod('shop/other'));
     const web = network.add(pod('shop/web'));
@@ -74,7 +79,9 @@ describe.each(['ptp', 'bridge'] as const)('%s', (plugin) => {
     await opened(at, [other, job]);
     expect(await reaches(job)).toEqual(REFUSED);
   });
+});
 
+describe.each(['ptp', 'bridge'] as const)('%s', (plugin) => {
   it('two pods that were swapped are each what they are', { timeout: TIMEOUT_MS }, async () => {
     const at = await set(plugin, { hasProcesses: true });
     const { rig, network } = at;

@@ -69,10 +69,11 @@ function everyoneBut(others: PartyDocument): string {
   return others.names.length === 0 ? 'everyone' : `everyone but ${namesText(others)}`;
 }
 
+/** How many pods, where the names do not tell. */
 function partyText(party: PartyDocument): string {
-  const { podCount, names } = party;
-  const isPlain = podCount === 0 || (podCount === 1 && names.length === 1);
-  return `${namesText(party)}${isPlain ? '' : ` (${podCount} pods)`}`;
+  const { podCount, names, moreCount = 0 } = party;
+  const isTold = moreCount === 0 && !names.some((name) => name.endsWith('*'));
+  return `${namesText(party)}${isTold || podCount === 0 ? '' : ` (${podCount} pods)`}`;
 }
 
 function namesText({ names, moreCount = 0 }: PartyDocument): string {

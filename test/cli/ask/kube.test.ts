@@ -1,4 +1,7 @@
 /** The tools against a cluster, as a user meets them: what is asked, what is laid over it, and what cannot be answered. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCommandLine } from '../../../src/cli/command_line.ts';
 import { CLUSTER_KINDS } from '../../../src/control/source/kube/cluster_kinds.ts';
@@ -73,7 +76,9 @@ interface Run {
 async function run(argv: readonly string[], stdin = ''): Promise<Run> {
   const io = testIo({ cwd: cluster.folder, stdin });
   const code = await runCommandLine(argv, io);
-  return { code, stdout: io.stdout.text, stderr: io.stderr.text };
+  // What is said of every API server without TLS.
+  const stderr = io.stderr.text.replace(/^.*the API server is asked without TLS\n/gm, '');
+  return { code, stdout: io.stdout.text, stderr };
 }
 
 const KUBE = ['--kube', '--kubeconfig', 'kubeconfig'];
@@ -330,6 +335,38 @@ describe('check --kube', () => {
         },
       ],
     });
+  });
+});
+
+describe('flows come from an admin server', () => {
+  const asked = ['check', ...KUBE, '-n', 'shop', '-p', 'more.yaml', '--flows'];
+
+  async function served(code: number, body: string): Promise<Run> {
+    const server = createServer((_, response) => response.writeHead(code).end(body));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    try {
+      return await run([...asked, `127.0.0.1:${port}`]);
+    } finally {
+      server.close();
+    }
+  }
+
+  it('which is told to give all it has', async () => {
+    const { stdout } = await served(200, '{"kind":"LostFlows","count":1}\n');
+    expect(stdout).toContain('Of 0 flows 0 would get another verdict.\n');
+  });
+
+  it('which may keep none', async () => {
+    const { code, stderr } = await served(400, '{"error":"no flows are kept"}');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/--flows: 127\.0\.0\.1:\d+ answered 400: .*no flows are kept/);
+  });
+
+  it('which may not be there', async () => {
+    const { code, stderr } = await run([...asked, '127.0.0.1:1']);
+    expect({ code, isTold: stderr.includes('--flows: ') }).toEqual({ code: 2, isTold: true });
   });
 });
 

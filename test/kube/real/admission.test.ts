@@ -254,9 +254,10 @@ describe('the admission webhook', () => {
       MERGE,
     );
     const times = {
-      authorityLifetimeMs: 18_000,
-      serverLifetimeMs: 9000,
-      settleMs: 2000,
+      authorityLifetimeMs: 20_000,
+      serverLifetimeMs: 12_000,
+      // On a busy machine an API server hears late whom it is to trust.
+      settleMs: 4000,
       skewMs: 3000,
     };
     const serving = await serve(times);
@@ -264,9 +265,10 @@ describe('the admission webhook', () => {
     const other = await serve(times, second);
     const seen = { authorities: new Set<string>(), servers: new Set<string>(), answers: 0 };
     const failed: string[] = [];
-    const endsAt = performance.now() + 45_000;
+    const endsAt = performance.now() + 100_000;
+    const isSeen = (): boolean => seen.authorities.size > 2 && seen.servers.size > 4;
     try {
-      while (performance.now() < endsAt) {
+      while (!isSeen() && performance.now() < endsAt) {
         const [good, bad] = await Promise.all([
           tried(policy('good', GOOD)),
           tried(policy('bad', BAD_PATTERN)),
@@ -282,14 +284,13 @@ describe('the admission webhook', () => {
       }
       expect(failed).toEqual([]);
       expect(seen.answers).toBeGreaterThan(100);
-      expect(seen.authorities.size).toBeGreaterThan(2);
-      expect(seen.servers.size).toBeGreaterThan(4);
+      expect(isSeen()).toBe(true);
       expect(serving.server.problem).toBeNull();
       expect(other.server.problem).toBeNull();
     } finally {
       await Promise.all([serving.stop(), other.stop()]);
     }
-  });
+  }, 240_000);
 
   it('mends the trust of API servers, and a Secret that was emptied', async () => {
     const serving = await serve(LONG);

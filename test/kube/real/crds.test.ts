@@ -142,7 +142,7 @@ describe('our CRDs', () => {
     expect(differences, `seed ${SEED}`).toEqual([]);
     expect(taken).toBeGreaterThan(300);
     expect(refused).toBeGreaterThan(300);
-  });
+  }, 400_000);
 
   it('never take what those of Cilium refuse', async () => {
     const random = new SeededRandom(SEED);
@@ -167,7 +167,7 @@ describe('our CRDs', () => {
       }
     }
     expect(wrong, `seed ${SEED}`).toEqual([]);
-  });
+  }, 400_000);
 });
 
 /** What `check` and the API server do not agree on; null when they do. */

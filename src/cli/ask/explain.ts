@@ -136,8 +136,8 @@ function print(args: Args, io: Io, answer: Explained): void {
   io.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : yamlText(value));
 }
 
-/** Any of them says which port is meant, or that there is none. */
-const PORT_FLAGS = ['port', 'url', 'icmp-type'];
+/** Either says which port is meant. */
+const PORT_FLAGS = ['port', 'url'];
 
 function painted(io: Io, line: string): string {
   const text = shownLine(line);

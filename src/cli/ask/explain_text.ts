@@ -82,12 +82,10 @@ function headLines(answer: Explained, options: ExplainTextOptions): string[] {
   return lines;
 }
 
-function askedText(
-  { direction, protocol, port }: Explained['asked'],
-  { isPortAssumed }: ExplainTextOptions,
-): string {
-  const isIcmp = protocol === 'ICMP' || protocol === 'ICMPv6';
-  const text = `${direction}, ${protocol} ${isIcmp ? `type ${port}` : port}`;
+function askedText(asked: Explained['asked'], { isPortAssumed }: ExplainTextOptions): string {
+  const { direction, protocol } = asked;
+  if ('icmpType' in asked) return `${direction}, ${protocol} type ${asked.icmpType}`;
+  const text = `${direction}, ${protocol} ${asked.port}`;
   return isPortAssumed ? `${text}, as no port is named (--port)` : text;
 }
 

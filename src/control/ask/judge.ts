@@ -67,8 +67,9 @@ export type Answer =
   | { readonly kind: 'answer'; readonly line: VerdictLine }
   | { readonly kind: 'error'; readonly message: string };
 
-/** What kind of packets a question is about. */
-export type Traffic = Pick<Question, 'direction' | 'protocol' | 'port'>;
+/** What kind of packets a question is about: ICMP has types in place of ports. */
+export type Traffic = Pick<Question, 'direction' | 'protocol'> &
+  ({ readonly port: number } | { readonly icmpType: number });
 
 export type ExplainedAnswer =
   | ({
@@ -171,14 +172,13 @@ export class Judge {
     if (found.kind === 'error') return found;
     const head = this.#headOf(question);
     const explanation = explain(found.view, question, head);
-    const { direction, protocol, port } = question;
     const { built } = this.#context;
     return {
       kind: 'answer',
       line: verdictLine(explanation.decision, head),
       explanation,
       endpoint: found.endpoint,
-      asked: { direction, protocol, port },
+      asked: trafficOf(question),
       selecting: built.selecting.get(found.endpoint.name) ?? [],
       isClosedAsEmpty: built.isClosedAsEmpty,
       conflict: conflictOf(built, found.endpoint.name),
@@ -331,4 +331,10 @@ function pairs(flat: readonly string[]): (readonly [string, string])[] {
 
 function nameOf(question: Question): string {
   return question.subject.kind === 'name' ? question.subject.name : question.subject.ip;
+}
+
+function trafficOf({ direction, protocol, port }: Question): Traffic {
+  const isIcmp = protocol === 'ICMP' || protocol === 'ICMPv6';
+  // Types are kept shifted by one, as 0 stands for any.
+  return { direction, protocol, ...(isIcmp ? { icmpType: port - 1 } : { port }) };
 }

@@ -269,7 +269,7 @@ describe('explain', () => {
     [['--port', '9090'], 'asked     ingress, TCP 9090\n'],
     [['-X', 'GET', '--path', '/x'], 'asked     ingress, TCP 80, as no port is named (--port)\n'],
     [['--url', 'http://a.test:8080/x'], 'asked     ingress, TCP 8080\n'],
-    [['--protocol', 'ICMP', '--icmp-type', '8'], 'asked     ingress, ICMP type 8\n'],
+    [['--icmp', '8'], 'asked     ingress, ICMP type 8\n'],
   ])('with %j says what was asked about', async (flags, line) => {
     const { stdout } = await explain([HTTP], [...FROM_WEB, ...flags]);
     expect(stdout).toContain(line);

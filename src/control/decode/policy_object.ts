@@ -1,6 +1,8 @@
 /** One object of an API → the policy that it is. */
+import { nameKeyOf } from '../../kube/seen_object.ts';
 import type { DecodeOptions } from './context.ts';
 import { DocumentsDecoder } from './documents_decoder.ts';
+import { type SecretName, secretsNamedBy } from './kube/secret.ts';
 import type { ObjectPlace } from './place.ts';
 import { readPlain } from './plain_fields.ts';
 import type { PolicyDocument } from './policy_document.ts';
@@ -35,7 +37,23 @@ export function decodePolicyObject(
   if (document.kind !== ref.apiKind || document.name !== wanted) {
     return refused(ref, `says that it is ${document.kind} ${document.name}`);
   }
+  const foreign = foreignSecret(document, ref);
+  if (foreign !== null) {
+    return refused(
+      ref,
+      `names the secret ${nameKeyOf(foreign)}: a policy of a namespace may name secrets of that namespace alone`,
+    );
+  }
   return { kind: 'document', document, warnings };
+}
+
+/**
+ * Null: none. Whoever writes policies of a namespace need not be allowed to read secrets of another one, and a rule that
+ * adds a secret to requests would show it to him.
+ */
+function foreignSecret(document: PolicyDocument, { namespace }: ObjectRef): SecretName | null {
+  if (namespace === null) return null;
+  return secretsNamedBy([document]).find((secret) => secret.namespace !== namespace) ?? null;
 }
 
 function refused(ref: ObjectRef, message: string): DecodedObject {

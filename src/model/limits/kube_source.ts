@@ -18,7 +18,7 @@ export const KUBE_SOURCE_LIMITS = {
     100_000,
     1,
     10_000_000,
-    'policies of a cluster that are kept; one more is refused, and told',
+    'policies of a cluster that are kept; with one more, all that is in force stays as it is, or everything is denied at a start, and it is told, so give namespaces a ResourceQuota',
   ),
   kubeSecretCountMax: spec(
     200,

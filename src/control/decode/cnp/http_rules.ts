@@ -147,10 +147,12 @@ function decodeSecret(context: DocumentContext, field: Field): string | null {
   if (nameField === undefined) return reader.fail(field, 'name is required');
   const name = reader.text(nameField);
   const namespaceField = fields.get('namespace');
-  const namespace = namespaceField === undefined ? context.namespace : reader.text(namespaceField);
+  const given = namespaceField === undefined ? '' : reader.text(namespaceField);
+  // Empty is absent, as for all who read it in Go: a policy of a namespace names no secret without one.
+  const namespace = given === '' ? context.namespace : given;
   if (name === null) return null;
   if (name === '') return reader.fail(nameField, 'must not be empty');
-  return namespace === null || namespace === '' ? name : `${namespace}/${name}`;
+  return namespace === null ? name : `${namespace}/${name}`;
 }
 
 function matcher(name: string, value: ValueMatcher): HeaderMatcher {

@@ -15,16 +15,21 @@ export interface Claim {
   readonly claimedIps: readonly IpAddress[];
 }
 
-/** Who comes first. A pod never takes the address of a node, nor one that goes that of one that stays. */
+/**
+ * Who comes first. A pod elsewhere never takes the address of a node, nor one that goes that of one that stays. A pod of
+ * this node comes before all that is elsewhere: each kubelet writes the addresses of its own node and pods, and another
+ * one must not take those that ours has given.
+ */
 export const CLAIM_RANKS = {
   ownNode: 0,
-  node: 1,
-  live: 2,
-  terminating: 3,
+  ownLive: 1,
+  node: 2,
+  live: 3,
+  terminating: 4,
   /** Cilium knows it, and its pod is gone or not seen yet. */
-  withoutPod: 4,
+  withoutPod: 5,
   /** Of a node, as its CNI plugin says. */
-  tunnel: 5,
+  tunnel: 6,
 } as const;
 
 export type ClaimRank = (typeof CLAIM_RANKS)[keyof typeof CLAIM_RANKS];

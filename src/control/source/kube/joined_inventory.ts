@@ -1,8 +1,10 @@
 /**
- * What the cluster has and what files add to it, as one inventory. What is called alike in both is the files': who runs
- * the node wrote them, and nobody with rights in a namespace of the cluster may put something else in their place.
+ * What the cluster has and what files add to it, as one inventory. What is called alike in both is the files', and so is
+ * an address: who runs the node wrote them, and nobody with rights in a namespace of the cluster, or on another node of
+ * it, may put something else in their place, or stop all policy by an address that two endpoints have.
  */
-import type { Inventory } from '../../../policy/resolve/inventory.ts';
+import type { IpText } from '../../../model/address.ts';
+import type { Inventory, InventoryEndpoint } from '../../../policy/resolve/inventory.ts';
 import { WHOLE_SET } from '../../decode/place.ts';
 import type { Problem } from '../../decode/problem.ts';
 
@@ -36,7 +38,11 @@ export function joined(
   };
   const inventory = {
     cluster: cluster.cluster,
-    endpoints: both(files.endpoints, cluster.endpoints, ({ name }) => `endpoint ${name}`),
+    endpoints: both(
+      files.endpoints,
+      withoutAddresses(cluster.endpoints, addressesOf(files.endpoints), (text) => left.push(text)),
+      ({ name }) => `endpoint ${name}`,
+    ),
     identities: both(files.identities, cluster.identities, (one) => `identity ${one.identity}`),
     cidrs: both(files.cidrs, cluster.cidrs, ({ prefix }) => `CIDR ${prefix.text}`),
     services: both(
@@ -47,6 +53,26 @@ export function joined(
     listeners,
   };
   return { inventory, warnings: left.map(warningOf) };
+}
+
+function addressesOf(endpoints: readonly InventoryEndpoint[]): ReadonlySet<IpText> {
+  return new Set(endpoints.flatMap(({ ips }) => ips.map(({ text }) => text)));
+}
+
+/** One that has no other address is no endpoint. `tell`: what is left out. */
+function withoutAddresses(
+  endpoints: readonly InventoryEndpoint[],
+  taken: ReadonlySet<IpText>,
+  tell: (text: string) => void,
+): readonly InventoryEndpoint[] {
+  if (taken.size === 0) return endpoints;
+  return endpoints.flatMap((endpoint) => {
+    const { name, ips } = endpoint;
+    if (!ips.some(({ text }) => taken.has(text))) return [endpoint];
+    const rest = ips.filter(({ text }) => !taken.has(text));
+    for (const { text } of ips) if (taken.has(text)) tell(`address ${text} of ${name}`);
+    return rest.length === 0 ? [] : [{ ...endpoint, ips: rest }];
+  });
 }
 
 function hasAny({ endpoints, identities, cidrs, services }: Inventory): boolean {

@@ -54,6 +54,8 @@ interface PodRecord {
   readonly template: PodTemplate | null;
   readonly isLocal: boolean;
   readonly isTerminating: boolean;
+  /** The node that this is has it; never where none is ours. */
+  readonly isOwn: boolean;
   /** It has no endpoint: it is finished, or it is the host. */
   readonly isNobody: boolean;
   readonly createdS: number;
@@ -188,6 +190,7 @@ export class Workloads {
       ips: this.#shared(facts.ips),
       template: namespace.acquire(facts),
       isLocal,
+      isOwn: isLocal && nodeName !== null,
       isTerminating: facts.isTerminating,
       isNobody: facts.isFinished || facts.isHostNetwork,
       createdS: facts.createdS,
@@ -288,6 +291,7 @@ const UNREADABLE = {
   processUid: null,
   template: null,
   isTerminating: false,
+  isOwn: false,
   isNobody: false,
   createdS: 0,
 } as const;
@@ -301,23 +305,26 @@ function keyOf({ namespace, name }: Omit<PodPlace, 'uid'>): string {
 
 function workloadOf(key: string, parts: Pick<Workload, 'namespace' | 'pod' | 'cilium'>): Workload {
   const { namespace, pod, cilium } = parts;
-  const rank = rankOf(pod);
+  const claimedIps = ipsOf(pod, cilium);
+  const rank = rankOf(pod, claimedIps);
   const createdS = pod?.createdS ?? cilium?.createdS ?? 0;
   return {
     kind: 'workload',
     key,
     rank,
     createdS,
-    claimedIps: ipsOf(pod, cilium),
+    claimedIps,
     namespace,
     pod,
     cilium,
   };
 }
 
-function rankOf(pod: PodRecord | null): ClaimRank {
+function rankOf(pod: PodRecord | null, claimedIps: readonly IpAddress[]): ClaimRank {
   if (pod === null) return CLAIM_RANKS.withoutPod;
-  return pod.isTerminating ? CLAIM_RANKS.terminating : CLAIM_RANKS.live;
+  if (pod.isTerminating) return CLAIM_RANKS.terminating;
+  // What Cilium's object adds is not the word of our kubelet.
+  return pod.isOwn && claimedIps === pod.ips ? CLAIM_RANKS.ownLive : CLAIM_RANKS.live;
 }
 
 /** Cilium may know an address before the pod's status says it. */
@@ -340,6 +347,7 @@ function isSamePod(a: PodRecord, b: PodRecord): boolean {
     a.uid === b.uid &&
     a.processUid === b.processUid &&
     a.isLocal === b.isLocal &&
+    a.isOwn === b.isOwn &&
     a.isTerminating === b.isTerminating &&
     a.isNobody === b.isNobody &&
     a.createdS === b.createdS &&

@@ -79,16 +79,18 @@ describe('policies', () => {
     const documents = [
       policy('CiliumNetworkPolicy', 'shop', [
         http({ name: 'own' }),
-        http({ name: 'other', namespace: 'vault' }),
+        http({ name: 'empty', namespace: '' }),
       ]),
       policy('CiliumNetworkPolicy', 'shop', [http({ name: 'own' })]),
       policy('CiliumClusterwideNetworkPolicy', null, [
+        http({ name: 'other', namespace: 'vault' }),
         http({ name: 'nowhere' }),
         http({ name: 'a', namespace: 'b' }),
       ]),
     ];
     expect(secretsNamedBy(documents)).toEqual([
       { namespace: 'b', name: 'a' },
+      { namespace: 'shop', name: 'empty' },
       { namespace: 'shop', name: 'own' },
       { namespace: 'vault', name: 'other' },
     ]);

@@ -215,6 +215,26 @@ describe('one address that two objects claim', () => {
     ['of the same second the first by name', [at('b', {}), at('a', {})], 'shop/a'],
     ['a node has it', [['Node', node('n2', { ips: ['10.0.0.1'] })], at('a', {})], 'Node/n2'],
     [
+      'a pod of this node has it, whatever another node says of itself',
+      [['Node', node('n2', { ips: ['10.0.0.1'], created: 30 })], at('a', { node: 'n1' })],
+      'shop/a',
+    ],
+    [
+      'a pod of this node has it, whatever another node says of its pods',
+      [at('a', { node: 'n1', created: 10 }), at('b', { node: 'n2', created: 20 })],
+      'shop/a',
+    ],
+    [
+      'a pod of this node that goes has it no more',
+      [at('a', { node: 'n1', isTerminating: true }), at('b', { node: 'n2' })],
+      'shop/b',
+    ],
+    [
+      'the own node has it, whatever its pods say',
+      [['Node', node('n1', { ips: ['10.0.0.1'] })], at('a', { node: 'n1' })],
+      'Node/n1',
+    ],
+    [
       'the own node has it',
       [
         ['Node', node('n2', { ips: ['10.0.0.1'] })],

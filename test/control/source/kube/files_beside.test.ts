@@ -132,6 +132,32 @@ describe('files beside a cluster', () => {
     expect(rig.isOpen('10.0.0.2', 'shop/api')).toBe(true);
   });
 
+  it.each(['n1', 'n2'])(
+    'an address of a file is the file’s: a pod of %s that says it has it stops nothing',
+    (nodeName) => {
+      const rig = rigWith(
+        new ScriptedFiles(
+          NONE,
+          'endpoints: [{ name: shop/vm, ip: 10.9.0.1, labels: { app: vm } }]',
+        ),
+      );
+      rig.cluster.put(CNP, policyObject('shop', 'api', allowsApp('web')));
+      rig.start().up();
+      const labels = { app: 'web' };
+      rig.cluster.put('Pod', podObject('shop', 'thief', { ip: '10.9.0.1', nodeName, labels }));
+      rig.settle();
+      expect(rig.isOpen('10.9.0.1', 'shop/api')).toBe(false);
+      rig.cluster.put(CNP, policyObject('shop', 'more', allowsApp('web', 81)));
+      rig.settle();
+      const last = rig.reads.at(-1);
+      const warnings = last?.kind === 'changed' ? last.accepted.warnings : [];
+      expect(warnings.map(({ message }) => message)).toContain(
+        'address 10.9.0.1 of shop/thief: the endpoints file has one, too, which is in force in place of the cluster’s',
+      );
+      expect(rig.isOpen('10.0.0.2', 'shop/api', 81)).toBe(true);
+    },
+  );
+
   it('that become bad stay as they were, and the cluster goes on changing', () => {
     const files = new ScriptedFiles(policyFile('from-file', allowsApp('web')));
     const rig = rigWith(files).start().up();

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { KubeSourceRig, policyObject, type RigOptions } from '../../../support/kube_source_rig.ts';
 
 const CNP = 'CiliumNetworkPolicy';
+const CCNP = 'CiliumClusterwideNetworkPolicy';
 
 function wanting(name: string, namespace?: string): object {
   const secret = namespace === undefined ? { name } : { namespace, name };
@@ -85,6 +86,24 @@ describe('secrets that policies name', () => {
     expect(followedSecrets(rig)).toEqual([]);
   });
 
+  it('of another namespace are not read for a policy of a namespace, which is refused', async () => {
+    const rig = KubeSourceRig.withPods();
+    rig.cluster.put('Secret', secret('ops', 'token', { value: 'not for shop' }));
+    rig.cluster.put(CNP, policyObject('shop', 'api', wanting('token', 'ops')));
+    rig.start().up();
+    await settled(rig);
+    expect(followedSecrets(rig)).toEqual([]);
+    expect(rig.refusals()).toEqual([
+      'CiliumNetworkPolicy shop/api: absent: CiliumNetworkPolicy shop/api: names the secret ops/token: a policy of a namespace may name secrets of that namespace alone',
+    ]);
+    const clusterwide = policyObject(null, 'all', wanting('token', 'ops'));
+    rig.cluster.put(CCNP, clusterwide);
+    await settled(rig);
+    expect(secretsOf(rig)).toEqual({ 'ops/token': 'not for shop' });
+    // It is known now, and still none of his.
+    expect(rig.refusals()).toHaveLength(1);
+  });
+
   it('that cannot be read keep no set waiting, and are told by their name', async () => {
     const rig = KubeSourceRig.withPods();
     const { cluster } = rig;
@@ -164,7 +183,7 @@ describe('secrets that are copied into one namespace', () => {
   it('are read there, and nowhere else', async () => {
     const rig = KubeSourceRig.withPods(options);
     rig.cluster.put(CNP, policyObject('shop', 'api', wanting('token')));
-    rig.cluster.put(CNP, policyObject('shop', 'own', wanting('plain', 'cilium-secrets')));
+    rig.cluster.put(CCNP, policyObject(null, 'own', wanting('plain', 'cilium-secrets')));
     rig.cluster.put('Secret', secret('cilium-secrets', 'shop-token', { value: 'copied' }));
     rig.cluster.put('Secret', secret('cilium-secrets', 'plain', { value: 'plain' }));
     rig.cluster.put('Secret', secret('shop', 'token', { value: 'not read' }));
@@ -176,7 +195,7 @@ describe('secrets that are copied into one namespace', () => {
 
   it('one that is a copy of another secret, by its labels, is not taken for it', async () => {
     const rig = KubeSourceRig.withPods(options);
-    rig.cluster.put(CNP, policyObject('shop', 'api', wanting('b-c', 'a')));
+    rig.cluster.put(CCNP, policyObject(null, 'api', wanting('b-c', 'a')));
     const labels = {
       'secretsync.cilium.io/owning-secret-namespace': 'a-b',
       'secretsync.cilium.io/owning-secret-name': 'c',

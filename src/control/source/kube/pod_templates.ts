@@ -46,6 +46,11 @@ export class NamespaceTemplates {
     return this.#labels !== null;
   }
 
+  /** Of whatever is in it; null: they are not known. */
+  get labels(): readonly string[] | null {
+    return this.#labels;
+  }
+
   /** Null: it is not there. False: nothing changed for what is in it. */
   setLabels(labels: Labels | null): boolean {
     const { cluster, filter } = this.#options;

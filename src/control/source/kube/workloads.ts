@@ -271,7 +271,9 @@ export class Workloads {
     const { identities } = this.#options;
     const labels = pod.template === null ? null : namespace.labelsOf(pod.template);
     if (identities === null) {
-      return labels === null ? this.#nobody(workload) : { labels, identity: null };
+      // What cannot be read of a pod is what its author wrote; he must not leave a denied namespace by that.
+      const known = labels ?? (this.#isLocal(workload) ? null : namespace.labels);
+      return known === null ? this.#nobody(workload) : { labels: known, identity: null };
     }
     const number = numberOf(workload);
     if (number !== null) return identities.meaning(number) ?? this.#nobody(workload);

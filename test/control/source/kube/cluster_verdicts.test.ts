@@ -136,7 +136,6 @@ describe('whom the API does not show wholly', () => {
   ];
   const NAMES: readonly [string, readonly Put[], 'own' | 'cilium'][] = [
     ['of a namespace that is not known', [lost], 'own'],
-    ['whose object cannot be read', [odd], 'own'],
     [
       'whose number nobody explains',
       [
@@ -164,6 +163,15 @@ describe('whom the API does not show wholly', () => {
       expect([spec, ask(spec)]).toEqual([spec, 'deny']);
     }
     expect(ask(from('all'))).toBe('allow');
+  });
+
+  it('a pod elsewhere whose object cannot be read is of its namespace, and has no label of its own', () => {
+    const ask = (spec: object): string => verdict([...CLUSTER, odd], spec, remoteIp('10.0.0.2'));
+    expect(ask(FROM_WEB)).toBe('deny');
+    expect(ask(FROM_TEAM)).toBe('allow');
+    const { ingress } = FROM_TEAM;
+    expect(ask({ ...from('all'), ingressDeny: ingress })).toBe('deny');
+    expect(ask(from('world'))).toBe('deny');
   });
 
   it('a pod here, of a namespace that is not known, is in default deny both ways', () => {

@@ -112,14 +112,12 @@ describe('a pod', () => {
     const state = stateOf([SHOP, api({ ips: ['10.0.0.1'], labels: forged })]);
     expect(state.inventory().endpoints[0]?.labels).toEqual(['k8s:app=api', ...SHOP_LABELS]);
     const reserved = stateOf([SHOP, api({ ips: ['10.0.0.1'], labels: { 'reserved:host': '' } })]);
-    expect(reserved.inventory().endpoints[0]?.labels).toEqual(
-      [
-        'k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name=shop',
-        'k8s:io.cilium.k8s.namespace.labels.team=a',
-        'k8s:io.cilium.k8s.policy.cluster=default',
-        'k8s:io.kubernetes.pod.namespace=shop',
-      ],
-    );
+    expect(reserved.inventory().endpoints[0]?.labels).toEqual([
+      'k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name=shop',
+      'k8s:io.cilium.k8s.namespace.labels.team=a',
+      'k8s:io.cilium.k8s.policy.cluster=default',
+      'k8s:io.kubernetes.pod.namespace=shop',
+    ]);
     expect(reserved.problems()).toMatchObject([
       { field: 'metadata.labels', message: '"reserved:host" is no key of a label' },
     ]);

@@ -1,6 +1,7 @@
 /**
  * Writes to an API server, one after the other and not too many: a bounded rate, each thing once, and back-off when it
- * says that it has enough. What is to be written is asked for when its turn has come.
+ * says that it has enough. What is to be written is asked for when its turn has come. One that fails goes to the end:
+ * an API server may have a fault with one object alone, such as one that has no room for a status (etcd's bound).
  */
 import type { KubeClient, KubeReply, KubeRequest } from '../../kube/client.ts';
 import type { Timers } from '../../platform/platform.ts';
@@ -68,7 +69,12 @@ export class PacedWrites {
         continue;
       }
       const reply = await this.#send(request);
-      if (isPassing(reply)) return this.#backOff(reply);
+      if (isPassing(reply)) {
+        const latest = this.#waiting.get(key);
+        this.#waiting.delete(key);
+        if (latest !== undefined) this.#waiting.set(key, latest);
+        return this.#backOff(reply);
+      }
       this.#backoffMs = 0;
       // While it was on its way, another one of that key may have come.
       if (this.#waiting.get(key) === write) this.#waiting.delete(key);

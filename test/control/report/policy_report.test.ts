@@ -130,6 +130,18 @@ describe('conditions of policies', () => {
     expect(world.statusWrites).toHaveLength(50);
   });
 
+  it('of others are not held up by one that the API server has a fault with', async () => {
+    const world = new ReportWorld();
+    world.add();
+    world.refuse = ({ path }) =>
+      path.endsWith('/p0/status')
+        ? { status: 500, message: 'etcdserver: request is too large' }
+        : null;
+    for (let n = 0; n < 20; n++) world.apply(`p${n}`);
+    await world.pass(60_000);
+    expect(world.statusWrites).toHaveLength(19);
+  });
+
   it('have a bounded rate', async () => {
     const world = new ReportWorld();
     world.add();

@@ -71,6 +71,17 @@ export function issueAuthority(name: string, validity: Validity): KeyPair {
   return { certificate, key };
 }
 
+/** Of the form that `issueServer` signs by, and nothing but one certificate. */
+export function isOwnAuthority(certificate: string): boolean {
+  const parsed = new X509Certificate(certificate);
+  return (
+    parsed.ca &&
+    parsed.publicKey.asymmetricKeyDetails?.namedCurve === 'prime256v1' &&
+    /^CN=[A-Za-z0-9 ]+$/.test(parsed.subject) &&
+    pem(parsed.raw) === certificate
+  );
+}
+
 /** `hosts`: names and addresses by which clients know the server. */
 export function issueServer(
   authority: KeyPair,

@@ -54,7 +54,7 @@ const AUTHORITY_NAME = 'sallyport admission CA';
 
 /** Null: nothing is to be done. One step at a time, each of which others can take up. */
 export function nextStep(state: CertificateState | null, now: Surroundings): Step | null {
-  if (state === null || isOver(state.ca.certificate, now.nowMs)) return fresh(now);
+  if (state === null || !isValid(state.ca.certificate, now.nowMs)) return fresh(now);
   return (
     renewedServer(state, now) ??
     preparedAuthority(state, now) ??
@@ -81,7 +81,8 @@ function renewedServer(state: CertificateState, now: Surroundings): Step | null 
   const served = new X509Certificate(server.certificate);
   const isOurs = served.verify(new X509Certificate(ca.certificate).publicKey);
   const isKnown = now.hosts.every((host) => hasHost(served, host));
-  if (isOurs && isKnown && !isDue(served, now.nowMs)) return null;
+  const isFit = isOurs && isKnown && isValid(server.certificate, now.nowMs);
+  if (isFit && !isDue(served, now.nowMs)) return null;
   return { state: { ...state, server: newServer(ca, now) }, did: 'renewed the certificate' };
 }
 
@@ -132,8 +133,10 @@ function isDue(certificate: X509Certificate, nowMs: number): boolean {
   return nowMs > toMs - (toMs - fromMs) / 3;
 }
 
-function isOver(certificate: string, nowMs: number): boolean {
-  return nowMs >= new X509Certificate(certificate).validToDate.getTime();
+/** Not yet, where it was made by a clock that was far ahead. */
+function isValid(certificate: string, nowMs: number): boolean {
+  const { validFromDate, validToDate } = new X509Certificate(certificate);
+  return nowMs >= validFromDate.getTime() && nowMs < validToDate.getTime();
 }
 
 function hasSettled(certificate: string, { nowMs, times }: Surroundings): boolean {

@@ -1,6 +1,6 @@
 /** The certificates as `data` of a Secret, in base64. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import type { KeyPair } from './certificate.ts';
+import { isOwnAuthority, type KeyPair } from './certificate.ts';
 import type { CertificateState } from './certificate_state.ts';
 import { isRecord } from './review.ts';
 
@@ -19,16 +19,20 @@ export function secretDataOf({ ca, next, old, server }: CertificateState): Secre
   };
 }
 
-/** Null: there is none yet, or it is damaged, which comes to the same. */
+/**
+ * Null: there is none yet, or it is damaged, which comes to the same. So does an authority of somebody else, by which
+ * we could not sign: it may have another kind of key, or a name of several parts.
+ */
 export function stateOfSecret(data: unknown): CertificateState | null {
   if (!isRecord(data)) return null;
   const server = pairOf(data, 'tls');
   const ca = pairOf(data, 'ca');
   const old = decoded(data['old-ca.crt']);
-  if (server === null || ca === null) return null;
+  if (server === null || ca === null || !isOwnAuthority(ca.certificate)) return null;
+  const next = pairOf(data, 'next-ca');
   return {
     ca,
-    next: pairOf(data, 'next-ca'),
+    next: next !== null && isOwnAuthority(next.certificate) ? next : null,
     old: old !== null && isCertificate(old) ? old : null,
     server,
   };

@@ -1,7 +1,7 @@
 /** Certificates: what others make of them, and years of renewal by replicas whose clocks differ. */
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -17,6 +17,7 @@ import { secretDataOf, stateOfSecret } from '../../../src/cli/admission/secret_d
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const START = Date.UTC(2026, 0, 1);
+const P256 = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
 const HOSTS = ['sallyport-admission.sallyport.svc', '10.0.0.1', 'fd00::12:3', '::1'];
 
 describe('a certificate', () => {
@@ -82,6 +83,30 @@ describe('the Secret', () => {
   ])('with %s counts as empty', (_, data) => {
     expect(stateOfSecret(data)).toBeNull();
   });
+
+  it.each([
+    ['of another kind of key', ['-newkey', 'ed25519', '-subj', '/CN=ours']],
+    ['of RSA', ['-newkey', 'rsa:2048', '-subj', '/CN=ours']],
+    ['of a name of several parts', [...P256, '-subj', '/O=us/CN=ours']],
+    ['that may not sign', [...P256, '-subj', '/CN=ours', '-addext', 'basicConstraints=CA:FALSE']],
+  ])('with an authority %s counts as empty', (_, flags) => {
+    const folder = mkdtempSync(join(tmpdir(), 'sallyport-certificates-'));
+    try {
+      const [key, certificate] = [join(folder, 'key'), join(folder, 'crt')];
+      const files = ['-nodes', '-keyout', key, '-out', certificate];
+      execFileSync('openssl', ['req', '-x509', ...flags, ...files], { stdio: 'pipe' });
+      const data = {
+        ...secretDataOf(full),
+        'ca.crt': readFileSync(certificate).toString('base64'),
+        'ca.key': readFileSync(key).toString('base64'),
+      };
+      expect(stateOfSecret(data)).toBeNull();
+      const next = { 'next-ca.crt': data['ca.crt'], 'next-ca.key': data['ca.key'] };
+      expect(stateOfSecret({ ...secretDataOf(full), ...next })?.next).toBeNull();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
 });
 
 describe('renewal', () => {
@@ -129,6 +154,16 @@ describe('renewal', () => {
     }
     expect(state.next).not.toBeNull();
     expect(isTrusted(new X509Certificate(state.server.certificate), before)).toBe(true);
+  });
+
+  it('replaces what a clock made that was far ahead, as API servers do not take it yet', () => {
+    const state = nextStep(null, surroundings(START + 2 * DAY, ''))?.state as CertificateState;
+    const mended = nextStep(state, surroundings(START, bundleOf(state)))?.state as CertificateState;
+    for (const { certificate } of [mended.ca, mended.server]) {
+      expect(new X509Certificate(certificate).validFromDate.getTime()).toBeLessThan(START);
+    }
+    // To the clock that is ahead they are as good.
+    expect(nextStep(mended, surroundings(START + 2 * DAY, bundleOf(mended)))).toBeNull();
   });
 
   it('takes up other names at once', () => {

@@ -46,6 +46,10 @@ export function judgeReview(review: Review, options: ReviewOptions): Judged {
     name: review.name ?? UNNAMED,
     uid: null,
   };
+  if (review.tooDeep !== null) {
+    const message = `lists and maps are nested deeper than documentDepthMax allows (${review.tooDeep})`;
+    return refused([{ place: { kind: 'object', ...ref, field: '' }, field: '', message }]);
+  }
   const decoded = decodePolicyObject(named(review.object, ref), ref, options);
   if (decoded.kind === 'refused') return refused(decoded.problems);
   const { document, warnings } = decoded;

@@ -128,9 +128,36 @@ describe('a review', () => {
     '{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":7}}',
     '{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"a"}}',
     '['.repeat(100_000),
-    review({ object: JSON.parse(`${'['.repeat(900)}1${']'.repeat(900)}`) }),
   ])('that is none gets 400: %#', (body) => {
     expect(replyTo(body, OPTIONS)).toMatchObject({ status: 400, outcome: 'malformed' });
+  });
+
+  const nest = JSON.parse(`${'['.repeat(9_900)}1${']'.repeat(9_900)}`);
+  const deep = { ...POLICY, spec: { ...POLICY.spec, x: nest } };
+
+  it('of an object that is too deep is refused by name, not left to the failurePolicy', () => {
+    for (const request of [
+      { object: deep },
+      { operation: 'UPDATE', object: deep, oldObject: deep },
+    ]) {
+      const { allowed, status } = answered(request);
+      expect(allowed).toBe(false);
+      expect(status?.message).toContain('deeper than documentDepthMax allows');
+    }
+  });
+
+  it('lets one that is too deep go, and be replaced by a good one', () => {
+    const going = {
+      ...deep,
+      metadata: { ...deep.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' },
+    };
+    for (const request of [
+      { operation: 'DELETE', object: null, oldObject: deep },
+      { operation: 'UPDATE', object: going, oldObject: deep },
+      { operation: 'UPDATE', object: POLICY, oldObject: deep },
+    ]) {
+      expect(answered(request).allowed).toBe(true);
+    }
   });
 
   it('with anything in it gets an answer', () => {

@@ -139,6 +139,7 @@ async function serve(times: CertificateTimes, at = port): Promise<Serving> {
 }
 
 const GOOD = { endpointSelector: {}, ingress: [{ fromEndpoints: [{}] }] };
+const NO_FINALIZERS = '{"metadata":{"finalizers":null}}';
 const BAD_PATTERN = {
   endpointSelector: {},
   ingress: [
@@ -178,6 +179,26 @@ describe('the admission webhook', () => {
       await expect(shown).rejects.toThrow(
         'admission webhook "policies.sallyport.dev" denied the request: spec.ingress[0].toPorts[0].rules.http[0].path: is no RE2 pattern: missing ): \\/(a (found "/(a") [invalid]',
       );
+    } finally {
+      await serving.stop();
+    }
+  });
+
+  it('lets an object that was there before, nested too deep, lose its finalizer', async () => {
+    const deep = JSON.parse(`${'['.repeat(500)}1${']'.repeat(500)}`);
+    const object = policy('deep', { ...GOOD, description: 'x', unknown: deep });
+    object['metadata'] = { name: 'deep', namespace: 'default', finalizers: ['example.com/hold'] };
+    await cluster.ask('DELETE', `${WEBHOOKS}/policies`);
+    await until(async () => (await cluster.ask('POST', pathOf(object), object)).status === 201);
+    await cluster.ask('POST', WEBHOOKS, webhook('Fail'));
+    const serving = await serve(LONG);
+    try {
+      const again = await tried({ ...object, metadata: { name: 'two', namespace: 'default' } });
+      expect(again.status).toBe(422);
+      expect(again.object.message).toContain('deeper than documentDepthMax allows');
+      await cluster.kubectl(['delete', 'cnp', 'deep', '--wait=false']);
+      await cluster.kubectl(['patch', 'cnp', 'deep', '--type=merge', '-p', NO_FINALIZERS]);
+      await expect(cluster.kubectl(['get', 'cnp', 'deep'])).rejects.toThrow('not found');
     } finally {
       await serving.stop();
     }

@@ -88,7 +88,7 @@ export class KubeRig {
       limits: this.limits,
       userAgent: 'sallyport/test',
     });
-    this.server = new ApiServer(this.client, this.platform.clock);
+    this.server = new ApiServer(this.client, this.platform);
   }
 
   /** What the sink that follows it has heard. */

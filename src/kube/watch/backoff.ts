@@ -24,6 +24,11 @@ export class Backoff {
     this.#lastAtMs = clock.nowMs();
   }
 
+  /** What failed before says nothing any more. */
+  reset(): void {
+    this.#nextMs = FIRST_MS;
+  }
+
   /** Up to twice as long, each by its own chance. */
   delayMs(): number {
     const nowMs = this.#clock.nowMs();

@@ -19,6 +19,7 @@ import type { ApiServer } from './api_server.ts';
 import { Backoff, cryptoRandom, type Random } from './backoff.ts';
 import { KindHealth } from './kind_health.ts';
 import { listAll } from './list_all.ts';
+import { Pauses } from './pauses.ts';
 import type { ReadObject, UnreadObject } from './read_object.ts';
 import type { Selection } from './selection.ts';
 import { isStoreBehind } from './store_version.ts';
@@ -46,16 +47,26 @@ export interface ReflectorOptions {
 /** What to do next. */
 type Outcome =
   | { readonly kind: 'again' }
-  | { readonly kind: 'failed'; readonly problem: string; readonly retryAfterMs: number | null }
+  | Failed
   /** Not allowed: it may be, after somebody has been told. */
   | { readonly kind: 'forbidden'; readonly problem: string }
   | { readonly kind: 'absent' };
+
+interface Failed {
+  readonly kind: 'failed';
+  readonly problem: string;
+  readonly retryAfterMs: number | null;
+  /** Not of this kind alone, as far as can be told: once the server is back, it may be over. */
+  readonly isOfServer: boolean;
+}
 
 /** Between two looks for a kind that is not installed, or that we may not see; up to twice as long. */
 const SLOW_RETRY_MS = 30_000;
 /** Objects go only after the server has said twice that it does not have their kind. */
 const CONFIRM_MS = 10_000;
 const RETRY_AFTER_MAX_MS = 300_000;
+/** Those who wait for a server that is back begin within so long, each by its own chance. */
+const BACK_SPREAD_MS = 2_000;
 /** A watch that lived for so long is one that works. */
 const SHORT_LIFE_MS = 1_000;
 /** The server takes the version of a watch, and then fails: a list may be what it needs. */
@@ -69,6 +80,7 @@ export class Reflector {
   readonly #backoff: Backoff;
   readonly #random: Random;
   readonly #abort = new AbortController();
+  readonly #pauses: Pauses;
   readonly #name: string;
   #running: Promise<void> | null = null;
   /** What a watch goes on from; null: the objects are to be listed. */
@@ -91,6 +103,7 @@ export class Reflector {
     const { platform, sink, limits, random, kind } = options;
     this.#options = options;
     this.#random = random ?? cryptoRandom;
+    this.#pauses = new Pauses(platform.timers, this.#abort.signal);
     this.#backoff = new Backoff(platform.clock, this.#random);
     this.#name = kind.plural;
     this.#health = new KindHealth({
@@ -112,6 +125,7 @@ export class Reflector {
     this.#abort.abort();
     this.#health.stop();
     await this.#running;
+    this.#options.server.outage.left(this);
   }
 
   get #isStopped(): boolean {
@@ -119,9 +133,13 @@ export class Reflector {
   }
 
   async #run(): Promise<void> {
+    const { outage } = this.#options.server;
     while (!this.#isStopped) {
+      const { count } = outage;
       const outcome = await this.#round();
       if (this.#isStopped) return;
+      // What was asked of a server that was gone.
+      if (count !== outage.count) this.#backoff.reset();
       await this.#settle(outcome);
     }
   }
@@ -142,22 +160,32 @@ export class Reflector {
         return;
       case 'failed':
         this.#health.broken(outcome.problem);
-        // The server may want more time than that, but not for ever.
-        await this.#pause(
-          Math.max(
-            this.#backoff.delayMs(),
-            Math.min(outcome.retryAfterMs ?? 0, RETRY_AFTER_MAX_MS),
-          ),
-        );
+        await this.#backOff(outcome);
         return;
       case 'forbidden':
         this.#health.broken(outcome.problem, true);
-        await this.#pause(SLOW_RETRY_MS * (1 + this.#random()));
+        await this.#pauses.pause(SLOW_RETRY_MS * (1 + this.#random()));
         return;
       case 'absent':
         await this.#settleAbsent();
         return;
     }
+  }
+
+  async #backOff({ retryAfterMs, isOfServer }: Failed): Promise<void> {
+    const { server, platform } = this.#options;
+    // The server may want more time than we would wait, but not for ever.
+    const leastMs = Math.min(retryAfterMs ?? 0, RETRY_AFTER_MAX_MS);
+    const delayMs = Math.max(this.#backoff.delayMs(), leastMs);
+    if (!isOfServer) return void (await this.#pauses.pause(delayMs));
+    server.outage.failed(this);
+    const startMs = platform.clock.nowMs();
+    const isBack = await this.#pauses.pause(delayMs, (wake) => server.outage.onBack(wake));
+    if (!isBack) return;
+    this.#backoff.reset();
+    const passedMs = platform.clock.nowMs() - startMs;
+    const soonMs = Math.min(delayMs, passedMs + BACK_SPREAD_MS * this.#random());
+    await this.#pauses.pause(Math.max(soonMs, leastMs) - passedMs);
   }
 
   async #list(): Promise<Outcome> {
@@ -206,7 +234,7 @@ export class Reflector {
       this.#version = null;
       return this.#problem(`internal error: ${(error as Error).message}`);
     }
-    this.#health.whole();
+    this.#works();
     return { kind: 'again' };
   }
 
@@ -245,7 +273,9 @@ export class Reflector {
 
   #works(): void {
     this.#refusalCount = 0;
-    if (this.#listed === null) this.#health.whole();
+    if (this.#listed !== null) return;
+    this.#health.whole();
+    this.#options.server.outage.works(this);
   }
 
   /** Not null: the watch is over. */
@@ -337,9 +367,9 @@ export class Reflector {
     if (end.kind === 'refused' || end.kind === 'unreachable') return this.#failed(end);
     if (this.#listed !== null) {
       this.#streamingFailureCount += 1;
-      return this.#problem(`the list ended before its end (${END_TEXTS[end.kind]})`);
+      return this.#broken(`the list ended before its end (${END_TEXTS[end.kind]})`);
     }
-    if (end.kind === 'cut') return this.#problem(`the watch was cut: ${end.message}`);
+    if (end.kind === 'cut') return this.#broken(`the watch was cut: ${end.message}`);
     if (end.kind === 'quiet') this.#hasBookmarks = false;
     return isShort ? this.#problem('the watch ended at once') : { kind: 'again' };
   }
@@ -359,12 +389,19 @@ export class Reflector {
     return this.#problem('the API server has gone back to an earlier state');
   }
 
-  #problem(problem: string, retryAfterMs: number | null = null): Outcome {
-    return { kind: 'failed', problem: `${this.#name}: ${problem}`, retryAfterMs };
+  /** Of this kind, or of us. */
+  #problem(problem: string, retryAfterMs: number | null = null): Failed {
+    const isOfServer = false;
+    return { kind: 'failed', problem: `${this.#name}: ${problem}`, retryAfterMs, isOfServer };
+  }
+
+  /** Of the server, or of the way to it. */
+  #broken(problem: string, retryAfterMs: number | null = null): Failed {
+    return { ...this.#problem(problem, retryAfterMs), isOfServer: true };
   }
 
   #failed(failure: KubeFailure): Outcome {
-    if (failure.kind === 'unreachable') return this.#problem(failure.message);
+    if (failure.kind === 'unreachable') return this.#broken(failure.message);
     const { status, reason, message, retryAfterMs } = failure;
     const said = `the API server says ${status}${reason === '' ? '' : ` ${reason}`}: ${message}`;
     if (status === 404) return { kind: 'absent' };
@@ -376,7 +413,8 @@ export class Reflector {
       this.#refusalCount += 1;
       if (this.#refusalCount >= REFUSALS_MAX) this.#version = null;
     }
-    return this.#problem(said, retryAfterMs);
+    const isOfServer = status === 429 || (status >= 500 && !isGone && !isTooNew(message));
+    return isOfServer ? this.#broken(said, retryAfterMs) : this.#problem(said, retryAfterMs);
   }
 
   /** A list failed. True: it was a streaming one, and the server knows none; a list in pages is next. */
@@ -404,8 +442,8 @@ export class Reflector {
     this.#health.whole();
     // To ask for all that is missed of a group is one request, and each node asks.
     while (!this.#isStopped) {
-      await this.#pause(SLOW_RETRY_MS * (1 + this.#random()));
-      const look = await this.#untilStopped(server.kinds.look(kind));
+      await this.#pauses.pause(SLOW_RETRY_MS * (1 + this.#random()));
+      const look = await this.#pauses.untilStopped(server.kinds.look(kind));
       if (look?.kind === 'served') return;
     }
   }
@@ -414,8 +452,8 @@ export class Reflector {
     const { server, kind } = this.#options;
     const lookCount = this.#hasObjects ? 2 : 1;
     for (let i = 0; i < lookCount; i++) {
-      if (i > 0) await this.#pause(CONFIRM_MS);
-      const look = await this.#untilStopped(server.kinds.look(kind));
+      if (i > 0) await this.#pauses.pause(CONFIRM_MS);
+      const look = await this.#pauses.untilStopped(server.kinds.look(kind));
       if (look === null) return false;
       if (look.kind === 'absent') {
         if (this.#hasObjects)
@@ -423,34 +461,13 @@ export class Reflector {
         continue;
       }
       const why = look.kind === 'served' ? 'it says 404, and that it has them' : look.message;
-      await this.#settle(this.#problem(`the API server does not give them: ${why}`));
+      const problem = `the API server does not give them: ${why}`;
+      await this.#settle(
+        look.kind === 'unreachable' ? this.#broken(problem) : this.#problem(problem),
+      );
       return false;
     }
     return true;
-  }
-
-  async #pause(delayMs: number): Promise<void> {
-    let stop = (): void => {};
-    const waited = new Promise<true>((resolve) => {
-      stop = this.#options.platform.timers.after(delayMs, () => resolve(true));
-    });
-    await this.#untilStopped(waited);
-    stop();
-  }
-
-  /** Null: it was stopped before. */
-  #untilStopped<T>(waited: Promise<T>): Promise<T | null> {
-    const { signal } = this.#abort;
-    if (signal.aborted) return Promise.resolve(null);
-    return new Promise((resolve) => {
-      const stopped = (): void => resolve(null);
-      signal.addEventListener('abort', stopped);
-      const done = (value: T | null): void => {
-        signal.removeEventListener('abort', stopped);
-        resolve(value);
-      };
-      waited.then(done, () => done(null));
-    });
   }
 }
 

@@ -8,6 +8,8 @@ import { type KubeKind, pathOf } from '../../../src/kube/kind.ts';
 import { ApiServer } from '../../../src/kube/watch/api_server.ts';
 import { Reflector } from '../../../src/kube/watch/reflector.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
+import { nodePlatform } from '../../../src/platform/node_platform.ts';
+import type { Platform } from '../../../src/platform/platform.ts';
 import { fastPlatform } from '../../support/fast_platform.ts';
 import { CNPS } from '../../support/kube_rig.ts';
 import { MirrorSink } from '../../support/mirror_sink.ts';
@@ -23,6 +25,7 @@ const CONFIG_MAPS: KubeKind = {
   kind: 'ConfigMap',
   isNamespaced: true,
 };
+const AFTER = 'default/after-a-minute';
 const PATIENCE_MS = 100_000;
 const SPEED = 10;
 
@@ -54,6 +57,12 @@ describe.each<StoreKind>(['etcd', 'kine'])('an API server with %s', (store) => {
 
   function follow(kind: KubeKind, kubeconfig = reader.kubeconfig): Followed {
     const platform = fastPlatform(SPEED);
+    const client = connect(kubeconfig, platform);
+    const server = new ApiServer(client, platform);
+    return { sink: followBy(client, server, platform, kind), client, server };
+  }
+
+  function connect(kubeconfig: string, platform: Platform): ApiClient {
     const limits = DEFAULT_LIMITS;
     const found = loadAccess({
       ...{ kubeconfig, context: null, env: {}, home: null, limits },
@@ -61,15 +70,22 @@ describe.each<StoreKind>(['etcd', 'kine'])('an API server with %s', (store) => {
     });
     if (found.kind === 'error') throw new Error(found.message);
     const client = new ApiClient(found.access, { platform, limits, userAgent: 'sallyport/test' });
-    const server = new ApiServer(client, platform.clock);
+    closing.push(() => client.close());
+    return client;
+  }
+
+  function followBy(
+    client: ApiClient,
+    server: ApiServer,
+    platform: Platform,
+    kind = CONFIG_MAPS,
+  ): MirrorSink {
+    const limits = DEFAULT_LIMITS;
     const sink = new MirrorSink();
     const reflector = new Reflector({ client, kind, sink, server, platform, limits });
     reflector.start();
-    closing.push(async () => {
-      await reflector.stop();
-      await client.close();
-    });
-    return { sink, client, server };
+    closing.push(() => reflector.stop());
+    return sink;
   }
 
   async function same(sink: MirrorSink, kind: KubeKind): Promise<void> {
@@ -124,6 +140,26 @@ describe.each<StoreKind>(['etcd', 'kine'])('an API server with %s', (store) => {
     await cluster.startApiServer();
     await put('after-kill', '1');
     await same(sink, CONFIG_MAPS);
+  });
+
+  it('that was gone for a minute is followed again soon, in all kinds at once', async () => {
+    const client = connect(reader.kubeconfig, nodePlatform());
+    const server = new ApiServer(client, nodePlatform());
+    const sinks = Array.from({ length: 12 }, () => followBy(client, server, nodePlatform()));
+    await until(() => sinks.every(({ stale }) => stale === null), PATIENCE_MS);
+    await cluster.apiServer.end('SIGKILL');
+    await until(() => sinks.every(({ stale }) => stale !== null), PATIENCE_MS);
+    await new Promise((resolve) => setTimeout(resolve, 50_000));
+    await cluster.startApiServer();
+    const readyMs = performance.now();
+    await put('after-a-minute', `${readyMs}`);
+    await until(
+      () => sinks.every(({ stale, objects }) => stale === null && objects.has(AFTER)),
+      PATIENCE_MS,
+    );
+    console.log(`${store}: followed again after ${Math.round(performance.now() - readyMs)} ms`);
+    // A look every 8 s at most, 2 s over which they are spread, and a busy machine.
+    expect(performance.now() - readyMs).toBeLessThan(20_000);
   });
 
   it('that stops answering is given up, and followed on once it answers', async () => {

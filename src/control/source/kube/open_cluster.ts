@@ -90,7 +90,7 @@ function followWith(
   client: KubeClient,
   { platform, decode }: Pick<SourceSurroundings, 'platform' | 'decode'>,
 ): Follow {
-  const server = new ApiServer(client, platform.clock);
+  const server = new ApiServer(client, platform);
   const { limits } = decode;
   return ({ kind, namespace, name, sink }) => {
     const selection = {

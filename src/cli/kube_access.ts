@@ -25,12 +25,26 @@ export interface AccessFailure {
   readonly message: string;
 }
 
-export function openAccess(args: Args, io: Io): OpenedAccess | AccessFailure {
+/** As a configuration says it. */
+export interface ConfiguredAccess {
+  /** Absolute; null: the usual places, in their order. */
+  readonly kubeconfig: string | null;
+  /** Null: the current one. */
+  readonly context: string | null;
+}
+
+/** Flags win over `configured`. A context of a configuration is of its own kubeconfig. */
+export function openAccess(
+  args: Args,
+  io: Io,
+  configured: ConfiguredAccess | null = null,
+): OpenedAccess | AccessFailure {
   const platform = nodePlatform();
-  const kubeconfig = args.value('kubeconfig');
+  const named = args.value('kubeconfig');
+  const own = named === null ? configured : null;
   const found = loadAccess({
-    kubeconfig: kubeconfig === null ? null : resolve(io.cwd, kubeconfig),
-    context: args.value('context'),
+    kubeconfig: named === null ? (own?.kubeconfig ?? null) : resolve(io.cwd, named),
+    context: args.value('context') ?? own?.context ?? null,
     env: io.env,
     home: io.env['HOME'] ?? null,
     clock: platform.clock,

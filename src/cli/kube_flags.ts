@@ -24,16 +24,9 @@ export function kubeFlags(about: string, namespaceAbout: string): readonly FlagS
 export const NAMESPACE_OF_NAMES =
   'the namespace of names that have none (default: that of the context)';
 
-/** What a cluster says itself. */
-const SAID_BY_THE_CLUSTER = ['endpoints', 'config', 'admin'];
-
-/** What is wrong with how these flags stand together; null: nothing. */
+/** What is wrong with these flags where no cluster is asked; null: nothing. */
 export function kubeFlagProblem(args: Args): string | null {
-  if (!args.has('kube')) {
-    const alone = ['context', 'kubeconfig', 'namespace'].find((name) => args.has(name));
-    return alone === undefined ? null : `--${alone} says which cluster; it goes with --kube`;
-  }
-  const other = SAID_BY_THE_CLUSTER.find((name) => args.has(name));
-  if (other === undefined) return null;
-  return `--kube asks the cluster, and --${other} something else; give one or the other`;
+  if (args.has('kube')) return null;
+  const alone = ['context', 'kubeconfig', 'namespace'].find((name) => args.has(name));
+  return alone === undefined ? null : `--${alone} says which cluster; it goes with --kube`;
 }

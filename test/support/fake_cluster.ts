@@ -81,6 +81,16 @@ export class FakeCluster {
   }
 }
 
+/** A configuration as the chart mounts it. */
+export function mountedConfig(fields: object): string {
+  const listener = {
+    ...{ name: 'redirected', address: '127.0.0.1:15001', direction: 'by-record' },
+    ...{ destination: 'local-address', upstream: 'original-destination' },
+    identity: ['redirect-record'],
+  };
+  return JSON.stringify({ listeners: [listener], ...fields });
+}
+
 export function policyKind(name: PolicyKindName): KubeKind {
   return POLICY_KUBE_KINDS[name][0] as KubeKind;
 }

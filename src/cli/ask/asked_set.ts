@@ -1,4 +1,5 @@
 /** The policies that questions are asked of, wherever they come from: files, a configuration, or a cluster. */
+import type { Config } from '../../config/config.ts';
 import {
   type AcceptedJudge,
   createJudge,
@@ -12,9 +13,13 @@ import { decodeBundle } from '../../control/source/files/decode_bundle.ts';
 import type { SourceText } from '../../control/source/files/source_bundle.ts';
 import type { Args } from '../args.ts';
 import type { Io } from '../io.ts';
-import { kubeFlagProblem } from '../kube_flags.ts';
-import { openCluster, readClusterFiles } from './cluster.ts';
-import { readQuestionSources } from './question_sources.ts';
+import { askedPlace } from './asked_place.ts';
+import { openConfiguredCluster, readClusterFiles } from './cluster.ts';
+import {
+  type QuestionSources,
+  readConfigurationSources,
+  readFlagSources,
+} from './question_sources.ts';
 
 export interface AskedSet {
   readonly kind: 'set';
@@ -45,10 +50,22 @@ export type SetContent =
 export type AskedSetResult = AskedSet | { readonly kind: 'error'; readonly message: string };
 
 export async function readAskedSet(args: Args, io: Io): Promise<AskedSetResult> {
-  if (args.has('kube')) return ofCluster(args, io);
-  const problem = kubeFlagProblem(args);
-  if (problem !== null) return { kind: 'error', message: problem };
-  const sources = await readQuestionSources(args, io);
+  const place = askedPlace(args, io);
+  switch (place.kind) {
+    case 'flags':
+      return ofFiles(await readFlagSources(args, io));
+    case 'configuration':
+      return ofFiles(readConfigurationSources(args, place.config));
+    case 'cluster':
+      return ofCluster(args, io, place.config);
+    case 'rejected':
+      return { kind: 'error', message: place.problems.join('; ') };
+    case 'error':
+      return place;
+  }
+}
+
+function ofFiles(sources: QuestionSources): AskedSetResult {
   if (sources.kind === 'error') return sources;
   const { bundle, options } = sources;
   const withPolicies = (policies: readonly SourceText[]): SetContent => {
@@ -66,11 +83,11 @@ export async function readAskedSet(args: Args, io: Io): Promise<AskedSetResult> 
   };
 }
 
-async function ofCluster(args: Args, io: Io): Promise<AskedSetResult> {
+async function ofCluster(args: Args, io: Io, config: Config | null): Promise<AskedSetResult> {
   const read = await readClusterFiles(args, io);
   if (read.kind === 'error') return read;
   const { files } = read;
-  const opened = await openCluster(args, io, files.secrets);
+  const opened = await openConfiguredCluster(args, io, { config, secrets: files.secrets });
   if (opened.kind === 'error') return opened;
   const { names, namespace, options } = opened;
   const withPolicies = (policies: readonly SourceText[]): SetContent => {

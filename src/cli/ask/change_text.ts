@@ -81,7 +81,8 @@ function namesText({ names, moreCount = 0 }: PartyDocument): string {
 }
 
 export function flowLines(flows: FlowChanges, { io, isAll }: ChangeTextOptions): string[] {
-  const { judgedCount, changes, goneCount, unreadableCount, otherwiseCount } = flows;
+  const { judgedCount, changes, goneCount, unaskableCount, unreadableCount, otherwiseCount } =
+    flows;
   const shown = isAll ? changes : changes.slice(0, CHANGES_SHOWN_MAX);
   const more = changes.length - shown.length;
   const changedCount = changes.reduce((sum, { count }) => sum + count, 0);
@@ -91,6 +92,10 @@ export function flowLines(flows: FlowChanges, { io, isAll }: ChangeTextOptions):
     ...(more > 0 ? [`  ... and ${more} more (--all)`] : []),
     ...noteLines([
       ['Not judged, as their pods are gone', goneCount],
+      [
+        'Not judged, as a flow does not tell all of such traffic (the type of ICMP)',
+        unaskableCount,
+      ],
       [
         'Judged otherwise at their time (policy was another, or a flow does not tell all of a request)',
         otherwiseCount,

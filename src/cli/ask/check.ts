@@ -1,5 +1,6 @@
 /** `sallyport check`: validates and lints policies; every finding with file, line and field. */
 
+import type { Config } from '../../config/config.ts';
 import type { JudgeOptions } from '../../control/ask/judge.ts';
 import { judgeBundle } from '../../control/ask/judge_bundle.ts';
 import { unknownIdText } from '../../control/decode/annotations.ts';
@@ -9,13 +10,18 @@ import { jsonDocument } from '../../model/json_document.ts';
 import { isFindingId, isIgnorable } from '../../policy/lint/finding_kinds.ts';
 import type { Args } from '../args.ts';
 import { EXIT_NEGATIVE, EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from '../io.ts';
-import { kubeFlagProblem } from '../kube_flags.ts';
 import { paint, yamlText } from '../terminal.ts';
+import { askedPlace } from './asked_place.ts';
 import { readCheckedCluster } from './check_cluster.ts';
 import { type CheckFinding, errorsOf, findingsOf, inOrder } from './check_findings.ts';
 import { checkLines } from './check_text.ts';
 import { type ClusterChange, clusterChangeDocument, clusterChangeLines } from './cluster_change.ts';
-import { readConfiguredSources, type StartReport, startReport } from './configured_sources.ts';
+import {
+  NO_FILES,
+  readConfiguredSources,
+  type StartReport,
+  startReport,
+} from './configured_sources.ts';
 import { judgeOptions } from './judge_options.ts';
 import { readSources } from './sources.ts';
 
@@ -23,10 +29,15 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const ignored = args.values('ignore').flatMap((list) => list.split(','));
   const problem = ignoreProblem(ignored);
   if (problem !== null) return usageError(io, `check: --ignore: ${problem}`);
-  if (args.has('kube')) return checkCluster(args, { io, ignored });
-  const misused = kubeFlagProblem(args) ?? (args.has('flows') ? FLOWS_ALONE : null);
-  if (misused !== null) return usageError(io, `check: ${misused}`);
-  if (args.has('config')) return checkConfigured(args, { io, ignored });
+  const place = askedPlace(args, io);
+  if (place.kind === 'error') return usageError(io, `check: ${place.message}`);
+  if (place.kind === 'rejected') {
+    for (const text of place.problems) io.stderr.write(`sallyport: ${text}\n`);
+    return EXIT_USAGE;
+  }
+  if (place.kind === 'cluster') return checkCluster(args, { io, ignored }, place.config);
+  if (args.has('flows')) return usageError(io, `check: ${FLOWS_ALONE}`);
+  if (place.kind === 'configuration') return checkConfigured(args, { io, ignored }, place.config);
   const sources = await readSources(args, io);
   if (sources.kind === 'error') return usageError(io, `check: ${sources.message}`);
   const { bundle } = sources;
@@ -45,16 +56,26 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
 const FLOWS_ALONE =
   '--flows says what flows of a cluster would become; it goes with --kube -p FILE';
 
-async function checkCluster(args: Args, surroundings: Surroundings): Promise<ExitCode> {
+async function checkCluster(
+  args: Args,
+  surroundings: Surroundings,
+  config: Config | null,
+): Promise<ExitCode> {
   const { io } = surroundings;
-  const checked = await readCheckedCluster(args, io);
+  const sources = config === null ? null : readConfiguredSources(config);
+  const beside = sources?.bundle ?? NO_FILES;
+  const checked = await readCheckedCluster(args, io, { config, beside });
   if (checked.kind === 'error') return usageError(io, `check: ${checked.message}`);
   const { change, policyCount, fileCount } = checked;
-  const files = fileCount === 0 ? '' : ` and ${filesText(fileCount)}`;
+  const all = inOrder(checked.findings);
   const found = {
-    checked: `${policyCount} policies of the cluster${files}`,
-    all: inOrder(checked.findings),
-    start: null,
+    checked: [
+      ...(policyCount === null ? [] : [`${policyCount} policies of the cluster`]),
+      ...(fileCount === 0 ? [] : [filesText(fileCount)]),
+    ].join(' and '),
+    all,
+    // A bad object of a cluster is refused alone.
+    start: sources === null ? null : startReport(sources, policyCount === null),
     change,
   };
   return tell(args, surroundings, found);
@@ -69,18 +90,13 @@ interface Surroundings {
   readonly ignored: readonly string[];
 }
 
-function checkConfigured(args: Args, surroundings: Surroundings): ExitCode {
+function checkConfigured(args: Args, surroundings: Surroundings, config: Config): ExitCode {
   const { io } = surroundings;
-  const named = SOURCE_FLAG_NAMES.find((name) => args.has(name));
-  if (named !== undefined || args.arguments.length > 0) {
+  if (args.arguments.length > 0) {
     return usageError(io, 'check: --config names its own policies; give one or the other');
   }
-  const sources = readConfiguredSources(args.value('config'), io);
-  if (sources.kind === 'rejected') {
-    for (const problem of sources.problems) io.stderr.write(`sallyport: ${problem}\n`);
-    return EXIT_USAGE;
-  }
-  const { bundle, config } = sources;
+  const sources = readConfiguredSources(config);
+  const { bundle } = sources;
   const { limits, isEmptySetOpen } = config;
   const { isHostJudged } = config.redirect;
   const all = findingsIn(bundle, { ...judgeOptions(limits), isEmptySetOpen, isHostJudged });
@@ -134,9 +150,6 @@ interface Result {
   readonly start: StartReport | null;
   readonly change: ClusterChange | null;
 }
-
-/** Flags that say what `--config` says. */
-const SOURCE_FLAG_NAMES = ['policy', 'endpoints', 'secrets', 'enable-node-selector-labels'];
 
 function print(args: Args, io: Io, result: Result): void {
   const { ignoredCount, start, change } = result;

@@ -1,7 +1,8 @@
 /** `check --kube`: what is wrong with the policies of a cluster, and what files that are laid over them would change. */
+import type { Config } from '../../config/config.ts';
 import { refusedAlone } from '../../control/ask/cluster_judge.ts';
 import type { Problem } from '../../control/decode/problem.ts';
-import type { SourceText } from '../../control/source/files/source_bundle.ts';
+import type { SourceBundle, SourceText } from '../../control/source/files/source_bundle.ts';
 import type { Args } from '../args.ts';
 import type { Io } from '../io.ts';
 import { type CheckFinding, errorsOf, findingsOf, warningsOf } from './check_findings.ts';
@@ -12,14 +13,26 @@ export type CheckedCluster =
   | {
       readonly kind: 'checked';
       readonly findings: readonly CheckFinding[];
-      readonly policyCount: number;
+      /** Null: it was not asked for, since nothing can be in force beside the files. */
+      readonly policyCount: number | null;
       readonly fileCount: number;
       /** Null: there are no files, or they cannot be laid over it. */
       readonly change: ClusterChange | null;
     }
   | { readonly kind: 'error'; readonly message: string };
 
-export async function readCheckedCluster(args: Args, io: Io): Promise<CheckedCluster> {
+export interface CheckedPlace {
+  /** Null: the cluster that flags name. */
+  readonly config: Config | null;
+  /** What a configuration names beside its cluster. */
+  readonly beside: SourceBundle;
+}
+
+export async function readCheckedCluster(
+  args: Args,
+  io: Io,
+  { config, beside }: CheckedPlace,
+): Promise<CheckedCluster> {
   const read = await readClusterFiles(args, io);
   if (read.kind === 'error') return read;
   const { policies, secrets } = read.files;
@@ -29,8 +42,13 @@ export async function readCheckedCluster(args: Args, io: Io): Promise<CheckedClu
   if (policies.length === 0 && args.has('flows')) {
     return { kind: 'error', message: '--flows asks what files would change; name them with -p' };
   }
-  const cluster = await openCluster(args, io, secrets);
+  const fileCount = policies.length + beside.policies.length;
+  const cluster = await openCluster(args, io, { config, beside, secrets });
   if (cluster.kind === 'error') return cluster;
+  if (cluster.kind === 'rejected') {
+    const findings = errorsOf(cluster.problems);
+    return { kind: 'checked', findings, policyCount: null, fileCount, change: null };
+  }
   const checked = await checkedWith(cluster, policies, { args, io });
   if (checked.kind === 'error') return checked;
   const findings = [...warningsOf(cluster.problems), ...checked.findings];
@@ -38,7 +56,7 @@ export async function readCheckedCluster(args: Args, io: Io): Promise<CheckedClu
     ...checked,
     findings: findings.filter(({ place }) => isOfNamespace(place, args.value('namespace'))),
     policyCount: cluster.policyCount,
-    fileCount: policies.length,
+    fileCount,
   };
 }
 

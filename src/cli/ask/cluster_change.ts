@@ -38,9 +38,8 @@ export async function readClusterChange(
 ): Promise<ClusterChangeResult> {
   const { judged, options } = cluster;
   const pair = { before: judged.input, after: laid.judged.input };
-  const compareOptions = { ...options, isEmptySetOpen: true, isHostJudged: args.has('judge-host') };
   const progress = new Progress(io, nodePlatform().clock);
-  const steps = verdictChanges(pair, compareOptions);
+  const steps = verdictChanges(pair, options);
   let step = steps.next();
   for (let count = 0; step.done !== true; count++) {
     progress.at(() => `comparing verdicts (${count} steps)`);

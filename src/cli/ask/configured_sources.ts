@@ -5,38 +5,28 @@
 import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Config } from '../../config/config.ts';
-import { loadConfig } from '../../config/load.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
 import { configuredFiles } from '../../control/source/files/file_source.ts';
 import type { SourceBundle } from '../../control/source/files/source_bundle.ts';
 import { unfinishedFiles } from '../../control/source/files/unfinished_files.ts';
 import { emptySetText } from '../../control/source/policy_feed.ts';
 import { nodePlatform } from '../../platform/node_platform.ts';
-import type { Io } from '../io.ts';
 
-export type ConfiguredSources =
-  | {
-      readonly kind: 'bundle';
-      readonly bundle: SourceBundle;
-      readonly config: Config;
-      /** Why the policy set cannot even be read. One line each. */
-      readonly readProblems: readonly string[];
-      /** What else keeps `run` from starting. One line each. */
-      readonly otherProblems: readonly string[];
-    }
-  /** The configuration itself is wrong. One line each. */
-  | { readonly kind: 'rejected'; readonly problems: readonly string[] };
+export interface ConfiguredSources {
+  readonly bundle: SourceBundle;
+  readonly config: Config;
+  /** Why the policy set cannot even be read. One line each. */
+  readonly readProblems: readonly string[];
+  /** What else keeps `run` from starting. One line each. */
+  readonly otherProblems: readonly string[];
+}
 
-const NOTHING: SourceBundle = { policies: [], endpoints: null, secrets: null };
+export const NO_FILES: SourceBundle = { policies: [], endpoints: null, secrets: null };
 
-export function readConfiguredSources(path: string | null, io: Io): ConfiguredSources {
-  const loaded = loadConfig({ path, flags: [], env: io.env, cwd: io.cwd });
-  if (loaded.kind === 'rejected') return loaded;
-  const { config } = loaded;
+export function readConfiguredSources(config: Config): ConfiguredSources {
   const read = configuredFiles(config, nodePlatform().timers).read();
   return {
-    kind: 'bundle',
-    bundle: read.kind === 'ok' ? read.bundle : NOTHING,
+    bundle: read.kind === 'ok' ? read.bundle : NO_FILES,
     config,
     readProblems:
       read.kind === 'ok' ? unfinishedFiles(read.bundle).map(formatProblem) : [read.message],
@@ -63,23 +53,16 @@ export interface StartReport {
   readonly problems: readonly string[];
 }
 
-const CLUSTER_NOT_ASKED =
-  '; the policies of its cluster are not among these, `check --kube` checks them';
-
 /** What `run` would do with the sources as they are. */
-export function startReport(
-  sources: Extract<ConfiguredSources, { kind: 'bundle' }>,
-  isSetRejected: boolean,
-): StartReport {
+export function startReport(sources: ConfiguredSources, isSetRejected: boolean): StartReport {
   const { config, readProblems, otherProblems } = sources;
   const { path, stateDir } = config;
   const problems = [...readProblems, ...otherProblems];
   if (problems.length === 0 && !isSetRejected) {
-    const isEmpty = sources.bundle.policies.length === 0;
-    const unasked = config.kubernetes === null ? '' : CLUSTER_NOT_ASKED;
+    const isEmpty = sources.bundle.policies.length === 0 && config.kubernetes === null;
     return {
       wouldStart: true,
-      text: `${path}: would start${unasked}`,
+      text: `${path}: would start`,
       // It starts, but hardly as its author wants it.
       problems: isEmpty && !config.isEmptySetOpen ? [emptySetText(false)] : problems,
     };

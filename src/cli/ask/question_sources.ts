@@ -1,4 +1,5 @@
 /** The policies that a question is asked of, and how: by flags, or as `run` would with a configuration (`-c`). */
+import type { Config } from '../../config/config.ts';
 import type { JudgeOptions } from '../../control/ask/judge.ts';
 import type { SourceBundle } from '../../control/source/files/source_bundle.ts';
 import type { Args } from '../args.ts';
@@ -11,35 +12,18 @@ export type QuestionSources =
   | { readonly kind: 'ok'; readonly bundle: SourceBundle; readonly options: JudgeOptions }
   | { readonly kind: 'error'; readonly message: string };
 
-/** Flags that say what a configuration says. */
-const SOURCE_FLAG_NAMES = [
-  'policy',
-  'endpoints',
-  'secrets',
-  'enable-node-selector-labels',
-  'judge-host',
-];
-
-export async function readQuestionSources(args: Args, io: Io): Promise<QuestionSources> {
-  if (args.has('config')) return configured(args, io);
+export async function readFlagSources(args: Args, io: Io): Promise<QuestionSources> {
   const sources = await readSources(args, io);
   if (sources.kind === 'error') return sources;
   const options = { ...judgeOptions(), isHostJudged: args.has('judge-host') };
   return { kind: 'ok', bundle: sources.bundle, options };
 }
 
-function configured(args: Args, io: Io): QuestionSources {
-  const isNamed = SOURCE_FLAG_NAMES.some((name) => args.has(name)) || args.arguments.length > 0;
-  if (isNamed) {
+export function readConfigurationSources(args: Args, config: Config): QuestionSources {
+  if (args.arguments.length > 0) {
     return { kind: 'error', message: '--config names its own policies; give one or the other' };
   }
-  const sources = readConfiguredSources(args.value('config'), io);
-  if (sources.kind === 'rejected') return { kind: 'error', message: sources.problems.join('; ') };
-  const { bundle, config, readProblems } = sources;
-  if (config.kubernetes !== null) {
-    const message = `${config.path} takes policies from a Kubernetes cluster; ask it with --kube`;
-    return { kind: 'error', message };
-  }
+  const { bundle, readProblems } = readConfiguredSources(config);
   // What cannot be read is no set without policies.
   if (readProblems.length > 0) return { kind: 'error', message: readProblems.join('; ') };
   const { limits, isEmptySetOpen } = config;

@@ -1,14 +1,15 @@
 /** `sallyport test FILE...`: policy unit tests. The last line is `N passed, N failed`. */
 import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
+import type { Config } from '../../config/config.ts';
 import { isPolicyTestFile, type TestSubject } from '../../control/ask/policy_test_file.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';
 import type { Args } from '../args.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from '../io.ts';
-import { kubeFlagProblem } from '../kube_flags.ts';
 import { paint } from '../terminal.ts';
-import { openCluster, readClusterFiles } from './cluster.ts';
+import { askedPlace } from './asked_place.ts';
+import { openConfiguredCluster, readClusterFiles } from './cluster.ts';
 import { junitXml } from './junit.ts';
 import { type FileResult, runTestFile, runTestFileOn, type TestResult } from './policy_tests.ts';
 import { readBoundedText, readErrorText } from './sources.ts';
@@ -54,21 +55,29 @@ type Runner =
 
 /** Each file is asked of what it names, or with `--kube` of a cluster. */
 async function readRunner(args: Args, io: Io): Promise<Runner> {
-  if (args.has('kube')) return readClusterRunner(args, io);
-  const alone = args.has('policy') || args.has('secrets') ? OF_A_CLUSTER : null;
-  const message = kubeFlagProblem(args) ?? alone;
-  if (message !== null) return { kind: 'error', message };
+  const place = askedPlace(args, io);
+  if (place.kind === 'cluster') return readClusterRunner(args, io, place.config);
+  if (place.kind === 'error') return place;
+  if (place.kind === 'rejected') return { kind: 'error', message: place.problems.join('; ') };
+  if (place.kind === 'configuration') {
+    const { path } = place.config;
+    return {
+      kind: 'error',
+      message: `${path} has no field kubernetes, so there is no cluster to ask`,
+    };
+  }
+  if (args.has('policy') || args.has('secrets')) return { kind: 'error', message: OF_A_CLUSTER };
   return { kind: 'runner', run: (path, shown) => runTestFile(path, shown, io) };
 }
 
 const OF_A_CLUSTER =
   'a test file names its own policies and secrets; -p and --secrets go with --kube';
 
-async function readClusterRunner(args: Args, io: Io): Promise<Runner> {
+async function readClusterRunner(args: Args, io: Io, config: Config | null): Promise<Runner> {
   const read = await readClusterFiles(args, io, args.values('policy'));
   if (read.kind === 'error') return read;
   const { policies, secrets } = read.files;
-  const cluster = await openCluster(args, io, secrets);
+  const cluster = await openConfiguredCluster(args, io, { config, secrets });
   if (cluster.kind === 'error') return cluster;
   const laid = policies.length === 0 ? null : cluster.layOver(policies);
   const created = laid?.kind === 'rejected' ? laid : (laid?.judged ?? cluster.judged).accepted;
@@ -78,7 +87,7 @@ async function readClusterRunner(args: Args, io: Io): Promise<Runner> {
 
 /** Files as they are named; of a directory the test files in it and below, sorted. */
 async function testPaths(args: Args, io: Io): Promise<string[]> {
-  const subject = args.has('kube') ? 'cluster' : 'files';
+  const subject = args.has('kube') || args.has('config') ? 'cluster' : 'files';
   const paths: string[] = [];
   for (const name of args.arguments) {
     const path = resolve(io.cwd, name);

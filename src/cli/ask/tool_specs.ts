@@ -44,7 +44,7 @@ const CONFIG_FLAG: FlagSpec = {
   name: 'config',
   short: 'c',
   value: 'FILE',
-  about: 'instead, read what this configuration names, and judge as `run` would',
+  about: 'instead, ask what this configuration names, files or a cluster, and judge as `run` would',
 };
 
 const KUBE_FLAGS = kubeFlags(
@@ -65,7 +65,7 @@ export const CHECK_SPEC: VerbSpec = {
       short: 'c',
       value: 'FILE',
       about:
-        'instead, check the files that this configuration names, and whether `run` would start',
+        'instead, check what this configuration names, files or a cluster, and whether `run` would start',
     },
     ...kubeFlags(
       'instead, check what is in a Kubernetes cluster now, and what the files of -p would change there',
@@ -114,6 +114,7 @@ export const TEST_SPEC: VerbSpec = {
       'ask what is in a Kubernetes cluster now, instead of what the files name',
       NAMESPACE_OF_NAMES,
     ),
+    { ...CONFIG_FLAG, about: 'ask the cluster of this configuration, as `run` would' },
     { ...POLICY_FLAG, about: 'with --kube: a policy file or directory that is laid over it' },
     { ...SECRETS_FLAG, about: 'with --kube: secrets of header matches: name -> value' },
     { ...NODE_LABELS_FLAG, about: 'with --kube: allow fromNodes and toNodes' },

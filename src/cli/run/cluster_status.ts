@@ -2,7 +2,8 @@
 import {
   type ClusterStatus,
   ClusterStatusReader,
-  PROXY_LABEL,
+  isProxy,
+  PROXY_SELECTOR,
   type ProxyStatus,
 } from '../../control/ask/cluster_status.ts';
 import { CLUSTER_KINDS } from '../../control/source/kube/cluster_kinds.ts';
@@ -99,14 +100,14 @@ function slimmed(seen: SeenObject): SeenObject {
   const { nodeName, hostNetwork } = spec ?? {};
   const { phase, reason, podIP, conditions, containerStatuses, initContainerStatuses } =
     status ?? {};
-  const isProxy = (labels as Record<string, unknown> | undefined)?.[PROXY_LABEL.key] !== undefined;
+  const isOurs = isProxy((labels ?? {}) as Readonly<Record<string, unknown>>);
   return {
     ...seen,
     object: {
-      metadata: { labels: isProxy ? labels : {}, generation },
+      metadata: { labels: isOurs ? labels : {}, generation },
       spec: { nodeName, hostNetwork },
       status:
-        isProxy || nodeName === undefined
+        isOurs || nodeName === undefined
           ? { phase, reason, podIP, conditions, containerStatuses, initContainerStatuses }
           : { podIP },
     },
@@ -156,7 +157,7 @@ function tableOf(status: ClusterStatus & { readonly server: string }, isAll: boo
 }
 
 function readyText(count: number, readyCount: number): string {
-  if (count === 0) return 'no: no pod has the label app.kubernetes.io/name=sallyport';
+  if (count === 0) return `no: no pod has the labels ${PROXY_SELECTOR}`;
   return readyCount === count ? `yes, on ${count} nodes` : `no: ${readyCount} of ${count} proxies`;
 }
 

@@ -18,7 +18,7 @@ import { textTable } from '../text_table.ts';
 const DEFAULT_ADMIN = '127.0.0.1:9901';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
-  const misused = kubeFlagProblem(args);
+  const misused = kubeFlagProblem(args) ?? otherPlaceProblem(args);
   if (misused !== null) return usageError(io, `status: ${misused}`);
   // A client of Kubernetes is loaded when one is asked.
   if (args.has('kube')) return (await import('./cluster_status.ts')).runClusterStatus(args, io);
@@ -38,6 +38,12 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const isOld = Boolean(report.stale) || report.refused !== undefined || isClusterOld;
   const isStale = args.has('strict') && isOld;
   return report.ready && !isStale ? EXIT_OK : EXIT_NEGATIVE;
+}
+
+function otherPlaceProblem(args: Args): string | null {
+  const other = args.has('kube') ? ['config', 'admin'].find((name) => args.has(name)) : undefined;
+  if (other === undefined) return null;
+  return `--kube asks the cluster, and --${other} something else; give one or the other`;
 }
 
 interface Target {

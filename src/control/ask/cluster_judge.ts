@@ -2,6 +2,7 @@
  * Judges of what is in a cluster, and of that with files laid over it. A bad object is refused alone, as a proxy with a
  * source of objects does it.
  */
+import type { InvalidPolicy } from '../../model/invalid_policy.ts';
 import type { Inventory } from '../../policy/resolve/inventory.ts';
 import type { PolicyDocument } from '../decode/policy_document.ts';
 import type { Problem, Rejected } from '../decode/problem.ts';
@@ -9,7 +10,7 @@ import { rejected } from '../decode/problem.ts';
 import type { Accepted } from '../set/policy_checker.ts';
 import type { PolicyInput, RefusedDocument } from '../set/policy_input.ts';
 import { ObjectOffers } from '../source/objects/object_offers.ts';
-import { type ApiObject, ObjectSet } from '../source/objects/object_set.ts';
+import { type ApiObject, ObjectSet, type Surroundings } from '../source/objects/object_set.ts';
 import type { OfferedSet, PolicySink } from '../source/source.ts';
 import { type AcceptedJudge, createJudge, type JudgeOptions } from './judge.ts';
 
@@ -22,6 +23,14 @@ export interface JudgedSet {
 export interface ClusterContents {
   readonly policies: readonly ApiObject[];
   readonly inventory: Inventory;
+  /** Of files beside them that a configuration names. */
+  readonly documents: readonly PolicyDocument[];
+  readonly warnings: readonly Problem[];
+}
+
+export interface ClusterJudgeOptions extends JudgeOptions {
+  readonly hasNodeLabels: boolean;
+  readonly invalidPolicy: InvalidPolicy;
 }
 
 /** Of files that are laid over what is in the cluster. */
@@ -36,17 +45,19 @@ export class ClusterJudge {
   readonly #options: JudgeOptions;
   readonly #set: ObjectSet;
   readonly #offers: ObjectOffers;
-  readonly #contents: ClusterContents;
+  /** Without secrets. */
+  readonly #surroundings: Surroundings;
 
-  constructor(contents: ClusterContents, options: JudgeOptions, hasNodeLabels: boolean) {
-    const { limits, regexEngine } = options;
+  constructor(contents: ClusterContents, options: ClusterJudgeOptions) {
+    const { limits, regexEngine, hasNodeLabels, invalidPolicy } = options;
+    const { inventory, documents, warnings } = contents;
     this.#options = options;
-    this.#contents = contents;
+    this.#surroundings = { inventory, documents, warnings, secrets: NO_SECRETS };
     this.#set = new ObjectSet({
       decode: { limits, regexEngine, hasNodeLabels },
-      invalidPolicy: 'absent',
+      invalidPolicy,
     });
-    this.#offers = new ObjectOffers(this.#set, { ...EMPTY, inventory: contents.inventory });
+    this.#offers = new ObjectOffers(this.#set, this.#surroundings);
     // Nobody is offered them yet.
     for (const object of contents.policies) this.#offers.put(object);
     this.#offers.synced(contents.policies.map(({ ref }) => ref));
@@ -57,22 +68,27 @@ export class ClusterJudge {
     return this.#set.leftCount;
   }
 
-  /** Decoded, whether they can be enforced beside each other or not. */
+  /** Of the cluster alone. Decoded, whether they can be enforced beside each other or not. */
   documents(): readonly PolicyDocument[] {
-    return this.#set.snapshot({ ...EMPTY, inventory: this.#contents.inventory }).documents;
+    return this.#set.snapshot({ ...this.#surroundings, documents: [] }).documents;
   }
 
   /** What is in the cluster. */
   judge(secrets: ReadonlyMap<string, string>): JudgedSet | Rejected {
-    return this.#judged({ documents: [], warnings: [], secrets });
+    return this.judgeWith({ documents: [], warnings: [], secrets });
   }
 
   /** Ask for it after `judge`. Nothing of the files counts if they cannot be enforced beside what is in the cluster. */
-  judgeWith(files: LaidOver): JudgedSet | Rejected {
-    return this.#judged(files);
-  }
-
-  #judged(surroundings: LaidOver): JudgedSet | Rejected {
+  judgeWith({ documents, warnings, secrets }: LaidOver): JudgedSet | Rejected {
+    const own = new Set(documents.map(({ kind, name }) => `${kind} ${name}`));
+    const kept = this.#surroundings.documents.filter(
+      ({ kind, name }) => !own.has(`${kind} ${name}`),
+    );
+    const surroundings = {
+      documents: [...kept, ...documents],
+      warnings: [...this.#surroundings.warnings, ...warnings],
+      secrets,
+    };
     const sink = new JudgeSink(this.#options);
     const result = this.#offers.offerIn(surroundings, sink);
     if (result.kind === 'rejected') return result;
@@ -81,7 +97,7 @@ export class ClusterJudge {
   }
 }
 
-const EMPTY = { documents: [], warnings: [], secrets: new Map<string, string>() };
+const NO_SECRETS: ReadonlyMap<string, string> = new Map();
 
 /** What an object that is refused is told as: its files' names are taken on purpose. */
 export function refusedAlone(

@@ -41,8 +41,19 @@ export interface PoliciesStatus {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Labels of the pods of the DaemonSet, as the chart and the kustomization have them. */
-export const PROXY_LABEL = { key: 'app.kubernetes.io/name', value: 'sallyport' } as const;
+/** Labels of the pods of the DaemonSet in the chart, whatever it is to be called there, and in the kustomization. */
+const PROXY_LABELS = [
+  ['app.kubernetes.io/part-of', 'sallyport'],
+  ['app.kubernetes.io/component', 'node'],
+] as const;
+
+/** As the API is asked for them. */
+export const PROXY_SELECTOR = PROXY_LABELS.map(([key, value]) => `${key}=${value}`).join(',');
+
+/** The webhook of the same release is none. */
+export function isProxy(labels: Readonly<Record<string, unknown>>): boolean {
+  return PROXY_LABELS.every(([key, value]) => labels[key] === value);
+}
 
 export class ClusterStatusReader {
   readonly #proxies: Omit<ProxyStatus, 'podCount'>[] = [];
@@ -105,15 +116,6 @@ export class ClusterStatusReader {
     };
   }
 }
-
-/** The webhook of the same release is none. */
-function isProxy(labels: Fields): boolean {
-  const component = labels[COMPONENT_KEY] ?? NODE_COMPONENT;
-  return labels[PROXY_LABEL.key] === PROXY_LABEL.value && component === NODE_COMPONENT;
-}
-
-const COMPONENT_KEY = 'app.kubernetes.io/component';
-const NODE_COMPONENT = 'node';
 
 /** What a proxy has said of the newest form; null: nothing. */
 function saidOf(policy: Fields): Fields | null {

@@ -18,6 +18,8 @@ export interface FlowChanges {
   readonly judgedCount: number;
   /** Of endpoints that are no more, and lines that are none of flows. */
   readonly goneCount: number;
+  /** Of traffic of which a flow does not tell enough, such as ICMP. */
+  readonly unaskableCount: number;
   readonly unreadableCount: number;
   /** Judged otherwise by what is in force now than they were then. */
   readonly otherwiseCount: number;
@@ -55,6 +57,7 @@ export class FlowComparison {
   readonly #changes = new Map<string, FlowChange>();
   #judgedCount = 0;
   #goneCount = 0;
+  #unaskableCount = 0;
   #unreadableCount = 0;
   #otherwiseCount = 0;
 
@@ -69,6 +72,7 @@ export class FlowComparison {
   take(value: unknown): void {
     const flow = readFlow(value);
     if (flow.kind === 'unreadable') this.#unreadableCount += 1;
+    if (flow.kind === 'unaskable') this.#unaskableCount += flow.count;
     if (flow.kind === 'flow') this.#judge(flow);
   }
 
@@ -83,6 +87,7 @@ export class FlowComparison {
     return {
       judgedCount: this.#judgedCount,
       goneCount: this.#goneCount,
+      unaskableCount: this.#unaskableCount,
       unreadableCount: this.#unreadableCount,
       otherwiseCount: this.#otherwiseCount,
       changes,

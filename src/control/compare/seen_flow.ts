@@ -18,6 +18,8 @@ export type ReadFlow =
   | SeenFlow
   /** It is no question to a policy: an answer, or of nobody's endpoint. */
   | { readonly kind: 'none' }
+  /** It does not tell enough for one: the type of an ICMP message, or the port of a protocol that has rules for ports. */
+  | { readonly kind: 'unaskable'; readonly count: number }
   | { readonly kind: 'unreadable' };
 
 const VERDICTS: ReadonlyMap<unknown, SeenFlow['verdict']> = new Map([
@@ -48,8 +50,8 @@ export function readFlow(value: unknown): ReadFlow {
     ...trafficOf(value, destination),
     ...askOf(value),
   });
-  // A protocol without rules, or a part of a request.
-  if (parsed.kind === 'error') return NONE;
+  const count = typeof value['count'] === 'number' ? value['count'] : 1;
+  if (parsed.kind === 'error') return { kind: 'unaskable', count };
   return {
     kind: 'flow',
     question: parsed.question,
@@ -57,7 +59,7 @@ export function readFlow(value: unknown): ReadFlow {
     remoteLabels: labelsOf(other),
     remoteIp: textOf(other['ip']),
     verdict: VERDICTS.get(verdict) ?? null,
-    count: typeof value['count'] === 'number' ? value['count'] : 1,
+    count,
   };
 }
 

@@ -76,10 +76,10 @@ describe('check -c', () => {
       out: 'cannot be written to (ENOENT)',
     },
     {
-      name: 'policies come from a cluster, too',
+      name: 'policies come from a cluster, too, which cannot be asked',
       more: 'kubernetes: {}',
-      code: 0,
-      out: 'config.yaml: would start; the policies of its cluster are not among these',
+      code: 2,
+      err: 'check: no API server is configured',
     },
     { name: 'a field is unknown', more: 'polices: []', code: 2, err: 'did you mean policies?' },
     {
@@ -156,7 +156,7 @@ describe('explain -c', () => {
     write('config.yaml', configOf('endpoints: endpoints.yaml\nkubernetes: {}'));
     const { code, stderr } = await ask('--identity', '2', '--path', '/ab');
     expect(code).toBe(2);
-    expect(stderr).toContain('takes policies from a Kubernetes cluster; ask it with --kube');
+    expect(stderr).toContain('explain: no API server is configured');
   });
 
   it('takes no policies beside it, and tells of a configuration that cannot be read', async () => {

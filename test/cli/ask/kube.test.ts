@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCommandLine } from '../../../src/cli/command_line.ts';
 import { CLUSTER_KINDS } from '../../../src/control/source/kube/cluster_kinds.ts';
 import { type KubeKind, pathOf } from '../../../src/kube/kind.ts';
-import { FakeCluster, policyKind } from '../../support/fake_cluster.ts';
+import { FakeCluster, mountedConfig, policyKind } from '../../support/fake_cluster.ts';
 import type { FakeRequest, Fault } from '../../support/fake_kube_api.ts';
 import { testIo } from '../test_io.ts';
 
@@ -60,6 +60,8 @@ beforeAll(async () => {
   const more = cnp('shop/orders', 'orders', { ingress: [from('web', READS), office] });
   cluster.file('more.yaml', JSON.stringify(more));
   cluster.file('wrong.yaml', JSON.stringify(cnp('shop/new', 'web', { ingres: [] })));
+  cluster.file('files.yaml', mountedConfig({ policies: ['more.yaml'] }));
+  cluster.file('cluster.yaml', mountedConfig({ kubernetes: { kubeconfig: 'kubeconfig' } }));
   cluster.file(
     'same.yaml',
     JSON.stringify(cnp('shop/orders', 'orders', { ingress: [from('web', READS)] })),
@@ -172,12 +174,27 @@ describe('what cannot be asked is one line, and exit 2', () => {
     [
       'endpoints of a file, too',
       ['verdict', ...KUBE, '--endpoints', 'e.yaml'],
-      '--kube asks the cluster, and --endpoints something else',
+      'a cluster says itself who is in it, and --endpoints something else',
     ],
     [
-      'a configuration, too',
-      ['check', ...KUBE, '-c', 'c.yaml'],
-      '--kube asks the cluster, and --config something else',
+      'a configuration of files, too',
+      ['check', ...KUBE, '-c', 'files.yaml'],
+      'files.yaml says nothing of a cluster: it has no field kubernetes',
+    ],
+    [
+      'a configuration of files for test files',
+      ['test', '-c', 'files.yaml', 'x.test.yaml'],
+      'files.yaml has no field kubernetes, so there is no cluster to ask',
+    ],
+    [
+      'what a configuration says',
+      ['explain', '-c', 'cluster.yaml', '--judge-host', ...asked],
+      '--config says whether --judge-host',
+    ],
+    [
+      'another admin server',
+      ['status', ...KUBE, '--admin', '127.0.0.1:1'],
+      '--kube asks the cluster, and --admin something else',
     ],
     [
       'flows without files',
@@ -312,7 +329,8 @@ describe('check --kube', () => {
       http: { method: 'PUT', path: '/orders/1', host: 'orders' },
     };
     const there = { ...flow, destination: side('orders-7d9f8c6b5-x2x4z', '10.0.0.1', 8080) };
-    const lines = [there, there, flow, { kind: 'LostFlows', count: 4 }].map((one) =>
+    const ping = { ...there, transport: 'ICMP', count: 3 };
+    const lines = [there, there, ping, flow, { kind: 'LostFlows', count: 4 }].map((one) =>
       JSON.stringify(one),
     );
     cluster.file('flows.jsonl', [...lines, 'no flow', ''].join('\n'));
@@ -323,6 +341,7 @@ describe('check --kube', () => {
     expect(JSON.parse(stdout).changes.flows).toEqual({
       judgedCount: 2,
       goneCount: 1,
+      unaskableCount: 3,
       unreadableCount: 1,
       otherwiseCount: 0,
       changes: [

@@ -41,7 +41,10 @@ const NAMES = cnpObject('shop', 'names', about({ serverNames: ['a.test'] }));
 const BAD = cnpObject('shop', 'bad', { endpointSelector: {}, ingres: [] });
 
 function judgeOf(policies: readonly ApiObject[]): ClusterJudge {
-  return new ClusterJudge({ policies, inventory: INVENTORY }, OPTIONS, false);
+  return new ClusterJudge(
+    { policies, inventory: INVENTORY, documents: [], warnings: [] },
+    { ...OPTIONS, hasNodeLabels: false, invalidPolicy: 'absent' },
+  );
 }
 
 function filesOf(...objects: readonly ApiObject[]): LaidOver {

@@ -9,7 +9,12 @@ function seen(name: string, object: object): SeenObject {
   return { ...named, uid: null, version: '1', object };
 }
 
-const LABELS = { 'app.kubernetes.io/name': 'sallyport' };
+/** Of a release with `nameOverride: guard`. */
+const LABELS = {
+  'app.kubernetes.io/name': 'guard',
+  'app.kubernetes.io/part-of': 'sallyport',
+  'app.kubernetes.io/component': 'node',
+};
 
 function proxy(node: string, status: object): SeenObject {
   const spec = { nodeName: node, hostNetwork: true };

@@ -116,7 +116,12 @@ describe('a line of flows is', () => {
       { ...base, direction: 'egress' },
       { kind: 'none' },
     ],
-    ['no question of a protocol without ports', { ...base, transport: '47' }, { kind: 'none' }],
+    [
+      'counted when its protocol has no ports, so that it cannot be asked',
+      { ...base, transport: '47', count: 2 },
+      { kind: 'unaskable', count: 2 },
+    ],
+    ['counted when the type of ICMP is missing', { ...base, transport: 'ICMP' }, { count: 1 }],
     ['no question when flows were lost', { kind: 'LostFlows', count: 3 }, { kind: 'none' }],
     ['unreadable when it is another document', { kind: 'Status' }, { kind: 'unreadable' }],
     ['unreadable when it is none', 7, { kind: 'unreadable' }],

@@ -135,7 +135,7 @@ describe('what kubectl has put into a cluster', () => {
   it('is told by status, without proxies', async () => {
     const { code, stdout } = await run(['status']);
     expect(code).toBe(1);
-    expect(stdout).toContain('no: no pod has the label app.kubernetes.io/name=sallyport');
+    expect(stdout).toContain('no: no pod has the labels app.kubernetes.io/part-of=sallyport');
     expect(stdout).toMatch(
       /policies +2: 0 in force, 0 refused, 2 of which no proxy has said anything/,
     );

@@ -4,6 +4,7 @@ import type { KubeKind } from '../../../kube/kind.ts';
 import { nameKeyOf, type ObjectNameKey } from '../../../kube/seen_object.ts';
 import { type ListOptions, listAll } from '../../../kube/watch/list_all.ts';
 import type { UnreadObject } from '../../../kube/watch/read_object.ts';
+import type { Selection } from '../../../kube/watch/selection.ts';
 import { ServedKinds } from '../../../kube/watch/served_kinds.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Listed, ListSink, ObjectLister } from './cluster_reading.ts';
@@ -25,17 +26,21 @@ export class ApiLister implements ObjectLister {
     this.#served = new ServedKinds(client, options.platform.clock);
   }
 
-  async list(
+  list(
     kind: KubeKind,
     { namespace, name }: { readonly namespace: string | null; readonly name: string | null },
     sink: ListSink,
   ): Promise<Listed> {
-    const keys = new Set<ObjectNameKey>();
-    let unread: UnreadObject | null = null;
     const selection = {
       ...(namespace === null ? {} : { namespace }),
       ...(name === null ? {} : { fieldSelector: `metadata.name=${name}` }),
     };
+    return this.listSelected(kind, selection, sink);
+  }
+
+  async listSelected(kind: KubeKind, selection: Selection, sink: ListSink): Promise<Listed> {
+    const keys = new Set<ObjectNameKey>();
+    let unread: UnreadObject | null = null;
     const { platform, limits, signal } = this.#options;
     const options = { kind, selection, timers: platform.timers, limits, signal };
     const result = await listAll(this.#client, options, {

@@ -5,16 +5,21 @@
 import type { KubeFailure } from '../../../kube/client.ts';
 import type { KubeKind } from '../../../kube/kind.ts';
 import { nameKeyOf, type ObjectNameKey, type SeenObject } from '../../../kube/seen_object.ts';
-import { POLICY_KINDS, type PolicyKindName } from '../../../model/kube_policy_kinds.ts';
+import type { PolicyKindName } from '../../../model/kube_policy_kinds.ts';
 import type { LabelFilter } from '../../../policy/label_filter.ts';
 import type { Inventory } from '../../../policy/resolve/inventory.ts';
-import { decodeSecret, secretsNamedBy } from '../../decode/kube/secret.ts';
 import type { PolicyDocument } from '../../decode/policy_document.ts';
 import type { Problem } from '../../decode/problem.ts';
 import type { ApiObject } from '../objects/object_set.ts';
-import { CLUSTER_KINDS, type ClusterKind, clusterKindsOf } from './cluster_kinds.ts';
+import {
+  CLUSTER_KINDS,
+  type ClusterKind,
+  clusterKindsOf,
+  type IdentitySource,
+} from './cluster_kinds.ts';
 import { ClusterState } from './cluster_state.ts';
-import { SECRET_KIND } from './named_secrets.ts';
+import { type Followed, followedText } from './follow.ts';
+import { NamedSecrets } from './named_secrets.ts';
 import { apiObject, POLICY_KUBE_KINDS } from './policy_queue.ts';
 
 export type Listed = { readonly kind: 'listed' } | { readonly kind: 'absent' } | KubeFailure;
@@ -39,6 +44,8 @@ export interface ListSink {
 export interface ReadingOptions {
   readonly lister: ObjectLister;
   readonly cluster: string;
+  readonly identities: IdentitySource;
+  readonly policyKinds: readonly PolicyKindName[];
   readonly hasNodeLabels: boolean;
   readonly labelFilter: LabelFilter;
   readonly nodeLabelFilter: LabelFilter;
@@ -67,8 +74,8 @@ export async function readCluster(
 ): Promise<ClusterReading | ReadingFailure> {
   const reader = new Reader(options);
   const results = await Promise.all([
-    ...POLICY_KINDS.map((kind) => reader.readPolicies(kind)),
-    ...clusterKindsOf('own').map((kind) => reader.readFacts(kind)),
+    ...options.policyKinds.map((kind) => reader.readPolicies(kind)),
+    ...clusterKindsOf(options.identities).map((kind) => reader.readFacts(kind)),
   ]);
   const failures = results.filter((one) => one !== null);
   const [unreachable] = failures.filter(({ failure }) => failure.kind === 'unreachable');
@@ -100,12 +107,11 @@ class Reader {
   #count = 0;
 
   constructor(options: ReadingOptions) {
-    const { cluster, hasNodeLabels, labelFilter, nodeLabelFilter } = options;
+    const { cluster, identities, hasNodeLabels, labelFilter, nodeLabelFilter } = options;
     this.#options = options;
     this.#state = new ClusterState({
-      ...{ cluster, hasNodeLabels, labelFilter, nodeLabelFilter },
+      ...{ cluster, identities, hasNodeLabels, labelFilter, nodeLabelFilter },
       nodeName: null,
-      identities: 'own',
     });
   }
 
@@ -180,34 +186,47 @@ export interface SecretReading {
   readonly problems: readonly Problem[];
 }
 
-/** Those that policies name, and no others. A rule that compares with one that is not read matches nothing. */
+export interface SecretsReadingOptions {
+  readonly lister: ObjectLister;
+  /** Null: each is read where it is. */
+  readonly namespace: string | null;
+  readonly countMax: number;
+}
+
+/** Lists that are under way at once. */
+const SECRET_LISTS_MAX = 16;
+
+/**
+ * Those that policies name, and no others, where and as a proxy reads them. A rule that compares with one that is not
+ * read matches nothing.
+ */
 export async function readNamedSecrets(
   documents: readonly PolicyDocument[],
-  lister: ObjectLister,
+  { lister, namespace, countMax }: SecretsReadingOptions,
 ): Promise<SecretReading> {
-  const values = new Map<string, string>();
+  const wanted: Followed[] = [];
+  const secrets = new NamedSecrets({
+    ...{ namespace, countMax },
+    follow: (followed) => {
+      wanted.push(followed);
+      return () => {};
+    },
+  });
+  secrets.want(documents);
   const missing: string[] = [];
-  const problems: Problem[] = [];
-  for (const secret of secretsNamedBy(documents)) {
-    const found = new Map<ObjectNameKey, SeenObject>();
-    const listed = await lister.list(SECRET_KIND, secret, {
-      put: (seen) => void found.set(nameKeyOf(seen), seen),
-      listed: (keys) => {
-        for (const key of found.keys()) if (!keys.has(key)) found.delete(key);
-      },
-    });
-    const text = nameKeyOf(secret);
-    if (listed.kind === 'refused' || listed.kind === 'unreachable') {
-      missing.push(`secret ${text} cannot be read (${listed.message}): ${MATCHES_NOTHING}`);
-      continue;
+  const left = wanted.values();
+  const listAll = async (): Promise<void> => {
+    for (const followed of left) {
+      const { kind, sink } = followed;
+      const listed = await lister.list(kind, followed, sink);
+      if (listed.kind === 'listed' || listed.kind === 'absent') continue;
+      missing.push(
+        `${followedText(followed)} cannot be read (${listed.message}): ${MATCHES_NOTHING}`,
+      );
     }
-    const seen = found.get(text);
-    if (seen === undefined) continue;
-    const decoded = decodeSecret(seen.object, seen);
-    if (decoded.kind === 'facts') values.set(text, decoded.facts.value);
-    else problems.push(...decoded.problems);
-  }
-  return { values, missing, problems };
+  };
+  await Promise.all(Array.from({ length: SECRET_LISTS_MAX }, listAll));
+  return { values: secrets.values(), missing: missing.sort(), problems: secrets.problems() };
 }
 
 const MATCHES_NOTHING = 'a rule that compares with it matches nothing';

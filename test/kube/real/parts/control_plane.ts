@@ -40,6 +40,10 @@ export interface ControlPlaneOptions {
   readonly store: StoreKind;
   /** Runs the controllers. Without them nothing removes the content of a namespace that is deleted. */
   readonly hasControllers?: boolean;
+  /** More of them, by name. */
+  readonly moreControllers?: readonly string[];
+  /** Where it is reached, without a port that is chosen now. */
+  readonly address?: { readonly ip: string; readonly port: number };
   /** More flags of the API server. */
   readonly flags?: readonly string[];
 }
@@ -75,6 +79,7 @@ export interface ApiAnswer {
 
 export class ControlPlane {
   readonly folder: string;
+  readonly ip: string;
   readonly port: number;
   readonly store: Store;
   readonly apiServer: Part;
@@ -88,9 +93,10 @@ export class ControlPlane {
 
   private constructor(
     options: ControlPlaneOptions,
-    { folder, port, store }: { folder: string; port: number; store: Store },
+    { folder, ip, port, store }: { folder: string; ip: string; port: number; store: Store },
   ) {
     this.folder = folder;
+    this.ip = ip;
     this.port = port;
     this.store = store;
     this.authority = new CertificateAuthority(folder);
@@ -99,7 +105,7 @@ export class ControlPlane {
     this.kubeconfig = join(folder, 'admin.kubeconfig');
     this.#controllers =
       options.hasControllers === true
-        ? new Part(this.#controllersCommand(), join(folder, 'controllers.log'))
+        ? new Part(this.#controllersCommand(options), join(folder, 'controllers.log'))
         : null;
   }
 
@@ -108,8 +114,9 @@ export class ControlPlane {
     const folder = mkdtempSync(join(tmpdir(), 'sallyport-kube-'));
     mkdirSync(join(folder, 'certs'));
     const store = await Store.create(options.store, folder);
-    const [port = 0] = await freePorts(1);
-    const plane = new ControlPlane(options, { folder, port, store });
+    const [freePort = 0] = await freePorts(1);
+    const { ip, port } = options.address ?? { ip: '127.0.0.1', port: freePort };
+    const plane = new ControlPlane(options, { folder, ip, port, store });
     try {
       await plane.#start();
     } catch (error) {
@@ -120,7 +127,7 @@ export class ControlPlane {
   }
 
   get server(): string {
-    return `https://127.0.0.1:${this.port}`;
+    return `https://${this.ip}:${this.port}`;
   }
 
   /** The certificate by which clients know the API server: a file. */
@@ -211,7 +218,7 @@ export class ControlPlane {
   /** One request of the administrator, without kubectl. Rejects when nobody answers. */
   ask(method: string, path: string, body?: unknown, contentType?: string): Promise<ApiAnswer> {
     return ask(
-      { port: this.port, ca: readFileSync(this.caPath) },
+      { host: this.ip, port: this.port, ca: readFileSync(this.caPath) },
       { method, path, body, contentType },
     );
   }
@@ -285,7 +292,7 @@ export class ControlPlane {
     return [
       programPath('kube-apiserver'),
       ...['--etcd-servers', this.store.url, '--etcd-compaction-interval', '0'],
-      ...['--bind-address', '127.0.0.1', '--advertise-address', '127.0.0.1'],
+      ...['--bind-address', this.ip, '--advertise-address', this.ip],
       ...['--secure-port', `${this.port}`, '--cert-dir', file('certs')],
       ...['--client-ca-file', this.authority.caPath, '--token-auth-file', file('tokens.csv')],
       ...['--authorization-mode', 'Node,RBAC', '--endpoint-reconciler-type', 'none'],
@@ -300,11 +307,18 @@ export class ControlPlane {
     ];
   }
 
-  #controllersCommand(): readonly [string, ...string[]] {
+  #controllersCommand({
+    moreControllers = [],
+  }: ControlPlaneOptions): readonly [string, ...string[]] {
     return [
       programPath('kube-controller-manager'),
       ...['--kubeconfig', this.kubeconfig, '--secure-port', '0', '--leader-elect=false'],
-      ...['--controllers', CONTROLLERS.join(','), '--root-ca-file', this.caPath],
+      ...[
+        '--controllers',
+        [...CONTROLLERS, ...moreControllers].join(','),
+        '--root-ca-file',
+        this.caPath,
+      ],
       ...['--service-account-private-key-file', join(this.folder, 'accounts.key')],
     ];
   }
@@ -319,11 +333,14 @@ interface Asked {
   readonly contentType: string | undefined;
 }
 
-function ask({ port, ca }: { port: number; ca: Buffer }, asked: Asked): Promise<ApiAnswer> {
+function ask(
+  { host, port, ca }: { host: string; port: number; ca: Buffer },
+  asked: Asked,
+): Promise<ApiAnswer> {
   const { method, path, body, contentType = 'application/json' } = asked;
   return new Promise((resolve, reject) => {
     const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': contentType };
-    const outgoing = request({ host: '127.0.0.1', port, method, path, ca, headers }, (reply) => {
+    const outgoing = request({ host, port, method, path, ca, headers }, (reply) => {
       let text = '';
       reply.setEncoding('utf8');
       reply.on('data', (chunk: string) => {

@@ -1,0 +1,3 @@
+module example.test/pod
+
+go 1.24

@@ -15,6 +15,21 @@ const POLICY = {
 };
 const BAD = { ...POLICY, spec: { endpointSelector: {}, ingress: [{ fromEndpoint: [{}] }] } };
 
+/** A review of a policy of admins. */
+function tier(kind: string, fields: object): object {
+  const object = {
+    apiVersion: 'policy.networking.k8s.io/v1alpha1',
+    kind,
+    metadata: { name: 'default' },
+    spec: {
+      subject: { namespaces: {} },
+      ingress: [{ action: 'Deny', from: [{ namespaces: {} }] }],
+      ...fields,
+    },
+  };
+  return { kind: { kind }, namespace: '', name: 'default', object };
+}
+
 function review(request: object): string {
   return JSON.stringify({
     apiVersion: 'admission.k8s.io/v1',
@@ -47,6 +62,10 @@ describe('a review', () => {
   it.each([
     ['a good policy', {}, true],
     ['one with an unknown field', { object: BAD }, false],
+    ['an AdminNetworkPolicy', tier('AdminNetworkPolicy', { priority: 7 }), true],
+    ['one with an unknown field', tier('AdminNetworkPolicy', { priority: 7, ingres: [] }), false],
+    ['a BaselineAdminNetworkPolicy', tier('BaselineAdminNetworkPolicy', {}), true],
+    ['one with a priority', tier('BaselineAdminNetworkPolicy', { priority: 7 }), false],
     ['one of no kind of policy', { kind: { kind: 'Pod' }, object: { kind: 'Pod' } }, true],
     ['an object that says to be of another kind', { object: { ...POLICY, kind: 'Pod' } }, false],
     ['no object at all', { object: null }, false],

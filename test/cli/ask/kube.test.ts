@@ -253,6 +253,30 @@ describe('what the API server does not give', () => {
     );
   });
 
+  it('is nothing when there is no such kind, whatever the rights to it', async () => {
+    const { code, stderr } = await withFault([policyKind('ClusterNetworkPolicy')], forbidden);
+    expect({ code, isTold: stderr.includes('clusternetworkpolicies') }).toEqual({
+      code: 0,
+      isTold: false,
+    });
+  });
+
+  it('is nothing at all when it does not know us, and that is told once', async () => {
+    const unknown = { kind: 'status', code: 401, message: 'Unauthorized' } as const;
+    cluster.api.fault(() => true, unknown, Number.POSITIVE_INFINITY);
+    try {
+      for (const [verb = '', ...rest] of [asked, ['status', ...KUBE]]) {
+        const { code, stderr } = await run([verb, ...rest]);
+        expect(code).not.toBe(0);
+        expect(stderr).toBe(
+          `sallyport: ${verb}: the API server does not take our credentials: the token or certificate is wrong or has expired (Unauthorized)\n`,
+        );
+      }
+    } finally {
+      cluster.api.clearFaults();
+    }
+  });
+
   it('is no answer when a list ends in the middle', async () => {
     const { code, stderr } = await withFault(CLUSTER_KINDS.Pod, { kind: 'cut', afterBytes: 90 });
     expect({ code }).toEqual({ code: 2 });

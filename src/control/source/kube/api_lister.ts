@@ -1,5 +1,5 @@
 /** Lists objects of an API server. */
-import type { KubeClient } from '../../../kube/client.ts';
+import type { KubeClient, KubeFailure } from '../../../kube/client.ts';
 import type { KubeKind } from '../../../kube/kind.ts';
 import { nameKeyOf, type ObjectNameKey } from '../../../kube/seen_object.ts';
 import { type ListOptions, listAll } from '../../../kube/watch/list_all.ts';
@@ -57,11 +57,29 @@ export class ApiLister implements ObjectLister {
         unread = null;
       },
     });
-    if (result.kind === 'refused' && result.status === 404) return this.#missing(kind);
+    if (result.kind === 'refused') return this.#refused(kind, result);
     if (result.kind !== 'listed') return result;
     if (unread !== null) return unreadFailure(kind, unread);
     sink.listed(keys);
     return { kind: 'listed' };
+  }
+
+  async #refused(
+    kind: KubeKind,
+    refusal: Extract<KubeFailure, { kind: 'refused' }>,
+  ): Promise<Listed> {
+    switch (refusal.status) {
+      case 401:
+        // No right to anything helps whoever is not known.
+        return { kind: 'unreachable', message: `${NOT_KNOWN} (${refusal.message})` };
+      case 403:
+        // Rights are asked for before it is known whether there is such a kind.
+        return (await this.#served.look(kind)).kind === 'absent' ? { kind: 'absent' } : refusal;
+      case 404:
+        return this.#missing(kind);
+      default:
+        return refusal;
+    }
   }
 
   async #missing(kind: KubeKind): Promise<Listed> {
@@ -72,6 +90,9 @@ export class ApiLister implements ObjectLister {
     return { kind: 'unreachable', message };
   }
 }
+
+const NOT_KNOWN =
+  'the API server does not take our credentials: the token or certificate is wrong or has expired';
 
 /** One that is missing could be the one that decides. */
 function unreadFailure(kind: KubeKind, { name, message }: UnreadObject): Listed {

@@ -97,6 +97,17 @@ export class NodeRedirect {
   }
 
   /**
+   * It has gone, and the programs with it. Who gets its index is nobody until a plan says who it is. True when it had
+   * been ours. Throws when the tables cannot be written.
+   */
+  letGo(ifindex: number): boolean {
+    if (!this.#attached.delete(ifindex)) return false;
+    this.#digest = null;
+    this.#updater.removeInterface(ifindex);
+    return true;
+  }
+
+  /**
    * The first time on a node, what takes the kernel milliseconds for each interface: who is watched would
    * refuse what comes from those that are not yet, as nobody has judged it. So all are watched first.
    */

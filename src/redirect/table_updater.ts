@@ -5,6 +5,7 @@
  * one, and litter that the next one clears away first.
  */
 import type { MapEntry, ReadableMap, WritableMap } from './kernel/api.ts';
+import { encodeInterfaceKey } from './layout.ts';
 import {
   entriesOf,
   GENERATION_MAPS,
@@ -74,6 +75,11 @@ export class TableUpdater {
       }
     }
     return count;
+  }
+
+  /** Out of the generation in force. */
+  removeInterface(ifindex: number): void {
+    this.#maps.interfaces.deleteMany([encodeInterfaceKey(this.generation, ifindex)]);
   }
 
   /** Entries of every generation but the one in force; how many there were. */

@@ -137,6 +137,33 @@ it('what does not fit together is told, and closed', async () => {
   );
 });
 
+it.each([
+  ['another name', 'veth2'],
+  ['the same name', 'veth1'],
+])(
+  'an index that is given again, to %s, is nobody’s and has the programs',
+  async (_about, name) => {
+    await follow();
+    appear('veth1', 40);
+    route('10.0.0.5', 'veth1');
+    await until(() => ownerAt(40) === 40);
+    const gone = { name: 'veth1', ifindex: 40, isReadable: true };
+    // It leaves its bridge, which says nothing of itself.
+    fake.links?.onLink({ ...gone, master: 'cni0', isGone: true });
+    expect(ownerAt(40)).toBe(40);
+    fake.ip.links.delete('veth1');
+    fake.ip.mainRoutes[4].length = 0;
+    // The kernel takes the programs away; their pins stay.
+    fake.links?.onLink({ ...gone, master: null, isGone: true });
+    expect(ownerAt(40)).toBeUndefined();
+    fake.events.length = 0;
+    appear(name, 40);
+    expect(fake.events).toContain('attach 40');
+    route('10.0.0.5', name);
+    await until(() => ownerAt(40) === 40);
+  },
+);
+
 it('a port of a bridge of others is let go of', async () => {
   await follow();
   appear('veth1', 40);

@@ -84,6 +84,8 @@ export class RedirectFollower {
   #seeLink(link: SeenLink): void {
     const { loader, log } = this.#options;
     try {
+      // Another with the same name and index would look as if nothing had happened.
+      if (loader.letGo(link)) this.#seen = '';
       if (loader.claim(link)) log.info({ interface: link.name }, 'claimed');
     } catch (error) {
       log.warn({ problem: errorText(error) }, 'not claimed yet');

@@ -136,6 +136,13 @@ export class RedirectLoader {
     return isNew;
   }
 
+  /** Its index may be another's right away. True when it was ours: the next `apply` has to say whose it is now. */
+  letGo({ ifindex, master, isGone }: SeenLink): boolean {
+    // One that only leaves its bridge is told so, too, with the bridge.
+    if (!isGone || master !== null) return false;
+    return this.#redirect?.letGo(ifindex) ?? false;
+  }
+
   /** Waits for packets that are judged by the tables before, then removes those. */
   async settle(): Promise<void> {
     await sleep(this.#node.timers, this.#config.limits.redirectGraceMs);

@@ -6,7 +6,7 @@
  *     links ──► routes, results of the CNI, processes ──► links again ──► what lasted, and all agree on
  */
 import type { RunCommand } from '../host/command.ts';
-import { lasting, readVeths } from './veths.ts';
+import { lasting, readVeths, vethKey } from './veths.ts';
 import type { AskedPod, Hearing, Testimony, Veth, Witness } from './witness.ts';
 
 export interface FoundInterface {
@@ -43,12 +43,9 @@ const ASKED_AGAIN_MS = 1000;
 export class PodInterfaces {
   readonly #options: PodInterfacesOptions;
   /** Key of a pod → what was found last. */
-  #found: ReadonlyMap<string, FoundInterface> = new Map();
+  #found: ReadonlyMap<string, Veth> = new Map();
   /** Key of a pod → what the costly witness said. */
-  #costly = new Map<
-    string,
-    { readonly testimonies: readonly Testimony[]; readonly doubt?: string }
-  >();
+  #costly = new Map<string, Said>();
   #askedAtMs = Number.NEGATIVE_INFINITY;
   /** See `Hearing.silence`: of the costly witness, once it has seen somebody. */
   #silence: string | null = null;
@@ -67,9 +64,10 @@ export class PodInterfaces {
     hearings.push(await this.#hearCostly(identified, before));
     const veths = lasting(before, await this.#veths());
     const found = settled({ pods, veths, taken, hearings, known: this.#found });
+    const byIndex = new Map(veths.map((veth) => [veth.ifindex, veth]));
     this.#found = new Map(
       pods.flatMap((pod) => {
-        const one = found.interfaces.get(pod.name);
+        const one = byIndex.get(found.interfaces.get(pod.name)?.ifindex ?? NO_INDEX);
         return one === undefined ? [] : [[keyOf(pod), one] as const];
       }),
     );
@@ -78,10 +76,14 @@ export class PodInterfaces {
 
   async #hearCostly(pods: readonly AskedPod[], veths: readonly Veth[]): Promise<Hearing> {
     const { costly, nowMs } = this.#options;
-    const present = new Set(veths.map(({ ifindex }) => ifindex));
-    const holds = (pod: AskedPod): boolean =>
-      this.#costly.get(keyOf(pod))?.testimonies.some(({ veths: own }) => isWithin(own, present)) ??
-      false;
+    const present = new Map(veths.map((veth) => [veth.ifindex, vethKey(veth)]));
+    for (const [key, { places }] of this.#costly) {
+      if (places.some((place) => isAnothers(place, present))) this.#costly.delete(key);
+    }
+    const holds = (pod: AskedPod): boolean => {
+      const places = this.#costly.get(keyOf(pod))?.places ?? [];
+      return places.length > 0 && places.every(({ ifindex }) => present.has(ifindex));
+    };
     const isNew = pods.some((pod) => !this.#costly.has(keyOf(pod)));
     const open = pods.filter((pod) => !holds(pod));
     const isDue = isNew || nowMs() - this.#askedAtMs >= ASKED_AGAIN_MS;
@@ -94,7 +96,10 @@ export class PodInterfaces {
       for (const pod of open) {
         const testimonies = heard.testimonies.get(pod.name) ?? [];
         const doubt = heard.doubts.get(pod.name);
-        this.#costly.set(keyOf(pod), { testimonies, ...(doubt === undefined ? {} : { doubt }) });
+        const own = new Set(testimonies.flatMap((one) => [...one.veths]));
+        const places = veths.filter(({ ifindex }) => own.has(ifindex));
+        const said = { testimonies, places };
+        this.#costly.set(keyOf(pod), doubt === undefined ? said : { ...said, doubt });
       }
     }
     const keys = new Set(pods.map(keyOf));
@@ -117,9 +122,21 @@ export class PodInterfaces {
   }
 }
 
-function isWithin(some: ReadonlySet<number>, all: ReadonlySet<number>): boolean {
-  for (const one of some) if (!all.has(one)) return false;
-  return true;
+/** Of a costly witness. */
+interface Said {
+  readonly testimonies: readonly Testimony[];
+  /** What the testimonies lead to, as it was then. */
+  readonly places: readonly Veth[];
+  readonly doubt?: string;
+}
+
+/** No interface has it. */
+const NO_INDEX = 0;
+
+/** Its index was given again. */
+function isAnothers(veth: Veth, present: ReadonlyMap<number, string>): boolean {
+  const key = present.get(veth.ifindex);
+  return key !== undefined && key !== vethKey(veth);
 }
 
 /** A pod that was made anew, or has other addresses, is another one. */
@@ -141,7 +158,7 @@ interface Settling {
   readonly taken: ReadonlySet<string>;
   readonly hearings: readonly Hearing[];
   /** Key of a pod → what was found the last time: it stays so while nobody says otherwise. */
-  readonly known: ReadonlyMap<string, FoundInterface>;
+  readonly known: ReadonlyMap<string, Veth>;
 }
 
 type Settled =
@@ -185,7 +202,8 @@ function settledOne(
   if (silence !== undefined) return { kind: 'unfound', isDisputed: false, because: silence };
   const said = hearings.flatMap(({ testimonies }) => testimonies.get(pod.name) ?? []);
   const before = known.get(keyOf(pod));
-  const isThere = before !== undefined && veths.has(before.ifindex);
+  const now = before === undefined ? undefined : veths.get(before.ifindex);
+  const isThere = before !== undefined && now !== undefined && vethKey(now) === vethKey(before);
   if (said.length === 0 && isThere) said.push({ by: 'before', veths: new Set([before.ifindex]) });
   if (said.length === 0) {
     const doubt = hearings

@@ -22,10 +22,11 @@ export async function readVeths(run: RunCommand): Promise<VethsResult> {
 
 /** Of both looks: what was said between them of a name, an index or a namespace is said of the same thing. */
 export function lasting(before: readonly Veth[], after: readonly Veth[]): readonly Veth[] {
-  const keys = new Set(before.map(keyOf));
-  return after.filter((veth) => keys.has(keyOf(veth)));
+  const keys = new Set(before.map(vethKey));
+  return after.filter((veth) => keys.has(vethKey(veth)));
 }
 
-function keyOf({ ifindex, name, netnsId }: Veth): string {
+/** An index alone may be another's by now. */
+export function vethKey({ ifindex, name, netnsId }: Veth): string {
   return `${ifindex} ${netnsId} ${name}`;
 }

@@ -19,6 +19,8 @@ class World {
   veths: readonly number[] = [10, 11, 12];
   /** Between the two looks at the links. */
   lasting: readonly number[] | null = null;
+  /** Index → another name than that after the index. */
+  names: Readonly<Record<number, string>> = {};
   said: Said = {};
   costly: Said = {};
   problem: string | null = null;
@@ -54,7 +56,7 @@ class World {
     const isSecond = this.#looks++ % 2 === 1;
     const indexes = isSecond ? (this.lasting ?? this.veths) : this.veths;
     const links = indexes.map((ifindex) => ({
-      ...{ ifindex, ifname: `veth${ifindex}`, link_netnsid: ifindex },
+      ...{ ifindex, ifname: this.names[ifindex] ?? `veth${ifindex}`, link_netnsid: ifindex },
       linkinfo: { info_kind: 'veth' },
     }));
     return { code: 0, stdout: JSON.stringify(links), stderr: '' };
@@ -85,6 +87,19 @@ class World {
 }
 
 const UNKNOWN = expect.stringMatching(/^! no route .*, no CNI result and no process/);
+
+it.each(['said', 'costly'] as const)(
+  'an index that is given again is not the former pod’s, whoever said so (%s)',
+  async (by) => {
+    const world = new World();
+    world[by] = { 'shop/api': [[10]] };
+    expect(await world.find([API])).toEqual({ 'shop/api': 'veth10' });
+    world[by] = {};
+    expect(await world.find([API])).toEqual({ 'shop/api': 'veth10' });
+    world.names = { 10: 'next' };
+    expect(await world.find([API])).toEqual({ 'shop/api': expect.stringMatching(/^! no route/) });
+  },
+);
 
 describe('an interface is found', () => {
   const cases: readonly [about: string, said: Said, costly: Said, expected: unknown][] = [

@@ -90,27 +90,40 @@ export class PodProcesses implements Witness {
 
 /**
  * Of /proc/PID/cgroup: "0::/kubepods.slice/kubepods-pod1234_..._ab.slice/cri-containerd-....scope", "4:memory:/kubepods/
- * burstable/pod1234-...-ab/...", or, seen from a cgroup namespace, "0::/../../pod1234-.../...". The first name on the
- * way from the root counts: what is below is the container's own. Null: none, or more than one pod.
+ * burstable/pod1234-...-ab/...", or, seen from a cgroup namespace, "0::/../../pod1234-.../...". Null: none, or more than
+ * one pod.
  */
 export function podUidOf(text: string): string | null {
   let found: string | null = null;
   for (const line of text.split('\n')) {
-    const path = line.split(':').slice(2).join(':');
-    const uid = path
-      .split('/')
-      .map((part) => POD_FOLDER.exec(part)?.[1])
-      .find((one) => one !== undefined)
-      ?.replaceAll('_', '-');
-    if (uid === undefined) continue;
+    const uid = podUidOfPath(line.split(':').slice(2).join(':'));
+    if (uid === null) continue;
     if (found !== null && found !== uid) return null;
     found = uid;
   }
   return found;
 }
 
+/**
+ * The first folder of a pod counts, and only the kubelet's own are on the way to it. What is below is the container's
+ * own, and elsewhere others may make groups with any name: a user in what systemd has left to him, a container of
+ * another runtime in its own.
+ */
+function podUidOfPath(path: string): string | null {
+  const folders = path.split('/').filter((folder) => folder !== '' && folder !== '..');
+  for (const folder of folders) {
+    const uid = POD_FOLDER.exec(folder)?.[1];
+    if (uid !== undefined) return uid.replaceAll('_', '-');
+    if (!KUBELET_FOLDER.test(folder)) return null;
+  }
+  return null;
+}
+
+/** With the systemd driver "kubelet-kubepods-burstable.slice", with cgroupfs "burstable"; "kubelet" above: of kind. */
+const KUBELET_FOLDER = /^(?:kubepods|kubelet)(?:[-.]|$)|^(?:burstable|besteffort)$/;
+
 const POD_FOLDER =
-  /^(?:[a-z-]+-)?pod([0-9a-f]{32}|[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?$/;
+  /^(?:(?:kubepods|kubelet)-(?:[a-z]+-)*)?pod([0-9a-f]{32}|[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?$/;
 
 /** Field 22 of /proc/PID/stat: when it began. The name in brackets, field 2, may hold anything. */
 function birthOf(stat: string): string | null {

@@ -99,18 +99,61 @@ it('veths are those whose other end is in another namespace', async () => {
 });
 
 describe('the pod of a process is that of its cgroup', () => {
+  const SLICES = '/kubepods.slice/kubepods-burstable.slice';
   const slice = `kubepods-burstable-pod${UID.replaceAll('-', '_')}.slice`;
+  const guaranteed = slice.replace('burstable-', '');
   it.each([
-    ['version 2, systemd', `0::/kubepods.slice/kubepods-burstable.slice/${slice}/cri-1.scope`, UID],
+    ['version 2, systemd', `0::${SLICES}/${slice}/cri-containerd-1.scope`, UID],
+    ['version 2, systemd, guaranteed', `0::/kubepods.slice/${guaranteed}/cri-1.scope`, UID],
     ['version 2, cgroupfs', `0::/kubepods/besteffort/pod${UID}/abc`, UID],
-    ['guaranteed', `0::/kubepods/pod${UID}/abc`, UID],
-    ['of kind', `0::/kubelet.slice/kubelet-kubepods.slice/kubelet-${slice}/cri-1.scope`, UID],
-    ['from a cgroup namespace', `0::/../../pod${UID}/abc`, UID],
-    ['version 1', `4:memory:/kubepods/pod${UID}/abc\n3:cpu,cpuacct:/kubepods/pod${UID}/abc`, UID],
+    ['version 2, cgroupfs, guaranteed', `0::/kubepods/pod${UID}/abc`, UID],
+    [
+      'version 1, cgroupfs',
+      `4:memory:/kubepods/pod${UID}/abc\n3:cpu,cpuacct:/kubepods/pod${UID}/abc`,
+      UID,
+    ],
+    [
+      'version 1, systemd',
+      `4:memory:${SLICES}/${slice}/docker-1.scope\n1:name=systemd:${SLICES}/${slice}/docker-1.scope`,
+      UID,
+    ],
+    [
+      'both versions',
+      `1:name=systemd:/kubepods/pod${UID}/a\n0::/system.slice/containerd.service`,
+      UID,
+    ],
+    [
+      'of kind, systemd',
+      `0::/kubelet.slice/kubelet-kubepods.slice/kubelet-${slice}/cri-1.scope`,
+      UID,
+    ],
+    ['of kind, cgroupfs', `0::/kubelet/kubepods/burstable/pod${UID}/abc`, UID],
+    ['from a cgroup namespace, of the same class', `0::/../../pod${UID}/abc`, UID],
+    ['from a cgroup namespace, of another class', `0::/../../../besteffort/pod${UID}/abc`, UID],
+    ['from a cgroup namespace, systemd', `0::/../../${slice}/cri-1.scope`, UID],
+    [
+      'from a cgroup namespace, systemd, of another class',
+      `0::/../../../kubepods-burstable.slice/${slice}/cri-1.scope`,
+      UID,
+    ],
+    ['from a cgroup namespace above', `0::/../../../../kubepods/pod${UID}/abc`, UID],
     ['static pod', `0::/kubepods/pod${UID.replaceAll('-', '')}/a`, UID.replaceAll('-', '')],
     ['a group that it made below its own', `0::/kubepods/pod${UID}/abc/pod${OTHER}`, UID],
     ['no pod', '0::/system.slice/containerd.service', null],
     ['a name that only looks so', `0::/xpod${UID}/a`, null],
+    ['another program’s slice that ends so', `0::/evil-pod${UID}.slice/a`, null],
+    ['a user’s own group', `0::/user.slice/user-1000.slice/user@1000.service/pod${UID}/a`, null],
+    [
+      'a user’s own, named as the kubelet’s',
+      `0::/user.slice/user-1000.slice/kubepods/pod${UID}/a`,
+      null,
+    ],
+    ['a container of Docker', `0::/docker/0123456789abcdef/pod${UID}`, null],
+    ['a container of Docker, systemd', `0::/system.slice/docker-0123.scope/${slice}`, null],
+    ['a container of Docker, from another', `0::/../0123456789abcdef/pod${UID}`, null],
+    ['a container of Podman', `4:pids:/machine.slice/libpod-0123.scope/pod${UID}`, null],
+    ['a name that only begins as the kubelet’s', `0::/kubeletd/pod${UID}`, null],
+    ['a folder between that is not the kubelet’s', `0::/kubepods/other/pod${UID}`, null],
     ['two in two hierarchies', `4:cpu:/pod${UID}/a\n3:pids:/pod${OTHER}/a`, null],
     ['nothing', '', null],
   ])('%s', (_about, text, expected) => {

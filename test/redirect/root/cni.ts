@@ -177,7 +177,7 @@ class PodProcess {
   readonly #folders: readonly string[];
 
   constructor(netns: Netns, uid: string) {
-    const base = join(cgroupRoot(), `sptest${process.pid}`);
+    const base = join(cgroupRoot(), `kubepods-sptest${process.pid}`);
     const pod = join(base, `pod${uid}`);
     this.#folders = [join(pod, 'container'), pod, base];
     mkdirSync(this.#folders[0] as string, { recursive: true });

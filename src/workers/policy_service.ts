@@ -27,11 +27,7 @@ import {
   PolicyFeed,
 } from '../control/source/policy_feed.ts';
 import type { PolicySource } from '../control/source/source.ts';
-import {
-  type ConfiguredSource,
-  type SourceEnvironment,
-  UNTOLD,
-} from '../control/source/source_settings.ts';
+import type { ConfiguredSource, SourceEnvironment } from '../control/source/source_settings.ts';
 import { encodeBatch } from '../control/worker/identity_wire.ts';
 import { encodeResolved } from '../control/worker/resolved_wire.ts';
 import type { FlowAddress } from '../model/flow.ts';
@@ -57,7 +53,6 @@ import {
   type SetSummary,
   type ToPolicyThread,
 } from './policy_messages.ts';
-import { SpentMemory } from './spent_memory.ts';
 
 export interface PolicyServicePort {
   post(message: FromPolicyThread, transfer: readonly ArrayBuffer[]): void;
@@ -85,7 +80,6 @@ export class PolicyService {
   readonly #source: ConfiguredSource;
   readonly #feed: PolicyFeed;
   readonly #forms = new FormSender();
-  readonly #spentMemory: SpentMemory;
   #isStarted = false;
   /** Lines of the lists that the supervisor keeps, about. */
   #givenCount = 0;
@@ -99,8 +93,6 @@ export class PolicyService {
     this.#settings = settings;
     this.#kept = kept;
     this.#port = port;
-    const { memory = null, timers } = nodePlatform();
-    this.#spentMemory = new SpentMemory(memory, timers);
     const regexEngine = createRe2Engine(limits);
     this.#allocator = new IdentityAllocator(limits, { nowMs: () => nodePlatform().clock.nowMs() });
     for (const bytes of kept?.given ?? []) this.#allocator.restore(decoded<GivenIdentity[]>(bytes));
@@ -117,7 +109,7 @@ export class PolicyService {
     this.#source =
       given === undefined
         ? this.#makeSource(parts.environment, { decode, texts })
-        : { source: given, isLastGoodKept: true, isDeniedAtFirst: false, ...UNTOLD };
+        : { source: given, isLastGoodKept: true, isDeniedAtFirst: false, own: () => {} };
     this.#lastGood = this.#source.isLastGoodKept ? this.#makeLastGood() : null;
     this.#feed = this.#makeFeed(decode);
   }
@@ -152,9 +144,6 @@ export class PolicyService {
       case 'own-state':
         this.#lastGood?.own();
         this.#source.own();
-        break;
-      case 'condition':
-        this.#source.tellCondition(message.problem);
         break;
       case 'stop':
         this.#feed.stop().then(() => this.#post({ kind: 'stopped' }));
@@ -192,8 +181,6 @@ export class PolicyService {
   }
 
   #tellRead(read: FeedRead, isAsked: boolean): void {
-    // A judge holds all of its set, and nobody asks one of another set again.
-    if (this.#judge?.snapshot !== this.#store.current()) this.#judge = null;
     const { staleness } = this.#feed;
     if (read.kind === 'changed') {
       const { sent, transfer } = this.#sentSet(read);
@@ -264,7 +251,6 @@ export class PolicyService {
     // The store has accepted it.
     if (created.kind === 'rejected') throw new Error('the policy set in force was rejected');
     this.#judge = { snapshot, judge: created.judge };
-    this.#spentMemory.spent();
     return created.judge;
   }
 
@@ -295,9 +281,8 @@ export class PolicyService {
     readonly transfer: readonly ArrayBuffer[];
   } {
     const parts = encodeResolved(accepted.set).map(ownBytes);
-    const form = this.#forms.next(offered);
+    const form = this.#forms.whole(offered);
     const given = this.#newlyGiven();
-    this.#spentMemory.spent();
     const sent: SentSet = {
       set: { revision: accepted.revision, parts },
       sequence: accepted.set.roster.sequence,

@@ -7,7 +7,6 @@
  *                ◄── accepted (rules as bytes) | rejected ──
  */
 
-import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { BusyError, type ExplainAnswer } from '../admin/backend.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
@@ -15,7 +14,6 @@ import { FRESH, type SourceHealth } from '../control/source/source.ts';
 import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
 import type { Timers } from '../platform/platform.ts';
-import type { SentForm } from './kept_forms.ts';
 import type {
   FromPolicyThread,
   Kept,
@@ -110,8 +108,6 @@ export class PolicyThread {
   #health = FRESH;
   #lostForms: Uint8Array | null = null;
   #deathCount = 0;
-  /** Of the workers, as it was told last. */
-  #condition: string | null = null;
 
   constructor(options: PolicyThreadOptions) {
     this.#options = options;
@@ -157,12 +153,6 @@ export class PolicyThread {
   ownState(): void {
     this.#isStateOurs = true;
     this.#send({ kind: 'own-state' });
-  }
-
-  /** What is wrong with the workers; null: nothing any more. */
-  tellCondition(problem: string | null): void {
-    this.#condition = problem;
-    this.#send({ kind: 'condition', problem });
   }
 
   /** Resolves when what the source has has been read, settled, and was accepted or not. */
@@ -246,8 +236,6 @@ export class PolicyThread {
     const { settings } = this.#options;
     const isStateOurs = this.#isStateOurs;
     const workerData: PolicyThreadData = { settings: { ...settings, isStateOurs }, kept };
-    // It gives back what a set leaves (`spent_memory.ts`). A thread cannot be started with it by itself.
-    setFlagsFromString('--expose-gc');
     const worker = new Worker(new URL('./policy_thread_main.ts', import.meta.url), {
       workerData,
       name: 'policy',
@@ -264,7 +252,6 @@ export class PolicyThread {
       problem = problemOf(error, settings);
     });
     worker.on('exit', () => this.#ended(worker, problem));
-    if (this.#condition !== null) this.tellCondition(this.#condition);
     this.#awaitIdle(null, BOOT_MS);
   }
 
@@ -349,14 +336,9 @@ export class PolicyThread {
   }
 
   #keep({ set, sequence, form, given }: SentSet): void {
-    this.#keepInForce(form, { revision: set.revision, sequence });
+    this.#forms = [form.bytes];
+    this.#inForce = { revision: set.revision, sequence, forms: this.#forms };
     this.#keepGiven(given);
-  }
-
-  #keepInForce(form: SentForm, numbers: Omit<KeptSet, 'forms'>): void {
-    if (form.isWhole) this.#forms = [];
-    this.#forms.push(form.bytes);
-    this.#inForce = { ...numbers, forms: this.#forms };
   }
 
   #keepGiven(given: SentGiven | null): void {
@@ -366,8 +348,10 @@ export class PolicyThread {
   }
 
   #keepIdentities({ batch, form, given }: SentIdentities): void {
+    if (form.isWhole) this.#forms = [];
+    this.#forms.push(form.bytes);
     const revision = this.#inForce?.revision ?? 0;
-    this.#keepInForce(form, { revision, sequence: batch.sequence });
+    this.#inForce = { revision, sequence: batch.sequence, forms: this.#forms };
     this.#keepGiven(given);
   }
 

@@ -5,7 +5,6 @@ import type { SentBatch } from '../../src/control/worker/identity_wire.ts';
 import type { NumberedSet } from '../../src/control/worker/live_snapshot.ts';
 import { parseSocketAddress } from '../../src/model/address.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
-import { nodePlatform } from '../../src/platform/node_platform.ts';
 import { DEFAULT_BEHAVIOUR } from '../../src/proxy/plane/options.ts';
 import type { WorkerEvents } from '../../src/workers/link.ts';
 import type { ToWorker, WorkerSettings } from '../../src/workers/messages.ts';
@@ -100,7 +99,6 @@ class Scene {
         accessLog: { to: { kind: 'none' }, headers: [], isQueryLogged: false, allowSampling: 1 },
         logLevel: 'info',
       },
-      platform: nodePlatform(),
       launch: (index, events) => this.#launch(index, events),
       events: {
         onWorkerDied: (status, { how, retryInMs }) =>
@@ -113,7 +111,6 @@ class Scene {
         onIdentitiesBroken: (status, problem) =>
           this.log.push(`worker ${status.index} is broken: ${problem}`),
         onManyBatches: () => this.log.push('many batches'),
-        onCondition: (problem) => this.log.push(`condition: ${problem}`),
       },
     });
   }

@@ -18,12 +18,7 @@ describe('the memory of reads', () => {
         clock,
         timers,
         soon,
-        memory: {
-          releaseYoung: () => releases++,
-          releaseAll: () => {},
-          giveBack: () => {},
-          heapBytes: () => 0,
-        },
+        memory: { releaseYoung: () => releases++, releaseAll: () => {} },
       },
       limits: { readMemoryBytesMax: MIB },
       isOriginKeeping: false,

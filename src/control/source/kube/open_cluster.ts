@@ -9,12 +9,11 @@ import { Reflector } from '../../../kube/watch/reflector.ts';
 import { nodeLabelFilter, podLabelFilter } from '../../decode/kube/label_filter.ts';
 import { PolicyReport } from '../../report/policy_report.ts';
 import type { PolicySink, PolicySource } from '../source.ts';
-import {
-  type ConfiguredSource,
-  type KubernetesSettings,
-  type SourceSettings,
-  type SourceSurroundings,
-  UNTOLD,
+import type {
+  ConfiguredSource,
+  KubernetesSettings,
+  SourceSettings,
+  SourceSurroundings,
 } from '../source_settings.ts';
 import { ClusterFile } from './cluster_file.ts';
 import { ClusterState } from './cluster_state.ts';
@@ -43,8 +42,6 @@ export function openCluster(
   const found = loadAccess({ kubeconfig, context, env, home, clock, limits });
   if (found.kind === 'error') return unopened(`kubernetes: ${found.message}`);
   const client = new ApiClient(found.access, { platform, limits, userAgent });
-  const { namespace } = found.access;
-  const report = reportOf(kubernetes, client, { namespace, surroundings });
   const source = new KubernetesSource({
     ...kubernetes,
     server: client.server,
@@ -56,7 +53,7 @@ export function openCluster(
     invalidPolicy: settings.invalidPolicy,
     filesOf: options.filesOf,
     file: fileOf(kubernetes, client.server, options),
-    report,
+    report: reportOf(kubernetes, client, { namespace: found.access.namespace, surroundings }),
     resumed: surroundings.resumed,
     clock,
     timers: platform.timers,
@@ -65,13 +62,7 @@ export function openCluster(
       onStop: () => void client.close(),
     },
   });
-  return {
-    source,
-    isLastGoodKept: false,
-    isDeniedAtFirst: true,
-    own: () => source.own(),
-    tellCondition: (problem) => report?.proxyProblem(problem),
-  };
+  return { source, isLastGoodKept: false, isDeniedAtFirst: true, own: () => source.own() };
 }
 
 /** Of the proxy alone; the loader of the redirect reads the same cluster beside it. */
@@ -184,5 +175,5 @@ class Unopened implements PolicySource {
 
 function unopened(problem: string): ConfiguredSource {
   const source = new Unopened(problem);
-  return { source, isLastGoodKept: false, isDeniedAtFirst: false, ...UNTOLD };
+  return { source, isLastGoodKept: false, isDeniedAtFirst: false, own: () => {} };
 }

@@ -154,10 +154,10 @@ it('an interface with another name is still that of its pod', { timeout: TIMEOUT
   const { hostInterface } = web;
   rig.node.ip(
     `link set ${hostInterface} down`,
-    `link set ${hostInterface} name blue`,
-    'link set blue up',
+    `link set ${hostInterface} name vethblue`,
+    'link set vethblue up',
   );
-  await opened(at, [{ ...web, hostInterface: 'blue' }]);
+  await opened(at, [{ ...web, hostInterface: 'vethblue' }]);
   expect(await reaches(web)).toEqual(ALL);
 });
 

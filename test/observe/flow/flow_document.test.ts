@@ -9,7 +9,8 @@ import { anyFlows } from './any_flow.ts';
 const page = readFileSync(new URL('../../../docs/json.md', import.meta.url), 'utf8');
 
 it('has the fields that docs/json.md lists, and no other', () => {
-  const section = page.slice(page.indexOf('## Flows'));
+  const begin = page.indexOf('## Flows');
+  const section = page.slice(begin, page.indexOf('\n## ', begin));
   const documented = [...section.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, names]) =>
     [...(names ?? '').matchAll(/`([^`]+)`/g)].map((match) => match[1]),
   );

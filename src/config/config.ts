@@ -5,7 +5,7 @@
 import { formatSocketAddress, isLoopback, type SocketAddress } from '../model/address.ts';
 import { parseProxyId } from '../model/identity.ts';
 import type { InvalidPolicy } from '../model/invalid_policy.ts';
-import type { PolicyKindName } from '../model/kube_policy_kinds.ts';
+import type { KubernetesSettings } from '../model/kubernetes_settings.ts';
 import type { Limits } from '../model/limits.ts';
 import type { LogLevel } from '../model/log_level.ts';
 import type { Behaviour, ListenerOptions } from '../proxy/plane/options.ts';
@@ -29,7 +29,7 @@ export interface Config {
   readonly endpointsPath: string | null;
   readonly secretsPath: string | null;
   /** Null: only files say what policy is. */
-  readonly kubernetes: KubernetesConfig | null;
+  readonly kubernetes: KubernetesSettings | null;
   readonly isEmptySetOpen: boolean;
   readonly invalidPolicy: InvalidPolicy;
   /** Absolute; null keeps nothing on disk. */
@@ -43,27 +43,6 @@ export interface Config {
   readonly ciliumAgent: CiliumAgentConfig;
   readonly limits: Limits;
   readonly listeners: readonly ListenerConfig[];
-}
-
-/** Plain values: they go to the policy thread. */
-export interface KubernetesConfig {
-  /** Absolute; null: the usual places, in their order. */
-  readonly kubeconfig: string | null;
-  /** Null: the current one. */
-  readonly context: string | null;
-  readonly nodeName: string;
-  readonly clusterName: string;
-  readonly identities: 'own' | 'cilium';
-  /** Empty: the defaults. */
-  readonly labels: readonly string[];
-  readonly nodeLabels: readonly string[];
-  readonly policyKinds: readonly PolicyKindName[];
-  /** Null: each secret is read in its own. */
-  readonly secretsNamespace: string | null;
-  /** What became of policies is written back. */
-  readonly report: boolean;
-  /** Of the Lease; null: that of the service account, or of the context. */
-  readonly reportNamespace: string | null;
 }
 
 export interface CiliumConfig {
@@ -210,7 +189,7 @@ function checkAdmin(
 function kubernetesOf(
   values: ConfigValues['kubernetes'],
   nodeName: string,
-): KubernetesConfig | null {
+): KubernetesSettings | null {
   return values === null ? null : { ...values, nodeName: values.nodeName ?? nodeName };
 }
 

@@ -1,33 +1,12 @@
 /** What the source of a configuration is made of. */
 import type { InvalidPolicy } from '../../model/invalid_policy.ts';
-import type { PolicyKindName } from '../../model/kube_policy_kinds.ts';
+import type { KubernetesSettings } from '../../model/kubernetes_settings.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { DecodeOptions } from '../decode/context.ts';
 import type { ReportEvents } from '../report/policy_report.ts';
 import type { FileSettings } from './files/file_source.ts';
 import type { GoodObject } from './objects/object_set.ts';
 import type { PolicySource } from './source.ts';
-
-/** Which cluster, and how it is read. Plain values. */
-export interface KubernetesSettings {
-  /** Null: the usual places, in their order. */
-  readonly kubeconfig: string | null;
-  /** Null: the current one. */
-  readonly context: string | null;
-  readonly nodeName: string;
-  readonly clusterName: string;
-  readonly identities: 'own' | 'cilium';
-  /** Empty: the defaults. */
-  readonly labels: readonly string[];
-  readonly nodeLabels: readonly string[];
-  readonly policyKinds: readonly PolicyKindName[];
-  /** Null: each secret is read in its own. */
-  readonly secretsNamespace: string | null;
-  /** What became of policies is written back. */
-  readonly report: boolean;
-  /** Of the Lease; null: where we are. */
-  readonly reportNamespace: string | null;
-}
 
 export interface SourceSettings extends FileSettings {
   /** Null: files alone say what policy is. */

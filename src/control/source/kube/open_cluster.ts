@@ -1,4 +1,5 @@
 /** Settings → a source that reads a cluster: which API server, as whom, and one reflector for each kind. */
+
 import { randomInt, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { loadAccess } from '../../../kube/access/load_access.ts';
@@ -6,15 +7,11 @@ import { ApiClient } from '../../../kube/api_client.ts';
 import type { KubeClient } from '../../../kube/client.ts';
 import { ApiServer } from '../../../kube/watch/api_server.ts';
 import { Reflector } from '../../../kube/watch/reflector.ts';
+import type { KubernetesSettings } from '../../../model/kubernetes_settings.ts';
 import { nodeLabelFilter, podLabelFilter } from '../../decode/kube/label_filter.ts';
 import { PolicyReport } from '../../report/policy_report.ts';
 import type { PolicySink, PolicySource } from '../source.ts';
-import type {
-  ConfiguredSource,
-  KubernetesSettings,
-  SourceSettings,
-  SourceSurroundings,
-} from '../source_settings.ts';
+import type { ConfiguredSource, SourceSettings, SourceSurroundings } from '../source_settings.ts';
 import { ClusterFile } from './cluster_file.ts';
 import { ClusterState } from './cluster_state.ts';
 import type { Follow } from './follow.ts';

@@ -2,6 +2,7 @@
  * A text of the configuration: given in it, or in a file that others change while we run. A token of a service account
  * is replaced about once an hour, by a link that is made to name another folder.
  */
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../platform/platform.ts';
 
@@ -14,6 +15,8 @@ export interface RereadText {
   /** Whether it may be another one later. */
   readonly isFile: boolean;
   current(): Promise<TextResult>;
+  /** As it is at this moment. A file is read while nobody else has a turn, so this is not for every request. */
+  now(): TextResult;
   /** What was read last may be out of date: the next one is read anew. */
   forget(): void;
 }
@@ -26,6 +29,7 @@ export function fixedText(text: string): RereadText {
   return {
     isFile: false,
     current: () => Promise.resolve({ kind: 'text', text }),
+    now: () => ({ kind: 'text', text }),
     forget: () => {},
   };
 }
@@ -62,17 +66,37 @@ export class FileText implements RereadText {
     return this.#text === null ? read : { kind: 'text', text: this.#text };
   }
 
+  now(): TextResult {
+    const read = this.#readNow();
+    return read.kind === 'error' && this.#text !== null ? { kind: 'text', text: this.#text } : read;
+  }
+
   async #read(): Promise<TextResult> {
     try {
-      const text = await readFile(this.#path, 'utf8');
-      if (text.trim() === '') return { kind: 'error', message: `${this.#path}: the file is empty` };
-      if (text.length > FILE_BYTES_MAX) {
-        return { kind: 'error', message: `${this.#path}: the file is larger than 1 MiB` };
-      }
-      return { kind: 'text', text };
+      return this.#checked(await readFile(this.#path, 'utf8'));
     } catch (error) {
-      return { kind: 'error', message: `${this.#path}: ${readProblem(error)}` };
+      return this.#unreadable(error);
     }
+  }
+
+  #readNow(): TextResult {
+    try {
+      return this.#checked(readFileSync(this.#path, 'utf8'));
+    } catch (error) {
+      return this.#unreadable(error);
+    }
+  }
+
+  #checked(text: string): TextResult {
+    if (text.trim() === '') return { kind: 'error', message: `${this.#path}: the file is empty` };
+    if (text.length > FILE_BYTES_MAX) {
+      return { kind: 'error', message: `${this.#path}: the file is larger than 1 MiB` };
+    }
+    return { kind: 'text', text };
+  }
+
+  #unreadable(error: unknown): TextResult {
+    return { kind: 'error', message: `${this.#path}: ${readProblem(error)}` };
   }
 }
 

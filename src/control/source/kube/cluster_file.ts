@@ -2,13 +2,17 @@
  * The state of the cluster that was in force last, on disk, so that a start without an API server has something better
  * than nothing. Lines of JSON, in a file that only its owner reads or writes:
  *
- *     {"format":1,"of":"<which cluster, and how it was read>","savedAtMs":...}
+ *     {"format":2,"of":"<which cluster, and how it was read>","authorities":["<SHA-256>", ...],"savedAtMs":...}
  *     {"object":{...}} ...  {"cluster":...} {"labels":[...]} {"endpoint":{...}} ...
  *     {"sha256":"<of the lines before>"}
  *
  * Values of secrets are not in it. It is written in steps, and so often at most.
+ *
+ * The URL of an API server is no name of its cluster: in pods it is the same in many. So the state counts only where an
+ * authority that was trusted when it was written is trusted still.
  */
 import { createHash } from 'node:crypto';
+import type { TrustedAuthorities } from '../../../kube/access/authorities.ts';
 import type { Timers } from '../../../platform/platform.ts';
 import type { Inventory } from '../../../policy/resolve/inventory.ts';
 import {
@@ -25,6 +29,8 @@ export interface ClusterFileOptions {
   readonly folder: string;
   /** Which cluster it is and how it is read: a state of anything else is not taken. */
   readonly of: string;
+  /** Who is trusted to vouch for its API server at this moment. */
+  readonly authorities: () => TrustedAuthorities;
   readonly intervalMs: number;
   readonly timers: Timers;
   /** Milliseconds since the epoch. */
@@ -41,12 +47,14 @@ export interface StoredCluster {
 
 export type LoadedCluster =
   | { readonly kind: 'found'; readonly cluster: StoredCluster; readonly savedAtMs: number }
-  /** `message` goes on from the path. */
-  | { readonly kind: 'none'; readonly message: string };
+  /** Nothing was kept. `message` goes on from the path. */
+  | { readonly kind: 'none'; readonly message: string }
+  /** Something was kept that does not count; why not, the same way. */
+  | { readonly kind: 'unusable'; readonly message: string };
 
 type Line = InventoryLine | { readonly object: StoredObject };
 
-const FORMAT = 1;
+const FORMAT = 2;
 /** Between two turns for others. */
 const LINES_AT_ONCE = 500;
 
@@ -55,8 +63,12 @@ export class ClusterFile {
   readonly #file: OwnerOnlyFile;
   /** What there is to write; null: it is written. */
   #take: (() => StoredCluster) | null = null;
+  /** What was written last, and who was trusted then. */
+  #last: Last | null = null;
   #writing: Promise<void> | null = null;
   #cancelTimer: (() => void) | null = null;
+  /** It was written within the interval. */
+  #isResting = false;
   #isOurs: boolean;
   #isStopped = false;
 
@@ -72,25 +84,27 @@ export class ClusterFile {
   }
 
   load(): LoadedCluster {
+    const { of, authorities } = this.#options;
     try {
-      return parsed(this.#file.read(), this.#options.of);
+      return parsed(this.#file.read(), { of, authorities: authorities() });
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+        return { kind: 'none', message: readProblem(error) };
+      }
       const isDamage = error instanceof TypeError;
-      return { kind: 'none', message: isDamage ? 'it is damaged' : readProblem(error) };
+      return { kind: 'unusable', message: isDamage ? 'it is damaged' : readProblem(error) };
     }
   }
 
   /** `take` is called when it is written, for what there is then. The newest counts. */
   save(take: () => StoredCluster): void {
     this.#take = take;
-    if (this.#cancelTimer === null && this.#writing === null) this.#writeNow();
+    if (!this.#isResting) this.#writeNow();
   }
 
   own(): void {
     this.#isOurs = true;
-    if (this.#take !== null && this.#cancelTimer === null && this.#writing === null) {
-      this.#writeNow();
-    }
+    if (!this.#isResting) this.#writeNow();
   }
 
   /** Writes what is not written yet, and nothing more from then on. */
@@ -104,10 +118,13 @@ export class ClusterFile {
   }
 
   #writeNow(): void {
-    const take = this.#take;
-    if (!this.#isOurs || take === null) return;
+    if (!this.#isOurs) return;
+    const take = this.#take ?? this.#rotated();
+    if (take === null) return;
     this.#take = null;
-    this.#writing = this.#write(take()).then(() => {
+    this.#isResting = true;
+    this.#cancelTimer?.();
+    this.#writing = this.#write(take).then(() => {
       this.#writing = null;
       if (!this.#isStopped) this.#writeLater();
     });
@@ -116,19 +133,43 @@ export class ClusterFile {
   #writeLater(): void {
     const { timers, intervalMs } = this.#options;
     this.#cancelTimer = timers.after(intervalMs, () => {
-      this.#cancelTimer = null;
+      this.#isResting = false;
       this.#writeNow();
+      if (!this.#isResting) this.#writeLater();
     });
   }
 
-  async #write(cluster: StoredCluster): Promise<void> {
-    const { of, wallMs, onError } = this.#options;
+  /** What was written last, when one of its authorities has been replaced beside others: it is the same cluster. */
+  #rotated(): (() => StoredCluster) | null {
+    const last = this.#last;
+    if (last === null) return null;
+    const now = this.#options.authorities();
+    if (now.kind === 'error') return null;
+    const isSame = JSON.stringify(last.hashes) === JSON.stringify(now.hashes);
+    return isSame || !isOneShared(last.hashes, now.hashes) ? null : last.take;
+  }
+
+  async #write(take: () => StoredCluster): Promise<void> {
+    const { of, authorities, wallMs, onError } = this.#options;
+    const trusted = authorities();
+    if (trusted.kind === 'error') {
+      onError(`cannot write ${this.path}: ${trusted.message}`);
+      return;
+    }
+    const { hashes } = trusted;
+    const header = { format: FORMAT, of, authorities: hashes, savedAtMs: wallMs() };
     try {
-      await this.#file.write(printed(cluster, { format: FORMAT, of, savedAtMs: wallMs() }));
+      await this.#file.write(printed(take(), header));
+      this.#last = { take, hashes };
     } catch (error) {
       onError(`cannot write ${this.path}: ${writeProblem(error)}`);
     }
   }
+}
+
+interface Last {
+  readonly take: () => StoredCluster;
+  readonly hashes: readonly string[];
 }
 
 function* printed(cluster: StoredCluster, header: object): Generator<string> {
@@ -153,7 +194,12 @@ function* linesOf({ objects, inventory }: StoredCluster): Generator<Line> {
   yield* inventoryLines(inventory);
 }
 
-function parsed(text: string, of: string): LoadedCluster {
+interface Expected {
+  readonly of: string;
+  readonly authorities: TrustedAuthorities;
+}
+
+function parsed(text: string, { of, authorities }: Expected): LoadedCluster {
   const end = text.lastIndexOf('\n', text.length - 2) + 1;
   const [head = '', ...body] = text.slice(0, end).split('\n').slice(0, -1);
   const header = record(JSON.parse(head));
@@ -165,6 +211,7 @@ function parsed(text: string, of: string): LoadedCluster {
     throw new UnusableState('its checksum is wrong');
   }
   if (header['of'] !== of) throw new UnusableState('it is of another cluster or configuration');
+  checkAuthorities(header['authorities'], authorities);
   const objects: StoredObject[] = [];
   const inventory = new InventoryReader();
   for (const one of body) {
@@ -175,6 +222,23 @@ function parsed(text: string, of: string): LoadedCluster {
   const savedAtMs = header['savedAtMs'];
   if (typeof savedAtMs !== 'number') throw new TypeError('it does not say when it was saved');
   return { kind: 'found', cluster: { objects, inventory: inventory.end() }, savedAtMs };
+}
+
+/** Throws when it may be another cluster's. */
+function checkAuthorities(written: unknown, now: TrustedAuthorities): void {
+  if (now.kind === 'error') {
+    throw new UnusableState(`it is not known whether it is of this cluster: ${now.message}`);
+  }
+  if (!Array.isArray(written)) throw new TypeError('it does not say who was trusted');
+  const isNobody = written.length === 0 && now.hashes.length === 0;
+  if (isNobody || isOneShared(written, now.hashes)) return;
+  throw new UnusableState(
+    'it is of another cluster: no certificate authority that vouched for its API server then is trusted now',
+  );
+}
+
+function isOneShared(some: readonly unknown[], others: readonly string[]): boolean {
+  return others.some((hash) => some.includes(hash));
 }
 
 function record(value: unknown): Readonly<Record<string, unknown>> {

@@ -141,6 +141,11 @@ export class KubernetesSource implements PolicySource {
     for (const line of this.#options.notices ?? []) sink.notice(line);
     this.#offers.start(sink);
     if (file !== null) this.#stored = file.load();
+    if (this.#stored.kind === 'unusable') {
+      sink.notice(
+        `the state of the cluster on disk is not used: ${file?.path}: ${this.#stored.message}`,
+      );
+    }
     if (this.#stored.kind === 'found') this.#set.seed(goodObjects(this.#stored.cluster));
     this.#set.seed(resumed?.lostForms ?? []);
     this.#followers.start();
@@ -237,7 +242,7 @@ export class KubernetesSource implements PolicySource {
   }
 
   #storedText(): string {
-    return this.#stored.kind === 'none' ? this.#stored.message : '';
+    return this.#stored.kind === 'found' ? '' : this.#stored.message;
   }
 
   #restore(

@@ -2,6 +2,8 @@
 
 import { randomInt, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import type { KubeAccess } from '../../../kube/access/access.ts';
+import { trustedAuthorities } from '../../../kube/access/authorities.ts';
 import { loadAccess } from '../../../kube/access/load_access.ts';
 import { ApiClient } from '../../../kube/api_client.ts';
 import type { KubeClient } from '../../../kube/client.ts';
@@ -49,7 +51,7 @@ export function openCluster(
     decode,
     invalidPolicy: settings.invalidPolicy,
     filesOf: options.filesOf,
-    file: fileOf(kubernetes, client.server, options),
+    file: fileOf(kubernetes, found.access, options),
     report: reportOf(kubernetes, client, { namespace: found.access.namespace, surroundings }),
     resumed: surroundings.resumed,
     clock,
@@ -130,7 +132,7 @@ const NOT_READ = { kubeconfig: null, report: null, reportNamespace: null };
 
 function fileOf(
   kubernetes: KubernetesSettings,
-  server: string,
+  { server, trust }: KubeAccess,
   { settings, surroundings }: OpenOptions,
 ): ClusterFile | null {
   const { stateDir, hasNodeLabels } = settings;
@@ -141,6 +143,7 @@ function fileOf(
     folder: join(stateDir, stateName),
     // What is asked of the cluster decides what is known of it. Who asks does not.
     of: JSON.stringify({ ...kubernetes, ...NOT_READ, server, hasNodeLabels }),
+    authorities: () => trustedAuthorities(trust),
     intervalMs: decode.limits.kubeStateIntervalMs,
     timers,
     wallMs: () => clock.wallMs(),

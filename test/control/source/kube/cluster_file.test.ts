@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ClusterFile } from '../../../../src/control/source/kube/cluster_file.ts';
+import type { TrustedAuthorities } from '../../../../src/kube/access/authorities.ts';
 import { EMPTY_INVENTORY } from '../../../../src/policy/resolve/inventory.ts';
 import { inventoryOf } from '../../../support/inventory.ts';
 import {
@@ -27,13 +28,20 @@ beforeEach(() => {
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+interface FileParts {
+  readonly of?: string;
+  readonly isOurs?: boolean;
+  readonly authorities?: () => TrustedAuthorities;
+}
+
 function fileOf(
   platform: ManualPlatform,
-  { of = 'a cluster', isOurs = true }: { readonly of?: string; readonly isOurs?: boolean } = {},
+  { of = 'a cluster', isOurs = true, authorities = trusting('a') }: FileParts = {},
 ): ClusterFile {
   return new ClusterFile({
     folder: join(folder, 'proxy'),
     of,
+    authorities,
     intervalMs: INTERVAL_MS,
     timers: platform.timers,
     wallMs: () => platform.clock.wallMs(),
@@ -42,14 +50,21 @@ function fileOf(
   });
 }
 
-function rigWith(of = 'a cluster'): KubeSourceRig {
+function trusting(...hashes: readonly string[]): () => TrustedAuthorities {
+  return () => ({ kind: 'authorities', hashes });
+}
+
+function rigWith(parts: FileParts = {}): KubeSourceRig {
   const platform = new ManualPlatform();
-  return KubeSourceRig.withPods({ platform, file: fileOf(platform, { of }) });
+  return KubeSourceRig.withPods({ platform, file: fileOf(platform, parts) });
 }
 
 /** One that ends after it was in force. */
-async function ended(change: (rig: KubeSourceRig) => void = () => {}): Promise<void> {
-  const rig = rigWith();
+async function ended(
+  change: (rig: KubeSourceRig) => void = () => {},
+  parts: FileParts = {},
+): Promise<void> {
+  const rig = rigWith(parts);
   rig.cluster.put(CNP, policyObject('shop', 'api', allowsApp('web')));
   rig.start().up();
   change(rig);
@@ -58,8 +73,8 @@ async function ended(change: (rig: KubeSourceRig) => void = () => {}): Promise<v
 }
 
 /** A start without an API server, waited for. */
-function startedAlone(of?: string): KubeSourceRig {
-  const rig = rigWith(of).start();
+function startedAlone(parts: FileParts = {}): KubeSourceRig {
+  const rig = rigWith(parts).start();
   rig.cluster.down('connection refused', 5);
   rig.settle(INTERVAL_MS);
   return rig;
@@ -124,10 +139,84 @@ describe('a start without an API server', () => {
     ['that was never there', undefined, 'there is none'],
   ])('with a state %s denies everything, and says why', async (about, of, why) => {
     if (about.startsWith('of')) await ended();
-    const rig = startedAlone(of);
+    const rig = startedAlone(of === undefined ? {} : { of });
     expect(rig.starts).toMatchObject([{ kind: 'restored', savedAt: null }]);
     expect(rig.feed.staleness?.problems.join()).toContain(`proxy/cluster: ${why}`);
     expect(rig.store.currentSet().isEmpty).toBe(true);
+  });
+});
+
+describe('the state of a cluster', () => {
+  const UNREADABLE: TrustedAuthorities = { kind: 'error', message: '/ca.crt: no such file' };
+
+  it.each([
+    ['the same', ['a'], ['a']],
+    ['a new authority beside the old one', ['a'], ['a', 'b']],
+    ['the old authority gone', ['a', 'b'], ['b']],
+    ['those of the runtime, before and now', [], []],
+  ])('is in force after a start with authorities that overlap: %s', async (_about, before, now) => {
+    await ended(() => {}, { authorities: trusting(...before) });
+    const rig = startedAlone({ authorities: trusting(...now) });
+    expect(rig.isOpen('10.0.0.2', 'shop/api')).toBe(true);
+    expect(rig.notices).toEqual([]);
+  });
+
+  it.each([
+    ['another one', ['a'], trusting('b'), /it is of another cluster: no certificate authority/],
+    ['none any more', ['a'], trusting(), /it is of another cluster: no certificate authority/],
+    ['some, where there were none', [], trusting('a'), /it is of another cluster: no certificate/],
+    ['one that cannot be read', ['a'], () => UNREADABLE, /not known .*\/ca.crt: no such file/],
+  ])(
+    'is refused and told, and all is denied, with other authorities: %s',
+    async (_about, before, now, why) => {
+      await ended(() => {}, { authorities: trusting(...before) });
+      const rig = startedAlone({ authorities: now });
+      expect(rig.starts).toMatchObject([{ kind: 'restored', savedAt: null }]);
+      expect(rig.feed.staleness?.problems.join()).toMatch(why);
+      expect(rig.notices).toEqual([expect.stringMatching(why)]);
+      expect(rig.store.currentSet().isEmpty).toBe(true);
+    },
+  );
+
+  it('gives no last good forms to another cluster whose objects have the same names', async () => {
+    await ended();
+    const rig = rigWith({ authorities: trusting('b') });
+    rig.cluster.put(CNP, policyObject('shop', 'api', { endpointSelector: 5 }));
+    rig.start().up();
+    expect(rig.refusals()).toEqual([expect.stringContaining('shop/api: absent: ')]);
+  });
+
+  it('is written anew when an authority is replaced beside others, with nothing else changed', async () => {
+    let hashes = ['a'];
+    const authorities = (): TrustedAuthorities => ({ kind: 'authorities', hashes });
+    const platform = new ManualPlatform();
+    const file = fileOf(platform, { authorities });
+    const isTaken = (by: string): boolean =>
+      fileOf(platform, { authorities: trusting(by) }).load().kind === 'found';
+    file.save(() => ({ objects: [], inventory: EMPTY_INVENTORY }));
+    await expect.poll(() => isTaken('a')).toBe(true);
+    for (const [next, by] of [
+      [['a', 'b'], 'b'],
+      [['b', 'c'], 'c'],
+    ] as const) {
+      hashes = [...next];
+      platform.advance(INTERVAL_MS);
+      await expect.poll(() => isTaken(by)).toBe(true);
+    }
+    expect(isTaken('a')).toBe(false);
+    // Nothing shows that it is the same cluster.
+    hashes = ['d'];
+    platform.advance(INTERVAL_MS);
+    await file.stop();
+    expect(isTaken('c')).toBe(true);
+    expect(isTaken('d')).toBe(false);
+  });
+
+  it('is not written when nobody knows whose it is', async () => {
+    const file = fileOf(new ManualPlatform(), { authorities: () => UNREADABLE });
+    file.save(() => ({ objects: [], inventory: EMPTY_INVENTORY }));
+    await file.stop();
+    expect(problems).toEqual([expect.stringContaining('cluster: /ca.crt: no such file')]);
   });
 });
 
@@ -171,7 +260,7 @@ listeners: { l: 3 }
     expect(statSync(path).mode & 0o777).toBe(0o600);
     chmodSync(path, 0o666);
     expect(fileOf(new ManualPlatform()).load()).toEqual({
-      kind: 'none',
+      kind: 'unusable',
       message: 'it can be written by other users',
     });
   });
@@ -193,7 +282,7 @@ listeners: { l: 3 }
     ];
     for (const one of damaged) {
       writeFileSync(path, one);
-      expect(fileOf(new ManualPlatform()).load().kind, JSON.stringify(one)).toBe('none');
+      expect(fileOf(new ManualPlatform()).load().kind, JSON.stringify(one)).toBe('unusable');
     }
   });
 
@@ -217,9 +306,12 @@ listeners: { l: 3 }
     expect(read()).toBe('1');
     platform.advance(1);
     await expect.poll(read).toBe('6');
+    platform.advance(3 * INTERVAL_MS);
+    saveNext();
+    await expect.poll(read).toBe('7');
     saveNext();
     await file.stop();
-    expect(read()).toBe('7');
+    expect(read()).toBe('8');
   });
 
   it('is not written before it is ours', async () => {

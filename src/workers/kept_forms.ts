@@ -1,9 +1,10 @@
 /**
  * What the supervisor keeps of the set in force for a thread that goes on where another has ended: the whole of it, and
- * behind it what differs since, so that a pod that comes costs a few hundred bytes. Bytes, which nobody but such a
+ * behind it what differs since, so that a pod that comes costs a few hundred bytes, and a policy not much more than its own. Bytes, which nobody but such a
  * thread looks into. Of a set that has texts it is the texts, each time.
  */
 import { deserialize, serialize } from 'node:v8';
+import type { PolicyDocument } from '../control/decode/policy_document.ts';
 import { type Edit, edited, editsBetween } from '../control/set/edits.ts';
 import type { PolicyInput } from '../control/set/policy_input.ts';
 import type { SourceBundle } from '../control/source/files/source_bundle.ts';
@@ -29,17 +30,24 @@ type Form =
   | { readonly kind: 'texts'; readonly texts: SourceBundle }
   | {
       readonly kind: 'input';
-      readonly input: Omit<PolicyInput, 'parts' | 'inventory'>;
+      readonly input: Policies;
       readonly inventory: Omit<Inventory, 'endpoints'>;
       readonly endpoints: PackedEndpoints;
     }
   | {
       readonly kind: 'moved';
+      /** Null: the policies are those before. */
+      readonly policies: MovedPolicies | null;
       readonly edits: { readonly [Kind in MovedKind]: readonly Edit<Inventory[Kind][number]>[] };
       readonly endpoints: readonly MovedEndpoints[];
     };
 
 type MovedKind = 'identities' | 'cidrs' | 'services';
+
+interface MovedPolicies {
+  readonly documents: readonly Edit<PolicyDocument>[];
+  readonly others: Omit<PolicyInput, 'parts' | 'inventory' | 'documents'>;
+}
 
 interface MovedEndpoints {
   readonly at: number;
@@ -77,27 +85,27 @@ export class FormSender {
   #movedBytes = 0;
   #movedCount = 0;
 
-  whole(offered: OfferedSet): SentForm {
+  /** Whole when it is the first, when it is texts, and when what differs has become more than that. */
+  next(offered: OfferedSet): SentForm {
+    const told = this.#told;
+    const moved = told === null ? null : movedOf(told, offered);
+    if (moved === null) return this.#whole(offered);
+    const bytes = bytesOf(moved);
+    this.#movedBytes += bytes.byteLength;
+    this.#movedCount += 1;
+    const isMuch = this.#movedBytes > this.#wholeBytes || this.#movedCount > MOVED_COUNT_MAX;
+    if (isMuch) return this.#whole(offered);
+    this.#told = offered.input;
+    return { isWhole: false, bytes };
+  }
+
+  #whole(offered: OfferedSet): SentForm {
     const bytes = bytesOf(wholeOf(offered));
     this.#told = offered.texts === null ? offered.input : null;
     this.#wholeBytes = bytes.byteLength;
     this.#movedBytes = 0;
     this.#movedCount = 0;
     return { isWhole: true, bytes };
-  }
-
-  /** Of a set that only says who else is who. Whole again when what differs has become more than that. */
-  next(offered: OfferedSet): SentForm {
-    const told = this.#told;
-    const moved = told === null ? null : movedOf(told, offered);
-    if (moved === null) return this.whole(offered);
-    const bytes = bytesOf(moved);
-    this.#movedBytes += bytes.byteLength;
-    this.#movedCount += 1;
-    const isMuch = this.#movedBytes > this.#wholeBytes || this.#movedCount > MOVED_COUNT_MAX;
-    if (isMuch) return this.whole(offered);
-    this.#told = offered.input;
-    return { isWhole: false, bytes };
   }
 }
 
@@ -107,9 +115,11 @@ export function restoredForm(forms: KeptForms): RestoredForm {
   if (first === undefined || first.kind === 'moved')
     throw new Error('a form without its beginning');
   if (first.kind === 'texts') return first;
+  let policies = first.input;
   let inventory: Inventory = { ...first.inventory, endpoints: unpacked(first.endpoints) };
   for (const form of others) {
     if (form.kind !== 'moved') throw new Error('a form behind another one');
+    policies = policiesAfter(policies, form.policies);
     const { identities, cidrs, services } = form.edits;
     inventory = {
       ...inventory,
@@ -119,7 +129,14 @@ export function restoredForm(forms: KeptForms): RestoredForm {
       services: edited(inventory.services, services),
     };
   }
-  return { kind: 'input', input: { ...first.input, inventory, parts: [inventory] } };
+  return { kind: 'input', input: { ...policies, inventory, parts: [inventory] } };
+}
+
+type Policies = Omit<PolicyInput, 'parts' | 'inventory'>;
+
+function policiesAfter(before: Policies, moved: MovedPolicies | null): Policies {
+  if (moved === null) return before;
+  return { ...moved.others, documents: edited(before.documents, moved.documents) };
 }
 
 function wholeOf({ input, texts }: OfferedSet): Form {
@@ -129,20 +146,16 @@ function wholeOf({ input, texts }: OfferedSet): Form {
   return { kind: 'input', input: rest, inventory: others, endpoints: packed(endpoints) };
 }
 
-/** Null: more differs than who is who. */
+/** Null: only the whole of it says what differs. */
 function movedOf(told: PolicyInput, { input, texts }: OfferedSet): Form | null {
   const { inventory: before } = told;
   const { inventory: after } = input;
   const isSame =
-    texts === null &&
-    hasSameItems(told.documents, input.documents) &&
-    told.secrets === input.secrets &&
-    told.hasNodeLabels === input.hasNodeLabels &&
-    before.cluster === after.cluster &&
-    before.listeners === after.listeners;
+    texts === null && before.cluster === after.cluster && before.listeners === after.listeners;
   if (!isSame) return null;
   return {
     kind: 'moved',
+    policies: movedPolicies(told, input),
     edits: {
       identities: editsBetween(before.identities, after.identities),
       cidrs: editsBetween(before.cidrs, after.cidrs),
@@ -154,6 +167,17 @@ function movedOf(told: PolicyInput, { input, texts }: OfferedSet): Form | null {
       come: packed(come),
     })),
   };
+}
+
+function movedPolicies(told: PolicyInput, input: PolicyInput): MovedPolicies | null {
+  const edits = editsBetween(told.documents, input.documents);
+  const isSame =
+    edits.length === 0 &&
+    told.secrets === input.secrets &&
+    told.hasNodeLabels === input.hasNodeLabels;
+  if (isSame) return null;
+  const { inventory: _, parts: __, documents: ___, ...others } = input;
+  return { documents: edits, others };
 }
 
 function endpointsAfter(
@@ -223,10 +247,6 @@ function known<From, To>(find: (from: From) => To | null | undefined): (from: Fr
     if (found === null || found === undefined) throw new Error('a form that is not whole');
     return found;
   };
-}
-
-function hasSameItems(a: readonly object[], b: readonly object[]): boolean {
-  return a === b || (a.length === b.length && a.every((item, index) => item === b[index]));
 }
 
 /** In a buffer of their own, which can be given away whole. */

@@ -281,7 +281,7 @@ export class PolicyService {
     readonly transfer: readonly ArrayBuffer[];
   } {
     const parts = encodeResolved(accepted.set).map(ownBytes);
-    const form = this.#forms.whole(offered);
+    const form = this.#forms.next(offered);
     const given = this.#newlyGiven();
     const sent: SentSet = {
       set: { revision: accepted.revision, parts },

@@ -14,6 +14,7 @@ import { FRESH, type SourceHealth } from '../control/source/source.ts';
 import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
 import type { Timers } from '../platform/platform.ts';
+import type { SentForm } from './kept_forms.ts';
 import type {
   FromPolicyThread,
   Kept,
@@ -336,9 +337,14 @@ export class PolicyThread {
   }
 
   #keep({ set, sequence, form, given }: SentSet): void {
-    this.#forms = [form.bytes];
-    this.#inForce = { revision: set.revision, sequence, forms: this.#forms };
+    this.#keepInForce(form, { revision: set.revision, sequence });
     this.#keepGiven(given);
+  }
+
+  #keepInForce(form: SentForm, numbers: Omit<KeptSet, 'forms'>): void {
+    if (form.isWhole) this.#forms = [];
+    this.#forms.push(form.bytes);
+    this.#inForce = { ...numbers, forms: this.#forms };
   }
 
   #keepGiven(given: SentGiven | null): void {
@@ -348,10 +354,8 @@ export class PolicyThread {
   }
 
   #keepIdentities({ batch, form, given }: SentIdentities): void {
-    if (form.isWhole) this.#forms = [];
-    this.#forms.push(form.bytes);
     const revision = this.#inForce?.revision ?? 0;
-    this.#inForce = { revision, sequence: batch.sequence, forms: this.#forms };
+    this.#keepInForce(form, { revision, sequence: batch.sequence });
     this.#keepGiven(given);
   }
 

@@ -1,6 +1,8 @@
 /** What is kept of a set, whole and behind it what differs, is the set that was in force last. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { WHOLE_SET } from '../../src/control/decode/place.ts';
+import type { PolicyDocument } from '../../src/control/decode/policy_document.ts';
 import { EMPTY_INPUT, type PolicyInput } from '../../src/control/set/policy_input.ts';
 import { parseIp } from '../../src/model/address.ts';
 import type { Identity } from '../../src/model/identity.ts';
@@ -27,6 +29,9 @@ const step = fc.record({
   }),
   serviceAt: fc.nat(3),
   nodeCount: fc.nat(3),
+  documents: fc.array(fc.tuple(fc.nat(20), fc.nat(2), fc.nat(2)), { maxLength: 2 }),
+  hasNodeLabels: fc.boolean(),
+  warningCount: fc.nat(1),
 });
 
 describe('what is kept of a set', () => {
@@ -37,8 +42,14 @@ describe('what is kept of a set', () => {
         const sender = new FormSender();
         let forms: Uint8Array[] = [];
         let input: PolicyInput = EMPTY_INPUT;
-        for (const { endpoints, serviceAt, nodeCount } of steps) {
+        for (const { endpoints, serviceAt, nodeCount, ...policies } of steps) {
           const { inventory } = input;
+          const documents = [...input.documents];
+          for (const [at, goneCount, comeCount] of policies.documents) {
+            documents.splice(at, goneCount, ...Array.from({ length: comeCount }, documentOf));
+          }
+          const areOthers = policies.documents.length > 0;
+          const others = areOthers ? othersOf(policies) : {};
           const next = [...inventory.endpoints];
           for (const [at, goneCount, come] of endpoints) next.splice(at, goneCount, ...come);
           const services =
@@ -50,15 +61,20 @@ describe('what is kept of a set', () => {
             identity: 6 as Identity,
             labels: [],
           }));
-          input = { ...input, inventory: { ...inventory, endpoints: next, services, cidrs } };
+          input = {
+            ...{ ...input, ...others, documents },
+            inventory: { ...inventory, endpoints: next, services, cidrs },
+          };
           const form = sender.next({ input, texts: null });
           if (form.isWhole) forms = [];
           else movedCount += 1;
           forms.push(form.bytes);
           const restored = restoredForm(forms);
           if (restored.kind !== 'input') throw new Error(restored.kind);
-          expect(restored.input.inventory).toEqual(input.inventory);
-          expect(restored.input.documents).toEqual(input.documents);
+          const { inventory: kept, parts: _, ...rest } = restored.input;
+          const { inventory: given, parts: __, ...wanted } = input;
+          expect(kept).toEqual(given);
+          expect(rest).toEqual(wanted);
         }
       }),
       runs(200),
@@ -75,7 +91,7 @@ describe('what is kept of a set', () => {
         endpoints: Array.from({ length: 1000 }, (_, index) => podOf(index)),
       },
     };
-    const whole = sender.whole({ input, texts: null });
+    const whole = sender.next({ input, texts: null });
     let bytes = 0;
     let count = 0;
     for (; count < 2000; count++) {
@@ -90,6 +106,21 @@ describe('what is kept of a set', () => {
     expect(bytes).toBeLessThanOrEqual(whole.bytes.byteLength);
   });
 
+  it('costs the policy that changed, not all that stay', () => {
+    const sender = new FormSender();
+    let input: PolicyInput = {
+      ...EMPTY_INPUT,
+      documents: Array.from({ length: 1000 }, documentOf),
+    };
+    expect(sender.next({ input, texts: null }).isWhole).toBe(true);
+    for (let round = 0; round < 10; round++) {
+      input = { ...input, documents: input.documents.with(round * 7, documentOf()) };
+      const form = sender.next({ input, texts: null });
+      expect(form.isWhole).toBe(false);
+      expect(form.bytes.byteLength).toBeLessThan(1000);
+    }
+  });
+
   it('of texts is the texts, each time', () => {
     const texts = { policies: [{ path: 'p', text: 'x' }], endpoints: null, secrets: null };
     const sender = new FormSender();
@@ -100,6 +131,38 @@ describe('what is kept of a set', () => {
     }
   });
 });
+
+let documentCount = 0;
+
+function documentOf(): PolicyDocument {
+  const name = `ns/p-${documentCount++}`;
+  return {
+    kind: 'CiliumNetworkPolicy',
+    name,
+    place: WHOLE_SET,
+    policy: name,
+    specs: [],
+    cidrGroups: [],
+    wirePolicies: [],
+    positions: new Map(),
+    ignored: new Set(),
+  };
+}
+
+function othersOf(policies: { readonly hasNodeLabels: boolean; readonly warningCount: number }) {
+  const { hasNodeLabels, warningCount } = policies;
+  const warning = { place: WHOLE_SET, field: 'spec', message: 'hardly meant' };
+  return {
+    hasNodeLabels,
+    warnings: warningCount === 0 ? [] : [warning],
+    refused:
+      warningCount === 0
+        ? []
+        : [{ place: WHOLE_SET, problems: [warning], inForce: 'deny' as const }],
+    secrets: new Map([['ns/s', String(warningCount)]]),
+    areConflictsDenied: hasNodeLabels,
+  };
+}
 
 function podOf(index: number): InventoryEndpoint {
   return {

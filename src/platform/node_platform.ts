@@ -1,8 +1,9 @@
 /** The platform that a running proxy has: Node's clocks and timers, and its garbage collector if it is exposed. */
 import { performance } from 'node:perf_hooks';
+import { getHeapStatistics } from 'node:v8';
 import type { Platform } from './platform.ts';
 
-/** With `--expose-gc` only, as a worker process is started. */
+/** With `--expose-gc` only, as a worker process and the policy thread are started. */
 const collect = globalThis.gc;
 
 const PLATFORM: Platform = {
@@ -12,6 +13,8 @@ const PLATFORM: Platform = {
         memory: {
           releaseYoung: () => collect({ type: 'minor' }),
           releaseAll: () => collect({ type: 'major' }),
+          giveBack: () => collect({ type: 'major', flavor: 'last-resort' }),
+          heapBytes: () => getHeapStatistics().total_physical_size,
         },
       }),
   clock: {

@@ -16,6 +16,10 @@ export interface Memory {
   releaseYoung(): void;
   /** Takes back all that is not in use. Takes tens of milliseconds. */
   releaseAll(): void;
+  /** The same, and what is in use is moved together, so that the system gets the rest. Takes hundreds of milliseconds. */
+  giveBack(): void;
+  /** Of this thread, with what is no longer in use. */
+  heapBytes(): number;
 }
 
 export interface Clock {

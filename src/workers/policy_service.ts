@@ -53,6 +53,7 @@ import {
   type SetSummary,
   type ToPolicyThread,
 } from './policy_messages.ts';
+import { SpentMemory } from './spent_memory.ts';
 
 export interface PolicyServicePort {
   post(message: FromPolicyThread, transfer: readonly ArrayBuffer[]): void;
@@ -80,6 +81,7 @@ export class PolicyService {
   readonly #source: ConfiguredSource;
   readonly #feed: PolicyFeed;
   readonly #forms = new FormSender();
+  readonly #spentMemory: SpentMemory;
   #isStarted = false;
   /** Lines of the lists that the supervisor keeps, about. */
   #givenCount = 0;
@@ -93,6 +95,8 @@ export class PolicyService {
     this.#settings = settings;
     this.#kept = kept;
     this.#port = port;
+    const { memory = null, timers } = nodePlatform();
+    this.#spentMemory = new SpentMemory(memory, timers);
     const regexEngine = createRe2Engine(limits);
     this.#allocator = new IdentityAllocator(limits, { nowMs: () => nodePlatform().clock.nowMs() });
     for (const bytes of kept?.given ?? []) this.#allocator.restore(decoded<GivenIdentity[]>(bytes));
@@ -181,6 +185,8 @@ export class PolicyService {
   }
 
   #tellRead(read: FeedRead, isAsked: boolean): void {
+    // A judge holds all of its set, and nobody asks one of another set again.
+    if (this.#judge?.snapshot !== this.#store.current()) this.#judge = null;
     const { staleness } = this.#feed;
     if (read.kind === 'changed') {
       const { sent, transfer } = this.#sentSet(read);
@@ -251,6 +257,7 @@ export class PolicyService {
     // The store has accepted it.
     if (created.kind === 'rejected') throw new Error('the policy set in force was rejected');
     this.#judge = { snapshot, judge: created.judge };
+    this.#spentMemory.spent();
     return created.judge;
   }
 
@@ -283,6 +290,7 @@ export class PolicyService {
     const parts = encodeResolved(accepted.set).map(ownBytes);
     const form = this.#forms.next(offered);
     const given = this.#newlyGiven();
+    this.#spentMemory.spent();
     const sent: SentSet = {
       set: { revision: accepted.revision, parts },
       sequence: accepted.set.roster.sequence,

@@ -18,7 +18,12 @@ describe('the memory of reads', () => {
         clock,
         timers,
         soon,
-        memory: { releaseYoung: () => releases++, releaseAll: () => {} },
+        memory: {
+          releaseYoung: () => releases++,
+          releaseAll: () => {},
+          giveBack: () => {},
+          heapBytes: () => 0,
+        },
       },
       limits: { readMemoryBytesMax: MIB },
       isOriginKeeping: false,

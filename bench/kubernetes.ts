@@ -36,6 +36,8 @@ const TURN_MS = 50;
 const CLOCK_TICKS_PER_SECOND = 100;
 const PATIENCE_MS = 300_000;
 const FLIPS = 10;
+/** Until the policy thread has given back what a set left (src/workers/spent_memory.ts). */
+const REST_MS = 8000;
 
 const { values } = parseArgs({
   options: {
@@ -98,11 +100,19 @@ async function main(cluster: FakeKubeApi): Promise<void> {
     const { supervisor, worker } = cpuOf(processes);
     row('CPU until then: supervisor, worker', `${supervisor.toFixed(1)} s, ${worker.toFixed(1)} s`);
     tellMemory('after the start', processes);
+    await rest();
+    tellMemory('after the start, at rest', processes);
     await churn(cluster, proxy, processes);
     tellMemory('after the changes', processes);
+    await rest();
+    tellMemory('after the changes, at rest', processes);
   } finally {
     await proxy.stop();
   }
+}
+
+function rest(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, REST_MS));
 }
 
 async function enforced(proxy: ClusterProxy, allowed: string, denied: string): Promise<void> {

@@ -25,6 +25,7 @@ import { encodeResolved } from '../src/control/worker/resolved_wire.ts';
 import { parseSocketAddress, type SocketAddress } from '../src/model/address.ts';
 import type { Identity, ProxyId } from '../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../src/model/limits.ts';
+import { nodePlatform } from '../src/platform/node_platform.ts';
 import type { PolicySnapshot } from '../src/policy/compiled/snapshot.ts';
 import { type IdentityChange, IdentityLedger } from '../src/policy/identity/ledger.ts';
 import { kernelDelta } from '../src/policy/kernel/kernel_delta.ts';
@@ -133,6 +134,7 @@ class WorkersSide {
         accessLog: { to: { kind: 'none' }, headers: [], isQueryLogged: false, allowSampling: 1 },
         logLevel: 'warn',
       },
+      platform: nodePlatform(),
       launch: processLauncher({
         lineBytesMax: DEFAULT_LIMITS.workerOutputLineBytesMax,
         writeLines: (lines) => process.stderr.write(lines),
@@ -145,6 +147,7 @@ class WorkersSide {
         onWorkerUpdateFailed: (_status, _revision, problems) => fail(problems.join()),
         onIdentitiesBroken: (_status, problem) => fail(problem),
         onManyBatches: () => {},
+        onCondition: () => {},
       },
     });
   }

@@ -346,6 +346,7 @@ class SallyportApp implements App {
         accessLog: config.accessLog,
         logLevel: config.logLevel,
       },
+      platform: nodePlatform(),
       launch: this.#options.isInProcess
         ? inProcessLauncher()
         : processLauncher({ lineBytesMax: config.limits.workerOutputLineBytesMax, writeLines }),
@@ -367,6 +368,7 @@ class SallyportApp implements App {
           this.#log.error({ worker: index, problem }, 'identities did not fit; all are sent anew');
         },
         onManyBatches: () => this.#policyThread.rebase(),
+        onCondition: (problem) => this.#policyThread.tellCondition(problem),
         onWorkerUpdateFailed: ({ index }, revision, problems) =>
           this.#log.error({ worker: index, revision, problems }, 'worker refused a policy set'),
       },

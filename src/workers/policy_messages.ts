@@ -143,6 +143,8 @@ export type ToPolicyThread =
   | { readonly kind: 'name-sides'; readonly id: number; readonly sides: readonly FlowAddress[] }
   /** The state folder is ours from now on. */
   | { readonly kind: 'own-state' }
+  /** What is wrong with the workers, for who is told of it; null: nothing any more. */
+  | { readonly kind: 'condition'; readonly problem: string | null }
   | { readonly kind: 'stop' };
 
 export type FromPolicyThread =

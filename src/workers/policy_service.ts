@@ -27,7 +27,11 @@ import {
   PolicyFeed,
 } from '../control/source/policy_feed.ts';
 import type { PolicySource } from '../control/source/source.ts';
-import type { ConfiguredSource, SourceEnvironment } from '../control/source/source_settings.ts';
+import {
+  type ConfiguredSource,
+  type SourceEnvironment,
+  UNTOLD,
+} from '../control/source/source_settings.ts';
 import { encodeBatch } from '../control/worker/identity_wire.ts';
 import { encodeResolved } from '../control/worker/resolved_wire.ts';
 import type { FlowAddress } from '../model/flow.ts';
@@ -113,7 +117,7 @@ export class PolicyService {
     this.#source =
       given === undefined
         ? this.#makeSource(parts.environment, { decode, texts })
-        : { source: given, isLastGoodKept: true, isDeniedAtFirst: false, own: () => {} };
+        : { source: given, isLastGoodKept: true, isDeniedAtFirst: false, ...UNTOLD };
     this.#lastGood = this.#source.isLastGoodKept ? this.#makeLastGood() : null;
     this.#feed = this.#makeFeed(decode);
   }
@@ -148,6 +152,9 @@ export class PolicyService {
       case 'own-state':
         this.#lastGood?.own();
         this.#source.own();
+        break;
+      case 'condition':
+        this.#source.tellCondition(message.problem);
         break;
       case 'stop':
         this.#feed.stop().then(() => this.#post({ kind: 'stopped' }));

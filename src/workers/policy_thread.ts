@@ -110,6 +110,8 @@ export class PolicyThread {
   #health = FRESH;
   #lostForms: Uint8Array | null = null;
   #deathCount = 0;
+  /** Of the workers, as it was told last. */
+  #condition: string | null = null;
 
   constructor(options: PolicyThreadOptions) {
     this.#options = options;
@@ -155,6 +157,12 @@ export class PolicyThread {
   ownState(): void {
     this.#isStateOurs = true;
     this.#send({ kind: 'own-state' });
+  }
+
+  /** What is wrong with the workers; null: nothing any more. */
+  tellCondition(problem: string | null): void {
+    this.#condition = problem;
+    this.#send({ kind: 'condition', problem });
   }
 
   /** Resolves when what the source has has been read, settled, and was accepted or not. */
@@ -256,6 +264,7 @@ export class PolicyThread {
       problem = problemOf(error, settings);
     });
     worker.on('exit', () => this.#ended(worker, problem));
+    if (this.#condition !== null) this.tellCondition(this.#condition);
     this.#awaitIdle(null, BOOT_MS);
   }
 

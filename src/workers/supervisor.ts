@@ -8,11 +8,13 @@ import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { Port } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
 import type { LogLevel } from '../model/log_level.ts';
+import type { Platform } from '../platform/platform.ts';
 import type { BoundListener } from '../proxy/accept/listener.ts';
 import { InForce } from './in_force.ts';
 import type { WorkerLauncher } from './link.ts';
 import type { WorkerReport, WorkerSettings } from './messages.ts';
 import { probePorts } from './port_probe.ts';
+import { ProxyCondition } from './proxy_condition.ts';
 import { type SlotOwner, WorkerSlot, type WorkerStatus } from './slot.ts';
 
 export interface SupervisorOptions {
@@ -20,6 +22,7 @@ export interface SupervisorOptions {
   /** `index` and the sharing of ports are the supervisor's. */
   readonly settings: Omit<WorkerSettings, 'index' | 'workerCount'>;
   readonly launch: WorkerLauncher;
+  readonly platform: Pick<Platform, 'clock' | 'timers'>;
   readonly events: SupervisorEvents;
 }
 
@@ -40,6 +43,8 @@ export interface SupervisorEvents {
   onIdentitiesBroken(status: WorkerStatus, problem: string): void;
   /** So many batches are kept that the set should be made anew: `rebase`. */
   onManyBatches(): void;
+  /** What is wrong with the workers and does not mend itself; null: nothing any more. */
+  onCondition(problem: string | null): void;
 }
 
 export type SupervisorStart =
@@ -54,6 +59,7 @@ export class Supervisor implements SlotOwner {
   readonly launch: WorkerLauncher;
   readonly #options: SupervisorOptions;
   readonly #slots: readonly WorkerSlot[];
+  readonly #condition: ProxyCondition;
   /** By listener name: port 0 becomes what the first worker was given, also over restarts. */
   readonly #boundPorts = new Map<string, Port>();
   #policy: NumberedSet | null = null;
@@ -71,6 +77,12 @@ export class Supervisor implements SlotOwner {
     this.limits = options.settings.limits;
     this.launch = options.launch;
     this.#logLevel = options.settings.logLevel;
+    this.#condition = new ProxyCondition({
+      platform: options.platform,
+      limits: this.limits,
+      isReady: () => this.isReady(),
+      tell: (problem) => options.events.onCondition(problem),
+    });
     this.#slots = Array.from(
       { length: options.workerCount },
       (_, index) => new WorkerSlot(index, this),
@@ -100,6 +112,7 @@ export class Supervisor implements SlotOwner {
       if (start.kind === 'failed') return this.#startFailed(start.message);
     }
     this.#isStarted = true;
+    this.#condition.start();
     this.#announceIfInForce();
     return { kind: 'started', listeners: firstStart.listeners };
   }
@@ -195,14 +208,12 @@ export class Supervisor implements SlotOwner {
   }
 
   async drain(): Promise<void> {
-    this.#isEnding = true;
-    this.#inForce.stop();
+    this.#end();
     await Promise.all(this.#slots.map((slot) => slot.drain()));
   }
 
   async stop(): Promise<void> {
-    this.#isEnding = true;
-    this.#inForce.stop();
+    this.#end();
     await Promise.all(this.#slots.map((slot) => slot.stop()));
   }
 
@@ -235,6 +246,7 @@ export class Supervisor implements SlotOwner {
 
   onDeath(status: WorkerStatus, death: { readonly how: string; readonly retryInMs: number }): void {
     this.#options.events.onWorkerDied(status, death);
+    this.#condition.died(status.index, death.how);
     if (this.#isStarted) this.#announceIfInForce();
     this.#inForce.look();
   }
@@ -254,6 +266,12 @@ export class Supervisor implements SlotOwner {
 
   onUpdateFailed(status: WorkerStatus, revision: number, problems: readonly string[]): void {
     this.#options.events.onWorkerUpdateFailed(status, revision, problems);
+  }
+
+  #end(): void {
+    this.#isEnding = true;
+    this.#condition.stop();
+    this.#inForce.stop();
   }
 
   #identitiesInForce(): number {

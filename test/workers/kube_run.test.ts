@@ -143,6 +143,33 @@ describe('a proxy that reads a cluster', PATIENT, () => {
     expect((await report()).stale).toBeNull();
   });
 
+  it('whose worker dies again and again says so on its node', async () => {
+    const told: unknown[] = [];
+    api.handler = ({ method, path, body }) => {
+      if (method !== 'POST' || path !== '/api/v1/namespaces/default/events') return null;
+      const object: unknown = JSON.parse(body);
+      told.push(object);
+      return { code: 201, object };
+    };
+    await started();
+    for (let n = 0; n < 2; n++) {
+      const [worker] = (await report()).workers;
+      process.kill(worker?.pid ?? 0, 'SIGKILL');
+      await until(async () => {
+        const [again] = (await report()).workers;
+        return again?.state === 'listening' && again.pid !== worker?.pid;
+      }, 20_000);
+    }
+    await until(() => told.length > 0, 20_000);
+    expect(told).toMatchObject([
+      {
+        ...{ reason: 'ProxyNotReady', type: 'Warning' },
+        message: expect.stringContaining('2 times or more within 10 minutes'),
+        involvedObject: { kind: 'Node', name: 'n1', uid: 'n1' },
+      },
+    ]);
+  });
+
   it('that finds no cluster to read does not start, and says where it looked', async () => {
     const child = scratch.run(['run', '-c', config(await scratch.origin(), { hasFile: false })], {
       HOME: scratch.dir,
@@ -176,7 +203,7 @@ users: [{ name: test, user: {} }]
 stateDir: state
 admin: unix:${join(scratch.dir, 'admin.sock')}
 workers: 1
-limits: { drainTimeoutMs: 1000, kubeSyncTimeoutMs: ${isGone ? 1000 : 25_000}, kubeStaleGraceMs: 1000 }
+limits: { drainTimeoutMs: 1000, kubeSyncTimeoutMs: ${isGone ? 1000 : 25_000}, kubeStaleGraceMs: 1000, kubeWorkerDeathCount: 2 }
 listeners:
   - name: api
     address: 127.0.0.1:0

@@ -5,6 +5,7 @@ import type { SentBatch } from '../../src/control/worker/identity_wire.ts';
 import type { NumberedSet } from '../../src/control/worker/live_snapshot.ts';
 import { parseSocketAddress } from '../../src/model/address.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import { nodePlatform } from '../../src/platform/node_platform.ts';
 import { DEFAULT_BEHAVIOUR } from '../../src/proxy/plane/options.ts';
 import type { WorkerEvents } from '../../src/workers/link.ts';
 import type { ToWorker, WorkerSettings } from '../../src/workers/messages.ts';
@@ -99,6 +100,7 @@ class Scene {
         accessLog: { to: { kind: 'none' }, headers: [], isQueryLogged: false, allowSampling: 1 },
         logLevel: 'info',
       },
+      platform: nodePlatform(),
       launch: (index, events) => this.#launch(index, events),
       events: {
         onWorkerDied: (status, { how, retryInMs }) =>
@@ -111,6 +113,7 @@ class Scene {
         onIdentitiesBroken: (status, problem) =>
           this.log.push(`worker ${status.index} is broken: ${problem}`),
         onManyBatches: () => this.log.push('many batches'),
+        onCondition: (problem) => this.log.push(`condition: ${problem}`),
       },
     });
   }

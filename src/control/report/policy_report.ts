@@ -97,6 +97,7 @@ export class PolicyReport {
   #refused: ReadonlyMap<string, RefusedDocument> = new Map();
   #denied: ReadonlyMap<string, DeniedPod> = new Map();
   #nodeProblem: NodeProblem | null = null;
+  #proxyProblem: string | null = null;
   #cancelSweep: () => void = () => {};
 
   constructor(options: PolicyReportOptions) {
@@ -201,6 +202,20 @@ export class PolicyReport {
       const message = 'policy is in force as the cluster has it';
       const reason = 'PolicyInForce';
       this.#events.tell({ about: this.#node(), type: 'Normal', reason, message });
+    }
+  }
+
+  /** What is wrong with the workers of the proxy of this node; null: nothing. */
+  proxyProblem(message: string | null): void {
+    const before = this.#proxyProblem;
+    this.#proxyProblem = message;
+    if (message === before) return;
+    const about = this.#node();
+    if (message === null) {
+      const well = 'the proxy is ready, and its workers live';
+      this.#events.tell({ about, type: 'Normal', reason: 'ProxyReady', message: well });
+    } else {
+      this.#events.tell({ about, type: 'Warning', reason: 'ProxyNotReady', message });
     }
   }
 

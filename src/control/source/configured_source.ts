@@ -4,7 +4,12 @@ import { LastGoodSet } from './files/last_good_set.ts';
 import { FilesBeside } from './kube/files_beside.ts';
 import type { KubernetesSourceOptions } from './kube/kubernetes_source.ts';
 import { openCluster } from './kube/open_cluster.ts';
-import type { ConfiguredSource, SourceSettings, SourceSurroundings } from './source_settings.ts';
+import {
+  type ConfiguredSource,
+  type SourceSettings,
+  type SourceSurroundings,
+  UNTOLD,
+} from './source_settings.ts';
 
 export function configuredSource(
   settings: SourceSettings,
@@ -13,7 +18,7 @@ export function configuredSource(
   const { kubernetes } = settings;
   if (kubernetes === null) {
     const source = fileSource(settings, surroundings);
-    return { source, isLastGoodKept: true, isDeniedAtFirst: false, own: () => {} };
+    return { source, isLastGoodKept: true, isDeniedAtFirst: false, ...UNTOLD };
   }
   const filesOf = hasFiles(settings) ? besideOf(settings, surroundings) : null;
   return openCluster(kubernetes, { settings, surroundings, filesOf });

@@ -54,7 +54,15 @@ export interface ConfiguredSource {
   readonly isDeniedAtFirst: boolean;
   /** The state folder is ours from now on. */
   own(): void;
+  /** What is wrong with the workers of the proxy, for who reads its source; null: nothing any more. */
+  tellCondition(problem: string | null): void;
 }
+
+/** Of a source that keeps nothing, and has nobody to tell. */
+export const UNTOLD: Pick<ConfiguredSource, 'own' | 'tellCondition'> = {
+  own: () => {},
+  tellCondition: () => {},
+};
 
 /** Another thread was before us, and what it had put in force still is: nothing older takes its place. */
 export interface ResumedCluster {

@@ -27,4 +27,16 @@ export const KUBE_REPORT_LIMITS = {
     100_000,
     'Events that are remembered to be counted; beyond, the oldest is forgotten',
   ),
+  kubeNotReadyMs: spec(
+    60 * SECOND,
+    1 * SECOND,
+    24 * HOUR,
+    'time that not all workers are ready after which an Event about the node says so',
+  ),
+  kubeWorkerDeathCount: spec(
+    3,
+    1,
+    1000,
+    'workers that die within ten minutes after which an Event about the node says so',
+  ),
 } as const;

@@ -249,6 +249,23 @@ describe('Events', () => {
     expect(world.writes.length).toBeLessThanOrEqual(8);
   });
 
+  it('tell of a proxy that is not well, and that it is again', async () => {
+    const world = new ReportWorld();
+    const { report } = world.add();
+    for (let n = 0; n < 3; n++) report.proxyProblem('workers die');
+    await world.pass(5_000);
+    report.proxyProblem(null);
+    report.proxyProblem(null);
+    await world.pass(5_000);
+    expect(world.events).toMatchObject([
+      {
+        ...{ reason: 'ProxyNotReady', type: 'Warning', message: 'workers die', count: 1 },
+        involvedObject: { kind: 'Node', name: 'node-0', uid: 'node-0' },
+      },
+      { reason: 'ProxyReady', type: 'Normal', count: 1 },
+    ]);
+  });
+
   it('go on with those of another process, whose count they do not know', async () => {
     const world = new ReportWorld();
     const problem = { reason: 'PolicyStale', message: 'the set is rejected' };

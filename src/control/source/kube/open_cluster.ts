@@ -13,7 +13,12 @@ import type { KubernetesSettings } from '../../../model/kubernetes_settings.ts';
 import { nodeLabelFilter, podLabelFilter } from '../../decode/kube/label_filter.ts';
 import { PolicyReport } from '../../report/policy_report.ts';
 import type { PolicySink, PolicySource } from '../source.ts';
-import type { ConfiguredSource, SourceSettings, SourceSurroundings } from '../source_settings.ts';
+import {
+  type ConfiguredSource,
+  type SourceSettings,
+  type SourceSurroundings,
+  UNTOLD,
+} from '../source_settings.ts';
 import { ClusterFile } from './cluster_file.ts';
 import { ClusterState } from './cluster_state.ts';
 import type { Follow } from './follow.ts';
@@ -41,6 +46,8 @@ export function openCluster(
   const found = loadAccess({ kubeconfig, context, env, home, clock, limits });
   if (found.kind === 'error') return unopened(`kubernetes: ${found.message}`);
   const client = new ApiClient(found.access, { platform, limits, userAgent });
+  const { namespace } = found.access;
+  const report = reportOf(kubernetes, client, { namespace, surroundings });
   const source = new KubernetesSource({
     ...kubernetes,
     server: client.server,
@@ -52,7 +59,7 @@ export function openCluster(
     invalidPolicy: settings.invalidPolicy,
     filesOf: options.filesOf,
     file: fileOf(kubernetes, found.access, options),
-    report: reportOf(kubernetes, client, { namespace: found.access.namespace, surroundings }),
+    report,
     resumed: surroundings.resumed,
     clock,
     timers: platform.timers,
@@ -61,7 +68,13 @@ export function openCluster(
       onStop: () => void client.close(),
     },
   });
-  return { source, isLastGoodKept: false, isDeniedAtFirst: true, own: () => source.own() };
+  return {
+    source,
+    isLastGoodKept: false,
+    isDeniedAtFirst: true,
+    own: () => source.own(),
+    tellCondition: (problem) => report?.proxyProblem(problem),
+  };
 }
 
 /** Of the proxy alone; the loader of the redirect reads the same cluster beside it. */
@@ -175,5 +188,5 @@ class Unopened implements PolicySource {
 
 function unopened(problem: string): ConfiguredSource {
   const source = new Unopened(problem);
-  return { source, isLastGoodKept: false, isDeniedAtFirst: false, own: () => {} };
+  return { source, isLastGoodKept: false, isDeniedAtFirst: false, ...UNTOLD };
 }

@@ -23,6 +23,7 @@ import { joinPolicies } from './join_policies.ts';
 import { localOf } from './moving_identities.ts';
 import type { PolicySet } from './policy_set.ts';
 import { compileSet, type ResolvedPolicies, type ResolvedSet } from './resolved_set.ts';
+import { withoutNumbers } from './unnumbered_endpoints.ts';
 
 export interface BuildOptions {
   readonly revision: number;
@@ -47,6 +48,8 @@ export interface BuildOptions {
 export interface BuiltSnapshot {
   readonly kind: 'ok';
   readonly snapshot: PolicySnapshot;
+  /** As it was given, with `reserved:init` for endpoints whose labels got no number. */
+  readonly set: PolicySet;
   /** What it was compiled from. */
   readonly resolved: ResolvedSet;
   readonly table: IdentityTable;
@@ -87,10 +90,11 @@ export function buildSnapshot(set: PolicySet, options: BuildOptions): BuildResul
 
 type ResolvedResult = Omit<BuiltSnapshot, 'snapshot'> | Rejected;
 
-function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
-  const tabled = identityTableOf(set, options);
-  if (tabled.kind === 'error') return rejected([problemOf(set, null, tabled.message)]);
+function resolveSet(given: PolicySet, options: BuildOptions): ResolvedResult {
+  const tabled = identityTableOf(given, options);
+  if (tabled.kind === 'error') return rejected([problemOf(given, null, tabled.message)]);
   const { table } = tabled;
+  const set = withoutNumbers(given, table.unnumbered);
   const enforcedSpecs = set.specs.filter(({ isDryRun }) => !isDryRun);
   const isShadowed = enforcedSpecs.length < set.specs.length;
   const unselected = set.isEmpty && !options.isEmptySetOpen ? 'deny' : 'allow';
@@ -106,6 +110,7 @@ function resolveSet(set: PolicySet, options: BuildOptions): ResolvedResult {
   const whole = wholeOf(table, placesOf(enforced.resolved.policies));
   return {
     kind: 'ok',
+    set,
     resolved: {
       enforced: enforced.resolved,
       shadow: shadow?.resolved ?? null,

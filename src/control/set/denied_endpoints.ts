@@ -6,9 +6,7 @@ import type { EndpointPlace } from '../../policy/identity/delta.ts';
 import type { Problem } from '../decode/problem.ts';
 import type { DeniedByConflict } from './build_snapshot.ts';
 import type { RefusedDocument } from './policy_input.ts';
-
-/** Beside the kinds of an API. */
-export const ENDPOINT_KIND = 'Endpoint';
+import { refusedEndpoint } from './refused_endpoint.ts';
 
 export class DeniedEndpoints {
   readonly #bySubject = new Map<number, Problem>();
@@ -40,11 +38,3 @@ export class DeniedEndpoints {
 }
 
 const NONE: readonly RefusedDocument[] = [];
-
-function refusedEndpoint(endpoint: string, problem: Problem): RefusedDocument {
-  const slash = endpoint.indexOf('/');
-  const namespace = slash === -1 ? null : endpoint.slice(0, slash);
-  const name = endpoint.slice(slash + 1);
-  const place = { kind: 'object', apiKind: ENDPOINT_KIND, namespace, name, uid: null } as const;
-  return { place: { ...place, field: '' }, problems: [problem], inForce: 'deny' };
-}

@@ -100,6 +100,7 @@ const NO_TABLE: IdentityTable = {
   ipcache: new Ipcache([]),
   entry: () => null,
   labelsOf: () => [],
+  unnumbered: new Set(),
   identityOfEndpoint: () => null,
   identityOfLabels: () => null,
   entriesWith: () => [],

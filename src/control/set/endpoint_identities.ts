@@ -7,7 +7,11 @@ import type { Identity } from '../../model/identity.ts';
 import type { IdentityFacts } from '../../policy/identity/ledger.ts';
 import type { Roster } from '../../policy/identity/roster.ts';
 import { labelSetKey, sortedLabels } from '../../policy/labels.ts';
-import type { IdentityAllocator, KeptMore } from '../../policy/resolve/identity_allocator.ts';
+import type {
+  IdentityAllocator,
+  KeptMore,
+  PartlyAllocated,
+} from '../../policy/resolve/identity_allocator.ts';
 import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
 import type { Inventory, InventoryEndpoint } from '../../policy/resolve/inventory.ts';
 import {
@@ -33,6 +37,7 @@ interface NumberUse {
 }
 
 export interface PlannedIdentities {
+  readonly kind: 'planned';
   readonly kept: readonly IdentityFacts[];
   readonly gone: readonly Identity[];
   /** For the allocator. */
@@ -41,9 +46,18 @@ export interface PlannedIdentities {
   commit(): void;
 }
 
+/** No number is left for the labels of these keys. */
+export interface UnnumberedLabels {
+  readonly kind: 'unnumbered';
+  readonly keys: ReadonlySet<string>;
+}
+
 export interface EndpointIdentitiesOptions {
   readonly allocator: IdentityAllocator;
   readonly hasNodeLabels: boolean;
+  readonly identityCountMax: number;
+  /** See `IdentityTableInput`. */
+  readonly isShared: boolean;
 }
 
 export class EndpointIdentities {
@@ -96,16 +110,23 @@ export class EndpointIdentities {
   }
 
   /** Null: look at the whole. Nothing is changed before `commit`. */
-  plan({ gone, come }: ChangedItems<InventoryEndpoint>, roster: Roster): PlannedIdentities | null {
+  plan(
+    { gone, come }: ChangedItems<InventoryEndpoint>,
+    roster: Roster,
+  ): PlannedIdentities | UnnumberedLabels | null {
     if (this.#isOdd || come.some((endpoint) => this.#kindOf(endpoint) === 'odd')) return null;
     const step = new Step();
     for (const endpoint of gone) step.add(endpoint, -1, this.#kindOf(endpoint));
     for (const endpoint of come) step.add(endpoint, 1, this.#kindOf(endpoint));
     if (!this.#areReservedSame(step, roster)) return null;
     const numbers = this.#planNumbers(step, roster);
-    const sets = numbers === null ? null : this.#planSets(step);
-    if (numbers === null || sets === null) return null;
+    if (numbers === null) return null;
+    const countMax = this.#options.identityCountMax - roster.identityCount - numbers.kept.length;
+    const sets = this.#planSets(step, countMax);
+    if (sets === null) return null;
+    if (sets.unnumbered.size > 0) return { kind: 'unnumbered', keys: sets.unnumbered };
     return {
+      kind: 'planned',
       kept: [...numbers.kept, ...sets.kept],
       gone: [...numbers.gone, ...sets.gone],
       keptMore: {
@@ -164,7 +185,7 @@ export class EndpointIdentities {
     return { kept, gone };
   }
 
-  #planSets({ sets, numbers }: Step): PlannedSets | null {
+  #planSets({ sets, numbers }: Step, countMax: number): PlannedSets | null {
     const kept: IdentityFacts[] = [];
     const gone: Identity[] = [];
     const goneKeys: string[] = [];
@@ -190,25 +211,29 @@ export class EndpointIdentities {
     }
     const given = this.#allocated(
       asking.map(([key]) => key),
-      numbers,
+      { numbers, countMax },
     );
     if (given === null) return null;
     for (const [key, labels] of asking) {
-      const identity = given.get(key) as Identity;
+      const identity = given.identities.get(key);
+      if (identity === undefined) continue;
       identities.set(key, identity);
       kept.push({ identity, labels: sortedLabels(labels), prefixes: [] });
     }
-    return { kept, gone, goneKeys, identities };
+    return { kept, gone, goneKeys, identities, unnumbered: given.without };
   }
 
   #allocated(
     keys: readonly string[],
-    numbers: Step['numbers'],
-  ): ReadonlyMap<string, Identity> | null {
-    if (keys.length === 0) return new Map();
+    { numbers, countMax }: { readonly numbers: Step['numbers']; readonly countMax: number },
+  ): PartlyAllocated | null {
+    if (keys.length === 0) return NONE_ASKED;
+    const { allocator, isShared } = this.#options;
     const taken = { has: (one: Identity): boolean => this.#isTaken(one) || numbers.has(one) };
+    if (isShared) return allocator.allocateSome(keys, { taken, countMax });
     const requests = keys.map((key) => ({ scope: 'cluster', key }) as const);
-    return this.#options.allocator.allocate(requests, taken);
+    const identities = allocator.allocate(requests, taken);
+    return identities === null ? null : { identities, without: NONE_ASKED.without };
   }
 
   #isTaken(identity: Identity): boolean {
@@ -247,6 +272,8 @@ export class EndpointIdentities {
   }
 }
 
+const NONE_ASKED: PartlyAllocated = { identities: new Map(), without: new Set() };
+
 /** How an endpoint comes to its identity. */
 type Kind = 'reserved' | 'number' | 'labels' | 'odd';
 
@@ -256,6 +283,8 @@ interface Planned {
 }
 
 interface PlannedSets extends Planned {
+  /** Keys of labels that no number is left for. */
+  readonly unnumbered: ReadonlySet<string>;
   readonly goneKeys: readonly string[];
   /** Of the labels of those that come or go. */
   readonly identities: ReadonlyMap<string, Identity>;

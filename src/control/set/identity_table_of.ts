@@ -29,6 +29,7 @@ export function identityTableOf(set: PolicySet, options: TableOptions): Identity
     extra: options.extraLabels ?? [],
     allocator: options.allocator,
     identityCountMax: options.limits.identityCountMax,
+    isShared: set.areConflictsDenied,
     hasNodeLabels: set.hasNodeLabels,
   });
 }

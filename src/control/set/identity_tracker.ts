@@ -27,8 +27,11 @@ import type { RefusedDocument } from './policy_input.ts';
 import type { PolicySet } from './policy_set.ts';
 import type { ResolvedPolicies, ResolvedSet } from './resolved_set.ts';
 import { RuleSurroundings } from './rule_surroundings.ts';
+import { unnumberedEndpoints, withoutNumbers } from './unnumbered_endpoints.ts';
 
 export interface TrackedChange {
+  /** As it is in force: with `reserved:init` for endpoints whose labels got no number. */
+  readonly set: PolicySet;
   /** Null: nobody is anybody else. */
   readonly batch: IdentityBatch | null;
   readonly workloads: readonly Workload[];
@@ -43,7 +46,10 @@ export interface TrackerOptions {
 
 /** What was taken last as a whole, and by batches since. */
 interface Tracked {
+  /** As in `TrackedChange`. */
   readonly set: PolicySet;
+  /** Keys of labels of endpoints that got no number. */
+  readonly unnumbered: ReadonlySet<string>;
   readonly surroundings: RuleSurroundings;
   /** The table that was made last, until something moves: most sets of files never do. */
   readonly who: IdentityTable | MovingIdentities;
@@ -103,7 +109,7 @@ export class IdentityTracker {
   }
 
   /** A set that is in force as a whole. */
-  took(set: PolicySet, { table, resolved, denied }: BuiltSnapshot): void {
+  took({ set, table, resolved, denied }: BuiltSnapshot): void {
     this.#options.allocator.keepAsked();
     const { policies } = resolved.enforced;
     const { roster } = resolved;
@@ -115,14 +121,18 @@ export class IdentityTracker {
     const wires = policies.filter(({ subject }) => subject === undefined);
     const wireNames = new Set(wires.map(({ name }) => name));
     const surroundings = new RuleSurroundings(set);
-    this.#tracked = { set, surroundings, who: table, endpointIds, wireNames };
+    const { unnumbered } = table;
+    this.#tracked = { set, unnumbered, surroundings, who: table, endpointIds, wireNames };
     this.#workloads = resolved.workloads;
     this.#denied = new DeniedEndpoints(denied);
   }
 
-  /** Endpoints that are denied now, as rules exclude each other there. */
+  /** Endpoints that are denied now: rules exclude each other there, or no number is left for their labels. */
   refused(): readonly RefusedDocument[] {
-    return this.#ledger === null ? [] : this.#denied.among(this.#ledger.endpoints());
+    const denied = this.#ledger === null ? [] : this.#denied.among(this.#ledger.endpoints());
+    const tracked = this.#tracked;
+    if (tracked === null || tracked.unnumbered.size === 0) return denied;
+    return [...denied, ...unnumberedEndpoints(tracked.set)];
   }
 
   /** Null: the set has to be taken as a whole. */
@@ -134,14 +144,35 @@ export class IdentityTracker {
     const { wireNames } = tracked;
     // Such a name may be free now, or another's: the policy in wire form is called otherwise then.
     if (hasOneNamed(tracked.set, wireNames) || hasOneNamed(set, wireNames)) return null;
+    const unnumbered = this.#stillUnnumbered(tracked.unnumbered);
+    return this.#changes(set, { ledger, tracked: { ...tracked, unnumbered } });
+  }
+
+  /** Those that may get a number now are tried. */
+  #stillUnnumbered(keys: ReadonlySet<string>): ReadonlySet<string> {
+    if (keys.size === 0) return keys;
+    return new Set([...keys].filter((key) => !this.#options.allocator.mayGive(key)));
+  }
+
+  /** `tracked.unnumbered`: of the labels that get no number in `given` either. */
+  #changes(
+    given: PolicySet,
+    { ledger, tracked }: { readonly ledger: IdentityLedger; readonly tracked: Tracked },
+    isAgain = false,
+  ): TrackedChange | null {
+    const { unnumbered } = tracked;
+    const set = withoutNumbers(given, unnumbered);
     const changed = changedInventory(tracked.set.inventory, set.inventory);
-    if (changed === null) return this.#becomes(set, { ledger, tracked });
+    if (changed === null) return this.#becomes(given, { ledger, tracked });
     const who = this.#movingOf(tracked);
     const moved = who.move(changed, ledger.roster);
     if (moved.kind === 'other-rules') return null;
-    return moved.kind === 'untold'
-      ? this.#becomes(set, { ledger, tracked })
-      : this.#moves(set, moved, { ledger, tracked: { ...tracked, who } });
+    if (moved.kind === 'moved') {
+      return this.#moves(set, moved, { ledger, tracked: { ...tracked, who } });
+    }
+    if (moved.kind === 'untold' || isAgain) return this.#becomes(given, { ledger, tracked });
+    const all = new Set([...unnumbered, ...moved.keys]);
+    return this.#changes(given, { ledger, tracked: { ...tracked, who, unnumbered: all } }, true);
   }
 
   #movingOf({ set, who, surroundings }: Tracked): MovingIdentities {
@@ -172,17 +203,19 @@ export class IdentityTracker {
     commit();
     this.#options.allocator.keepMore(moved.keptMore);
     this.#tracked = { ...tracked, set, endpointIds };
-    return { batch, workloads: this.#workloads };
+    return { set, batch, workloads: this.#workloads };
   }
 
   /** By the whole. */
   #becomes(
-    set: PolicySet,
+    given: PolicySet,
     { ledger, tracked }: { readonly ledger: IdentityLedger; readonly tracked: Tracked },
   ): TrackedChange | null {
-    const tabled = identityTableOf(set, this.#options);
+    const tabled = identityTableOf(given, this.#options);
     if (tabled.kind === 'error') return null;
     const { table } = tabled;
+    const { unnumbered } = table;
+    const set = withoutNumbers(given, unnumbered);
     const locals = localOf(set.inventory.endpoints);
     const placed = this.#placed(set, locals, tracked.endpointIds);
     if (placed === null) return null;
@@ -191,12 +224,12 @@ export class IdentityTracker {
     const { endpointIds, places } = placed;
     const batch = ledger.become(wholeOf(table, places));
     this.#options.allocator.keepAsked();
-    this.#tracked = { ...tracked, set, who: table, endpointIds };
+    this.#tracked = { ...tracked, set, unnumbered, who: table, endpointIds };
     this.#workloads = workloadsOf(locals, {
       ...this.#options,
       identityOf: ({ name }) => table.identityOfEndpoint(name),
     });
-    return { batch, workloads: this.#workloads };
+    return { set, batch, workloads: this.#workloads };
   }
 
   #placed(

@@ -37,6 +37,8 @@ export interface Moved {
 
 export type MoveResult =
   | Moved
+  /** No number is left for the labels of these keys. */
+  | { readonly kind: 'unnumbered'; readonly keys: ReadonlySet<string> }
   /** It is told by the whole. */
   | { readonly kind: 'untold' }
   /** Rules hang on what differs. */
@@ -61,7 +63,7 @@ export class MovingIdentities {
   #locals: ReadonlyMap<string, InventoryEndpoint>;
 
   constructor(
-    { inventory, hasNodeLabels }: PolicySet,
+    { inventory, hasNodeLabels, areConflictsDenied }: PolicySet,
     table: IdentityTable,
     parts: {
       readonly surroundings: RuleSurroundings;
@@ -72,7 +74,10 @@ export class MovingIdentities {
     const { surroundings, allocator, identityCountMax } = parts;
     this.#identityCountMax = identityCountMax;
     this.#surroundings = surroundings;
-    this.#endpoints = new EndpointIdentities(inventory, table, { allocator, hasNodeLabels });
+    this.#endpoints = new EndpointIdentities(inventory, table, {
+      ...{ allocator, hasNodeLabels, identityCountMax },
+      isShared: areConflictsDenied,
+    });
     this.#cidrs = counted(inventory.cidrs.map(({ prefix }) => prefix.text));
     this.#shared = sharedAddresses(inventory);
     this.#names = egressKeys(inventory, table, surroundings);
@@ -91,6 +96,7 @@ export class MovingIdentities {
     if (!this.#areAddressesTold(endpoints, roster)) return UNTOLD;
     const planned = this.#endpoints.plan(endpoints, roster);
     if (planned === null) return UNTOLD;
+    if (planned.kind === 'unnumbered') return planned;
     if (roster.identityCount + planned.kept.length > this.#identityCountMax) return UNTOLD;
     const names = this.#movedNames(endpoints, planned, roster);
     if (names === null) return OTHER_RULES;

@@ -43,7 +43,7 @@ export interface Accepted {
   /** Without any policy. */
   readonly isEmpty: boolean;
   readonly warnings: readonly Problem[];
-  /** What the source refused alone, and endpoints that are denied as rules exclude each other there. */
+  /** What the source refused alone, and endpoints that are denied: rules exclude each other there, or no number is left for their labels. */
   readonly refused: readonly RefusedDocument[];
 }
 
@@ -133,7 +133,7 @@ export class PolicyChecker {
       } else {
         this.#snapshot = previous.after(batch, workloads);
       }
-      this.#set = set;
+      this.#set = change.set;
       this.#last = null;
       this.#inForce = { input, result: accepted };
       return { batch, accepted, refused: this.#refused(input) };
@@ -174,9 +174,9 @@ export class PolicyChecker {
       this.#allocator.forgetAsked();
       return built;
     }
-    this.#identities.took(set, built);
+    this.#identities.took(built);
     this.#snapshot = built.snapshot;
-    this.#set = set;
+    this.#set = built.set;
     const warnings = [...input.warnings, ...built.warnings];
     const facts = { revision, set: built.resolved, isEmpty: set.isEmpty, warnings };
     this.#accepted = { ...facts, kind: 'accepted', refused: this.#refused(input) };

@@ -50,6 +50,13 @@ export class PolicySet {
     );
   }
 
+  /** The same, but for who is in the cluster. */
+  withInventory(inventory: Inventory): PolicySet {
+    const { secrets, hasNodeLabels, areConflictsDenied } = this;
+    const rest = { documents: this.#documents, warnings: [], refused: [], parts: [] };
+    return new PolicySet({ ...rest, inventory, secrets, hasNodeLabels, areConflictsDenied }, this);
+  }
+
   /** Without any policy, also one in dry-run. */
   get isEmpty(): boolean {
     return this.specs.length === 0 && this.wirePolicies.length === 0;

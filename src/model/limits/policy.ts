@@ -79,6 +79,12 @@ export const POLICY_LIMITS = {
     'memory of one pattern set (a port can have several); when a set needs more, the request is denied',
   ),
   identityCountMax: spec(1_000_000, 1, 16_000_000, 'identities known at once'),
+  identityNamespaceCountMax: spec(
+    16_384,
+    1,
+    65_280,
+    'label sets of one namespace of a cluster that have an identity, those held back included; pods with others are reserved:init',
+  ),
   identityGraceMs: spec(
     600 * SECOND,
     10 * SECOND,

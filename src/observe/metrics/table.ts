@@ -65,7 +65,7 @@ export const METRICS = {
     [],
   ),
   sallyport_policy_objects_refused: gauge(
-    'Policies that their source refused alone, and that are not in force in their newest form, and endpoints that are denied because rules exclude each other there; 0 for files, which are refused as a set.',
+    'Policies that their source refused alone, and that are not in force in their newest form, and endpoints that are denied because rules exclude each other there or no number is left for their labels; 0 for files, which are refused as a set.',
     [],
   ),
   sallyport_cluster_stale: gauge(

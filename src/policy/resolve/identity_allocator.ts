@@ -25,6 +25,7 @@ import {
 } from '../../model/identity.ts';
 import type { Limits } from '../../model/limits.ts';
 import { compareText } from '../labels.ts';
+import { NamespaceCounts } from './namespace_counts.ts';
 import { NumberRange } from './number_range.ts';
 
 /** cluster: labels, 16 bits as in one cluster of a mesh. local: CIDR and FQDN, node-local scope. */
@@ -62,7 +63,17 @@ export interface KeptMore {
   readonly byHand: readonly Identity[];
 }
 
-export type AllocatorLimits = Pick<Limits, 'identityCountMax' | 'identityGraceMs'>;
+/** Of label sets that are many people's. */
+export interface PartlyAllocated {
+  readonly identities: ReadonlyMap<string, Identity>;
+  /** Keys that no number could be given to. */
+  readonly without: ReadonlySet<string>;
+}
+
+export type AllocatorLimits = Pick<
+  Limits,
+  'identityCountMax' | 'identityGraceMs' | 'identityNamespaceCountMax'
+>;
 
 export interface AllocatorParts {
   /** By which graces end; absent: they never do. */
@@ -89,6 +100,10 @@ export class IdentityAllocator {
   /** Keys among the asked that have a new number, with what they had before. */
   readonly #fresh = new Map<string, Before | null>();
   #news: GivenIdentity[] = [];
+  /** In use or released. */
+  readonly #namespaces = new NamespaceCounts();
+  /** No number of label sets was free when one was looked for, and none has become free since. */
+  #areLabelsUsedUp = false;
 
   constructor(limits: AllocatorLimits, { nowMs = () => 0, ranges = RANGES }: AllocatorParts = {}) {
     this.#limits = limits;
@@ -144,13 +159,59 @@ export class IdentityAllocator {
     this.#expire();
     const result = new Map<string, Identity>();
     // Sorted, so that which of two colliding keys moves on does not depend on document order.
-    const sorted = [...requests].sort((a, b) => compareText(a.key, b.key));
+    const sorted = [...requests].sort(byKey);
     for (const request of sorted) {
       const identity = this.#identityOf(request, taken);
       if (identity === null) return null;
       result.set(request.key, identity);
     }
     return result;
+  }
+
+  /**
+   * As `allocate`, for label sets that are many people's: where numbers are scarce, some keys get none. Those in use
+   * keep theirs; others get one up to `countMax` in all, and as long as their namespace may have more.
+   */
+  allocateSome(
+    keys: readonly string[],
+    { taken, countMax }: { readonly taken: TakenIdentities; readonly countMax: number },
+  ): PartlyAllocated {
+    this.#expire();
+    const identities = new Map<string, Identity>();
+    const without = new Set<string>();
+    const sorted = keys.map((key) => ({ scope: 'cluster', key }) as const).sort(byKey);
+    const [inUse, others] = partition(sorted, (request) => this.isInUse(request));
+    for (const request of inUse) {
+      const identity = this.#identityOf(request, taken);
+      if (identity === null) without.add(request.key);
+      else identities.set(request.key, identity);
+    }
+    for (const request of others) {
+      const isGivable = identities.size < countMax && this.#isGivable(request);
+      const identity = isGivable ? this.#identityOf(request, taken) : null;
+      if (identity === null) without.add(request.key);
+      else identities.set(request.key, identity);
+    }
+    return { identities, without };
+  }
+
+  /** False: a set in force that did without a number for these labels does so still. */
+  mayGive(key: string): boolean {
+    this.#expire();
+    return this.#isGivable({ scope: 'cluster', key });
+  }
+
+  /** A set in force has it. */
+  isInUse(request: AllocationRequest): boolean {
+    const key = keyOf(request);
+    return this.#identityByKey.has(key) && !this.#fresh.has(key) && !this.#released.has(key);
+  }
+
+  #isGivable(request: AllocationRequest): boolean {
+    const key = keyOf(request);
+    if (this.#identityByKey.has(key)) return true;
+    if (this.#areLabelsUsedUp) return false;
+    return this.#namespaces.countOf(key) < this.#limits.identityNamespaceCountMax;
   }
 
   /** All that are set by hand in what is asked for. */
@@ -223,6 +284,7 @@ export class IdentityAllocator {
     for (const [identity, sinceMs] of this.#held) {
       if (sinceMs > endMs) break;
       this.#held.delete(identity);
+      this.#areLabelsUsedUp = false;
       this.#news.push([identity, null]);
     }
   }
@@ -250,7 +312,10 @@ export class IdentityAllocator {
         hashOf(key),
         (one) => !taken.has(one) && !this.#isHeld(one),
       );
-      if (identity === null) return null;
+      if (identity === null) {
+        if (request.scope === 'cluster') this.#areLabelsUsedUp = true;
+        return null;
+      }
       const sinceMs = this.#released.get(key) ?? null;
       if (!this.#fresh.has(key)) {
         this.#fresh.set(key, known === null ? null : { identity: known, sinceMs });
@@ -272,7 +337,8 @@ export class IdentityAllocator {
     const before = this.#identityByKey.get(key);
     if (before !== undefined) this.#keyByIdentity.delete(before);
     const other = this.#keyByIdentity.get(identity);
-    if (other !== undefined) this.#identityByKey.delete(other);
+    if (other !== undefined && this.#identityByKey.delete(other)) this.#namespaces.remove(other);
+    if (!this.#identityByKey.has(key)) this.#namespaces.add(key);
     this.#identityByKey.set(key, identity);
     this.#keyByIdentity.set(identity, key);
   }
@@ -281,7 +347,10 @@ export class IdentityAllocator {
     const identity = this.#identityByKey.get(key);
     this.#identityByKey.delete(key);
     this.#released.delete(key);
-    if (identity !== undefined) this.#keyByIdentity.delete(identity);
+    if (identity === undefined) return;
+    this.#keyByIdentity.delete(identity);
+    this.#namespaces.remove(key);
+    this.#areLabelsUsedUp = false;
   }
 
   /** At the end, behind those that have been held for longer. */
@@ -319,6 +388,20 @@ function heldKey(identity: Identity): string {
 
 function keyOf({ scope, key }: AllocationRequest): string {
   return `${scope} ${key}`;
+}
+
+function byKey(a: AllocationRequest, b: AllocationRequest): number {
+  return compareText(a.key, b.key);
+}
+
+function partition<Item>(
+  items: readonly Item[],
+  isFirst: (item: Item) => boolean,
+): readonly [readonly Item[], readonly Item[]] {
+  const first: Item[] = [];
+  const second: Item[] = [];
+  for (const item of items) (isFirst(item) ? first : second).push(item);
+  return [first, second];
 }
 
 /** FNV-1a, 32 bits, over the UTF-16 code units; only to spread, nobody's safety rests on it. */

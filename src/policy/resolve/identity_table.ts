@@ -35,6 +35,8 @@ export interface IdentityTable extends LabelLookup {
   readonly entries: readonly IdentityEntry[];
   readonly ipcache: Ipcache;
   entry(identity: Identity): IdentityEntry | null;
+  /** Keys of label sets of endpoints that got no number. */
+  readonly unnumbered: ReadonlySet<string>;
   /** The identity of an endpoint of the inventory, by name. */
   identityOfEndpoint(name: string): Identity | null;
   /** The identity that has exactly these labels (canonical), or null. */
@@ -51,6 +53,8 @@ export interface IdentityTableInput {
   readonly extra: readonly (readonly string[])[];
   readonly allocator: IdentityAllocator;
   readonly identityCountMax: number;
+  /** Label sets are many people's: an endpoint whose labels get no number is reserved:init. Absent: the table fails. */
+  readonly isShared?: boolean;
   /** See `ReservedOptions`; false when absent. */
   readonly hasNodeLabels?: boolean;
 }
@@ -80,6 +84,7 @@ class TableBuilder {
   readonly #identityByLabels = new Map<string, Identity>();
   readonly #ipcache: IpcacheEntry[] = [];
   readonly #identityByEndpoint = new Map<string, Identity>();
+  #unnumbered: ReadonlySet<string> = new Set();
 
   constructor(input: IdentityTableInput) {
     this.#input = input;
@@ -96,7 +101,7 @@ class TableBuilder {
     }
     const cidrs = this.#cidrIdentities();
     const taken = this.#takenIdentities();
-    this.#defineEndpoints(inventory.endpoints, taken);
+    this.#defineEndpoints(inventory.endpoints, taken, cidrs);
     this.#defineCidrs(cidrs, taken);
     this.#defineExtra(taken);
     if (this.#entries.size > this.#input.identityCountMax) {
@@ -107,6 +112,7 @@ class TableBuilder {
     return new Table(this.#entries, this.#identityByLabels, {
       ipcache: new Ipcache(this.#ipcache),
       identityByEndpoint: this.#identityByEndpoint,
+      unnumbered: this.#unnumbered,
     });
   }
 
@@ -129,14 +135,22 @@ class TableBuilder {
     return taken;
   }
 
-  #defineEndpoints(endpoints: readonly InventoryEndpoint[], taken: ReadonlySet<Identity>): void {
+  #defineEndpoints(
+    endpoints: readonly InventoryEndpoint[],
+    taken: ReadonlySet<Identity>,
+    cidrs: readonly InventoryCidr[],
+  ): void {
     const keys = endpoints.map(({ labels }) => labelSetKey(labels));
-    const identities = this.#identitiesOfKeys(endpoints, keys, taken);
+    const missing = this.#missingKeys(endpoints, keys);
+    const identities = this.#identitiesOfKeys(missing, taken, cidrs);
     endpoints.forEach(({ name, labels, ips, identity: explicit }, index) => {
       const key = keys[index] as string;
-      const identity = explicit ?? identities.get(key);
-      if (identity === undefined) throw new TableError(`no identity for endpoint ${name}`);
-      this.#define(identity, labels, [], key);
+      const isUnnumbered = explicit === null && this.#unnumbered.has(key);
+      const identity = isUnnumbered
+        ? (RESERVED_IDENTITIES.init as Identity)
+        : (explicit ?? identities.get(key) ?? this.#knownIdentity(labels));
+      if (identity === null) throw new TableError(`no identity for endpoint ${name}`);
+      if (!isUnnumbered) this.#define(identity, labels, [], key);
       this.#identityByEndpoint.set(name, identity);
       for (const ip of ips) {
         const prefix = { address: ip, length: ip.bytes.length * 8, text: `${ip.text}/full` };
@@ -146,23 +160,38 @@ class TableBuilder {
   }
 
   /** Each is asked once, however many endpoints have it. */
-  #identitiesOfKeys(
+  #missingKeys(
     endpoints: readonly InventoryEndpoint[],
     keys: readonly string[],
-    taken: ReadonlySet<Identity>,
-  ): ReadonlyMap<string, Identity> {
-    const identities = new Map<string, Identity>();
-    const requests = new Map<string, AllocationRequest>();
+  ): ReadonlySet<string> {
+    const known = new Set<string>();
+    const missing = new Set<string>();
     endpoints.forEach(({ labels }, index) => {
       const key = keys[index] as string;
-      if (identities.has(key) || requests.has(key)) return;
-      const known = this.#knownIdentity(labels);
-      if (known === null) requests.set(key, { scope: 'cluster', key });
-      else identities.set(key, known);
+      if (known.has(key) || missing.has(key)) return;
+      if (this.#knownIdentity(labels) === null) missing.add(key);
+      else known.add(key);
     });
-    for (const [key, identity] of this.#allocate([...requests.values()], taken)) {
-      identities.set(key, identity);
+    return missing;
+  }
+
+  #identitiesOfKeys(
+    keys: ReadonlySet<string>,
+    taken: ReadonlySet<Identity>,
+    cidrs: readonly InventoryCidr[],
+  ): ReadonlyMap<string, Identity> {
+    if (this.#input.isShared !== true) {
+      const requests = Array.from(keys, (key) => ({ scope: 'cluster', key }) as const);
+      return this.#allocate(requests, taken);
     }
+    const { allocator, identityCountMax } = this.#input;
+    // Prefixes in force keep theirs; one more of a policy that finds no room is refused with the policy.
+    const prefixes = cidrs.filter((cidr) =>
+      allocator.isInUse({ scope: 'local', key: cidrKey(cidr) }),
+    );
+    const countMax = identityCountMax - this.#entries.size - prefixes.length;
+    const { identities, without } = allocator.allocateSome([...keys], { taken, countMax });
+    this.#unnumbered = without;
     return identities;
   }
 
@@ -330,11 +359,13 @@ class CoveringLabels {
 interface TableRest {
   readonly ipcache: Ipcache;
   readonly identityByEndpoint: ReadonlyMap<string, Identity>;
+  readonly unnumbered: ReadonlySet<string>;
 }
 
 class Table implements IdentityTable {
   readonly entries: readonly IdentityEntry[];
   readonly ipcache: Ipcache;
+  readonly unnumbered: ReadonlySet<string>;
   readonly #byIdentity: ReadonlyMap<Identity, IdentityEntry>;
   readonly #byLabels: ReadonlyMap<string, Identity>;
   readonly #byEndpoint: ReadonlyMap<string, Identity>;
@@ -349,6 +380,7 @@ class Table implements IdentityTable {
     this.#byLabels = byLabels;
     this.#byEndpoint = rest.identityByEndpoint;
     this.ipcache = rest.ipcache;
+    this.unnumbered = rest.unnumbered;
     this.entries = [...entries.values()];
     for (const entry of this.entries) {
       for (const [key, value] of entry.set.entries()) {

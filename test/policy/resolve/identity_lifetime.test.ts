@@ -12,7 +12,7 @@ import { allocatorOf } from '../../support/allocator.ts';
 import { runs } from '../../support/property_runs.ts';
 
 const GRACE_MS = 100;
-const LIMITS = { identityCountMax: 12, identityGraceMs: GRACE_MS };
+const LIMITS = { ...DEFAULT_LIMITS, identityCountMax: 12, identityGraceMs: GRACE_MS };
 /** So few that they come again soon. */
 const RANGES = { cluster: { min: 256, max: 275 }, local: { min: 300, max: 303 } };
 const NUMBERS = Array.from({ length: 20 }, (_, index) => (256 + index) as Identity);

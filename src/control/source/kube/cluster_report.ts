@@ -4,9 +4,9 @@ import { LabelSet, selectorMatches } from '../../../policy/selector.ts';
 import { formatHolder } from '../../decode/place.ts';
 import { formatProblem } from '../../decode/problem.ts';
 import type { DeniedPod, PolicyReport } from '../../report/policy_report.ts';
-import { ENDPOINT_KIND } from '../../set/denied_endpoints.ts';
 import type { UpdateResult } from '../../set/policy_checker.ts';
 import type { RefusedDocument } from '../../set/policy_input.ts';
+import { ENDPOINT_KIND } from '../../set/refused_endpoint.ts';
 import type { ObjectSet } from '../objects/object_set.ts';
 
 export type Reported = Pick<

@@ -1,10 +1,11 @@
 /** The parts themselves do what scenes rely on: what the two stores differ in, and what can be done to an API server. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../../support/until.ts';
-import { type Account, ControlPlane } from './parts/control_plane.ts';
+import { type Account, type ApiAnswer, ControlPlane } from './parts/control_plane.ts';
 import { OPEN_DEFINITIONS } from './parts/definitions.ts';
 import type { StoreKind } from './parts/store.ts';
 
+const PATIENCE_MS = 90_000;
 const CNPS = '/apis/cilium.io/v2/ciliumnetworkpolicies';
 const POLICY = `apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
@@ -26,6 +27,20 @@ describe.each<StoreKind>(['etcd', 'kine'])('an API server with %s', (store) => {
 
   afterAll(() => cluster.stop());
 
+  /**
+   * An API server that has just started fills its cache of a kind when it is first asked for it; for as long as that
+   * takes it answers a watch with 429 ("storage is (re)initializing").
+   */
+  async function askedUntilFilled(path: string): Promise<ApiAnswer> {
+    let answer = await cluster.ask('GET', path);
+    await until(async () => {
+      if (answer.status !== 429) return true;
+      answer = await cluster.ask('GET', path);
+      return false;
+    }, PATIENCE_MS);
+    return answer;
+  }
+
   it('takes policies from kubectl and shows them', async () => {
     await cluster.apply(POLICY);
     expect(await cluster.kubectl(['get', 'cnp', '-o', 'name'])).toBe(
@@ -45,13 +60,7 @@ describe.each<StoreKind>(['etcd', 'kine'])('an API server with %s', (store) => {
   it('takes a streaming list as its store allows', async () => {
     const query = 'watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan';
     const more = 'allowWatchBookmarks=true&resourceVersion=&timeoutSeconds=8';
-    let answer = await cluster.ask('GET', `${CNPS}?${query}&${more}`);
-    // Its cache of the kind is being filled: 429, with a time after which to ask again.
-    await until(async () => {
-      if (answer.status !== 429) return true;
-      answer = await cluster.ask('GET', `${CNPS}?${query}&${more}`);
-      return false;
-    });
+    const answer = await askedUntilFilled(`${CNPS}?${query}&${more}`);
     expect(answer.status).toBe(200);
     const hasEnd = `${answer.object}`.includes('k8s.io/initial-events-end');
     expect({ hasEnd, hasError: `${answer.object}`.includes('"type":"ERROR"') }).toEqual({
@@ -68,12 +77,9 @@ describe.each<StoreKind>(['etcd', 'kine'])('an API server with %s', (store) => {
       const path = '/apis/cilium.io/v2/namespaces/default/ciliumnetworkpolicies/api';
       await cluster.ask('PATCH', path, patch, 'application/merge-patch+json');
     }
-    await until(async () => {
-      await cluster.forgetVersions();
-      const path = `${CNPS}?watch=true&resourceVersion=${version}&timeoutSeconds=1`;
-      const { status, object } = await cluster.ask('GET', path);
-      return status === 410 || `${object}`.includes('"code":410');
-    }, 90_000);
+    await cluster.forgetVersions();
+    const path = `${CNPS}?watch=true&resourceVersion=${version}&timeoutSeconds=1`;
+    expect((await askedUntilFilled(path)).object).toContain('"code":410');
   });
 
   it('ends a token together with the Secret that it is bound to', async () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { LAYOUT_VERSION } from '../../../src/redirect/layout.ts';
 import { until } from '../../support/until.ts';
-import { echoOrigin, greet } from './exchange.ts';
+import { echoOrigin, greet, ONE_LOOK } from './exchange.ts';
 import { type Command, RedirectRig } from './rig.ts';
 
 const TIMEOUT_MS = 150_000;
@@ -79,14 +79,13 @@ it('lets nothing through until a file names it', { timeout: TIMEOUT_MS }, async 
   await until(isClaimed);
   // Its addresses on the node's side are the node's own, and in force as well.
   await until(async () => (await status()).problems.length === 0);
-  const patienceMs = 700;
   for (const i of [0, 1] as const) {
     for (const to of [API[i], OUTSIDE[i]]) {
-      const outcome = await greet({ from: pod.netns, to, port: PORT, patienceMs });
+      const outcome = await greet({ from: pod.netns, to, port: PORT, ...ONE_LOOK });
       expect([to, outcome]).toEqual([to, 'silent']);
     }
     for (const from of [rig.pod('shop/api').netns, rig.outside, rig.node]) {
-      expect(await greet({ from, to: NEW[i], port: PORT, patienceMs })).toBe('silent');
+      expect(await greet({ from, to: NEW[i], port: PORT, ...ONE_LOOK })).toBe('silent');
     }
   }
   rig.writeEndpoints();
@@ -101,7 +100,7 @@ it('lets nothing through until a file names it', { timeout: TIMEOUT_MS }, async 
   rig.writeEndpoints();
   // The kernel has what the files say.
   await until(async () => (await isClaimed()) && (await status()).problems.length === 0);
-  expect(await greet({ from: pod.netns, to: OUTSIDE[0], port: PORT, patienceMs })).toBe('silent');
+  expect(await greet({ from: pod.netns, to: OUTSIDE[0], port: PORT, ...ONE_LOOK })).toBe('silent');
   pod.netns.dispose();
 });
 

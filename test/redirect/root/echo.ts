@@ -8,8 +8,9 @@ import type { Netns } from './netns.ts';
 
 const [AF_INET, AF_INET6, SOCK_DGRAM, SOCK_NONBLOCK] = [2, 10, 2, 0o4000];
 const [ICMP, ICMP6] = [1, 58];
-/** How long an answer may take. */
-const STAY_MS = 300;
+/** After this the question is sent again. */
+const RESEND_MS = 300;
+const PATIENCE_MS = 20_000;
 
 const libc = koffi.load(null);
 const openSocket = libc.func('int socket(int family, int type, int protocol)');
@@ -18,8 +19,12 @@ const sendTo = libc.func(
 );
 const receive = libc.func('long recv(int fd, _Out_ uint8_t *data, size_t size, int flags)');
 
-/** One question, and whether it is answered. */
-export async function echo(from: Netns, to: string): Promise<'open' | 'silent'> {
+/** A question, and whether it is answered. What is expected to be silent is asked once: `ONE_DATAGRAM`. */
+export async function echo(
+  from: Netns,
+  to: string,
+  { patienceMs = PATIENCE_MS }: { readonly patienceMs?: number } = {},
+): Promise<'open' | 'silent'> {
   from.run(['sysctl', '-q', '-w', 'net.ipv4.ping_group_range=0 2147483647']);
   const isIp6 = to.includes(':');
   const fd = insideOf(from.path, () =>
@@ -31,14 +36,20 @@ export async function echo(from: Netns, to: string): Promise<'open' | 'silent'> 
     const address = Buffer.alloc(isIp6 ? 28 : 16);
     address.writeUInt16LE(isIp6 ? AF_INET6 : AF_INET);
     address.set(bytesOf(to), isIp6 ? 8 : 4);
-    sendTo(fd, question, question.length, 0, address, address.length);
-    const answer = Buffer.alloc(256);
-    for (const lastMs = performance.now() + STAY_MS; performance.now() < lastMs; await sleep(5)) {
-      const bytes = Number(receive(fd, answer, answer.length, 0));
-      if (bytes > 0) return answer[0] === (isIp6 ? 129 : 0) ? 'open' : 'silent';
+    for (let restMs = patienceMs; restMs > 0; restMs -= RESEND_MS) {
+      sendTo(fd, question, question.length, 0, address, address.length);
+      if (await isAnswered(fd, isIp6 ? 129 : 0)) return 'open';
     }
     return 'silent';
   } finally {
     closeSync(fd);
   }
+}
+
+async function isAnswered(fd: number, type: number): Promise<boolean> {
+  const answer = Buffer.alloc(256);
+  for (const lastMs = performance.now() + RESEND_MS; performance.now() < lastMs; await sleep(5)) {
+    if (Number(receive(fd, answer, answer.length, 0)) > 0 && answer[0] === type) return true;
+  }
+  return false;
 }

@@ -8,10 +8,19 @@ import { createServer as createTcpServer, type Server, type Socket } from 'node:
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Netns } from './netns.ts';
 
-/** Beyond this a connection counts as dropped in silence. */
-const SILENCE_MS = 1500;
-/** How long a datagram may take. */
-const STAY_MS = 300;
+/**
+ * A bound that only ends a hang: a neighbour (ARP, NDP) that was asked in vain, and a SYN that was lost, are asked
+ * again after seconds.
+ */
+const PATIENCE_MS = 20_000;
+/** After this a datagram is sent again. */
+const RESEND_MS = 300;
+const UNREACHABLE_PAUSE_MS = 50;
+
+/** For what is expected to be silent: one look. All else is waited for. */
+export const ONE_LOOK = { patienceMs: 700 } as const;
+/** The same for a datagram: nobody sends it again. */
+export const ONE_DATAGRAM = { patienceMs: RESEND_MS } as const;
 
 /** What the origin saw of a request, as it tells in its answer. */
 export interface Seen {
@@ -66,20 +75,19 @@ export interface Ask {
   readonly path?: string;
   readonly authority?: string;
   readonly headers?: readonly (readonly [string, string])[];
-  /** How long it may take until it counts as silent. */
+  /** How long it may take until it counts as silent; see `ONE_LOOK`. */
   readonly patienceMs?: number;
 }
 
 /** One request on a connection of its own. */
 export async function ask(request: Ask): Promise<Outcome> {
-  const socket = clientOf(request);
   const head = [
     `${request.method ?? 'GET'} ${request.path ?? '/'} HTTP/1.1`,
     `host: ${request.authority ?? 'origin.test'}`,
     'connection: close',
     ...(request.headers ?? []).map(([name, value]) => `${name}: ${value}`),
   ];
-  const text = await roundTrip(socket, request, `${head.join('\r\n')}\r\n\r\n`);
+  const text = await exchanged(request, `${head.join('\r\n')}\r\n\r\n`);
   if (typeof text !== 'string') return text;
   const status = /^HTTP\/1\.1 (\d{3})/.exec(text)?.[1];
   if (status === undefined) return { kind: 'reset' };
@@ -93,8 +101,7 @@ export async function ask(request: Ask): Promise<Outcome> {
 
 /** Opens a connection and says a word to an echo: "open" when it comes back. */
 export async function greet(request: Ask): Promise<'open' | 'reset' | 'silent'> {
-  const socket = clientOf(request);
-  const text = await roundTrip(socket, request, 'hello\n', (received) => received.endsWith('\n'));
+  const text = await exchanged(request, 'hello\n', (received) => received.endsWith('\n'));
   if (typeof text === 'string') return text === 'hello\n' ? 'open' : 'reset';
   return text.kind === 'silent' ? 'silent' : 'reset';
 }
@@ -104,19 +111,23 @@ export async function greet(request: Ask): Promise<'open' | 'reset' | 'silent'> 
  * has to say something, as a rule on server names waits for one.
  */
 export async function reaches(request: Ask): Promise<'open' | 'reset' | 'silent'> {
-  const answer = await roundTrip(clientOf(request), request, 'hello\r\n\r\n', () => true);
+  const answer = await exchanged(request, 'hello\r\n\r\n', () => true);
   return typeof answer === 'string' ? 'open' : answer.kind;
 }
 
-/** One datagram, and whether it came back. */
+/** A datagram, and whether it came back. */
 export async function ping(request: Ask): Promise<'open' | 'silent'> {
-  const { from, fromIp = '0.0.0.0', to, port } = request;
+  const { from, fromIp = '0.0.0.0', to, port, patienceMs = PATIENCE_MS } = request;
   const socket = await from.udp({ ip: fromIp, port: 0 });
   try {
     socket.on('error', () => {});
     const answer = once(socket, 'message').then(() => 'open' as const);
-    socket.send('hello', port, to);
-    return await Promise.race([answer, sleep(STAY_MS, 'silent' as const)]);
+    for (let restMs: number = patienceMs; restMs > 0; restMs -= RESEND_MS) {
+      socket.send('hello', port, to);
+      const outcome = await Promise.race([answer, sleep(RESEND_MS, 'silent' as const)]);
+      if (outcome === 'open') return outcome;
+    }
+    return 'silent';
   } finally {
     socket.close();
   }
@@ -128,14 +139,44 @@ function clientOf({ from, fromIp, fromPort, to }: Ask): Socket {
   return from.client(family, local);
 }
 
-async function roundTrip(
-  socket: Socket,
-  { to, port, patienceMs = SILENCE_MS }: Ask,
+type IsComplete = (received: string) => boolean;
+
+interface Ended {
+  readonly kind: 'reset' | 'silent';
+}
+
+/** What came back, or how it ended. No neighbour there is silence, never a refusal: nobody has said anything. */
+async function exchanged(
+  request: Ask,
   bytes: string,
-  isComplete: (received: string) => boolean = () => false,
-): Promise<string | { readonly kind: 'reset' } | { readonly kind: 'silent' }> {
+  isComplete: IsComplete = () => false,
+): Promise<string | Ended> {
+  const lastMs = performance.now() + (request.patienceMs ?? PATIENCE_MS);
+  for (;;) {
+    const restMs = lastMs - performance.now();
+    if (restMs <= 0) return { kind: 'silent' };
+    const outcome = await roundTrip(request, { bytes, isComplete, restMs });
+    if (outcome !== null) return outcome;
+    await sleep(UNREACHABLE_PAUSE_MS);
+  }
+}
+
+/** Null: no neighbour answers. */
+async function roundTrip(
+  request: Ask,
+  {
+    bytes,
+    isComplete,
+    restMs,
+  }: { readonly bytes: string; readonly isComplete: IsComplete; readonly restMs: number },
+): Promise<string | Ended | null> {
+  const { to, port } = request;
+  const socket = clientOf(request);
   let received = '';
-  socket.on('error', () => {});
+  let isUnreachable = false;
+  socket.on('error', ({ code }: NodeJS.ErrnoException) => {
+    if (code === 'EHOSTUNREACH') isUnreachable = true;
+  });
   socket.on('data', (chunk: Buffer) => {
     received += chunk.toString('latin1');
     if (isComplete(received)) socket.end();
@@ -149,9 +190,9 @@ async function roundTrip(
   });
   socket.connect({ host: to, port });
   socket.write(bytes);
-  const how = await Promise.race([closed.then(() => 'closed'), sleep(patienceMs, 'silent')]);
+  const how = await Promise.race([closed.then(() => 'closed'), sleep(restMs, 'silent')]);
   socket.destroy();
   if (received !== '') return received;
   if (how === 'silent') return { kind: 'silent' };
-  return { kind: 'reset' };
+  return isUnreachable ? null : { kind: 'reset' };
 }

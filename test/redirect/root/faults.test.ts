@@ -4,11 +4,12 @@
  * rule adds: the origin tells a request that came without it.
  */
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { until } from '../../support/until.ts';
-import { ask, type Outcome, reaches } from './exchange.ts';
+import { ask, ONE_LOOK, type Outcome, reaches } from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { type Command, RedirectRig, type RigOptions } from './rig.ts';
 
@@ -138,8 +139,10 @@ describe('what dies', () => {
     async () => {
       scene = new Scene({ workers: 2 });
       const { proxy } = await scene.start();
-      for (const pid of workerPids(proxy).slice(0, 1)) process.kill(pid, 'SIGKILL');
-      await sleep(100);
+      const [pid] = workerPids(proxy);
+      process.kill(pid as number, 'SIGKILL');
+      // Its sockets are closed once it is gone.
+      await until(() => !existsSync(`/proc/${pid}`));
       for (let n = 0; n < 30; n++) expect(await scene.ask()).toMatchObject({ status: 200 });
       await proxy.until((line) => line['msg'] === 'worker restarted');
       for (let n = 0; n < 30; n++) expect(await scene.ask()).toMatchObject({ status: 200 });
@@ -157,10 +160,8 @@ describe('what dies', () => {
       process.kill(proxy.pid, 'SIGKILL');
       for (const pid of workerPids(proxy)) process.kill(pid, 'SIGKILL');
       await proxy.ended;
-      const beganMs = performance.now();
+      // Not a time-out, which would be silence: whoever asks is told.
       expect(await scene.ask()).toEqual({ kind: 'reset' });
-      // Not a time-out: whoever asks knows at once.
-      expect(performance.now() - beganMs).toBeLessThan(1000);
       await scene.rig.proxy();
       expect(await scene.ask()).toMatchObject({ status: 200 });
       const counts = await load.stop();
@@ -352,8 +353,7 @@ describe('connections', () => {
         socket.connect({ host: API, port: PORT });
         return socket;
       });
-      await sleep(300);
-      expect(silent.filter(({ readyState }) => readyState === 'open').length).toBe(300);
+      await until(() => silent.every(({ readyState }) => readyState === 'open'));
       for (let n = 0; n < 20; n++) expect(await scene.ask()).toMatchObject({ status: 200 });
       for (const socket of silent) socket.destroy();
     },
@@ -371,7 +371,9 @@ describe('connections', () => {
       scene = new Scene({ others });
       await scene.start();
       expect(await scene.ask()).toMatchObject({ status: 200 });
-      expect(await reaches({ from: scene.rig.outside, to: API, port: PORT })).not.toBe('open');
+      expect(await reaches({ from: scene.rig.outside, to: API, port: PORT, ...ONE_LOOK })).not.toBe(
+        'open',
+      );
       scene.rig.writePolicies([policyOf('/ok', '/new')]);
       await until(async () => isStatus(await (scene as Scene).ask('/new'), 200));
     },

@@ -11,7 +11,7 @@ import { ask, greet, seeingOrigin } from './exchange.ts';
 import { RedirectRig } from './rig.ts';
 
 const TIMEOUT_MS = 150_000;
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 const API = ['10.15.0.1', 'fd15::1'] as const;
 const WEB = ['10.15.0.2', 'fd15::2'] as const;
 const JOB = ['10.15.0.3', 'fd15::3'] as const;

@@ -127,7 +127,7 @@ class Kept {
     if (this.#socket.closed) return Promise.resolve();
     this.#socket.resume();
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error('it is open still')), 10_000);
+      const timer = setTimeout(() => reject(new Error('it is open still')), 30_000);
       this.#socket.once('close', () => {
         clearTimeout(timer);
         resolve();

@@ -8,7 +8,15 @@ import { readdirSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask, type Outcome, ping, reaches, seeingOrigin } from './exchange.ts';
+import {
+  ask,
+  ONE_DATAGRAM,
+  ONE_LOOK,
+  type Outcome,
+  ping,
+  reaches,
+  seeingOrigin,
+} from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { RedirectRig } from './rig.ts';
 import { type Party, readScene, type Scene, type SceneConnection } from './scene.ts';
@@ -71,8 +79,12 @@ describe.each(scenes)('%s', (_name, scene) => {
 
   async function outcomeOf(connection: SceneConnection): Promise<unknown> {
     const { source, destination, port, protocol, http } = connection;
-    const place = { from: netnsOf(source), fromIp: source.ip, to: destination.ip, port };
-    if (protocol === 'UDP') return (await ping(place)) === 'open';
+    const at = { from: netnsOf(source), fromIp: source.ip, to: destination.ip, port };
+    const isRefused = connection.expected.kind === 'refused';
+    if (protocol === 'UDP') {
+      return (await ping({ ...at, ...(isRefused ? ONE_DATAGRAM : {}) })) === 'open';
+    }
+    const place = { ...at, ...(isRefused ? ONE_LOOK : {}) };
     if (http === null) return (await reaches(place)) === 'open';
     const { method, path, authority, fields } = http;
     const headers = pairsOf(fields);

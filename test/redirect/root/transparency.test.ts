@@ -12,7 +12,16 @@ import { GrpcClient, startGrpcServer } from '../../support/grpc_peers.ts';
 import { Http2Client, Http2Origin } from '../../support/http2_peers.ts';
 import { until } from '../../support/until.ts';
 import { bridgeIn, bridgeOut } from './bridge.ts';
-import { ask, echoOrigin, greet, ping, reaches, seeingOrigin } from './exchange.ts';
+import {
+  ask,
+  echoOrigin,
+  greet,
+  ONE_DATAGRAM,
+  ONE_LOOK,
+  ping,
+  reaches,
+  seeingOrigin,
+} from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { type Command, RedirectRig } from './rig.ts';
 
@@ -184,7 +193,7 @@ describe.each(FAMILIES)('%s', (_family, i) => {
     const outcome = await ask({ ...to, method: 'PUT', path: '/upload' });
     expect(outcome).toMatchObject({ status: 200, seen: { pod: 'outside' } });
     expect(await ask({ ...to, method: 'GET', path: '/upload' })).toMatchObject({ status: 403 });
-    expect(await reaches({ ...to, port: 81 })).not.toBe('open');
+    expect(await reaches({ ...to, port: 81, ...ONE_LOOK })).not.toBe('open');
   });
 
   it('judges ingress from the outside by the address it comes from', async () => {
@@ -198,7 +207,8 @@ describe.each(FAMILIES)('%s', (_family, i) => {
   it('does not touch a port without L7 rules, nor what is not TCP', async () => {
     expect(await greet({ from: web(), to: API[i], port: 5432 })).toBe('open');
     expect(await ping({ from: web(), fromIp: WEB[i], to: API[i], port: 5353 })).toBe('open');
-    expect(await ping({ from: batch(), fromIp: BATCH[i], to: API[i], port: 5353 })).toBe('silent');
+    const silent = { from: batch(), fromIp: BATCH[i], to: API[i], port: 5353, ...ONE_DATAGRAM };
+    expect(await ping(silent)).toBe('silent');
     expect(await greet({ from: batch(), to: API[i], port: 5432 })).toBe('reset');
     await sleep(LOG_DELAY_MS);
     expect(proxy.output).not.toContain('5432');
@@ -293,8 +303,8 @@ describe.each(FAMILIES)('%s', (_family, i) => {
     batch().ip(`addr add ${forged}/${length} dev lo`);
     try {
       const from = { from: batch(), fromIp: forged, to: API[i], port: 8080 };
-      expect(await reaches(from)).not.toBe('open');
-      expect(await ping({ ...from, port: 5353 })).toBe('silent');
+      expect(await reaches({ ...from, ...ONE_LOOK })).not.toBe('open');
+      expect(await ping({ ...from, port: 5353, ...ONE_DATAGRAM })).toBe('silent');
     } finally {
       batch().ip(`addr del ${forged}/${length} dev lo`);
     }
@@ -330,7 +340,7 @@ describe('an address that changes hands', () => {
     rig.removePod('shop/first');
     rig.addPod('shop/second', [ip], { app: 'stranger' });
     const { netns } = rig.pod('shop/second');
-    const to = { from: netns, to: API[0], port: 8080, path: '/catalogue' };
+    const to = { from: netns, to: API[0], port: 8080, path: '/catalogue', ...ONE_LOOK };
     // Before the endpoints file knows: an interface that nobody declared lets nothing through.
     expect(await ask(to)).not.toMatchObject({ status: 200 });
     rig.writeEndpoints();

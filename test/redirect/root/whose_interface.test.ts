@@ -11,7 +11,7 @@ import { PodProcesses } from '../../../src/redirect/interfaces/pod_processes.ts'
 import { until } from '../../support/until.ts';
 import { insideOf } from '../kernel/lab.ts';
 import type { CniPod } from './cni.ts';
-import { greet } from './exchange.ts';
+import { greet, ONE_LOOK } from './exchange.ts';
 import {
   heardAt,
   isOf,
@@ -28,7 +28,6 @@ import {
 import { Netns } from './netns.ts';
 
 const TIMEOUT_MS = 150_000;
-const PATIENCE_MS = 700;
 const QUIET_MS = 1200;
 
 afterEach(strike, TIMEOUT_MS);
@@ -36,13 +35,13 @@ afterEach(strike, TIMEOUT_MS);
 const pod = (own: string) => ({ name: own, uid: randomUUID() });
 
 /** Only web may reach what is outside. */
-async function reaches({ netns }: CniPod): Promise<readonly string[]> {
+async function reaches({ netns }: CniPod, look: object = {}): Promise<readonly string[]> {
   const outcomes: string[] = [];
-  for (const to of OUTSIDE) {
-    outcomes.push(await greet({ from: netns, to, port: PORT, patienceMs: PATIENCE_MS }));
-  }
+  for (const to of OUTSIDE) outcomes.push(await greet({ from: netns, to, port: PORT, ...look }));
   return outcomes;
 }
+
+const looks = (one: CniPod): Promise<readonly string[]> => reaches(one, ONE_LOOK);
 
 const ALL = ['open', 'open'];
 const REFUSED = ['reset', 'reset'];
@@ -67,15 +66,14 @@ describe.each([
     const web = network.add(pod('shop/web'));
     name(rig, [other, web]);
     await opened(at, [other, web]);
-    // What a pod asked of its neighbours while it was closed is asked again after a second or more.
-    await expect.poll(() => reaches(web), { timeout: 20_000 }).toEqual(ALL);
+    expect(await reaches(web)).toEqual(ALL);
     network.remove('shop/web');
     network.forgetLast();
     // The API has not told yet: the address is still web's, which may do more.
     const job = network.add(pod('shop/job'));
     expect(job.ips).toEqual(web.ips);
     await sleep(QUIET_MS);
-    expect(await reaches(job)).toEqual(SHUT);
+    expect(await looks(job)).toEqual(SHUT);
     name(rig, [other, job]);
     await opened(at, [other, job]);
     expect(await reaches(job)).toEqual(REFUSED);
@@ -95,7 +93,7 @@ describe.each(['ptp', 'bridge'] as const)('%s', (plugin) => {
     expect([newJob.ips, newWeb.ips]).toEqual([web.ips, job.ips]);
     await sleep(QUIET_MS);
     // By what the file says still, each has the other's address.
-    expect([await reaches(newWeb), await reaches(newJob)]).toEqual([SHUT, SHUT]);
+    expect([await looks(newWeb), await looks(newJob)]).toEqual([SHUT, SHUT]);
     name(rig, [newWeb, newJob]);
     await opened(at, [newWeb, newJob]);
     expect([await reaches(newWeb), await reaches(newJob)]).toEqual([ALL, REFUSED]);
@@ -122,7 +120,7 @@ describe.each(['ptp', 'bridge'] as const)('%s', (plugin) => {
       expect(heard).toEqual([[], []]);
       // Who has it is reached as before.
       for (const to of [ip4, ip6]) {
-        expect(await greet({ from: rig.node, to, port: PORT, patienceMs: 3000 })).toBe('open');
+        expect(await greet({ from: rig.node, to, port: PORT })).toBe('open');
       }
       expect(await isOf(at, web)).toBe(true);
       // Nor when its holder has gone, and the file still says that it is there; nor a new pod that does the same.
@@ -174,7 +172,7 @@ it('ways that disagree leave both closed, and are told', { timeout: TIMEOUT_MS }
       text.startsWith('shop/web has no interface here: they disagree'),
     ),
   );
-  expect(await reaches(web)).toEqual(SHUT);
+  expect(await looks(web)).toEqual(SHUT);
   expect(await reaches(job)).toEqual(REFUSED);
 });
 
@@ -243,7 +241,7 @@ describe.each([
           ({ name: own, state }) => own === host && state === 'claimed',
         ),
       );
-      expect(await reaches(web)).toEqual(SHUT);
+      expect(await looks(web)).toEqual(SHUT);
       name(rig, [web]);
       await opened(at, [web]);
       expect(await reaches(web)).toEqual(ALL);

@@ -48,7 +48,7 @@ export interface ReflectorOptions {
 type Outcome =
   | { readonly kind: 'again' }
   | Failed
-  /** Not allowed: it may be, after somebody has been told. */
+  /** Not allowed. An API server that has just started says so to all, until it has read its roles. */
   | { readonly kind: 'forbidden'; readonly problem: string }
   | { readonly kind: 'absent' };
 
@@ -60,7 +60,7 @@ interface Failed {
   readonly isOfServer: boolean;
 }
 
-/** Between two looks for a kind that is not installed, or that we may not see; up to twice as long. */
+/** Between two looks for a kind that is not installed; up to twice as long. */
 const SLOW_RETRY_MS = 30_000;
 /** Objects go only after the server has said twice that it does not have their kind. */
 const CONFIRM_MS = 10_000;
@@ -78,6 +78,8 @@ export class Reflector {
   readonly #options: ReflectorOptions;
   readonly #health: KindHealth;
   readonly #backoff: Backoff;
+  /** Of what is forbidden: an API server that was gone for long refuses for a moment only. */
+  readonly #forbiddenBackoff: Backoff;
   readonly #random: Random;
   readonly #abort = new AbortController();
   readonly #pauses: Pauses;
@@ -105,6 +107,7 @@ export class Reflector {
     this.#random = random ?? cryptoRandom;
     this.#pauses = new Pauses(platform.timers, this.#abort.signal);
     this.#backoff = new Backoff(platform.clock, this.#random);
+    this.#forbiddenBackoff = new Backoff(platform.clock, this.#random);
     this.#name = kind.plural;
     this.#health = new KindHealth({
       clock: platform.clock,
@@ -164,7 +167,7 @@ export class Reflector {
         return;
       case 'forbidden':
         this.#health.broken(outcome.problem, true);
-        await this.#pauses.pause(SLOW_RETRY_MS * (1 + this.#random()));
+        await this.#pauses.pause(this.#forbiddenBackoff.delayMs());
         return;
       case 'absent':
         await this.#settleAbsent();
@@ -275,6 +278,7 @@ export class Reflector {
     this.#refusalCount = 0;
     if (this.#listed !== null) return;
     this.#health.whole();
+    this.#forbiddenBackoff.reset();
     this.#options.server.outage.works(this);
   }
 

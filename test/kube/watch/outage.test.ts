@@ -162,6 +162,18 @@ describe('a server that is back', () => {
     );
   }, 60_000);
 
+  it('and refuses everybody until it has read its roles is followed again soon after', async () => {
+    await inWorld(async (world) => {
+      await world.out(60_000);
+      world.scripted.fails = (plural) => (plural === 'readyz' ? null : refused(403));
+      await world.pass(BACK_MS);
+      world.scripted.fails = () => null;
+      // Its back-off has grown meanwhile.
+      await world.pass(2 * BACK_MS);
+      expect(world.scripted.openCount).toBe(KINDS.length);
+    });
+  });
+
   it('gets what is asked of it at once from no kind: they are spread', async () => {
     await inWorld(async (world) => {
       await world.out(300_000);

@@ -48,14 +48,14 @@ export class AdmissionServer {
 
   constructor(options: AdmissionServerOptions) {
     this.#options = options;
-    const { settings, threadCount, timers } = options;
+    const { settings, threadCount, clock, timers } = options;
     this.#ended = new Promise((resolve, reject) => {
       this.#end = (error) => (error === undefined ? resolve() : reject(error));
     });
     this.#threads = new ReviewThreads({
       settings,
       threadCount,
-      waitingCountMax: settings.limits.admissionWaitingCountMax,
+      clock,
       timers,
     });
     this.#keeper = new CertificateKeeper({

@@ -33,6 +33,9 @@ export function replyTo(
   return { status: 200, body: JSON.stringify(answer), outcome };
 }
 
+/** Nobody has judged it, now. Of 503 and 504 an API server does not pass on what they say, so a user would not see it. */
+export const UNJUDGED = 500;
+
 /** No answer about the object: the API server does what its failurePolicy says. */
 export function failure(status: number, outcome: ReviewOutcome, message: string): ReviewReply {
   return { status, body: `${message}\n`, outcome };

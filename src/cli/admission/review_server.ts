@@ -7,13 +7,16 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Limits } from '../../model/limits.ts';
 import type { KeyPair } from './certificate.ts';
-import { failure, type ReviewOutcome, type ReviewReply } from './reply.ts';
+import { ClientConnections, clientOf } from './client_connections.ts';
+import { failure, type ReviewOutcome, type ReviewReply, UNJUDGED } from './reply.ts';
 import type { ReviewThreads } from './review_threads.ts';
 
 export interface ReviewServerOptions {
   readonly limits: Pick<
     Limits,
     | 'admissionBodyBytesMax'
+    | 'admissionClientBytesMax'
+    | 'admissionClientConnectionCountMax'
     | 'admissionConnectionCountMax'
     | 'admissionMemoryBytesMax'
     | 'admissionReviewTimeoutMs'
@@ -35,11 +38,14 @@ export class ReviewServer {
   readonly #server: Server;
   /** Of reviews that are not answered yet. */
   #bytesHeld = 0;
+  /** The same, of each client. */
+  readonly #clientBytes = new Map<string, number>();
   #isDraining = false;
 
   constructor(options: ReviewServerOptions, pair: KeyPair) {
     this.#options = options;
-    const { admissionReviewTimeoutMs, admissionConnectionCountMax } = options.limits;
+    const { limits } = options;
+    const { admissionReviewTimeoutMs } = limits;
     this.#server = createServer(
       {
         ...tlsOf(pair),
@@ -52,7 +58,11 @@ export class ReviewServer {
       },
       (request, response) => void this.#serve(request, response),
     );
-    this.#server.maxConnections = admissionConnectionCountMax;
+    const connections = new ClientConnections({
+      countMax: limits.admissionConnectionCountMax,
+      clientCountMax: limits.admissionClientConnectionCountMax,
+    });
+    this.#server.on('connection', (socket) => connections.add(socket));
     // Who shakes hands badly, or is reset, is no concern of others.
     this.#server.on('tlsClientError', (_, socket) => socket.destroy());
     this.#server.on('clientError', (_, socket) => (socket as Socket).destroy());
@@ -117,26 +127,25 @@ export class ReviewServer {
     query: URLSearchParams,
   ): Promise<void> {
     const { limits, threads, onReview } = this.#options;
-    const held = { bytes: 0 };
+    const client = clientOf(request.socket);
+    const held: Held = { client, bytes: 0 };
+    const timeoutMs = timeoutOf(query, limits.admissionReviewTimeoutMs);
     try {
       const read = await this.#read(request, held);
       if (read.kind === 'gone') return;
       const reply =
-        read.kind === 'text'
-          ? await threads.judge(read.text, timeoutOf(query, limits.admissionReviewTimeoutMs))
-          : read.reply;
+        read.kind === 'text' ? await threads.judge(read.text, { client, timeoutMs }) : read.reply;
       onReview(reply.outcome);
       // What is left of a body that nobody reads would be taken for the next request.
       if (read.kind === 'reply') response.setHeader('connection', 'close');
       endReply(response, reply);
     } finally {
-      this.#bytesHeld -= held.bytes;
+      this.#hold(held, -held.bytes);
     }
   }
 
-  /** `held`: is told how much of the shared memory this review has. */
-  #read(request: IncomingMessage, held: { bytes: number }): Promise<Body> {
-    const { admissionBodyBytesMax, admissionMemoryBytesMax } = this.#options.limits;
+  #read(request: IncomingMessage, held: Held): Promise<Body> {
+    const { admissionBodyBytesMax } = this.#options.limits;
     return new Promise((resolve) => {
       const chunks: Buffer[] = [];
       const refuse = (reply: ReviewReply): void => {
@@ -145,10 +154,9 @@ export class ReviewServer {
         resolve({ kind: 'reply', reply });
       };
       request.on('data', (chunk: Buffer) => {
-        held.bytes += chunk.length;
-        this.#bytesHeld += chunk.length;
+        this.#hold(held, chunk.length);
         if (held.bytes > admissionBodyBytesMax) refuse(tooLarge(admissionBodyBytesMax));
-        else if (this.#bytesHeld > admissionMemoryBytesMax) refuse(OVERLOADED);
+        else if (this.#isFull(held)) refuse(OVERLOADED);
         else chunks.push(chunk);
       });
       request.on('end', () => {
@@ -158,9 +166,30 @@ export class ReviewServer {
       request.on('close', () => resolve({ kind: 'gone' }));
     });
   }
+
+  #hold(held: Held, bytes: number): void {
+    const { client } = held;
+    held.bytes += bytes;
+    this.#bytesHeld += bytes;
+    const ofClient = (this.#clientBytes.get(client) ?? 0) + bytes;
+    if (ofClient === 0) this.#clientBytes.delete(client);
+    else this.#clientBytes.set(client, ofClient);
+  }
+
+  #isFull({ client }: Held): boolean {
+    const { admissionMemoryBytesMax, admissionClientBytesMax } = this.#options.limits;
+    const ofClient = this.#clientBytes.get(client) ?? 0;
+    return this.#bytesHeld > admissionMemoryBytesMax || ofClient > admissionClientBytesMax;
+  }
 }
 
-const OVERLOADED = failure(503, 'overloaded', 'too many reviews are being read');
+/** How much of the shared memory a review has. */
+interface Held {
+  readonly client: string;
+  bytes: number;
+}
+
+const OVERLOADED = failure(UNJUDGED, 'overloaded', 'too many reviews are being read');
 
 function tooLarge(bytesMax: number): ReviewReply {
   return failure(413, 'too-large', `the review has more than ${bytesMax} bytes`);

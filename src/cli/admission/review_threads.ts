@@ -1,11 +1,13 @@
 /**
  * Threads that judge reviews. One policy may take long to look at, and whoever may create policies may write it so:
- * the thread that has it for too long is ended, and the server goes on to answer.
+ * the thread that has it for too long is ended, and the server goes on to answer. Who comes first says `ReviewQueue`.
  */
 import { Worker } from 'node:worker_threads';
 import type { Limits } from '../../model/limits.ts';
-import type { Timers } from '../../platform/platform.ts';
-import { failure, type ReviewReply } from './reply.ts';
+import type { Clock, Timers } from '../../platform/platform.ts';
+import { failure, type ReviewReply, UNJUDGED } from './reply.ts';
+import { type Queued, ReviewQueue } from './review_queue.ts';
+import { type ReviewSender, tenantOf } from './review_sender.ts';
 
 /** Plain values: they go to the threads. */
 export interface ReviewSettings {
@@ -20,12 +22,18 @@ export type FromReviewThread =
 export interface ReviewThreadsOptions {
   readonly settings: ReviewSettings;
   readonly threadCount: number;
-  /** Reviews that wait for a thread. */
-  readonly waitingCountMax: number;
+  readonly clock: Clock;
   readonly timers: Timers;
 }
 
-interface Waiting {
+/** Of a review. */
+export interface Asked {
+  /** Address of who asks. */
+  readonly client: string;
+  readonly timeoutMs: number;
+}
+
+interface Waiting extends Queued {
   readonly body: string;
   readonly resolve: (reply: ReviewReply) => void;
   /** Nobody waits for it any more. */
@@ -37,34 +45,44 @@ interface Thread {
   /** It has begun; until then it gets nothing, as it would be ended for the time that its own start takes. */
   isReady: boolean;
   current: Waiting | null;
+  /** Of what it has now. */
+  sinceMs: number;
+  cancelTimer: () => void;
 }
 
 const MIB = 1024 * 1024;
-const OVERLOADED = failure(503, 'overloaded', 'too many reviews wait to be judged');
-const TOO_SLOW = failure(504, 'too-slow', 'the review took too long');
-const FAILED = failure(500, 'failed', 'the review could not be judged');
+const OVERLOADED = failure(UNJUDGED, 'overloaded', 'too many reviews wait to be judged');
+const FAILED = failure(UNJUDGED, 'failed', 'the review could not be judged');
 
 export class ReviewThreads {
   readonly #options: ReviewThreadsOptions;
   readonly #threads: Thread[] = [];
-  readonly #waiting: Waiting[] = [];
+  readonly #queue: ReviewQueue<Waiting>;
   #isEnded = false;
 
   constructor(options: ReviewThreadsOptions) {
     this.#options = options;
+    const { limits } = options.settings;
+    this.#queue = new ReviewQueue({
+      countMax: limits.admissionWaitingCountMax,
+      tenantCountMax: limits.admissionTenantWaitingCountMax,
+      tenantBytesMax: limits.admissionTenantBytesMax,
+      // One is left for others.
+      tenantRunningMax: Math.max(1, options.threadCount - 1),
+    });
     for (let n = 0; n < options.threadCount; n++) this.#threads.push(this.#launch());
   }
 
   /** Never rejects. Within `timeoutMs`, whatever the body says. */
-  judge(body: string, timeoutMs: number): Promise<ReviewReply> {
-    const { waitingCountMax, timers } = this.#options;
-    if (this.#isEnded || this.#waiting.length >= waitingCountMax) {
-      return Promise.resolve(OVERLOADED);
-    }
+  judge(body: string, { client, timeoutMs }: Asked): Promise<ReviewReply> {
+    const { settings, timers } = this.#options;
+    const sender = { client, tenant: tenantOf(body, settings.limits) };
     return new Promise((resolve) => {
-      const cancel = timers.after(timeoutMs, () => this.#expire(waiting));
+      const cancel = timers.after(timeoutMs, () => this.#expire(waiting, notInTime(timeoutMs)));
       const waiting: Waiting = {
         body,
+        sender,
+        bytes: body.length,
         isOver: false,
         resolve: (reply) => {
           cancel();
@@ -72,31 +90,50 @@ export class ReviewThreads {
           waiting.isOver = true;
         },
       };
-      this.#waiting.push(waiting);
-      this.#next();
+      const put = this.#isEnded ? 'full' : this.#queue.put(waiting);
+      if (put === 'queued') this.#next();
+      else waiting.resolve(put === 'full' ? OVERLOADED : tenantOverloaded(sender));
     });
   }
 
   async end(): Promise<void> {
     this.#isEnded = true;
-    for (const waiting of this.#waiting.splice(0)) waiting.resolve(OVERLOADED);
+    for (const waiting of this.#queue.clear()) waiting.resolve(OVERLOADED);
     await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
   }
 
   #next(): void {
     for (const thread of this.#threads) {
       if (!thread.isReady || thread.current !== null) continue;
-      const waiting = this.#waiting.shift();
-      if (waiting === undefined) return;
-      thread.current = waiting;
-      thread.worker.postMessage(waiting.body);
+      const nowMs = this.#options.clock.nowMs();
+      const waiting = this.#queue.take(nowMs);
+      if (waiting === null) return;
+      this.#give(thread, waiting, nowMs);
     }
   }
 
-  #expire(waiting: Waiting): void {
-    const index = this.#waiting.indexOf(waiting);
-    if (index !== -1) this.#waiting.splice(index, 1);
-    waiting.resolve(TOO_SLOW);
+  #give(thread: Thread, waiting: Waiting, nowMs: number): void {
+    const { settings, timers } = this.#options;
+    const { admissionJudgeTimeoutMs: boundMs } = settings.limits;
+    thread.current = waiting;
+    thread.sinceMs = nowMs;
+    thread.cancelTimer = timers.after(boundMs, () => this.#expire(waiting, tooSlow(boundMs)));
+    thread.worker.postMessage(waiting.body);
+  }
+
+  /** It has nothing any more. */
+  #free(thread: Thread): void {
+    const { current, sinceMs } = thread;
+    if (current === null) return;
+    const nowMs = this.#options.clock.nowMs();
+    thread.cancelTimer();
+    thread.current = null;
+    this.#queue.ran(current, nowMs - sinceMs, nowMs);
+  }
+
+  #expire(waiting: Waiting, reply: ReviewReply): void {
+    this.#queue.remove(waiting);
+    waiting.resolve(reply);
     const thread = this.#threads.find(({ current }) => current === waiting);
     // Its exit puts another one in its place.
     if (thread !== undefined) void thread.worker.terminate();
@@ -112,11 +149,17 @@ export class ReviewThreads {
         maxOldGenerationSizeMb: Math.ceil(settings.limits.policyMemoryBytesMax / MIB),
       },
     });
-    const thread: Thread = { worker, isReady: false, current: null };
+    const thread: Thread = {
+      worker,
+      isReady: false,
+      current: null,
+      sinceMs: 0,
+      cancelTimer: () => {},
+    };
     worker.on('message', (message: FromReviewThread) => {
       if (message.kind === 'ready') thread.isReady = true;
       else thread.current?.resolve(message.reply);
-      thread.current = null;
+      this.#free(thread);
       this.#next();
     });
     // Out of memory, or an error of ours: told by what follows it.
@@ -127,9 +170,24 @@ export class ReviewThreads {
 
   #ended(thread: Thread): void {
     thread.current?.resolve(FAILED);
+    this.#free(thread);
     const index = this.#threads.indexOf(thread);
     if (this.#isEnded || index === -1) return;
     this.#threads[index] = this.#launch();
     this.#next();
   }
+}
+
+function tenantOverloaded({ tenant }: ReviewSender): ReviewReply {
+  const whose = tenant === null ? 'of nobody that it names' : `of the ${tenant}`;
+  return failure(UNJUDGED, 'overloaded', `too many reviews ${whose} wait to be judged`);
+}
+
+function notInTime(timeoutMs: number): ReviewReply {
+  return failure(UNJUDGED, 'too-slow', `the review was not judged within ${timeoutMs} ms`);
+}
+
+function tooSlow(boundMs: number): ReviewReply {
+  const bound = `${boundMs} ms (limits.admissionJudgeTimeoutMs)`;
+  return failure(UNJUDGED, 'too-slow', `the policy takes longer than ${bound} to judge`);
 }

@@ -143,6 +143,8 @@ describe('renewal', () => {
       expect(did.get('made an authority and a certificate')).toBe(1);
       expect(did.get('the old authority is no longer trusted')).toBeGreaterThan(2);
     },
+    // Thousands of signatures are verified.
+    240_000,
   );
 
   it('does not sign by an authority that API servers have not been told of', () => {

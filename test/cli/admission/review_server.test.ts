@@ -27,7 +27,8 @@ interface Rig {
   readonly server: ReviewServer;
   readonly port: number;
   readonly outcomes: readonly ReviewOutcome[];
-  ask(path: string, body?: string): Promise<Answer>;
+  /** `from`: a local address. */
+  ask(path: string, body?: string, from?: string): Promise<Answer>;
   end(): Promise<void>;
 }
 
@@ -37,24 +38,38 @@ afterEach(async () => {
   for (const rig of rigs.splice(0)) await rig.end();
 });
 
-async function rig(changes: Partial<Limits> = {}, authority: KeyPair = AUTHORITY): Promise<Rig> {
+interface RigParts {
+  readonly authority?: KeyPair;
+  readonly threadCount?: number;
+}
+
+async function rig(
+  changes: Partial<Limits> = {},
+  { authority = AUTHORITY, threadCount = 1 }: RigParts = {},
+): Promise<Rig> {
   const limits = { ...DEFAULT_LIMITS, ...changes };
-  const { timers } = nodePlatform();
+  const { clock, timers } = nodePlatform();
   const settings = { limits, hasNodeLabels: false };
-  const waitingCountMax = limits.admissionWaitingCountMax;
-  const threads = new ReviewThreads({ settings, threadCount: 1, waitingCountMax, timers });
+  const threads = new ReviewThreads({ settings, threadCount, clock, timers });
   const outcomes: ReviewOutcome[] = [];
   const onReview = (outcome: ReviewOutcome): void => void outcomes.push(outcome);
   const server = new ReviewServer({ limits, threads, notReady: () => null, onReview }, PAIR);
   const port = await server.listen({ host: '127.0.0.1', port: 0 });
-  const agent = new Agent({ connect: { ca: authority.certificate }, connections: 200 });
+  const ca = authority.certificate;
+  const agents = new Map<string, Agent>();
+  const agentOf = (localAddress: string): Agent => {
+    const known = agents.get(localAddress);
+    const agent = known ?? new Agent({ connect: { ca }, localAddress, connections: 200 });
+    agents.set(localAddress, agent);
+    return agent;
+  };
   const made: Rig = {
     server,
     port,
     outcomes,
-    ask: async (path, body) => {
+    ask: async (path, body, from = '127.0.0.1') => {
       const { statusCode: status, body: read } = await request(`https://127.0.0.1:${port}${path}`, {
-        dispatcher: agent,
+        dispatcher: agentOf(from),
         method: body === undefined ? 'GET' : 'POST',
         ...(body === undefined ? {} : { body }),
       });
@@ -63,7 +78,7 @@ async function rig(changes: Partial<Limits> = {}, authority: KeyPair = AUTHORITY
     end: async () => {
       server.closeAll();
       await server.close();
-      await agent.destroy();
+      await Promise.all([...agents.values()].map((agent) => agent.destroy()));
       await threads.end();
     },
   };
@@ -71,17 +86,17 @@ async function rig(changes: Partial<Limits> = {}, authority: KeyPair = AUTHORITY
   return made;
 }
 
-function reviewOf(ruleCount: number): string {
+function reviewOf(ruleCount: number, namespace = 'shop'): string {
   const http = Array.from({ length: ruleCount }, (_, n) => ({ path: `/a${n}/[a-z]*x.*[0-9]+` }));
   const ports = [{ port: '80', protocol: 'TCP' }];
   const object = {
     apiVersion: 'cilium.io/v2',
     kind: 'CiliumNetworkPolicy',
-    metadata: { name: 'p', namespace: 'shop' },
+    metadata: { name: 'p', namespace },
     spec: { endpointSelector: {}, ingress: [{ toPorts: [{ ports, rules: { http } }] }] },
   };
   const kind = { group: 'cilium.io', version: 'v2', kind: 'CiliumNetworkPolicy' };
-  const parts = { uid: 'u', kind, operation: 'CREATE', namespace: 'shop', name: 'p', object };
+  const parts = { uid: 'u', kind, operation: 'CREATE', namespace, name: 'p', object };
   return JSON.stringify({
     apiVersion: 'admission.k8s.io/v1',
     kind: 'AdmissionReview',
@@ -113,9 +128,9 @@ describe('the server of reviews', () => {
     const { ask } = await rig({ admissionMemoryBytesMax: 1_048_576 });
     const body = JSON.stringify({ filler: 'x'.repeat(300_000) });
     const answers = await Promise.all(
-      Array.from({ length: 30 }, () => ask('/validate', body).catch(() => ({ status: 503 }))),
+      Array.from({ length: 30 }, () => ask('/validate', body).catch(() => ({ status: 500 }))),
     );
-    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([400, 503]));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([400, 500]));
     expect((await ask('/validate', body)).status).toBe(400);
   });
 
@@ -123,7 +138,7 @@ describe('the server of reviews', () => {
     const { ask } = await rig({ admissionReviewTimeoutMs: 150 });
     await ask('/validate', reviewOf(1));
     const slow = await ask('/validate', reviewOf(20_000));
-    expect(slow).toEqual({ status: 504, text: 'the review took too long\n' });
+    expect(slow).toEqual({ status: 500, text: 'the review was not judged within 150 ms\n' });
     await until(async () => (await ask('/validate', reviewOf(1))).status === 200, 20_000);
   });
 
@@ -132,17 +147,96 @@ describe('the server of reviews', () => {
     await ask('/validate', reviewOf(1));
     const slow = ask('/validate?timeout=1s', reviewOf(20_000));
     expect((await ask('/livez')).status).toBe(200);
-    expect((await slow).status).toBe(504);
+    expect((await slow).status).toBe(500);
   });
 
-  it('answers 503 when too many wait', async () => {
+  it('ends a policy that takes a thread for too long, and says so', async () => {
+    const { ask, outcomes } = await rig({ admissionJudgeTimeoutMs: 150 });
+    await ask('/validate', reviewOf(1));
+    expect(await ask('/validate', reviewOf(20_000))).toEqual({
+      status: 500,
+      text: 'the policy takes longer than 150 ms (limits.admissionJudgeTimeoutMs) to judge\n',
+    });
+    expect(outcomes.at(-1)).toBe('too-slow');
+  });
+
+  it('judges others while a tenant has policies that take long', async () => {
+    const patient = { admissionJudgeTimeoutMs: 30_000, admissionReviewTimeoutMs: 30_000 };
+    const { ask, outcomes } = await rig(patient, { threadCount: 2 });
+    await ask('/validate', reviewOf(1));
+    // As many as there are threads, and more; they are given up with the server.
+    for (let n = 0; n < 4; n++) ask('/validate', reviewOf(20_000, 'slow')).catch(() => {});
+    for (let n = 0; n < 3; n++) {
+      expect((await ask('/validate', reviewOf(1, 'other'))).status).toBe(200);
+    }
+    expect(outcomes).toEqual(['allowed', 'allowed', 'allowed', 'allowed']);
+  });
+
+  it('answers 500 when too many of one tenant wait, with its name, and judges others', async () => {
+    const { ask } = await rig({ admissionTenantWaitingCountMax: 2 });
+    const answers = Array.from({ length: 10 }, () => ask('/validate', reviewOf(500)));
+    const other = ask('/validate', reviewOf(1, 'other'));
+    const texts = (await Promise.all(answers)).map(({ text }) => text);
+    expect(texts).toContain('too many reviews of the namespace shop wait to be judged\n');
+    expect((await other).status).toBe(200);
+  });
+
+  it('answers probes and reviews of others while one address has all connections', async () => {
+    const { ask, port } = await rig({ admissionConnectionCountMax: 20 });
+    const flood = Array.from({ length: 60 }, () =>
+      connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' }).on('error', () => {}),
+    );
+    try {
+      await until(() => flood.filter(({ destroyed }) => destroyed).length >= 40);
+      expect((await ask('/livez')).status).toBe(200);
+      expect((await ask('/validate', reviewOf(1), '127.0.0.3')).status).toBe(200);
+    } finally {
+      for (const socket of flood) socket.destroy();
+    }
+  });
+
+  it('takes no more connections of one address than its part', async () => {
+    const { ask, port } = await rig({ admissionClientConnectionCountMax: 5 });
+    const flood = Array.from({ length: 20 }, () =>
+      connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' }).on('error', () => {}),
+    );
+    try {
+      await until(() => flood.filter(({ destroyed }) => destroyed).length === 15);
+      expect((await ask('/livez')).status).toBe(200);
+    } finally {
+      for (const socket of flood) socket.destroy();
+    }
+    const isBack = (): Promise<boolean> =>
+      ask('/livez', undefined, '127.0.0.2').then(
+        ({ status }) => status === 200,
+        () => false,
+      );
+    await until(isBack);
+  });
+
+  it('takes no more bodies of one address than its part of memory is for', async () => {
+    const { ask } = await rig({ admissionClientBytesMax: 1_048_576 });
+    const body = JSON.stringify({ filler: 'x'.repeat(300_000) });
+    const askFrom = (from: string): Promise<number> =>
+      ask('/validate', body, from).then(
+        ({ status }) => status,
+        () => 500,
+      );
+    const greedy = Array.from({ length: 30 }, () => askFrom('127.0.0.2'));
+    const others = Array.from({ length: 3 }, () => askFrom('127.0.0.3'));
+    expect(new Set(await Promise.all(greedy))).toEqual(new Set([400, 500]));
+    expect(await Promise.all(others)).toEqual([400, 400, 400]);
+    expect(await askFrom('127.0.0.2')).toBe(400);
+  });
+
+  it('answers 500 when too many wait', async () => {
     const { ask } = await rig({ admissionWaitingCountMax: 2 });
     const answers = await Promise.all(
       Array.from({ length: 20 }, () => ask('/validate', reviewOf(500))),
     );
     const statuses = answers.map(({ status }) => status);
     expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(2);
-    expect(statuses).toContain(503);
+    expect(statuses).toContain(500);
   });
 
   it('is not held up by those who connect and say nothing', async () => {

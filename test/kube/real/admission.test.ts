@@ -3,9 +3,13 @@
  * applied; what a cluster does without the webhook is what its failurePolicy says.
  */
 import { execFile } from 'node:child_process';
+import { createServer } from 'node:https';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AdmissionServer } from '../../../src/cli/admission/admission_server.ts';
 import type { CertificateTimes } from '../../../src/cli/admission/certificate_state.ts';
+import { UNJUDGED } from '../../../src/cli/admission/reply.ts';
+import { tenantOf } from '../../../src/cli/admission/review_sender.ts';
 import { crdFiles } from '../../../src/control/decode/cnp/print_crds.ts';
 import { loadAccess } from '../../../src/kube/access/load_access.ts';
 import { ApiClient } from '../../../src/kube/api_client.ts';
@@ -306,8 +310,8 @@ describe('the admission webhook', () => {
       expect(failed).toEqual([]);
       expect(seen.answers).toBeGreaterThan(100);
       expect(isSeen()).toBe(true);
-      expect(serving.server.problem).toBeNull();
-      expect(other.server.problem).toBeNull();
+      // The one who has just been the second to write looks again.
+      for (const { server } of [serving, other]) await until(() => server.problem === null);
     } finally {
       await Promise.all([serving.stop(), other.stop()]);
     }
@@ -345,6 +349,39 @@ describe('the admission webhook', () => {
       await until(async () => (await tried(policy('bad', BAD_PATTERN))).status === status);
     },
   );
+
+  it('is told for whom a review is before the object, and why nobody judged one is shown', async () => {
+    await cluster.ask('PATCH', `${WEBHOOKS}/policies`, failing('Fail'), MERGE);
+    await (await serve(LONG)).stop();
+    const secret = await cluster.ask('GET', '/api/v1/namespaces/sallyport/secrets/admission');
+    const { data } = secret.object as unknown as { data: Record<string, string> };
+    const pem = (name: string): string => Buffer.from(data[name] ?? '', 'base64').toString();
+    const tenants: (string | null)[] = [];
+    const words = 'the policy takes longer than 3000 ms to judge';
+    const server = createServer({ cert: pem('tls.crt'), key: pem('tls.key') }, (asked, answer) => {
+      text(asked).then((body) => {
+        tenants.push(tenantOf(body, DEFAULT_LIMITS));
+        answer.writeHead(UNJUDGED, { 'content-type': 'text/plain' }).end(`${words}\n`);
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    try {
+      const own = policy('p', GOOD);
+      const clusterwide = {
+        ...own,
+        kind: 'CiliumClusterwideNetworkPolicy',
+        metadata: { name: 'p' },
+      };
+      for (const object of [own, clusterwide]) {
+        const { status, object: said } = await tried(object);
+        expect([status, said.message]).toEqual([500, expect.stringContaining(words)]);
+      }
+      expect(tenants).toEqual(['namespace default', expect.stringMatching(/^user \S+$/)]);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
 
   it('asked for nothing that its rights do not cover', () => {
     const user = ':sallyport:admission';

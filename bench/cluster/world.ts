@@ -60,6 +60,8 @@ export function serviceOf(index: number, sizes: Sizes, version = 1): InventorySe
     labels: [`k8s:app=app-${index}`],
     ips: [ipFromBytes(Uint8Array.of(172, 16 + version, index >> 8, index & 255))],
     selector: { requirements: [requirement] },
+    spec: null,
+    slices: null,
   };
 }
 

@@ -38,8 +38,8 @@ type Form =
       readonly kind: 'moved';
       /** Null: the policies are those before. */
       readonly policies: MovedPolicies | null;
-      readonly edits: { readonly [Kind in MovedKind]: readonly Edit<Inventory[Kind][number]>[] };
-      readonly endpoints: readonly MovedEndpoints[];
+      readonly edits: { readonly [Kind in MovedKind]: readonly Moved<Inventory[Kind]>[] };
+      readonly endpoints: readonly Moved<PackedEndpoints>[];
     };
 
 type MovedKind = 'identities' | 'cidrs' | 'services';
@@ -49,10 +49,11 @@ interface MovedPolicies {
   readonly others: Omit<PolicyInput, 'parts' | 'inventory' | 'documents'>;
 }
 
-interface MovedEndpoints {
+/** What goes is known already. */
+interface Moved<Come> {
   readonly at: number;
   readonly goneCount: number;
-  readonly come: PackedEndpoints;
+  readonly come: Come;
 }
 
 /** Of what many share, each has a number. */
@@ -123,10 +124,13 @@ export function restoredForm(forms: KeptForms): RestoredForm {
     const { identities, cidrs, services } = form.edits;
     inventory = {
       ...inventory,
-      endpoints: endpointsAfter(inventory.endpoints, form.endpoints),
-      identities: edited(inventory.identities, identities),
-      cidrs: edited(inventory.cidrs, cidrs),
-      services: edited(inventory.services, services),
+      endpoints: after(
+        inventory.endpoints,
+        form.endpoints.map((moved) => ({ ...moved, come: unpacked(moved.come) })),
+      ),
+      identities: after(inventory.identities, identities),
+      cidrs: after(inventory.cidrs, cidrs),
+      services: after(inventory.services, services),
     };
   }
   return { kind: 'input', input: { ...policies, inventory, parts: [inventory] } };
@@ -151,20 +155,22 @@ function movedOf(told: PolicyInput, { input, texts }: OfferedSet): Form | null {
   const { inventory: before } = told;
   const { inventory: after } = input;
   const isSame =
-    texts === null && before.cluster === after.cluster && before.listeners === after.listeners;
+    texts === null &&
+    before.cluster === after.cluster &&
+    before.here === after.here &&
+    before.listeners === after.listeners;
   if (!isSame) return null;
   return {
     kind: 'moved',
     policies: movedPolicies(told, input),
     edits: {
-      identities: editsBetween(before.identities, after.identities),
-      cidrs: editsBetween(before.cidrs, after.cidrs),
-      services: editsBetween(before.services, after.services),
+      identities: movedBetween(before.identities, after.identities),
+      cidrs: movedBetween(before.cidrs, after.cidrs),
+      services: movedBetween(before.services, after.services),
     },
-    endpoints: editsBetween(before.endpoints, after.endpoints).map(({ at, gone, come }) => ({
-      at,
-      goneCount: gone.length,
-      come: packed(come),
+    endpoints: movedBetween(before.endpoints, after.endpoints).map((moved) => ({
+      ...moved,
+      come: packed(moved.come),
     })),
   };
 }
@@ -180,14 +186,23 @@ function movedPolicies(told: PolicyInput, input: PolicyInput): MovedPolicies | n
   return { documents: edits, others };
 }
 
-function endpointsAfter(
-  before: readonly InventoryEndpoint[],
-  moved: readonly MovedEndpoints[],
-): readonly InventoryEndpoint[] {
+function movedBetween<Item extends object>(
+  before: readonly Item[],
+  after: readonly Item[],
+): readonly Moved<readonly Item[]>[] {
+  return editsBetween(before, after).map(({ at, gone, come }) => ({
+    ...{ at, come },
+    goneCount: gone.length,
+  }));
+}
+
+function after<Item>(
+  before: readonly Item[],
+  moved: readonly Moved<readonly Item[]>[],
+): readonly Item[] {
   const edits = moved.map(({ at, goneCount, come }) => ({
-    at,
+    ...{ at, come },
     gone: before.slice(at, at + goneCount),
-    come: unpacked(come),
   }));
   return edited(before, edits);
 }

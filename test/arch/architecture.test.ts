@@ -74,6 +74,11 @@ const WAITING_FILES = [
   'codec/dns/reply.ts',
   'codec/dns/service_hints.ts',
   'codec/dns/tcp_messages.ts',
+  // For the loader, which hands them on.
+  'control/service/frontends_of_service.ts',
+  'control/service/selected_slices.ts',
+  'control/service/service_frontends.ts',
+  'control/service/usable_endpoints.ts',
   // The border of Services: for who makes them, and who puts them into the kernel.
   'model/service_frontend.ts',
   // For the listener of DNS questions.
@@ -104,6 +109,7 @@ const ROOMS: RoomTable = {
     decode: [],
     set: ['decode'],
     report: ['decode', 'set'],
+    service: [],
     source: ['decode', 'set', 'report'],
     worker: ['set'],
     ask: ['decode', 'set', 'source', 'report'],

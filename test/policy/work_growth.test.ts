@@ -104,6 +104,8 @@ describe('resolving policies for endpoints of their own', () => {
           labels: [],
           ips: [],
           selector: world.app(`a${i}`),
+          spec: null,
+          slices: null,
         })),
       direction: 'egress',
     }),

@@ -179,7 +179,15 @@ function podOf(index: number): InventoryEndpoint {
 }
 
 function serviceOf(index: number): InventoryService {
-  return { namespace: 'a', name: `s${index}`, labels: [], ips: [ipOf('10.0.0.9')], selector: null };
+  return {
+    namespace: 'a',
+    name: `s${index}`,
+    labels: [],
+    ips: [ipOf('10.0.0.9')],
+    selector: null,
+    spec: null,
+    slices: null,
+  };
 }
 
 function ipOf(text: string) {

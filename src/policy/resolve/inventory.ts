@@ -5,6 +5,7 @@
  */
 import type { IpAddress, IpPrefix } from '../../model/address.ts';
 import type { Identity, Protocol } from '../../model/identity.ts';
+import type { ServiceSlice, ServiceSpec } from '../../model/service_spec.ts';
 import type { LabelSelector } from '../rule.ts';
 
 export interface Inventory {
@@ -14,6 +15,8 @@ export interface Inventory {
   readonly identities: readonly InventoryIdentity[];
   readonly cidrs: readonly InventoryCidr[];
   readonly services: readonly InventoryService[];
+  /** The node that this is; null: it is none of a cluster. */
+  readonly here: InventoryNode | null;
   /** `toPorts[].listener.name` → proxy id. */
   readonly listeners: ReadonlyMap<string, number>;
 }
@@ -56,6 +59,12 @@ export interface InventoryCidr {
   readonly labels: readonly string[];
 }
 
+export interface InventoryNode {
+  readonly name: string;
+  /** Its label `topology.kubernetes.io/zone`; "": it has none. */
+  readonly zone: string;
+}
+
 export interface InventoryService {
   /** "namespace/name". */
   readonly namespace: string;
@@ -66,6 +75,10 @@ export interface InventoryService {
   readonly ips: readonly IpAddress[];
   /** Null: no endpoints are selected. */
   readonly selector: LabelSelector | null;
+  /** What clients dial to reach it; null: it has no address of its own that is translated here. */
+  readonly spec: ServiceSpec | null;
+  /** What is behind it; null: nobody says so port by port, and its endpoints and `ips` are. */
+  readonly slices: readonly ServiceSlice[] | null;
 }
 
 export const EMPTY_INVENTORY: Inventory = Object.freeze({
@@ -74,5 +87,6 @@ export const EMPTY_INVENTORY: Inventory = Object.freeze({
   identities: [],
   cidrs: [],
   services: [],
+  here: null,
   listeners: new Map(),
 });

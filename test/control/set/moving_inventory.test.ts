@@ -232,7 +232,10 @@ function changed(inventory: Inventory, change: Change): Inventory {
       const { name, ip, app } = change;
       const requirement = { key: 'any:app', operator: 'in', values: [app ?? ''] } as const;
       const selector = app === null ? null : { requirements: [requirement] };
-      const service = { namespace: 'default', name, labels: [], ips: [ipOf(ip)], selector };
+      const service = {
+        ...{ namespace: 'default', name, labels: [], ips: [ipOf(ip)], selector },
+        ...{ spec: null, slices: null },
+      };
       return { ...inventory, services: put(inventory.services, service, (one) => one.name) };
     }
     case 'by-hand': {

@@ -5,6 +5,7 @@
 import { type IpAddress, parseIp, parsePrefix } from '../../../model/address.ts';
 import {
   type Identity,
+  type Port,
   PROTOCOLS,
   type Protocol,
   parseIdentity,
@@ -34,6 +35,7 @@ import type { LabelRequirement, LabelSelector } from '../../../policy/rule.ts';
 import type { Field, FieldReader } from '../field.ts';
 import type { Problem } from '../problem.ts';
 import { type ReaderLimits, readYaml } from '../yaml_fields.ts';
+import { DialledFields } from './dialled_fields.ts';
 import {
   CIDR_SCHEMA,
   ENDPOINT_SCHEMA,
@@ -72,10 +74,20 @@ class EndpointsDecoder {
   readonly #podUids = new Map<string, string>();
   readonly #prefixes = new Set<string>();
   readonly #serviceNames = new Set<string>();
+  readonly #dialled: DialledFields;
   #cluster = 'default';
 
   constructor(reader: FieldReader) {
     this.#reader = reader;
+    this.#dialled = new DialledFields({
+      items: (field, decode) => this.#items(field, decode),
+      map: (field, schema) => this.#map(field, schema),
+      text: (field) => this.#optionalText(field),
+      ip: (field) => this.#ip(field),
+      port: (field) => this.#number(field, PORT_NUMBER),
+      protocol: (field) => this.#protocol(field),
+      fail: (field, message) => this.#fail(field, message),
+    });
   }
 
   decode(root: Field): Inventory {
@@ -88,6 +100,7 @@ class EndpointsDecoder {
       identities: this.#items(fields.get('identities'), (field) => this.#identity(field)),
       cidrs: this.#items(fields.get('cidrs'), (field) => this.#cidr(field)),
       services: this.#items(fields.get('services'), (field) => this.#service(field)),
+      here: null,
       listeners: this.#listeners(fields.get('listeners')),
     };
   }
@@ -249,6 +262,8 @@ class EndpointsDecoder {
       labels: this.#labels(fields.get('labels')),
       ips: this.#items(fields.get('ips'), (item) => this.#ip(item)),
       selector: selector === undefined ? null : this.#selector(selector, namespace),
+      spec: this.#dialled.specOf(field, fields),
+      slices: null,
     };
   }
 
@@ -405,7 +420,7 @@ const INTERFACE_NAME = /^(?!\.{1,2}$)[^\s/:\u0000]{1,15}$/;
 const POD_UID = /^([0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
 const IDENTITY_NUMBER: NumberKind<Identity> = { max: 0xffff_ffff, parse: parseIdentity };
-const PORT_NUMBER: NumberKind<number> = { max: 0xffff, parse: parsePort };
+const PORT_NUMBER: NumberKind<Port> = { max: 0xffff, parse: parsePort };
 const PROXY_NUMBER: NumberKind<number> = { max: 0xffff, parse: parseProxyId };
 
 const NAMED_PORT_SCHEMA = { properties: { port: {}, protocol: {} } } as const;

@@ -103,6 +103,23 @@ export const CIDR_SCHEMA = {
   },
 } as const;
 
+export const SERVICE_PORT_SCHEMA = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['port'],
+  properties: {
+    name: TEXT,
+    port: { ...PORT, description: 'What clients dial.' },
+    protocol: { enum: ['TCP', 'UDP', 'SCTP'], default: 'TCP' },
+    targetPort: {
+      description:
+        'The port of each backend, a number or the name of one of its `namedPorts`; the port that clients dial when absent.',
+      oneOf: [PORT, TEXT],
+    },
+    nodePort: { ...PORT, description: 'Dialled at every address of this node.' },
+  },
+} as const;
+
 export const SERVICE_SCHEMA = {
   type: 'object',
   additionalProperties: false,
@@ -111,6 +128,28 @@ export const SERVICE_SCHEMA = {
     name: { ...TEXT, description: '"namespace/name".', pattern: '^[^/]+/[^/]+$' },
     labels: LABELS,
     ips: { description: 'Addresses behind the service.', type: 'array', items: IP },
+    clusterIPs: {
+      description: 'What clients dial: one address of each family that the service has.',
+      type: 'array',
+      items: IP,
+    },
+    externalIPs: {
+      description: 'Other addresses that clients dial, of a family that has one in `clusterIPs`.',
+      type: 'array',
+      items: IP,
+    },
+    ports: { type: 'array', items: SERVICE_PORT_SCHEMA },
+    sessionAffinitySeconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 86400,
+      description: 'How long a client address stays with one backend; it does not when absent.',
+    },
+    consistentHashing: {
+      type: 'boolean',
+      default: false,
+      description: 'One client address leads to one backend as long as that is there.',
+    },
     endpoints: {
       ...SELECTOR_SCHEMA,
       description: "Endpoints of the service's namespace that stand behind it.",

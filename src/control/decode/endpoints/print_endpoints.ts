@@ -1,4 +1,5 @@
 /** An inventory → the text of an endpoints file that decodes into it again. JSON, which is YAML. */
+import type { ServiceSpec } from '../../../model/service_spec.ts';
 import { NAMESPACE_KEY } from '../../../policy/labels.ts';
 import type {
   Inventory,
@@ -61,15 +62,32 @@ function inCase(name: string, bits: number): string {
     .join('');
 }
 
-function serviceValue({ namespace, name, labels, ips, selector }: InventoryService): object {
+/** What slices say is no part of it: here endpoints are found by the selector. */
+function serviceValue(service: InventoryService): object {
+  const { namespace, name, labels, ips, selector, spec } = service;
   return {
     name: `${namespace}/${name}`,
     labels,
     ips: ips.map(({ text }) => text),
+    ...(spec === null ? {} : dialledValue(spec)),
     endpoints:
       selector === null
         ? undefined
         : { matchExpressions: withoutScope(selector.requirements, namespace).map(expression) },
+  };
+}
+
+function dialledValue(spec: ServiceSpec): object {
+  return {
+    clusterIPs: spec.clusterIps,
+    externalIPs: spec.externalIps,
+    ports: spec.ports.map(({ name, nodePort, ...port }) => ({
+      ...port,
+      name: name === '' ? undefined : name,
+      nodePort: nodePort ?? undefined,
+    })),
+    sessionAffinitySeconds: spec.affinityS ?? undefined,
+    consistentHashing: spec.isConsistentlyHashed,
   };
 }
 

@@ -115,7 +115,7 @@ function namedPort(reader: FactReader, value: unknown, path: string): NamedPort 
 }
 
 /** TCP when it is absent. */
-function protocolOf(
+export function protocolOf(
   reader: FactReader,
   fields: Readonly<Record<string, unknown>>,
   path: string,

@@ -16,6 +16,7 @@ import {
   type Inventory,
   type InventoryCidr,
   type InventoryEndpoint,
+  type InventoryNode,
 } from '../../../policy/resolve/inventory.ts';
 import { fullPrefix } from '../../../policy/resolve/prefixes.ts';
 import {
@@ -25,11 +26,12 @@ import {
   decodeCiliumEndpointSlice,
   decodeCiliumIdentity,
 } from '../../decode/kube/cilium_objects.ts';
+import { decodeEndpointSlice } from '../../decode/kube/endpoint_slice.ts';
 import type { Decoded } from '../../decode/kube/fact_reader.ts';
 import { decodeNamespace } from '../../decode/kube/namespace.ts';
 import { decodeCiliumNode, decodeNode } from '../../decode/kube/node.ts';
 import { decodePod, readablePodIps } from '../../decode/kube/pod.ts';
-import { decodeEndpointSlice, decodeService } from '../../decode/kube/service.ts';
+import { decodeService } from '../../decode/kube/service.ts';
 import type { Place } from '../../decode/place.ts';
 import type { Problem } from '../../decode/problem.ts';
 import { AddressClaims } from './address_claims.ts';
@@ -134,19 +136,21 @@ export class ClusterState {
     for (const [endpoint, name] of this.#interfaces.takeChanged()) {
       this.#endpoints.set(endpoint.name, withInterface(endpoint, name));
     }
-    const { endpoints, identities, cidrs, services, ...rest } = this.#inventory;
+    const { endpoints, identities, cidrs, services, here, ...rest } = this.#inventory;
     const next = {
       ...rest,
       endpoints: this.#endpoints.list(),
       identities: this.#options.identities === 'cilium' ? this.#identities.list() : identities,
       cidrs: this.#apiServerCidrs(apiServerIps),
       services: this.#services.list(),
+      here: this.#here(here),
     };
     const isSame =
       next.endpoints === endpoints &&
       next.identities === identities &&
       next.cidrs === cidrs &&
-      next.services === services;
+      next.services === services &&
+      next.here === here;
     if (!isSame) this.#inventory = next;
     return this.#inventory;
   }
@@ -155,6 +159,13 @@ export class ClusterState {
   problems(): readonly Problem[] {
     const refused = [...this.#refused].sort(([a], [b]) => compareText(a, b));
     return [...refused.flatMap(([, problems]) => problems), ...this.#contested()];
+  }
+
+  #here(before: InventoryNode | null): InventoryNode | null {
+    const { nodeName: name } = this.#options;
+    if (name === null) return null;
+    const zone = this.#nodes.zoneOf(name);
+    return before?.zone === zone ? before : { name, zone };
   }
 
   #partsOfKinds(): Readonly<Record<ClusterKind, KindPart>> {

@@ -8,12 +8,17 @@ import type {
   InventoryCidr,
   InventoryEndpoint,
   InventoryIdentity,
+  InventoryNode,
   InventoryService,
 } from '../../../policy/resolve/inventory.ts';
 
 /** What stands in one line. */
 export type InventoryLine =
-  | { readonly cluster: string; readonly listeners: readonly (readonly [string, number])[] }
+  | {
+      readonly cluster: string;
+      readonly here: InventoryNode | null;
+      readonly listeners: readonly (readonly [string, number])[];
+    }
   /** They are counted from 0. */
   | { readonly labels: readonly string[] }
   | { readonly endpoint: EndpointForm }
@@ -28,8 +33,8 @@ type EndpointForm = Omit<InventoryEndpoint, 'ips' | 'labels'> & {
 };
 
 export function* inventoryLines(inventory: Inventory): Generator<InventoryLine> {
-  const { cluster, endpoints, identities, cidrs, services, listeners } = inventory;
-  yield { cluster, listeners: [...listeners] };
+  const { cluster, endpoints, identities, cidrs, services, here, listeners } = inventory;
+  yield { cluster, here, listeners: [...listeners] };
   const numbers = new Map<string, number>();
   for (const endpoint of endpoints) {
     const key = endpoint.labels.join('\n');
@@ -54,6 +59,7 @@ export class InventoryReader {
   readonly #cidrs: InventoryCidr[] = [];
   readonly #services: InventoryService[] = [];
   #cluster: string | null = null;
+  #here: InventoryNode | null = null;
   #listeners: ReadonlyMap<string, number> = new Map();
 
   take(line: InventoryLine): void {
@@ -62,9 +68,10 @@ export class InventoryReader {
     else if ('identity' in line) this.#identities.push(line.identity);
     else if ('cidr' in line) this.#cidrs.push({ ...line.cidr, prefix: prefixOf(line.cidr.prefix) });
     else if ('service' in line)
-      this.#services.push({ ...line.service, ips: ipsOf(line.service.ips) });
+      this.#services.push({ ...NOT_TRANSLATED, ...line.service, ips: ipsOf(line.service.ips) });
     else {
       this.#cluster = line.cluster;
+      this.#here = line.here ?? null;
       this.#listeners = new Map(line.listeners);
     }
   }
@@ -77,6 +84,7 @@ export class InventoryReader {
       identities: this.#identities,
       cidrs: this.#cidrs,
       services: this.#services,
+      here: this.#here,
       listeners: this.#listeners,
     };
   }
@@ -87,6 +95,9 @@ export class InventoryReader {
     return { ...rest, labels, ips: ipsOf(ips) };
   }
 }
+
+/** A file of an earlier version says nothing of it. */
+const NOT_TRANSLATED = { spec: null, slices: null };
 
 function textsOf(ips: readonly IpAddress[]): readonly string[] {
   return ips.map(({ text }) => text);

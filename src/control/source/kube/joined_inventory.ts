@@ -50,6 +50,7 @@ export function joined(
       cluster.services,
       ({ namespace, name }) => `service ${namespace}/${name}`,
     ),
+    here: cluster.here,
     listeners,
   };
   return { inventory, warnings: left.map(warningOf) };

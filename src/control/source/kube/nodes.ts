@@ -13,7 +13,7 @@ import {
   sortedLabels,
 } from '../../../policy/labels.ts';
 import type { InventoryEndpoint } from '../../../policy/resolve/inventory.ts';
-import { type Labels, uniqueIps } from '../../decode/kube/fact_reader.ts';
+import { type Labels, uniqueIps, valueOfLabel } from '../../decode/kube/fact_reader.ts';
 import type { CiliumNodeFacts, NodeFacts } from '../../decode/kube/node.ts';
 import { type AddressClaims, CLAIM_RANKS, type Claim } from './address_claims.ts';
 
@@ -46,6 +46,8 @@ interface NodeEntry {
 /** By the key under which it is to be listed; null: there is none. */
 export type NodeEndpoints = readonly (readonly [string, InventoryEndpoint | null])[];
 
+const ZONE = 'topology.kubernetes.io/zone';
+
 export class Nodes {
   readonly #options: NodeOptions;
   readonly #entries = new Map<string, NodeEntry>();
@@ -66,6 +68,11 @@ export class Nodes {
     this.#replace(name, (entry) => {
       entry.cilium = facts;
     });
+  }
+
+  /** "": it has none, or the node is not known. */
+  zoneOf(name: string): string {
+    return valueOfLabel(this.#entries.get(name)?.node?.labels ?? [], ZONE) ?? '';
   }
 
   *names(of: 'node' | 'cilium'): Iterable<string> {

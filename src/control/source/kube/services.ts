@@ -1,8 +1,10 @@
-/** Services, what is behind those that select nobody, and where the API server is. */
+/** Services, what is behind them, and where the API server is. */
 import { type IpAddress, type IpText, parseIp } from '../../../model/address.ts';
+import type { ServiceSlice } from '../../../model/service_spec.ts';
 import { compareText } from '../../../policy/labels.ts';
 import type { InventoryService } from '../../../policy/resolve/inventory.ts';
-import type { EndpointSliceFacts, ServiceFacts } from '../../decode/kube/service.ts';
+import type { EndpointSliceFacts } from '../../decode/kube/endpoint_slice.ts';
+import type { ServiceFacts } from '../../decode/kube/service.ts';
 import { KeyedValues } from './keyed_values.ts';
 import { isSameList, isSameTexts } from './same.ts';
 
@@ -10,6 +12,7 @@ interface Slice {
   /** "namespace/name" of its service. */
   readonly service: string;
   readonly ips: string;
+  readonly slice: ServiceSlice | null;
 }
 
 export class Services {
@@ -34,7 +37,11 @@ export class Services {
     const before = this.#slices.get(key);
     const service =
       facts === null || facts.serviceName === '' ? null : `${namespace}/${facts.serviceName}`;
-    if (before?.service === service && before?.ips === facts?.ips) return;
+    if (before === undefined && service === null) return;
+    if (before?.service === service && before?.ips === facts?.ips) {
+      // Most updates of a slice say the same again.
+      if (isSameForm(before?.slice, facts?.slice)) return;
+    }
     if (before !== undefined) {
       const slices = this.#slicesByService.get(before.service);
       slices?.delete(key);
@@ -43,7 +50,7 @@ export class Services {
       this.#dirty.add(before.service);
     }
     if (facts === null || service === null) return;
-    this.#slices.set(key, { service, ips: facts.ips });
+    this.#slices.set(key, { service, ips: facts.ips, slice: facts.slice });
     const slices = this.#slicesByService.get(service) ?? new Set();
     slices.add(key);
     this.#slicesByService.set(service, slices);
@@ -68,9 +75,17 @@ export class Services {
   #derived(key: string): InventoryService | null {
     const facts = this.#services.get(key);
     if (facts === undefined) return null;
-    const { labels, selector } = facts;
+    const { labels, selector, spec } = facts;
     const [namespace = '', name = ''] = key.split('/');
-    return { namespace, name, labels, selector, ips: selector === null ? this.#ipsOf(key) : [] };
+    const ips = selector === null ? this.#ipsOf(key) : NONE;
+    const slices = spec === null ? NONE : this.#slicesOf(key);
+    return { namespace, name, labels, selector, ips, spec, slices };
+  }
+
+  /** In the order of their names. */
+  #slicesOf(service: string): readonly ServiceSlice[] {
+    const keys = [...(this.#slicesByService.get(service) ?? [])].sort(compareText);
+    return keys.flatMap((key) => this.#slices.get(key)?.slice ?? []);
   }
 
   #ipsOf(service: string): readonly IpAddress[] {
@@ -84,11 +99,19 @@ export class Services {
 }
 
 const API_SERVER = 'default/kubernetes';
+const NONE: readonly never[] = Object.freeze([]);
 
 function isSameService(a: InventoryService, b: InventoryService): boolean {
   return (
     isSameTexts(a.labels, b.labels) &&
     isSameList(a.ips, b.ips, (one, other) => one.text === other.text) &&
-    JSON.stringify(a.selector) === JSON.stringify(b.selector)
+    isSameForm(a.selector, b.selector) &&
+    isSameForm(a.spec, b.spec) &&
+    isSameList(a.slices ?? NONE, b.slices ?? NONE, isSameForm)
   );
+}
+
+/** Of values that decoders made, whose fields are always in one order. */
+function isSameForm(a: unknown, b: unknown): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
 }

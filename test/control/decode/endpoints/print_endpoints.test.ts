@@ -28,6 +28,9 @@ services:
   - { name: shop/db, endpoints: { matchLabels: { app: db, "any:x": "" },
       matchExpressions: [{ key: tier, operator: NotIn, values: [a, b] }, { key: k8s:y, operator: Exists }, { key: z, operator: DoesNotExist }] } }
   - { name: shop/all, endpoints: {} }
+  - { name: shop/web, clusterIPs: [10.96.0.1, "fd96::1"], externalIPs: [198.51.100.1], sessionAffinitySeconds: 60,
+      consistentHashing: true, endpoints: {},
+      ports: [{ name: http, port: 80, targetPort: web, nodePort: 30080 }, { port: 53, protocol: UDP, targetPort: 5353 }] }
 listeners: { envoy: 12000 }
 `;
 
@@ -59,6 +62,8 @@ describe('an inventory that is printed', () => {
       labels: [],
       ips: [],
       selector: { requirements: [{ key: 'k8s:x', operator: 'gt', values: ['1'] } as const] },
+      spec: null,
+      slices: null,
     };
     const inventory = { ...inventoryOf(''), services: [service] };
     expect(() => printEndpoints(inventory)).toThrow('an endpoints file cannot say gt');

@@ -6,12 +6,13 @@ import {
   decodeCiliumEndpointSlice,
   decodeCiliumIdentity,
 } from '../../../../src/control/decode/kube/cilium_objects.ts';
+import { decodeEndpointSlice } from '../../../../src/control/decode/kube/endpoint_slice.ts';
 import type { Decoded, FactsName } from '../../../../src/control/decode/kube/fact_reader.ts';
 import { decodeNamespace } from '../../../../src/control/decode/kube/namespace.ts';
 import { decodeCiliumNode, decodeNode } from '../../../../src/control/decode/kube/node.ts';
 import { decodePod, readablePodIps } from '../../../../src/control/decode/kube/pod.ts';
 import { decodeSecret } from '../../../../src/control/decode/kube/secret.ts';
-import { decodeEndpointSlice, decodeService } from '../../../../src/control/decode/kube/service.ts';
+import { decodeService } from '../../../../src/control/decode/kube/service.ts';
 import { runs } from '../../../support/property_runs.ts';
 
 const NAME: FactsName = { namespace: 'shop', name: '300', uid: 'u' };
@@ -72,6 +73,17 @@ const FIELDS = fc.constantFrom(
     'constructor',
     'toString',
   ],
+  ...[
+    'clusterIP',
+    'clusterIPs',
+    'ipFamilies',
+    'externalIPs',
+    'loadBalancer',
+    'ingress',
+    'targetPort',
+    'nodePort',
+  ],
+  ...['sessionAffinity', 'conditions', 'ready', 'hints', 'forZones', 'nodeName', 'port'],
 );
 const SCALARS = fc.oneof(
   fc.constantFrom<unknown>(

@@ -111,11 +111,16 @@ const put: fc.Arbitrary<Put> = fc.oneof(
         fc.constantFrom('a/x', 'default/kubernetes'),
         labels,
         fc.constantFrom(undefined, { app: 'v' }),
+        fc.constantFrom<object>(
+          { clusterIP: '10.96.0.9', ports: [{ port: 80, targetPort: 8080 }] },
+          { clusterIP: '10.96.0.9', sessionAffinity: 'ClientIP' },
+          { clusterIP: 'None' },
+        ),
       )
       .map(
-        ([full, own, selector]): Put => [
+        ([full, own, selector, spec]): Put => [
           'Service',
-          service(full, { labels: own, ...(selector === undefined ? {} : { selector }) }),
+          service(full, { labels: own, spec, ...(selector === undefined ? {} : { selector }) }),
         ],
       ),
   },
@@ -126,11 +131,12 @@ const put: fc.Arbitrary<Put> = fc.oneof(
         fc.constantFrom('a/x-1', 'a/x-2', 'default/kubernetes', 'default/k-2'),
         fc.constantFrom('x', 'kubernetes'),
         ips,
+        fc.constantFrom<readonly object[]>([], [{ name: '', port: 8080, protocol: 'TCP' }]),
       )
       .map(
-        ([full, of, addresses]): Put => [
+        ([full, of, addresses, ports]): Put => [
           'EndpointSlice',
-          endpointSlice(full, { service: of, ips: addresses }),
+          endpointSlice(full, { service: of, ips: addresses, ports }),
         ],
       ),
   },

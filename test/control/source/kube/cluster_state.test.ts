@@ -437,7 +437,10 @@ describe('a service', () => {
     ]);
     expect(state.problems()).toEqual([]);
     expect(
-      state.inventory().services.map((one) => ({ ...one, ips: one.ips.map(({ text }) => text) })),
+      state.inventory().services.map(({ spec: _, slices: __, ...one }) => ({
+        ...one,
+        ips: one.ips.map(({ text }) => text),
+      })),
     ).toEqual([
       {
         namespace: 'shop',

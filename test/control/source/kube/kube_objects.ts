@@ -99,26 +99,49 @@ export function node(name: string, spec: NodeSpec = {}): SeenObject {
   });
 }
 
-export function service(
-  fullName: string,
-  spec: { readonly labels?: Texts; readonly selector?: Texts } = {},
-): SeenObject {
+export interface ServiceObject {
+  readonly labels?: Texts;
+  readonly selector?: Texts;
+  readonly created?: number;
+  readonly annotations?: Texts;
+  /** In place of an address of the cluster alone. */
+  readonly spec?: object;
+  readonly status?: object;
+}
+
+export function service(fullName: string, object: ServiceObject = {}): SeenObject {
   const [ns = '', name = ''] = fullName.split('/');
+  const { labels, annotations, selector, created, spec, status } = object;
+  const creationTimestamp = created === undefined ? undefined : timeOf(created);
   return seen(ns, name, {
-    metadata: { name, namespace: ns, labels: spec.labels },
-    spec: { selector: spec.selector, clusterIP: '10.96.0.9' },
+    metadata: { name, namespace: ns, labels, annotations, creationTimestamp },
+    spec: { selector, ...(spec ?? { clusterIP: '10.96.0.9' }) },
+    status,
   });
 }
 
-export function endpointSlice(
-  fullName: string,
-  spec: { readonly service: string; readonly ips: readonly string[]; readonly type?: string },
-): SeenObject {
+export interface SliceObject {
+  readonly service: string;
+  readonly ips?: readonly string[];
+  readonly type?: string;
+  readonly labels?: Texts;
+  readonly ports?: readonly object[];
+  /** In place of ready ones at `ips`. */
+  readonly endpoints?: readonly object[];
+}
+
+export function endpointSlice(fullName: string, object: SliceObject): SeenObject {
   const [ns = '', name = ''] = fullName.split('/');
+  const { ips = [], labels, ports, type } = object;
   return seen(ns, name, {
-    metadata: { name, namespace: ns, labels: { 'kubernetes.io/service-name': spec.service } },
-    addressType: spec.type ?? 'IPv4',
-    endpoints: spec.ips.map((ip) => ({ addresses: [ip], conditions: { ready: true } })),
+    metadata: {
+      ...{ name, namespace: ns },
+      labels: { 'kubernetes.io/service-name': object.service, ...labels },
+    },
+    addressType: type ?? 'IPv4',
+    ports,
+    endpoints:
+      object.endpoints ?? ips.map((ip) => ({ addresses: [ip], conditions: { ready: true } })),
   });
 }
 

@@ -8,18 +8,16 @@
  * Builds `test/peers/agent` with Go ($GO, or `go`; $AGENT: one that is built already). Nothing is skipped: without Go
  * it fails. The last line is the sum: "N passed, N failed".
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Scratch } from '../workers/running.ts';
+import { AGENT_FOLDER, compare, count, goPeer, scratch, seeds } from './differential.ts';
 import { type GeneratedSet, generateSet, PolicySeed } from './generated_policies.ts';
 import { JsonLines } from './json_lines.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const AGENT_FOLDER = join(ROOT, 'test/peers/agent');
 /** What stands for its DNS proxy's port in its map. */
 const DNS_PROXY_PORT = 5353;
-const SHOWN_FAILURES_MAX = 20;
 
 const REMOTES = [
   { name: 'shop/orders', identity: 10002, ip: '127.0.2.1' },
@@ -44,27 +42,13 @@ const ENDPOINTS = `endpoints:
 - { name: kube-system/dns, ip: 127.0.5.3, labels: { k8s-app: kube-dns }, identity: 10053 }
 `;
 
-const scratch = new Scratch();
-const counts = { passed: 0, failed: 0 };
-try {
-  await main();
-} catch (error) {
-  counts.failed += 1;
-  console.error(error instanceof Error ? error.message : error);
-} finally {
-  await scratch.dispose();
-}
-process.exitCode = counts.failed === 0 && counts.passed > 0 ? 0 : 1;
-console.log(`${counts.passed} passed, ${counts.failed} failed`);
+await compare(main);
 
 async function main(): Promise<void> {
-  const setCount = Number(process.argv[2] ?? 200);
-  const named = process.argv.slice(3).map(Number);
-  const seeds = named.length > 0 ? named : [Date.now() % 1_000_000];
   scratch.write('endpoints.yaml', ENDPOINTS);
   scratch.write('none.yaml', generateSet(new PolicySeed(1)).text);
   const agent = new JsonLines(
-    spawn(agentPath(), [
+    spawn(goPeer('.', 'AGENT'), [
       ...['--run-dir', join(scratch.dir, 'run'), '--scene', join(AGENT_FOLDER, 'scene.yaml')],
       // Nobody acknowledges the resources, so nothing is waited for.
       ...['--patience', '1ms'],
@@ -72,32 +56,12 @@ async function main(): Promise<void> {
   );
   await agent.until(({ event }) => event === 'wait');
   const [own, wire] = [verdicts(), verdicts()];
-  for (const seed of seeds) {
-    console.log(`${setCount} sets of policies, seed ${seed}`);
-    const random = new PolicySeed(seed);
+  for (const { count: setCount, random } of seeds(200, 'sets of policies')) {
     for (let i = 0; i < setCount; i++) {
       await compareSet(generateSet(random), { agent, own, wire, number: i });
     }
   }
   for (const peer of [agent, own, wire]) peer.end();
-}
-
-function agentPath(): string {
-  const built = process.env['AGENT'];
-  if (built !== undefined) return built;
-  const path = join(scratch.dir, 'agent');
-  const made = spawnSync(
-    process.env['GO'] ?? 'go',
-    ['build', '-ldflags', '-s -w', '-o', path, '.'],
-    {
-      cwd: AGENT_FOLDER,
-      env: { ...process.env, GOFLAGS: '-mod=readonly -buildvcs=false' },
-      stdio: ['ignore', 'inherit', 'inherit'],
-    },
-  );
-  if (made.error !== undefined) throw new Error(`Go is needed: ${made.error.message}`);
-  if (made.status !== 0) throw new Error(`the agent was not built (exit code ${made.status})`);
-  return path;
 }
 
 function verdicts(): JsonLines {
@@ -220,14 +184,4 @@ async function compareRequests(set: GeneratedSet, { own, wire }: Peers): Promise
       }
     }
   }
-}
-
-function count(isGood: boolean, told: () => readonly unknown[]): void {
-  if (isGood) {
-    counts.passed += 1;
-    return;
-  }
-  counts.failed += 1;
-  if (counts.failed > SHOWN_FAILURES_MAX) return;
-  for (const one of told()) console.log(typeof one === 'string' ? one : JSON.stringify(one));
 }

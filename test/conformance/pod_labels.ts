@@ -7,9 +7,7 @@
  * Builds `test/peers/agent/labels` with Go ($GO, or `go`; $LABELS: one that is built already). Nothing is skipped:
  * without Go it fails. The last line is the sum: "N passed, N failed".
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { spawn } from 'node:child_process';
 import {
   type LabelFilterResult,
   nodeLabelFilter,
@@ -19,12 +17,9 @@ import { ClusterState } from '../../src/control/source/kube/cluster_state.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import type { LabelFilter } from '../../src/policy/label_filter.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
-import { Scratch } from '../workers/running.ts';
-import { PolicySeed } from './generated_policies.ts';
+import { compare, count, goPeer, seeds } from './differential.ts';
+import type { PolicySeed } from './generated_policies.ts';
 import { JsonLines } from './json_lines.ts';
-
-const PEER_FOLDER = join(fileURLToPath(new URL('../..', import.meta.url)), 'test/peers/agent');
-const SHOWN_FAILURES_MAX = 20;
 
 type Texts = Readonly<Record<string, string>>;
 
@@ -172,51 +167,18 @@ const PATTERNS = [
 ];
 
 const regex = createRe2Engine(DEFAULT_LIMITS);
-const scratch = new Scratch();
-const counts = { passed: 0, failed: 0 };
-try {
-  await main();
-} catch (error) {
-  counts.failed += 1;
-  console.error(error instanceof Error ? error.message : error);
-} finally {
-  await scratch.dispose();
-}
-process.exitCode = counts.failed === 0 && counts.passed > 0 ? 0 : 1;
-console.log(`${counts.passed} passed, ${counts.failed} failed`);
+
+await compare(main);
 
 async function main(): Promise<void> {
-  const questionCount = Number(process.argv[2] ?? 2000);
-  const named = process.argv.slice(3).map(Number);
-  const seeds = named.length > 0 ? named : [Date.now() % 1_000_000];
-  const peer = new JsonLines(spawn(peerPath(), []));
-  for (const seed of seeds) {
-    console.log(`${questionCount} questions, seed ${seed}`);
-    const random = new PolicySeed(seed);
+  const peer = new JsonLines(spawn(goPeer('./labels', 'LABELS'), []));
+  for (const { count: questionCount, random } of seeds(2000, 'questions')) {
     for (let i = 0; i < questionCount; i++) {
       const question = generate(random);
-      compare(question, answerOf(await peer.ask(JSON.stringify(question))));
+      compareAnswers(question, answerOf(await peer.ask(JSON.stringify(question))));
     }
   }
   peer.end();
-}
-
-function peerPath(): string {
-  const built = process.env['LABELS'];
-  if (built !== undefined) return built;
-  const path = join(scratch.dir, 'labels');
-  const made = spawnSync(
-    process.env['GO'] ?? 'go',
-    ['build', '-ldflags', '-s -w', '-o', path, './labels'],
-    {
-      cwd: PEER_FOLDER,
-      env: { ...process.env, GOFLAGS: '-mod=readonly -buildvcs=false' },
-      stdio: ['ignore', 'inherit', 'inherit'],
-    },
-  );
-  if (made.error !== undefined) throw new Error(`Go is needed: ${made.error.message}`);
-  if (made.status !== 0) throw new Error(`the peer was not built (exit code ${made.status})`);
-  return path;
 }
 
 function generate(random: PolicySeed): Question {
@@ -318,7 +280,7 @@ function filterOf(result: LabelFilterResult): LabelFilter | null {
   return result.kind === 'ok' ? result.filter : null;
 }
 
-function compare(question: Question, theirs: Answer): void {
+function compareAnswers(question: Question, theirs: Answer): void {
   const own = ownAnswer(question);
   const wanted = {
     ...theirs,
@@ -326,15 +288,11 @@ function compare(question: Question, theirs: Answer): void {
     host: sorted(theirs.host),
     node: sorted(theirs.node),
   };
-  if (JSON.stringify(own) === JSON.stringify(wanted)) {
-    counts.passed += 1;
-    return;
-  }
-  counts.failed += 1;
-  if (counts.failed > SHOWN_FAILURES_MAX) return;
-  console.log(
-    `--- ${JSON.stringify(question)}\n    agent ${JSON.stringify(wanted)}\n    own   ${JSON.stringify(own)}`,
-  );
+  count(JSON.stringify(own) === JSON.stringify(wanted), () => [
+    '---',
+    question,
+    { agent: wanted, own },
+  ]);
 }
 
 function sorted(labels: readonly string[]): readonly string[] {

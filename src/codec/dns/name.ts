@@ -96,11 +96,11 @@ function escaped(message: Buffer, start: number, end: number): string {
   for (let at = start; at < end; at++) {
     const byte = message[at] as number;
     if (byte >= 0x41 && byte <= 0x5a) text += String.fromCharCode(byte + 0x20);
-    else if (byte < 0x21 || byte > 0x7e) text += `\\${`${byte}`.padStart(3, '0')}`;
+    else if (byte < 0x20 || byte > 0x7e) text += `\\${`${byte}`.padStart(3, '0')}`;
     else if (SPECIAL.has(byte)) text += `\\${String.fromCharCode(byte)}`;
     else text += String.fromCharCode(byte);
   }
   return text;
 }
 
-const SPECIAL: ReadonlySet<number> = new Set(Buffer.from('."\'@;()\\', 'latin1'));
+const SPECIAL: ReadonlySet<number> = new Set(Buffer.from(' ."\'@;()\\', 'latin1'));

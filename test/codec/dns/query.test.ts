@@ -69,6 +69,7 @@ describe('a question', () => {
     ['bytes beyond ASCII', ['\xe4'], '\\228.'],
     ['signs of zone files', ['a\\b', 'c"d', 'e;f'], 'a\\\\b.c\\"d.e\\;f.'],
     ['capitals among such', ['A.B'], 'a\\.b.'],
+    ['a blank', ['a b'], 'a\\ b.'],
   ])('in words: %s', (_, labels, name) => {
     const owner = Buffer.concat([...labels.map(wireLabel), ROOT]);
     check(message({ questions: [question(owner)] }), `${name} 1 1`);

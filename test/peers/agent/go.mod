@@ -4,6 +4,7 @@ go 1.26
 
 require (
 	github.com/cilium/cilium v1.19.5
+	github.com/cilium/dns v1.1.51-0.20240603182237-af788769786a
 	github.com/cilium/hive v0.0.0-20260108104938-97756f6ff54c
 	github.com/cilium/proxy v0.0.0-20250623105955-2136f59a4ea1
 	github.com/envoyproxy/go-control-plane/envoy v1.36.0
@@ -22,7 +23,7 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/blang/semver/v4 v4.0.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/cilium/dns v1.1.51-0.20240603182237-af788769786a // indirect
+
 	github.com/cilium/ebpf v0.20.1-0.20260218191617-ee67e7f43dd9 // indirect
 	github.com/cilium/lumberjack/v2 v2.4.1 // indirect
 	github.com/cilium/statedb v0.5.8 // indirect

@@ -132,7 +132,11 @@ class SallyportApp implements App {
       isPolicyCurrent: () => this.#policyThread.staleness === null,
       refusedObjectCount: () => this.#policyThread.refused.count,
       interfaceWaits: () => notedWaits(config.redirect.root),
-      sourceHealth: () => (config.kubernetes === null ? null : this.#policyThread.health),
+      clusterHealth: () => {
+        if (config.kubernetes === null) return null;
+        const { health, unwrittenCount } = this.#policyThread;
+        return { ...health, unwrittenCount };
+      },
     });
     this.#supervisor = this.#makeSupervisor();
     this.#flows = new FlowHub({

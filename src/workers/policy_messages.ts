@@ -173,6 +173,8 @@ export type FromPolicyThread =
   | { readonly kind: 'reloaded' }
   /** See `PolicySink.health`. */
   | { readonly kind: 'health'; readonly health: SourceHealth }
+  /** See `ReportEvents.onUnwritten`. */
+  | { readonly kind: 'unwritten'; readonly count: number }
   /** See `Kept.lostForms`. */
   | { readonly kind: 'lost-forms'; readonly forms: Uint8Array }
   /** See `PolicySink.notice`. */

@@ -390,6 +390,7 @@ export class PolicyService {
         onElected: () => {},
         onProblem: (problem) =>
           this.#post({ kind: 'notice', message: `not reported to the cluster: ${problem}` }),
+        onUnwritten: (count) => this.#post({ kind: 'unwritten', count }),
       },
       onNotKept: (problem) => this.#post({ kind: 'not-kept', problem }),
     });

@@ -108,6 +108,7 @@ export class PolicyThread {
   #staleness: Staleness | null = null;
   #refused = NONE_REFUSED;
   #health = FRESH;
+  #unwrittenCount = 0;
   #lostForms: Uint8Array | null = null;
   #deathCount = 0;
   /** Of the workers, as it was told last. */
@@ -130,6 +131,11 @@ export class PolicyThread {
   /** How old what the source has may be. */
   get health(): SourceHealth {
     return this.#health;
+  }
+
+  /** Policies whose status cannot be written back. */
+  get unwrittenCount(): number {
+    return this.#unwrittenCount;
   }
 
   /** It is at the files. */
@@ -308,6 +314,9 @@ export class PolicyThread {
         this.#options.events.onHealth(message.health, before);
         break;
       }
+      case 'unwritten':
+        this.#unwrittenCount = message.count;
+        break;
       case 'lost-forms':
         this.#lostForms = message.forms;
         break;

@@ -99,6 +99,7 @@ export class EventBook {
     writes.add(name, {
       request: () => (told.moreCount === 0 ? null : this.#request(name, told)),
       answered: (reply) => this.#answered(name, told, reply),
+      givenUp: (reply) => this.#answered(name, told, reply),
     });
   }
 

@@ -1,7 +1,8 @@
 /**
  * Writes to an API server, one after the other and not too many: a bounded rate, each thing once, and back-off when it
  * says that it has enough. What is to be written is asked for when its turn has come. One that fails goes to the end:
- * an API server may have a fault with one object alone, such as one that has no room for a status (etcd's bound).
+ * an API server may have a fault with one object alone, such as one that has no room for a status (etcd's bound). After
+ * some tries it is given up.
  */
 import type { KubeClient, KubeReply, KubeRequest } from '../../kube/client.ts';
 import type { Timers } from '../../platform/platform.ts';
@@ -11,6 +12,8 @@ export interface PacedWrite {
   request(): KubeRequest | null;
   /** Not for what is tried again: nobody answered, or the server is too busy or has a fault. */
   answered(reply: KubeReply): void;
+  /** The server has a fault with it, each time that it was tried. */
+  givenUp(reply: KubeReply): void;
 }
 
 export interface PacedWritesOptions {
@@ -22,10 +25,13 @@ export interface PacedWritesOptions {
 const REQUEST_MS = 10_000;
 const BACKOFF_MIN_MS = 1_000;
 const BACKOFF_MAX_MS = 60_000;
+export const TRIES_MAX = 5;
 
 export class PacedWrites {
   readonly #options: PacedWritesOptions;
   readonly #waiting = new Map<string, PacedWrite>();
+  /** Faults of the server with those that wait, in a row. */
+  readonly #faults = new Map<string, number>();
   readonly #stopping = new AbortController();
   #isRunning = false;
   #backoffMs = 0;
@@ -48,6 +54,7 @@ export class PacedWrites {
     this.#stopping.abort();
     this.#cancelTimer();
     this.#waiting.clear();
+    this.#faults.clear();
   }
 
   #later(delayMs: number): void {
@@ -65,23 +72,47 @@ export class PacedWrites {
     for (const [key, write] of this.#waiting) {
       const request = write.request();
       if (request === null) {
-        this.#waiting.delete(key);
+        this.#forget(key);
         continue;
       }
       const reply = await this.#send(request);
       if (isPassing(reply)) {
-        const latest = this.#waiting.get(key);
-        this.#waiting.delete(key);
-        if (latest !== undefined) this.#waiting.set(key, latest);
-        return this.#backOff(reply);
+        const delayMs = this.#backOff(reply);
+        if (this.#isLastFault(key, reply)) {
+          this.#forget(key);
+          // It was this one's fault alone, as far as is known.
+          this.#backoffMs = 0;
+          write.givenUp(reply);
+        } else this.#putBack(key);
+        return delayMs;
       }
       this.#backoffMs = 0;
+      this.#faults.delete(key);
       // While it was on its way, another one of that key may have come.
       if (this.#waiting.get(key) === write) this.#waiting.delete(key);
       if (!this.#stopping.signal.aborted) write.answered(reply);
       return this.#options.intervalMs;
     }
     return null;
+  }
+
+  /** To the end. */
+  #putBack(key: string): void {
+    const latest = this.#waiting.get(key);
+    this.#waiting.delete(key);
+    if (latest !== undefined) this.#waiting.set(key, latest);
+  }
+
+  #forget(key: string): void {
+    this.#waiting.delete(key);
+    this.#faults.delete(key);
+  }
+
+  #isLastFault(key: string, reply: KubeReply): boolean {
+    if (!isFault(reply)) return false;
+    const count = (this.#faults.get(key) ?? 0) + 1;
+    this.#faults.set(key, count);
+    return count >= TRIES_MAX;
   }
 
   async #send(request: KubeRequest): Promise<KubeReply> {
@@ -113,4 +144,9 @@ export class PacedWrites {
 function isPassing(reply: KubeReply): boolean {
   if (reply.kind === 'ok') return false;
   return reply.kind === 'unreachable' || reply.status === 429 || reply.status >= 500;
+}
+
+/** With this write. A server that is starting, ending or too busy says 503. */
+function isFault(reply: KubeReply): boolean {
+  return reply.kind === 'refused' && reply.status >= 500 && reply.status !== 503;
 }

@@ -16,7 +16,7 @@ import { formatProblem, type Problem } from '../decode/problem.ts';
 import type { RefusedDocument } from '../set/policy_input.ts';
 import { EventBook } from './event_book.ts';
 import type { EventSubject } from './kube_event.ts';
-import { PacedWrites } from './paced_writes.ts';
+import { PacedWrites, TRIES_MAX } from './paced_writes.ts';
 import { type PolicyCondition, refusedMessage } from './policy_conditions.ts';
 import { PolicyStatus } from './policy_status.ts';
 
@@ -48,6 +48,8 @@ export interface ReportEvents {
   onElected(isElected: boolean): void;
   /** One line: what cannot be written, and why. Each once. */
   onProblem(problem: string): void;
+  /** Of so many policies the status cannot be written, as the API server has a fault with each; by this process. */
+  onUnwritten(count: number): void;
 }
 
 /** A pod of this node that is denied everything because of a policy that is not in force. */
@@ -98,6 +100,7 @@ export class PolicyReport {
   #denied: ReadonlyMap<string, DeniedPod> = new Map();
   #nodeProblem: NodeProblem | null = null;
   #proxyProblem: string | null = null;
+  #unwrittenCount = 0;
   #cancelSweep: () => void = () => {};
 
   constructor(options: PolicyReportOptions) {
@@ -137,6 +140,11 @@ export class PolicyReport {
       term: () => (this.#election.isElected ? this.#term : null),
       onSaid: (ref, said, before) => this.#tellSaid(ref, said, before),
       onRefused: (reply) => this.#refusedWrite('the status of policies cannot be written', reply),
+      onGivenUp: (ref, reply) => this.#gaveUp(ref, reply),
+      onGivenUpCount: (count) => {
+        this.#unwrittenCount = count;
+        this.#tellUnwritten();
+      },
     });
   }
 
@@ -231,8 +239,13 @@ export class PolicyReport {
   #elected(term: AbortSignal): void {
     this.#term = term;
     const { onElected } = this.#options.events;
-    term.addEventListener('abort', () => onElected(false), { once: true });
+    const onAbort = (): void => {
+      onElected(false);
+      this.#tellUnwritten();
+    };
+    term.addEventListener('abort', onAbort, { once: true });
     onElected(true);
+    this.#tellUnwritten();
     this.#status.addAll();
     for (const one of this.#refused.values()) this.#tellRefused(one);
   }
@@ -272,6 +285,20 @@ export class PolicyReport {
 
   #refusedWrite(what: string, reply: KubeReply): void {
     if (reply.kind !== 'ok') this.#tellProblem(`${what}: ${reply.message}`);
+  }
+
+  #gaveUp({ apiKind, namespace, name }: ObjectRef, reply: KubeReply): void {
+    if (reply.kind === 'ok') return;
+    const object = `${apiKind} ${namespace === null ? name : `${namespace}/${name}`}`;
+    this.#options.events.onProblem(
+      `the status of ${object} cannot be written (${TRIES_MAX} tries; it is tried again seldom): ${reply.message}`,
+    );
+  }
+
+  /** Who does not write has nothing that is not written. */
+  #tellUnwritten(): void {
+    const isWriting = this.#term?.aborted === false;
+    this.#options.events.onUnwritten(isWriting ? this.#unwrittenCount : 0);
   }
 
   /** What the API server says behind the colon names the object, which is each time another one. */

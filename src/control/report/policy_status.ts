@@ -25,6 +25,10 @@ export interface PolicyStatusOptions {
   /** Written, or refused for good: what the status says now, and what it said before. */
   readonly onSaid: (ref: ObjectRef, said: PolicyCondition, before: PolicyCondition | null) => void;
   readonly onRefused: (reply: KubeReply) => void;
+  /** The API server has a fault with this one; each once, until it is written or another object. */
+  readonly onGivenUp: (ref: ObjectRef, reply: KubeReply) => void;
+  /** Of how many it is given up for now. */
+  readonly onGivenUpCount: (count: number) => void;
 }
 
 /** Kinds with a status of conditions. */
@@ -53,6 +57,8 @@ interface Entry {
   written: Written | null;
   /** Of which a patch came too late. */
   staleVersion: string | null;
+  /** The API server has a fault with it: it is tried seldom. */
+  isGivenUp: boolean;
 }
 
 interface Written {
@@ -64,6 +70,7 @@ interface Written {
 export class PolicyStatus {
   readonly #options: PolicyStatusOptions;
   readonly #entries = new Map<string, Entry>();
+  #givenUpCount = 0;
 
   constructor(options: PolicyStatusOptions) {
     this.#options = options;
@@ -85,19 +92,22 @@ export class PolicyStatus {
       form.generation !== null &&
       before.form.generation === form.generation;
     const { standing, written } = isSame ? before : { standing: null, written: null };
-    const entry = {
+    const entry: Entry = {
       ref,
       kind,
       form,
       standing,
       written,
       staleVersion: before?.staleVersion ?? null,
+      isGivenUp: isSame && before.isGivenUp,
     };
+    if (before?.isGivenUp === true && !entry.isGivenUp) this.#countGivenUp(-1);
     this.#entries.set(key, entry);
     this.#add(key);
   }
 
   remove(key: string): void {
+    if (this.#entries.get(key)?.isGivenUp === true) this.#countGivenUp(-1);
     this.#entries.delete(key);
   }
 
@@ -123,6 +133,9 @@ export class PolicyStatus {
       },
       answered: (reply) => {
         if (sent !== null) this.#answered(key, sent, reply);
+      },
+      givenUp: (reply) => {
+        if (sent !== null) this.#gaveUp(key, sent, reply);
       },
     });
   }
@@ -162,12 +175,35 @@ export class PolicyStatus {
       entry.staleVersion = version;
       return;
     }
+    this.#setGivenUp(entry, false);
     entry.written = this.#written(entry, condition);
     if (reply.kind !== 'ok') this.#options.onRefused(reply);
     // A form that was seen meanwhile is at least as new: the patch named the version before it.
     const form = reply.kind === 'ok' ? statusFormOf(reply.object) : null;
     if (form !== null && entry.form.version === version) entry.form = form;
     this.#options.onSaid(entry.ref, condition, before);
+  }
+
+  /** As if it had been written and had not stayed: the same words come after a while, others at once. */
+  #gaveUp(key: string, { condition, before }: StatusPatch, reply: KubeReply): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    entry.written = this.#written(entry, condition);
+    if (entry.isGivenUp) return;
+    this.#setGivenUp(entry, true);
+    this.#options.onGivenUp(entry.ref, reply);
+    this.#options.onSaid(entry.ref, condition, before);
+  }
+
+  #setGivenUp(entry: Entry, isGivenUp: boolean): void {
+    if (entry.isGivenUp === isGivenUp) return;
+    entry.isGivenUp = isGivenUp;
+    this.#countGivenUp(isGivenUp ? 1 : -1);
+  }
+
+  #countGivenUp(by: number): void {
+    this.#givenUpCount += by;
+    this.#options.onGivenUpCount(this.#givenUpCount);
   }
 
   #written({ written }: Entry, condition: PolicyCondition): Written {

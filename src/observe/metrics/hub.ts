@@ -25,7 +25,7 @@ export interface MetricsHubOptions {
   /** Null: nobody looks for interfaces. */
   readonly interfaceWaits: () => InterfaceWaitNumbers | null;
   /** How old what was read of a cluster may be; null: none is read. */
-  readonly sourceHealth: () => ClusterHealth | null;
+  readonly clusterHealth: () => ClusterHealth | null;
 }
 
 /** As the loader of the redirect tells them. */
@@ -42,6 +42,8 @@ export interface InterfaceWaitNumbers {
 
 export interface ClusterHealth {
   readonly stale: readonly { readonly part: string; readonly sinceMs: number }[];
+  /** Policies whose status this process cannot write. */
+  readonly unwrittenCount: number;
   readonly restoredAtMs: number | null;
 }
 
@@ -132,7 +134,7 @@ export class MetricsHub {
       familyOf('sallyport_policy_last_update_timestamp_seconds', this.#updatedAtMs / 1000),
       familyOf('sallyport_policy_last_update_successful', this.#options.isPolicyCurrent() ? 1 : 0),
       familyOf('sallyport_policy_objects_refused', this.#options.refusedObjectCount()),
-      ...clusterFamilies(this.#options.sourceHealth()),
+      ...clusterFamilies(this.#options.clusterHealth()),
       ...Object.entries(workers).map(([state, count]) =>
         familyOf('sallyport_workers', count, { state }),
       ),
@@ -176,6 +178,7 @@ function clusterFamilies(health: ClusterHealth | null): readonly MetricFamily[] 
   }
   return [
     familyOf('sallyport_cluster_stale', since.size),
+    familyOf('sallyport_cluster_statuses_unwritten', health.unwrittenCount),
     familyOf('sallyport_cluster_restored_timestamp_seconds', (health.restoredAtMs ?? 0) / 1000),
     ...[...since].map(([kind, sinceMs]) =>
       familyOf('sallyport_cluster_stale_since_timestamp_seconds', sinceMs / 1000, { kind }),

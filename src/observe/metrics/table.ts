@@ -76,6 +76,10 @@ export const METRICS = {
     'Since when what was read of the kind may be old; absent while it is not.',
     ['kind'],
   ),
+  sallyport_cluster_statuses_unwritten: gauge(
+    'Policies of the cluster whose status this proxy, as the one that writes for all, could not write in several tries; each is tried again seldom.',
+    [],
+  ),
   sallyport_cluster_restored_timestamp_seconds: gauge(
     'When the state of the cluster in force was kept on disk by an earlier process; 0 when it was read since the start.',
     [],

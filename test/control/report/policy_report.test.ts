@@ -142,6 +142,52 @@ describe('conditions of policies', () => {
     expect(world.statusWrites).toHaveLength(19);
   });
 
+  it('that the API server has a fault with are tried some times, told once, and then tried seldom', async () => {
+    const world = new ReportWorld();
+    const reporter = world.add();
+    let asked = 0;
+    world.refuse = ({ path }) => {
+      if (!path.endsWith('/p0/status')) return null;
+      asked += 1;
+      return { status: 500, message: 'etcdserver: request is too large' };
+    };
+    const askedWithin = async (ms: number): Promise<number> => {
+      asked = 0;
+      await world.pass(ms, ms > 600_000 ? 5_000 : 500);
+      return asked;
+    };
+    world.apply('p0');
+    expect(await askedWithin(120_000)).toBeGreaterThanOrEqual(5);
+    expect(await askedWithin(4 * 3_600_000)).toBeLessThanOrEqual(5 * 8);
+    expect(reporter.problems).toEqual([
+      expect.stringMatching(/^the status of CiliumNetworkPolicy shop\/p0 cannot .*: etcdserver/),
+    ]);
+    expect(reporter.unwrittenCount).toBe(1);
+    // Another object under that name is tried at once.
+    world.apply('p0', { spec: { endpointSelector: {} } });
+    expect(reporter.unwrittenCount).toBe(0);
+    expect(await askedWithin(60_000)).toBeGreaterThanOrEqual(5);
+    expect(reporter.unwrittenCount).toBe(1);
+    // Other words, too.
+    reporter.judge('p0', 'no good');
+    expect(await askedWithin(60_000)).toBeGreaterThanOrEqual(5);
+    world.refuse = () => null;
+    await world.pass(4 * 3_600_000, 5_000);
+    expect(world.conditions('p0')).toMatchObject([{ type: 'Valid', status: 'False' }]);
+    expect(reporter.unwrittenCount).toBe(0);
+  });
+
+  it('are all written soon after an API server had a fault with each of them', async () => {
+    const world = new ReportWorld();
+    world.add();
+    world.refuse = ({ path }) => (path.endsWith('/status') ? { status: 500 } : null);
+    for (let n = 0; n < 20; n++) world.apply(`p${n}`);
+    await world.pass(600_000);
+    world.refuse = () => null;
+    await world.pass(300_000);
+    expect(world.statusWrites).toHaveLength(20);
+  });
+
   it('have a bounded rate', async () => {
     const world = new ReportWorld();
     world.add();

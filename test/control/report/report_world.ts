@@ -36,9 +36,9 @@ export class ReportWorld {
     return reporter;
   }
 
-  async pass(byMs: number): Promise<void> {
-    for (let passedMs = 0; passedMs < byMs; passedMs += STEP_MS) {
-      this.platform.advance(STEP_MS);
+  async pass(byMs: number, stepMs = STEP_MS): Promise<void> {
+    for (let passedMs = 0; passedMs < byMs; passedMs += stepMs) {
+      this.platform.advance(stepMs);
       await settled();
     }
   }
@@ -113,6 +113,7 @@ export class Reporter {
   readonly report: PolicyReport;
   readonly problems: string[] = [];
   isElected = false;
+  unwrittenCount = 0;
   isCut = false;
   /** By name of the policy: why it is refused. */
   readonly refusals = new Map<string, RefusedDocument>();
@@ -134,6 +135,9 @@ export class Reporter {
           this.isElected = isElected;
         },
         onProblem: (problem) => this.problems.push(problem),
+        onUnwritten: (count) => {
+          this.unwrittenCount = count;
+        },
       },
     });
     this.report.start();

@@ -463,7 +463,7 @@ function hubOf(): MetricsHub {
     isPolicyCurrent: () => true,
     refusedObjectCount: () => 3,
     interfaceWaits: () => waits,
-    sourceHealth: () => null,
+    clusterHealth: () => null,
     version: '1.2.3',
     clock: { nowMs: () => 0, wallMs: () => 1_700_000_000_000 },
   });

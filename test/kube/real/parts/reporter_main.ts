@@ -36,6 +36,7 @@ const report = new PolicyReport({
   namespace: 'sallyport',
   events: {
     onElected: (isElected) => console.log(isElected ? 'elected' : 'over'),
+    onUnwritten: () => {},
     onProblem: (problem) => console.log(`problem ${problem}`),
   },
 });

@@ -10,6 +10,16 @@ import { putNode, putPod } from './parts/pods.ts';
 const API = '127.0.21.1';
 const WEB = '127.0.21.2';
 const PATIENCE_MS = 60_000;
+/** A right of each role that it has. */
+const ROLES = [
+  { apiGroups: [''], resources: ['pods'], verbs: ['list'] },
+  {
+    apiGroups: ['coordination.k8s.io'],
+    resources: ['leases'],
+    resourceNames: ['sallyport-report'],
+    verbs: ['get'],
+  },
+];
 
 describe('the overlay for clusters without Cilium', () => {
   let cluster: ControlPlane;
@@ -23,6 +33,8 @@ describe('the overlay for clusters without Cilium', () => {
     await cluster.kubectl(['create', 'namespace', 'shop']);
     await putPod(cluster, { namespace: 'shop', name: 'api', ip: API, labels: { app: 'api' } });
     await putPod(cluster, { namespace: 'shop', name: 'web', ip: WEB, labels: { app: 'web' } });
+    for (const rule of ROLES)
+      await until(() => cluster.may('sallyport/sallyport', rule, 'sallyport'));
     const token = await cluster.token('sallyport/sallyport');
     proxy = await ClusterProxy.start({
       kubeconfig: cluster.kubeconfigFor({ kind: 'token', token }),

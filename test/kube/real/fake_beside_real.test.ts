@@ -120,9 +120,15 @@ function shapeOf({ status, text }: Answer): unknown {
     .split('\n')
     .filter((line) => line.startsWith('{"type"'))
     .map((line) => JSON.parse(line));
-  if (values.length > 0) return { status, events: values.map(eventShape) };
+  if (values.length > 0) return { status, events: values.filter(isTold).map(eventShape) };
   if (!text.startsWith('{')) return { status, text: text.trim() };
   return { status, object: objectShape(JSON.parse(text)) };
+}
+
+/** A bookmark that ends nothing may come before the stream ends, or not: by how far the store says that it is. */
+// biome-ignore lint/suspicious/noExplicitAny: objects of the API
+function isTold({ type, object }: any): boolean {
+  return type !== 'BOOKMARK' || object.metadata.annotations !== undefined;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: objects of the API

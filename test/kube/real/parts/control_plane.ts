@@ -223,7 +223,7 @@ export class ControlPlane {
     );
   }
 
-  /** A service account with these rights in the whole cluster; made when it is not there. */
+  /** A service account with these rights in the whole cluster, in force when it resolves; made when it is not there. */
   async account(name: string, rules: readonly RbacRule[] = []): Promise<Account> {
     const [namespace = '', account = ''] = name.split('/');
     const role = `${namespace}-${account}`;
@@ -243,8 +243,32 @@ export class ControlPlane {
         .map((object) => JSON.stringify(object))
         .join('\n---\n'),
     );
+    for (const rule of rules) await until(() => this.may(name, rule));
     const token = await this.token(name);
     return { name, token, kubeconfig: this.kubeconfigFor({ kind: 'token', token }) };
+  }
+
+  /** By the first words of the rule. An API server hears of roles and bindings some time after they are there. */
+  async may(account: string, rule: RbacRule, namespace = ''): Promise<boolean> {
+    const [[verb = ''], [group = ''], [resources = '']] = [
+      rule.verbs,
+      rule.apiGroups,
+      rule.resources,
+    ];
+    const [resource = '', subresource = ''] = resources.split('/');
+    const [name = ''] = rule.resourceNames ?? [];
+    const user = `system:serviceaccount:${account.replace('/', ':')}`;
+    const resourceAttributes = { verb, group, resource, subresource, namespace, name };
+    const { object } = await this.ask(
+      'POST',
+      '/apis/authorization.k8s.io/v1/subjectaccessreviews',
+      {
+        apiVersion: 'authorization.k8s.io/v1',
+        kind: 'SubjectAccessReview',
+        spec: { user, resourceAttributes },
+      },
+    );
+    return object.status.allowed;
   }
 
   /** `secret`: it is good for as long as that Secret of the same namespace is there. */
@@ -313,6 +337,8 @@ export class ControlPlane {
     return [
       programPath('kube-controller-manager'),
       ...['--kubeconfig', this.kubeconfig, '--secure-port', '0', '--leader-elect=false'],
+      // By default they make twenty objects a second.
+      ...['--kube-api-qps', '200', '--kube-api-burst', '400'],
       ...[
         '--controllers',
         [...CONTROLLERS, ...moreControllers].join(','),

@@ -1,5 +1,6 @@
 /** A program of a control plane: started, killed, paused and started again with the same arguments. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
@@ -58,19 +59,26 @@ export class Part {
   }
 }
 
+/**
+ * The kernel gives these to no connection (`net.ipv4.ip_local_port_range`): whoever is started anew finds its port free,
+ * and who tries to reach it meanwhile does not get itself.
+ */
+const [FIRST_PORT, LAST_PORT] = [20_000, 30_000];
+
 /** Ports that nobody listens on now. */
 export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  return servers.map((server) => {
-    const address = server.address();
-    server.close();
-    if (address === null || typeof address === 'string') throw new Error('no port');
-    return address.port;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = randomInt(FIRST_PORT, LAST_PORT);
+    if (await isFree(port)) ports.add(port);
+  }
+  return [...ports];
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 }

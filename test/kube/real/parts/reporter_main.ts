@@ -22,7 +22,7 @@ const platform = {
   ...real,
   clock: { nowMs: () => clock.nowMs(), wallMs: () => clock.wallMs() + Number(skew) },
 };
-const limits = { ...DEFAULT_LIMITS, kubeLeaseLookMs: 5_000 };
+const limits = { ...DEFAULT_LIMITS, kubeLeaseLookMs: 2_000 };
 const found = loadAccess({ kubeconfig, context: null, env: {}, home: null, clock, limits });
 if (found.kind === 'error') throw new Error(found.message);
 const client = new ApiClient(found.access, { platform, limits, userAgent: 'sallyport/test' });

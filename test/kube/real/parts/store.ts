@@ -35,6 +35,8 @@ export class Store {
             ...['--listen-address', `127.0.0.1:${port}`, '--metrics-bind-address', '0'],
             // Keeps few old versions, and says so soon.
             ...['--compact-interval', '2s', '--compact-min-retain', '50'],
+            // An API server waits for it before it answers from its caches.
+            ...['--watch-progress-notify-interval', '1s'],
           ]
         : [
             etcdPath(),

@@ -333,7 +333,8 @@ function rankOf(pod: PodRecord | null, claimedIps: readonly IpAddress[]): ClaimR
 function ipsOf(pod: PodRecord | null, cilium: CiliumEndpointFacts | null): readonly IpAddress[] {
   if (pod?.isNobody === true) return [];
   if (cilium === null) return pod?.ips ?? [];
-  if (pod !== null && isSameList(pod.ips, cilium.ips, (a, b) => a === b)) return pod.ips;
+  const hasAll = cilium.ips.every(({ text }) => pod?.ips.some((own) => own.text === text));
+  if (pod !== null && hasAll) return pod.ips;
   return uniqueIps([...(pod?.ips ?? []), ...cilium.ips]);
 }
 

@@ -254,6 +254,17 @@ describe('one address that two objects claim', () => {
     }
   });
 
+  it('is that of a pod of this node, where Cilium’s object says nothing that the pod does not', () => {
+    const puts: readonly Put[] = [
+      ['Node', node('n2', { ips: ['10.0.0.1'] })],
+      ['CiliumEndpoint', ciliumEndpoint('shop/a', { ips: ['10.0.0.1'] })],
+      at('a', { node: 'n1', ips: ['10.0.0.1', '10.0.0.5'] }),
+    ];
+    for (const order of [puts, [...puts].reverse()]) {
+      expect(addresses(stateOf([SHOP, ...order]))).toEqual({ 'shop/a': '10.0.0.1 10.0.0.5' });
+    }
+  });
+
   it('is told, with who else claims it, until one is gone', () => {
     const state = stateOf([SHOP, at('a', { created: 10 }), at('b', { created: 20 })]);
     expect(state.problems()).toEqual([

@@ -70,3 +70,8 @@ function record(value: unknown): Readonly<Record<string, unknown>> | null {
 function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
+
+/** 504, with a cause of this name: a server that is behind the one we heard before. */
+export function isTooNew(message: string): boolean {
+  return message.includes('Too large resource version');
+}

@@ -2,7 +2,7 @@
  * Who follows the objects of one kind. What it hears, whatever happens on the way (a watch that ends, a version that
  * is too old, an API server that is gone for an hour), leaves it with exactly the objects that there are.
  *
- *     listing put* listed (put | removed)* [listing put* listed] ...
+ *     listing put* listed followed (put | removed)* [listing put* listed followed] ...
  */
 import type { ObjectName, ObjectNameKey, SeenObject } from './seen_object.ts';
 
@@ -17,6 +17,8 @@ export interface KindSink {
    * once more after each gap. A kind that the API does not serve has none.
    */
   listed(keys: ReadonlySet<ObjectNameKey>): void;
+  /** Changes since the last list will be told, as far as the API server lets us: who may list may be forbidden to watch. */
+  followed?(): void;
   /** What it was told is what there is (`null`), or it may not be, since when and why. Told when it changes. */
   health(stale: StaleKind | null): void;
 }

@@ -14,6 +14,7 @@ export class MirrorSink implements KindSink {
   readonly gone: ObjectNameKey[] = [];
   listedCount = 0;
   putCount = 0;
+  followedCount = 0;
 
   put(seen: SeenObject): void {
     this.putCount += 1;
@@ -32,6 +33,11 @@ export class MirrorSink implements KindSink {
       this.objects.delete(key);
       this.gone.push(key);
     }
+  }
+
+  followed(): void {
+    if (this.listedCount === 0) throw new Error('followed before all were listed');
+    this.followedCount += 1;
   }
 
   health(stale: StaleKind | null): void {

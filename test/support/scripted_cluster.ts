@@ -27,6 +27,14 @@ export class ScriptedCluster {
     return () => void this.followed.delete(followed);
   };
 
+  /** As `list`, to who may not watch. */
+  listOnly(kind: string, problem: string): void {
+    for (const followed of this.#followersOf(kind)) {
+      this.#list(followed, false);
+      followed.sink.health({ sinceMs: 5, problem });
+    }
+  }
+
   /** Who follows now is given a list, and so is whoever follows from now on. */
   up(): void {
     this.#isUp = true;
@@ -86,7 +94,7 @@ export class ScriptedCluster {
     }
   }
 
-  #list(followed: Followed): void {
+  #list(followed: Followed, isWatched = true): void {
     const { kind, sink } = followed;
     const served = this.#versions.get(kind.kind);
     const isServed = served === undefined || served === kind.version;
@@ -95,6 +103,7 @@ export class ScriptedCluster {
     sink.listing?.();
     for (const seen of meant) sink.put(seen);
     sink.listed(new Set(meant.map(nameKeyOf)));
+    if (isWatched) sink.followed?.();
     sink.health(null);
   }
 

@@ -12,6 +12,7 @@ import type { Limits } from '../../model/limits.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { PieceLimits } from '../../text/json_piece.ts';
 import type { KubeClient, KubeFailure } from '../client.ts';
+import { isTooNew } from '../failure.ts';
 import type { KubeKind } from '../kind.ts';
 import type { KindSink } from '../kind_sink.ts';
 import { nameKeyOf, type ObjectNameKey } from '../seen_object.ts';
@@ -24,7 +25,7 @@ import type { ReadObject, UnreadObject } from './read_object.ts';
 import type { Selection } from './selection.ts';
 import { isStoreBehind } from './store_version.ts';
 import type { WatchEvent } from './watch_event.ts';
-import { type WatchEnd, watch } from './watch_stream.ts';
+import { WATCH_END_TEXTS, type WatchEnd, watch } from './watch_stream.ts';
 
 export interface ReflectorOptions {
   readonly client: KubeClient;
@@ -69,6 +70,8 @@ const RETRY_AFTER_MAX_MS = 300_000;
 const BACK_SPREAD_MS = 2_000;
 /** A watch that lived for so long is one that works. */
 const SHORT_LIFE_MS = 1_000;
+/** What is not refused for so long is taken for allowed: a proxy may hold back the head of a watch until an event. */
+const REFUSAL_MAX_MS = 2_000;
 /** The server takes the version of a watch, and then fails: a list may be what it needs. */
 const REFUSALS_MAX = 5;
 /** Streaming lists that fail in a row before a list in pages is tried. */
@@ -250,6 +253,7 @@ export class Reflector {
       ...{ kind, selection, version, timers, limits, signal, random: this.#random },
       quietMaxMs: () => this.#quietMaxMs(),
     };
+    const follows = version === null ? null : timers.after(REFUSAL_MAX_MS, () => this.#follows());
     let openedMs = clock.nowMs();
     let stopLived: (() => void) | null = null;
     let eventCount = 0;
@@ -258,7 +262,9 @@ export class Reflector {
       opened: () => {
         openedMs = clock.nowMs();
         // One that is refused at once is not one that works.
-        if (version !== null) stopLived = timers.after(SHORT_LIFE_MS, () => this.#works());
+        if (version === null) return;
+        this.#follows();
+        stopLived = timers.after(SHORT_LIFE_MS, () => this.#works());
       },
       event: (event) => {
         eventCount += 1;
@@ -266,12 +272,17 @@ export class Reflector {
         return outcome === null && !this.#isStopped;
       },
     });
+    follows?.();
     (stopLived as (() => void) | null)?.();
     if (outcome !== null) return outcome;
     const isShort = clock.nowMs() - openedMs < SHORT_LIFE_MS;
     const next = this.#ended(end, isShort);
     const isSilent = version !== null && eventCount === 0 && next.kind === 'again';
     return isSilent ? await this.#checkStore(version) : next;
+  }
+
+  #follows(): void {
+    if (!this.#isStopped) this.#options.sink.followed?.();
   }
 
   #works(): void {
@@ -312,7 +323,9 @@ export class Reflector {
     if (isInitialEnd) {
       this.#isAbsent = false;
       const outcome = this.#complete(version);
-      return outcome.kind === 'again' ? null : outcome;
+      if (outcome.kind !== 'again') return outcome;
+      this.#follows();
+      return null;
     }
     // A server that knows of streaming lists sends no other bookmark before that one.
     this.#options.server.streamsLists = false;
@@ -371,7 +384,7 @@ export class Reflector {
     if (end.kind === 'refused' || end.kind === 'unreachable') return this.#failed(end);
     if (this.#listed !== null) {
       this.#streamingFailureCount += 1;
-      return this.#broken(`the list ended before its end (${END_TEXTS[end.kind]})`);
+      return this.#broken(`the list ended before its end (${WATCH_END_TEXTS[end.kind]})`);
     }
     if (end.kind === 'cut') return this.#broken(`the watch was cut: ${end.message}`);
     if (end.kind === 'quiet') this.#hasBookmarks = false;
@@ -441,6 +454,7 @@ export class Reflector {
       this.#isAbsent = true;
       this.#listed = new Set();
       this.#complete('');
+      this.#follows();
       this.#version = null;
     }
     this.#health.whole();
@@ -478,18 +492,5 @@ export class Reflector {
 /** Stands for all whose names cannot be read: no object is called so. */
 const UNNAMED = '(without a name)';
 
-const END_TEXTS = {
-  end: 'the stream ended',
-  over: 'it took too long',
-  quiet: 'nothing came',
-  cut: 'the stream was cut',
-  enough: 'nobody read it',
-} as const;
-
 /** What an API server over etcd 3.4 says to a streaming list, with 500. */
 const NO_PROGRESS = 'RequestWatchProgress is disabled';
-
-/** 504, with a cause of this name: a server that is behind the one we heard before. */
-function isTooNew(message: string): boolean {
-  return message.includes('Too large resource version');
-}

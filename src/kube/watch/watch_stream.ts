@@ -67,3 +67,12 @@ function fromOf(version: string | null): Readonly<Record<string, string>> {
   // Not older than the newest one: what a cache had before would be a step back.
   return { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan', resourceVersion: '' };
 }
+
+/** How it ended, for people. */
+export const WATCH_END_TEXTS = {
+  end: 'the stream ended',
+  over: 'it took too long',
+  quiet: 'nothing came',
+  cut: 'the stream was cut',
+  enough: 'nobody read it',
+} as const;

@@ -216,6 +216,27 @@ describe.each<StoreKind>(['etcd', 'kine'])('an API server with %s', (store) => {
     await same(sink, CONFIG_MAPS);
   });
 
+  it.each([
+    ['list', 'watch'],
+    ['watch', 'list'],
+  ])(
+    'is not followed by who may only %s, which names the other verb, until he may both',
+    async (may, mayNot) => {
+      const rule = { apiGroups: [''], resources: ['configmaps'] };
+      const half = await cluster.account(`tests/only-${may}`, [{ ...rule, verbs: [may] }]);
+      const { sink, server } = follow(CONFIG_MAPS, half.kubeconfig);
+      const isEnough = (): boolean => may === 'watch' && server.streamsLists;
+      await until(() => sink.stale !== null || (isEnough() && sink.followedCount > 0), PATIENCE_MS);
+      if (sink.stale !== null) {
+        expect(sink.stale.problem).toMatch(`cannot ${mayNot} resource "configmaps"`);
+        expect(sink.followedCount).toBe(0);
+      }
+      await cluster.account(`tests/only-${may}`, [{ ...rule, verbs: ['list', 'watch'] }]);
+      await same(sink, CONFIG_MAPS);
+      await until(() => sink.followedCount > 0, PATIENCE_MS);
+    },
+  );
+
   it('takes the token that the file has now', async () => {
     const bound = async (secret: string): Promise<string> => {
       await cluster.kubectl(['-n', 'tests', 'create', 'secret', 'generic', secret]);

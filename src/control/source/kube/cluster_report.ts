@@ -28,6 +28,11 @@ export class ClusterReport {
     this.#report = report;
   }
 
+  /** Nothing of the cluster is in force, or what was kept on disk. */
+  notListed(message: string): void {
+    this.#report.nodeProblem({ reason: 'ClusterNotListed', message });
+  }
+
   /** Of what was offered. */
   offered(result: UpdateResult, now: InForce): void {
     if (result.kind === 'accepted') {

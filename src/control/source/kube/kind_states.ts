@@ -1,6 +1,7 @@
 /**
  * How each kind that is followed stands: whether all of its objects have been listed, whether they are being listed
- * anew, since when it may be old. A list that has come in part is no state that there ever was, so nothing is taken
+ * anew, since when it may be old. Who may list a kind and not watch it would start with what becomes old, so that counts
+ * as not listed. A list that has come in part is no state that there ever was, so nothing is taken
  * over while there is one.
  */
 import type { KindSink, StaleKind } from '../../../kube/kind_sink.ts';
@@ -19,6 +20,8 @@ interface State {
   /** Nothing is taken over before it is listed. */
   readonly isAwaited: boolean;
   isListed: boolean;
+  /** Once listed, changes of it were or are told. */
+  isFollowed: boolean;
   isListing: boolean;
   /** A part of a list has come, and the rest of it has not. */
   isPartial: boolean;
@@ -40,6 +43,7 @@ export class KindStates {
       followed,
       isAwaited,
       isListed: false,
+      isFollowed: false,
       isListing: false,
       isPartial: false,
       stale: null,
@@ -88,8 +92,9 @@ export class KindStates {
   }
 }
 
-function isReady({ isListed, isAwaited, isPartial, stale }: State): boolean {
-  return (isListed || (!isAwaited && stale !== null)) && !isPartial;
+function isReady({ isListed, isFollowed, isAwaited, isPartial, stale }: State): boolean {
+  const isThere = isAwaited ? isListed && isFollowed : isListed || stale !== null;
+  return isThere && !isPartial;
 }
 
 function sinkOf(state: State, { onChange, onHealth }: KindStatesEvents): KindSink {
@@ -112,6 +117,12 @@ function sinkOf(state: State, { onChange, onHealth }: KindStatesEvents): KindSin
       state.isListed = true;
       state.isListing = false;
       state.isPartial = false;
+      onChange();
+    },
+    followed: () => {
+      sink.followed?.();
+      if (state.isFollowed) return;
+      state.isFollowed = true;
       onChange();
     },
     health: (stale) => {

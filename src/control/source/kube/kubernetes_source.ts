@@ -68,6 +68,9 @@ interface Due {
 /** Policies that are applied together come one right after the other. */
 const POLICY_GATHER_MS = 2;
 
+/** What the API server takes of an Event is 1,024 bytes. */
+const EVENT_MAX = 800;
+
 const NOTHING: Surroundings = {
   inventory: EMPTY_INVENTORY,
   secrets: new Map(),
@@ -232,6 +235,8 @@ export class KubernetesSource implements PolicySource {
     const { server, decode, resumed, file } = this.#options;
     const missing = this.#followers.states.missing().join('; ');
     const { kubeSyncTimeoutMs } = decode.limits;
+    const told = `${missing.length > EVENT_MAX ? `${missing.slice(0, EVENT_MAX)}...` : missing}`;
+    this.#report?.notListed(`the cluster is not listed, as these are missing: ${told}`);
     const problem = `the cluster at ${server} was not listed within ${kubeSyncTimeoutMs} ms (kubeSyncTimeoutMs): ${missing}`;
     if (resumed === null && this.#stored.kind === 'found') {
       this.#restore(this.#stored, sink);

@@ -69,6 +69,23 @@ describe('what a source reports', () => {
     expect(report.isStopped).toBe(true);
   });
 
+  it('is which kinds are missing, when a cluster is not listed in time, until it is', () => {
+    const report = new RecordedReport();
+    const rig = KubeSourceRig.withPods({ report }).start();
+    for (const kind of ['Namespace', 'Node', 'Service', 'EndpointSlice', CNP]) {
+      rig.cluster.list(kind);
+    }
+    rig.cluster.health('Pod', { sinceMs: 5, problem: 'pods is forbidden' });
+    rig.settle(40_000);
+    expect(report.isStarted).toBe(false);
+    expect(report.problem).toMatchObject({
+      reason: 'ClusterNotListed',
+      message: expect.stringContaining('Pod (pods is forbidden)'),
+    });
+    rig.up();
+    expect(report.problem).toBeNull();
+  });
+
   it('is that a policy is in force once it is, and not before', () => {
     const { rig, report } = running();
     rig.cluster.put(CNP, policyObject('shop', 'more', allowsApp('other')));

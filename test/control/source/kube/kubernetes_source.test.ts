@@ -32,6 +32,26 @@ describe('a cluster', () => {
     expect(rig.isOpen('10.0.0.2', 'shop/api', 81)).toBe(false);
   });
 
+  it('is not in force while a kind may be listed and not watched, which is told', () => {
+    const rig = KubeSourceRig.withPods().start();
+    rig.cluster.put(CNP, policyObject('shop', 'api', allowsApp('web')));
+    const kinds = [...new Set([...rig.cluster.followed].map(({ kind }) => kind.kind))];
+    for (const kind of kinds) if (kind !== CNP) rig.cluster.list(kind);
+    rig.cluster.listOnly(CNP, 'ciliumnetworkpolicies: cannot watch');
+    rig.settle(40_000);
+    expect(rig.starts).toMatchObject([{ kind: 'restored', savedAt: null }]);
+    expect(rig.feed.staleness?.problems.join()).toContain(`${CNP} (ciliumnetworkpolicies: cannot`);
+    expect(rig.health.stale).toMatchObject([{ part: CNP }]);
+    rig.cluster.list(CNP);
+    rig.settle();
+    expect(rig.isOpen('10.0.0.2', 'shop/api')).toBe(true);
+    // Once it was in force, it stays.
+    rig.cluster.listOnly(CNP, 'ciliumnetworkpolicies: cannot watch');
+    rig.cluster.put(CNP, policyObject('shop', 'api', allowsApp('nobody')));
+    rig.settle();
+    expect(rig.isOpen('10.0.0.2', 'shop/api')).toBe(true);
+  });
+
   it('without any policy leaves its pods open: the API says that there is none', () => {
     const rig = KubeSourceRig.withPods().start().up();
     expect(rig.isOpen('10.0.0.2', 'shop/api')).toBe(true);

@@ -1,5 +1,5 @@
 /**
- * Compiles the kernel programs of the redirect (`npm run build:bpf`) and writes beside the object what it
+ * Compiles the kernel programs of the redirect (`npm run build:bpf`) and writes beside each object what it
  * was made of: the loader refuses an object that is not the one its manifest describes. Only the kernel's
  * UAPI headers and libbpf's are used, so the object does not depend on the kernel it was built under.
  *
@@ -20,7 +20,15 @@ import { fileURLToPath } from 'node:url';
 
 const SOURCES = join(dirname(dirname(fileURLToPath(import.meta.url))), 'src/redirect/bpf');
 const FOLDER = process.argv[2] ?? join(SOURCES, 'build');
-const OBJECT = join(FOLDER, 'sallyport.bpf.o');
+/** Each with its headers, and where the version of its layout is said. */
+const OBJECTS = [
+  { source: 'sallyport.bpf.c', headers: '.', layout: /^#define LAYOUT_VERSION (\d+)$/m },
+  {
+    source: 'services.bpf.c',
+    headers: 'services',
+    layout: /^#define SERVICES_LAYOUT_VERSION (\d+)$/m,
+  },
+];
 const CLANG = process.env.CLANG ?? 'clang';
 const INSTALL = 'On Debian: apt-get install clang llvm libbpf-dev linux-libc-dev';
 
@@ -29,18 +37,25 @@ main();
 function main() {
   const version = clangVersion();
   mkdirSync(FOLDER, { recursive: true });
-  const temporary = `${OBJECT}.${process.pid}`;
-  compile(temporary);
+  for (const object of OBJECTS) build(object, version);
+}
+
+function build({ source, headers, layout }, compiler) {
+  const target = join(FOLDER, source.replace(/c$/, 'o'));
+  const temporary = `${target}.${process.pid}`;
+  compile(source, temporary);
   const manifest = {
     object: sha256([readFileSync(temporary)]),
-    sources: sha256(sourceFiles().flatMap((name) => [name, readFileSync(join(SOURCES, name))])),
-    layoutVersion: layoutVersion(),
-    compiler: version,
+    sources: sha256(
+      [source, ...headersIn(headers)].flatMap((name) => [name, readFileSync(join(SOURCES, name))]),
+    ),
+    layoutVersion: Number(layout.exec(readFileSync(join(SOURCES, headers, 'layout.h'), 'utf8'))[1]),
+    compiler,
   };
   // The manifest first: an object beside another object's manifest is refused, one without any as well.
-  writeFileSync(`${OBJECT}.json`, `${JSON.stringify(manifest, null, 2)}\n`);
-  renameSync(temporary, OBJECT);
-  console.log(`sallyport: ${OBJECT}, layout ${manifest.layoutVersion}, sha256 ${manifest.object}`);
+  writeFileSync(`${target}.json`, `${JSON.stringify(manifest, null, 2)}\n`);
+  renameSync(temporary, target);
+  console.log(`sallyport: ${target}, layout ${manifest.layoutVersion}, sha256 ${manifest.object}`);
 }
 
 function clangVersion() {
@@ -49,7 +64,7 @@ function clangVersion() {
   return asked.stdout.split('\n')[0];
 }
 
-function compile(target) {
+function compile(source, target) {
   const asked = spawnSync(
     CLANG,
     [
@@ -57,7 +72,7 @@ function compile(target) {
       // The debug information names the sources, but not where they lay.
       ...['-target', 'bpf', '-mcpu=v3', `-ffile-prefix-map=${SOURCES}=.`],
       ...includeFlags(),
-      ...['-c', 'sallyport.bpf.c', '-o', target],
+      ...['-c', source, '-o', target],
     ],
     { cwd: SOURCES, encoding: 'utf8' },
   );
@@ -76,15 +91,11 @@ function includeFlags() {
   return existsSync(folder) ? [`-I${folder}`] : [];
 }
 
-function sourceFiles() {
-  return readdirSync(SOURCES)
-    .filter((name) => /\.[ch]$/.test(name))
-    .sort();
-}
-
-function layoutVersion() {
-  const header = readFileSync(join(SOURCES, 'layout.h'), 'utf8');
-  return Number(/^#define LAYOUT_VERSION (\d+)$/m.exec(header)[1]);
+function headersIn(folder) {
+  return readdirSync(join(SOURCES, folder))
+    .filter((name) => name.endsWith('.h'))
+    .sort()
+    .map((name) => join(folder, name));
 }
 
 function sha256(parts) {

@@ -76,6 +76,10 @@ export interface RedirectConfig {
   readonly cniResults: string;
   readonly isHostJudged: boolean;
   readonly isDnsAllowed: boolean;
+  /** What becomes of addresses of Services. */
+  readonly services: 'none' | 'socket';
+  /** Absolute; null: where cgroup2 is mounted. */
+  readonly cgroupRoot: string | null;
   readonly settleMs: number;
   readonly routeTable: number;
   readonly rulePriority: number;

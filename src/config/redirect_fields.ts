@@ -79,6 +79,15 @@ export const redirectFields = mapping({
     'UDP to which DNS rules apply (no DNS proxy exists yet): refused, or allowed without a look at the names.',
     'refuse',
   ),
+  services: optional(
+    choiceField(['none', 'socket']),
+    'Addresses of Services (ClusterIPs, external and load balancer addresses, NodePorts): left to kube-proxy, or translated at the socket that dials one, before policy sees the connection.',
+    'none',
+  ),
+  cgroupRoot: absentAsNull(
+    pathField(),
+    'With `services: socket`: folder of the cgroup (v2) whose programs are translated. By default the root of the hierarchy: pods and host.',
+  ),
   settleMs: optional(
     quantityField({ min: 0, max: SETTLE_MS_MAX }, 'milliseconds'),
     'How long a change waits before the kernel gets it, so that proxies have compiled it first.',

@@ -9,7 +9,14 @@ import { MAP_NAMES, PROGRAM_NAMES } from './kernel/api.ts';
 import { closeDescriptor, openPin, readInfo } from './kernel/bpf.ts';
 import { readCounters, readRefusals } from './kernel/counters.ts';
 import { openPinnedMap } from './kernel/pinned.ts';
-import { type CounterName, decodeSettings, LAYOUT_VERSION, LISTENER_SLOTS } from './layout.ts';
+import { LAYOUT_FOLDER } from './kernel/pinned_object.ts';
+import {
+  COUNTERS,
+  type CounterName,
+  decodeSettings,
+  LAYOUT_VERSION,
+  LISTENER_SLOTS,
+} from './layout.ts';
 import { GENERATION_MAPS } from './plan.ts';
 import { entriesInForce } from './table_updater.ts';
 
@@ -122,7 +129,7 @@ function inspectOnce(root: string): Inspection | null {
     // In one piece: the flags are those of this generation.
     const { generation, flags } = settings === null ? NO_SETTINGS : decodeSettings(settings);
     return {
-      otherLayouts: readdirSync(root).filter((name) => name !== own),
+      otherLayouts: readdirSync(root).filter((name) => LAYOUT_FOLDER.test(name) && name !== own),
       object: notedObject(folder),
       programs: PROGRAM_NAMES.map((name) => readProgram(join(folder, 'progs', name), name)),
       links: readdirSync(join(folder, 'links')).map((name) =>
@@ -137,7 +144,7 @@ function inspectOnce(root: string): Inspection | null {
           entriesInForce({ entries: () => map(name).entries() }, name, generation),
         ]),
       ) as unknown as EntriesInForce,
-      counters: readCounters(map('counters')),
+      counters: readCounters(map('counters'), COUNTERS),
       refusals: readRefusals(map('refusals')),
       listeners: {
         ip4: liveSlots(map('listeners'), 0),

@@ -12,6 +12,8 @@ const AF_INET6 = 10;
 const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_NETNS_COOKIE = 71;
 
 /** [level, name] of setsockopt; linux/in.h, linux/in6.h, asm-generic/socket.h. */
 export const SOCKET_OPTIONS = {
@@ -61,6 +63,14 @@ export function socketOption(fd: number, option: SocketOption): number {
   const bytes = Buffer.alloc(4);
   if (getOptionCall(fd, level, name, bytes, [bytes.length]) !== 0) fail('getsockopt', option);
   return bytes.readUInt32LE();
+}
+
+/** SO_NETNS_COOKIE (Linux 5.14). */
+export function netnsCookieOf(fd: number): bigint {
+  const bytes = Buffer.alloc(8);
+  if (getOptionCall(fd, SOL_SOCKET, SO_NETNS_COOKIE, bytes, [bytes.length]) !== 0)
+    fail('getsockopt', 'netns cookie');
+  return bytes.readBigUInt64LE();
 }
 
 export function bindSocket(fd: number, address: SocketAddress): void {

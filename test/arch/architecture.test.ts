@@ -74,13 +74,6 @@ const WAITING_FILES = [
   'codec/dns/reply.ts',
   'codec/dns/service_hints.ts',
   'codec/dns/tcp_messages.ts',
-  // For the loader, which hands them on.
-  'control/service/frontends_of_service.ts',
-  'control/service/selected_slices.ts',
-  'control/service/service_frontends.ts',
-  'control/service/usable_endpoints.ts',
-  // The border of Services: for who makes them, and who puts them into the kernel.
-  'model/service_frontend.ts',
   // For the listener of DNS questions.
   'platform/datagrams.ts',
 ];

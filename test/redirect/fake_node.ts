@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { RedirectNode } from '../../src/cli/redirect/node.ts';
+import type { RedirectNode, ServicesDoor } from '../../src/cli/redirect/node.ts';
 import type { RunCommand } from '../../src/redirect/host/command.ts';
 import type { LinkEvents } from '../../src/redirect/host/link_monitor.ts';
 import type { Inspection } from '../../src/redirect/inspect.ts';
@@ -14,6 +14,10 @@ import type { Datapath, MapEntry, MapName, WritableMap } from '../../src/redirec
 import { MAP_NAMES, PROGRAM_NAMES } from '../../src/redirect/kernel/api.ts';
 import { COUNTERS } from '../../src/redirect/layout.ts';
 import { GENERATION_MAPS } from '../../src/redirect/plan.ts';
+import type { ServicesInspection } from '../../src/redirect/services/inspect_services.ts';
+import { SERVICE_COUNTERS } from '../../src/redirect/services/layout.ts';
+import type { NodeServices } from '../../src/redirect/services/node_services.ts';
+import type { ServicesInForce } from '../../src/redirect/services/service_tables.ts';
 import { entriesInForce } from '../../src/redirect/table_updater.ts';
 
 export class FakeMap implements WritableMap {
@@ -181,6 +185,57 @@ function ruleOf(words: readonly string[]): Rule {
   };
 }
 
+/** Services at sockets, as far as the loader sees them. */
+export class FakeServices implements ServicesDoor {
+  readonly #events: string[];
+  /** Null: nothing is pinned. */
+  inForce: ServicesInForce | null = null;
+  missingHooks: ServicesInspection['missingHooks'] = [];
+
+  constructor(events: string[]) {
+    this.#events = events;
+  }
+
+  readonly open = (): NodeServices => {
+    const isReused = this.inForce !== null;
+    this.inForce ??= { frontends: [], nodeAddresses: [] };
+    return {
+      isReused,
+      apply: (wanted) => {
+        this.inForce = wanted;
+        const frontendCount = wanted.frontends.length;
+        this.#events.push(`services ${frontendCount}`);
+        return {
+          ...{ written: frontendCount, removed: 0, backendCount: 0, left: [] },
+          frontendCount,
+        };
+      },
+      sweep: () => {},
+      attach: () => {
+        this.missingHooks = [];
+        this.#events.push('attach services');
+      },
+      close: () => {},
+    };
+  };
+
+  readonly inspect = (): ServicesInspection | null => {
+    if (this.inForce === null) return null;
+    const counters = Object.fromEntries(SERVICE_COUNTERS.map((name) => [name, 1n]));
+    return {
+      ...{ missingHooks: this.missingHooks, frontends: this.inForce.frontends.length, backends: 0 },
+      counters: counters as ServicesInspection['counters'],
+    };
+  };
+
+  readonly remove = (): boolean => {
+    const wasThere = this.inForce !== null;
+    this.inForce = null;
+    if (wasThere) this.#events.push('services removed');
+    return wasThere;
+  };
+}
+
 export class FakeNode {
   readonly dir = mkdtempSync(join(tmpdir(), 'sallyport-redirect-unit-'));
   readonly ip = new FakeIp();
@@ -220,6 +275,8 @@ export class FakeNode {
   get generation(): number {
     return this.maps.settings.lookup(Buffer.alloc(4))?.readUInt32LE(0) ?? 0;
   }
+
+  readonly services = new FakeServices(this.events);
 
   readonly node: RedirectNode = {
     run: async (program, args) => {
@@ -291,6 +348,7 @@ export class FakeNode {
     builtObject: () => 'object-1',
     netns: () => 4026,
     nowNs: () => 60_000_000_000n,
+    services: this.services,
   };
 
   #inspected(): Inspection {

@@ -1,6 +1,7 @@
 /**
  * `sallyport redirect down`. The programs go first: as long as one of them marks packets, the rules that
- * deliver these must be there, or they would be routed past the proxy.
+ * deliver these must be there, or they would be routed past the proxy. The hooks of Services go before all: what is
+ * dialled from then on is judged as dialled.
  */
 import { existsSync } from 'node:fs';
 import type { Config } from '../../config/config.ts';
@@ -21,6 +22,7 @@ export async function redirectDown(
   const lock = await node.takeLock(root);
   if (lock.kind !== 'held') return fail(lock.kind === 'error' ? lock.message : ANOTHER_LOADER);
   try {
+    if (node.services.remove(root)) io.stdout.write('removed the hooks of Services\n');
     if (existsSync(root)) {
       node.removeDatapath(root);
       io.stdout.write(`removed programs, links and maps of ${root}\n`);

@@ -12,6 +12,7 @@ import { logHealth } from '../../workers/source_health_log.ts';
 import { appliedTexts, missingTexts, type RedirectLoader } from './loader.ts';
 import { errorText, type RedirectNode, sleep } from './node.ts';
 import { findingProblems, type NodeSight } from './node_sight.ts';
+import { updateText } from './services.ts';
 
 export interface FollowerOptions {
   readonly config: Config;
@@ -102,6 +103,7 @@ export class RedirectFollower {
     const { log, config } = this.#options;
     try {
       await this.#bringUpToDate();
+      this.#putServices();
       this.#lastProblem = '';
     } catch (error) {
       const problem = errorText(error);
@@ -163,6 +165,14 @@ export class RedirectFollower {
     if (repaired.length === 0) return;
     for (const about of repaired) this.#options.log.warn({ about }, 'the node had lost something');
     this.#seen = '';
+  }
+
+  /** After who is who: a backend that is new is known to the tables that judge it. */
+  #putServices(): void {
+    const { loader, log } = this.#options;
+    const update = loader.putServices();
+    if (update === null || update.written + update.removed === 0) return;
+    log.info({ revision: loader.policy.snapshot.revision }, updateText(update));
   }
 
   #change(deltas: readonly TableDelta[]): void {

@@ -3,6 +3,7 @@
  * (`--follow`). Its order is what leaves no packet unjudged, and nothing half-redirected:
  *
  *     rules and routes → lookup program → tables → programs on interfaces → older pins go → older tables go
+ *                                                    Services: tables → hooks
  */
 import type { Config } from '../../config/config.ts';
 import type { KernelTable } from '../../policy/kernel/kernel_table.ts';
@@ -14,6 +15,7 @@ import type { PodInterfaces } from '../../redirect/interfaces/pod_interfaces.ts'
 import type { Datapath } from '../../redirect/kernel/api.ts';
 import { type Applied, NodeRedirect } from '../../redirect/node_redirect.ts';
 import { isClaimed, type TablePlan } from '../../redirect/plan.ts';
+import type { ServiceUpdate } from '../../redirect/services/service_tables.ts';
 import type { TableDelta } from '../../redirect/table_delta.ts';
 import { errorText, OWN_NETNS, type RedirectNode, routingOf, sleep } from './node.ts';
 import {
@@ -24,6 +26,7 @@ import {
   type NodeSight,
 } from './node_sight.ts';
 import { NodePolicy } from './policy.ts';
+import { LoaderServices } from './services.ts';
 
 export interface LoaderReport {
   /** What was done, one line each. */
@@ -50,6 +53,7 @@ export class RedirectLoader {
   #redirect: NodeRedirect | null = null;
   readonly #interfaces: PodInterfaces | null;
   readonly #waits: InterfaceWaits;
+  readonly #services: LoaderServices;
   /** That was applied last. */
   #plan: TablePlan | null = null;
 
@@ -57,6 +61,8 @@ export class RedirectLoader {
     this.#config = config;
     this.#node = node;
     this.policy = new NodePolicy(config, { isKept: true });
+    const frontends = () => this.policy.frontends;
+    this.#services = new LoaderServices({ config, node, frontends });
     this.#interfaces = config.redirect.areInterfacesFound ? node.podInterfaces(config) : null;
     const nowMs = (): number => Number(node.nowNs() / NS_PER_MS);
     this.#waits = new InterfaceWaits(config.limits.redirectInterfaceWaitMs, nowMs);
@@ -77,6 +83,8 @@ export class RedirectLoader {
     this.#plan = plan;
     datapath.commit();
     done.push(...appliedTexts(applied, plan), datapathText(datapath));
+    // Who is translated meets programs that judge already.
+    done.push(...this.#startServices(sight));
     const warnings = [
       ...beside.notes,
       ...this.#misunderstandings(plan),
@@ -118,6 +126,11 @@ export class RedirectLoader {
   isLookWorth({ found }: NodeSight): boolean {
     const isPodOut = found !== null && found.unfound.size > 0;
     return isPodOut && (this.#plan?.claimed.length ?? 0) > 0 && this.#waits.isFresh;
+  }
+
+  /** Services as they are known now; null: they are in force. Throws when they cannot be written. */
+  putServices(): ServiceUpdate | null {
+    return this.#services.put(this.#hostAddresses);
   }
 
   /** Into the tables in force. Throws when it cannot be written: then `apply` writes all of them. */
@@ -162,6 +175,7 @@ export class RedirectLoader {
     this.#redirect?.forget(lost.interfaces);
     if (lost.isLookupLost) this.#datapath?.attachLookup(OWN_NETNS);
     return [
+      ...this.#services.repair(this.#hostAddresses),
       ...routing.done.map((about) => `added ${about}`),
       ...lost.interfaces.map((ifindex) => `interface ${ifindex} has to be attached again`),
       ...(lost.isLookupLost ? ['attached proxy_lookup again'] : []),
@@ -183,8 +197,21 @@ export class RedirectLoader {
   /** What is pinned and attached stays so. */
   async close(): Promise<void> {
     await this.policy.stop();
+    this.#services.close();
     this.#datapath?.close();
     this.#datapath = null;
+  }
+
+  get #hostAddresses(): readonly string[] {
+    return this.#plan?.input.hostAddresses ?? [];
+  }
+
+  #startServices({ links }: NodeSight): readonly string[] {
+    try {
+      return this.#services.start(links.addresses);
+    } catch (error) {
+      throw new LoaderError([`redirect.services: ${errorText(error)}`]);
+    }
   }
 
   /** Configurations that are valid, and seldom what is meant. */

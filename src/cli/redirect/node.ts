@@ -6,6 +6,7 @@ import type { Config } from '../../config/config.ts';
 import { nodePlatform } from '../../platform/node_platform.ts';
 import type { Timers } from '../../platform/platform.ts';
 import { type BpffsResult, ensureBpffs } from '../../redirect/host/bpffs.ts';
+import { cgroupRoot, isCgroupRoot } from '../../redirect/host/cgroup_root.ts';
 import { nodeCommands, type RunCommand } from '../../redirect/host/command.ts';
 import { type WatchLinks, watchLinks } from '../../redirect/host/link_monitor.ts';
 import { linksStamp } from '../../redirect/host/links.ts';
@@ -33,6 +34,13 @@ import type { Datapath } from '../../redirect/kernel/api.ts';
 import { openDatapath, removeDatapath } from '../../redirect/kernel/datapath.ts';
 import { missingFeatures } from '../../redirect/kernel/features.ts';
 import { checkObject } from '../../redirect/kernel/manifest.ts';
+import { LAYOUT_VERSION } from '../../redirect/layout.ts';
+import {
+  inspectServices,
+  type ServicesInspection,
+} from '../../redirect/services/inspect_services.ts';
+import { type NodeServices, openNodeServices } from '../../redirect/services/node_services.ts';
+import { removeSocketHooks } from '../../redirect/services/socket_hooks.ts';
 import { type BesideCilium, besideCilium } from '../beside_cilium.ts';
 
 export interface RedirectNode {
@@ -70,11 +78,26 @@ export interface RedirectNode {
   /** See `notedWaits`. */
   readonly notedWaits: (config: Config) => WaitCounts | null;
   readonly removeDatapath: (root: string) => void;
+  readonly services: ServicesDoor;
+}
+
+/** Services at the sockets of this node. */
+export interface ServicesDoor {
+  /** Throws when the kernel does not take it. */
+  readonly open: (config: Config) => NodeServices;
+  /** Null: nothing is pinned. */
+  readonly inspect: (config: Config) => ServicesInspection | null;
+  /** False: there was nothing. */
+  readonly remove: (root: string) => boolean;
 }
 
 /** What `npm run build:bpf` makes; a package and an image bring it along. */
 export const OBJECT_PATH = fileURLToPath(
   new URL('../../redirect/bpf/build/sallyport.bpf.o', import.meta.url),
+);
+
+export const SERVICES_OBJECT_PATH = fileURLToPath(
+  new URL('../../redirect/bpf/build/services.bpf.o', import.meta.url),
 );
 
 export const OWN_NETNS = '/proc/self/ns/net';
@@ -93,7 +116,7 @@ export function thisNode({ limits }: Config): RedirectNode {
     openDatapath: ({ redirect }) =>
       openDatapath({ root: redirect.root, objectPath: OBJECT_PATH, proxyGid: redirect.group }),
     noteObject: ({ mapsFolder }) =>
-      noteObject(dirname(mapsFolder), checkObject(OBJECT_PATH).object),
+      noteObject(dirname(mapsFolder), checkObject(OBJECT_PATH, LAYOUT_VERSION).object),
     noteWaits: ({ redirect }, counts) => noteWaits(redirect.root, counts),
     notedWaits: ({ redirect }) => notedWaits(redirect.root),
     removeDatapath,
@@ -106,7 +129,28 @@ export function thisNode({ limits }: Config): RedirectNode {
     builtObject,
     netns: ownNetns,
     nowNs: () => process.hrtime.bigint(),
+    services: {
+      open: ({ redirect }) =>
+        openNodeServices({
+          ...{ root: redirect.root, objectPath: SERVICES_OBJECT_PATH },
+          ...{ cgroup: cgroupOf(redirect), nowMs: () => clock.nowMs() },
+          graceMs: limits.redirectGraceMs,
+        }),
+      inspect: ({ redirect }) => inspectServices(redirect.root, cgroupOf(redirect)),
+      remove: removeSocketHooks,
+    },
   };
+}
+
+function cgroupOf(redirect: Config['redirect']): string {
+  if (redirect.cgroupRoot !== null) return redirect.cgroupRoot;
+  const folder = cgroupRoot();
+  if (folder === null) throw new Error('cgroup2 is mounted nowhere (redirect.cgroupRoot)');
+  if (!isCgroupRoot(folder))
+    throw new Error(
+      `${folder} is a part of the hierarchy only, in which no pods are: mount the host's, and name it in redirect.cgroupRoot`,
+    );
+  return folder;
 }
 
 function podInterfaces(
@@ -132,7 +176,7 @@ function ownNetns(): number {
 
 function builtObject(): string | null {
   try {
-    return checkObject(OBJECT_PATH).object;
+    return checkObject(OBJECT_PATH, LAYOUT_VERSION).object;
   } catch {
     return null;
   }

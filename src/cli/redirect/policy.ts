@@ -2,6 +2,7 @@
 import { type Config, namedListeners } from '../../config/config.ts';
 import { processEnvironment } from '../../config/environment.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
+import { type FrontendSet, ServiceFrontends } from '../../control/service/service_frontends.ts';
 import { type Accepted, PolicyChecker } from '../../control/set/policy_checker.ts';
 import { configuredSource } from '../../control/source/configured_source.ts';
 import { LastGoodSet } from '../../control/source/files/last_good_set.ts';
@@ -69,6 +70,7 @@ export class NodePolicy {
   /** Told with the next set that is read: one that could not be kept on disk, objects that were refused. */
   #notes: string[] = [];
   #inForce: InForce | null = null;
+  readonly #frontends = new ServiceFrontends();
   /** As of the last plan. */
   #hostAddresses: readonly string[] = [];
   /** Addresses of endpoints, as of the last plan. */
@@ -191,6 +193,12 @@ export class NodePolicy {
       if (newestSet !== undefined) return [this.#take(newestSet.accepted)];
       return [this.#takeIdentities(batches)];
     });
+  }
+
+  /** Of the set that was read last; null: not known, as the state on disk does not tell them. */
+  get frontends(): FrontendSet | null {
+    if (this.#health.restoredAtMs !== null) return null;
+    return this.#frontends.update(this.#store.currentSet().inventory);
   }
 
   refresh(): void {

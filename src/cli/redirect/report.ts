@@ -9,6 +9,7 @@ import type { RoutingState } from '../../redirect/host/routing.ts';
 import type { InspectedLink, Inspection } from '../../redirect/inspect.ts';
 import type { WaitCounts } from '../../redirect/interfaces/interface_waits.ts';
 import { settingsOf, type TablePlan } from '../../redirect/plan.ts';
+import type { ServicesInspection } from '../../redirect/services/inspect_services.ts';
 import { UNREADABLE } from './loader.ts';
 import { type Names, type RedirectedRow, redirectedRows } from './rows.ts';
 
@@ -33,6 +34,9 @@ export interface ReportInput {
   readonly names: Names;
   /** bpf_ktime_get_ns of now. */
   readonly nowNs: bigint;
+  /** Null: there are none, or they cannot be read. */
+  readonly services: ServicesInspection | null;
+  readonly servicesProblems: readonly string[];
 }
 
 export interface RedirectReport {
@@ -50,6 +54,14 @@ export interface RedirectReport {
   readonly counters: Readonly<Record<string, number>>;
   readonly redirected: readonly RedirectedRow[];
   readonly refusals: readonly RefusalRow[];
+  /** Null: addresses of Services are not translated. */
+  readonly services: ServicesReport | null;
+}
+
+export interface ServicesReport {
+  readonly frontends: number;
+  readonly backends: number;
+  readonly counters: Readonly<Record<string, number>>;
 }
 
 /** Interfaces and pods that wait for each other. */
@@ -111,6 +123,7 @@ export function reportOf(input: ReportInput): RedirectReport {
     ...(input.links.isLoopbackUp ? [] : ['interface lo is down: nothing can be redirected']),
     ...listenerProblems(inspection, redirected.length > 0),
     ...tableProblems(input),
+    ...input.servicesProblems,
   ];
   return {
     isHealthy: problems.length === 0,
@@ -136,7 +149,13 @@ export function reportOf(input: ReportInput): RedirectReport {
     ),
     redirected,
     refusals: refusalRows(input),
+    services: input.services === null ? null : servicesReport(input.services),
   };
+}
+
+function servicesReport({ frontends, backends, counters }: ServicesInspection): ServicesReport {
+  const numbers = Object.entries(counters).map(([name, value]) => [name, Number(value)]);
+  return { frontends, backends, counters: Object.fromEntries(numbers) };
 }
 
 function waitsReport(waits: WaitCounts, nowNs: bigint): WaitsReport {

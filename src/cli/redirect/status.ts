@@ -6,13 +6,15 @@ import { shownLine } from '../../model/shown_text.ts';
 import { type NodeLinks, readLinks } from '../../redirect/host/links.ts';
 import type { Inspection } from '../../redirect/inspect.ts';
 import type { CounterName } from '../../redirect/layout.ts';
+import type { ServicesInspection } from '../../redirect/services/inspect_services.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io } from '../io.ts';
 import { textTable } from '../text_table.ts';
 import { errorText, type RedirectNode, routingOf, thisNode } from './node.ts';
 import { findingProblems, findUplinks, interfacelessTexts } from './node_sight.ts';
 import { NodePolicy } from './policy.ts';
-import { type RedirectReport, reportOf, type WaitsReport } from './report.ts';
+import { type RedirectReport, reportOf, type ServicesReport, type WaitsReport } from './report.ts';
 import { namesOf, REASONS, trafficText } from './rows.ts';
+import { servicesProblems } from './services.ts';
 
 export interface StatusOptions {
   readonly io: Io;
@@ -95,7 +97,18 @@ async function compare(
     isFollowed: node.isLocked(config.redirect.root),
     names: namesOf(policy.snapshot),
     nowNs: node.nowNs(),
+    services: servicesOf(config, node),
+    servicesProblems: servicesProblems(config, node),
   });
+}
+
+function servicesOf(config: Config, node: RedirectNode): ServicesInspection | null {
+  try {
+    return node.services.inspect(config);
+  } catch {
+    // Told among the problems.
+    return null;
+  }
 }
 
 function tablesOf(report: RedirectReport, rowsMax: number): string {
@@ -106,6 +119,7 @@ function tablesOf(report: RedirectReport, rowsMax: number): string {
     `listeners   ${listeners.ip4} of IPv4, ${listeners.ip6} of IPv6`,
     `object      ${report.object ?? 'unknown'}`,
     ...(report.waits === null ? [] : [`waiting     ${waitsText(report.waits)}`]),
+    ...(report.services === null ? [] : [`services    ${servicesText(report.services)}`]),
   ];
   const parts = [
     `${head.join('\n')}\n`,
@@ -165,6 +179,12 @@ function tablesOf(report: RedirectReport, rowsMax: number): string {
     ),
   ];
   return parts.filter((part) => part !== '').join('\n');
+}
+
+function servicesText({ frontends, backends, counters }: ServicesReport): string {
+  const counted = Object.entries(counters).filter(([, value]) => value > 0);
+  const parts = counted.map(([name, value]) => `${name} ${value}`);
+  return [`${frontends} addresses, ${backends} backends`, ...parts].join(', ');
 }
 
 function waitsText(waits: WaitsReport): string {

@@ -64,13 +64,14 @@ export function listFolder(path: string): string[] {
   return existsSync(path) ? readdirSync(path) : [];
 }
 
-/** bpffs knows no removal of a folder that holds something. */
-export function removeFolder(path: string): void {
-  if (!existsSync(path)) return;
+/** bpffs knows no removal of a folder that holds something. False: it was not there. */
+export function removeFolder(path: string): boolean {
+  if (!existsSync(path)) return false;
   for (const entry of readdirSync(path, { withFileTypes: true })) {
     const inner = join(path, entry.name);
     if (entry.isDirectory()) removeFolder(inner);
     else unlinkSync(inner);
   }
   rmdirSync(path);
+  return true;
 }

@@ -1,11 +1,15 @@
 /** What the programs count and remember, for `redirect status` and the metrics. */
 import { ipFromBytes } from '../../model/address.ts';
-import { COUNTERS, type CounterName } from '../layout.ts';
+import { COUNTERS } from '../layout.ts';
 import type { ReadableMap, Refusal } from './api.ts';
 
-export function readCounters(map: ReadableMap): Record<CounterName, bigint> {
-  const read = COUNTERS.map((name, index) => [name, sumOverCpus(map, index)]);
-  return Object.fromEntries(read) as Record<CounterName, bigint>;
+/** `names` in the order of the program's enum. */
+export function readCounters<N extends string>(
+  map: ReadableMap,
+  names: readonly N[],
+): Record<N, bigint> {
+  const read = names.map((name, index) => [name, sumOverCpus(map, index)]);
+  return Object.fromEntries(read) as Record<N, bigint>;
 }
 
 function sumOverCpus(map: ReadableMap, index: number): bigint {

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const SOURCES = fileURLToPath(new URL('../../../src/redirect/bpf', import.meta.url));
-const HEADERS = readdirSync(SOURCES).filter((name) => name.endsWith('.h'));
+/** Of each object. */
+const OBJECTS = { sallyport: '.', services: 'services' };
 const MACHINE = { x64: 'x86_64', arm64: 'aarch64' }[process.arch as string] ?? process.arch;
 /** Debian keeps asm/ there; see scripts/bpf.mjs. */
 const ASM = [`/usr/include/${MACHINE}-linux-gnu`].filter((folder) => existsSync(folder));
@@ -32,13 +33,17 @@ function saidOf(headers: readonly string[]): string {
   return result.stderr;
 }
 
-describe('headers', () => {
-  it.each(HEADERS)('%s compiles alone', (name) => {
+describe.each(Object.entries(OBJECTS))('headers of %s', (_, folder) => {
+  const headers = readdirSync(join(SOURCES, folder))
+    .filter((name) => name.endsWith('.h'))
+    .map((name) => join(folder, name));
+
+  it.each(headers)('%s compiles alone', (name) => {
     expect(saidOf([name])).toBe('');
   });
 
   it('and in the other order', () => {
-    expect(saidOf(HEADERS.toReversed())).toBe('');
+    expect(saidOf(headers.toReversed())).toBe('');
   });
 
   it('and one that is missing would be told', () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readCounters } from '../../../src/redirect/kernel/counters.ts';
 import { openPinnedMap } from '../../../src/redirect/kernel/pinned.ts';
-import { LAYOUT_VERSION } from '../../../src/redirect/layout.ts';
+import { COUNTERS, LAYOUT_VERSION } from '../../../src/redirect/layout.ts';
 import { until } from '../../support/until.ts';
 import { arp, bytesOf, frame, icmp } from '../kernel/packets.ts';
 import { sendRaw } from '../kernel/street.ts';
@@ -129,7 +129,7 @@ function toAll(packet: Buffer, link: string): Buffer {
 function refusedClaims(): bigint {
   const map = openPinnedMap(join(rig.pinRoot, `v${LAYOUT_VERSION}`, 'maps/counters'));
   try {
-    const counters = readCounters(map);
+    const counters = readCounters(map, COUNTERS);
     return counters['foreign-neighbour'] + counters['foreign-source'];
   } finally {
     map.close();

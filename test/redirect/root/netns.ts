@@ -58,6 +58,12 @@ export class Netns {
     return execFileSync(program, rest, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   }
 
+  /** As `run`, with what the command reads. */
+  feed(command: readonly string[], input: string): string {
+    const [program = '', ...rest] = this.command(command);
+    return execFileSync(program, rest, { encoding: 'utf8', input, stdio: 'pipe' });
+  }
+
   /** The words that run `command` inside. */
   command(command: readonly string[]): readonly string[] {
     return ['nsenter', `--net=${this.path}`, '--', ...command];
@@ -69,7 +75,7 @@ export class Netns {
 
   /** A file descriptor of a socket of this namespace, bound when `local` says so. */
   socket(kind: 'tcp' | 'udp', family: 4 | 6, local: LocalAddress | null): number {
-    return this.#inside(() => {
+    return this.inside(() => {
       const type = (kind === 'tcp' ? SOCK_STREAM : SOCK_DGRAM) | SOCK_FLAGS;
       const fd = openSocket(family === 4 ? AF_INET : AF_INET6, type, 0) as number;
       if (fd < 0) throw new Error(`socket: errno ${koffi.errno()}`);
@@ -121,7 +127,8 @@ export class Netns {
     execFileSync('ip', ['netns', 'del', this.name]);
   }
 
-  #inside<T>(task: () => T): T {
+  /** Runs `task`, which may not wait for anything, in this namespace. */
+  inside<T>(task: () => T): T {
     const own = openSync('/proc/thread-self/ns/net', 'r');
     const other = openSync(this.path, 'r');
     try {

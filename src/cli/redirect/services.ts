@@ -1,0 +1,120 @@
+/**
+ * The loader's part of `redirect.services`: tables first, then the hooks that ask them; with `none` both are taken
+ * away. What the last loader left stays in force until it is known what Services there are.
+ */
+import type { Config } from '../../config/config.ts';
+import type { FrontendSet } from '../../control/service/service_frontends.ts';
+import { parseIp } from '../../model/address.ts';
+import type { NodeServices } from '../../redirect/services/node_services.ts';
+import type { ServiceUpdate } from '../../redirect/services/service_tables.ts';
+import { errorText, type RedirectNode } from './node.ts';
+
+export interface LoaderServicesOptions {
+  readonly config: Config;
+  readonly node: Pick<RedirectNode, 'services'>;
+  /** Of the policy set in force; null: it is not known. The very same one, when nothing changed. */
+  readonly frontends: () => FrontendSet | null;
+}
+
+interface Applied {
+  readonly set: FrontendSet;
+  readonly addresses: readonly string[];
+}
+
+export class LoaderServices {
+  readonly #options: LoaderServicesOptions;
+  #services: NodeServices | null = null;
+  #applied: Applied | null = null;
+
+  constructor(options: LoaderServicesOptions) {
+    this.#options = options;
+  }
+
+  /** One line for each thing that was done. Throws when the kernel does not take it; the node's own addresses. */
+  start(addresses: readonly string[]): readonly string[] {
+    const { config, node } = this.#options;
+    if (config.redirect.services === 'none') {
+      const isRemoved = node.services.remove(config.redirect.root);
+      return isRemoved ? ['removed the hooks of Services: redirect.services is none'] : [];
+    }
+    this.#applied = null;
+    this.#services?.close();
+    this.#services = node.services.open(config);
+    const update = this.put(addresses);
+    this.#services.attach();
+    const kept = this.#services.isReused ? 'what the last loader left' : 'nothing';
+    return [
+      update === null
+        ? `Services are not known yet: ${kept} is translated at sockets`
+        : `Services are translated at sockets: ${updateText(update)}`,
+    ];
+  }
+
+  /** Null: what is in force says the same already. Throws when it cannot be written; the next time all is compared. */
+  put(addresses: readonly string[]): ServiceUpdate | null {
+    if (this.#services === null) return null;
+    this.#services.sweep();
+    const set = this.#options.frontends();
+    if (set === null) return null;
+    if (this.#applied?.set === set && this.#applied.addresses.join() === addresses.join())
+      return null;
+    this.#applied = null;
+    const nodeAddresses = addresses.map(parseIp).filter((one) => one !== null);
+    const update = this.#services.apply({ frontends: set.frontends, nodeAddresses });
+    this.#applied = { set, addresses };
+    return update;
+  }
+
+  /** Hooks that somebody took away, a cgroup that was made anew: what was repaired. */
+  repair(addresses: readonly string[]): readonly string[] {
+    if (this.#services === null) return [];
+    const { config, node } = this.#options;
+    const inspection = node.services.inspect(config);
+    if (inspection !== null && inspection.missingHooks.length === 0) return [];
+    this.start(addresses);
+    return ['attached the hooks of Services again'];
+  }
+
+  /** What is pinned and attached stays so. */
+  close(): void {
+    this.#services?.close();
+    this.#services = null;
+  }
+}
+
+/** What is left to kube-proxy, or to nobody, is told. */
+export function updateText({
+  frontendCount,
+  backendCount,
+  written,
+  removed,
+  left,
+}: ServiceUpdate): string {
+  const all = `${frontendCount} addresses of Services with ${backendCount} backends in force`;
+  const [first] = left;
+  const others =
+    first === undefined
+      ? ''
+      : `; ${left.length} are left as they are, such as ${first.protocol} of ${first.service}`;
+  return `${all}, ${written} written, ${removed} removed${others}`;
+}
+
+/** In plain words; empty: all is well. */
+export function servicesProblems(
+  config: Config,
+  node: Pick<RedirectNode, 'services'>,
+): readonly string[] {
+  const { services } = config.redirect;
+  try {
+    const inspection = node.services.inspect(config);
+    if (services === 'none') return inspection === null ? [] : [LEFT];
+    if (inspection === null) return ['Services are not translated: redirect up does it'];
+    const missing = inspection.missingHooks.join(', ');
+    return missing === '' ? [] : [`Services are not translated everywhere: no hook at ${missing}`];
+  } catch (error) {
+    return [`the hooks of Services cannot be read: ${errorText(error)}`];
+  }
+}
+
+const LEFT =
+  'Services are translated, and redirect.services is none: redirect up takes the hooks away';

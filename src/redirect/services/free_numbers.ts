@@ -1,0 +1,27 @@
+/**
+ * Numbers of 32 bits that nobody has, from 1. One that was freed comes again after all others: what a socket
+ * remembers may be as old as the socket.
+ */
+export class FreeNumbers {
+  readonly #taken = new Set<number>();
+  #last = 0;
+
+  /** One that somebody has already. */
+  take(number: number): void {
+    this.#taken.add(number);
+    this.#last = Math.max(this.#last, number);
+  }
+
+  next(): number {
+    do this.#last = this.#last === NUMBER_MAX ? 1 : this.#last + 1;
+    while (this.#taken.has(this.#last));
+    this.#taken.add(this.#last);
+    return this.#last;
+  }
+
+  free(number: number): void {
+    this.#taken.delete(number);
+  }
+}
+
+const NUMBER_MAX = 0xffff_ffff;

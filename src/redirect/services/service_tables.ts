@@ -1,0 +1,275 @@
+/**
+ * The tables of Services in the kernel, kept as the last `apply` says. What changes for a frontend is written as a
+ * table of its own beside the one in force, then the frontend's entry is replaced in one write: who dials it gets the
+ * backends of before or those of now.
+ *
+ *     backends ─► slots of the new table ─► frontends: in force ─► frontends that are gone
+ *                                                  grace ─► slots of tables before, backends that nobody names
+ *
+ * The first `apply` takes up what another loader left, so a restart writes what differs. A write that fails leaves
+ * each frontend with one whole table; the next `apply` then reads again what the kernel has.
+ */
+import type { IpAddress } from '../../model/address.ts';
+import type { ServiceFrontend } from '../../model/service_frontend.ts';
+import type { MapEntry, WritableMap } from '../kernel/api.ts';
+import { BackendNumbers } from './backend_numbers.ts';
+import { FreeNumbers } from './free_numbers.ts';
+import {
+  affinityGroup,
+  decodeFrontend,
+  decodeSlot,
+  encodeBackendKey,
+  encodeFrontend,
+  encodeFrontendKey,
+  encodeNodeAddress,
+  encodeSlot,
+  encodeSlotKey,
+  PRESENT,
+} from './layout.ts';
+import { maglevTable } from './maglev.ts';
+
+export type TableMaps = Readonly<
+  Record<'frontends' | 'slots' | 'backends' | 'node_addresses', WritableMap>
+>;
+
+export interface ServiceTablesOptions {
+  readonly nowMs: () => number;
+  /** From a change to when no program can be at work with what was before. */
+  readonly graceMs: number;
+}
+
+export interface ServicesInForce {
+  readonly frontends: readonly ServiceFrontend[];
+  /** Of the node: where NodePorts are. */
+  readonly nodeAddresses: readonly IpAddress[];
+}
+
+export interface ServiceUpdate {
+  /** Frontends that were written, and taken away. */
+  readonly written: number;
+  readonly removed: number;
+  readonly frontendCount: number;
+  readonly backendCount: number;
+  /** Frontends of a protocol that has no hook, and those whose address another frontend has. */
+  readonly left: readonly ServiceFrontend[];
+}
+
+interface Held {
+  readonly frontend: ServiceFrontend | null;
+  readonly table: number;
+  /** Numbers of backends. */
+  readonly slots: readonly number[];
+  /** False: the kernel has not all of them. */
+  readonly isWhole: boolean;
+  readonly value: Buffer;
+}
+
+interface Retired {
+  readonly atMs: number;
+  readonly table: number;
+  readonly slotCount: number;
+  readonly backends: ReadonlySet<number>;
+}
+
+interface Writes {
+  readonly backends: MapEntry[];
+  readonly slots: MapEntry[];
+  readonly frontends: MapEntry[];
+}
+
+export class ServiceTables {
+  readonly #maps: TableMaps;
+  readonly #options: ServiceTablesOptions;
+  /** By the key's bytes. Null: what the kernel has is to be read. */
+  #held: Map<string, Held> | null = null;
+  #backends = new BackendNumbers();
+  #tables = new FreeNumbers();
+  #nodeAddresses = new Set<string>();
+  #retired: Retired[] = [];
+  /** Of frontends: what did not change is not encoded again. Null: none, see `encodeFrontendKey`. */
+  readonly #keys = new WeakMap<ServiceFrontend, string | null>();
+
+  constructor(maps: TableMaps, options: ServiceTablesOptions) {
+    this.#maps = maps;
+    this.#options = options;
+  }
+
+  /** Throws when it cannot be written: each frontend has what it had, or what it should have. */
+  apply({ frontends, nodeAddresses }: ServicesInForce): ServiceUpdate {
+    const held = this.#held ?? this.#takeUp();
+    // Until all is written.
+    this.#held = null;
+    const { wanted, left } = this.#byKey(frontends);
+    const gone = [...held].filter(([key]) => !wanted.has(key));
+    const changed = [...wanted].filter(([key, one]) => held.get(key)?.frontend !== one);
+    const writes: Writes = { backends: [], slots: [], frontends: [] };
+    const next = changed.map(([key, one]) => this.#plan({ key, one, had: held.get(key) }, writes));
+    this.#write(writes, nodeAddresses, gone);
+    for (const [key] of gone) held.delete(key);
+    for (const [key, one] of next) held.set(key, one);
+    this.#held = held;
+    return {
+      written: writes.frontends.length,
+      removed: gone.length,
+      frontendCount: held.size,
+      backendCount: this.#backends.size,
+      left,
+    };
+  }
+
+  /** Removes what has not been in force for the grace. */
+  sweep(): void {
+    const untilMs = this.#options.nowMs() - this.#options.graceMs;
+    const due = this.#retired.filter(({ atMs }) => atMs <= untilMs);
+    if (due.length === 0) return;
+    this.#retired = this.#retired.filter(({ atMs }) => atMs > untilMs);
+    for (const { table, slotCount, backends } of due) {
+      const keys = Array.from({ length: slotCount }, (_, slot) => encodeSlotKey(table, slot));
+      this.#maps.slots.deleteMany(keys);
+      this.#tables.free(table);
+      this.#maps.backends.deleteMany(this.#backends.release(backends).map(encodeBackendKey));
+    }
+  }
+
+  #byKey(frontends: readonly ServiceFrontend[]) {
+    const wanted = new Map<string, ServiceFrontend>();
+    const left: ServiceFrontend[] = [];
+    for (const one of frontends) {
+      const key = this.#keyOf(one);
+      if (key === null || wanted.has(key)) left.push(one);
+      else wanted.set(key, one);
+    }
+    return { wanted, left };
+  }
+
+  #keyOf(one: ServiceFrontend): string | null {
+    const known = this.#keys.get(one);
+    if (known !== undefined) return known;
+    const key = encodeFrontendKey(one);
+    const text = key === null ? null : textOf(key);
+    this.#keys.set(one, text);
+    return text;
+  }
+
+  #plan(
+    {
+      key,
+      one,
+      had,
+    }: { readonly key: string; readonly one: ServiceFrontend; readonly had: Held | undefined },
+    writes: Writes,
+  ): [string, Held] {
+    const slots = this.#slotsOf(one, writes);
+    const isSame = had?.isWhole === true && areSame(had.slots, slots);
+    const table = isSame ? had.table : this.#tables.next();
+    const value = encodeFrontend(table, slots.length, {
+      group: affinityGroup(one),
+      affinityMs: one.affinityMs ?? 0,
+      isHashed: one.isConsistentlyHashed,
+    });
+    if (!isSame) {
+      slots.forEach((backend, slot) => void writes.slots.push(encodeSlot(table, slot, backend)));
+      this.#backends.use(new Set(slots));
+      if (had !== undefined) this.#retire(had);
+    }
+    if (!isSame || !value.equals(had.value)) writes.frontends.push([bytesOf(key), value]);
+    return [key, { frontend: one, table, slots, isWhole: true, value }];
+  }
+
+  /** Who is hashed finds the same backend at the same slot: so Maglev's table is the table. */
+  #slotsOf({ backends, isConsistentlyHashed }: ServiceFrontend, writes: Writes): readonly number[] {
+    const numbers = new Map<string, number>();
+    for (const backend of backends) {
+      const { number, entry } = this.#backends.numberOf(backend);
+      if (entry !== null) writes.backends.push(entry);
+      numbers.set(`${backend.address.text} ${backend.port}`, number);
+    }
+    if (!isConsistentlyHashed) return [...numbers.values()];
+    return maglevTable([...numbers.keys()]).map((name) => numbers.get(name) as number);
+  }
+
+  #write(
+    { backends, slots, frontends }: Writes,
+    nodeAddresses: readonly IpAddress[],
+    gone: readonly (readonly [string, Held])[],
+  ): void {
+    const maps = this.#maps;
+    const addresses = new Set(nodeAddresses.map((one) => textOf(encodeNodeAddress(one))));
+    const before = this.#nodeAddresses;
+    maps.backends.updateMany(backends);
+    maps.slots.updateMany(slots);
+    maps.node_addresses.updateMany(
+      [...addresses.difference(before)].map((key): MapEntry => [bytesOf(key), PRESENT]),
+    );
+    maps.frontends.updateMany(frontends);
+    maps.frontends.deleteMany(gone.map(([key]) => bytesOf(key)));
+    maps.node_addresses.deleteMany([...before.difference(addresses)].map(bytesOf));
+    this.#nodeAddresses = addresses;
+    for (const [, had] of gone) this.#retire(had);
+  }
+
+  #retire({ table, slots }: Held): void {
+    const atMs = this.#options.nowMs();
+    this.#retired.push({ atMs, table, slotCount: slots.length, backends: new Set(slots) });
+  }
+
+  /** What is in force, and what nothing leads to any more. */
+  #takeUp(): Map<string, Held> {
+    const maps = this.#maps;
+    this.#backends = new BackendNumbers();
+    this.#tables = new FreeNumbers();
+    this.#retired = [];
+    this.#nodeAddresses = new Set([...maps.node_addresses.keys()].map(textOf));
+    this.#backends.takeUp(maps.backends.entries());
+    const tables = slotsByTable(maps.slots.entries());
+    for (const [table, { slots }] of tables) {
+      this.#tables.take(table);
+      this.#backends.use(new Set(slots));
+    }
+    const held = new Map<string, Held>();
+    for (const [key, value] of maps.frontends.entries()) {
+      const { table, count } = decodeFrontend(value);
+      const { slots, found } = tables.get(table) ?? NO_SLOTS;
+      this.#tables.take(table);
+      tables.delete(table);
+      const isWhole = found === count && slots.length === count;
+      held.set(textOf(key), { frontend: null, table, slots, isWhole, value });
+    }
+    for (const [table, { slots }] of tables) this.#retire({ ...NO_FRONTEND, table, slots });
+    maps.backends.deleteMany(this.#backends.release(this.#backends.unused).map(encodeBackendKey));
+    return held;
+  }
+}
+
+const NO_SLOTS = { slots: [], found: 0 };
+const NO_FRONTEND = { frontend: null, isWhole: false, value: Buffer.alloc(0) };
+/** No backend has it. */
+const NOBODY = 0;
+
+function slotsByTable(entries: Iterable<MapEntry>) {
+  const tables = new Map<number, { readonly slots: number[]; found: number }>();
+  for (const entry of entries) {
+    const { table, slot, backend } = decodeSlot(entry);
+    let own = tables.get(table);
+    if (own === undefined) {
+      own = { slots: [], found: 0 };
+      tables.set(table, own);
+    }
+    while (own.slots.length <= slot) own.slots.push(NOBODY);
+    own.slots[slot] = backend;
+    own.found += 1;
+  }
+  return tables;
+}
+
+function textOf(bytes: Buffer): string {
+  return bytes.toString('latin1');
+}
+
+function bytesOf(text: string): Buffer {
+  return Buffer.from(text, 'latin1');
+}
+
+function areSame(some: readonly number[], others: readonly number[]): boolean {
+  return some.length === others.length && others.every((one, index) => one === some[index]);
+}

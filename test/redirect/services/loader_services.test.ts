@@ -1,0 +1,131 @@
+/** `redirect.services` on a node in memory: what is in force when, and what is left alone. */
+import { mkdirSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { redirectDown } from '../../../src/cli/redirect/down.ts';
+import { RedirectFollower } from '../../../src/cli/redirect/follow.ts';
+import { RedirectLoader } from '../../../src/cli/redirect/loader.ts';
+import { LoaderServices } from '../../../src/cli/redirect/services.ts';
+import { redirectStatus } from '../../../src/cli/redirect/status.ts';
+import { redirectUp } from '../../../src/cli/redirect/up.ts';
+import type { Config } from '../../../src/config/config.ts';
+import type { FrontendSet } from '../../../src/control/service/service_frontends.ts';
+import { createLogger } from '../../../src/observe/log/logger.ts';
+import { testIo } from '../../cli/test_io.ts';
+import { frontend } from '../../support/service_frontends.ts';
+import { until } from '../../support/until.ts';
+import type { FakeNode } from '../fake_node.ts';
+import { ENDPOINTS, streetNode } from '../street_node.ts';
+
+const servicesOf = (...ips: readonly string[]): string =>
+  `services:\n${ips
+    .map(
+      (ip, index) =>
+        `  - { name: shop/web-${index}, endpoints: { matchLabels: { app: api } }, clusterIPs: ["${ip}"], ports: [{ port: 80 }] }\n`,
+    )
+    .join('')}`;
+
+let fake: FakeNode;
+let config: Config;
+
+beforeEach(() => {
+  const street = streetNode();
+  fake = street.fake;
+  config = { ...street.config, redirect: { ...street.config.redirect, services: 'socket' } };
+  fake.inspection = (found) => found;
+  fake.write('endpoints.yaml', ENDPOINTS + servicesOf('10.96.0.1'));
+});
+
+afterEach(() => fake.dispose());
+
+const none = (): Config => ({ ...config, redirect: { ...config.redirect, services: 'none' } });
+
+async function up(with_ = config): Promise<string> {
+  const io = testIo();
+  expect([await redirectUp(with_, { io, isFollowing: false }, fake.node), io.stderr.text]).toEqual([
+    0,
+    '',
+  ]);
+  return io.stdout.text;
+}
+
+async function problems(with_ = config): Promise<readonly string[]> {
+  const io = testIo();
+  await redirectStatus(with_, { io, isJson: true }, fake.node);
+  return (JSON.parse(io.stdout.text) as { problems: readonly string[] }).problems;
+}
+
+const at = (text: string): number => fake.events.findIndex((event) => event.startsWith(text));
+
+describe('up', () => {
+  it('writes tables before hooks ask them, and policy before both', async () => {
+    const out = await up();
+    expect(out).toContain('Services are translated at sockets: 1 addresses');
+    expect(at('services 1')).toBeGreaterThan(at('attach 11'));
+    expect(at('attach services')).toBeGreaterThan(at('services 1'));
+    const { frontends = [], nodeAddresses = [] } = fake.services.inForce ?? {};
+    expect(frontends.map(({ address }) => address?.text)).toEqual(['10.96.0.1']);
+    expect(frontends[0]?.backends.map(({ address }) => address.text)).toEqual(['10.0.0.5']);
+    expect(nodeAddresses.map(({ text }) => text)).toContain('192.0.2.7');
+    expect(await problems()).toEqual([]);
+  });
+
+  it('with none takes the hooks away, and touches nothing where there are none', async () => {
+    await up();
+    expect(await problems(none())).toEqual([
+      expect.stringContaining('redirect up takes the hooks'),
+    ]);
+    expect(await up(none())).toContain('removed the hooks of Services');
+    expect(await problems(none())).toEqual([]);
+    expect(await up(none())).not.toContain('Services');
+    expect(await problems()).toEqual([expect.stringContaining('not translated')]);
+  });
+
+  it('down takes the hooks away before the programs that judge', async () => {
+    await up();
+    mkdirSync(config.redirect.root, { recursive: true });
+    expect(await redirectDown(config, testIo(), fake.node)).toBe(0);
+    expect(at('services removed')).toBeGreaterThan(0);
+    expect(at('services removed')).toBeLessThan(at('programs removed'));
+  });
+});
+
+describe('while it follows', () => {
+  it('Services that change are put in force, and hooks that somebody took away are put back', async () => {
+    const loader = new RedirectLoader(config, fake.node);
+    await loader.start();
+    const stop = new AbortController();
+    const log = createLogger({ level: 'silent', write: () => {} });
+    const options = { config, node: fake.node, loader, log, signal: stop.signal };
+    const ran = new RedirectFollower(options).run();
+    const count = (): number | undefined => fake.services.inForce?.frontends.length;
+    fake.write('endpoints.yaml', ENDPOINTS + servicesOf('10.96.0.1', '10.96.0.2'));
+    await until(() => count() === 2);
+    fake.services.missingHooks = ['connect4'];
+    expect(await problems()).toEqual([expect.stringContaining('no hook at connect4')]);
+    await until(() => fake.services.missingHooks.length === 0);
+    fake.services.remove();
+    await until(() => count() === 2);
+    stop.abort();
+    await ran;
+    await loader.close();
+  });
+});
+
+describe('a loader that does not know the Services', () => {
+  it('leaves in force what the last one left, until it does', () => {
+    const set: FrontendSet = {
+      frontends: [frontend({ address: '10.96.0.1', port: 80, backends: [1] })],
+      problems: [],
+    };
+    let known: FrontendSet | null = null;
+    fake.services.inForce = { frontends: set.frontends, nodeAddresses: [] };
+    const services = new LoaderServices({ config, node: fake.node, frontends: () => known });
+    expect(services.start(['192.0.2.7'])).toEqual([expect.stringContaining('not known yet')]);
+    expect(fake.events).toEqual(['attach services']);
+    expect(fake.services.inForce.frontends).toBe(set.frontends);
+    known = set;
+    expect(services.put(['192.0.2.7'])).not.toBeNull();
+    expect(services.put(['192.0.2.7'])).toBeNull();
+    expect(services.put(['192.0.2.8'])).not.toBeNull();
+  });
+});

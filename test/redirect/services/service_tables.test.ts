@@ -1,0 +1,180 @@
+/**
+ * The tables of Services, with a reader that looks between any two writes: it always finds whole tables, each of
+ * before or of after. A loader that died at any write leaves what the next one can go on with.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { ServiceFrontend } from '../../../src/model/service_frontend.ts';
+import {
+  decodeBackendKey,
+  decodeFrontend,
+  encodeBackendKey,
+  encodeSlotKey,
+} from '../../../src/redirect/services/layout.ts';
+import { ServiceTables, type TableMaps } from '../../../src/redirect/services/service_tables.ts';
+import { runs } from '../../support/property_runs.ts';
+import { frontend, ip } from '../../support/service_frontends.ts';
+import { FakeMap } from '../fake_node.ts';
+
+const GRACE_MS = 100;
+
+class Kernel {
+  /** Called before each write of one entry. */
+  onWrite: () => void = () => {};
+  readonly maps: Readonly<Record<keyof TableMaps, FakeMap>> = {
+    ...{ frontends: this.#map(), slots: this.#map() },
+    ...{ backends: this.#map(), node_addresses: this.#map() },
+  };
+
+  /** Address and port of a frontend → those of its backends, by what a program reads. */
+  read(): Record<string, string> {
+    const { frontends, slots, backends } = this.maps;
+    return Object.fromEntries(
+      [...frontends.entries()].map(([key, value]) => {
+        const { table, count } = decodeFrontend(value);
+        const own = Array.from({ length: count }, (_, slot) => {
+          const number = slots.lookup(encodeSlotKey(table, slot));
+          if (number === null) throw new Error(`no slot ${slot} of table ${table}`);
+          const place = backends.lookup(encodeBackendKey(decodeBackendKey(number)));
+          if (place === null) throw new Error('no such backend');
+          return place.toString('hex');
+        });
+        return [key.toString('hex'), own.sort().join()];
+      }),
+    );
+  }
+
+  #map(): FakeMap {
+    return new FakeMap(100_000, () => this.onWrite());
+  }
+
+  entryCounts(): Record<string, number> {
+    return Object.fromEntries(Object.entries(this.maps).map(([name, map]) => [name, map.count()]));
+  }
+}
+
+class Clock {
+  nowMs = 0;
+}
+
+function tablesOf(kernel: Kernel, clock = new Clock()): ServiceTables {
+  return new ServiceTables(kernel.maps, { nowMs: () => clock.nowMs, graceMs: GRACE_MS });
+}
+
+/** What a reader may find, made by tables of their own. */
+function readOf(frontends: readonly ServiceFrontend[]): Record<string, string> {
+  const kernel = new Kernel();
+  tablesOf(kernel).apply({ frontends, nodeAddresses: [] });
+  return kernel.read();
+}
+
+const anyFrontends = fc
+  .uniqueArray(
+    fc.record({
+      port: fc.integer({ min: 1, max: 6 }),
+      backends: fc.uniqueArray(fc.integer({ min: 1, max: 5 }), { maxLength: 4 }),
+      address: fc.constantFrom('10.96.0.1', null),
+    }),
+    { selector: ({ port, address }) => `${address} ${port}`, maxLength: 6 },
+  )
+  .map((all) => all.map((parts) => frontend(parts)));
+
+describe('at each write', () => {
+  it('a reader finds of each frontend the backends of before or those of after, whole', () => {
+    fc.assert(
+      fc.property(fc.array(anyFrontends, { minLength: 2, maxLength: 5 }), (history) => {
+        const kernel = new Kernel();
+        const clock = new Clock();
+        const tables = tablesOf(kernel, clock);
+        let before: Record<string, string> = {};
+        for (const frontends of history) {
+          const after = readOf(frontends);
+          kernel.onWrite = () => {
+            for (const [key, backends] of Object.entries(kernel.read()))
+              expect([before[key], after[key]]).toContain(backends);
+          };
+          tables.apply({ frontends, nodeAddresses: [] });
+          expect(kernel.read()).toEqual(after);
+          before = after;
+          clock.nowMs += 60;
+          tables.sweep();
+        }
+      }),
+      runs(60),
+    );
+  });
+
+  it('a loader may die: the next one ends where it would have, and leaves nothing behind', () => {
+    fc.assert(
+      fc.property(anyFrontends, anyFrontends, fc.nat(60), (first, second, writesMax) => {
+        const kernel = new Kernel();
+        tablesOf(kernel).apply({ frontends: first, nodeAddresses: [] });
+        let writes = 0;
+        kernel.onWrite = () => {
+          writes += 1;
+          if (writes > writesMax) throw new Error('died');
+        };
+        const dying = tablesOf(kernel);
+        try {
+          dying.apply({ frontends: second, nodeAddresses: [] });
+        } catch (error) {
+          expect((error as Error).message).toBe('died');
+        }
+        kernel.onWrite = () => {};
+        const clock = new Clock();
+        const next = tablesOf(kernel, clock);
+        next.apply({ frontends: second, nodeAddresses: [] });
+        expect(kernel.read()).toEqual(readOf(second));
+        clock.nowMs += GRACE_MS;
+        next.sweep();
+        const fresh = new Kernel();
+        tablesOf(fresh).apply({ frontends: second, nodeAddresses: [] });
+        expect(kernel.entryCounts()).toEqual(fresh.entryCounts());
+      }),
+      runs(60),
+    );
+  });
+});
+
+describe('what did not change', () => {
+  const web = frontend({ address: '10.96.0.1', port: 80, backends: [1, 2] });
+  const dns = frontend({ address: '10.96.0.2', port: 53, backends: [3] });
+
+  it('is not written again, nor by the next loader', () => {
+    const kernel = new Kernel();
+    const tables = tablesOf(kernel);
+    expect(tables.apply({ frontends: [web, dns], nodeAddresses: [] }).written).toBe(2);
+    const other = frontend({ address: '10.96.0.2', port: 53, backends: [4] });
+    expect(tables.apply({ frontends: [web, other], nodeAddresses: [] }).written).toBe(1);
+    const again = [{ ...web }, { ...other }];
+    const update = tablesOf(kernel).apply({ frontends: again, nodeAddresses: [] });
+    expect(update).toMatchObject({ written: 0, removed: 0, frontendCount: 2, left: [] });
+  });
+
+  it('is written after a write that failed, as nobody knows what that left', () => {
+    const kernel = new Kernel();
+    const tables = tablesOf(kernel);
+    let isFull = true;
+    kernel.onWrite = () => {
+      if (isFull) throw new Error('no room');
+    };
+    const wanted = { frontends: [web, dns], nodeAddresses: [ip('10.8.0.1')] };
+    expect(() => tables.apply(wanted)).toThrow('no room');
+    isFull = false;
+    tables.apply(wanted);
+    expect(kernel.read()).toEqual(readOf([web, dns]));
+    expect(kernel.maps.node_addresses.count()).toBe(1);
+  });
+});
+
+describe('frontends that cannot be', () => {
+  it('are told: a protocol without a hook, an address that another one has', () => {
+    const web = frontend({ address: '10.96.0.1', port: 80, backends: [1] });
+    const second = frontend({ address: '10.96.0.1', port: 80, backends: [2], service: 'b/b' });
+    const sctp = frontend({ address: '10.96.0.1', port: 80, protocol: 'SCTP', backends: [1] });
+    const kernel = new Kernel();
+    const update = tablesOf(kernel).apply({ frontends: [web, second, sctp], nodeAddresses: [] });
+    expect(update.left).toEqual([second, sctp]);
+    expect(kernel.read()).toEqual(readOf([web]));
+  });
+});

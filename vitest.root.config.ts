@@ -1,8 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 /**
- * What needs root: programs in the kernel, network and mount namespaces. One file after the other, as they load
- * and measure things that the whole machine shares. `npm run test:root`.
+ * What needs root: programs in the kernel, network and mount namespaces, each file in its own. Two files at once, as
+ * they mostly wait. `npm run test:root`.
  */
 export default defineConfig({
   test: {
@@ -12,8 +12,8 @@ export default defineConfig({
       'test/workers/root/**/*.test.ts',
     ],
     pool: 'forks',
-    fileParallelism: false,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    maxWorkers: 2,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });

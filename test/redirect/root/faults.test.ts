@@ -222,7 +222,10 @@ describe('what changes under load', () => {
       scene = new Scene();
       await scene.start();
       const load = new Load(scene, { clients: 4, paths: ['/a', '/b', '/never'] });
-      for (let flip = 0; flip < 30; flip++) {
+      const seen = (way: string): number => load.counts.get(way) ?? 0;
+      const isEnough = (): boolean =>
+        seen('/a 200') > 0 && seen('/b 200') > 0 && seen('/never 403') > 10;
+      for (let flip = 0; flip < 30 || (flip < 600 && !isEnough()); flip++) {
         scene.rig.writePolicies([policyOf(flip % 2 === 0 ? '/a' : '/b')]);
         await sleep(150);
       }

@@ -10,7 +10,7 @@ export default defineConfig({
     globalSetup: ['test/kube/real/parts/build_programs.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 240_000,
-    hookTimeout: 240_000,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
   },
 });

@@ -1,5 +1,5 @@
 /** Waits for what other processes, threads and timers bring about. */
-const PATIENCE_MS = 25_000;
+const PATIENCE_MS = 80_000;
 /** A look may be a whole process: many of them would take the time from what is waited for. */
 const [LEAST_INTERVAL_MS, MOST_INTERVAL_MS, LOOKS] = [5, 250, 20];
 

@@ -95,7 +95,7 @@ describe.each<StoreKind>(['etcd', 'kine'])('an API server with %s', (store) => {
         (error: Error) => error.message,
       );
       return failed.includes('Unauthorized') || failed.includes('must be logged in');
-    }, 60_000);
+    }, PATIENCE_MS);
   });
 
   it('knows the holder of a client certificate', async () => {
@@ -144,7 +144,7 @@ describe('an API server with its controllers', () => {
   it('removes the policies of a namespace that is deleted', async () => {
     await cluster.kubectl(['create', 'namespace', 'shop']);
     await cluster.apply(POLICY.replace('default', 'shop'));
-    await cluster.kubectl(['delete', 'namespace', 'shop', '--timeout=60s']);
+    await cluster.kubectl(['delete', 'namespace', 'shop', '--timeout=150s']);
     expect(await cluster.kubectl(['get', 'cnp', '-A', '-o', 'name'])).toBe('');
   });
 });

@@ -9,7 +9,7 @@ import { putNode, putPod } from './parts/pods.ts';
 
 const API = '127.0.21.1';
 const WEB = '127.0.21.2';
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 150_000;
 /** A right of each role that it has. */
 const ROLES = [
   { apiGroups: [''], resources: ['pods'], verbs: ['list'] },

@@ -25,7 +25,7 @@ const CONFIG_MAPS: KubeKind = {
   isNamespaced: true,
 };
 const AFTER = 'default/after-a-minute';
-const PATIENCE_MS = 100_000;
+const PATIENCE_MS = 150_000;
 const SPEED = 10;
 
 interface Followed {
@@ -142,7 +142,7 @@ describe.each<StoreKind>(['etcd', 'kine'])('an API server with %s', (store) => {
   });
 
   it('that was gone for a minute is followed again, in all kinds at once', {
-    timeout: 300_000,
+    timeout: 600_000,
   }, async () => {
     const platform = fastPlatform(SPEED);
     const client = connect(reader.kubeconfig, platform);

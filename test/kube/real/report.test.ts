@@ -23,7 +23,7 @@ const WRITES: readonly RbacRule[] = [
   { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'patch', 'create'] },
 ];
-const TAKEN_MS = 60_000;
+const TAKEN_MS = 150_000;
 
 let cluster: ControlPlane;
 let account: Account;

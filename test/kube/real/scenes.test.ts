@@ -15,7 +15,7 @@ const API = '127.0.20.1';
 const WEB = '127.0.20.2';
 const OTHER = '127.0.20.3';
 const PROXY = 'sallyport/sallyport';
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 150_000;
 /** Of five hundred addresses. */
 const SAMPLE = 25;
 
@@ -167,19 +167,19 @@ describe.each<StoreKind>(['etcd', 'kine'])('policy of a cluster that is kept in 
   it('takes up kinds that are deleted and defined anew', async () => {
     await cluster.apply(policy('/ok'));
     await proxy.answers(WEB, '/ok', 200);
-    await cluster.kubectl(['delete', 'crd', 'ciliumnetworkpolicies.cilium.io', '--timeout=60s']);
+    await cluster.kubectl(['delete', 'crd', 'ciliumnetworkpolicies.cilium.io', '--timeout=150s']);
     await proxy.answers(WEB, '/any', 200);
     await cluster.applyDefinitions(OPEN_DEFINITIONS);
     await cluster.apply(policy('/ok'));
-    await until(async () => (await proxy.ask(WEB, '/any')) === 403, 100_000);
+    await until(async () => (await proxy.ask(WEB, '/any')) === 403, PATIENCE_MS);
     expect(await proxy.ask(WEB, '/ok')).toBe(200);
   });
 
   it('leaves nothing of a namespace that is deleted', async () => {
     await cluster.apply(policy('/ok').replaceAll('shop', 'bank').replace('app: web', 'app: other'));
-    await cluster.kubectl(['delete', 'namespace', 'bank', '--timeout=90s', '--wait=false']);
+    await cluster.kubectl(['delete', 'namespace', 'bank', '--timeout=150s', '--wait=false']);
     await cluster.kubectl(['-n', 'bank', 'delete', 'pod', 'other', '--force', '--grace-period=0']);
-    await cluster.kubectl(['wait', '--for=delete', 'namespace/bank', '--timeout=90s']);
+    await cluster.kubectl(['wait', '--for=delete', 'namespace/bank', '--timeout=150s']);
     await until(async () => !(await proxy.admin('/policies')).includes('bank/'));
   });
 
@@ -231,7 +231,7 @@ describe('what the proxy may do in a cluster', () => {
       expect(await proxy.ask(WEB, '/ok')).not.toBe(200);
       expect(await proxy.admin('/status')).toMatch(/pods.*forbidden/);
       await cluster.account(PROXY, READ_RULES);
-      await until(async () => (await proxy.ask(WEB, '/ok')) === 200, 100_000);
+      await until(async () => (await proxy.ask(WEB, '/ok')) === 200, PATIENCE_MS);
       expect(await proxy.ask(WEB, '/any')).toBe(403);
     } finally {
       await proxy.stop();
@@ -373,7 +373,7 @@ describe('a cluster of five hundred pods', () => {
       await cluster.kubectl(['-n', 'shop', 'rollout', 'restart', 'deployment', `fleet-fake-${n}`]);
     }
     for (let n = 0; n < 5; n++) {
-      const status = ['rollout', 'status', `deployment/fleet-fake-${n}`, '--timeout=100s'];
+      const status = ['rollout', 'status', `deployment/fleet-fake-${n}`, '--timeout=200s'];
       await cluster.kubectl(['-n', 'shop', ...status]);
     }
     const second = await fleetAddresses();
@@ -381,7 +381,7 @@ describe('a cluster of five hundred pods', () => {
     const gone = first.filter((ip) => !second.includes(ip));
     expect(gone.length).toBeGreaterThan(0);
     await until(async () => (await allowedAmong(gone)) === 0, PATIENCE_MS);
-  }, 300_000);
+  }, 600_000);
 
   /** Of all five hundred, once all are ready. */
   async function fleetAddresses(): Promise<readonly string[]> {
@@ -400,7 +400,7 @@ describe('a cluster of five hundred pods', () => {
       ]);
       addresses = text.split(' ').filter((ip) => ip !== '');
       return addresses.length === 500;
-    }, 100_000);
+    }, 200_000);
     return addresses;
   }
 

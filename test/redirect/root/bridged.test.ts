@@ -16,7 +16,7 @@ import type { Netns } from './netns.ts';
 import { RedirectRig } from './rig.ts';
 import { addService } from './service_nat.ts';
 
-const TIMEOUT_MS = 150_000;
+const TIMEOUT_MS = 300_000;
 const API = ['10.13.0.1', 'fd13::1'] as const;
 const WEB = ['10.13.0.2', 'fd13::2'] as const;
 const JOB = ['10.13.0.3', 'fd13::3'] as const;

@@ -10,13 +10,13 @@ import { until } from '../../support/until.ts';
 import { echoOrigin, greet, ONE_LOOK } from './exchange.ts';
 import { type Command, RedirectRig } from './rig.ts';
 
-const TIMEOUT_MS = 150_000;
+const TIMEOUT_MS = 300_000;
 const API = ['10.12.0.1', 'fd12::1'] as const;
 const NEW = ['10.12.0.9', 'fd12::9'] as const;
 const OUTSIDE = ['203.0.113.10', '2001:db8::10'] as const;
 const PORT = 7070;
 /** The looks are a minute apart. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 50_000;
 
 /** web may reach the API; nobody selects the new pod, so where it is known all is open to it. */
 const POLICY = JSON.stringify({

@@ -11,7 +11,7 @@ import { WEB_MAY_GET_OK } from './api_policy.ts';
 import { ask, ONE_LOOK, type Outcome, seeingOrigin } from './exchange.ts';
 import { type Command, RedirectRig } from './rig.ts';
 
-const SET_UP_TIMEOUT_MS = 150_000;
+const SET_UP_TIMEOUT_MS = 300_000;
 const REPAIR_MS = 3000;
 const API = ['10.6.0.1', 'fd06::1'] as const;
 

@@ -10,7 +10,7 @@ const [AF_INET, AF_INET6, SOCK_DGRAM, SOCK_NONBLOCK] = [2, 10, 2, 0o4000];
 const [ICMP, ICMP6] = [1, 58];
 /** After this the question is sent again. */
 const RESEND_MS = 300;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 const libc = koffi.load(null);
 const openSocket = libc.func('int socket(int family, int type, int protocol)');

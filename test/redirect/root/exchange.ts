@@ -12,7 +12,7 @@ import type { Netns } from './netns.ts';
  * A bound that only ends a hang: a neighbour (ARP, NDP) that was asked in vain, and a SYN that was lost, are asked
  * again after seconds.
  */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 /** After this a datagram is sent again. */
 const RESEND_MS = 300;
 const UNREACHABLE_PAUSE_MS = 50;

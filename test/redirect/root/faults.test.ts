@@ -15,7 +15,7 @@ import { type Command, RedirectRig, type RigOptions } from './rig.ts';
 
 const API = '10.3.0.1';
 const PORT = 8080;
-const TEST_TIMEOUT_MS = 240_000;
+const TEST_TIMEOUT_MS = 300_000;
 
 /** Requests to these paths pass, marked as judged. */
 function policyOf(...paths: readonly string[]): string {

@@ -10,7 +10,7 @@ import { RawSender } from '../kernel/raw_sender.ts';
 import { ask, greet, seeingOrigin } from './exchange.ts';
 import { RedirectRig } from './rig.ts';
 
-const TIMEOUT_MS = 150_000;
+const TIMEOUT_MS = 300_000;
 const PATIENCE_MS = 60_000;
 const API = ['10.15.0.1', 'fd15::1'] as const;
 const WEB = ['10.15.0.2', 'fd15::2'] as const;

@@ -10,7 +10,7 @@ import { ask, seeingOrigin } from './exchange.ts';
 import { Command, RedirectRig } from './rig.ts';
 
 const ROOT = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
-const SET_UP_TIMEOUT_MS = 150_000;
+const SET_UP_TIMEOUT_MS = 300_000;
 const USER = 1337;
 const API = ['10.4.0.1', 'fd04::1'] as const;
 const WEB = ['10.4.0.2', 'fd04::2'] as const;

@@ -20,7 +20,7 @@ import {
   strike,
 } from './found_scene.ts';
 
-const TIMEOUT_MS = 150_000;
+const TIMEOUT_MS = 300_000;
 /** Long beside what a loader needs. */
 const QUIET_MS = 700;
 

@@ -11,9 +11,9 @@ import type { Netns } from './netns.ts';
 import { RedirectRig } from './rig.ts';
 import { addService } from './service_nat.ts';
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 const SILENCE_MS = 500;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 const [API, WEB, JOB] = ['fd0a::1', 'fd0a::2', 'fd0a::3'];
 const FRIEND = '2001:db8::10';
 const STRANGER = '2001:db8:1::10';

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { ask, echoOrigin, greet, seeingOrigin } from './exchange.ts';
 import { RedirectRig } from './rig.ts';
 
-const TIMEOUT_MS = 150_000;
+const TIMEOUT_MS = 300_000;
 const API = ['10.11.0.1', 'fd11::1'] as const;
 const [HTTP, FOR_HOST, FOR_WEB] = [8080, 7070, 7071];
 

@@ -10,7 +10,7 @@ import { ask, seeingOrigin } from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { type Command, RedirectRig } from './rig.ts';
 
-const SET_UP_TIMEOUT_MS = 150_000;
+const SET_UP_TIMEOUT_MS = 300_000;
 const API = ['10.5.0.1', 'fd05::1'] as const;
 const WEB = ['10.5.0.2', 'fd05::2'] as const;
 const OUTSIDE = ['203.0.113.20', '2001:db8:0:20::1'] as const;

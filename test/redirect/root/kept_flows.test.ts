@@ -10,7 +10,7 @@ import { until } from '../../support/until.ts';
 import { greet } from './exchange.ts';
 import { type Command, RedirectRig } from './rig.ts';
 
-const TIMEOUT_MS = 150_000;
+const TIMEOUT_MS = 300_000;
 const API = ['10.14.0.1', 'fd14::1'] as const;
 const WEB = ['10.14.0.2', 'fd14::2'] as const;
 const PORT = 7070;

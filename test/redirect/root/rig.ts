@@ -20,7 +20,7 @@ import { Netns } from './netns.ts';
 
 const ROOT = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const BIN = join(ROOT, 'bin/sallyport');
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 150_000;
 
 /** Link-local gateway of every pod, as Cilium has it: pods need no subnet in common with the node. */
 const GATEWAY4 = '169.254.1.1';

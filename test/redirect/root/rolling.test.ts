@@ -11,7 +11,7 @@ import { seeingOrigin } from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { type Command, RedirectRig } from './rig.ts';
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 const API = '10.6.0.1';
 const WEB = '10.6.0.2';
 const ROUNDS = 3;

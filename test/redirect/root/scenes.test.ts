@@ -22,7 +22,7 @@ import { RedirectRig } from './rig.ts';
 import { type Party, readScene, type Scene, type SceneConnection } from './scene.ts';
 
 const FIXTURES = join(import.meta.dirname, '../../../fixtures/policy');
-const SET_UP_TIMEOUT_MS = 150_000;
+const SET_UP_TIMEOUT_MS = 300_000;
 
 const scenes = readdirSync(FIXTURES)
   .filter((name) => name.startsWith('cnp_'))

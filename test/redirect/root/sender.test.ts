@@ -8,7 +8,7 @@ import { ask, seeingOrigin } from './exchange.ts';
 import type { Netns } from './netns.ts';
 import { RedirectRig } from './rig.ts';
 
-const SET_UP_TIMEOUT_MS = 150_000;
+const SET_UP_TIMEOUT_MS = 300_000;
 const WEB = ['10.3.0.2', 'fd03::2'] as const;
 const OUTSIDE = ['203.0.113.10', '2001:db8::10'] as const;
 const NODE = ['100.64.0.1', 'fd00:64::1'] as const;

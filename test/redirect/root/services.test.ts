@@ -28,7 +28,7 @@ import {
   type ServiceNat,
 } from './service_nat.ts';
 
-const TIMEOUT_MS = 150_000;
+const TIMEOUT_MS = 300_000;
 const API = { 4: '10.8.0.1', 6: 'fd08::1' } as const;
 const WEB = { 4: '10.8.0.2', 6: 'fd08::2' } as const;
 const JOB = { 4: '10.8.0.3', 6: 'fd08::3' } as const;

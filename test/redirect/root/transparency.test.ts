@@ -25,7 +25,7 @@ import {
 import type { Netns } from './netns.ts';
 import { type Command, RedirectRig } from './rig.ts';
 
-const SET_UP_TIMEOUT_MS = 150_000;
+const SET_UP_TIMEOUT_MS = 300_000;
 /** Lines of the access log come together. */
 const LOG_DELAY_MS = 500;
 

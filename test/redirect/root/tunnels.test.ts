@@ -11,7 +11,7 @@ import { frame, udp } from '../kernel/packets.ts';
 import { ONE_DATAGRAM, ping } from './exchange.ts';
 import { RedirectRig } from './rig.ts';
 
-const TIMEOUT_MS = 150_000;
+const TIMEOUT_MS = 300_000;
 const API = ['10.9.0.1', 'fd09::1'] as const;
 const WEB = ['10.9.0.2', 'fd09::2'] as const;
 const JOB = ['10.9.0.3', 'fd09::3'] as const;

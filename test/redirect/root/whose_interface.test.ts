@@ -27,7 +27,7 @@ import {
 } from './found_scene.ts';
 import { Netns } from './netns.ts';
 
-const TIMEOUT_MS = 150_000;
+const TIMEOUT_MS = 300_000;
 const QUIET_MS = 1200;
 
 afterEach(strike, TIMEOUT_MS);

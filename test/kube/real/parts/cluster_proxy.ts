@@ -49,7 +49,7 @@ export const REPORT_RULES: readonly RbacRule[] = [
 ];
 
 /** A watch that broke is opened again after a while, with others at work. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 150_000;
 
 export interface ClusterProxyOptions {
   readonly kubeconfig: string;

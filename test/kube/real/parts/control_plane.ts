@@ -22,7 +22,7 @@ import { freePorts, Part } from './part.ts';
 import { Store, type StoreKind } from './store.ts';
 import { Wire } from './wire.ts';
 
-const READY_MS = 90_000;
+const READY_MS = 150_000;
 const ADMIN_TOKEN = 'admin-token';
 /** Those that users see at work: namespaces that empty themselves, ReplicaSets, service accounts, EndpointSlices. */
 const CONTROLLERS = [
@@ -190,6 +190,8 @@ export class ControlPlane {
           else reject(new Error(`kubectl ${args.join(' ')}: ${stderr}${stdout}`));
         },
       );
+      // It may have ended before it is given anything: what became of it, its exit code says.
+      child.stdin?.on('error', () => {});
       child.stdin?.end(input);
     });
   }
@@ -202,7 +204,7 @@ export class ControlPlane {
   /** CustomResourceDefinitions, which are served when it resolves. */
   async applyDefinitions(yaml: string): Promise<void> {
     await this.apply(yaml);
-    const wait = ['wait', '--for', 'condition=established', '--timeout=30s', '-f', '-'];
+    const wait = ['wait', '--for', 'condition=established', '--timeout=120s', '-f', '-'];
     // kubectl fails for one that has no conditions at all yet.
     await until(() =>
       this.kubectl(wait, yaml).then(

@@ -104,6 +104,32 @@ describe('the loader with a cluster', PATIENT, () => {
     expect(again.out).toContain('generation 2 in force: 2 endpoints');
   });
 
+  it('that follows waits for an API server that was never there, says so, and applies what it says then', async () => {
+    deny('all');
+    gone();
+    const loader = new RedirectLoader(config, fake.node);
+    const told: string[] = [];
+    const stop = new AbortController();
+    const onWaiting = (problems: readonly string[]): void => void told.push(...problems);
+    const started = loader.start({ onWaiting, signal: stop.signal });
+    await until(() => told.length > 0);
+    expect(told.join()).toContain('was not listed within');
+    expect(fake.generation).toBe(0);
+    api.clearFaults();
+    expect((await started)?.done.join()).toContain('generation 1 in force: 2 endpoints');
+    await loader.close();
+  });
+
+  it('that waits ends when it is told to, and changes nothing', async () => {
+    gone();
+    const loader = new RedirectLoader(config, fake.node);
+    const stop = new AbortController();
+    const onWaiting = (): void => stop.abort();
+    expect(await loader.start({ onWaiting, signal: stop.signal })).toBeNull();
+    await loader.close();
+    expect(fake.generation).toBe(0);
+  });
+
   it('that follows takes over what is applied', async () => {
     const loader = new RedirectLoader(config, fake.node);
     await loader.start();

@@ -25,7 +25,7 @@ import {
   interfacelessTexts,
   type NodeSight,
 } from './node_sight.ts';
-import { NodePolicy } from './policy.ts';
+import { NodePolicy, type Waiting } from './policy.ts';
 import { LoaderServices } from './services.ts';
 
 export interface LoaderReport {
@@ -68,12 +68,13 @@ export class RedirectLoader {
     this.#waits = new InterfaceWaits(config.limits.redirectInterfaceWaitMs, nowMs);
   }
 
-  /** Throws a LoaderError; then nothing is in force that was not before. */
-  async start(): Promise<LoaderReport> {
+  /** Throws a LoaderError; then nothing is in force that was not before. Null, and the same: it ended while it waited. */
+  async start(waiting: Waiting | null = null): Promise<LoaderReport | null> {
     this.#checkNode();
     const beside = await this.#node.besideCilium(this.#config);
     if (beside.refusal !== null) throw new LoaderError([beside.refusal]);
-    const read = await this.policy.start();
+    const read = await this.policy.start(waiting);
+    if (read === null) return null;
     if (read.kind === 'rejected') throw new LoaderError(read.problems);
     const sight = await this.look();
     const done = [...(await this.#prepareNode(sight.links))];

@@ -47,6 +47,13 @@ export interface NodePolicyOptions {
   readonly isKept: boolean;
 }
 
+/** Of one who waits for a first set of a cluster. */
+export interface Waiting {
+  /** Why there is none yet; one line each. */
+  readonly onWaiting: (problems: readonly string[]) => void;
+  readonly signal: AbortSignal;
+}
+
 export interface FollowEvents {
   readonly wake: () => void;
   readonly onNotice: (message: string) => void;
@@ -150,9 +157,12 @@ export class NodePolicy {
 
   /**
    * The first set. When it is bad, the last good one of the state folder is taken instead; when there is none it is
-   * rejected: what an earlier loader left in the kernel is better than closing it all.
+   * rejected: what an earlier loader left in the kernel is better than closing it all. That of a cluster may be waited
+   * for, with the same in the kernel. Null: it was waited for until the end.
    */
-  async start(): Promise<PolicyRead> {
+  start(): Promise<PolicyRead>;
+  start(waiting: Waiting | null): Promise<PolicyRead | null>;
+  async start(waiting: Waiting | null = null): Promise<PolicyRead | null> {
     const started = await new Promise<FeedStart>((resolve) => {
       this.#onStart = resolve;
       this.#feed.start();
@@ -163,12 +173,32 @@ export class NodePolicy {
       return { ...taken, warnings: [...healthTexts(this.#health), ...taken.warnings] };
     }
     const { accepted, savedAt, rejected } = started;
-    if (savedAt === null) return rejected;
+    if (savedAt === null) {
+      return waiting === null ? rejected : await this.#firstSet(rejected.problems, waiting);
+    }
     const taken = this.#take(accepted);
     return {
       ...taken,
       warnings: [...restoredTexts(savedAt, rejected.problems), ...taken.warnings],
     };
+  }
+
+  #firstSet(
+    problems: readonly string[],
+    { onWaiting, signal }: Waiting,
+  ): Promise<PolicyRead | null> {
+    return new Promise((resolve) => {
+      signal.addEventListener('abort', () => resolve(null), { once: true });
+      if (signal.aborted) resolve(null);
+      onWaiting(problems);
+      this.#wake = () => {
+        for (const read of this.takeReads()) {
+          if (read.kind === 'changed') resolve(read);
+          else if (read.kind === 'rejected') onWaiting(read.problems);
+        }
+      };
+      this.#wake();
+    });
   }
 
   /** Calls `wake` when something was read; the others: see `PolicySink`. What is known already is told at once. */

@@ -29,7 +29,9 @@ export async function redirectUp(
     if (lock === null) return EXIT_NEGATIVE;
     unlock = lock;
     if (stop.signal.aborted) return EXIT_OK;
-    const report = await loader.start();
+    const waiting = { onWaiting: tell.waiting, signal: stop.signal };
+    const report = await loader.start(options.isFollowing ? waiting : null);
+    if (report === null) return EXIT_OK;
     for (const line of report.done) tell.done(line);
     for (const line of report.warnings) tell.warning(line);
     if (options.isFollowing) {
@@ -58,6 +60,8 @@ interface Teller {
   done(line: string): void;
   warning(line: string): void;
   problem(line: string): void;
+  /** For a first set of policy. */
+  readonly waiting: (problems: readonly string[]) => void;
 }
 
 function printed(io: Io): Teller {
@@ -66,6 +70,7 @@ function printed(io: Io): Teller {
     done: (line) => io.stdout.write(`${line}\n`),
     warning: (line) => io.stderr.write(`sallyport: warning: ${line}\n`),
     problem: (line) => io.stderr.write(`sallyport: ${line}\n`),
+    waiting: () => {},
   };
 }
 
@@ -79,6 +84,8 @@ function logged(config: Config, io: Io): Teller {
       log.error({ problem: line }, 'redirect cannot be set up');
       io.stderr.write(`sallyport: ${line}\n`);
     },
+    waiting: (problems) =>
+      log.error({ problems }, 'waiting for the cluster; what is in the kernel stays in force'),
   };
 }
 

@@ -17,7 +17,7 @@ import type { DecodeOptions } from '../../decode/context.ts';
 import { formatProblem } from '../../decode/problem.ts';
 import type { UpdateResult } from '../../set/policy_checker.ts';
 import { ObjectOffers } from '../objects/object_offers.ts';
-import { type GoodObject, ObjectSet, type Surroundings } from '../objects/object_set.ts';
+import { type GoodObject, keyOf, ObjectSet, type Surroundings } from '../objects/object_set.ts';
 import { FRESH, isSameHealth, type PolicySink, type PolicySource } from '../source.ts';
 import type { ResumedCluster } from '../source_settings.ts';
 import type { ClusterFile, LoadedCluster, StoredCluster } from './cluster_file.ts';
@@ -106,6 +106,8 @@ export class KubernetesSource implements PolicySource {
   /** Something was taken over and has not been offered. */
   #isOwed = false;
   #isTooMuch = false;
+  /** Since the start, there were more policies than are kept. */
+  #isCrowded = false;
   #lostForms: readonly GoodObject[] = [];
   #toldProblems: ReadonlySet<string> = new Set();
 
@@ -198,8 +200,13 @@ export class KubernetesSource implements PolicySource {
 
   #takeOver(): void {
     if (this.#sink === null || !this.#followers.states.isWhole) return;
-    const { clock } = this.#options;
+    const { clock, decode } = this.#options;
     const beginMs = clock.nowMs();
+    if (!this.#isLive && this.#queue.count > decode.limits.kubePolicyCountMax) {
+      this.#crowded(this.#sink);
+      return;
+    }
+    if (!this.#isLive) this.#forgetRestored();
     this.#takeChanges();
     if (!this.#isLive) this.#goLive(this.#sink);
     else if (this.#isOwed && this.#isOffering) this.#offered(this.#offers.offer());
@@ -222,6 +229,39 @@ export class KubernetesSource implements PolicySource {
     this.#tellHealth();
     if (this.#isTooMuch) return;
     this.#offerFirst(sink);
+  }
+
+  /** A set without some of the policies is none: those that were kept on disk are in force, with who is who now. */
+  #crowded(sink: PolicySink): void {
+    const inventory = this.#options.cluster.inventory();
+    if (this.#restoredAtMs !== null) {
+      if (inventory === this.#inventory) return;
+      this.#inventory = inventory;
+      const surroundings = this.#surroundingsWith(this.#files?.part ?? null);
+      this.#offers.gather(() => this.#offers.surround(surroundings));
+      if (this.#isOffering) this.#offered(this.#offers.offer());
+    } else if (this.#stored.kind === 'found' && this.#options.resumed === null) {
+      const { cluster, ...rest } = this.#stored;
+      this.#restore({ ...rest, cluster: { ...cluster, inventory } }, sink);
+    }
+    if (this.#isCrowded) return;
+    this.#isCrowded = true;
+    sink.failed(this.#tooManyText());
+  }
+
+  #tooManyText(): string {
+    const { kubePolicyCountMax } = this.#options.decode.limits;
+    return `the cluster has more policies than kubePolicyCountMax (${kubePolicyCountMax}) allows`;
+  }
+
+  /** What was kept and is not there any more: it would take the room of what is. */
+  #forgetRestored(): void {
+    if (this.#restoredAtMs === null || this.#stored.kind !== 'found') return;
+    const there = new Set(this.#queue.refs().map(keyOf));
+    const gone = this.#stored.cluster.objects.filter(({ ref }) => !there.has(keyOf(ref)));
+    this.#offers.gather(() => {
+      for (const { ref } of gone) this.#offers.remove(ref);
+    });
   }
 
   #waitedEnough(): void {
@@ -317,12 +357,7 @@ export class KubernetesSource implements PolicySource {
   #checkRoom(): void {
     if (this.#set.hasRoomAgain) this.#followers.followPolicies();
     const isTooMuch = this.#set.leftCount > 0;
-    if (isTooMuch && !this.#isTooMuch) {
-      const { kubePolicyCountMax } = this.#options.decode.limits;
-      this.#sink?.failed(
-        `the cluster has more policies than kubePolicyCountMax (${kubePolicyCountMax}) allows`,
-      );
-    }
+    if (isTooMuch && !this.#isTooMuch) this.#sink?.failed(this.#tooManyText());
     this.#isTooMuch = isTooMuch;
   }
 

@@ -43,6 +43,11 @@ export class PolicyQueue {
     return changes;
   }
 
+  /** Objects that there are. */
+  get count(): number {
+    return this.#refs.size;
+  }
+
   /** Of all objects that there are. */
   refs(): readonly ObjectRef[] {
     return [...this.#refs.values()];

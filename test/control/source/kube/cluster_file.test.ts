@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ClusterFile } from '../../../../src/control/source/kube/cluster_file.ts';
 import type { TrustedAuthorities } from '../../../../src/kube/access/authorities.ts';
+import type { Limits } from '../../../../src/model/limits.ts';
 import { EMPTY_INVENTORY } from '../../../../src/policy/resolve/inventory.ts';
 import { inventoryOf } from '../../../support/inventory.ts';
 import {
@@ -54,9 +55,9 @@ function trusting(...hashes: readonly string[]): () => TrustedAuthorities {
   return () => ({ kind: 'authorities', hashes });
 }
 
-function rigWith(parts: FileParts = {}): KubeSourceRig {
+function rigWith(parts: FileParts = {}, limits: Partial<Limits> = {}): KubeSourceRig {
   const platform = new ManualPlatform();
-  return KubeSourceRig.withPods({ platform, file: fileOf(platform, parts) });
+  return KubeSourceRig.withPods({ platform, limits, file: fileOf(platform, parts) });
 }
 
 /** One that ends after it was in force. */
@@ -143,6 +144,59 @@ describe('a start without an API server', () => {
     expect(rig.starts).toMatchObject([{ kind: 'restored', savedAt: null }]);
     expect(rig.feed.staleness?.problems.join()).toContain(`proxy/cluster: ${why}`);
     expect(rig.store.currentSet().isEmpty).toBe(true);
+  });
+});
+
+describe('a start with more policies than are kept', () => {
+  const TOO_MANY = 'the cluster has more policies than kubePolicyCountMax (2) allows';
+
+  function startedCrowded(): KubeSourceRig {
+    const rig = rigWith({}, { kubePolicyCountMax: 2 });
+    for (const name of ['a', 'b', 'c']) {
+      rig.cluster.put(CNP, policyObject('shop', name, allowsApp('nobody')));
+    }
+    // Another pod has got the address since.
+    rig.cluster.put('Pod', podObject('shop', 'web', { ip: '10.0.0.3', nodeName: 'n2' }));
+    rig.cluster.put('Pod', podObject('shop', 'other', { ip: '10.0.0.2', nodeName: 'n2' }));
+    return rig.start().up();
+  }
+
+  it('has those that were kept on disk in force for who is there now, tells it, and goes on when there is room', async () => {
+    await ended();
+    const rig = startedCrowded();
+    expect(rig.feed.staleness?.problems).toEqual([TOO_MANY]);
+    expect(rig.health.restoredAtMs).toBeGreaterThan(1_700_000_000_000);
+    const open = (): readonly (boolean | null)[] =>
+      ['10.0.0.2', '10.0.0.3'].map((from) => rig.isOpen(from, 'shop/api'));
+    expect(open()).toEqual([false, true]);
+    rig.cluster.remove('Pod', 'shop', 'other');
+    rig.cluster.put('Pod', podObject('shop', 'web', { ip: '10.0.0.2', nodeName: 'n2' }));
+    rig.settle();
+    expect(rig.isOpen('10.0.0.2', 'shop/api')).toBe(true);
+    rig.cluster.remove(CNP, 'shop', 'c');
+    rig.settle();
+    expect(rig.feed.staleness).toBeNull();
+    expect(rig.health.restoredAtMs).toBeNull();
+    expect(rig.isOpen('10.0.0.2', 'shop/api')).toBe(false);
+    expect(rig.store.currentSet().specs).toHaveLength(2);
+  });
+
+  it('denies everything when none were kept, and says why, until there is room', () => {
+    const rig = startedCrowded();
+    expect(rig.starts).toMatchObject([{ kind: 'restored', savedAt: null }]);
+    expect(rig.feed.staleness?.problems).toEqual([TOO_MANY]);
+    rig.cluster.remove(CNP, 'shop', 'c');
+    rig.settle();
+    expect(rig.feed.staleness).toBeNull();
+    expect(rig.isOpen('10.0.0.3', 'shop/api')).toBe(false);
+  });
+
+  it('leaves on disk what was kept', async () => {
+    await ended();
+    await startedCrowded().feed.stop();
+    const loaded = fileOf(new ManualPlatform()).load();
+    if (loaded.kind !== 'found') throw new Error(loaded.message);
+    expect(loaded.cluster.objects.map(({ ref }) => ref.name)).toEqual(['api']);
   });
 });
 

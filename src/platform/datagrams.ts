@@ -1,9 +1,10 @@
 /**
  * How datagrams come and go, as an interface: each comes with both of its ends, and is answered from the end that it
  * was sent to. The plain form below knows the one address that it is bound to; a transparent one will know the
- * address that the redirect took the datagram from.
+ * address that the redirect took the datagram from. The way on is a socket for one peer alone, with a port that the
+ * kernel draws for it (udp_lib_get_port begins at a random one): whoever forges an answer has to guess it.
  */
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram';
 import { once } from 'node:events';
 import { parseIp, type SocketAddress } from '../model/address.ts';
 import { parsePort } from '../model/identity.ts';
@@ -11,11 +12,15 @@ import { parsePort } from '../model/identity.ts';
 export interface Datagrams {
   /** Resolves when it is bound; rejects with the system's error, and then nothing is. */
   bind(options: BindOptions): Promise<DatagramDoor>;
+  /** From a port of its own. Throws the system's error, and then nothing is open. */
+  connect(peer: SocketAddress, options: ConnectedOptions): DatagramLink;
 }
 
 export interface BindOptions {
   readonly address: SocketAddress;
-  /** Must not throw. */
+  /** SO_REUSEPORT: the kernel gives all datagrams of one sender's port to one of those that share it. */
+  readonly isPortShared: boolean;
+  /** Must not throw. The bytes are the receiver's. */
   readonly onDatagram: (bytes: Buffer, ends: DatagramEnds) => void;
   /** Of a send that the system refused, later than the call. */
   readonly onError: (error: Error) => void;
@@ -33,11 +38,23 @@ export interface DatagramDoor {
   close(): Promise<void>;
 }
 
+export interface ConnectedOptions {
+  /** Of the peer only. Must not throw. The bytes are the receiver's. */
+  readonly onDatagram: (bytes: Buffer) => void;
+  /** ICMP says that nobody is there, or the system refused a send. */
+  readonly onError: (error: Error) => void;
+}
+
+/** A socket for one peer. */
+export interface DatagramLink {
+  send(bytes: Buffer): void;
+  /** Nothing is heard of it after this. */
+  close(): void;
+}
+
 export const PLAIN_DATAGRAMS: Datagrams = {
-  async bind({ address, onDatagram, onError }) {
-    const socket = createSocket(
-      address.family === 6 ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' },
-    );
+  async bind({ address, isPortShared, onDatagram, onError }) {
+    const socket = createSocket({ ...typeFor(address), reusePort: isPortShared });
     try {
       const bound = once(socket, 'listening');
       socket.bind({ address: address.ip, port: address.port, exclusive: true });
@@ -56,7 +73,64 @@ export const PLAIN_DATAGRAMS: Datagrams = {
     socket.on('error', onError);
     return new PlainDoor(socket, own);
   },
+
+  connect(peer, { onDatagram, onError }) {
+    const socket = createSocket(typeFor(peer));
+    let isOpen = false;
+    let failure: Error | null = null;
+    socket.on('error', (error) => {
+      failure ??= error;
+      if (isOpen) onError(error);
+    });
+    // Between the bind and the connect the kernel takes datagrams of anybody.
+    socket.on('message', (bytes, from) => {
+      if (isOf(peer, from)) onDatagram(bytes);
+    });
+    try {
+      socket.connect(peer.port, peer.ip);
+      // Done by now, as there was nothing to look up; this throws if not.
+      socket.remoteAddress();
+    } catch (error) {
+      socket.close();
+      throw failure ?? error;
+    }
+    isOpen = true;
+    return new PlainLink(socket);
+  },
 };
+
+/** Addresses are numbers already: to look them up would cost a turn of the event loop for each socket. */
+function typeFor({ family }: SocketAddress): SocketOptions {
+  const lookup: NonNullable<SocketOptions['lookup']> = (ip, _options, found) =>
+    found(null, ip, family);
+  return family === 6 ? { type: 'udp6', ipv6Only: true, lookup } : { type: 'udp4', lookup };
+}
+
+function isOf(peer: SocketAddress, { address, port }: RemoteInfo): boolean {
+  if (port !== peer.port) return false;
+  return address === peer.ip || endOf(address, port)?.ip === peer.ip;
+}
+
+class PlainLink implements DatagramLink {
+  readonly #socket: Socket;
+  #isClosed = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  send(bytes: Buffer): void {
+    this.#socket.send(bytes);
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#socket.removeAllListeners();
+    this.#socket.on('error', () => {});
+    this.#socket.close();
+  }
+}
 
 class PlainDoor implements DatagramDoor {
   readonly #socket: Socket;

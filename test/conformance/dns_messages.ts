@@ -99,7 +99,12 @@ async function compareAnswer(random: PolicySeed, peer: JsonLines): Promise<void>
   const right = generatedAnswer(sent.subarray(12), random);
   const isDamaged = random.below(100) < DAMAGED_PERCENT;
   const bytes = isDamaged ? damaged(right, random) : right;
-  const to = { message: sent, question: reading.query.question, isCaseKept: false };
+  const to = {
+    message: sent,
+    question: reading.query.question,
+    isCaseKept: false,
+    mayLeaveOutQuestion: false,
+  };
   const own = readAnswer(bytes, to, { addressCountMax: ADDRESS_COUNT_MAX });
   const theirs = await asked(peer, bytes);
   const shown = (): unknown[] => ['--- answer', bytes.toString('hex'), own, theirs];

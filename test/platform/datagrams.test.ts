@@ -19,6 +19,7 @@ async function side(host: string): Promise<Side> {
   const signal = new Signal();
   const door = await PLAIN_DATAGRAMS.bind({
     address: addressOf(`${host}:0`),
+    isPortShared: false,
     onDatagram: (bytes, ends) => {
       heard.push({ text: bytes.toString(), ends });
       signal.raise();
@@ -65,11 +66,68 @@ describe('a datagram', () => {
     await door.close();
   });
 
+  it.each(['127.0.0.1', '[::1]'])('is heard on a link from its peer alone: %s', async (host) => {
+    const [peer, stranger] = [await side(host), await side(host)];
+    const heard: string[] = [];
+    const signal = new Signal();
+    const link = PLAIN_DATAGRAMS.connect(peer.door.address, {
+      onDatagram: (bytes) => {
+        heard.push(bytes.toString());
+        signal.raise();
+      },
+      onError: (error) => {
+        throw error;
+      },
+    });
+    link.send(Buffer.from('question'));
+    await peer.signal.until(
+      () => peer.heard.length === 1,
+      () => 'a question',
+    );
+    const { source, destination } = (peer.heard[0] as Side['heard'][number]).ends;
+    stranger.door.send(Buffer.from('forged'), {
+      source: stranger.door.address,
+      destination: source,
+    });
+    peer.door.send(Buffer.from('answer'), { source: destination, destination: source });
+    await signal.until(
+      () => heard.length === 1,
+      () => 'an answer',
+    );
+    expect(heard).toEqual(['answer']);
+    link.close();
+    link.close();
+    await Promise.all([peer.door.close(), stranger.door.close()]);
+  });
+
+  it('that nobody takes is told as an error of its link', async () => {
+    const gone = await side('127.0.0.1');
+    const { address } = gone.door;
+    await gone.door.close();
+    const errors: string[] = [];
+    const signal = new Signal();
+    const link = PLAIN_DATAGRAMS.connect(address, {
+      onDatagram: () => {},
+      onError: (error) => {
+        errors.push((error as NodeJS.ErrnoException).code ?? '');
+        signal.raise();
+      },
+    });
+    link.send(Buffer.from('question'));
+    await signal.until(
+      () => errors.length === 1,
+      () => 'an error',
+    );
+    expect(errors).toEqual(['ECONNREFUSED']);
+    link.close();
+  });
+
   it('is not waited for where the address is taken', async () => {
     const { door } = await side('127.0.0.1');
     const { ip, port } = door.address;
     const options = {
       address: addressOf(`${ip}:${port}`),
+      isPortShared: false,
       onDatagram: () => {},
       onError: () => {},
     };

@@ -51,6 +51,8 @@ export interface Asked {
   readonly question: DnsQuestion;
   /** The server gives back the letters of the name as they were (draft-vixie-dnsext-dns0x20): others are a forgery. */
   readonly isCaseKept: boolean;
+  /** Of a transfer's later messages (RFC 5936 2.2.1). */
+  readonly mayLeaveOutQuestion: boolean;
 }
 
 /** Names that one chain may have; resolvers follow 8 to 17 (BIND: 16, Unbound: 11). */
@@ -72,14 +74,16 @@ export function readAnswer(
 /** Why it is not the answer to this question; null when it is. */
 function strangeness(
   message: Buffer,
-  { message: sent, question, isCaseKept }: Asked,
+  { message: sent, question, isCaseKept, mayLeaveOutQuestion }: Asked,
 ): DnsFault | null {
   if (message.length < HEADER_BYTES) return 'short-header';
   if (!isResponse(message) || opcodeOf(message) !== OPCODE_QUERY) return 'not-a-question';
   if (message.readUInt16BE(AT.id) !== sent.readUInt16BE(AT.id)) return 'other-question';
   const count = message.readUInt16BE(AT.questions);
   // A server that could not read the question may leave it out.
-  if (count === 0) return isBareFailure(message) ? null : 'question-count';
+  if (count === 0) {
+    return mayLeaveOutQuestion || isBareFailure(message) ? null : 'question-count';
+  }
   if (count !== 1) return 'question-count';
   if (message.length < question.end) return 'question-cut';
   const { end } = question;

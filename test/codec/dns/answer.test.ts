@@ -27,19 +27,25 @@ const WWW = question('www.example.com');
 interface Ask {
   readonly question?: Buffer;
   readonly isCaseKept?: boolean;
+  readonly mayLeaveOutQuestion?: boolean;
   readonly addressCountMax?: number;
 }
 
 function read(
   bytes: Buffer,
-  { question: asked = WWW, isCaseKept = false, addressCountMax = 100 }: Ask = {},
+  {
+    question: asked = WWW,
+    isCaseKept = false,
+    mayLeaveOutQuestion = false,
+    addressCountMax = 100,
+  }: Ask = {},
 ) {
   const sent = message({ questions: [asked] });
   const reading = readQuery(sent);
   if (reading.kind !== 'query') throw new Error(reading.fault);
   return readAnswer(
     bytes,
-    { message: sent, question: reading.query.question, isCaseKept },
+    { message: sent, question: reading.query.question, isCaseKept, mayLeaveOutQuestion },
     { addressCountMax },
   );
 }
@@ -246,6 +252,15 @@ describe('not the answer is', () => {
     ['one that ends within the question', 'question-cut', right.subarray(0, 20)],
     ['half a header', 'short-header', right.subarray(0, 11)],
   ])('%s', (_, fault, bytes) => expect(told(bytes)).toBe(`foreign ${fault}`));
+
+  it('one without a question is one where it may be left out, as in a transfer', () => {
+    const part = message({
+      flags: ANSWER_FLAGS,
+      answers: [a(wireName('www.example.com'), '192.0.2.1')],
+    });
+    expect(told(part)).toBe('foreign question-count');
+    expect(told(part, { mayLeaveOutQuestion: true })).toBe('0, 192.0.2.1, 60');
+  });
 
   it('one in other letters, from a server that keeps them', () => {
     const inCapitals = answered(

@@ -16,6 +16,7 @@ export function metaOf(connectionId: number): ConnectionMeta {
     connectionId,
     listener: 'api',
     proxyId: 0 as ProxyId,
+    transport: 'TCP',
     direction: 'ingress',
     source: address(`10.0.1.9:${40_000 + connectionId}`),
     destination,

@@ -148,6 +148,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
         contentType: behaviour.denial.contentType,
         isReasonShown: behaviour.denial.showReason,
       },
+      dnsRefusal: values.dns.refusal,
     },
     redirect: redirectOf(values),
     cilium: ciliumOf(values.cilium),
@@ -224,6 +225,7 @@ function listenerOf(values: ConfigValues['listeners'][number]): ListenerConfig {
   if (proxyId === null) throw new Error(`proxyId ${values.proxyId} got past its range`);
   return {
     name: values.name,
+    protocol: values.protocol,
     address: values.address,
     direction: values.direction,
     isTransparent: values.transparent || values.direction === 'by-record',

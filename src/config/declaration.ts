@@ -10,7 +10,7 @@ import { LIMITS, type LimitSpec, type Limits } from '../model/limits.ts';
 import { LOG_LEVELS } from '../model/log_level.ts';
 import { PATH_PARAMETER_ACTIONS } from '../model/path_parameters.ts';
 import type { DestinationOption, IdentityOption, UpstreamOption } from '../proxy/plane/options.ts';
-import { IDENTITY_SOURCE_NAMES } from '../proxy/plane/options.ts';
+import { DNS_REFUSALS, IDENTITY_SOURCE_NAMES, LISTENER_PROTOCOLS } from '../proxy/plane/options.ts';
 import {
   absentAsNull,
   type Field,
@@ -129,6 +129,11 @@ const listener = mapping({
     ),
     'Name in logs and metrics; unique.',
   ),
+  protocol: optional(
+    choiceField(LISTENER_PROTOCOLS),
+    'What clients speak: http (with gRPC, WebSocket and TLS that is passed through), or dns, by UDP and TCP on the same port, judged by rules.dns.',
+    'http',
+  ),
   address: required(
     socketAddressField({ allowPortZero: true }),
     'Address to listen on. With port 0, the log line "ready" has the port that was bound.',
@@ -176,6 +181,14 @@ const listener = mapping({
     identityField(),
     'The remote’s security identity: a fixed number, or a list of sources that are asked in order. When no source knows the address, the identity is 2 (world).',
     ['endpoints'],
+  ),
+});
+
+const dns = mapping({
+  refusal: optional(
+    choiceField(DNS_REFUSALS),
+    'The answer to a question that policy denies. Resolvers of musl take refused for a failure of the whole lookup; nxdomain lets them go on with their search list, and says that a name is not there although it may be.',
+    'refused',
   ),
 });
 
@@ -256,6 +269,7 @@ export const CONFIG_FIELD = mapping({
     'Read policies, endpoints, identities and services from the API of a Kubernetes cluster; present and empty is enough. Files may add to them.',
   ),
   behaviour: optional(behaviour, 'How requests are handled, apart from policy.', {}),
+  dns: optional(dns, 'How listeners with protocol: dns answer.', {}),
   cilium: optional(
     cilium,
     'Cilium on this node: its maps, for listeners with the identity sources bpf-conntrack and bpf-ipcache, and its agent.',

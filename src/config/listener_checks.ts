@@ -25,7 +25,9 @@ export function checkListeners(
     checkLoop(listener, addHere);
     checkTrust(listener, addHere);
     checkIdentity(listener, addHere);
-    if (direction === 'by-record') {
+    if (listener.protocol === 'dns') {
+      checkDns(listener, addHere);
+    } else if (direction === 'by-record') {
       checkRecorded(listener, workers, addHere);
       if (recordedFamilies.has(address.family)) {
         addHere('direction', `another listener is by-record for IPv${address.family} already`);
@@ -75,6 +77,20 @@ function checkIdentity({ direction, identity }: ListenerValues, add: Add): void 
   }
   if (direction !== 'by-record' && isAsked('redirect-record')) {
     add('identity', 'redirect-record needs direction: by-record');
+  }
+}
+
+/** A datagram says neither where it was going before a redirect, nor with a PROXY header who sent it. */
+function checkDns({ direction, transparent, destination }: ListenerValues, add: Add): void {
+  if (direction !== 'egress') {
+    add(
+      'direction',
+      'with protocol: dns must be egress: it is the one who asks whose policy applies',
+    );
+  }
+  if (transparent) add('transparent', 'is not for protocol: dns');
+  if (destination.kind !== 'fixed') {
+    add('destination', 'with protocol: dns must be the address of the DNS server that is asked');
   }
 }
 

@@ -7,7 +7,7 @@
  *     egress:  subject = original source,      remote = destination, port = destination port
  */
 import type { IpText, SocketAddress } from './address.ts';
-import type { Direction, Identity, Port, ProxyId } from './identity.ts';
+import type { Direction, Identity, Port, Protocol, ProxyId } from './identity.ts';
 
 /** Where the remote identity came from; "none" means nobody knew it, so it is world. */
 export type IdentitySource =
@@ -17,6 +17,8 @@ export type IdentitySource =
   | 'bpf-ipcache'
   | 'redirect-record'
   | 'none';
+
+export type Transport = Extract<Protocol, 'TCP' | 'UDP'>;
 
 /** As whom the upstream sees us: an address, and SO_MARK in Cilium's layout. */
 export interface Sender {
@@ -50,6 +52,8 @@ export interface ConnectionMeta {
   readonly connectionId: number;
   readonly listener: string;
   readonly proxyId: ProxyId;
+  /** That the policy is asked for. */
+  readonly transport: Transport;
   readonly direction: Direction;
   /** The client's address, as the redirect or the PROXY header tells it. */
   readonly source: SocketAddress;

@@ -136,6 +136,11 @@ export const FAULTS = {
     400,
     'the first bytes are of no protocol that can be judged',
   ),
+  'malformed-question': fault(
+    'downstream',
+    0,
+    'a DNS message that is not one question with one reading: FORMERR, or NOTIMP',
+  ),
   'downstream-closed': fault('downstream', 0, 'the client closed before the response was complete'),
   'downstream-gave-up': fault(
     'downstream',
@@ -177,6 +182,12 @@ export const FAULTS = {
     504,
     'the response was not complete within requestTimeoutMs',
   ),
+  'malformed-answer': fault(
+    'upstream',
+    0,
+    'the answer of a DNS server breaks RFC 1035, or too many came that answer nothing that was asked: SERVFAIL',
+  ),
+  'answer-timeout': fault('upstream', 0, 'the DNS server did not answer within dnsAnswerTimeoutMs'),
 
   // ours
   overloaded: fault('internal', 503, 'the proxy is at its bound of connections or memory'),

@@ -1,5 +1,6 @@
 import { ADMISSION_LIMITS } from './limits/admission.ts';
 import { CONNECTION_LIMITS } from './limits/connections.ts';
+import { DNS_LIMITS } from './limits/dns.ts';
 import { HTTP_LIMITS } from './limits/http.ts';
 import { HTTP2_LIMITS } from './limits/http2.ts';
 import { KUBE_LIMITS } from './limits/kube.ts';
@@ -25,6 +26,7 @@ export const LIMITS = {
   ...HTTP_LIMITS,
   ...HTTP2_LIMITS,
   ...CONNECTION_LIMITS,
+  ...DNS_LIMITS,
   ...POLICY_LIMITS,
   ...KUBE_SOURCE_LIMITS,
   ...OBSERVATION_LIMITS,

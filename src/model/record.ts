@@ -2,6 +2,7 @@
  * The one record that every request (and every connection refused before its first request) ends
  * in, on every path. The proxy fills it; `observe/` makes the log line and the counters of it.
  */
+import type { IpText } from './address.ts';
 import type { ConnectionMeta } from './connection_meta.ts';
 import type { Decision } from './decision.ts';
 import type { Fault } from './fault.ts';
@@ -32,6 +33,8 @@ export interface RequestRecord {
   readonly head: RequestHead | null;
   /** What was seen of a request whose head was refused; null when `head` is there, or nothing was seen. */
   readonly partial: PartialRequest | null;
+  /** Absent where it is not about a DNS question. */
+  readonly question?: QuestionFacts;
   readonly fault: Fault | null;
   /** Which rule was broken, where the fault has several. */
   readonly cause: Cause | null;
@@ -49,6 +52,19 @@ export interface RequestRecord {
   readonly durationMs: number;
   /** Of the duration, what the proxy itself took from head to verdict. */
   readonly overheadMs: number;
+}
+
+/** A DNS question, and what came of it. */
+export interface QuestionFacts {
+  /** As policy compared it; "" when it could not be read. */
+  readonly name: string;
+  /** "A", "TYPE65280"; "" when it could not be read. */
+  readonly type: string;
+  /** Of the answer that was let go, or of ours; null: none was. */
+  readonly rcode: number | null;
+  /** Of the name that was asked. */
+  readonly ips: readonly IpText[];
+  readonly ttlSeconds: number;
 }
 
 export type UpstreamConnectOutcome = 'connected' | 'failed' | 'timeout';
@@ -72,7 +88,7 @@ export type CloseCause =
 export type ShareState = 'spare' | 'idle' | 'busy';
 
 /** The bound at which it was. */
-export type EvictionBound = 'connections' | 'requests' | 'memory';
+export type EvictionBound = 'connections' | 'requests' | 'memory' | 'questions';
 
 /** Who holds the connections of a data plane, now. */
 export interface HolderCounts {
@@ -104,6 +120,8 @@ export interface PlaneEvents {
   streamsClosed(listener: string, count: number): void;
   /** At most once a stream. */
   streamsReset(by: ResetBy, cause: ResetCause, count: number): void;
+  /** A DNS message that is no question, or answers nothing that was asked: as if it had not come. */
+  dnsMessageIgnored(from: 'downstream' | 'upstream'): void;
   /** Closed to make room for others, by the largest holder at a bound. */
   evicted(bound: EvictionBound, state: ShareState): void;
   /** Told now and then. */

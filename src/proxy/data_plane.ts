@@ -77,13 +77,13 @@ export class DataPlane {
   async drain(): Promise<void> {
     const { timers } = this.#options.platform;
     const { drainTimeoutMs } = this.#options.limits;
-    const cancel = timers.after(drainTimeoutMs, () => this.#registry.cut());
+    const cancel = timers.after(drainTimeoutMs, () => this.#cut());
     // Already while we linger each response says that it is the last on its connection.
     this.#plane.isDraining = true;
     await this.#lingerAtListeners();
-    for (const listener of this.#listeners) listener.close();
+    const closing = this.#listeners.map((listener) => listener.close());
     this.#registry.drain();
-    await this.#registry.empty();
+    await Promise.all([this.#registry.empty(), ...closing]);
     cancel();
     this.#registry.stop();
   }
@@ -104,9 +104,13 @@ export class DataPlane {
   /** Everything is closed now. */
   stop(): void {
     this.#plane.isDraining = true;
-    for (const listener of this.#listeners) listener.close();
-    this.#registry.cut();
+    this.#cut();
     this.#registry.stop();
+  }
+
+  #cut(): void {
+    for (const listener of this.#listeners) listener.cut();
+    this.#registry.cut();
   }
 
   /** It is of no connection: when it fails, all go on, and their deadlines are looked at. */

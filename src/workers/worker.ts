@@ -2,9 +2,11 @@
  * A data-plane worker from the inside: takes messages, keeps its own snapshot store, observer and data
  * plane. Listens only with a policy set in force; ends when it is drained. Knows no process.
  */
+import { randomFillSync } from 'node:crypto';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
 import { LiveSnapshot, type NumberedSet, type TakenSet } from '../control/worker/live_snapshot.ts';
 import { formatSocketAddress } from '../model/address.ts';
+import { PLAIN_DATAGRAMS } from '../platform/datagrams.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { quietTurn } from '../platform/quiet_turn.ts';
 import { DataPlane } from '../proxy/data_plane.ts';
@@ -237,6 +239,8 @@ async function makeParts(settings: WorkerSettings, post: Post): Promise<Parts> {
     recorder: observation.recorder,
     platform,
     sockets: redirect.sockets,
+    datagrams: PLAIN_DATAGRAMS,
+    randomFill: randomFillSync,
     records: redirect.records,
     cilium,
   });

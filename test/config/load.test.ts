@@ -212,6 +212,36 @@ describe('a wrong configuration names file, line, column, field, what was found 
       'listeners[0].trustedProxies: needs destination: proxy-protocol',
     ],
     [
+      'DNS questions to an endpoint',
+      'listeners:\n  - { name: a, protocol: dns, address: 127.0.0.1:53, direction: ingress, destination: 10.0.0.10:53 }\n',
+      'listeners[0].direction: with protocol: dns must be egress',
+    ],
+    [
+      'DNS questions by record',
+      'listeners:\n  - { name: a, protocol: dns, address: 127.0.0.1:53, direction: by-record, destination: 10.0.0.10:53, identity: [redirect-record] }\n',
+      'listeners[0].direction: with protocol: dns must be egress',
+    ],
+    [
+      'DNS questions to nobody',
+      'listeners:\n  - { name: a, protocol: dns, address: 127.0.0.1:53, direction: egress }\n',
+      'listeners[0].destination: with protocol: dns must be the address of the DNS server',
+    ],
+    [
+      'DNS questions with a PROXY header',
+      'listeners:\n  - { name: a, protocol: dns, address: 127.0.0.1:53, direction: egress, destination: proxy-protocol }\n',
+      'listeners[0].destination: with protocol: dns must be the address of the DNS server',
+    ],
+    [
+      'DNS questions of other addresses',
+      'listeners:\n  - { name: a, protocol: dns, address: 127.0.0.1:53, direction: egress, transparent: true, destination: 10.0.0.10:53 }\n',
+      'listeners[0].transparent: is not for protocol: dns',
+    ],
+    [
+      'a DNS server that is the listener',
+      'listeners:\n  - { name: a, protocol: dns, address: 127.0.0.1:53, direction: egress, destination: 127.0.0.1:53 }\n',
+      'listeners[0].destination: 127.0.0.1:53 is the listener itself',
+    ],
+    [
       'a record without its listener',
       'listeners:\n  - { name: a, address: 127.0.0.1:0, direction: ingress, identity: [redirect-record] }\n',
       'listeners[0].identity: redirect-record needs direction: by-record',

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ROUTES } from '../../src/admin/routes.ts';
+import type { IpText } from '../../src/model/address.ts';
 import { DENY_REASONS } from '../../src/model/decision.ts';
 import { DROP_REASONS } from '../../src/model/drop_reason.ts';
 import { FAULTS } from '../../src/model/fault.ts';
@@ -110,7 +111,13 @@ function fieldsOfFullLines(): Set<string> {
     cause: new Cause('path-character', 5, 0x5c),
   });
   const byBoth = record({ decision: allow({ half: 'ingress', otherRule: GET_ORDERS }) });
-  for (const one of [full, refused, byBoth]) collect(JSON.parse(lines.text(one, 3)), '', fields);
+  const asked = record({
+    head: null,
+    status: 0,
+    question: { name: 'a.test.', type: 'A', rcode: 0, ips: ['192.0.2.1' as IpText], ttlSeconds: 5 },
+  });
+  for (const one of [full, refused, byBoth, asked])
+    collect(JSON.parse(lines.text(one, 3)), '', fields);
   return fields;
 }
 

@@ -43,6 +43,7 @@ export function meta(changes: Partial<ConnectionMeta> = {}): ConnectionMeta {
     connectionId: 12,
     listener: 'api',
     proxyId: 0 as ConnectionMeta['proxyId'],
+    transport: 'TCP',
     direction: 'ingress',
     source: address('10.0.1.9:40100'),
     destination,

@@ -20,6 +20,7 @@ export class CountingRecorder implements Recorder, PlaneEvents {
   readonly internalErrors: unknown[] = [];
   /** "bound state", in order. */
   readonly evictions: string[] = [];
+  readonly ignored: ('downstream' | 'upstream')[] = [];
   holders: HolderCounts | null = null;
   openedCount = 0;
   retriedCount = 0;
@@ -67,6 +68,11 @@ export class CountingRecorder implements Recorder, PlaneEvents {
   streamsReset(by: ResetBy, cause: ResetCause, count: number): void {
     const key = `${by} ${cause}`;
     this.resets.set(key, (this.resets.get(key) ?? 0) + count);
+    this.#signal.raise();
+  }
+
+  dnsMessageIgnored(from: 'downstream' | 'upstream'): void {
+    this.ignored.push(from);
     this.#signal.raise();
   }
 

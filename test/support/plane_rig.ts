@@ -3,10 +3,12 @@
  * unless a test moves it. The endpoint is 10.0.0.7:8080, the remote is whoever the listener says.
  */
 
+import { randomFillSync } from 'node:crypto';
 import { formatProblem } from '../../src/control/decode/problem.ts';
 import { parseSocketAddress, type SocketAddress } from '../../src/model/address.ts';
 import type { Identity, ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/model/limits.ts';
+import { PLAIN_DATAGRAMS } from '../../src/platform/datagrams.ts';
 import type { Platform } from '../../src/platform/platform.ts';
 import { PLAIN_SOCKETS, type Sockets } from '../../src/platform/sockets.ts';
 import type { PolicySnapshot } from '../../src/policy/compiled/snapshot.ts';
@@ -123,6 +125,8 @@ export class Rig {
       recorder: this.recorder,
       platform: options.platform ?? this.time,
       sockets: options.sockets ?? PLAIN_SOCKETS,
+      datagrams: PLAIN_DATAGRAMS,
+      randomFill: randomFillSync,
       records: options.records ?? null,
       cilium: options.cilium ?? null,
     });

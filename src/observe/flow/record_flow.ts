@@ -9,6 +9,7 @@
 import type { LoggedHeader } from '../../model/decision.ts';
 import type { Fault } from '../../model/fault.ts';
 import type {
+  DnsFacts,
   FlowCause,
   FlowConnection,
   FlowDecision,
@@ -19,7 +20,12 @@ import type {
   TransportFacts,
 } from '../../model/flow.ts';
 import type { Direction } from '../../model/identity.ts';
-import type { FlowVerdict, RequestRecord, ResponseSource } from '../../model/record.ts';
+import type {
+  FlowVerdict,
+  QuestionFacts,
+  RequestRecord,
+  ResponseSource,
+} from '../../model/record.ts';
 import type { ObservedPolicy } from '../observed_policy.ts';
 import { RecordHttpFacts, type ShownOptions } from './http_facts.ts';
 import { Redaction } from './redaction.ts';
@@ -31,6 +37,7 @@ export interface RecordFlowOptions extends ShownOptions {
 }
 
 const TCP = 6;
+const UDP = 17;
 const TRANSPORT: TransportFacts = Object.freeze({ kind: 'transport' });
 
 export class RecordFlow implements ProxyFlow {
@@ -39,7 +46,6 @@ export class RecordFlow implements ProxyFlow {
   readonly node: string;
   /** A record is of a request and its response. */
   readonly isReply = null;
-  readonly ipProtocol = TCP;
   readonly #connections = new Connections();
   readonly #http: RecordHttpFacts;
   #redaction = new Redaction([]);
@@ -82,6 +88,10 @@ export class RecordFlow implements ProxyFlow {
     return this.#number;
   }
 
+  get ipProtocol(): number {
+    return this.#record.meta.transport === 'UDP' ? UDP : TCP;
+  }
+
   get verdict(): FlowVerdict {
     return this.#record.verdict;
   }
@@ -106,7 +116,8 @@ export class RecordFlow implements ProxyFlow {
   }
 
   get facts(): ProtocolFacts {
-    const { head, partial, status, serverName } = this.#record;
+    const { head, partial, status, serverName, question } = this.#record;
+    if (question !== undefined) return dnsFacts(question);
     if (head !== null || partial !== null || status > 0) return this.#http;
     return serverName === '' ? TRANSPORT : tlsFacts(serverName);
   }
@@ -184,6 +195,13 @@ export class RecordFlow implements ProxyFlow {
 }
 
 const NO_HEADERS: readonly LoggedHeader[] = Object.freeze([]);
+
+function dnsFacts({ name, type, rcode, ips, ttlSeconds }: QuestionFacts): DnsFacts {
+  const types = type === '' ? NO_TYPES : [type];
+  return { kind: 'dns', query: name, types, responseCode: rcode, ips, ttlSeconds };
+}
+
+const NO_TYPES: readonly string[] = Object.freeze([]);
 
 function tlsFacts(serverName: string): TlsFacts {
   return { kind: 'tls', serverName };

@@ -8,14 +8,17 @@
  * fields are listed in docs/observability.md; a golden test holds each shape.
  */
 import type { LoggedHeader } from '../../model/decision.ts';
+import { rcodeName } from '../../model/dns_words.ts';
 import { FAULTS } from '../../model/fault.ts';
 import type {
+  DnsFacts,
   FlowCause,
   FlowConnection,
   FlowDecision,
   FlowSide,
   GrpcFacts,
   HttpFacts,
+  ProtocolFacts,
   ProxyFlow,
 } from '../../model/flow.ts';
 import type { ResponseSource } from '../../model/record.ts';
@@ -28,7 +31,7 @@ interface Remembered {
   readonly connection: FlowConnection;
   decision: FlowDecision | null;
   verdict: string;
-  isRequest: boolean;
+  message: string;
   /** What was decided for whom. */
   judged: Uint8Array;
   version: string;
@@ -61,10 +64,11 @@ export class LogLineWriter {
     line.clear();
     line.bytes(flow.verdict === 'forwarded' ? INFO_START : WARN_START);
     this.#time.append(line, flow.endedAtMs);
-    line.bytes(this.#judged(remembered, flow, http !== null && isRequest(http)));
+    line.bytes(this.#judged(remembered, flow, messageOf(facts)));
     const serverName = facts.kind === 'http' || facts.kind === 'tls' ? facts.serverName : '';
     if (serverName !== '') line.text(`,"sni":${quote(serverName)}`);
     if (http !== null) this.#appendHttp(http, remembered);
+    else if (facts.kind === 'dns') line.text(questionText(facts, flow.ipProtocol));
     if (flow.decision !== null) line.text(loggedHeaders(flow));
     appendCounts(line, flow);
     if (flow.fault !== null) {
@@ -103,19 +107,19 @@ export class LogLineWriter {
     return remembered;
   }
 
-  #judged(last: Remembered, flow: ProxyFlow, isOfRequest: boolean): Uint8Array {
+  #judged(last: Remembered, flow: ProxyFlow, message: string): Uint8Array {
     const { verdict, decision } = flow;
     const isSame =
-      last.decision === decision && last.verdict === verdict && last.isRequest === isOfRequest;
+      last.decision === decision && last.verdict === verdict && last.message === message;
     if (isSame) return last.judged;
-    let text = `Z","msg":"${isOfRequest ? 'request' : 'connection'}","verdict":"${verdict}"`;
+    let text = `Z","msg":"${message}","verdict":"${verdict}"`;
     if (decision !== null) text += decisionText(decision);
     text += connectionText(last.connection);
     const judged = ascii(text);
     if (isOfOneRequest(flow)) return judged;
     last.decision = decision;
     last.verdict = verdict;
-    last.isRequest = isOfRequest;
+    last.message = message;
     last.judged = judged;
     return judged;
   }
@@ -164,6 +168,11 @@ export class LogLineWriter {
   }
 }
 
+function messageOf(facts: ProtocolFacts): string {
+  if (facts.kind === 'dns') return 'question';
+  return facts.kind === 'http' && isRequest(facts) ? 'request' : 'connection';
+}
+
 /** A connection that was refused before its first request may have been seen a part of one. */
 function isRequest({ seen, status }: HttpFacts): boolean {
   return seen === 'whole' || status > 0;
@@ -193,7 +202,7 @@ function nothingOf(connection: FlowConnection): Remembered {
     connection,
     decision: null,
     verdict: '',
-    isRequest: false,
+    message: '',
     judged: NOTHING,
     version: '',
     method: '',
@@ -278,6 +287,21 @@ function partialText(http: HttpFacts): string {
   if (status > 0) text += `,"status":${integer(status)}`;
   return text === '' ? '' : `,"http":{${text.slice(1)}}`;
 }
+
+/** A name that could not be read is left out. */
+function questionText(
+  { query, types, responseCode, ips, ttlSeconds }: DnsFacts,
+  ipProtocol: number,
+) {
+  let text = `,"dns":{"transport":"${ipProtocol === UDP ? 'udp' : 'tcp'}"`;
+  if (query !== '') text += `,"query":${quote(query)},"type":${quote(types.join(' '))}`;
+  if (responseCode !== null) text += `,"rcode":"${rcodeName(responseCode)}"`;
+  if (ips.length > 0) text += `,"ips":${quoteList(ips)},"ttl":${integer(ttlSeconds)}`;
+  return `${text}}`;
+}
+
+/** Of IP. */
+const UDP = 17;
 
 function fieldsText(headers: readonly LoggedHeader[]): string {
   const fields = headers.map(([name, value]) => `${quote(name)}:${quote(value)}`);

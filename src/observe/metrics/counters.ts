@@ -37,6 +37,7 @@ import {
   type MetricSample,
 } from './cells.ts';
 import { familyOf, type MetricFamily } from './family.ts';
+import { QuestionCounters } from './question_counters.ts';
 import { RuleHits } from './rule_hits.ts';
 import { METRICS, type MetricName } from './table.ts';
 import type { WorkerLoad } from './worker_families.ts';
@@ -67,6 +68,7 @@ const NO_POLICY = { rules: [], policyNames: [] } as const;
 
 export class WorkerCounters implements FlowSink, PlaneEvents {
   readonly #cells: Cells;
+  readonly #questions = new QuestionCounters();
   readonly #listeners: ReadonlyMap<string, number>;
   readonly #opened: Float64Array;
   readonly #closed: Float64Array;
@@ -108,6 +110,7 @@ export class WorkerCounters implements FlowSink, PlaneEvents {
     this.#countDecision(flow, direction);
     const { facts, bytesIn, bytesOut } = flow;
     if (facts.kind === 'http') this.#countRequest(flow, facts, direction);
+    else if (facts.kind === 'dns') this.#questions.count(flow, facts);
     if (bytesIn > 0) cells.bytes.add(direction, bytesIn);
     if (bytesOut > 0) cells.bytes.add(2 + direction, bytesOut);
     if (flow.fault !== null) this.#countFault(flow.fault, flow.cause);
@@ -155,6 +158,10 @@ export class WorkerCounters implements FlowSink, PlaneEvents {
     if (index !== undefined) this.#cells.streamsReset.add(index, count);
   }
 
+  dnsMessageIgnored(from: 'downstream' | 'upstream'): void {
+    this.#questions.ignored(from);
+  }
+
   evicted(bound: EvictionBound, state: ShareState): void {
     const index = BOUNDS.indexOf(bound) * SHARE_STATES.length + SHARE_STATES.indexOf(state);
     this.#cells.evictions.add(index, 1);
@@ -186,6 +193,7 @@ export class WorkerCounters implements FlowSink, PlaneEvents {
     const { families } = this.#cells;
     return [
       ...families.map(({ name, cells }) => ({ name, samples: cells.samples() })),
+      ...this.#questions.families(),
       {
         name: 'sallyport_connections_open',
         samples: this.#byListener((i) => (this.#opened[i] as number) - (this.#closed[i] as number)),
@@ -288,7 +296,12 @@ const CAUSES = wordsOf<CloseCause>({
   evicted: true,
   drained: true,
 });
-const BOUNDS = wordsOf<EvictionBound>({ connections: true, requests: true, memory: true });
+const BOUNDS = wordsOf<EvictionBound>({
+  connections: true,
+  requests: true,
+  memory: true,
+  questions: true,
+});
 const SHARE_STATES = wordsOf<ShareState>({ spare: true, idle: true, busy: true });
 /** Index 0: the decision was an allow, which has no reason. */
 const REASONS = ['none', ...(Object.keys(DENY_REASONS) as DenyReason[])];

@@ -118,6 +118,21 @@ export const METRICS = {
     ['fault', 'blame', 'detail'],
   ),
 
+  // DNS questions
+  sallyport_dns_questions_total: counter(
+    'DNS questions that ended. rcode: of the answer that the client got, none when it got none.',
+    ['transport', 'verdict', 'rcode', 'response_source'],
+  ),
+  sallyport_dns_question_duration_seconds: histogram(
+    'From a DNS question to its answer, or to the end of the wait for one.',
+    ['verdict'],
+    REQUEST_SECONDS,
+  ),
+  sallyport_dns_messages_ignored_total: counter(
+    'DNS messages that are no question (downstream), or answer nothing that was asked (upstream): late or forged.',
+    ['from'],
+  ),
+
   // connections
   sallyport_connections_opened_total: counter('Downstream connections accepted.', ['listener']),
   sallyport_connections_closed_total: counter('Downstream connections that ended, by cause.', [
@@ -130,7 +145,7 @@ export const METRICS = {
     ['reason'],
   ),
   sallyport_evictions_total: counter(
-    'Connections closed to make room for others, as their source held the most: at which bound, and what they were ' +
+    'Connections, and DNS questions, given up to make room for others, as their source held the most: at which bound, and what they were ' +
       '(spare: never allowed anything; idle: between requests; busy: in one).',
     ['bound', 'state'],
   ),

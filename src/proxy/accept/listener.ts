@@ -1,17 +1,20 @@
 /**
- * The accept stage: one bound socket. Every connection that it takes becomes a `Connection`; when the
- * process is at its bounds the connection is told so and closed.
+ * The accept stage: one bound socket, and for DNS one for datagrams beside it. Every connection that it takes becomes a
+ * `Connection` or a `DnsConnection`; when the process is at its bounds the connection is told so and closed.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { parseIp, type SocketAddress } from '../../model/address.ts';
 import { parsePort } from '../../model/identity.ts';
 import { KEEP_ALIVE_DELAY_MS } from '../../platform/sockets.ts';
 import type { RedirectRecord } from '../../redirect/layout.ts';
+import { DnsConnection } from '../dns/dns_connection.ts';
+import { QuestionDoor } from '../dns/question_door.ts';
+import { QuestionIds } from '../dns/question_ids.ts';
 import type { ListenerOptions } from '../plane/options.ts';
 import type { Plane } from '../plane/plane.ts';
 import type { Registry } from '../plane/registry.ts';
 import { type Ends, socketEnds } from '../resolve/resolve.ts';
-import { Connection, type ConnectionContext } from './connection.ts';
+import { type Accepted, Connection, type ConnectionContext } from './connection.ts';
 import { TrustedProxies } from './trusted_proxies.ts';
 
 export interface BoundListener {
@@ -26,16 +29,23 @@ export interface ListenerContext {
   readonly nextConnectionId: () => number;
 }
 
+/** Datagrams may find the port taken that the system has given to connections. */
+const PORT_TRIES_MAX = 16;
+
 export class Listener {
   readonly #context: ListenerContext;
-  readonly #connectionContext: ConnectionContext;
+  readonly #makeConnection: (accepted: Accepted) => Connection | DnsConnection;
   readonly #server: Server;
+  /** Null: no datagrams are served. */
+  readonly #door: QuestionDoor | null;
+  #isOver = false;
 
   constructor(context: ListenerContext) {
     const { options: listener, plane, registry } = context;
     this.#context = context;
-    const trustedProxies = new TrustedProxies(listener.trustedProxies ?? []);
-    this.#connectionContext = { listener, plane, registry, trustedProxies };
+    const isDns = listener.protocol === 'dns';
+    this.#makeConnection = isDns ? dnsMaker(context) : httpMaker({ listener, plane, registry });
+    this.#door = isDns ? new QuestionDoor({ ...context, listener }) : null;
     this.#server = createServer(
       {
         allowHalfOpen: true,
@@ -61,8 +71,8 @@ export class Listener {
   /** Rejects with the system's error when the address cannot be bound. */
   async listen(): Promise<BoundListener> {
     const { plane, options } = this.#context;
-    const { sockets, recorder, limits } = plane.options;
-    await sockets.listen(this.#server, { ...options, backlog: limits.listenBacklogMax });
+    const { recorder } = plane.options;
+    for (let tries = 1; !(await this.#isBound(tries)); tries++);
     // An accept that fails (no file descriptor left) must not end the process.
     this.#server.on('error', (error) => recorder.internalError('accept', error));
     const bound = { name: options.name, address: this.#boundAddress() };
@@ -70,9 +80,35 @@ export class Listener {
     return bound;
   }
 
-  /** No further connection is accepted; those that are open stay. */
-  close(): void {
+  /** No further connection is accepted; those that are open stay. Datagrams are served until none of them waits. */
+  close(): Promise<void> {
+    this.#isOver = true;
     this.#server.close();
+    return this.#door?.drain() ?? Promise.resolve();
+  }
+
+  /** Nothing of it is open now but connections. */
+  cut(): void {
+    void this.close();
+    this.#door?.cut();
+  }
+
+  /** False: the port that the system gave is another's for datagrams. */
+  async #isBound(tries: number): Promise<boolean> {
+    const { plane, options } = this.#context;
+    const { sockets, limits } = plane.options;
+    await sockets.listen(this.#server, { ...options, backlog: limits.listenBacklogMax });
+    if (this.#door === null) return true;
+    try {
+      await this.#door.bind(this.#boundAddress());
+      // Stopped while it was being bound.
+      if (this.#isOver) this.#door.cut();
+      return true;
+    } catch (error) {
+      await closed(this.#server);
+      if (options.address.port !== 0 || tries === PORT_TRIES_MAX) throw error;
+      return false;
+    }
   }
 
   #accept(socket: Socket): void {
@@ -83,7 +119,7 @@ export class Listener {
       return;
     }
     const id = this.#context.nextConnectionId();
-    const connection = new Connection(this.#connectionContext, { id, socket, ends });
+    const connection = this.#makeConnection({ id, socket, ends });
     if (this.#isAdmitted(connection)) {
       connection.start();
       return;
@@ -93,7 +129,7 @@ export class Listener {
   }
 
   /** It has its socket by now: whatever fails here must not leave that behind. */
-  #isAdmitted(connection: Connection): boolean {
+  #isAdmitted(connection: Connection | DnsConnection): boolean {
     try {
       return connection.isAdmitted();
     } catch (error) {
@@ -128,4 +164,28 @@ export class Listener {
     if (ip === null || port === null) throw new Error('the bound address cannot be read');
     return { ip: ip.text, family: ip.family, port };
   }
+}
+
+function httpMaker(
+  context: Omit<ConnectionContext, 'trustedProxies'>,
+): (accepted: Accepted) => Connection {
+  const trustedProxies = new TrustedProxies(context.listener.trustedProxies ?? []);
+  const whole = { ...context, trustedProxies };
+  return (accepted) => new Connection(whole, accepted);
+}
+
+function dnsMaker({
+  options: listener,
+  plane,
+  registry,
+}: ListenerContext): (accepted: Accepted) => DnsConnection {
+  const ids = new QuestionIds(plane.options.randomFill);
+  const context = { listener, plane, registry, ids };
+  return (accepted) => new DnsConnection(context, accepted);
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+  });
 }

@@ -13,6 +13,7 @@ import {
   DENY_IDENTITY_CHANGED,
   DENY_NOT_JUDGEABLE,
   decideConnection,
+  decideDns,
   decideRequest,
 } from '../../policy/decide/decide.ts';
 import type { CiliumIdentities } from '../../redirect/cilium_maps.ts';
@@ -92,6 +93,16 @@ export class PolicySubject {
     return this.#requestBy(this.#views, head);
   }
 
+  /** `name`: what a DNS question asks for. */
+  judgeQuestion(name: string): Decision {
+    this.#refresh();
+    return this.#questionBy(this.#views, name);
+  }
+
+  shadowQuestion(name: string): Decision | null {
+    return this.#shadowViews === null ? null : this.#questionBy(this.#shadowViews, name);
+  }
+
   /** What the policy with its dry-run parts says; null when there are none. */
   shadowRequest(head: RequestHead): Decision | null {
     return this.#shadowViews === null ? null : this.#requestBy(this.#shadowViews, head);
@@ -118,6 +129,15 @@ export class PolicySubject {
     if (decision.verdict === 'deny') return both.of(decision, null);
     const seen = headAfter(head, decision.mutations);
     return both.of(decision, decideRequest(second, this.serverName, seen));
+  }
+
+  #questionBy(views: Views | null, name: string): Decision {
+    if (views === null) return DENY_IDENTITY_CHANGED;
+    const { first, second, both } = views;
+    const decision = decideDns(first, name);
+    if (second === null) return decision;
+    if (decision.verdict === 'deny') return both.of(decision, null);
+    return both.of(decision, decideDns(second, name));
   }
 
   #refresh(): void {
@@ -166,7 +186,7 @@ function viewsIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views {
 function viewIn(snapshot: PolicySnapshot, meta: ConnectionMeta, half: Half): View {
   return snapshot
     .endpoint(half.endpointIp)
-    .port(half.direction, 'TCP', meta.port)
+    .port(half.direction, meta.transport, meta.port)
     .view(meta.proxyId, half.remoteIdentity);
 }
 

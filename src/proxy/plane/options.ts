@@ -8,6 +8,7 @@ import type { Direction, Identity, ProxyId } from '../../model/identity.ts';
 import type { Limits } from '../../model/limits.ts';
 import type { PathParameterAction } from '../../model/path_parameters.ts';
 import type { Recorder } from '../../model/record.ts';
+import type { Datagrams } from '../../platform/datagrams.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { Sockets } from '../../platform/sockets.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
@@ -24,6 +25,9 @@ export interface DataPlaneOptions {
   readonly recorder: Recorder;
   readonly platform: Platform;
   readonly sockets: Sockets;
+  readonly datagrams: Datagrams;
+  /** Fills it with what nobody can guess. */
+  readonly randomFill: (bytes: Uint8Array) => void;
   /** What the kernel knows of the connections that it sends; null without listeners that ask. */
   readonly records: RedirectRecords | null;
   /** What Cilium's datapath knows; null without listeners that ask. */
@@ -32,6 +36,8 @@ export interface DataPlaneOptions {
 
 export interface ListenerOptions {
   readonly name: string;
+  /** Absent: http. With dns, datagrams to the same port are served as well. */
+  readonly protocol?: ListenerProtocol;
   readonly address: SocketAddress;
   readonly direction: ListenerDirection;
   /** Takes connections to addresses that are not this machine's, and connects from those of its clients. */
@@ -50,6 +56,10 @@ export interface ListenerOptions {
   /** SO_REUSEPORT, so that several workers share the port. */
   readonly isPortShared: boolean;
 }
+
+export const LISTENER_PROTOCOLS = ['http', 'dns'] as const;
+
+export type ListenerProtocol = (typeof LISTENER_PROTOCOLS)[number];
 
 /** The kernel takes the listener of a redirected connection from so many slots. */
 export const RECORDED_WORKER_COUNT_MAX = LISTENER_SLOTS;
@@ -99,7 +109,13 @@ export interface Behaviour {
   /** ";x=1" in a path. */
   readonly pathParameters: PathParameterAction;
   readonly denial: DenialOptions;
+  /** The answer to a DNS question that policy denies. */
+  readonly dnsRefusal: DnsRefusal;
 }
+
+export const DNS_REFUSALS = ['refused', 'nxdomain'] as const;
+
+export type DnsRefusal = (typeof DNS_REFUSALS)[number];
 
 export interface DenialOptions {
   readonly status: number;
@@ -124,4 +140,5 @@ export const DEFAULT_BEHAVIOUR: Behaviour = Object.freeze({
     contentType: 'text/plain',
     isReasonShown: false,
   }),
+  dnsRefusal: 'refused',
 });

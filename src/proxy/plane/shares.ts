@@ -37,10 +37,17 @@ export class Shares {
   readonly #limits: ShareLimits;
   readonly #recorder: Recorder;
   readonly #releaseMemory: (() => void) | null;
+  readonly #countBound: EvictionBound;
   #isCrowded = false;
 
-  /** `releaseMemory` null: the platform has no way to do it. */
-  constructor(limits: ShareLimits, recorder: Recorder, releaseMemory: (() => void) | null) {
+  /** `releaseMemory` null: the platform has no way to do it. `countBound`: what is counted here. */
+  constructor(
+    limits: ShareLimits,
+    recorder: Recorder,
+    releaseMemory: (() => void) | null,
+    countBound: EvictionBound = 'connections',
+  ) {
+    this.#countBound = countBound;
     this.#limits = limits;
     this.#recorder = recorder;
     this.#releaseMemory = releaseMemory;
@@ -65,7 +72,7 @@ export class Shares {
   makeRoom(to: AddressHolder, nowMs: number): boolean {
     const victim = this.#victimFor(to, nowMs);
     if (victim === null) return false;
-    this.#evict(victim, 'connections');
+    this.#evict(victim, this.#countBound);
     return true;
   }
 

@@ -4,7 +4,13 @@
  * request changes it.
  */
 import { parseIp, type SocketAddress } from '../../model/address.ts';
-import type { ConnectionMeta, Half, IdentitySource, Sender } from '../../model/connection_meta.ts';
+import type {
+  ConnectionMeta,
+  Half,
+  IdentitySource,
+  Sender,
+  Transport,
+} from '../../model/connection_meta.ts';
 import {
   ALLOCATED_IDENTITY_MIN,
   type Direction,
@@ -58,6 +64,7 @@ export function resolveMeta(
   connectionId: number,
   ends: Ends,
   context: { readonly options: ListenerOptions } & Known,
+  transport: Transport = 'TCP',
 ): ConnectionMeta {
   const { options } = context;
   const { source, destination } = ends;
@@ -66,6 +73,7 @@ export function resolveMeta(
     connectionId,
     listener: options.name,
     proxyId: options.proxyId,
+    transport,
     source,
     destination,
     upstream: options.upstream.kind === 'fixed' ? options.upstream.address : destination,

@@ -4,6 +4,7 @@
  */
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Permit } from '../../model/permit.ts';
+import type { ConnectedOptions, DatagramLink, Datagrams } from '../../platform/datagrams.ts';
 import type { ConnectOptions, Sockets } from '../../platform/sockets.ts';
 import type { ConnectingStream } from '../../platform/stream.ts';
 
@@ -22,6 +23,23 @@ export function connect(
   const wrong = mismatch(permit, meta, options.currentSnapshot());
   if (wrong !== null) throw new Error(`the permit is for another ${wrong}`);
   return options.sockets.connect(meta.upstream, options);
+}
+
+export interface PermittedLink extends ConnectedOptions {
+  readonly datagrams: Datagrams;
+  /** The policy in force. */
+  readonly currentSnapshot: () => object;
+}
+
+/** The same for datagrams: a socket for this one exchange. */
+export function connectDatagrams(
+  permit: Permit,
+  meta: ConnectionMeta,
+  options: PermittedLink,
+): DatagramLink {
+  const wrong = mismatch(permit, meta, options.currentSnapshot());
+  if (wrong !== null) throw new Error(`the permit is for another ${wrong}`);
+  return options.datagrams.connect(meta.upstream, options);
 }
 
 function mismatch(permit: Permit, meta: ConnectionMeta, inForce: object): string | null {

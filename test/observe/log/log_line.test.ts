@@ -1,6 +1,7 @@
 /** Log lines: each shape as golden text, and what must never be in one. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { IpText } from '../../../src/model/address.ts';
 import type { Identity } from '../../../src/model/identity.ts';
 import type { RequestRecord } from '../../../src/model/record.ts';
 import { plainHead } from '../../../src/model/request_head.ts';
@@ -27,6 +28,29 @@ describe('shapes', () => {
       record(),
       `{"level":"info",${TIME},"msg":"request","verdict":"forwarded","layer":"http",${RULE},${CONNECTION},` +
         `"http":{${HTTP},"status":200},"response_source":"upstream",${COUNTS},"policy_revision":3}`,
+    );
+  });
+
+  it('a DNS question, answered and not', () => {
+    const asked = { head: null, status: 0, meta: meta({ transport: 'UDP' }) } as const;
+    const facts = {
+      name: 'a.test.',
+      type: 'A',
+      rcode: 0,
+      ips: ['192.0.2.1' as IpText],
+      ttlSeconds: 5,
+    };
+    check(
+      record({ ...asked, question: facts }),
+      `{"level":"info",${TIME},"msg":"question","verdict":"forwarded","layer":"http",${RULE},${CONNECTION},` +
+        `"dns":{"transport":"udp","query":"a.test.","type":"A","rcode":"NOERROR","ips":["192.0.2.1"],"ttl":5},` +
+        `"response_source":"upstream",${COUNTS},"policy_revision":3}`,
+    );
+    const none = { name: '', type: '', rcode: null, ips: [], ttlSeconds: 0 };
+    check(
+      record({ ...asked, meta: meta(), question: none, responseSource: 'none' }),
+      `{"level":"info",${TIME},"msg":"question","verdict":"forwarded","layer":"http",${RULE},${CONNECTION},` +
+        `"dns":{"transport":"tcp"},"response_source":"none",${COUNTS},"policy_revision":3}`,
     );
   });
 

@@ -49,6 +49,23 @@ describe('counting', () => {
     ]);
   });
 
+  it('DNS questions, and messages that are none', () => {
+    const counters = counting();
+    const asked = { head: null, status: 0, meta: meta({ transport: 'UDP' }) } as const;
+    const facts = { name: 'a.test.', type: 'A', rcode: 3, ips: [], ttlSeconds: 0 };
+    counters.record(record({ ...asked, question: facts }));
+    counters.record(record({ ...asked, question: { ...facts, rcode: 4095 } }));
+    counters.record(record({ ...asked, meta: meta(), question: { ...facts, rcode: null } }));
+    counters.dnsMessageIgnored('upstream');
+    check(counters, 'sallyport_dns_questions_total', [
+      'udp forwarded NXDOMAIN upstream 1',
+      'udp forwarded other upstream 1',
+      'tcp forwarded none upstream 1',
+    ]);
+    check(counters, 'sallyport_dns_messages_ignored_total', ['downstream 0', 'upstream 1']);
+    check(counters, 'sallyport_http_requests_total', []);
+  });
+
   it('dry-run: what was not enforced, and what would have been said', () => {
     const counters = counting();
     counters.record(record({ decision: deny(), isDryRun: true }));

@@ -1,7 +1,9 @@
 /** The stage from the first bytes to a relay runs on any stream: here on two ends in memory, as plaintext will be. */
+import { randomFillSync } from 'node:crypto';
 import { type Duplex, duplexPair } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
+import { PLAIN_DATAGRAMS } from '../../../src/platform/datagrams.ts';
 import { PLAIN_SOCKETS } from '../../../src/platform/sockets.ts';
 import { Opening, type OpeningOwner } from '../../../src/proxy/accept/opening.ts';
 import { Guard } from '../../../src/proxy/plane/guard.ts';
@@ -63,6 +65,8 @@ class Scene implements OpeningOwner {
         recorder: rig.recorder,
         platform: rig.time,
         sockets: PLAIN_SOCKETS,
+        datagrams: PLAIN_DATAGRAMS,
+        randomFill: randomFillSync,
         records: null,
         cilium: null,
       }),

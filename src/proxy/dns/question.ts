@@ -1,0 +1,237 @@
+/**
+ * One DNS question from its bytes to its record, whichever way it came: who asks and what policy says of it, with which
+ * id it went on, which answer counts, and what the client is given for it.
+ *
+ *     bytes ──► judge ──► permit ──► asks (fresh id) ──► answer: is it one, is it still allowed? ──► given
+ *                 └─ denied: refusal                       └─ none in time: nothing
+ */
+import { type AnswerReading, type DnsAnswer, readAnswer } from '../../codec/dns/answer.ts';
+import { AT, HEADER_BYTES, RCODE, type Rcode, TYPE } from '../../codec/dns/header.ts';
+import type { DnsQuery, QueryReading } from '../../codec/dns/query.ts';
+import { EXTENDED_ERROR_PROHIBITED, writeReply } from '../../codec/dns/reply.ts';
+import type { ConnectionMeta } from '../../model/connection_meta.ts';
+import type { Decision } from '../../model/decision.ts';
+import { dnsTypeName } from '../../model/dns_words.ts';
+import type { Fault } from '../../model/fault.ts';
+import type { Permit } from '../../model/permit.ts';
+import type { FlowVerdict, QuestionFacts, ResponseSource } from '../../model/record.ts';
+import type { Admission } from '../judge/admission.ts';
+import type { PolicySubject } from '../judge/policy_subject.ts';
+import type { DnsRefusal } from '../plane/options.ts';
+import type { Plane } from '../plane/plane.ts';
+
+export interface QuestionContext {
+  readonly plane: Plane;
+  readonly subject: PolicySubject;
+  readonly admission: Admission;
+}
+
+/** What a question can be read as and be answered. */
+export type Answerable = Exclude<QueryReading, { kind: 'ignored' }>;
+
+const REFUSAL_RCODES: Readonly<Record<DnsRefusal, Rcode>> = {
+  refused: RCODE.Refused,
+  nxdomain: RCODE.NXDomain,
+};
+
+export class Question {
+  readonly #context: QuestionContext;
+  /** The client's, with the id of the moment. */
+  readonly message: Buffer;
+  readonly #reading: Answerable;
+  /** The client's. */
+  readonly #id: number;
+  readonly #startedMs: number;
+  readonly #bytesIn: number;
+  #meta: ConnectionMeta;
+  #decision: Decision | null = null;
+  #shadowDecision: Decision | null = null;
+  #judgedBy: object | null = null;
+  #revision = 0;
+  #isSpared = false;
+  #overheadMs = 0;
+  /** Of the last answer that was given. */
+  #answeredMs = -1;
+  #rcode: number | null = null;
+  #answer: DnsAnswer | null = null;
+  #source: ResponseSource = 'none';
+  #bytesOut = 0;
+  #isFinished = false;
+
+  constructor(context: QuestionContext, message: Buffer, reading: Answerable) {
+    this.#context = context;
+    this.message = message;
+    this.#reading = reading;
+    this.#id = message.readUInt16BE(AT.id);
+    this.#bytesIn = message.length;
+    this.#startedMs = this.#nowMs();
+    this.#meta = context.subject.meta;
+    this.#revision = context.subject.revision;
+  }
+
+  /** As the policy that judged it last knows it. */
+  get meta(): ConnectionMeta {
+    return this.#meta;
+  }
+
+  get isFinished(): boolean {
+    return this.#isFinished;
+  }
+
+  get isAllowed(): boolean {
+    return this.#decision?.verdict === 'allow';
+  }
+
+  get isAnswered(): boolean {
+    return this.#source !== 'none';
+  }
+
+  /** Its answer is many messages (RFC 5936, RFC 1995): who asks says when it has enough of them, or the server. */
+  get isTransfer(): boolean {
+    const type = this.#query?.question.type;
+    return type === TYPE.AXFR || type === TYPE.IXFR;
+  }
+
+  get #query(): DnsQuery | null {
+    return this.#reading.kind === 'query' ? this.#reading.query : null;
+  }
+
+  /** By the policy of this moment. Null: it is refused; `refusal` is what to say. */
+  judge(): Permit | null {
+    const query = this.#query;
+    if (query === null) return null;
+    const { subject, admission } = this.#context;
+    const beforeMs = this.#nowMs();
+    const decision = subject.judgeQuestion(query.question.name);
+    this.#decision = decision;
+    this.#meta = subject.meta;
+    this.#revision = subject.revision;
+    this.#judgedBy = subject.snapshot;
+    this.#shadowDecision = subject.shadowQuestion(query.question.name);
+    const permit = admission.permitFor(decision);
+    this.#isSpared = permit?.isDryRun === true;
+    this.#overheadMs += this.#nowMs() - beforeMs;
+    return permit;
+  }
+
+  /** Before an answer is let go: another policy may be in force than when the question was. */
+  isStillAllowed(): boolean {
+    const { currentSnapshot } = this.#context.plane.options;
+    return this.#judgedBy === currentSnapshot() || this.judge() !== null;
+  }
+
+  /** As it goes to the server; what is judged is what is sent, but for the id. */
+  sentAs(id: number): Buffer {
+    this.message.writeUInt16BE(id, AT.id);
+    return this.message;
+  }
+
+  /** `bytes` as an answer to what `sentAs` gave. */
+  read(bytes: Buffer): AnswerReading {
+    const query = this.#query;
+    if (query === null) return { kind: 'foreign', fault: 'other-question' };
+    const { dnsAnswerAddressCountMax } = this.#context.plane.options.limits;
+    const asked = {
+      message: this.message,
+      question: query.question,
+      isCaseKept: false,
+      mayLeaveOutQuestion: this.isTransfer && this.isAnswered,
+    };
+    return readAnswer(bytes, asked, { addressCountMax: dnsAnswerAddressCountMax });
+  }
+
+  /** The server's answer as the client gets it: with its id, and its name in the letters that it wrote. */
+  given(bytes: Buffer, answer: DnsAnswer): Buffer {
+    const query = this.#query;
+    bytes.writeUInt16BE(this.#id, AT.id);
+    if (query !== null && bytes.readUInt16BE(AT.questions) === 1) {
+      this.message.copy(bytes, HEADER_BYTES, HEADER_BYTES, query.question.end);
+    }
+    this.#answer ??= answer;
+    this.#answered(bytes, answer.rcode, 'upstream');
+    return bytes;
+  }
+
+  /** What policy denies is answered as it is configured, and what cannot be read as its reader says. */
+  refusal(): Buffer {
+    const reading = this.#reading;
+    if (reading.kind === 'refused') return this.#ownReply(reading.rcode, reading.questionEnd, null);
+    const { dnsRefusal } = this.#context.plane.options.behaviour;
+    return this.#ownReply(
+      REFUSAL_RCODES[dnsRefusal],
+      reading.query.question.end,
+      EXTENDED_ERROR_PROHIBITED,
+    );
+  }
+
+  /** SERVFAIL: it could not be put to the server, or the server gave no answer that can be let go. */
+  failure(): Buffer {
+    return this.#ownReply(RCODE.ServFail, this.#query?.question.end ?? HEADER_BYTES, null);
+  }
+
+  #ownReply(rcode: Rcode, questionEnd: number, extendedError: number | null): Buffer {
+    this.message.writeUInt16BE(this.#id, AT.id);
+    const edns = this.#query?.edns ?? null;
+    const reply = writeReply(this.message, { rcode, questionEnd, edns, extendedError });
+    this.#answered(reply, rcode, 'local');
+    return reply;
+  }
+
+  #answered(bytes: Buffer, rcode: number, source: ResponseSource): void {
+    this.#rcode = rcode;
+    this.#source = source;
+    this.#bytesOut += bytes.length;
+    this.#answeredMs = this.#nowMs();
+  }
+
+  /** Its one record. `fault` null: it went as decided. */
+  finish(fault: Fault | null): void {
+    if (this.#isFinished) return;
+    this.#isFinished = true;
+    const { recorder, platform } = this.#context.plane.options;
+    const endedMs = this.#answeredMs >= 0 ? this.#answeredMs : this.#nowMs();
+    recorder.record({
+      meta: this.#meta,
+      verdict: this.#verdict(fault),
+      decision: this.#decision,
+      shadowDecision: this.#shadowDecision,
+      isDryRun: this.#isSpared,
+      policyRevision: this.#revision,
+      head: null,
+      partial: null,
+      question: this.#facts(),
+      fault,
+      cause: null,
+      status: 0,
+      responseSource: this.#source,
+      grpcStatus: null,
+      serverName: '',
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#bytesOut,
+      endedAtMs: platform.clock.wallMs(),
+      durationMs: endedMs - this.#startedMs,
+      overheadMs: this.#overheadMs,
+    });
+  }
+
+  #facts(): QuestionFacts {
+    const question = this.#query?.question;
+    return {
+      name: question?.name ?? '',
+      type: question === undefined ? '' : dnsTypeName(question.type),
+      rcode: this.#rcode,
+      ips: this.#answer?.addresses.map(({ text }) => text) ?? [],
+      ttlSeconds: this.#answer?.ttlSeconds ?? 0,
+    };
+  }
+
+  #verdict(fault: Fault | null): FlowVerdict {
+    if (fault === 'policy-changed') return 'denied';
+    if (fault !== null) return 'error';
+    return this.#decision?.verdict === 'deny' && !this.#isSpared ? 'denied' : 'forwarded';
+  }
+
+  #nowMs(): number {
+    return this.#context.plane.options.platform.clock.nowMs();
+  }
+}

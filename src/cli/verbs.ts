@@ -10,6 +10,7 @@ import {
   CHECK_SPEC,
   DEMO_SPEC,
   EXPLAIN_SPEC,
+  SERVICE_SPEC,
   TEST_SPEC,
   VERDICT_SPEC,
 } from './ask/tool_specs.ts';
@@ -38,6 +39,7 @@ export const VERBS: readonly Verb[] = [
   { spec: TEST_SPEC, load: () => import('./ask/test.ts') },
   { spec: EXPLAIN_SPEC, load: () => import('./ask/explain.ts') },
   { spec: VERDICT_SPEC, load: () => import('./ask/verdict.ts') },
+  { spec: SERVICE_SPEC, load: () => import('./ask/service.ts') },
   { spec: BENCH_SPEC, load: () => import('./bench/bench.ts') },
   { spec: DEMO_SPEC, load: () => import('./demo/demo.ts') },
   { spec: VERSION_SPEC, load: () => import('./version.ts') },

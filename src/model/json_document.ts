@@ -9,6 +9,7 @@ export type DocumentKind =
   | 'ClusterStatus'
   | 'Explanation'
   | 'Findings'
+  | 'Services'
   | 'Version'
   | 'RedirectStatus'
   | 'Policies'

@@ -92,7 +92,7 @@ const ROOMS: RoomTable = {
     service: [],
     source: ['decode', 'set', 'report'],
     worker: ['set'],
-    ask: ['decode', 'set', 'source', 'report'],
+    ask: ['decode', 'set', 'source', 'report', 'service'],
     compare: ['decode', 'set', 'ask'],
   },
   proxy: {

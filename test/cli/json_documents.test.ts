@@ -26,6 +26,7 @@ describe('a JSON document', () => {
     { kind: 'Version', args: ['version'] },
     { kind: 'Findings', args: ['check', ...SET] },
     { kind: 'Explanation', args: ['explain', ...SET, ...ASK, '--path', '/no'] },
+    { kind: 'Services', args: ['service', 'list', '--endpoints', 'endpoints.yaml'] },
   ])('$kind has version, kind and camelCase names, as YAML, too', async ({ kind, args }) => {
     const json: unknown = JSON.parse(await stdoutOf([...args, '-o', 'json']));
     expect(json).toMatchObject({ apiVersion: 'sallyport.dev/v1', kind });

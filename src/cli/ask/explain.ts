@@ -116,7 +116,7 @@ function hinted(message: string): string {
     return `${message}; --endpoint, --endpoint-ip or --endpoint-label does`;
   }
   if (message.includes('name the other side')) {
-    return `${message}; --remote, --remote-ip, --identity or --label does`;
+    return `${message}; --remote, --remote-ip, --identity or --label does; or, of what it dials, --to or --service`;
   }
   return message;
 }
@@ -137,7 +137,7 @@ function print(args: Args, io: Io, answer: Explained): void {
 }
 
 /** Either says which port is meant. */
-const PORT_FLAGS = ['port', 'url'];
+const PORT_FLAGS = ['port', 'url', 'to', 'service'];
 
 function painted(io: Io, line: string): string {
   const text = shownLine(line);

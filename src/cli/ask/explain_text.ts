@@ -78,8 +78,17 @@ function headLines(answer: Explained, options: ExplainTextOptions): string[] {
     const then = isSame ? 'the verdict would be the same' : verdictText(decision, []);
     lines.push(`dry-run   ${namesText(policies)}: not enforced; with it: ${then}`);
   }
+  if (answer.dialled !== null) lines.push(`service   ${dialledText(answer.dialled)}`);
   lines.push(`remote    identity ${remote} (${labels})`);
   return lines;
+}
+
+function dialledText({ service, address, behind }: NonNullable<Explained['dialled']>): string {
+  const each = behind.map(
+    ({ identity, port, verdict }) => `identity ${identity} port ${port}: ${verdict}`,
+  );
+  const more = each.length > NAMES_SHOWN_MAX ? `, and ${each.length - NAMES_SHOWN_MAX} more` : '';
+  return `${service} at ${address}, judged by what is behind it (${each.slice(0, NAMES_SHOWN_MAX).join(', ')}${more})`;
 }
 
 function askedText(asked: Explained['asked'], { isPortAssumed }: ExplainTextOptions): string {

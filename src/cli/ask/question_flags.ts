@@ -16,6 +16,8 @@ const TEXT_KEYS = [
   ['endpoint-ip', 'endpointIp'],
   ['remote', 'remote'],
   ['remote-ip', 'remoteIp'],
+  ['to', 'to'],
+  ['service', 'service'],
   ['direction', 'direction'],
   ['protocol', 'protocol'],
   ['icmp', 'icmpType'],
@@ -66,6 +68,11 @@ export function questionValue(args: Args): FlagQuestion {
 
 /** The protocol and port that go with what is asked, where nothing says otherwise. */
 function addTraffic(value: Record<string, unknown>): void {
+  // They say the port themselves; that of a URL says it again.
+  if ('to' in value || 'service' in value) {
+    if ('dns' in value) value['protocol'] ??= 'UDP';
+    return;
+  }
   if ('icmpType' in value) {
     value['protocol'] ??= 'ICMP';
   } else if ('dns' in value) {
@@ -93,7 +100,9 @@ function addAsk(args: Args, value: Record<string, unknown>): string | null {
     if (colon <= 0) return `--header "${line}" is not "Name: value"`;
     headers.push([line.slice(0, colon).trim(), line.slice(colon + 1).trim()]);
   }
-  if (target.port !== null) value['port'] ??= target.port;
+  if (target.port !== null && !('to' in value || 'service' in value)) {
+    value['port'] ??= target.port;
+  }
   value['http'] = {
     method: args.value('method') ?? 'GET',
     path: args.value('path') ?? target.path,

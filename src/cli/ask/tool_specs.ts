@@ -1,6 +1,6 @@
 /** The argument tables of the verbs that ask the engine: check, test, explain, verdict, bench; and demo. */
 import { type FlagSpec, OUTPUT_FLAG, type VerbSpec } from '../args.ts';
-import { kubeFlags, NAMESPACE_OF_NAMES } from '../kube_flags.ts';
+import { ACCESS_FLAGS, kubeFlags, NAMESPACE_OF_NAMES } from '../kube_flags.ts';
 
 const POLICY_FLAG: FlagSpec = {
   name: 'policy',
@@ -155,6 +155,12 @@ export const EXPLAIN_SPEC: VerbSpec = {
     },
     { name: 'remote', value: 'NAME', about: 'the other side: namespace/name' },
     { name: 'remote-ip', value: 'IP', about: 'or by its address' },
+    {
+      name: 'to',
+      value: 'IP:PORT',
+      about: 'what the endpoint dials; the address of a Service is judged by its backends',
+    },
+    { name: 'service', value: 'NAME:PORT', about: 'or by the Service: namespace/name:port' },
     { name: 'identity', value: 'NUMBER', about: 'or by its numeric identity' },
     { name: 'label', value: 'LABEL', isRepeated: true, about: 'or by its labels' },
     {
@@ -201,6 +207,7 @@ export const EXPLAIN_SPEC: VerbSpec = {
   examples: [
     'sallyport explain -p policies/ --endpoints endpoints.yaml \\\n' +
       '    --endpoint default/api --remote default/client -X POST --url http://api:8080/orders',
+    'sallyport explain --kube --endpoint shop/web --to 10.96.0.10:53 --protocol UDP',
   ],
 };
 
@@ -218,6 +225,30 @@ export const VERDICT_SPEC: VerbSpec = {
   examples: [
     'echo \'{"endpoint":"default/api","remote":"default/client","port":80,"http":{"method":"GET","path":"/"}}\' \\\n' +
       '    | sallyport verdict -p policies/ --endpoints endpoints.yaml',
+  ],
+};
+
+export const SERVICE_SPEC: VerbSpec = {
+  name: 'service',
+  about: 'Lists what clients dial to reach Services, and the backends behind each address',
+  argumentsForm: 'list',
+  argumentCountMin: 1,
+  argumentCountMax: 1,
+  flags: [
+    { name: 'config', short: 'c', value: 'FILE', about: 'those that this configuration names' },
+    { name: 'endpoints', value: 'FILE', about: 'those of an endpoints file' },
+    { name: 'kube', about: 'those that are in a Kubernetes cluster now' },
+    ...ACCESS_FLAGS,
+    { name: 'namespace', short: 'n', value: 'NAME', about: 'those of one namespace only' },
+    OUTPUT_FLAG,
+  ],
+  notes: [
+    'The backends are those that a client on some node is sent to. A node with hints for its zone, or with\n' +
+      'policy Local, sends to fewer of them (docs/services.md).',
+  ],
+  examples: [
+    'sallyport service list --kube -n shop',
+    'sallyport service list -c sallyport.yaml -o json',
   ],
 };
 

@@ -13,6 +13,8 @@ export type ExplainDocument = JsonDocument<
     /** Those that select the endpoint, without those in dry-run. */
     readonly policies: readonly string[];
     readonly remote: { readonly identity: Identity; readonly labels: readonly string[] };
+    /** The Service that was asked about, and each identity and port behind it. */
+    readonly dialled: Explained['dialled'];
     readonly conflict: string | null;
     readonly defaultDeny: Explained['defaultDeny'];
     readonly dryRun: unknown;
@@ -28,6 +30,7 @@ export function explainDocument(answer: Explained): ExplainDocument {
     asked: answer.asked,
     policies: answer.selecting,
     remote: { identity: answer.remote, labels: answer.remoteLabels },
+    dialled: answer.dialled,
     conflict: answer.conflict,
     defaultDeny: answer.defaultDeny,
     dryRun: dryRunValue(answer.dryRun),

@@ -2,12 +2,25 @@
  * Asks a policy set one question after the other: what `verdict`, `explain`, `test` and the admin
  * server share. The same engine as the data plane, on a snapshot of its own.
  */
-import { applyMutations, type Decision, type LoggedHeader } from '../../model/decision.ts';
-import { effectiveIdentity, type Identity, isKernelProtocol } from '../../model/identity.ts';
+import {
+  applyMutations,
+  DENY_REASONS,
+  type Decision,
+  type DenyReason,
+  type LoggedHeader,
+} from '../../model/decision.ts';
+import {
+  effectiveIdentity,
+  IDENTITY_WORLD,
+  type Identity,
+  isKernelProtocol,
+  type Port,
+} from '../../model/identity.ts';
 import type { Limits } from '../../model/limits.ts';
 import { plainHead, type RequestHead } from '../../model/request_head.ts';
 import type { CompiledEndpoint } from '../../policy/compiled/compiled_endpoint.ts';
 import type { View } from '../../policy/compiled/port_rules.ts';
+import { denyDecision } from '../../policy/compiled/ready_decisions.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import { decideConnection, decideDns, decideRequest } from '../../policy/decide/decide.ts';
 import { explainConnection, explainDns, explainRequest } from '../../policy/decide/explain.ts';
@@ -20,6 +33,7 @@ import type { BuildOptions, BuiltSnapshot } from '../set/build_snapshot.ts';
 import type { PolicyInput } from '../set/policy_input.ts';
 import { PolicySet } from '../set/policy_set.ts';
 import type { ResolvedSet } from '../set/resolved_set.ts';
+import { type BehindService, DialledServices, distinctBehind } from './dialled_service.ts';
 import {
   type DryRun,
   dryRunPolicies,
@@ -50,6 +64,8 @@ export type VerdictLine =
       readonly policy: string | null;
       readonly rule: string | null;
       readonly headers?: readonly (readonly [string, string])[];
+      /** It was judged by the backends of this Service. */
+      readonly service?: string;
       readonly missing: readonly LoggedHeader[];
       readonly rejected: readonly LoggedHeader[];
     }
@@ -59,6 +75,8 @@ export type VerdictLine =
       readonly reason: string;
       readonly policy?: string;
       readonly rule?: string;
+      /** As above. */
+      readonly service?: string;
       readonly missing: readonly LoggedHeader[];
       readonly rejected: readonly LoggedHeader[];
     };
@@ -86,8 +104,17 @@ export type ExplainedAnswer =
       readonly conflict: string | null;
       readonly remote: Identity;
       readonly remoteLabels: readonly string[];
+      /** The Service that was asked about; `remote` is the one of its backends that decided. Null: it was none. */
+      readonly dialled: DialledAnswer | null;
     } & Surroundings)
   | { readonly kind: 'error'; readonly message: string };
+
+export interface DialledAnswer {
+  readonly service: string;
+  readonly address: string;
+  /** Each identity and port behind it, with what policy says to it. */
+  readonly behind: readonly (BehindService & { readonly verdict: 'allow' | 'deny' })[];
+}
 
 export type JudgeResult =
   | {
@@ -160,6 +187,23 @@ export class Judge {
   }
 
   answer(question: Question): Answer {
+    const behind = this.#behind(question);
+    if (behind === null) return this.#answerOne(question);
+    if (behind.kind === 'error') return behind;
+    const { service, asked } = behind;
+    const answers = asked.map((one) => this.#answerOne(one));
+    const error = answers.find((one) => one.kind === 'error');
+    if (error !== undefined) return error;
+    const lines = answers.flatMap((one) => (one.kind === 'answer' ? [one.line] : []));
+    const { reason, at } = decisive(lines);
+    const line = lines[at] ?? NOTHING_BEHIND;
+    return {
+      kind: 'answer',
+      line: { ...(reason === null ? line : refused(line, reason)), service },
+    };
+  }
+
+  #answerOne(question: Question): Answer {
     const found = this.#find(question);
     if (found.kind === 'error') return found;
     const head = this.#headOf(question);
@@ -168,6 +212,46 @@ export class Judge {
   }
 
   explain(question: Question): ExplainedAnswer {
+    const behind = this.#behind(question);
+    if (behind === null) return this.#explainOne(question);
+    if (behind.kind === 'error') return behind;
+    const { service, asked, address } = behind;
+    if (asked.length === 0) {
+      return {
+        kind: 'error',
+        message: `${service} at ${address}: ${DENY_REASONS[WITHOUT_BACKEND]}`,
+      };
+    }
+    const answers: Explained[] = [];
+    for (const one of asked) {
+      const answer = this.#explainOne(one);
+      if (answer.kind === 'error') return answer;
+      answers.push(answer);
+    }
+    const { reason, at } = decisive(answers.map(({ line }) => line));
+    const told = answers[at] as Explained;
+    const { decision } = told.explanation;
+    const isRefused = reason !== null && decision.verdict === 'allow';
+    return {
+      ...told,
+      line: { ...(reason === null ? told.line : refused(told.line, reason)), service },
+      explanation: isRefused
+        ? { ...told.explanation, decision: denyDecision(decision.layer, reason, null) }
+        : told.explanation,
+      dialled: {
+        ...{ service, address },
+        behind: answers.map(({ remote, asked: of, line }) => ({
+          ...{
+            identity: remote,
+            port: ('port' in of ? of.port : 0) as Port,
+            verdict: line.verdict,
+          },
+        })),
+      },
+    };
+  }
+
+  #explainOne(question: Question): ExplainedAnswer {
     const found = this.#find(question);
     if (found.kind === 'error') return found;
     const head = this.#headOf(question);
@@ -184,6 +268,7 @@ export class Judge {
       conflict: conflictOf(built, found.endpoint.name),
       remote: found.remote,
       remoteLabels: built.snapshot.labels.labelsOf(found.remote),
+      dialled: null,
       ...surroundings(this.#context, question, found),
       dryRun: this.#dryRun(question, found),
     };
@@ -203,7 +288,13 @@ export class Judge {
 
   /** What the engine is asked, for `bench`, which sends it and measures it. */
   asked(question: Question): Asked | { readonly kind: 'error'; readonly message: string } {
-    const found = this.#find(question);
+    const behind = this.#behind(question);
+    if (behind?.kind === 'error') return behind;
+    const [only = question, ...others] = behind?.asked ?? [];
+    if (others.length > 0) {
+      return { kind: 'error', message: `${behind?.service} leads to several identities or ports` };
+    }
+    const found = this.#find(only);
     return found.kind === 'error' ? found : { ...found, head: this.#headOf(question) };
   }
 
@@ -226,6 +317,23 @@ export class Judge {
   soleEndpoint(): string | null {
     const endpoints = this.#context.snapshot.endpoints();
     return endpoints.length === 1 ? (endpoints[0]?.name ?? null) : null;
+  }
+
+  /** The questions that one about a Service stands for; null: it is about none. */
+  #behind(
+    question: Question,
+  ): Behind | { readonly kind: 'error'; readonly message: string } | null {
+    const services = dialledServicesOf(this.#context.set);
+    const found = services.of(question);
+    if (found.kind === 'none') return null;
+    if (found.kind === 'error') return found;
+    const { dialled } = found;
+    const { ipcache } = this.#context.built.table;
+    const behind = distinctBehind(dialled, (ip) => ipcache.lookup(ip) ?? IDENTITY_WORLD);
+    const asked = behind.map(({ identity, port }): Question => {
+      return { ...question, port, remote: { kind: 'identity', identity } };
+    });
+    return { kind: 'behind', service: dialled.service, address: dialled.address, asked };
   }
 
   #find(question: Question): Found | { readonly kind: 'error'; readonly message: string } {
@@ -258,6 +366,47 @@ export class Judge {
   #plainHead(request: HttpAsk): RequestHead {
     return plainHead({ ...request, path: this.#normalisePath(request.path) });
   }
+}
+
+type Explained = Extract<ExplainedAnswer, { kind: 'answer' }>;
+
+interface Behind {
+  readonly kind: 'behind';
+  readonly service: string;
+  readonly address: string;
+  readonly asked: readonly Question[];
+}
+
+/** Of one inventory all questions share what is dialled. */
+const DIALLED_SERVICES = new WeakMap<object, DialledServices>();
+
+function dialledServicesOf({ inventory }: PolicySet): DialledServices {
+  const known = DIALLED_SERVICES.get(inventory);
+  if (known !== undefined) return known;
+  const services = new DialledServices(inventory);
+  DIALLED_SERVICES.set(inventory, services);
+  return services;
+}
+
+const WITHOUT_BACKEND = 'service-without-backend';
+const NOTHING_BEHIND: VerdictLine = {
+  ...{ verdict: 'deny', layer: 'network', reason: WITHOUT_BACKEND, missing: [], rejected: [] },
+};
+
+/** Whose word counts: that of one who denies; else all say the same, or `reason` says why it is refused. */
+function decisive(lines: readonly VerdictLine[]): {
+  readonly at: number;
+  readonly reason: DenyReason | null;
+} {
+  const denied = lines.findIndex(({ verdict }) => verdict === 'deny');
+  if (denied >= 0) return { at: denied, reason: null };
+  const sent = lines.map((line) => ('headers' in line ? JSON.stringify(line.headers) : ''));
+  const isSame = sent.every((one) => one === sent[0]);
+  return { at: 0, reason: isSame ? null : 'service-backends-differ' };
+}
+
+function refused({ layer }: VerdictLine, reason: DenyReason): VerdictLine {
+  return { verdict: 'deny', layer, reason, missing: [], rejected: [] };
 }
 
 function conflictOf({ denied }: BuiltSnapshot, endpoint: string): string | null {

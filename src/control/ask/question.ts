@@ -4,7 +4,7 @@
  * as a misspelt one would silently ask another question.
  */
 
-import { parseIp } from '../../model/address.ts';
+import { parseIp, parseSocketAddress } from '../../model/address.ts';
 import type { L7Protocol } from '../../model/decision.ts';
 import {
   type Direction,
@@ -44,6 +44,8 @@ export type RemoteRef =
   | { readonly kind: 'identity'; readonly identity: Identity }
   | { readonly kind: 'name'; readonly name: string }
   | { readonly kind: 'ip'; readonly ip: string }
+  /** What a client dials, by "namespace/name" and the name or number of its port. */
+  | { readonly kind: 'service'; readonly name: string; readonly port: string }
   | { readonly kind: 'labels'; readonly labels: readonly string[] };
 
 /** The connection alone, or what is asked on it. */
@@ -74,6 +76,8 @@ const KEYS = [
   'identity',
   'remote',
   'remoteIp',
+  'to',
+  'service',
   'labels',
   'direction',
   'proxyId',
@@ -102,12 +106,13 @@ class QuestionError extends Error {}
 type Fields = ReadonlyMap<string, unknown>;
 
 function questionOf(fields: Fields): Question {
+  const dialled = dialledOf(fields);
   return {
     subject: subjectOf(fields),
-    remote: remoteOf(fields),
-    direction: directionOf(fields.get('direction')),
+    remote: dialled?.remote ?? remoteOf(fields),
+    direction: directionOf(fields.get('direction') ?? (dialled === null ? 'ingress' : 'egress')),
     proxyId: numberOf(fields.get('proxyId') ?? 0, 'proxyId', parseProxyId, '0 to 65535'),
-    ...trafficOf(fields),
+    ...(dialled === null ? trafficOf(fields) : trafficOf(fields, dialled.port)),
     serverName: textOf(fields.get('sni') ?? '', 'sni'),
     ask: askOf(fields),
   };
@@ -124,15 +129,38 @@ function subjectOf(fields: Fields): SubjectRef {
     : { kind: 'name', name: textOf(name, 'endpoint') };
 }
 
-function remoteOf(fields: Fields): RemoteRef {
-  const given = ['identity', 'remote', 'remoteIp', 'labels'].filter((key) => fields.has(key));
-  if (given.length !== 1) {
-    const found = given.length === 0 ? 'none' : given.join(' and ');
-    fail(
-      `exactly one of identity, remote, remoteIp and labels must name the other side (found ${found})`,
-    );
+/** What a client dials; null: somebody is named otherwise. */
+function dialledOf(fields: Fields): { readonly remote: RemoteRef; readonly port: Port } | null {
+  const key = ['to', 'service'].find((one) => fields.has(one));
+  if (key === undefined) return null;
+  checkOneRemote(fields);
+  if (fields.has('port')) fail(`port stands in ${key} already`);
+  if (fields.get('direction') === 'ingress') fail(`${key} is asked at the client: egress`);
+  const text = textOf(fields.get(key), key);
+  if (key === 'to') {
+    const to = parseSocketAddress(text);
+    if (to === null) fail(`to must be an address and a port, 10.96.0.10:53 (found ${shown(text)})`);
+    return { remote: { kind: 'ip', ip: to.ip }, port: to.port };
   }
-  const key = given[0] as string;
+  const [, name = '', port = ''] = /^([^/:\s]+\/[^/:\s]+):([^:\s]+)$/.exec(text) ?? [];
+  if (name === '') fail(`service must be "namespace/name:port" (found ${shown(text)})`);
+  return { remote: { kind: 'service', name, port }, port: (parsePort(Number(port)) ?? 0) as Port };
+}
+
+const REMOTE_KEYS = ['identity', 'remote', 'remoteIp', 'to', 'service', 'labels'] as const;
+
+function checkOneRemote(fields: Fields): string {
+  const given = REMOTE_KEYS.filter((key) => fields.has(key));
+  const [only] = given;
+  if (given.length === 1 && only !== undefined) return only;
+  const found = given.length === 0 ? 'none' : given.join(' and ');
+  return fail(
+    `exactly one of identity, remote, remoteIp, to, service and labels must name the other side (found ${found})`,
+  );
+}
+
+function remoteOf(fields: Fields): RemoteRef {
+  const key = checkOneRemote(fields);
   const value = fields.get(key);
   switch (key) {
     case 'identity':
@@ -187,14 +215,15 @@ function directionOf(value: unknown): Direction {
 const ICMP_FAMILIES = { ICMP: 'IPv4', ICMPv6: 'IPv6' } as const;
 
 /** ICMP has types in place of ports, and only the message itself can be judged. */
-function trafficOf(fields: Fields): Pick<Question, 'port' | 'protocol'> {
+function trafficOf(fields: Fields, dialled?: Port): Pick<Question, 'port' | 'protocol'> {
   const protocol = protocolOf(fields.get('protocol'));
   const type = fields.get('icmpType');
   if (protocol !== 'ICMP' && protocol !== 'ICMPv6') {
     if (type !== undefined) fail('icmpType is of protocol ICMP and ICMPv6 only');
-    return { protocol, port: numberOf(fields.get('port'), 'port', parsePort, '0 to 65535') };
+    const port = dialled ?? numberOf(fields.get('port'), 'port', parsePort, '0 to 65535');
+    return { protocol, port };
   }
-  for (const key of ['port', 'http', 'dns', 'sni']) {
+  for (const key of ['port', 'to', 'service', 'http', 'dns', 'sni']) {
     if (fields.has(key)) fail(`${key} and protocol ${protocol} cannot both be asked`);
   }
   const number = icmpTypeOf(type, ICMP_FAMILIES[protocol]);

@@ -69,6 +69,11 @@ export class QuestionContext {
         if (identity !== null) return { kind: 'identity', identity };
         return { kind: 'error', message: `no endpoint is named "${remote.name}"` };
       }
+      case 'service':
+        return {
+          kind: 'error',
+          message: `the Service ${remote.name} is several, and one was asked`,
+        };
       case 'labels':
         return this.#identityForLabels(remote.labels);
     }

@@ -200,6 +200,7 @@ class SceneBuilder {
         if (remote.identity !== WORLD) return null;
         return { kind: 'outside', name: '', ip: WORLD_IPS[family] };
       case 'labels':
+      case 'service':
         return null;
     }
   }

@@ -179,7 +179,8 @@ class Cluster {
     if (message.read.kind === 'rejected') throw new Error(message.read.problems.join('\n'));
     if (message.read.kind === 'changed') {
       this.setCount += 1;
-      this.bytes += bytesIn(message.read.sent.set.parts);
+      const { parts = [], rules = [] } = message.read.sent.set;
+      this.bytes += bytesIn(parts) + bytesIn(rules);
     } else if (message.read.kind === 'identities') {
       this.batchCount += 1;
       const { batch, form } = message.read.sent;

@@ -5,7 +5,7 @@
 
 import type { AccessLogConfig, CiliumConfig } from '../config/config.ts';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
-import type { NumberedSet } from '../control/worker/live_snapshot.ts';
+import type { NumberedSet, PolicyUpdate } from '../control/worker/live_snapshot.ts';
 import type { Limits } from '../model/limits.ts';
 import type { LogLevel } from '../model/log_level.ts';
 import type { MetricsSnapshot } from '../observe/metrics/counters.ts';
@@ -35,7 +35,7 @@ export type ToWorker =
       /** Since the set, in order. */
       readonly batches: readonly SentBatch[];
     }
-  | { readonly kind: 'update'; readonly policy: NumberedSet }
+  | { readonly kind: 'update'; readonly policy: PolicyUpdate }
   /** The next batch of identities; answered by `identities-in-force`. */
   | { readonly kind: 'identities'; readonly batch: SentBatch }
   | { readonly kind: 'report'; readonly requestId: number }

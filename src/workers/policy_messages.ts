@@ -8,7 +8,7 @@ import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
 import type { SourceHealth } from '../control/source/source.ts';
 import type { SourceSettings } from '../control/source/source_settings.ts';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
-import type { NumberedSet } from '../control/worker/live_snapshot.ts';
+import type { NumberedSet, PolicyUpdate } from '../control/worker/live_snapshot.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
 import type { KeptForms, SentForm } from './kept_forms.ts';
 
@@ -85,8 +85,8 @@ export interface SentGiven {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-export interface SentSet {
-  readonly set: NumberedSet;
+export interface SentSet<Set extends PolicyUpdate = PolicyUpdate> {
+  readonly set: Set;
   readonly summary: SetSummary;
   readonly isEmpty: boolean;
   /** One line each; bounded, the last says by how much. */
@@ -110,11 +110,11 @@ export interface SentIdentities {
 }
 
 export type SentStart =
-  | { readonly kind: 'changed'; readonly sent: SentSet }
+  | { readonly kind: 'changed'; readonly sent: SentSet<NumberedSet> }
   | RejectedSet
   | {
       readonly kind: 'restored';
-      readonly sent: SentSet;
+      readonly sent: SentSet<NumberedSet>;
       /** Null: everything is denied. */
       readonly savedAt: string | null;
       readonly rejected: RejectedSet;

@@ -12,7 +12,7 @@ import { parseQuestion } from '../control/ask/question.ts';
 import type { DecodeOptions } from '../control/decode/context.ts';
 import { formatHolder } from '../control/decode/place.ts';
 import { formatProblem } from '../control/decode/problem.ts';
-import { PolicyChecker } from '../control/set/policy_checker.ts';
+import { type Accepted, PolicyChecker } from '../control/set/policy_checker.ts';
 import type { RefusedDocument } from '../control/set/policy_input.ts';
 import { configuredSource } from '../control/source/configured_source.ts';
 import { decodeBundle } from '../control/source/files/decode_bundle.ts';
@@ -33,7 +33,8 @@ import {
   UNTOLD,
 } from '../control/source/source_settings.ts';
 import { encodeBatch } from '../control/worker/identity_wire.ts';
-import { encodeResolved } from '../control/worker/resolved_wire.ts';
+import type { NumberedRules, NumberedSet, PolicyUpdate } from '../control/worker/live_snapshot.ts';
+import { encodeResolved, encodeRules } from '../control/worker/resolved_wire.ts';
 import type { FlowAddress } from '../model/flow.ts';
 import { sideOf } from '../observe/flow/sides.ts';
 import { toldProblems } from '../observe/told_problems.ts';
@@ -176,7 +177,7 @@ export class PolicyService {
     if (started.kind === 'rejected') {
       this.#post({ kind: 'started', start: started, staleness });
     } else {
-      const { sent, transfer } = this.#sentSet(started);
+      const { sent, transfer } = this.#sentSet(started, this.#wholeOf(started.accepted));
       const start =
         started.kind === 'changed'
           ? ({ kind: 'changed', sent } as const)
@@ -196,7 +197,9 @@ export class PolicyService {
     if (this.#judge?.snapshot !== this.#store.current()) this.#judge = null;
     const { staleness } = this.#feed;
     if (read.kind === 'changed') {
-      const { sent, transfer } = this.#sentSet(read);
+      const { accepted } = read;
+      const set = accepted.isWhoSame ? rulesOf(accepted) : this.#wholeOf(accepted);
+      const { sent, transfer } = this.#sentSet<PolicyUpdate>(read, set);
       this.#post({ kind: 'read', read: { kind: 'changed', sent }, staleness, isAsked }, transfer);
     } else if (read.kind === 'identities') {
       const { sent, transfer } = this.#sentIdentities(read);
@@ -290,16 +293,20 @@ export class PolicyService {
     this.#post({ kind: 'busy', fingerprint });
   }
 
-  #sentSet({ accepted, offered }: Pick<NewSet, 'accepted' | 'offered'>): {
-    readonly sent: SentSet;
-    readonly transfer: readonly ArrayBuffer[];
-  } {
-    const parts = encodeResolved(accepted.set).map(ownBytes);
+  #wholeOf({ revision, set }: Accepted): Encoded<NumberedSet> {
+    const bytes = encodeResolved(set).map(ownBytes);
+    return { set: { revision, parts: bytes }, bytes };
+  }
+
+  #sentSet<Set extends PolicyUpdate>(
+    { accepted, offered }: Pick<NewSet, 'accepted' | 'offered'>,
+    { set, bytes }: Encoded<Set>,
+  ): { readonly sent: SentSet<Set>; readonly transfer: readonly ArrayBuffer[] } {
     const form = this.#forms.next(offered);
     const given = this.#newlyGiven();
     this.#spentMemory.spent();
-    const sent: SentSet = {
-      set: { revision: accepted.revision, parts },
+    const sent: SentSet<Set> = {
+      set,
       sequence: accepted.set.roster.sequence,
       summary: this.#summary(),
       isEmpty: accepted.isEmpty,
@@ -311,7 +318,7 @@ export class PolicyService {
       given,
       checkMs: performance.now() - this.#readingSinceMs,
     };
-    const buffers = [...parts, form.bytes, ...(given === null ? [] : [given.bytes])];
+    const buffers = [...bytes, form.bytes, ...(given === null ? [] : [given.bytes])];
     return { sent, transfer: buffers.map(({ buffer }) => buffer) };
   }
 
@@ -443,6 +450,17 @@ export class PolicyService {
 }
 
 type OwnBytes = Uint8Array<ArrayBuffer>;
+
+interface Encoded<Set extends PolicyUpdate> {
+  readonly set: Set;
+  /** All that is in it. */
+  readonly bytes: readonly OwnBytes[];
+}
+
+function rulesOf({ revision, set }: Accepted): Encoded<NumberedRules> {
+  const bytes = encodeRules(set).map(ownBytes);
+  return { set: { revision, rules: bytes }, bytes };
+}
 
 function bytesOf(value: unknown): OwnBytes {
   return ownBytes(serialize(value));

@@ -3,7 +3,7 @@
  * dies, waiting longer each time. What the slot knows of its worker is what the worker said.
  */
 import type { SentBatch } from '../control/worker/identity_wire.ts';
-import type { NumberedSet } from '../control/worker/live_snapshot.ts';
+import type { NumberedSet, PolicyUpdate } from '../control/worker/live_snapshot.ts';
 import type { Limits } from '../model/limits.ts';
 import type { BoundListener } from '../proxy/accept/listener.ts';
 import { BatchQueue } from './batch_queue.ts';
@@ -107,7 +107,7 @@ export class WorkerSlot {
     });
   }
 
-  update(policy: NumberedSet): void {
+  update(policy: PolicyUpdate): void {
     if (this.#link === null || this.#state === 'draining') return;
     this.#link.send({ kind: 'update', policy });
     if (!this.#updateTimeout.isRunning) this.#awaitUpdate();

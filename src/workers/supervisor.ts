@@ -4,7 +4,7 @@
  */
 
 import type { SentBatch } from '../control/worker/identity_wire.ts';
-import type { NumberedSet } from '../control/worker/live_snapshot.ts';
+import { type NumberedSet, newest, type PolicyUpdate } from '../control/worker/live_snapshot.ts';
 import type { Port } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
 import type { LogLevel } from '../model/log_level.ts';
@@ -118,10 +118,12 @@ export class Supervisor implements SlotOwner {
   }
 
   /** Workers that are starting get it too. An older one than is in force changes nothing. */
-  update(policy: NumberedSet): void {
+  update(policy: PolicyUpdate): void {
     if (!this.#isNewer(policy)) return;
-    this.#policy = policy;
-    this.#batches = [];
+    if (policy.parts !== undefined) {
+      this.#policy = policy;
+      this.#batches = [];
+    } else this.#policy = newest(this.policyInForce(), policy);
     for (const slot of this.#slots) slot.update(policy);
   }
 
@@ -294,7 +296,7 @@ export class Supervisor implements SlotOwner {
     this.#options.events.onPolicyInForce(revision);
   }
 
-  #isNewer({ revision }: NumberedSet): boolean {
+  #isNewer({ revision }: PolicyUpdate): boolean {
     return this.#policy === null || revision > this.#policy.revision;
   }
 

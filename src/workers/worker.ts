@@ -4,7 +4,12 @@
  */
 import { randomFillSync } from 'node:crypto';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
-import { LiveSnapshot, type NumberedSet, type TakenSet } from '../control/worker/live_snapshot.ts';
+import {
+  LiveSnapshot,
+  newest,
+  type PolicyUpdate,
+  type TakenSet,
+} from '../control/worker/live_snapshot.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import { PLAIN_DATAGRAMS } from '../platform/datagrams.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
@@ -23,7 +28,7 @@ export class Worker {
   #isDrained = false;
   #areFlowsWanted = false;
   /** Came while the parts were being made. */
-  #earlyUpdate: NumberedSet | null = null;
+  #earlyUpdate: PolicyUpdate | null = null;
   #earlyBatches: SentBatch[] = [];
 
   constructor(options: {
@@ -95,7 +100,8 @@ export class Worker {
         await parts.observation.close();
         return;
       }
-      const result = parts.store.take(this.#earlyUpdate ?? policy);
+      const early = this.#earlyUpdate;
+      const result = parts.store.take(early === null ? policy : newest(policy, early));
       if (result.kind === 'refused') {
         const message = `the policy set was rejected: ${result.problems.join('; ')}`;
         this.#post({ kind: 'start-failed', message });
@@ -127,9 +133,10 @@ export class Worker {
     for (const batch of batches) if (batch.sequence > store.sequence) store.identities(batch);
   }
 
-  #update(policy: NumberedSet): void {
-    if (this.#parts === null) this.#earlyUpdate = policy;
-    else this.#parts.store.update(policy);
+  #update(policy: PolicyUpdate): void {
+    const early = this.#earlyUpdate;
+    if (this.#parts !== null) this.#parts.store.update(policy);
+    else this.#earlyUpdate = early?.parts === undefined ? policy : newest(early, policy);
   }
 
   async #report(requestId: number): Promise<void> {

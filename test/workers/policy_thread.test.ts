@@ -281,7 +281,7 @@ function otherPolicy(): string {
 function identities(): ReadonlyMap<number, string> {
   const last = reads.at(-1);
   if (last?.kind !== 'changed') throw new Error('nothing was accepted');
-  const { roster } = finish(decodeResolved(last.sent.set.parts));
+  const { roster } = finish(decodeResolved(last.sent.set.parts ?? []));
   return new Map(
     [...roster.entries()].map(({ identity, set }) => [identity, set.labels.join(' ')]),
   );

@@ -256,6 +256,26 @@ describe('batches of identities', () => {
     expect(scene.worker(1).told()).toEqual(['start', 3]);
   });
 
+  it('of before other rules are kept: whoever starts has the set, the last rules and all batches', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.identities(batch(2));
+    for (const revision of [2, 3]) scene.supervisor.update({ revision, rules: [RULES] });
+    scene.supervisor.identities(batch(3));
+    expect(scene.worker(0).told()).toEqual(['start', 2, 'set', 'set', 3]);
+    expect(scene.worker(0).sent).toContainEqual({
+      kind: 'update',
+      policy: { revision: 3, rules: [RULES] },
+    });
+    scene.worker(0).end();
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.restartBackoffMinMs);
+    expect(scene.worker(1).told()).toEqual(['start', 2, 3]);
+    expect(scene.worker(1).sent[0]).toMatchObject({ policy: { ...policy(3), rules: [RULES] } });
+    scene.supervisor.update(policy(4));
+    expect(scene.supervisor.policyInForce()).toEqual(policy(4));
+    expect(scene.supervisor.batchesSince()).toEqual([]);
+  });
+
   it('that do not fit a worker bring it everything anew, and that is told', async () => {
     const scene = new Scene(1);
     await scene.supervisor.start(policy(1));
@@ -572,6 +592,8 @@ describe('reports', () => {
     expect(await reports).toEqual([]);
   });
 });
+
+const RULES = new Uint8Array([1]);
 
 function policy(revision: number): NumberedSet {
   return { revision, parts: [] };

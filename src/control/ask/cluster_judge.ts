@@ -128,7 +128,8 @@ class JudgeSink implements PolicySink {
     const { resolved } = judge;
     const { isEmpty } = set;
     const { refused } = input;
-    return { kind: 'accepted', revision: 1, set: resolved, isEmpty, warnings, refused };
+    const rest = { isWhoSame: false, isEmpty, warnings, refused };
+    return { kind: 'accepted', revision: 1, set: resolved, ...rest };
   }
 
   offer(offered: OfferedSet): Accepted | Rejected {

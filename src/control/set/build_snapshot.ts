@@ -5,15 +5,15 @@
 import type { Limits } from '../../model/limits.ts';
 import { finish } from '../../model/steps.ts';
 import type { EndpointPolicy, RuleOrigin } from '../../policy/ast.ts';
-import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
+import type { PolicySnapshot, Workload } from '../../policy/compiled/snapshot.ts';
 import type { WhoIsWho } from '../../policy/identity/ledger.ts';
 import { Roster } from '../../policy/identity/roster.ts';
 import type { SubjectNumbers } from '../../policy/identity/subject_numbers.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 import type { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
-import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
+import type { IdentityTable, KnownIdentities } from '../../policy/resolve/identity_table.ts';
 import type { MergeConflict } from '../../policy/resolve/merge.ts';
-import { resolvePolicies } from '../../policy/resolve/resolve.ts';
+import { type ResolveInput, resolvePolicies } from '../../policy/resolve/resolve.ts';
 import type { PolicySpec } from '../../policy/rule.ts';
 import { WHOLE_SET } from '../decode/place.ts';
 import { type Problem, type Rejected, rejected } from '../decode/problem.ts';
@@ -43,16 +43,31 @@ export interface BuildOptions {
   readonly areInterfacesFound?: boolean;
   /** Label sets (canonical) that a question is about although nobody has them. */
   readonly extraLabels?: readonly (readonly string[])[];
+  /** See `CompileOptions.previous`. */
+  readonly previous?: PolicySnapshot;
 }
 
-export interface BuiltSnapshot {
+export interface BuiltSnapshot extends BuiltRules {
+  readonly table: IdentityTable;
+}
+
+/** Who is who, known without being made: rules are resolved by it. */
+export interface KnownWho {
+  readonly identities: KnownIdentities;
+  /** Says the same. */
+  readonly roster: Roster;
+  /** Of all endpoints of this node. */
+  readonly endpointIds: ReadonlyMap<string, number>;
+  readonly workloads: readonly Workload[];
+}
+
+export interface BuiltRules {
   readonly kind: 'ok';
   readonly snapshot: PolicySnapshot;
   /** As it was given, with `reserved:init` for endpoints whose labels got no number. */
   readonly set: PolicySet;
   /** What it was compiled from. */
   readonly resolved: ResolvedSet;
-  readonly table: IdentityTable;
   /** The set has no policy, so every endpoint is closed. */
   readonly isClosedAsEmpty: boolean;
   /** Endpoint name → names of the policies that select it, sorted; those in dry-run left out. */
@@ -74,54 +89,81 @@ export interface DeniedByConflict {
 export type BuildResult = BuiltSnapshot | Rejected;
 
 /** Resolves and compiles the set: what is enforced, and beside it the shadow with dry-run counted in. */
-export function buildSnapshot(set: PolicySet, options: BuildOptions): BuildResult {
-  const resolved = resolveSet(set, options);
-  if (resolved.kind === 'rejected') return resolved;
-  const compiled = finish(compileSet(resolved.resolved, options));
-  if (compiled.kind === 'error') {
-    return rejected(
-      compiled.problems.map(({ origin, endpoint, message }) =>
-        problemOf(set, origin, origin === null ? `${endpoint}: ${message}` : message),
-      ),
-    );
-  }
-  return { ...resolved, snapshot: compiled.snapshot };
-}
-
-type ResolvedResult = Omit<BuiltSnapshot, 'snapshot'> | Rejected;
-
-function resolveSet(given: PolicySet, options: BuildOptions): ResolvedResult {
+export function buildSnapshot(given: PolicySet, options: BuildOptions): BuildResult {
   const tabled = identityTableOf(given, options);
   if (tabled.kind === 'error') return rejected([problemOf(given, null, tabled.message)]);
   const { table } = tabled;
   const set = withoutNumbers(given, table.unnumbered);
+  const rules = resolveSet(set, table, options);
+  if (rules.kind === 'rejected') return rules;
+  const { policies } = rules.resolved.enforced;
+  const whole = wholeOf(table, placesOf(policies));
+  const resolved: ResolvedSet = {
+    ...rules.resolved,
+    roster: Roster.of(options.sequenceOf?.(whole) ?? 0, table.ipcache, table.entries),
+    workloads: workloadsOf(localOf(set.inventory.endpoints), {
+      ...options,
+      identityOf: ({ name }) => table.identityOfEndpoint(name),
+    }),
+  };
+  const built = compiled({ ...rules, resolved }, options);
+  return built.kind === 'rejected' ? built : { ...built, table };
+}
+
+/** The same where who is who is known: `set` says of it what the set before it does. */
+export function buildRules(
+  set: PolicySet,
+  { identities, roster, endpointIds, workloads }: KnownWho,
+  options: BuildOptions,
+): BuiltRules | Rejected {
+  const rules = resolveSet(set, identities, { ...options, endpointIds });
+  if (rules.kind === 'rejected') return rules;
+  return compiled({ ...rules, resolved: { ...rules.resolved, roster, workloads } }, options);
+}
+
+function compiled(
+  resolved: Omit<BuiltRules, 'snapshot'>,
+  options: BuildOptions,
+): BuiltRules | Rejected {
+  const result = finish(compileSet(resolved.resolved, options));
+  if (result.kind === 'ok') return { ...resolved, snapshot: result.snapshot };
+  return rejected(
+    result.problems.map(({ origin, endpoint, message }) =>
+      problemOf(resolved.set, origin, origin === null ? `${endpoint}: ${message}` : message),
+    ),
+  );
+}
+
+type ResolvedRules = Omit<BuiltRules, 'snapshot' | 'resolved'> & {
+  readonly resolved: Omit<ResolvedSet, 'roster' | 'workloads'>;
+};
+
+function resolveSet(
+  set: PolicySet,
+  identities: KnownIdentities,
+  options: BuildOptions & Pick<ResolveInput, 'endpointIds'>,
+): ResolvedRules | Rejected {
   const enforcedSpecs = set.specs.filter(({ isDryRun }) => !isDryRun);
   const isShadowed = enforcedSpecs.length < set.specs.length;
   const unselected = set.isEmpty && !options.isEmptySetOpen ? 'deny' : 'allow';
   const context: ResolveOneContext = {
-    ...{ set, table, unselected },
+    ...{ set, table: identities, unselected },
     isHostJudged: options.isHostJudged === true,
     ...(options.subjects === undefined ? {} : { subjects: options.subjects }),
+    ...(options.endpointIds === undefined ? {} : { endpointIds: options.endpointIds }),
   };
   const shadow = isShadowed ? resolveOne(set.specs, context) : null;
   if (shadow?.kind === 'rejected') return shadow;
   const enforced = resolveOne(enforcedSpecs, context);
   if (enforced.kind === 'rejected') return enforced;
-  const whole = wholeOf(table, placesOf(enforced.resolved.policies));
   return {
     kind: 'ok',
     set,
     resolved: {
       enforced: enforced.resolved,
       shadow: shadow?.resolved ?? null,
-      roster: Roster.of(options.sequenceOf?.(whole) ?? 0, table.ipcache, table.entries),
       secrets: set.secrets,
-      workloads: workloadsOf(localOf(set.inventory.endpoints), {
-        ...options,
-        identityOf: ({ name }) => table.identityOfEndpoint(name),
-      }),
     },
-    table,
     isClosedAsEmpty: unselected === 'deny',
     selecting: enforced.selecting,
     warnings: [
@@ -133,12 +175,10 @@ function resolveSet(given: PolicySet, options: BuildOptions): ResolvedResult {
   };
 }
 
-interface ResolveOneContext {
+interface ResolveOneContext
+  extends Pick<ResolveInput, 'table' | 'unselected' | 'subjects' | 'endpointIds'> {
   readonly set: PolicySet;
-  readonly table: IdentityTable;
-  readonly unselected: 'allow' | 'deny';
   readonly isHostJudged: boolean;
-  readonly subjects?: SubjectNumbers;
 }
 
 type ResolvedOne =

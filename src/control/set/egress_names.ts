@@ -7,7 +7,7 @@ import type { IdentityEntry } from '../../policy/identity/identity_entry.ts';
 import { Ipcache } from '../../policy/identity/ipcache.ts';
 import { SelectorCache } from '../../policy/identity/selector_cache.ts';
 import { labelSetKey } from '../../policy/labels.ts';
-import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
+import type { KnownIdentities } from '../../policy/resolve/identity_table.ts';
 import type { InventoryEndpoint } from '../../policy/resolve/inventory.ts';
 import { Selections } from '../../policy/resolve/selection.ts';
 import type { PolicySpec } from '../../policy/rule.ts';
@@ -32,6 +32,17 @@ export class EgressNames {
     for (const { rules } of specs) {
       for (const rule of rules) if (rule.direction === 'egress') this.#file(rule, selections);
     }
+  }
+
+  /** Rules hang on the same keys. */
+  isSameAs(other: EgressNames): boolean {
+    return (
+      this.#uses.size === other.#uses.size &&
+      [...this.#uses].every(([name, { isAnybody, selectors }]) => {
+        const use = other.#uses.get(name);
+        return use?.isAnybody === isAnybody && selectors.isSameAs(use.selectors);
+      })
+    );
   }
 
   get areUsed(): boolean {
@@ -95,13 +106,11 @@ function whoIs({ identity, set }: IdentityEntry): string {
   return `${identity} ${labelSetKey(set.labels)}`;
 }
 
-const NO_TABLE: IdentityTable = {
+const NO_TABLE: KnownIdentities = {
   entries: [],
   ipcache: new Ipcache([]),
   entry: () => null,
   labelsOf: () => [],
-  unnumbered: new Set(),
   identityOfEndpoint: () => null,
-  identityOfLabels: () => null,
-  entriesWith: () => [],
+  entriesWith: () => new Set(),
 };

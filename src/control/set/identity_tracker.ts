@@ -4,21 +4,27 @@
  * few things are another object only those are looked at (`moving_identities.ts`); else the whole of who is who is
  * made and compared.
  */
+import type { IpPrefix } from '../../model/address.ts';
+import type { Identity } from '../../model/identity.ts';
 import type { Limits } from '../../model/limits.ts';
 import type { Workload } from '../../policy/compiled/snapshot.ts';
 import type { EndpointPlace, IdentityBatch } from '../../policy/identity/delta.ts';
 import { IdentityLedger, type WhoIsWho } from '../../policy/identity/ledger.ts';
+import type { Roster } from '../../policy/identity/roster.ts';
 import { SubjectNumbers } from '../../policy/identity/subject_numbers.ts';
 import type { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
 import type { InventoryEndpoint } from '../../policy/resolve/inventory.ts';
-import type { BuiltSnapshot } from './build_snapshot.ts';
+import { namedPrefixes } from '../../policy/resolve/prefixes.ts';
+import { RosterIdentities } from '../../policy/resolve/roster_identities.ts';
+import type { BuiltRules, BuiltSnapshot, KnownWho } from './build_snapshot.ts';
 import { DeniedEndpoints } from './denied_endpoints.ts';
 import { identityTableOf, workloadsOf } from './identity_table_of.ts';
 import { placedPolicies, placesOf, wholeOf } from './identity_whole.ts';
 import {
   changedInventory,
   egressKeys,
+  hasSameItems,
   localOf,
   type Moved,
   MovingIdentities,
@@ -68,6 +74,7 @@ export class IdentityTracker {
   #workloads: readonly Workload[] = [];
   #denied = new DeniedEndpoints([]);
   #after = 0;
+  readonly #rosterIdentities = new RosterIdentities();
 
   constructor(options: TrackerOptions) {
     this.#options = options;
@@ -90,6 +97,11 @@ export class IdentityTracker {
     this.#tracked = null;
   }
 
+  /** Made by the snapshot in force, of the same batches: who is who is kept once. */
+  share(roster: Roster): void {
+    this.#ledger?.share(roster);
+  }
+
   /** `resolved` with who is who now. */
   current(resolved: ResolvedSet): ResolvedSet {
     const { ledger, workloads } = { ledger: this.#ledger, workloads: this.#workloads };
@@ -106,6 +118,41 @@ export class IdentityTracker {
       roster: ledger.roster,
       workloads,
     };
+  }
+
+  /**
+   * Who is who of a set in which nothing is another than before but what rules say, in so far as none names another
+   * prefix. Null: a table has to be made of it.
+   */
+  known(set: PolicySet): KnownWho | null {
+    const { tracked, ledger } = { tracked: this.#tracked, ledger: this.#ledger };
+    if (tracked === null || ledger === null || tracked.unnumbered.size > 0) return null;
+    if (!isOfSameWho(tracked.set, set)) return null;
+    // Policies in wire form say themselves whose they are.
+    if (tracked.set.wirePolicies.length > 0 || set.wirePolicies.length > 0) return null;
+    const prefixes = namedPrefixes({ ...set, services: set.inventory.services });
+    if (!isSameTexts(tracked.surroundings.prefixes, prefixes)) return null;
+    const { who, endpointIds } = tracked;
+    const { roster } = ledger;
+    const identities =
+      who instanceof MovingIdentities
+        ? this.#rosterIdentities.of(roster, identitiesOf(set.inventory.endpoints, who))
+        : who;
+    return { identities, roster, endpointIds, workloads: this.#workloads };
+  }
+
+  /** Other rules about `known`, which are in force. */
+  tookRules({ set, resolved, denied }: BuiltRules, { identities }: KnownWho): void {
+    const tracked = this.#tracked;
+    if (tracked === null) throw new Error('rules about nobody');
+    const { policies } = resolved.enforced;
+    this.#subjects = new Set(placesOf(policies).map(({ subject }) => subject));
+    const surroundings = new RuleSurroundings(set, tracked.surroundings);
+    if (tracked.who instanceof MovingIdentities) {
+      tracked.who.takeRules(set.inventory, identities, surroundings);
+    }
+    this.#tracked = { ...tracked, set, surroundings };
+    this.#denied = new DeniedEndpoints(denied);
   }
 
   /** A set that is in force as a whole. */
@@ -268,6 +315,36 @@ export class IdentityTracker {
 interface Placed {
   readonly endpointIds: ReadonlyMap<string, number>;
   readonly places: readonly EndpointPlace[];
+}
+
+/** The same things are there. */
+function isOfSameWho(a: PolicySet, b: PolicySet): boolean {
+  const { inventory: before } = a;
+  const { inventory: after } = b;
+  return (
+    a.hasNodeLabels === b.hasNodeLabels &&
+    before.cluster === after.cluster &&
+    hasSameItems(before.endpoints, after.endpoints) &&
+    hasSameItems(before.identities, after.identities) &&
+    hasSameItems(before.cidrs, after.cidrs)
+  );
+}
+
+function isSameTexts(known: ReadonlySet<string>, prefixes: readonly IpPrefix[]): boolean {
+  return known.size === prefixes.length && prefixes.every(({ text }) => known.has(text));
+}
+
+/** By name; the names are looked up when somebody asks, as few rules need it. */
+function identitiesOf(
+  endpoints: readonly InventoryEndpoint[],
+  who: MovingIdentities,
+): (name: string) => Identity | null {
+  let byName: ReadonlyMap<string, InventoryEndpoint> | null = null;
+  return (name) => {
+    byName ??= new Map(endpoints.map((one) => [one.name, one]));
+    const endpoint = byName.get(name);
+    return endpoint === undefined ? null : who.identityOf(endpoint);
+  };
 }
 
 function namesOf({ who, set, surroundings }: Tracked): ReadonlyMap<string, number> {

@@ -8,7 +8,7 @@ import type { IdentityEntry } from '../../policy/identity/identity_entry.ts';
 import type { IdentityChange } from '../../policy/identity/ledger.ts';
 import type { Roster } from '../../policy/identity/roster.ts';
 import type { IdentityAllocator, KeptMore } from '../../policy/resolve/identity_allocator.ts';
-import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
+import type { IdentityTable, KnownIdentities } from '../../policy/resolve/identity_table.ts';
 import type {
   Inventory,
   InventoryCidr,
@@ -52,14 +52,14 @@ const UNTOLD: MoveResult = { kind: 'untold' };
 const OTHER_RULES: MoveResult = { kind: 'other-rules' };
 
 export class MovingIdentities {
-  readonly #surroundings: RuleSurroundings;
+  #surroundings: RuleSurroundings;
   readonly #identityCountMax: number;
   readonly #endpoints: EndpointIdentities;
   /** How many entries of the inventory name a prefix. */
   readonly #cidrs: Map<string, number>;
   /** Addresses that several endpoints say are theirs, or an endpoint and a CIDR: prefixes of full length. */
   readonly #shared: ReadonlySet<string>;
-  readonly #names: Map<string, number>;
+  #names: Map<string, number>;
   #locals: ReadonlyMap<string, InventoryEndpoint>;
 
   constructor(
@@ -87,6 +87,17 @@ export class MovingIdentities {
   /** What rules hang on of the names of ports. */
   get names(): ReadonlyMap<string, number> {
     return this.#names;
+  }
+
+  identityOf(endpoint: InventoryEndpoint): Identity {
+    return this.#endpoints.identityOf(endpoint);
+  }
+
+  /** Other rules about the same. */
+  takeRules(inventory: Inventory, known: KnownIdentities, surroundings: RuleSurroundings): void {
+    const isSame = this.#surroundings.egressNames === surroundings.egressNames;
+    this.#surroundings = surroundings;
+    if (!isSame) this.#names = egressKeys(inventory, known, surroundings);
   }
 
   /** Changes nothing. `roster`: as it was before. */
@@ -243,7 +254,7 @@ export function localOf(endpoints: readonly InventoryEndpoint[]): readonly Inven
 /** What of the names of ports rules hang on; see `EgressNames`. */
 export function egressKeys(
   { endpoints }: Inventory,
-  table: IdentityTable,
+  table: KnownIdentities,
   { egressNames }: RuleSurroundings,
 ): Map<string, number> {
   if (!egressNames.areUsed) return new Map();
@@ -327,6 +338,6 @@ function addAll(counts: Map<string, number>, changes: ReadonlyMap<string, number
   }
 }
 
-function hasSameItems(a: readonly object[], b: readonly object[]): boolean {
+export function hasSameItems(a: readonly object[], b: readonly object[]): boolean {
   return a === b || (a.length === b.length && a.every((item, index) => item === b[index]));
 }

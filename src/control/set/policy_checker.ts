@@ -11,7 +11,14 @@ import type { RegexEngine } from '../../policy/match/regex.ts';
 import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
 import { WHOLE_SET } from '../decode/place.ts';
 import { type Problem, type Rejected, rejected } from '../decode/problem.ts';
-import { type BuildResult, buildSnapshot } from './build_snapshot.ts';
+import {
+  type BuildOptions,
+  type BuildResult,
+  type BuiltRules,
+  buildRules,
+  buildSnapshot,
+  type KnownWho,
+} from './build_snapshot.ts';
 import { IdentityTracker } from './identity_tracker.ts';
 import {
   EMPTY_INPUT,
@@ -40,6 +47,8 @@ export interface Accepted {
   readonly revision: number;
   /** For those who compile it, too. */
   readonly set: ResolvedSet;
+  /** Who is who was in force before, after the last batch. */
+  readonly isWhoSame: boolean;
   /** Without any policy. */
   readonly isEmpty: boolean;
   readonly warnings: readonly Problem[];
@@ -53,6 +62,11 @@ interface Taken {
   readonly input: PolicyInput;
   readonly result: UpdateResult;
 }
+
+type Built =
+  | { readonly known: null; readonly built: BuildResult }
+  /** Who is who stays as it is. */
+  | { readonly known: KnownWho; readonly built: BuiltRules | Rejected };
 
 /** Who is who in the set in force has changed. */
 export interface IdentityMove {
@@ -132,6 +146,7 @@ export class PolicyChecker {
         if (!isSame) return null;
       } else {
         this.#snapshot = previous.after(batch, workloads);
+        if (this.#snapshot.who !== null) this.#identities.share(this.#snapshot.who.roster);
       }
       this.#set = change.set;
       this.#last = null;
@@ -161,7 +176,7 @@ export class PolicyChecker {
 
   /** Why an input would be rejected; null: it would not. Changes nothing. */
   check(input: PolicyInput): Rejected | null {
-    const built = this.#build(new PolicySet(input), this.#snapshot.revision + 1);
+    const { built } = this.#build(new PolicySet(input), this.#snapshot.revision + 1);
     this.#allocator.forgetAsked();
     return built.kind === 'rejected' ? built : null;
   }
@@ -169,16 +184,18 @@ export class PolicyChecker {
   /** Sets the snapshot when the whole of the next one stands. */
   #take(input: PolicyInput, revision: number): UpdateResult {
     const set = new PolicySet(input);
-    const built = this.#build(set, revision);
+    const { built, known } = this.#build(set, revision);
     if (built.kind === 'rejected') {
       this.#allocator.forgetAsked();
       return built;
     }
-    this.#identities.took(built);
+    if (known === null) this.#identities.took(built);
+    else this.#identities.tookRules(built, known);
     this.#snapshot = built.snapshot;
     this.#set = built.set;
     const warnings = [...input.warnings, ...built.warnings];
-    const facts = { revision, set: built.resolved, isEmpty: set.isEmpty, warnings };
+    const isWhoSame = known !== null;
+    const facts = { revision, set: built.resolved, isWhoSame, isEmpty: set.isEmpty, warnings };
     this.#accepted = { ...facts, kind: 'accepted', refused: this.#refused(input) };
     return this.#accepted;
   }
@@ -189,20 +206,25 @@ export class PolicyChecker {
     return denied.length === 0 ? refused : [...refused, ...denied];
   }
 
-  #build(set: PolicySet, revision: number): BuildResult {
+  #build(set: PolicySet, revision: number): Built {
+    const options: BuildOptions = {
+      ...this.#options,
+      revision,
+      allocator: this.#allocator,
+      subjects: this.#identities.subjects,
+      sequenceOf: (whole) => this.#identities.sequenceOf(whole),
+      isEmptySetOpen: this.#options.isEmptySetOpen ?? false,
+      previous: this.#snapshot,
+    };
     try {
-      return buildSnapshot(set, {
-        ...this.#options,
-        revision,
-        allocator: this.#allocator,
-        subjects: this.#identities.subjects,
-        sequenceOf: (whole) => this.#identities.sequenceOf(whole),
-        isEmptySetOpen: this.#options.isEmptySetOpen ?? false,
-      });
+      const known = this.#identities.known(set);
+      return known === null
+        ? { known, built: buildSnapshot(set, options) }
+        : { known, built: buildRules(set, known, options) };
     } catch (error) {
       // A fault of ours in one policy set must not take down a proxy that has a good one.
       const message = `internal error: ${error instanceof Error ? error.message : String(error)}`;
-      return rejected([{ place: WHOLE_SET, field: '', message }]);
+      return { known: null, built: rejected([{ place: WHOLE_SET, field: '', message }]) };
     }
   }
 }

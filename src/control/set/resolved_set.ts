@@ -30,11 +30,17 @@ export interface CompileSetOptions {
   readonly revision: number;
   readonly regexEngine: RegexEngine;
   readonly limits: Limits;
+  /** See `CompileOptions.previous`. */
+  readonly previous?: PolicySnapshot;
 }
 
 export function* compileSet(set: ResolvedSet, options: CompileSetOptions): Steps<CompileResult> {
   if (set.shadow === null) return yield* compileOne(set, { ...options, shadow: null });
-  const shadow = yield* compileOne({ ...set, enforced: set.shadow }, { ...options, shadow: null });
+  const own = options.previous?.shadow ?? null;
+  const shadow = yield* compileOne(
+    { ...set, enforced: set.shadow },
+    { ...options, shadow: null, ...(own === null ? {} : { previous: own }) },
+  );
   if (shadow.kind === 'error') return shadow;
   return yield* compileOne(set, { ...options, shadow: shadow.snapshot });
 }

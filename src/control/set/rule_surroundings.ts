@@ -16,9 +16,11 @@ export class RuleSurroundings {
   readonly prefixes: ReadonlySet<string>;
   readonly #peers: ServicePeers;
 
-  constructor(set: PolicySet) {
+  /** `before`: names that are used as they were are the same object. */
+  constructor(set: PolicySet, before?: RuleSurroundings) {
     const { services } = set.inventory;
-    this.egressNames = new EgressNames(set);
+    const names = new EgressNames(set);
+    this.egressNames = before?.egressNames.isSameAs(names) === true ? before.egressNames : names;
     this.prefixes = new Set(namedPrefixes({ ...set, services }).map(({ text }) => text));
     this.#peers = new ServicePeers(set.specs);
   }

@@ -10,6 +10,9 @@
  *
  * Batches of identities are in force as soon as they come, for the set in force and for the one that is being
  * compiled. Where that one brings another who is who itself, what comes after it waits for it.
+ *
+ * Where only rules are others, they are compiled for who is who in force, which stays the very same object: addresses and
+ * labels of a large cluster are not read again for a policy of one pod.
  */
 import type { Limits } from '../../model/limits.ts';
 import { finish, type Steps } from '../../model/steps.ts';
@@ -18,16 +21,45 @@ import { Turns } from '../../platform/turns.ts';
 import { type CompileProblem, denyAllSnapshot } from '../../policy/compile/compile.ts';
 import { prepareViews } from '../../policy/compile/prepare.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
-import { BrokenTableError, type IdentityBatch } from '../../policy/identity/delta.ts';
+import {
+  BrokenTableError,
+  type EndpointPlace,
+  type IdentityBatch,
+} from '../../policy/identity/delta.ts';
+import type { Roster } from '../../policy/identity/roster.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
-import { compileSet } from '../set/resolved_set.ts';
+import { placedPolicies, placesOf } from '../set/identity_whole.ts';
+import { compileSet, type ResolvedPolicies, type ResolvedSet } from '../set/resolved_set.ts';
 import { decodeBatch, type SentBatch } from './identity_wire.ts';
-import { decodeResolved, type ResolvedParts } from './resolved_wire.ts';
+import {
+  decodeResolved,
+  decodeRules,
+  type ResolvedParts,
+  type ResolvedRules,
+} from './resolved_wire.ts';
 
 /** One consistent read of all sources, numbered in the order in which it was accepted. */
 export interface NumberedSet {
   readonly revision: number;
   readonly parts: ResolvedParts;
+  /** That came since, in the place of the rules in `parts`; absent: none did. */
+  readonly rules?: ResolvedParts;
+}
+
+/** Other rules for who is who in force, wherever they come. */
+export interface NumberedRules {
+  readonly revision: number;
+  readonly parts?: never;
+  readonly rules: ResolvedParts;
+}
+
+export type PolicyUpdate = NumberedSet | NumberedRules;
+
+/** What is in force where `update` came after `before`. */
+export function newest(before: NumberedSet, update: PolicyUpdate): NumberedSet {
+  if (update.parts !== undefined) return update;
+  const { revision, rules } = update;
+  return { revision, parts: before.parts, rules };
 }
 
 export interface LiveSnapshotOptions {
@@ -63,7 +95,7 @@ export class LiveSnapshot {
   readonly #options: LiveSnapshotOptions;
   readonly #turns: Turns;
   #snapshot: PolicySnapshot;
-  #next: NumberedSet | null = null;
+  #next: PolicyUpdate | null = null;
   /** That came since the set that is being compiled, or waits for it. */
   #since: IdentityBatch[] = [];
   #isBroken = false;
@@ -92,8 +124,9 @@ export class LiveSnapshot {
     return { kind: 'taken', set: made.set };
   }
 
-  update(set: NumberedSet): void {
-    this.#next = set;
+  update(set: PolicyUpdate): void {
+    const before = this.#next;
+    this.#next = before?.parts === undefined ? set : newest(before, set);
     if (!this.#isBusy) this.#begin();
   }
 
@@ -108,8 +141,10 @@ export class LiveSnapshot {
     try {
       const batch = decodeBatch(sent);
       if (this.#isPending) this.#since.push(batch);
-      // Who is told that one does not fit sends all of them again: the set that comes with them is waited for.
-      if (this.#isPending && (this.#isBroken || batch.sequence !== this.sequence + 1)) return;
+      // Who is told that one does not fit sends all of them again: the set that comes with them is waited for. An
+      // endpoint that comes waits for rules that came before it: those in force may leave it open.
+      const isNext = batch.sequence === this.sequence + 1 && !bringsEndpoint(batch);
+      if (this.#isPending && (this.#isBroken || !isNext)) return;
       this.#apply(batch);
     } catch (error) {
       this.#broke(sent.sequence, error);
@@ -161,6 +196,11 @@ export class LiveSnapshot {
     const set = this.#next;
     if (set === null) return;
     this.#next = null;
+    // Whoever was told that a batch does not fit sends all of it, these rules among it.
+    if (set.parts === undefined && this.#isBroken) {
+      this.#since = [];
+      return;
+    }
     this.#isBusy = true;
     this.#isMaking = true;
     const { events } = this.#options;
@@ -169,6 +209,7 @@ export class LiveSnapshot {
       onDone: (made) => {
         this.#isMaking = false;
         if (made.kind === 'refused') {
+          this.#snapshot = this.#caughtUp(this.#snapshot);
           events.onRefused(set.revision, made.problems);
           this.#goOn();
         } else {
@@ -186,11 +227,15 @@ export class LiveSnapshot {
   }
 
   /** An exception changes nothing: it is a set that cannot be taken. */
-  *#make({ revision, parts }: NumberedSet): Steps<Made> {
+  *#make(set: PolicyUpdate): Steps<Made> {
     const { regexEngine, limits, events } = this.#options;
+    const { revision } = set;
     try {
-      const resolved = yield* decodeResolved(parts);
-      const compiled = yield* compileSet(resolved, { revision, regexEngine, limits });
+      const previous = this.#snapshot;
+      const resolved = yield* set.parts === undefined
+        ? rulesFor(previous, set.rules)
+        : wholeOf(set);
+      const compiled = yield* compileSet(resolved, { revision, regexEngine, limits, previous });
       if (compiled.kind === 'error') {
         return { kind: 'refused', problems: compiled.problems.map(problemText) };
       }
@@ -205,9 +250,49 @@ export class LiveSnapshot {
   }
 }
 
+function bringsEndpoint({ deltas }: IdentityBatch): boolean {
+  return deltas.some(({ kind }) => kind === 'upsert-endpoint');
+}
+
 type Made =
   | { readonly kind: 'made'; readonly snapshot: PolicySnapshot; readonly set: TakenSet }
   | { readonly kind: 'refused'; readonly problems: readonly string[] };
+
+function* wholeOf({ parts, rules }: NumberedSet): Steps<ResolvedSet> {
+  const whole = yield* decodeResolved(parts);
+  if (rules === undefined) return whole;
+  // Batches that come after `parts` end where the rules begin.
+  return resolvedFor(yield* decodeRules(rules), whole.roster, placesOf(whole.enforced.policies));
+}
+
+/** Whoever has come or gone since the rules were resolved is who the snapshot has. */
+function* rulesFor(snapshot: PolicySnapshot, parts: ResolvedParts): Steps<ResolvedSet> {
+  const roster = snapshot.who?.roster ?? null;
+  const rules = yield* decodeRules(parts);
+  if (roster === null || roster.sequence < rules.sequence) {
+    throw new Error(`rules of after batch ${rules.sequence} came before it`);
+  }
+  return resolvedFor(rules, roster, snapshot.places());
+}
+
+/** The rules of each subject, at the endpoints that have it. */
+function resolvedFor(
+  { enforced, shadow, secrets, workloads }: ResolvedRules,
+  roster: Roster,
+  places: readonly EndpointPlace[],
+): ResolvedSet {
+  const placed = ({ policies, names }: ResolvedPolicies): ResolvedPolicies => ({
+    policies: placedPolicies(policies, places),
+    names,
+  });
+  return {
+    enforced: placed(enforced),
+    shadow: shadow === null ? null : placed(shadow),
+    roster,
+    secrets,
+    workloads,
+  };
+}
 
 /** Where a rule stands in its file is the supervisor's to say, which refuses such a set itself. */
 function problemText({ endpoint, origin, message }: CompileProblem): string {

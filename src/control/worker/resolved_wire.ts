@@ -6,6 +6,8 @@
  *     rules ─┐                            what comes later names what came before by its number
  *     remotes┼─ directions ── endpoints
  *     addresses, identities, the rest
+ *
+ * Where only rules are others, the addresses and identities of tens of thousands of endpoints stay behind.
  */
 import { deserialize, serialize } from 'node:v8';
 import type { Identity } from '../../model/identity.ts';
@@ -40,15 +42,34 @@ export function encodeResolved(set: ResolvedSet): ResolvedParts {
   return new Encoder().encode(set);
 }
 
+/** Without who is who: for those who have it. */
+export function encodeRules(set: ResolvedSet): ResolvedParts {
+  return new Encoder().encodeRules(set);
+}
+
 /** Throws for parts that `encodeResolved` did not make. */
 export function* decodeResolved(parts: ResolvedParts): Steps<ResolvedSet> {
+  return (yield* decoded(parts)).set();
+}
+
+export interface ResolvedRules extends Omit<ResolvedSet, 'roster'> {
+  /** Of the last batch of identities when they were resolved. */
+  readonly sequence: number;
+}
+
+/** Throws for parts that `encodeRules` did not make. */
+export function* decodeRules(parts: ResolvedParts): Steps<ResolvedRules> {
+  return (yield* decoded(parts)).rules();
+}
+
+function* decoded(parts: ResolvedParts): Steps<Decoder> {
   const decoder = new Decoder();
   for (const part of parts) {
     yield;
     decoder.take(deserialize(part) as Part);
   }
   yield;
-  return decoder.set();
+  return decoder;
 }
 
 type Part =
@@ -85,6 +106,8 @@ interface SentRest {
   readonly partCount: number;
   /** Of the roster. */
   readonly sequence: number;
+  /** The roster is in the parts. */
+  readonly isWhole: boolean;
   readonly names: readonly string[];
   /** Null: there is no shadow. */
   readonly shadowNames: readonly string[] | null;
@@ -109,6 +132,22 @@ class Encoder {
   readonly #parts: Uint8Array[] = [];
 
   encode(set: ResolvedSet): ResolvedParts {
+    this.#addRules(set);
+    const { roster } = set;
+    const addresses = roster.ipcache.entries.map(
+      ({ prefix, identity }): SentAddress => [...sentPrefix(prefix), identity],
+    );
+    this.#add('addresses', addresses, () => 1);
+    this.#add('identities', Array.from(roster.entries(), sentIdentity), () => 1);
+    return this.#finished(set, true);
+  }
+
+  encodeRules(set: ResolvedSet): ResolvedParts {
+    this.#addRules(set);
+    return this.#finished(set, false);
+  }
+
+  #addRules(set: ResolvedSet): void {
     const endpoints = [
       ...this.#endpoints(set.enforced, false),
       ...(set.shadow === null ? [] : this.#endpoints(set.shadow, true)),
@@ -120,16 +159,17 @@ class Encoder {
     this.#add('remotes', remotes, ({ length }) => length);
     this.#add('directions', directions, weightOfDirection);
     this.#add('endpoints', endpoints, () => 1);
-    const { secrets, enforced, shadow, roster } = set;
-    const addresses = roster.ipcache.entries.map(
-      ({ prefix, identity }): SentAddress => [...sentPrefix(prefix), identity],
-    );
-    this.#add('addresses', addresses, () => 1);
-    this.#add('identities', Array.from(roster.entries(), sentIdentity), () => 1);
-    const partCount = this.#parts.length + 1;
-    const shadowNames = shadow?.names ?? null;
-    const { sequence } = roster;
-    const rest: SentRest = { partCount, sequence, names: enforced.names, shadowNames, secrets };
+  }
+
+  #finished({ secrets, enforced, shadow, roster }: ResolvedSet, isWhole: boolean): ResolvedParts {
+    const rest: SentRest = {
+      partCount: this.#parts.length + 1,
+      sequence: roster.sequence,
+      isWhole,
+      names: enforced.names,
+      shadowNames: shadow?.names ?? null,
+      secrets,
+    };
     this.#add('rest', [rest], () => 1);
     return this.#parts;
   }
@@ -251,16 +291,28 @@ class Decoder {
   }
 
   set(): ResolvedSet {
+    const { sequence, ...rules } = this.#finish(true);
+    return {
+      ...rules,
+      roster: Roster.of(sequence, new Ipcache(this.#addresses), this.#identities),
+    };
+  }
+
+  rules(): ResolvedRules {
+    return this.#finish(false);
+  }
+
+  #finish(isWhole: boolean): ResolvedRules {
     const rest = this.#rest;
-    if (rest?.partCount !== this.#partCount)
+    if (rest?.partCount !== this.#partCount || rest.isWhole !== isWhole)
       throw new Error('a resolved set without all its parts');
     return {
+      sequence: rest.sequence,
       enforced: { policies: this.#policies, names: rest.names },
       shadow:
         rest.shadowNames === null
           ? null
           : { policies: this.#shadowPolicies, names: rest.shadowNames },
-      roster: Roster.of(rest.sequence, new Ipcache(this.#addresses), this.#identities),
       secrets: rest.secrets,
       workloads: [],
     };

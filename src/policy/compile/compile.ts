@@ -29,6 +29,8 @@ export interface CompileOptions {
   /** In the place of both, and then the snapshot takes batches; absent: rules are about whom they name for good. */
   readonly roster?: Roster;
   readonly shadow: PolicySnapshot | null;
+  /** Of the same roster: whom the same selectors select is taken from it. Absent: it is made. */
+  readonly previous?: PolicySnapshot;
   /** Names of the policies in force; default: those that rules come from. */
   readonly policyNames?: readonly string[];
   /** For who tells a kernel; default: nothing. */
@@ -51,20 +53,23 @@ export function* compileSteps(
   policies: readonly EndpointPolicy[],
   options: CompileOptions,
 ): Steps<CompileResult> {
-  const { roster } = options;
-  const selectors = roster === undefined ? null : selectorsOf(policies);
-  const compiler = new RuleCompiler(options.regexEngine, options.secrets, selectors);
+  const { roster, previous } = options;
   const remotes =
-    selectors === null || roster === undefined
-      ? null
-      : yield* Remotes.build(selectors, roster.entries());
+    roster === undefined ? null : yield* remotesOf(selectorsOf(policies), roster, previous);
+  const compiler = new RuleCompiler(
+    options.regexEngine,
+    options.secrets,
+    remotes?.selectors ?? null,
+  );
   const directions = new Directions({ compiler, options, remotes });
   const endpoints: PlacedEndpoint[] = [];
   const subjects = new Map<number, SubjectPolicy>();
   for (const policy of policies) {
     const own = yield* directions.of(policy);
     const { name, endpointId, endpointIps, subject } = policy;
-    endpoints.push({ name, endpointId, endpointIps, directions: own, place: endpoints.length });
+    const place = endpoints.length;
+    const placed = { name, endpointId, endpointIps, directions: own, place };
+    endpoints.push({ ...placed, subject: subject ?? null });
     if (subject !== undefined) subjects.set(subject, own);
   }
   yield;
@@ -114,6 +119,16 @@ export function denyAllSnapshot(lookups: {
     prefixes: null,
     workloads: [],
   });
+}
+
+function* remotesOf(
+  selectors: SelectorCache,
+  roster: Roster,
+  previous: PolicySnapshot | undefined,
+): Steps<Remotes> {
+  const known = previous?.who ?? null;
+  const isKnown = known?.roster === roster && known.remotes.selectors.isSameAs(selectors);
+  return isKnown ? known.remotes : yield* Remotes.build(selectors, roster.entries());
 }
 
 function selectorsOf(policies: readonly EndpointPolicy[]): SelectorCache {

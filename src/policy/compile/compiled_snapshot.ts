@@ -18,7 +18,7 @@ import {
   type PolicySnapshot,
   type Who,
 } from '../compiled/snapshot.ts';
-import { BrokenTableError, type IdentityBatch } from '../identity/delta.ts';
+import { BrokenTableError, type EndpointPlace, type IdentityBatch } from '../identity/delta.ts';
 import type { Remotes } from '../identity/remotes.ts';
 import { changedIdentities } from '../identity/roster.ts';
 import type { IdentityLookup, LabelLookup } from '../lookups.ts';
@@ -102,6 +102,14 @@ export class Snapshot implements PolicySnapshot {
 
   endpoints(): readonly CompiledEndpoint[] {
     return this.#state.endpoints.all().map((placed) => this.#see(placed));
+  }
+
+  places(): readonly EndpointPlace[] {
+    return this.#state.endpoints
+      .all()
+      .flatMap(({ name, endpointId, endpointIps, subject }) =>
+        subject === null ? [] : [{ name, endpointId, ips: endpointIps, subject }],
+      );
   }
 
   /** Throws a BrokenTableError when the batch does not fit; this snapshot stays what it is in any case. */

@@ -11,6 +11,8 @@ export interface PlacedEndpoint {
   readonly endpointId: number;
   readonly endpointIps: readonly string[];
   readonly directions: SubjectPolicy;
+  /** Null: it has a policy of its own, which no batch moves. */
+  readonly subject: number | null;
   /** In the order in which they came. */
   readonly place: number;
 }
@@ -101,7 +103,7 @@ class EndpointChange {
     const directions = subjects.get(subject);
     if (directions === undefined) return;
     const place = this.nextPlace++;
-    const placed = { name, endpointId, endpointIps: ips, directions, place };
+    const placed = { name, endpointId, endpointIps: ips, directions, subject, place };
     for (const ip of ips) {
       const other = this.#at(ip);
       if (other !== null) throw new BrokenTableError(`${ip} of ${name} is also of ${other.name}`);

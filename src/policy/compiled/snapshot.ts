@@ -6,7 +6,7 @@
 import type { IpPrefix } from '../../model/address.ts';
 import type { RuleRef } from '../../model/decision.ts';
 import type { Identity } from '../../model/identity.ts';
-import type { IdentityBatch } from '../identity/delta.ts';
+import type { EndpointPlace, IdentityBatch } from '../identity/delta.ts';
 import type { Remotes } from '../identity/remotes.ts';
 import type { Roster } from '../identity/roster.ts';
 import type { IdentityLookup, LabelLookup } from '../lookups.ts';
@@ -26,6 +26,8 @@ export interface PolicySnapshot {
   /** By "namespace/name"; null when there is none (tools say so, the proxy asks by address). */
   endpointNamed(name: string): CompiledEndpoint | null;
   endpoints(): readonly CompiledEndpoint[];
+  /** Those of endpoints that have a subject: what batches move. */
+  places(): readonly EndpointPlace[];
   /** Null: the snapshot takes no batches, and its rules are about those that they were made with. */
   readonly who: Who | null;
   /**

@@ -105,6 +105,11 @@ export class IdentityLedger {
     this.#count(whole);
   }
 
+  /** Made by somebody else of the same batches: it takes the place of our own. */
+  share(roster: Roster): void {
+    if (roster.sequence === this.#roster.sequence) this.#roster = roster;
+  }
+
   /** What would make the whole of what there is. */
   differences(whole: WhoIsWho): readonly IdentityDelta[] {
     const wanted = new Set(whole.entries.map(({ identity }) => identity));

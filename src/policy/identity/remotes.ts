@@ -56,6 +56,11 @@ export class Remotes {
     return new Remotes({ cache, byIdentity: PersistentMap.of(byIdentity), counts });
   }
 
+  /** By their numbers; it gets no others. */
+  get selectors(): SelectorCache {
+    return this.#cache;
+  }
+
   of(identity: Identity): Remote {
     return this.#byIdentity.get(identity) ?? unknownRemote(identity);
   }

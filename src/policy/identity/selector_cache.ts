@@ -43,6 +43,14 @@ export class SelectorCache {
     return number;
   }
 
+  /** The same selectors have the same numbers. */
+  isSameAs(other: SelectorCache): boolean {
+    return (
+      this.size === other.size &&
+      this.#selectors.every((one, number) => isSameSelector(one, other.#selectors[number]))
+    );
+  }
+
   /** See `Remote.viewKey`. Counted here, so that no two readers of the set's views give one number twice. */
   nextViewKey(): number {
     this.#lastViewKey += 1;
@@ -109,6 +117,18 @@ export class SelectorCache {
       if (cover !== null) yield cover.text;
     }
   }
+}
+
+/** What a group or a Service is called stays in the key when its prefixes are others. */
+function isSameSelector(a: RemoteSelector, b: RemoteSelector | undefined): boolean {
+  if (a === b) return true;
+  if (b === undefined || a.key !== b.key || a.kind !== b.kind) return false;
+  if (a.kind !== 'prefixes' || b.kind !== 'prefixes') return true;
+  return a.mode === b.mode && areSame(a.prefixes, b.prefixes) && areSame(a.except, b.except);
+}
+
+function areSame(a: readonly IpPrefix[], b: readonly IpPrefix[]): boolean {
+  return a.length === b.length && a.every(({ text }, index) => text === b[index]?.text);
 }
 
 function demandsOneOf({ operator, values }: LabelRequirement): boolean {

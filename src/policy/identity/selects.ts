@@ -41,11 +41,16 @@ function isCovered({ prefixes }: IdentityEntry, question: PrefixQuestion): boole
 
 /** The names that an identity's "fqdn:" labels have, normalised: a selector of one of them selects it. */
 export function fqdnNamesOf({ set }: IdentityEntry): readonly string[] {
+  // Hardly any identity has one, and all are asked.
+  if (!set.labels.some((label) => label.startsWith(FQDN_PREFIX))) return NO_NAMES;
   return set.labels.flatMap((label) => {
     const parsed = parseLabel(label);
     return parsed?.source === LABEL_SOURCE_FQDN ? [normaliseName(parsed.key)] : [];
   });
 }
+
+const FQDN_PREFIX = `${LABEL_SOURCE_FQDN}:`;
+const NO_NAMES: readonly string[] = [];
 
 /**
  * An "fqdn:" label is the text of the selector that learnt the address (Cilium's form) or a name.

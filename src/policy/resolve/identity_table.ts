@@ -18,6 +18,7 @@ import {
 } from '../labels.ts';
 import type { LabelLookup } from '../lookups.ts';
 import { LabelSet } from '../selector.ts';
+import { EntriesByLabel, type LabelledEntries } from './entries_by_label.ts';
 import {
   type AllocationRequest,
   type IdentityAllocator,
@@ -31,18 +32,22 @@ import {
   reservedIdentityOf,
 } from './reserved_identities.ts';
 
-export interface IdentityTable extends LabelLookup {
+/** What rules are resolved by. */
+export interface KnownIdentities extends LabelLookup {
   readonly entries: readonly IdentityEntry[];
   readonly ipcache: Ipcache;
   entry(identity: Identity): IdentityEntry | null;
-  /** Keys of label sets of endpoints that got no number. */
-  readonly unnumbered: ReadonlySet<string>;
   /** The identity of an endpoint of the inventory, by name. */
   identityOfEndpoint(name: string): Identity | null;
+  /** Entries that have the label; `key` and `value` as in `LabelSet.entries`. */
+  entriesWith(key: string, value: string): LabelledEntries;
+}
+
+export interface IdentityTable extends KnownIdentities {
+  /** Keys of label sets of endpoints that got no number. */
+  readonly unnumbered: ReadonlySet<string>;
   /** The identity that has exactly these labels (canonical), or null. */
   identityOfLabels(labels: readonly string[]): Identity | null;
-  /** Entries that have the label; `key` and `value` as in `LabelSet.entries`. */
-  entriesWith(key: string, value: string): readonly IdentityEntry[];
 }
 
 export interface IdentityTableInput {
@@ -369,7 +374,7 @@ class Table implements IdentityTable {
   readonly #byIdentity: ReadonlyMap<Identity, IdentityEntry>;
   readonly #byLabels: ReadonlyMap<string, Identity>;
   readonly #byEndpoint: ReadonlyMap<string, Identity>;
-  readonly #byLabel = new Map<string, IdentityEntry[]>();
+  readonly #byLabel = new EntriesByLabel();
 
   constructor(
     entries: ReadonlyMap<Identity, IdentityEntry>,
@@ -382,14 +387,7 @@ class Table implements IdentityTable {
     this.ipcache = rest.ipcache;
     this.unnumbered = rest.unnumbered;
     this.entries = [...entries.values()];
-    for (const entry of this.entries) {
-      for (const [key, value] of entry.set.entries()) {
-        const indexKey = `${key}=${value}`;
-        const list = this.#byLabel.get(indexKey);
-        if (list === undefined) this.#byLabel.set(indexKey, [entry]);
-        else list.push(entry);
-      }
-    }
+    this.#byLabel.become(this.entries);
   }
 
   entry(identity: Identity): IdentityEntry | null {
@@ -408,7 +406,7 @@ class Table implements IdentityTable {
     return this.#byLabels.get(labelSetKey(labels)) ?? null;
   }
 
-  entriesWith(key: string, value: string): readonly IdentityEntry[] {
-    return this.#byLabel.get(`${key}=${value}`) ?? [];
+  entriesWith(key: string, value: string): LabelledEntries {
+    return this.#byLabel.with(key, value);
   }
 }

@@ -1,6 +1,6 @@
 /** What port names mean at a destination: each endpoint says so for itself, so a name can be several numbers. */
 import type { Identity, PolicyProtocol } from '../../model/identity.ts';
-import type { IdentityTable } from './identity_table.ts';
+import type { KnownIdentities } from './identity_table.ts';
 import type { InventoryEndpoint } from './inventory.ts';
 
 /** Number → those at whom the name means it. */
@@ -11,18 +11,15 @@ type Holders = ReadonlyMap<Identity, ReadonlySet<number>>;
 const NOBODY: Holders = new Map();
 
 export class NamedPorts {
-  readonly #holders = new Map<string, Map<Identity, Set<number>>>();
+  readonly #endpoints: readonly InventoryEndpoint[];
+  readonly #table: KnownIdentities;
+  /** Made when somebody asks: few rules name a port of a destination. */
+  #holders: ReadonlyMap<string, Holders> | null = null;
   readonly #atAnybody = new Map<string, NamedNumbers>();
 
-  constructor(endpoints: readonly InventoryEndpoint[], table: IdentityTable) {
-    for (const { name: endpoint, namedPorts } of endpoints) {
-      const identity = table.identityOfEndpoint(endpoint);
-      if (identity === null) continue;
-      for (const { name, protocol, port } of namedPorts) {
-        const holders = entryOf(this.#holders, keyOf(name, protocol), () => new Map());
-        entryOf(holders, identity, () => new Set<number>()).add(port);
-      }
-    }
+  constructor(endpoints: readonly InventoryEndpoint[], table: KnownIdentities) {
+    this.#endpoints = endpoints;
+    this.#table = table;
   }
 
   /** `remotes` null: at anybody. */
@@ -32,6 +29,7 @@ export class NamedPorts {
     remotes: ReadonlySet<Identity> | null,
   ): NamedNumbers {
     const key = keyOf(name, protocol);
+    this.#holders ??= holdersOf(this.#endpoints, this.#table);
     const holders: Holders = this.#holders.get(key) ?? NOBODY;
     if (remotes === null) {
       return entryOf(this.#atAnybody, key, () => numbersAt(holders.keys(), holders));
@@ -44,6 +42,23 @@ export class NamedPorts {
           holders,
         );
   }
+}
+
+function holdersOf(
+  endpoints: readonly InventoryEndpoint[],
+  table: KnownIdentities,
+): ReadonlyMap<string, Holders> {
+  const byName = new Map<string, Map<Identity, Set<number>>>();
+  for (const { name: endpoint, namedPorts } of endpoints) {
+    if (namedPorts.length === 0) continue;
+    const identity = table.identityOfEndpoint(endpoint);
+    if (identity === null) continue;
+    for (const { name, protocol, port } of namedPorts) {
+      const holders = entryOf(byName, keyOf(name, protocol), () => new Map());
+      entryOf(holders, identity, () => new Set<number>()).add(port);
+    }
+  }
+  return byName;
 }
 
 function numbersAt(identities: Iterable<Identity>, holders: Holders): NamedNumbers {

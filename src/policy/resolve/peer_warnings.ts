@@ -1,13 +1,13 @@
 /** Peers that are valid and select less than their author may think: what the inventory has to say of them. */
 import type { Peer } from '../rule.ts';
-import type { IdentityTable } from './identity_table.ts';
+import type { KnownIdentities } from './identity_table.ts';
 import type { Selections } from './selection.ts';
 import type { ServicePeer } from './service_peers.ts';
 
 export function peerWarnings(
   peer: Peer,
   selections: Selections,
-  table: IdentityTable,
+  table: KnownIdentities,
 ): readonly string[] {
   if (peer.kind === 'group') {
     return [`${peer.about}: groups cannot be resolved here, so this peer selects nobody`];
@@ -19,7 +19,7 @@ export function peerWarnings(
 function serviceWarnings(
   peer: ServicePeer,
   selections: Selections,
-  table: IdentityTable,
+  table: KnownIdentities,
 ): readonly string[] {
   return selections.servicesOf(peer).flatMap((service) => {
     if (service.selector !== null) return [];

@@ -17,7 +17,7 @@ import { type SubjectNumbers, subjectKey } from '../identity/subject_numbers.ts'
 import { compareText } from '../labels.ts';
 import type { CidrGroup, PolicySpec, Tier } from '../rule.ts';
 import { LabelSet } from '../selector.ts';
-import type { IdentityTable } from './identity_table.ts';
+import type { KnownIdentities } from './identity_table.ts';
 import type { Inventory, InventoryEndpoint } from './inventory.ts';
 import type { LostList } from './lost_lists.ts';
 import { type MergeConflict, MergeError, mergePieces } from './merge.ts';
@@ -33,7 +33,7 @@ export interface ResolveInput {
   readonly specs: readonly PolicySpec[];
   readonly cidrGroups: readonly CidrGroup[];
   readonly inventory: Inventory;
-  readonly table: IdentityTable;
+  readonly table: KnownIdentities;
   /**
    * What an endpoint has that no spec selects: in Cilium nothing is enforced then. `deny` is for a set without
    * any policy, which may be a mount that failed: default deny both ways, so only the host comes in.
@@ -41,6 +41,8 @@ export interface ResolveInput {
   readonly unselected: 'allow' | 'deny';
   /** Kept over sets; absent: endpoints have no subject. */
   readonly subjects?: SubjectNumbers;
+  /** Ids of all endpoints of this node by name, where they are given already. Absent: the lowest free numbers. */
+  readonly endpointIds?: ReadonlyMap<string, number>;
   /** The host has no rule of its own (`redirect.host: policy`): only those that select it let it in. */
   readonly isHostJudged?: boolean;
   /** An endpoint whose rules exclude each other is denied, and the others have theirs. Absent: a conflict of the set. */
@@ -70,7 +72,7 @@ export function resolvePolicies(input: ResolveInput): ResolveResult {
   const resolver = new Resolver(input);
   const policies: EndpointPolicy[] = [];
   const endpoints = input.inventory.endpoints.filter(({ isLocal }) => isLocal);
-  const endpointIds = numberedEndpoints(endpoints);
+  const endpointIds = input.endpointIds ?? numberedEndpoints(endpoints);
   const denied: DeniedEndpoint[] = [];
   for (const endpoint of endpoints) {
     const { name } = endpoint;

@@ -15,7 +15,7 @@ import type {
 } from '../remote_selector.ts';
 import type { CidrGroup, Entity, LabelSelector, Peer } from '../rule.ts';
 import { LabelSet, selectorKey, selectorMatches } from '../selector.ts';
-import type { IdentityTable } from './identity_table.ts';
+import type { KnownIdentities } from './identity_table.ts';
 import type { InventoryService } from './inventory.ts';
 import { PrefixIndex } from './prefix_index.ts';
 import { fullPrefix } from './prefixes.ts';
@@ -31,7 +31,7 @@ export interface Selection {
 }
 
 export interface SelectionContext {
-  readonly table: IdentityTable;
+  readonly table: KnownIdentities;
   readonly cluster: string;
   readonly cidrGroups: readonly CidrGroup[];
   readonly services: readonly InventoryService[];
@@ -102,12 +102,15 @@ export class Selections {
   }
 
   /** Entries with the rarest label that the selector demands; all when it demands none. */
-  #candidates(selector: LabelSelector): readonly IdentityEntry[] {
-    let best = this.#context.table.entries;
+  #candidates(selector: LabelSelector): Iterable<IdentityEntry> {
+    let best: Iterable<IdentityEntry> = this.#context.table.entries;
+    let count = this.#context.table.entries.length;
     for (const { operator, key, values } of selector.requirements) {
       if (operator !== 'in' || values.length !== 1) continue;
       const found = this.#context.table.entriesWith(key, values[0] as string);
-      if (found.length < best.length) best = found;
+      if (found.size >= count) continue;
+      best = found;
+      count = found.size;
     }
     return best;
   }

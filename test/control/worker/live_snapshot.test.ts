@@ -1,8 +1,14 @@
 /** Sets that come while another is compiled: whole, in order, and the newest at the end. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { SourceBundle } from '../../../src/control/source/files/source_bundle.ts';
 import { encodeBatch, type SentBatch } from '../../../src/control/worker/identity_wire.ts';
-import { LiveSnapshot, type NumberedSet } from '../../../src/control/worker/live_snapshot.ts';
+import {
+  LiveSnapshot,
+  type NumberedRules,
+  type NumberedSet,
+  newest,
+} from '../../../src/control/worker/live_snapshot.ts';
 import {
   type Identity,
   type Port,
@@ -12,7 +18,7 @@ import {
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import { decideConnection } from '../../../src/policy/decide/decide.ts';
 import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
-import { numberedSet } from '../../support/numbered_set.ts';
+import { numberedRules, numberedSet } from '../../support/numbered_set.ts';
 import { prefixOf } from '../../support/resolve_world.ts';
 
 const ENDPOINTS = `
@@ -219,6 +225,112 @@ describe('batches of identities', () => {
   });
 });
 
+describe('rules without who is who', () => {
+  it('are put in force for who is who in force, which stays the same object', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.identities(batchFor(2, 'world'));
+    const roster = scene.store.current().who?.roster;
+    scene.store.update(rulesFor(2, 2));
+    scene.run();
+    expect(scene.told).toEqual(['identities 2', 'swap 2']);
+    expect([scene.allowedPorts(), scene.remote(), scene.store.sequence]).toEqual([[2], 2, 2]);
+    expect(scene.store.current().who?.roster).toBe(roster);
+  });
+
+  it('are those of a set that waits before them, and leave its who is who', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.update(setFor(2));
+    scene.turn();
+    scene.store.update(setFor(3, 5));
+    scene.store.update(rulesFor(4, 5));
+    scene.store.identities(batchFor(6, 'world'));
+    scene.run();
+    expect(scene.told).toEqual(['swap 2', 'swap 4']);
+    expect([scene.allowedPorts(), scene.remote(), scene.store.sequence]).toEqual([[4], 2, 6]);
+  });
+
+  it('that come while another set is compiled are for that one', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.update(setFor(2, 5));
+    scene.turn();
+    scene.store.identities(batchFor(6, 'world'));
+    scene.store.update(rulesFor(3, 6));
+    scene.store.identities(batchFor(7, 'host'));
+    scene.run();
+    expect(scene.told).toEqual(['swap 2', 'swap 3']);
+    expect([scene.allowedPorts(), scene.remote(), scene.store.sequence]).toEqual([[3], 1, 7]);
+  });
+
+  it('begin a worker in the place of the rules of the set that is kept, and batches go on from it', () => {
+    const scene = new Scene();
+    expect(scene.store.take(newest(setFor(1), rulesFor(2, 3))).kind).toBe('taken');
+    expect([scene.allowedPorts(), scene.store.sequence]).toEqual([[2], 1]);
+    scene.store.identities(batchFor(2, 'world'));
+    scene.store.identities(endpointFor(3));
+    expect([scene.allowedPorts(), scene.allowedPorts('10.0.0.9'), scene.remote()]).toEqual([
+      [2],
+      [2],
+      2,
+    ]);
+  });
+
+  it('are passed over while who is who is broken: all of it comes again', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.identities(batchFor(3, 'world'));
+    scene.store.update(rulesFor(2, 3));
+    scene.run();
+    expect([scene.told, scene.allowedPorts()]).toEqual([['broken 3'], [1]]);
+    scene.store.update(newest(setFor(1), rulesFor(2, 3)));
+    scene.store.identities(batchFor(2, 'world'));
+    scene.store.identities(batchFor(3, 'host'));
+    scene.run();
+    expect([scene.allowedPorts(), scene.remote(), scene.store.sequence]).toEqual([[2], 1, 3]);
+  });
+
+  it('that were resolved by who is who of later are refused', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.update(rulesFor(2, 2));
+    scene.run();
+    expect([scene.told, scene.allowedPorts()]).toEqual([['refused 2'], [1]]);
+  });
+
+  it('are in force before an endpoint that came after them: those before may leave it open', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.update(rulesFor(2, 1));
+    scene.turn();
+    scene.store.identities(endpointFor(2));
+    scene.store.identities(batchFor(3, 'world'));
+    while (scene.turn()) {
+      const isSwapped = scene.told.includes('swap 2');
+      expect(scene.allowedPorts('10.0.0.9')).toEqual(isSwapped ? [2] : []);
+      expect(scene.store.sequence).toBe(isSwapped ? 3 : 1);
+    }
+    expect([scene.allowedPorts('10.0.0.9'), scene.remote()]).toEqual([[2], 2]);
+  });
+
+  it('that are refused keep back no endpoint that waited for them', () => {
+    const scene = new Scene();
+    scene.store.take(setFor(1));
+    scene.store.update({ revision: 2, rules: [] });
+    scene.store.identities(endpointFor(2));
+    scene.run();
+    expect([scene.told, scene.allowedPorts('10.0.0.9')]).toEqual([['refused 2'], [1]]);
+    expect(scene.store.sequence).toBe(2);
+  });
+});
+
+/** One more of the only subject. */
+function endpointFor(sequence: number): SentBatch {
+  const endpoint = { name: 'default/more', endpointId: 9, ips: ['10.0.0.9'], subject: 0 };
+  return encodeBatch({ sequence, deltas: [{ kind: 'upsert-endpoint', endpoint }] });
+}
+
 function batchFor(sequence: number, name: 'world' | 'host'): SentBatch {
   const identity = RESERVED_IDENTITIES[name] as Identity;
   const prefix = prefixOf(REMOTE);
@@ -277,8 +389,8 @@ class Scene {
   }
 
   /** Each set allows the port of its revision. */
-  allowedPorts(): readonly number[] {
-    const endpoint = this.store.current().endpoint('10.0.0.1');
+  allowedPorts(ip = '10.0.0.1'): readonly number[] {
+    const endpoint = this.store.current().endpoint(ip);
     return Array.from({ length: 130 }, (_, i) => i).filter((port) => {
       const view = endpoint.port('ingress', 'TCP', port as Port).view(0 as ProxyId, 2 as Identity);
       return decideConnection(view, '').verdict === 'allow';
@@ -293,7 +405,18 @@ function setFor(revision: number, sequence = 1): NumberedSet {
   const key = `${revision} ${sequence}`;
   let set = sets.get(key);
   if (set === undefined) {
-    const text = `
+    set = numberedSet(revision, bundleFor(revision), sequence);
+    sets.set(key, set);
+  }
+  return set;
+}
+
+function rulesFor(revision: number, sequence: number): NumberedRules {
+  return numberedRules(revision, bundleFor(revision), sequence);
+}
+
+function bundleFor(revision: number): SourceBundle {
+  const text = `
 apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
 metadata: { name: p, namespace: default }
@@ -303,15 +426,11 @@ spec:
     - fromEntities: [world]
       toPorts: [{ ports: [{ port: "${revision}", protocol: TCP }] }]
 `;
-    const bundle = {
-      policies: [{ path: 'p', text }],
-      endpoints: { path: 'e', text: ENDPOINTS },
-      secrets: null,
-    };
-    set = numberedSet(revision, bundle, sequence);
-    sets.set(key, set);
-  }
-  return set;
+  return {
+    policies: [{ path: 'p', text }],
+    endpoints: { path: 'e', text: ENDPOINTS },
+    secrets: null,
+  };
 }
 
 function badSet(revision: number): NumberedSet {

@@ -158,7 +158,10 @@ export class KubernetesSource implements PolicySource {
   }
 
   refresh(sink: PolicySink, done: () => void): void {
-    if (this.#isLive && this.#followers.states.isWhole) this.#takeChanges();
+    if (this.#isLive && this.#followers.states.isWhole) {
+      this.#takePolicies();
+      this.#takeSurroundings();
+    }
     if (!this.#isOffering) done();
     else if (this.#files !== null) this.#files.refresh(sink, done);
     else {
@@ -207,7 +210,10 @@ export class KubernetesSource implements PolicySource {
       return;
     }
     if (!this.#isLive) this.#forgetRestored();
-    this.#takeChanges();
+    this.#takePolicies();
+    // Before who is who changes: other rules about the same costs what they are, both together the whole set.
+    if (this.#isLive && this.#isOwed && this.#isOffering) this.#offered(this.#offers.offer());
+    this.#takeSurroundings();
     if (!this.#isLive) this.#goLive(this.#sink);
     else if (this.#isOwed && this.#isOffering) this.#offered(this.#offers.offer());
     else this.#reportInForce();
@@ -317,18 +323,23 @@ export class KubernetesSource implements PolicySource {
     return isThere && hasFiles && !this.#isTooMuch;
   }
 
-  #takeChanges(): void {
+  #takePolicies(): void {
     const changes = this.#queue.take();
     this.#options.report?.taken();
+    if (changes.length === 0) return;
     const isChanged = this.#offers.gather(() => {
       for (const change of changes) {
         if (change.kind === 'put') this.#offers.put(change.object);
         else this.#offers.remove(change.ref);
       }
-      if (changes.length > 0) {
-        this.#checkRoom();
-        this.#secrets.want(this.#set.snapshot(NOTHING).documents);
-      }
+      this.#checkRoom();
+      this.#secrets.want(this.#set.snapshot(NOTHING).documents);
+    });
+    if (isChanged) this.#isOwed = true;
+  }
+
+  #takeSurroundings(): void {
+    const isChanged = this.#offers.gather(() => {
       this.#inventory = this.#options.cluster.inventory();
       this.#offers.surround(this.#surroundingsWith(this.#files?.part ?? null));
     });

@@ -16,6 +16,8 @@ export interface NodeFacts {
   readonly ips: readonly IpAddress[];
   /** Of the interfaces that a CNI plugin has there, by which the host is seen from pods and from other nodes. */
   readonly tunnelIps: readonly IpAddress[];
+  /** From which its pods get their addresses; none where the cluster does not give them out by nodes. */
+  readonly podPrefixes: readonly IpPrefix[];
 }
 
 export interface CiliumNodeFacts {
@@ -33,11 +35,16 @@ export function decodeNode(object: unknown, name: FactsName): Decoded<NodeFacts>
   const root = reader.object(object, '');
   const metadata = reader.object(root['metadata'], 'metadata');
   const status = reader.object(root['status'], 'status');
+  const spec = reader.object(root['spec'], 'spec');
+  const annotations = reader.object(metadata['annotations'], 'metadata.annotations');
+  const isFlannel = annotations[FLANNEL] === 'true';
+  const podPrefixes = podPrefixesOf(reader, spec, isFlannel);
   return reader.decoded({
     labels: reader.labels(metadata['labels'], 'metadata.labels'),
     createdS: secondsOf(reader, metadata['creationTimestamp']),
     ips: addresses(reader, status['addresses'], { field: 'status.addresses', ip: 'address' }),
-    tunnelIps: tunnelIps(reader, metadata, reader.object(root['spec'], 'spec')),
+    tunnelIps: tunnelIps(annotations, isFlannel ? podPrefixes : []),
+    podPrefixes,
   });
 }
 
@@ -70,27 +77,34 @@ function addresses(
   return uniqueIps(ips);
 }
 
+/** `isNeeded`: a host has addresses of them. A node without the others is better than no node. */
+function podPrefixesOf(
+  reader: FactReader,
+  spec: Readonly<Record<string, unknown>>,
+  isNeeded: boolean,
+): readonly IpPrefix[] {
+  return reader
+    .list(spec['podCIDRs'], 'spec.podCIDRs', POD_CIDR_COUNT_MAX)
+    .flatMap((item): readonly IpPrefix[] => {
+      const text = reader.text(item, 'spec.podCIDRs[]');
+      const prefix = parsePrefix(text, { allowBare: false, allowHostBits: true });
+      if (prefix !== null) return [prefix];
+      if (isNeeded) reader.fail('spec.podCIDRs[]', `must be a prefix (found "${text}")`);
+      return [];
+    });
+}
+
 /**
  * Calico names them. Flannel takes the first two addresses of what the node has for pods: its own interface and the
  * bridge. Others are not guessed, as elsewhere a pod may have those addresses.
  */
 function tunnelIps(
-  reader: FactReader,
-  metadata: Readonly<Record<string, unknown>>,
-  spec: Readonly<Record<string, unknown>>,
+  annotations: Readonly<Record<string, unknown>>,
+  flannelPrefixes: readonly IpPrefix[],
 ): readonly IpAddress[] {
-  const annotations = reader.object(metadata['annotations'], 'metadata.annotations');
   const texts = CALICO_ADDRESSES.map((name) => annotations[name]);
   const ips = texts.flatMap((text) => (typeof text === 'string' ? (parseIp(text) ?? []) : []));
-  if (annotations[FLANNEL] === 'true') {
-    for (const item of reader.list(spec['podCIDRs'], 'spec.podCIDRs', POD_CIDR_COUNT_MAX)) {
-      const text = reader.text(item, 'spec.podCIDRs[]');
-      const prefix = parsePrefix(text, { allowBare: false, allowHostBits: true });
-      if (prefix === null) reader.fail('spec.podCIDRs[]', `must be a prefix (found "${text}")`);
-      else ips.push(...firstTwoOf(prefix));
-    }
-  }
-  return uniqueIps(ips);
+  return uniqueIps([...ips, ...flannelPrefixes.flatMap(firstTwoOf)]);
 }
 
 function firstTwoOf({ address, length }: IpPrefix): readonly IpAddress[] {

@@ -4,6 +4,7 @@
  */
 import type { IpAddress, IpText } from '../../../model/address.ts';
 import { compareText } from '../../../policy/labels.ts';
+import type { PodPrefixes } from './pod_prefixes.ts';
 
 export interface Claim {
   readonly kind: 'workload' | 'node';
@@ -12,6 +13,8 @@ export interface Claim {
   readonly rank: ClaimRank;
   /** Seconds since the epoch. */
   readonly createdS: number;
+  /** Where it is; null: that is not known, or it is a node. */
+  readonly nodeName: string | null;
   readonly claimedIps: readonly IpAddress[];
 }
 
@@ -41,9 +44,14 @@ export interface ContestedAddress {
 }
 
 export class AddressClaims {
+  readonly #prefixes: Pick<PodPrefixes, 'has'>;
   readonly #claims = new Map<IpText, Claim | readonly Claim[]>();
   readonly #contested = new Set<IpText>();
   #moved = new Set<Claim>();
+
+  constructor(prefixes: Pick<PodPrefixes, 'has'>) {
+    this.#prefixes = prefixes;
+  }
 
   /** Null: there is none, before or after. */
   replace(before: Claim | null, after: Claim | null): void {
@@ -54,7 +62,7 @@ export class AddressClaims {
   ownerOf(ip: IpText): Claim | null {
     const held = this.#claims.get(ip);
     if (held === undefined) return null;
-    return isList(held) ? firstOf(held) : held;
+    return isList(held) ? this.#firstOf(ip, held) : held;
   }
 
   /** Those beside the replaced ones whose addresses may have come or gone since the last question. */
@@ -64,14 +72,32 @@ export class AddressClaims {
     return moved;
   }
 
+  /** Nodes have other prefixes for their pods: of what several claim, another one may be the owner. */
+  recontest(): void {
+    for (const ip of this.#contested) {
+      for (const claim of this.#claims.get(ip) as readonly Claim[]) this.#moved.add(claim);
+    }
+  }
+
   /** Sorted by address. */
   contested(): readonly ContestedAddress[] {
     return [...this.#contested].sort(compareText).map((ip) => {
       const claims = this.#claims.get(ip) as readonly Claim[];
-      const owner = firstOf(claims);
+      const owner = this.#firstOf(ip, claims);
       const others = claims.filter((one) => one !== owner);
       return { ip, owner, others: others.sort((a, b) => compareText(a.key, b.key)) };
     });
+  }
+
+  /** By rank, then where the address is at home, then the newest; the rest makes it the same one whatever came first. */
+  #firstOf(ip: IpText, claims: readonly Claim[]): Claim {
+    const ranked = claims.map((claim) => ({ claim, isAtHome: this.#isAtHome(ip, claim) }));
+    return ranked.reduce((best, one) => (isBefore(one, best) ? one : best)).claim;
+  }
+
+  #isAtHome(ip: IpText, { nodeName, claimedIps }: Claim): boolean {
+    const address = claimedIps.find(({ text }) => text === ip);
+    return nodeName !== null && address !== undefined && this.#prefixes.has(nodeName, address);
   }
 
   #add(ip: IpText, claim: Claim): void {
@@ -103,17 +129,19 @@ export class AddressClaims {
   }
 }
 
+/** A pod, and whether its address is of those that its node has for pods. */
+interface Ranked {
+  readonly claim: Claim;
+  readonly isAtHome: boolean;
+}
+
 function isList(held: Claim | readonly Claim[]): held is readonly Claim[] {
   return Array.isArray(held);
 }
 
-/** By rank, then the newest; the rest makes it the same one whatever came first. */
-function firstOf(claims: readonly Claim[]): Claim {
-  return claims.reduce((best, claim) => (isBefore(claim, best) ? claim : best));
-}
-
-function isBefore(a: Claim, b: Claim): boolean {
+function isBefore({ claim: a, ...one }: Ranked, { claim: b, ...other }: Ranked): boolean {
   if (a.rank !== b.rank) return a.rank < b.rank;
+  if (one.isAtHome !== other.isAtHome) return one.isAtHome;
   if (a.createdS !== b.createdS) return a.createdS > b.createdS;
   return a.key < b.key;
 }

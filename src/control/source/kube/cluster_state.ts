@@ -40,6 +40,7 @@ import { CLUSTER_KINDS, type ClusterKind, type IdentitySource } from './cluster_
 import { KeyedValues } from './keyed_values.ts';
 import { type InterfaceNames, LocalInterfaces } from './local_interfaces.ts';
 import { Nodes } from './nodes.ts';
+import { PodPrefixes } from './pod_prefixes.ts';
 import { isSameEndpoint, isSameList } from './same.ts';
 import { Services } from './services.ts';
 import { type WorkloadEndpoint, Workloads } from './workloads.ts';
@@ -58,7 +59,8 @@ export interface ClusterStateOptions {
 
 export class ClusterState {
   readonly #options: ClusterStateOptions;
-  readonly #claims = new AddressClaims();
+  readonly #podPrefixes = new PodPrefixes();
+  readonly #claims = new AddressClaims(this.#podPrefixes);
   readonly #identities = new CiliumIdentities();
   readonly #workloads: Workloads;
   readonly #nodes: Nodes;
@@ -191,7 +193,10 @@ export class ClusterState {
         keys: () => workloads.namespaceNames(),
       }),
       Node: kindPart(decodeNode, {
-        set: ({ name }, facts) => nodes.setNode(name, facts),
+        set: ({ name }, facts) => {
+          nodes.setNode(name, facts);
+          if (this.#podPrefixes.set(name, facts?.podPrefixes ?? [])) this.#claims.recontest();
+        },
         keys: () => nodes.names('node'),
       }),
       CiliumNode: kindPart(decodeCiliumNode, {

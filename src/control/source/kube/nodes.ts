@@ -128,7 +128,13 @@ export class Nodes {
     return new Map(
       ROLES.map((role) => {
         const rank = role === 'tunnel' ? CLAIM_RANKS.tunnel : own;
-        const claim = { kind: 'node', key: nodeKey(node, role), rank, createdS } as const;
+        const claim = {
+          kind: 'node',
+          key: nodeKey(node, role),
+          rank,
+          createdS,
+          nodeName: null,
+        } as const;
         return [role, { ...claim, node, claimedIps: ips[role] }];
       }),
     );

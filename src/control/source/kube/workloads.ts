@@ -50,6 +50,8 @@ interface PodRecord {
   /** Kept of a pod of this node. */
   readonly processUid: string | null;
   readonly ips: readonly IpAddress[];
+  /** The very same text for all pods of a node; null: its object cannot be read. */
+  readonly nodeName: string | null;
   /** Null: its object cannot be read. */
   readonly template: PodTemplate | null;
   readonly isLocal: boolean;
@@ -68,6 +70,7 @@ export class Workloads {
   readonly #options: WorkloadOptions;
   readonly #namespaces = new Map<string, NamespaceTemplates>();
   readonly #workloads = new Map<string, Workload>();
+  readonly #nodeNames = new Map<string, string>();
   /** By workload: hardly ever more than one. */
   readonly #cilium = new Map<string, readonly CiliumSaying[]>();
   /** Who refers to a number. */
@@ -172,6 +175,12 @@ export class Workloads {
     if (!namespace.isKnown && namespace.members.size === 0) this.#namespaces.delete(namespace.name);
   }
 
+  #nodeNameOf({ nodeName }: PodFacts): string {
+    const known = this.#nodeNames.get(nodeName);
+    if (known === undefined) this.#nodeNames.set(nodeName, nodeName);
+    return known ?? nodeName;
+  }
+
   #recordOf(
     { uid }: PodPlace,
     facts: PodFacts | UnknownPod,
@@ -188,6 +197,7 @@ export class Workloads {
       uid: keptUid,
       processUid: isLocal ? (facts.staticUid ?? uid) : null,
       ips: this.#shared(facts.ips),
+      nodeName: this.#nodeNameOf(facts),
       template: namespace.acquire(facts),
       isLocal,
       isOwn: isLocal && nodeName !== null,
@@ -291,6 +301,7 @@ export class Workloads {
 
 const UNREADABLE = {
   processUid: null,
+  nodeName: null,
   template: null,
   isTerminating: false,
   isOwn: false,
@@ -315,6 +326,7 @@ function workloadOf(key: string, parts: Pick<Workload, 'namespace' | 'pod' | 'ci
     key,
     rank,
     createdS,
+    nodeName: pod?.nodeName ?? null,
     claimedIps,
     namespace,
     pod,
@@ -348,6 +360,7 @@ function isSamePod(a: PodRecord, b: PodRecord): boolean {
   return (
     a.template === b.template &&
     a.uid === b.uid &&
+    a.nodeName === b.nodeName &&
     a.processUid === b.processUid &&
     a.isLocal === b.isLocal &&
     a.isOwn === b.isOwn &&

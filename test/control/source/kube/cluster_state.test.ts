@@ -217,6 +217,44 @@ describe('one address that two objects claim', () => {
       [at('a', { created: 10, isTerminating: true }), at('b', { created: 20, phase: 'Failed' })],
       'shop/a',
     ],
+    [
+      'that of the node whose podCIDRs have it has it, and not the newest',
+      [
+        ['Node', node('n2', { podCidrs: ['10.0.0.0/24', 'fd00::/64'] })],
+        ['Node', node('n3', { podCidrs: ['10.0.1.0/24'] })],
+        at('a', { node: 'n2', created: 10 }),
+        at('b', { node: 'n3', created: 20 }),
+      ],
+      'shop/a',
+    ],
+    [
+      'one of a node without podCIDRs comes behind',
+      [
+        ['Node', node('n2', { podCidrs: ['10.0.0.0/24'] })],
+        at('a', { node: 'n2', created: 10 }),
+        at('b', { node: 'n3', created: 20 }),
+      ],
+      'shop/a',
+    ],
+    [
+      'of nodes that both have it the newest has it',
+      [
+        ['Node', node('n2', { podCidrs: ['10.0.0.0/24'] })],
+        ['Node', node('n3', { podCidrs: ['10.0.0.0/16'] })],
+        at('a', { node: 'n2', created: 10 }),
+        at('b', { node: 'n3', created: 20 }),
+      ],
+      'shop/b',
+    ],
+    [
+      'one that goes has it no more, whatever its node has',
+      [
+        ['Node', node('n2', { podCidrs: ['10.0.0.0/24'] })],
+        at('a', { node: 'n2', isTerminating: true }),
+        at('b', { node: 'n3' }),
+      ],
+      'shop/b',
+    ],
     ['of the same second the first by name', [at('b', {}), at('a', {})], 'shop/a'],
     ['a node has it', [['Node', node('n2', { ips: ['10.0.0.1'] })], at('a', {})], 'Node/n2'],
     [
@@ -263,6 +301,19 @@ describe('one address that two objects claim', () => {
     for (const order of [puts, [...puts].reverse()]) {
       expect(addresses(stateOf([SHOP, ...order]))).toEqual({ 'shop/a': '10.0.0.1 10.0.0.5' });
     }
+  });
+
+  it('is another’s when podCIDRs of nodes come and go', () => {
+    const state = stateOf([
+      SHOP,
+      at('a', { node: 'n2', created: 10 }),
+      at('b', { node: 'n3', created: 20 }),
+    ]);
+    expect(addresses(state)).toEqual({ 'shop/b': '10.0.0.1' });
+    state.put('Node', node('n2', { podCidrs: ['10.0.0.0/24'] }));
+    expect(addresses(state)).toEqual({ 'shop/a': '10.0.0.1' });
+    state.removed('Node', { namespace: null, name: 'n2' });
+    expect(addresses(state)).toEqual({ 'shop/b': '10.0.0.1' });
   });
 
   it('is told, with who else claims it, until one is gone', () => {

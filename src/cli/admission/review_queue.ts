@@ -58,6 +58,29 @@ export class ReviewQueue<Item extends Queued> {
     return 'queued';
   }
 
+  /**
+   * Whose place this sender gets when all are taken: the newest one of whoever has most of them; null: nobody has more
+   * than the sender would have.
+   */
+  crowder({ client, tenant }: ReviewSender): Item | null {
+    const counts = new Map<string, number>();
+    let crowding = client;
+    for (const { sender, waiting } of this.#tenants.values()) {
+      const count = (counts.get(sender.client) ?? 0) + waiting.length;
+      counts.set(sender.client, count);
+    }
+    const countOf = (of: string): number => counts.get(of) ?? 0;
+    for (const of of counts.keys()) if (countOf(of) > countOf(crowding)) crowding = of;
+    const isOther = countOf(crowding) > countOf(client) + 1;
+    const tenants = [...this.#tenants.values()].filter(
+      ({ sender }) => sender.client === (isOther ? crowding : client),
+    );
+    const ownCount = tenants.find(({ sender }) => sender.tenant === tenant)?.waiting.length ?? 0;
+    const [most] = tenants.sort((a, b) => b.waiting.length - a.waiting.length);
+    const newest = most?.waiting.at(-1) ?? null;
+    return isOther || (most?.waiting.length ?? 0) > ownCount + 1 ? newest : null;
+  }
+
   /** Runs from now on; null: nobody who waits may. */
   take(nowMs: number): Item | null {
     const next = this.#first(nowMs);

@@ -5,22 +5,27 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { HeldBytes } from '../../codec/http1/held_bytes.ts';
 import type { Limits } from '../../model/limits.ts';
+import type { DocumentLimits } from '../../text/document_bounds.ts';
 import type { KeyPair } from './certificate.ts';
 import { ClientConnections, clientOf } from './client_connections.ts';
+import { type HeldReview, HeldReviews } from './held_reviews.ts';
 import { failure, type ReviewOutcome, type ReviewReply, UNJUDGED } from './reply.ts';
+import { tenantOf } from './review_sender.ts';
 import type { ReviewThreads } from './review_threads.ts';
 
 export interface ReviewServerOptions {
-  readonly limits: Pick<
-    Limits,
-    | 'admissionBodyBytesMax'
-    | 'admissionClientBytesMax'
-    | 'admissionClientConnectionCountMax'
-    | 'admissionConnectionCountMax'
-    | 'admissionMemoryBytesMax'
-    | 'admissionReviewTimeoutMs'
-  >;
+  readonly limits: DocumentLimits &
+    Pick<
+      Limits,
+      | 'admissionBodyBytesMax'
+      | 'admissionClientBytesMax'
+      | 'admissionClientConnectionCountMax'
+      | 'admissionConnectionCountMax'
+      | 'admissionMemoryBytesMax'
+      | 'admissionReviewTimeoutMs'
+    >;
   readonly threads: ReviewThreads;
   /** Null: ready; else why not. */
   readonly notReady: () => string | null;
@@ -36,16 +41,17 @@ const ON_THE_WAY_MS = 500;
 export class ReviewServer {
   readonly #options: ReviewServerOptions;
   readonly #server: Server;
-  /** Of reviews that are not answered yet. */
-  #bytesHeld = 0;
-  /** The same, of each client. */
-  readonly #clientBytes = new Map<string, number>();
+  readonly #held: HeldReviews;
   #isDraining = false;
 
   constructor(options: ReviewServerOptions, pair: KeyPair) {
     this.#options = options;
     const { limits } = options;
     const { admissionReviewTimeoutMs } = limits;
+    this.#held = new HeldReviews({
+      bytesMax: limits.admissionMemoryBytesMax,
+      clientBytesMax: limits.admissionClientBytesMax,
+    });
     this.#server = createServer(
       {
         ...tlsOf(pair),
@@ -128,65 +134,65 @@ export class ReviewServer {
   ): Promise<void> {
     const { limits, threads, onReview } = this.#options;
     const client = clientOf(request.socket);
-    const held: Held = { client, bytes: 0 };
+    const dropping = new AbortController();
+    const { signal } = dropping;
+    const drop = (): void => dropping.abort();
+    const held: HeldReview = { client, tenant: undefined, bytes: 0, drop };
+    // Who has gone away leaves no place taken.
+    response.on('close', drop);
     const timeoutMs = timeoutOf(query, limits.admissionReviewTimeoutMs);
     try {
-      const read = await this.#read(request, held);
+      const read = await this.#read(request, { held, signal });
       if (read.kind === 'gone') return;
+      held.tenant = read.kind === 'text' ? tenantOf(read.text, limits) : null;
+      const sender = { client, tenant: held.tenant };
       const reply =
-        read.kind === 'text' ? await threads.judge(read.text, { client, timeoutMs }) : read.reply;
+        read.kind === 'text'
+          ? await threads.judge(read.text, { sender, timeoutMs, signal })
+          : read.reply;
+      if (response.closed) return;
       onReview(reply.outcome);
       // What is left of a body that nobody reads would be taken for the next request.
       if (read.kind === 'reply') response.setHeader('connection', 'close');
       endReply(response, reply);
     } finally {
-      this.#hold(held, -held.bytes);
+      this.#held.release(held);
     }
   }
 
-  #read(request: IncomingMessage, held: Held): Promise<Body> {
+  #read(
+    request: IncomingMessage,
+    { held, signal }: { readonly held: HeldReview; readonly signal: AbortSignal },
+  ): Promise<Body> {
     const { admissionBodyBytesMax } = this.#options.limits;
     return new Promise((resolve) => {
-      const chunks: Buffer[] = [];
+      // In one piece: a sender may make chunks of one byte, and each would cost three hundred.
+      const body = new HeldBytes();
+      const finish = (read: Body): void => {
+        signal.removeEventListener('abort', drop);
+        request.removeAllListeners('data');
+        body.release();
+        resolve(read);
+      };
       const refuse = (reply: ReviewReply): void => {
         request.pause();
-        chunks.length = 0;
-        resolve({ kind: 'reply', reply });
+        finish({ kind: 'reply', reply });
       };
+      const drop = (): void => refuse(OVERLOADED);
+      signal.addEventListener('abort', drop);
       request.on('data', (chunk: Buffer) => {
-        this.#hold(held, chunk.length);
+        const hasRoom = this.#held.grow(held, chunk.length);
         if (held.bytes > admissionBodyBytesMax) refuse(tooLarge(admissionBodyBytesMax));
-        else if (this.#isFull(held)) refuse(OVERLOADED);
-        else chunks.push(chunk);
+        else if (!hasRoom) refuse(OVERLOADED);
+        else body.append(chunk, 0, chunk.length);
       });
       request.on('end', () => {
-        resolve({ kind: 'text', text: Buffer.concat(chunks).toString('utf8') });
+        finish({ kind: 'text', text: body.buffer.toString('utf8', 0, body.length) });
       });
-      request.on('error', () => resolve({ kind: 'gone' }));
-      request.on('close', () => resolve({ kind: 'gone' }));
+      request.on('error', () => finish({ kind: 'gone' }));
+      request.on('close', () => finish({ kind: 'gone' }));
     });
   }
-
-  #hold(held: Held, bytes: number): void {
-    const { client } = held;
-    held.bytes += bytes;
-    this.#bytesHeld += bytes;
-    const ofClient = (this.#clientBytes.get(client) ?? 0) + bytes;
-    if (ofClient === 0) this.#clientBytes.delete(client);
-    else this.#clientBytes.set(client, ofClient);
-  }
-
-  #isFull({ client }: Held): boolean {
-    const { admissionMemoryBytesMax, admissionClientBytesMax } = this.#options.limits;
-    const ofClient = this.#clientBytes.get(client) ?? 0;
-    return this.#bytesHeld > admissionMemoryBytesMax || ofClient > admissionClientBytesMax;
-  }
-}
-
-/** How much of the shared memory a review has. */
-interface Held {
-  readonly client: string;
-  bytes: number;
 }
 
 const OVERLOADED = failure(UNJUDGED, 'overloaded', 'too many reviews are being read');

@@ -6,8 +6,8 @@ import { Worker } from 'node:worker_threads';
 import type { Limits } from '../../model/limits.ts';
 import type { Clock, Timers } from '../../platform/platform.ts';
 import { failure, type ReviewReply, UNJUDGED } from './reply.ts';
-import { type Queued, ReviewQueue } from './review_queue.ts';
-import { type ReviewSender, tenantOf } from './review_sender.ts';
+import { type PutResult, type Queued, ReviewQueue } from './review_queue.ts';
+import type { ReviewSender } from './review_sender.ts';
 
 /** Plain values: they go to the threads. */
 export interface ReviewSettings {
@@ -28,9 +28,10 @@ export interface ReviewThreadsOptions {
 
 /** Of a review. */
 export interface Asked {
-  /** Address of who asks. */
-  readonly client: string;
+  readonly sender: ReviewSender;
   readonly timeoutMs: number;
+  /** Nobody waits for it any more, or there is no room for it. */
+  readonly signal: AbortSignal;
 }
 
 interface Waiting extends Queued {
@@ -42,7 +43,7 @@ interface Waiting extends Queued {
 
 interface Thread {
   readonly worker: Worker;
-  /** It has begun; until then it gets nothing, as it would be ended for the time that its own start takes. */
+  /** From its beginning, as nobody is to be ended for the time that its start takes, until it is told to end. */
   isReady: boolean;
   current: Waiting | null;
   /** Of what it has now. */
@@ -74,9 +75,8 @@ export class ReviewThreads {
   }
 
   /** Never rejects. Within `timeoutMs`, whatever the body says. */
-  judge(body: string, { client, timeoutMs }: Asked): Promise<ReviewReply> {
-    const { settings, timers } = this.#options;
-    const sender = { client, tenant: tenantOf(body, settings.limits) };
+  judge(body: string, { sender, timeoutMs, signal }: Asked): Promise<ReviewReply> {
+    const { timers } = this.#options;
     return new Promise((resolve) => {
       const cancel = timers.after(timeoutMs, () => this.#expire(waiting, notInTime(timeoutMs)));
       const waiting: Waiting = {
@@ -90,7 +90,8 @@ export class ReviewThreads {
           waiting.isOver = true;
         },
       };
-      const put = this.#isEnded ? 'full' : this.#queue.put(waiting);
+      signal.addEventListener('abort', () => this.#drop(waiting), { once: true });
+      const put = this.#isEnded ? 'full' : this.#put(waiting);
       if (put === 'queued') this.#next();
       else waiting.resolve(put === 'full' ? OVERLOADED : tenantOverloaded(sender));
     });
@@ -100,6 +101,20 @@ export class ReviewThreads {
     this.#isEnded = true;
     for (const waiting of this.#queue.clear()) waiting.resolve(OVERLOADED);
     await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
+  }
+
+  #put(waiting: Waiting): PutResult {
+    const put = this.#queue.put(waiting);
+    const other = put === 'full' ? this.#queue.crowder(waiting.sender) : null;
+    if (other === null) return put;
+    this.#drop(other);
+    return this.#queue.put(waiting);
+  }
+
+  /** What a thread has already it goes on with: to make another thread costs more. */
+  #drop(waiting: Waiting): void {
+    this.#queue.remove(waiting);
+    waiting.resolve(OVERLOADED);
   }
 
   #next(): void {
@@ -135,8 +150,10 @@ export class ReviewThreads {
     this.#queue.remove(waiting);
     waiting.resolve(reply);
     const thread = this.#threads.find(({ current }) => current === waiting);
-    // Its exit puts another one in its place.
-    if (thread !== undefined) void thread.worker.terminate();
+    if (thread === undefined) return;
+    // What it has said meanwhile still comes. Its exit puts another one in its place.
+    thread.isReady = false;
+    void thread.worker.terminate();
   }
 
   #launch(): Thread {

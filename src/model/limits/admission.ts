@@ -12,13 +12,13 @@ export const ADMISSION_LIMITS = {
     64 * MIB,
     1 * MIB,
     1024 * MIB,
-    'bytes of all reviews that are being read, wait or are judged; more get an error',
+    'bytes of all reviews that are being read, wait or are judged; with more, whoever has most of them loses one, or the new one gets an error',
   ),
   admissionClientBytesMax: spec(
     32 * MIB,
     1 * MIB,
     1024 * MIB,
-    'the same of one client address; an API server has one for all tenants',
+    'the same of one client address; an API server has one for all tenants, of whom the one with most of them loses one',
   ),
   admissionTenantBytesMax: spec(
     16 * MIB,
@@ -42,7 +42,7 @@ export const ADMISSION_LIMITS = {
     256,
     1,
     65_536,
-    'reviews that wait for a thread; more get an error',
+    'reviews that wait for a thread; with one more, whoever has most of them loses one, or it gets an error',
   ),
   admissionTenantWaitingCountMax: spec(
     64,

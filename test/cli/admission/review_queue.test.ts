@@ -93,6 +93,24 @@ describe('reviews that wait', () => {
     expect(queue.put(item('c'))).toBe('full');
   });
 
+  it.each([
+    ['the client who has most', ['x/a', 'x/b', 'y/a'], 'z/b', 'x/a'],
+    ['the tenant of that client who has most', ['x/a', 'x/b', 'x/a', 'y/a'], 'y/a', 'x/a'],
+    ['the tenant who has most, of the client who has most himself', ['x/a', 'x/a'], 'x/b', 'x/a'],
+    ['nobody, where all have as many', ['x/a', 'y/a', 'z/a'], 'w/a', null],
+    ['nobody, of one client as well', ['x/a', 'x/b', 'x/c'], 'x/d', null],
+    ['nobody, where the sender has most', ['x/a', 'x/a', 'y/a'], 'x/a', null],
+  ])('give their place to a newcomer: %s', (_about, waiting, newcomer, expected) => {
+    const itemOf = (text: string, name = ''): Item => {
+      const [client = '', tenant = ''] = text.split('/');
+      return item(tenant, name, { client });
+    };
+    const items = waiting.map((text, n) => itemOf(text, String(n)));
+    const crowder = queueOf(items).crowder(itemOf(newcomer).sender);
+    const newest = items.findLast((_, n) => waiting[n] === expected);
+    expect(crowder).toEqual(newest ?? null);
+  });
+
   it('and those that end leave nothing behind: bounds are as before', () => {
     const tenant = fc.constantFrom('a', 'b', null);
     const step = fc.record({ act: fc.constantFrom('put', 'take', 'ran', 'remove'), tenant });

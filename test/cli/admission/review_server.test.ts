@@ -1,5 +1,6 @@
 /** The server over TLS: bodies without end, connections without requests, judging that takes too long; and its end. */
 import { connect } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Agent, request } from 'undici';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
@@ -16,6 +17,7 @@ import { until } from '../../support/until.ts';
 
 const VALIDITY = { notBeforeMs: Date.now() - 1000, notAfterMs: Date.now() + 3_600_000 };
 const AUTHORITY = issueAuthority('a test', VALIDITY);
+const CA = AUTHORITY.certificate;
 const PAIR = issueServer(AUTHORITY, ['127.0.0.1'], VALIDITY);
 
 interface Answer {
@@ -84,6 +86,22 @@ async function rig(
   };
   rigs.push(made);
   return made;
+}
+
+const PATIENT = { admissionJudgeTimeoutMs: 30_000, admissionReviewTimeoutMs: 30_000 };
+
+/** Sends the beginning of a review, and no more. */
+function begun(port: number, from: string, body: string): TLSSocket {
+  const raw = connect({ port, host: '127.0.0.1', localAddress: from });
+  const socket = connectTls({ socket: raw, host: '127.0.0.1', ca: CA });
+  socket.on('error', () => {});
+  socket.write(`POST /validate HTTP/1.1\r\nhost: a\r\ncontent-length: 8000000\r\n\r\n${body}`);
+  return socket;
+}
+
+/** The same review in many more bytes. */
+function padded(review: string, byteCount: number): string {
+  return `${review}${' '.repeat(byteCount)}`;
 }
 
 function reviewOf(ruleCount: number, namespace = 'shop'): string {
@@ -161,8 +179,7 @@ describe('the server of reviews', () => {
   });
 
   it('judges others while a tenant has policies that take long', async () => {
-    const patient = { admissionJudgeTimeoutMs: 30_000, admissionReviewTimeoutMs: 30_000 };
-    const { ask, outcomes } = await rig(patient, { threadCount: 2 });
+    const { ask, outcomes } = await rig(PATIENT, { threadCount: 2 });
     await ask('/validate', reviewOf(1));
     // As many as there are threads, and more; they are given up with the server.
     for (let n = 0; n < 4; n++) ask('/validate', reviewOf(20_000, 'slow')).catch(() => {});
@@ -227,6 +244,59 @@ describe('the server of reviews', () => {
     expect(new Set(await Promise.all(greedy))).toEqual(new Set([400, 500]));
     expect(await Promise.all(others)).toEqual([400, 400, 400]);
     expect(await askFrom('127.0.0.2')).toBe(400);
+  });
+
+  it.each([
+    ['of one address under many names', '127.0.0.2', (n: number) => `t${n}`],
+    ['of some namespaces', '127.0.0.1', (n: number) => `t${n % 3}`],
+  ])('judges others while reviews %s take all places', async (_about, from, namespaceOf) => {
+    const { ask, outcomes } = await rig({ ...PATIENT, admissionWaitingCountMax: 9 });
+    await ask('/validate', reviewOf(1));
+    // They are given up with the server.
+    for (let n = 0; n < 30; n++) {
+      ask('/validate', reviewOf(5000, namespaceOf(n)), from).catch(() => {});
+    }
+    await until(() => outcomes.includes('overloaded'));
+    expect((await ask('/validate', reviewOf(1, 'other'))).status).toBe(200);
+  });
+
+  it('reads reviews of others while some addresses have all memory for bodies', async () => {
+    const bounds = { admissionMemoryBytesMax: 2_000_000, admissionClientBytesMax: 1_048_576 };
+    const { ask, port, outcomes } = await rig(bounds);
+    const body = 'x'.repeat(900_000);
+    const greedy = ['127.0.0.2', '127.0.0.3', '127.0.0.4'].map((from) => begun(port, from, body));
+    try {
+      await until(() => outcomes.includes('overloaded'));
+      expect((await ask('/validate', padded(reviewOf(1), 300_000))).status).toBe(200);
+    } finally {
+      for (const socket of greedy) socket.destroy();
+    }
+  });
+
+  it('reads reviews of others while some namespaces have all memory of an address', async () => {
+    const { ask, outcomes } = await rig({ ...PATIENT, admissionClientBytesMax: 1_048_576 });
+    await ask('/validate', reviewOf(1));
+    for (let n = 0; n < 30; n++) {
+      ask('/validate', padded(reviewOf(5000, `t${n % 2}`), 200_000)).catch(() => {});
+    }
+    await until(() => outcomes.includes('overloaded'));
+    const small = ask('/validate', padded(reviewOf(1, 'other'), 50_000));
+    expect((await small).status).toBe(200);
+  });
+
+  it('takes bodies in chunks of a byte', async () => {
+    const { ask, port } = await rig();
+    const socket = connectTls({ port, host: '127.0.0.1', ca: CA }).on('error', () => {});
+    const chunks = [...reviewOf(1)].map((byte) => `1\r\n${byte}\r\n`).join('');
+    const head = 'POST /validate HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n';
+    socket.write(`${head}${chunks}0\r\n\r\n`);
+    let text = '';
+    socket.on('data', (data) => {
+      text += data;
+    });
+    await until(() => text.includes('"allowed":true'), 20_000);
+    socket.destroy();
+    expect((await ask('/livez')).status).toBe(200);
   });
 
   it('answers 500 when too many wait', async () => {

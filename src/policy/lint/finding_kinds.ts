@@ -78,6 +78,9 @@ export const FINDING_KINDS = {
   'port-name-differs': note(
     'A port name that the endpoints of a rule define differently, so that it means another port for each.',
   ),
+  'service-port': warning(
+    'An egress rule on the port that clients dial of a Service, whose backends listen on another one.',
+  ),
   'no-endpoint-selected': warning('A selector that matches none of the endpoints given.'),
   'apiserver-is-node': note('The API server and the nodes overlap as entities.'),
 } as const satisfies Record<string, FindingKind>;

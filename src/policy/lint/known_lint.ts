@@ -9,6 +9,7 @@ import type { CidrGroup, DirectionRule, PolicySpec } from '../rule.ts';
 import { LabelSet } from '../selector.ts';
 import { type Finding, finding } from './finding.ts';
 import { differingNames } from './named_port_lint.ts';
+import { servicePorts } from './service_port_lint.ts';
 
 export interface KnownCluster {
   readonly inventory: Inventory;
@@ -27,6 +28,7 @@ export function lintAgainst(specs: readonly PolicySpec[], known: KnownCluster): 
   return [
     ...unselecting(specs, known.inventory),
     ...differingNames(specs, known, selections),
+    ...servicePorts(specs, known.inventory.services, selections),
     ...specs.flatMap(({ rules }) =>
       rules.flatMap((rule) => [...nobody(rule, selections), ...overEndpoints(rule, addresses)]),
     ),

@@ -121,6 +121,57 @@ describe('what an endpoint dials is judged by what is behind it', () => {
   });
 });
 
+describe('a rule on the port of a Service', () => {
+  const dns = {
+    toEndpoints: [{ matchLabels: { app: 'dns', 'io.kubernetes.pod.namespace': 'kube-system' } }],
+  };
+  const api = { toEndpoints: [{ matchLabels: { app: 'api' } }] };
+  const named = { toServices: [{ k8sService: { serviceName: 'api', namespace: 'shop' } }] };
+  const ports = (...all: readonly (string | object)[]) => ({
+    toPorts: [
+      { ports: all.map((one) => (typeof one === 'string' ? { port: one, protocol: 'TCP' } : one)) },
+    ],
+  });
+  it.each<[string, object, number]>([
+    ['that its backends do not have is told', { ...api, ...ports('80') }, 1],
+    ['by the name of the Service', { ...named, ...ports('80') }, 1],
+    ['beside that of the backends is not', { ...api, ...ports('80', '8080') }, 0],
+    [
+      'within a range of both is not',
+      { ...api, ...ports({ port: '80', endPort: 9000, protocol: 'TCP' }) },
+      0,
+    ],
+    ['of the backends is not', { ...named, ...ports('8080') }, 0],
+    ['of another protocol is not', { ...dns, ...ports('53') }, 0],
+    ['that nobody dials is not', { ...api, ...ports('81') }, 0],
+    ['without a port is not', api, 0],
+  ])('%s', async (_, rule, count) => {
+    const policy = {
+      ...{ apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy' },
+      metadata: { name: 'p', namespace: 'shop' },
+      spec: { endpointSelector: { matchLabels: { app: 'web' } }, egress: [rule] },
+    };
+    writeFileSync(join(DIRECTORY, 'ports.yaml'), JSON.stringify(policy));
+    const { out } = await ran([
+      'check',
+      '-p',
+      'ports.yaml',
+      '--endpoints',
+      'endpoints.yaml',
+      '-o',
+      'json',
+    ]);
+    const { findings } = JSON.parse(out) as {
+      readonly findings: readonly Record<string, string>[];
+    };
+    const found = findings.filter(({ id }) => id === 'service-port');
+    expect(found.map(({ field }) => field)).toEqual(count === 0 ? [] : ['egress[0].toPorts[0]']);
+    for (const { message } of found) {
+      expect(message).toContain('shop/api, whose backends listen on 8080');
+    }
+  });
+});
+
 describe('service list', () => {
   it('names what is dialled, and what is behind it', async () => {
     const { code, out } = await ran(['service', 'list', '--endpoints', 'endpoints.yaml']);

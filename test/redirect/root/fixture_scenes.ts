@@ -1,6 +1,6 @@
 /**
- * Every policy fixture with real connections: pods, the kernel's programs and the proxy agree with the
- * engine, on IPv4 and IPv6, for TCP and UDP.
+ * Policy fixtures with real connections: pods, the kernel's programs and the proxy agree with the engine, on IPv4 and
+ * IPv6, for TCP and UDP. Every second fixture is of one file of tests, so that two run at once.
  */
 
 import type { Socket as UdpSocket } from 'node:dgram';
@@ -29,7 +29,13 @@ const scenes = readdirSync(FIXTURES)
   .map((name) => [name, readScene(join(FIXTURES, name))] as const)
   .filter((entry): entry is readonly [string, Scene] => (entry[1]?.connections.length ?? 0) > 0);
 
-describe.each(scenes)('%s', (_name, scene) => {
+export function provesFixtures(which: 'even' | 'odd'): void {
+  const rest = which === 'even' ? 0 : 1;
+  const own = scenes.filter((_, index) => index % 2 === rest);
+  describe.each(own)('%s', (_name, scene) => describeScene(scene));
+}
+
+function describeScene(scene: Scene): void {
   let rig: RedirectRig;
   const servers: (Server | UdpSocket)[] = [];
 
@@ -92,7 +98,7 @@ describe.each(scenes)('%s', (_name, scene) => {
     const outcome = await ask(authority === '' ? request : { ...request, authority });
     return summaryOf(outcome, connection);
   }
-});
+}
 
 /** What is compared: how it ended, who asked as the origin saw it, and the fields that rules set. */
 function summaryOf(outcome: Outcome, { expected }: SceneConnection): unknown {

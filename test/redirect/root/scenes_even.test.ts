@@ -1,0 +1,3 @@
+import { provesFixtures } from './fixture_scenes.ts';
+
+provesFixtures('even');

@@ -133,6 +133,9 @@ describe.each<StoreKind>(['etcd', 'kine'])('policy of a cluster that is kept in 
   it('stays in force while the API server is gone, and follows when it is back', async () => {
     await cluster.apply(policy('/ok'));
     await proxy.answers(WEB, '/ok', 200);
+    await proxy.keeps('"/ok"');
+    // What is stale after this is so by what comes now.
+    await proxy.follows();
     await cluster.apiServer.end('SIGKILL');
     await until(
       async () => (await proxy.admin('/status')).includes('cannot be reached'),

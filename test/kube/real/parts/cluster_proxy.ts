@@ -2,8 +2,9 @@
  * `sallyport run` with a cluster as its source of policy, in front of one pod. Clients are pods, too: their addresses are
  * of loopback, and they connect from them.
  */
+import { readdirSync, readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { until } from '../../../support/until.ts';
 import { askAdmin, type Line, type Sallyport, Scratch } from '../../../workers/running.ts';
 import type { RbacRule } from './control_plane.ts';
@@ -136,6 +137,24 @@ export class ClusterProxy {
     }, PATIENCE_MS).catch((error: Error) => {
       throw new Error(`${from} ${path} is answered ${last}, not ${status}: ${error.message}`);
     });
+  }
+
+  /** Until all kinds are followed. */
+  async follows(): Promise<void> {
+    await until(async () => {
+      const { cluster } = JSON.parse(await this.admin('/status'));
+      return cluster.stale.length === 0;
+    }, PATIENCE_MS);
+  }
+
+  /** Until this is in the state on disk, which is written some time after it came into force. */
+  async keeps(text: string): Promise<void> {
+    const folder = join(this.scratch.dir, 'state');
+    await until(() => {
+      const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+      const own = names.filter((name) => basename(name) === 'cluster');
+      return own.some((name) => readFileSync(join(folder, name), 'utf8').includes(text));
+    }, PATIENCE_MS);
   }
 
   /** The log, whole lines. */

@@ -261,8 +261,12 @@ export class PolicyService {
   #currentJudge(): Judge {
     const snapshot = this.#store.current();
     if (this.#judge?.snapshot === snapshot) return this.#judge.judge;
-    const { limits, isEmptySetOpen, isHostJudged } = this.#settings;
-    const options = { ...judgeOptions(limits), isEmptySetOpen, isHostJudged };
+    const { limits, isEmptySetOpen, isHostJudged, isPathNormalised } = this.#settings;
+    const options = {
+      ...judgeOptions(limits, isPathNormalised),
+      isEmptySetOpen,
+      isHostJudged,
+    };
     const created = openJudge(this.#store.currentSet(), options);
     // The store has accepted it.
     if (created.kind === 'rejected') throw new Error('the policy set in force was rejected');

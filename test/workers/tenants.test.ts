@@ -211,6 +211,7 @@ const SETTINGS = {
   hasNodeLabels: false,
   isEmptySetOpen: false,
   isHostJudged: false,
+  isPathNormalised: true,
   isDryRun: false,
   stateDir: null,
   isStateOurs: true,

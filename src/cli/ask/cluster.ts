@@ -174,12 +174,12 @@ class ClusterReader {
   readonly #options: ClusterOptions;
 
   constructor(io: Io, access: OpenedAccess, settings: ClusterSettings) {
-    const { limits, isEmptySetOpen, isHostJudged } = settings;
+    const { limits, isEmptySetOpen, isHostJudged, isPathNormalised } = settings;
     this.#io = io;
     this.#access = access;
     this.#progress = new Progress(io, nodePlatform().clock);
     this.#settings = settings;
-    this.#options = { ...judgeOptions(limits), isEmptySetOpen, isHostJudged };
+    this.#options = { ...judgeOptions(limits, isPathNormalised), isEmptySetOpen, isHostJudged };
   }
 
   async open(

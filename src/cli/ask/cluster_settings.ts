@@ -15,6 +15,7 @@ export interface ClusterSettings {
   readonly secretsNamespace: string | null;
   readonly hasNodeLabels: boolean;
   readonly isHostJudged: boolean;
+  readonly isPathNormalised: boolean;
   readonly isEmptySetOpen: boolean;
   readonly invalidPolicy: InvalidPolicy;
   readonly limits: Limits;
@@ -31,6 +32,7 @@ export function settingsOf(config: Config): ClusterSettings | null {
     ...{ clusterName, identities, labels, nodeLabels, policyKinds, secretsNamespace },
     ...{ hasNodeLabels, isEmptySetOpen, invalidPolicy, limits },
     isHostJudged: redirect.isHostJudged,
+    isPathNormalised: config.behaviour.isPathNormalised,
     listeners: namedListeners(config),
   };
 }
@@ -45,6 +47,7 @@ export const DEFAULT_SETTINGS: ClusterSettings = {
   secretsNamespace: null,
   hasNodeLabels: false,
   isHostJudged: false,
+  isPathNormalised: true,
   // The API says that there is no policy, where a folder could have failed to mount.
   isEmptySetOpen: true,
   invalidPolicy: 'absent',

@@ -4,11 +4,15 @@ import type { JudgeOptions } from '../../control/ask/judge.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../model/limits.ts';
 import { createRe2Engine } from '../../regex/re2_engine.ts';
 
-export function judgeOptions(limits: Limits = DEFAULT_LIMITS): JudgeOptions {
+/** `isPathNormalised`: see `pathNormalisation` of the configuration. */
+export function judgeOptions(
+  limits: Limits = DEFAULT_LIMITS,
+  isPathNormalised = true,
+): JudgeOptions {
   return {
     limits,
     regexEngine: createRe2Engine(limits),
-    normalisePath: normalisedPath,
+    normalisePath: isPathNormalised ? normalisedPath : (path) => path,
   };
 }
 

@@ -28,9 +28,10 @@ export function readConfigurationSources(args: Args, config: Config): QuestionSo
   if (readProblems.length > 0) return { kind: 'error', message: readProblems.join('; ') };
   const { limits, isEmptySetOpen } = config;
   const { isHostJudged } = config.redirect;
+  const { isPathNormalised } = config.behaviour;
   return {
     kind: 'ok',
     bundle,
-    options: { ...judgeOptions(limits), isEmptySetOpen, isHostJudged },
+    options: { ...judgeOptions(limits, isPathNormalised), isEmptySetOpen, isHostJudged },
   };
 }

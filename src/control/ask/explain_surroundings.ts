@@ -42,7 +42,8 @@ export function surroundings(
   const { built } = context;
   const { direction, protocol, port } = question;
   const specs = specsOf(context, found.endpoint.name).filter(({ isDryRun }) => !isDryRun);
-  const { endpoints } = context.set.inventory;
+  // As it was built: who got no number has other labels than was said.
+  const { endpoints } = built.set.inventory;
   return {
     near: nearRules({
       specs,
@@ -52,7 +53,7 @@ export function surroundings(
       port,
       remote: found.remote,
       remoteEntry: built.table.entry(found.remote),
-      selections: selectionsOf(context, built),
+      selections: selectionsOf(built),
     }),
     defaultDeny: specs
       .filter((spec) => spec.enableDefaultDeny[direction])
@@ -70,7 +71,8 @@ export function dryRunPolicies(context: QuestionContext, endpoint: string): read
 }
 
 /** Node selectors apply to hosts only, and endpoint selectors to all others. */
-function specsOf({ set }: QuestionContext, name: string): readonly PolicySpec[] {
+function specsOf({ built }: QuestionContext, name: string): readonly PolicySpec[] {
+  const { set } = built;
   const endpoint = set.inventory.endpoints.find((one) => one.name === name);
   if (endpoint === undefined) return [];
   const labels = new LabelSet(endpoint.labels);
@@ -86,9 +88,10 @@ function specsOf({ set }: QuestionContext, name: string): readonly PolicySpec[] 
 /** Of one snapshot all questions share what was selected. */
 const SELECTIONS = new WeakMap<BuiltSnapshot, Selections>();
 
-function selectionsOf({ set }: QuestionContext, built: BuiltSnapshot): Selections {
+function selectionsOf(built: BuiltSnapshot): Selections {
   const known = SELECTIONS.get(built);
   if (known !== undefined) return known;
+  const { set } = built;
   const selections = new Selections({
     table: built.table,
     cluster: set.inventory.cluster,

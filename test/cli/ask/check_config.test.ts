@@ -152,6 +152,16 @@ describe('explain -c', () => {
     expect(long).toMatchObject({ code: 1, stdout: expect.stringContaining('regex-budget') });
   });
 
+  it('judges the path that the proxy would: normalised, unless the configuration says otherwise', async () => {
+    write('config.yaml', configOf('endpoints: endpoints.yaml'));
+    expect(await ask('--identity', '2', '--path', '/b/../ab')).toMatchObject({ code: 0 });
+    write(
+      'config.yaml',
+      configOf('endpoints: endpoints.yaml\nbehaviour: { pathNormalisation: false }'),
+    );
+    expect(await ask('--identity', '2', '--path', '/b/../ab')).toMatchObject({ code: 1 });
+  });
+
   it('does not answer without the policies of a cluster that it names', async () => {
     write('config.yaml', configOf('endpoints: endpoints.yaml\nkubernetes: {}'));
     const { code, stderr } = await ask('--identity', '2', '--path', '/ab');

@@ -4,6 +4,8 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createJudge } from '../../../src/control/ask/judge.ts';
+import { parseQuestion } from '../../../src/control/ask/question.ts';
 import { PolicyChecker } from '../../../src/control/set/policy_checker.ts';
 import type { PolicyInput } from '../../../src/control/set/policy_input.ts';
 import { decodeBundle } from '../../../src/control/source/files/decode_bundle.ts';
@@ -80,6 +82,22 @@ describe('when no number is left', () => {
       expect(world.identityOf(last as InventoryEndpoint)).not.toBe(INIT);
     },
   );
+
+  it('who is init for want of one is told as what it is by explain: no policy selects it', () => {
+    const limits = { ...DEFAULT_LIMITS, identityNamespaceCountMax: 1 };
+    const options = { limits, regexEngine: REGEX_ENGINE, normalisePath: (path: string) => path };
+    const created = createJudge(inputOf([podOf('shop/aaa', 3, ['app=aaa']), API]), options);
+    if (created.kind === 'rejected') throw new Error('it was rejected');
+    const parsed = parseQuestion({ endpoint: 'shop/api', remote: 'shop/aaa', port: 80 });
+    if (parsed.kind === 'error') throw new Error(parsed.message);
+    const told = created.judge.explain(parsed.question);
+    expect(told).toMatchObject({
+      line: { verdict: 'deny' },
+      selecting: [],
+      defaultDeny: [],
+      near: [],
+    });
+  });
 
   it('a set that somebody wrote as one is refused', () => {
     const world = new World({});

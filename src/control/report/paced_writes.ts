@@ -2,7 +2,7 @@
  * Writes to an API server, one after the other and not too many: a bounded rate, each thing once, and back-off when it
  * says that it has enough. What is to be written is asked for when its turn has come. One that fails goes to the end:
  * an API server may have a fault with one object alone, such as one that has no room for a status (etcd's bound). After
- * some tries it is given up.
+ * some tries it is given up. Those without a fault go first, so many such objects of one tenant do not hold up others.
  */
 import type { KubeClient, KubeReply, KubeRequest } from '../../kube/client.ts';
 import type { Timers } from '../../platform/platform.ts';
@@ -25,6 +25,8 @@ export interface PacedWritesOptions {
 const REQUEST_MS = 10_000;
 const BACKOFF_MIN_MS = 1_000;
 const BACKOFF_MAX_MS = 60_000;
+/** After a fault with one: it is given up soon, and others wait meanwhile. */
+const FAULT_BACKOFF_MAX_MS = 5_000;
 export const TRIES_MAX = 5;
 
 export class PacedWrites {
@@ -69,31 +71,49 @@ export class PacedWrites {
 
   /** Resolves to the time until the next one; null: none waits. */
   async #next(): Promise<number | null> {
-    for (const [key, write] of this.#waiting) {
-      const request = write.request();
-      if (request === null) {
+    for (let key = this.#first(); key !== null; key = this.#first()) {
+      const write = this.#waiting.get(key);
+      const request = write?.request() ?? null;
+      if (write === undefined || request === null) {
         this.#forget(key);
         continue;
       }
       const reply = await this.#send(request);
+      // While it was on its way, another one of that key may have come.
+      const isLatest = this.#waiting.get(key) === write;
       if (isPassing(reply)) {
         const delayMs = this.#backOff(reply);
-        if (this.#isLastFault(key, reply)) {
-          this.#forget(key);
+        if (!this.#isLastFault(key, reply)) this.#putBack(key);
+        else {
           // It was this one's fault alone, as far as is known.
           this.#backoffMs = 0;
-          write.givenUp(reply);
-        } else this.#putBack(key);
+          this.#faults.delete(key);
+          if (isLatest) this.#waiting.delete(key);
+          if (isLatest) write.givenUp(reply);
+        }
         return delayMs;
       }
       this.#backoffMs = 0;
       this.#faults.delete(key);
-      // While it was on its way, another one of that key may have come.
-      if (this.#waiting.get(key) === write) this.#waiting.delete(key);
+      if (isLatest) this.#waiting.delete(key);
       if (!this.#stopping.signal.aborted) write.answered(reply);
       return this.#options.intervalMs;
     }
     return null;
+  }
+
+  /** Null: none waits. */
+  #first(): string | null {
+    let first: string | null = null;
+    let fewest = Number.POSITIVE_INFINITY;
+    for (const key of this.#waiting.keys()) {
+      const count = this.#faults.get(key) ?? 0;
+      if (count >= fewest) continue;
+      first = key;
+      fewest = count;
+      if (count === 0) break;
+    }
+    return first;
   }
 
   /** To the end. */
@@ -134,7 +154,8 @@ export class PacedWrites {
   }
 
   #backOff(reply: KubeReply): number {
-    this.#backoffMs = Math.min(Math.max(this.#backoffMs * 2, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
+    const maxMs = isFault(reply) ? FAULT_BACKOFF_MAX_MS : BACKOFF_MAX_MS;
+    this.#backoffMs = Math.min(Math.max(this.#backoffMs * 2, BACKOFF_MIN_MS), maxMs);
     const askedMs = reply.kind === 'refused' ? (reply.retryAfterMs ?? 0) : 0;
     return Math.max(askedMs, this.#backoffMs);
   }

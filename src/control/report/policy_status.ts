@@ -124,6 +124,7 @@ export class PolicyStatus {
   }
 
   #add(key: string): void {
+    this.#seeWritten(key);
     if (this.#options.term() === null || this.#patch(key) === null) return;
     let sent: StatusPatch | null = null;
     this.#options.writes.add(key, {
@@ -138,6 +139,14 @@ export class PolicyStatus {
         if (sent !== null) this.#gaveUp(key, sent, reply);
       },
     });
+  }
+
+  /** One that was given up may say it all the same: a try came through, or another process has written it. */
+  #seeWritten(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry?.isGivenUp !== true || entry.standing === null) return;
+    const patch = statusPatch(entry.form, entry.standing, this.#options.clock.wallMs());
+    if (patch === null) this.#setGivenUp(entry, false);
   }
 
   #requestOf(key: string, { body }: StatusPatch): KubeRequest | null {
@@ -187,7 +196,8 @@ export class PolicyStatus {
   /** As if it had been written and had not stayed: the same words come after a while, others at once. */
   #gaveUp(key: string, { condition, before }: StatusPatch, reply: KubeReply): void {
     const entry = this.#entries.get(key);
-    if (entry === undefined) return;
+    // Its newest form has not been tried.
+    if (entry === undefined || entry.standing === null) return;
     entry.written = this.#written(entry, condition);
     if (entry.isGivenUp) return;
     this.#setGivenUp(entry, true);

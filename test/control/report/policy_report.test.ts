@@ -177,6 +177,49 @@ describe('conditions of policies', () => {
     expect(reporter.unwrittenCount).toBe(0);
   });
 
+  it('that are there all the same are not counted as unwritten', async () => {
+    const world = new ReportWorld();
+    const reporter = world.add();
+    world.refuse = ({ path }) => (path.endsWith('/status') ? { status: 500 } : null);
+    world.apply('api');
+    await world.pass(120_000);
+    expect(reporter.unwrittenCount).toBe(1);
+    // An earlier one has come through, or another process has written it.
+    world.apply('api', { status: { conditions: [{ ...ACCEPTED, observedGeneration: 1 }] } });
+    await world.pass(120_000);
+    expect(reporter.unwrittenCount).toBe(0);
+  });
+
+  it('of a policy that changes while its last try is on its way are written at once', async () => {
+    const world = new ReportWorld();
+    const reporter = world.add();
+    let asked = 0;
+    world.refuse = ({ path }) => {
+      if (!path.endsWith('/status')) return null;
+      asked += 1;
+      if (asked > 5) return null;
+      if (asked === 5) world.apply('api', { spec: { endpointSelector: {} } });
+      return { status: 500 };
+    };
+    world.apply('api');
+    await world.pass(30_000);
+    expect(asked).toBe(6);
+    expect(world.conditions('api')).toMatchObject([{ ...ACCEPTED, observedGeneration: 2 }]);
+    expect([reporter.unwrittenCount, reporter.problems]).toEqual([0, []]);
+  });
+
+  it('of others come soon, however many there are that the API server has a fault with', async () => {
+    const world = new ReportWorld();
+    world.add();
+    world.refuse = ({ path }) =>
+      path.includes('/large') && path.endsWith('/status') ? { status: 500 } : null;
+    for (let n = 0; n < 50; n++) world.apply(`large${n}`);
+    await world.pass(600_000, 1_000);
+    world.apply('api');
+    await world.pass(300_000, 1_000);
+    expect(world.conditions('api')).toMatchObject([ACCEPTED]);
+  });
+
   it('are all written soon after an API server had a fault with each of them', async () => {
     const world = new ReportWorld();
     world.add();

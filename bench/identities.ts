@@ -214,6 +214,7 @@ class KernelSide {
         bare: new Set(),
         masters: new Map(),
         bridges: new Set(),
+        linkAddresses: new Map(),
         otherBridges: [],
         isGuarded: false,
         claims: [],

@@ -13,7 +13,7 @@ import {
 } from '../model/address.ts';
 import type { Identity, Port } from '../model/identity.ts';
 
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 /** Slots of the sockmap for one family; IPv6 begins where IPv4 ends. */
 export const LISTENER_SLOTS = 32;
@@ -31,6 +31,8 @@ export const INTERFACE_OTHER = 3;
 
 /** A port of a bridge or the like, which the stack forgets on the way. */
 export const INTERFACE_IS_PORT = 1;
+/** Of a Linux bridge. */
+export const INTERFACE_IS_BRIDGED = 2;
 
 export const HALF_EGRESS = 1;
 export const HALF_INGRESS = 2;
@@ -218,20 +220,37 @@ export function encodeInterfaceKey(generation: number, ifindex: number): Buffer 
 /** `endpoint` null: an uplink. */
 export function encodeInterface(
   endpoint: number | null,
-  { adoptsUntilNs = 0n, isPort = false }: Partial<InterfaceState> = {},
+  { adoptsUntilNs = 0n, port = null }: Partial<InterfaceState> = {},
 ): Buffer {
   const kind = endpoint === null ? words(INTERFACE_UPLINK, 0) : words(INTERFACE_ENDPOINT, endpoint);
-  return Buffer.concat([kind, longWord(adoptsUntilNs), words(isPort ? INTERFACE_IS_PORT : 0, 0)]);
+  return Buffer.concat([kind, longWord(adoptsUntilNs), encodePortState(port)]);
 }
 
 export function encodeOtherInterface(): Buffer {
-  return Buffer.concat([words(INTERFACE_OTHER, 0), longWord(0n), words(0, 0)]);
+  return Buffer.concat([words(INTERFACE_OTHER, 0), longWord(0n), encodePortState(null)]);
 }
 
 export interface InterfaceState {
   /** Until then (bpf_ktime_get_ns) connections that are older than the programs are taken over. */
   readonly adoptsUntilNs: bigint;
-  readonly isPort: boolean;
+  /** Null: no port of another interface. */
+  readonly port: PortState | null;
+}
+
+export interface PortState {
+  /** The index of the interface whose port it is; 0: it is not known. */
+  readonly master: number;
+  /** The port's own link address (6 bytes), when its master is a Linux bridge. */
+  readonly bridgedAddress: Uint8Array | null;
+}
+
+function encodePortState(port: PortState | null): Buffer {
+  const address = Buffer.alloc(8);
+  if (port === null) return Buffer.concat([words(0, 0), address]);
+  const { master, bridgedAddress } = port;
+  if (bridgedAddress !== null) address.set(bridgedAddress);
+  const bridged = bridgedAddress === null ? 0 : INTERFACE_IS_BRIDGED;
+  return Buffer.concat([words(INTERFACE_IS_PORT | bridged, master), address]);
 }
 
 export function decodeAdoption(value: Buffer): bigint {

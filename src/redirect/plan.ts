@@ -22,6 +22,7 @@ import {
   IP_PROTOCOLS,
   identityCheck,
   type KernelVerdict,
+  type PortState,
   VERDICT_ALLOW,
   VERDICT_DENY,
   VERDICT_REDIRECT,
@@ -44,6 +45,8 @@ export interface PlanInput {
   /** Of those that belong to another: name → the other's name. */
   readonly masters: ReadonlyMap<string, string>;
   readonly bridges: ReadonlySet<string>;
+  /** Name → 6 bytes. */
+  readonly linkAddresses: ReadonlyMap<string, Uint8Array>;
   /** Bridges of other programs: no claim holds on their ports. */
   readonly otherBridges: readonly string[];
   /** What is forwarded from an interface that this plan does not know is refused. */
@@ -243,15 +246,23 @@ export function entriesOf(
 
 function* interfaceEntries(plan: TablePlan, generation: number): Generator<MapEntry> {
   const { interfaces, ports } = plan.input;
-  const portIndexes = new Set([...ports].map((name) => interfaces.get(name)));
+  const portsByIndex = new Map(
+    [...ports].map((name) => [interfaces.get(name), portState(name, plan.input)]),
+  );
   for (const [ifindex, endpoint] of plan.attached) {
     const adoptsUntilNs = plan.adoptsUntilNs.get(ifindex) ?? 0n;
-    const state = { adoptsUntilNs, isPort: portIndexes.has(ifindex) };
+    const state = { adoptsUntilNs, port: portsByIndex.get(ifindex) ?? null };
     yield [encodeInterfaceKey(generation, ifindex), encodeInterface(endpoint, state)];
   }
   for (const ifindex of plan.input.isGuarded ? othersOf(plan) : []) {
     yield [encodeInterfaceKey(generation, ifindex), encodeOtherInterface()];
   }
+}
+
+function portState(name: string, input: PlanInput): PortState {
+  const master = input.masters.get(name) ?? '';
+  const bridgedAddress = input.bridges.has(master) ? input.linkAddresses.get(name) : undefined;
+  return { master: input.interfaces.get(master) ?? 0, bridgedAddress: bridgedAddress ?? null };
 }
 
 function* addressEntries({ input }: TablePlan, generation: number): Generator<MapEntry> {

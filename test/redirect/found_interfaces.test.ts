@@ -60,7 +60,13 @@ async function follow(limits: Partial<Config['limits']> = {}): Promise<void> {
 function appear(name: string, index: number): void {
   fake.ip.links.set(name, { index, ips: [], isUp: true });
   fake.ip.netnsIds.set(name, index);
-  fake.links?.onLink({ name, ifindex: index, master: null, isGone: false, isReadable: true });
+  fake.links?.onLink({
+    name,
+    ifindex: index,
+    master: null,
+    isGone: false,
+    address: '7a:00:00:00:00:01',
+  });
 }
 
 const route = (dst: string, dev: string): void => {
@@ -147,7 +153,7 @@ it.each([
     appear('veth1', 40);
     route('10.0.0.5', 'veth1');
     await until(() => ownerAt(40) === 40);
-    const gone = { name: 'veth1', ifindex: 40, isReadable: true };
+    const gone = { name: 'veth1', ifindex: 40, address: '7a:00:00:00:00:01' };
     // It leaves its bridge, which says nothing of itself.
     fake.links?.onLink({ ...gone, master: 'cni0', isGone: true });
     expect(ownerAt(40)).toBe(40);
@@ -172,7 +178,7 @@ it('a port of a bridge of others is let go of', async () => {
   fake.links?.onAddress();
   await until(() => !fake.attached.has(40));
   // And not taken when it is told of as such.
-  const link = { name: 'veth2', ifindex: 41, isGone: false, isReadable: true };
+  const link = { name: 'veth2', ifindex: 41, isGone: false, address: '7a:00:00:00:00:01' };
   fake.links?.onLink({ ...link, master: 'docker0' });
   expect(fake.attached.has(41)).toBe(false);
 });
@@ -206,6 +212,7 @@ describe('where an endpoint is', () => {
       ports: new Set<string>(),
       masters: new Map(),
       bridges: new Set<string>(),
+      linkAddresses: new Map(),
       bare: new Set<string>(),
     },
     ...{ addresses: [], isLoopbackUp: true },

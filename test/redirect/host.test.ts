@@ -96,6 +96,7 @@ describe('interfaces and addresses', () => {
         ports: new Set(),
         masters: new Map(),
         bridges: new Set(),
+        linkAddresses: new Map(),
         bare: new Set(),
         interfaces: new Map([
           ['lo', 1],
@@ -152,9 +153,15 @@ describe('the stamp of the interfaces', () => {
 describe('links that are told of', () => {
   const ETHER = '<BROADCAST> mtu 1500 \\    link/ether 7a:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff';
   it.each([
-    [`12: lxc7@if2: ${ETHER}`, { ifindex: 12, name: 'lxc7', isGone: false, isReadable: true }],
-    [`3: eth0: ${ETHER}`, { ifindex: 3, name: 'eth0', isGone: false, isReadable: true }],
-    ['9: wg0: <NOARP> mtu 1420 \\    link/none ', { isReadable: false, name: 'wg0' }],
+    [
+      `12: lxc7@if2: ${ETHER}`,
+      { ifindex: 12, name: 'lxc7', isGone: false, address: '7a:00:00:00:00:01' },
+    ],
+    [
+      `3: eth0: ${ETHER}`,
+      { ifindex: 3, name: 'eth0', isGone: false, address: '7a:00:00:00:00:01' },
+    ],
+    ['9: wg0: <NOARP> mtu 1420 \\    link/none ', { address: null, name: 'wg0' }],
     [`Deleted 12: lxc7@if2: ${ETHER}`, { ifindex: 12, isGone: true }],
   ])('%s', (line, expected) => {
     expect(parseLink(line)).toMatchObject(expected);
@@ -166,10 +173,18 @@ describe('links that are told of', () => {
 
   it('are news once, under each name, until they go', () => {
     const news = new LinkNews();
-    const link = { ifindex: 12, name: 'veth1', master: null, isGone: false, isReadable: true };
+    const link = {
+      ifindex: 12,
+      name: 'veth1',
+      master: null,
+      isGone: false,
+      address: '7a:00:00:00:00:01',
+    };
     const asked = [link, link, { ...link, name: 'lxc7' }, { ...link, name: 'lxc7' }];
     expect(asked.map((one) => news.take(one))).toEqual([true, false, true, false]);
-    expect(news.take({ ...link, name: 'lxc7', master: 'cni0' })).toBe(true);
+    const port = { ...link, name: 'lxc7', master: 'cni0' };
+    expect(news.take(port)).toBe(true);
+    expect(news.take({ ...port, address: '7a:00:00:00:00:02' })).toBe(true);
     expect(news.take({ ...link, isGone: true })).toBe(true);
     expect(news.take(link)).toBe(true);
   });

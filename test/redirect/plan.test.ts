@@ -2,7 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import { parsePrefix } from '../../src/model/address.ts';
 import type { Identity } from '../../src/model/identity.ts';
-import { identityCheck } from '../../src/redirect/layout.ts';
+import {
+  INTERFACE_IS_BRIDGED,
+  INTERFACE_IS_PORT,
+  identityCheck,
+} from '../../src/redirect/layout.ts';
 import {
   entriesOf,
   type PlanInput,
@@ -35,6 +39,7 @@ const INPUT: PlanInput = {
   bare: new Set(),
   masters: new Map(),
   bridges: new Set(),
+  linkAddresses: new Map(),
   otherBridges: [],
   isGuarded: false,
   claims: [],
@@ -162,6 +167,31 @@ describe('a plan', () => {
     const unguarded = planOf({ ...plan.input, isGuarded: false });
     expect(others(unguarded)).toEqual([]);
     expect(unguarded.digest).not.toBe(plan.digest);
+  });
+
+  it('tells of a port whose it is, and of one of a bridge its own link address', () => {
+    const own = Buffer.from('7a0000000001', 'hex');
+    const ofPort = (more: Partial<PlanInput>): readonly (number | string)[] => {
+      const input = { ...INPUT, ports: new Set(['lxc_api']), ...more };
+      const [, value] = [...entriesOf(planOf(input), 'interfaces', 7)].find(
+        ([key]) => key.readUInt32LE(4) === 10,
+      ) ?? [null, Buffer.alloc(0)];
+      return [value.readUInt32LE(16), value.readUInt32LE(20), value.toString('hex', 24)];
+    };
+    const nobody = '00'.repeat(8);
+    const of = {
+      interfaces: new Map([...INPUT.interfaces, ['cni0', 22]]),
+      masters: new Map([['lxc_api', 'cni0']]),
+      linkAddresses: new Map([['lxc_api', own]]),
+    };
+    const isPort = INTERFACE_IS_PORT;
+    const bridged = INTERFACE_IS_PORT | INTERFACE_IS_BRIDGED;
+    expect(ofPort({ ports: new Set() })).toEqual([0, 0, nobody]);
+    expect(ofPort({})).toEqual([isPort, 0, nobody]);
+    expect(ofPort(of)).toEqual([isPort, 22, nobody]);
+    const bridges = new Set(['cni0']);
+    expect(ofPort({ ...of, bridges })).toEqual([bridged, 22, '7a00000000010000']);
+    expect(ofPort({ ...of, bridges, linkAddresses: new Map() })).toEqual([isPort, 22, nobody]);
   });
 
   it('takes no interface whose packets the programs cannot read', () => {

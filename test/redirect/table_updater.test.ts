@@ -120,6 +120,7 @@ function planFrom(port: number): TablePlan {
     bare: new Set(),
     masters: new Map(),
     bridges: new Set(),
+    linkAddresses: new Map(),
     otherBridges: [],
     isGuarded: false,
     claims: [],

@@ -260,7 +260,13 @@ describe('--follow', () => {
     expect(at('generation 4')).toBeLessThan(at('detach 10'));
 
     // Ours by its name: it has the programs as soon as anybody tells of it, and no table needs to change.
-    const told = { ifindex: 30, name: 'veth_new', master: null, isGone: false, isReadable: true };
+    const told = {
+      ifindex: 30,
+      name: 'veth_new',
+      master: null,
+      isGone: false,
+      address: '7a:00:00:00:00:01',
+    };
     for (const link of [told, { ...told, ifindex: 31, name: 'other' }]) fake.links?.onLink(link);
     expect(fake.attached.has(30)).toBe(true);
     expect(fake.attached.has(31)).toBe(false);

@@ -34,6 +34,7 @@ export function planInputOf(
     bare: new Set(),
     masters: new Map(),
     bridges: new Set(),
+    linkAddresses: new Map(),
     otherBridges: [],
     isGuarded: false,
     claims: [],

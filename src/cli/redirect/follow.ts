@@ -233,9 +233,9 @@ export class RedirectFollower {
 }
 
 function textOf({ links, found, uplinks }: NodeSight): string {
-  const { interfaces, masters, ports, addresses } = links;
+  const { interfaces, masters, ports, linkAddresses, addresses } = links;
   return JSON.stringify([
-    ...[[...interfaces], [...masters], [...ports], addresses],
+    ...[[...interfaces], [...masters], [...ports], [...linkAddresses], addresses],
     [...(found?.interfaces ?? [])],
     uplinks,
   ]);

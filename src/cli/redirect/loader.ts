@@ -141,9 +141,9 @@ export class RedirectLoader {
   }
 
   /** At once, before anything is read again: a new pod's interface is open until it has the programs. */
-  claim({ ifindex, name, master, isGone, isReadable }: SeenLink): boolean {
+  claim({ ifindex, name, master, isGone, address }: SeenLink): boolean {
     const { interfaces, otherBridges } = this.#config.redirect;
-    if (isGone || !isReadable || !isClaimed(interfaces, name)) return false;
+    if (isGone || address === null || !isClaimed(interfaces, name)) return false;
     if (master !== null && otherBridges.includes(master)) return false;
     const isNew = this.#redirect?.claim(ifindex) ?? false;
     if (isNew) this.#waits.close(ifindex);

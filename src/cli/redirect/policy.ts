@@ -347,6 +347,7 @@ export class NodePolicy {
       bare: links.bare,
       masters: links.masters,
       bridges: links.bridges,
+      linkAddresses: links.linkAddresses,
       otherBridges,
       // Who claims nothing leaves alone what he does not know.
       isGuarded: areInterfacesFound && claims.length > 0,

@@ -18,6 +18,15 @@ static __always_inline void count(__u32 counter)
 	if (value) (*value)++;
 }
 
+/* Of ours. */
+static __noinline struct interface_value *find_interface(struct __sk_buff *skb, const struct packet *p)
+{
+	struct interface_key key = {.generation = p->generation, .ifindex = skb->ifindex};
+	struct interface_value *interface = bpf_map_lookup_elem(&interfaces, &key);
+
+	return interface && interface->kind == INTERFACE_OTHER ? 0 : interface;
+}
+
 static __always_inline __u32 mark_of(__u32 magic, __u32 identity)
 {
 	return (identity & 0xffff) << 16 | (identity >> 16 & 0xff) | magic;

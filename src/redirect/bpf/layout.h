@@ -27,7 +27,7 @@
 
 #include <linux/types.h>
 
-#define LAYOUT_VERSION 3
+#define LAYOUT_VERSION 4
 
 #define FAMILY_IP4 4
 #define FAMILY_IP6 6
@@ -49,6 +49,8 @@ enum interface_kind {
 
 /* interface_value.flags: a port of a bridge or the like, which the stack forgets on the way. */
 #define INTERFACE_IS_PORT 1
+/* of a Linux bridge: `address` is the port's own link address */
+#define INTERFACE_IS_BRIDGED 2
 
 /* Halves of a redirected connection: whose policies the proxy has to ask. */
 #define HALF_EGRESS 1
@@ -113,7 +115,9 @@ struct interface_value {
 	/* Until then (bpf_ktime_get_ns) connections that are older than our programs are taken over. */
 	__u64 adopts_until_ns;
 	__u32 flags;
-	__u32 pad;
+	__u32 master; /* of a port: by whose index the stack knows what comes in here; 0: none, or not known */
+	__u8 address[6];
+	__u16 pad;
 };
 
 struct address_key {
@@ -218,7 +222,7 @@ struct record {
 	__u32 generation;
 	__u32 halves;
 	__u32 ifindex; /* by which the SYN came */
-	__u32 pad;
+	__u32 seen_ifindex; /* by which the stack sees it come: a port's master, or the same */
 };
 
 struct flow {

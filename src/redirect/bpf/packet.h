@@ -64,6 +64,8 @@
 #define ICMP6_REDIRECT 137
 #define ICMP6_LISTENER_REPORT2 143
 
+#define PACKET_FOR_US 0 /* PACKET_HOST */
+
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04

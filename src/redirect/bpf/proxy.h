@@ -139,6 +139,14 @@ static __noinline bool is_within_rate(const struct packet *p)
 	return false;
 }
 
+static __noinline __u32 seen_by_stack(const struct packet *p, __u32 ifindex)
+{
+	struct interface_key key = {.generation = p->generation, .ifindex = ifindex};
+	struct interface_value *interface = bpf_map_lookup_elem(&interfaces, &key);
+
+	return interface && interface->master ? interface->master : ifindex;
+}
+
 /* `ifindex`: by which its packets come in. */
 static __noinline bool begin_record(struct packet *p, __u32 ifindex)
 {
@@ -155,6 +163,7 @@ static __noinline bool begin_record(struct packet *p, __u32 ifindex)
 	/* Each side that is ours is asked, whichever of them has the L7 rules: there is one pass. */
 	record.halves = (p->source.endpoint ? HALF_EGRESS : 0) | (p->destination.endpoint ? HALF_INGRESS : 0);
 	record.ifindex = ifindex;
+	record.seen_ifindex = seen_by_stack(p, ifindex);
 	return keep_record(&p->tuple, &record, holder_of(p->source.endpoint, p->destination.endpoint));
 }
 
@@ -175,11 +184,26 @@ static __noinline int make_last_hop(struct __sk_buff *skb, const struct packet *
 	return bpf_skb_store_bytes(skb, ETH_HLEN + 8, after, 2, 0);
 }
 
+/*
+ * In to the node's own stack. A bridge would carry it on to the neighbour whose link address it has, past the routing
+ * that knows our marks; what has the address of one of the bridge's ports is for the node itself.
+ */
+static __noinline int pass_to_node(struct __sk_buff *skb, const struct packet *p)
+{
+	struct interface_value *interface = find_interface(skb, p);
+
+	if (!interface || !(interface->flags & INTERFACE_IS_BRIDGED)) return TC_ACT_OK;
+	if (bpf_skb_store_bytes(skb, 0, interface->address, sizeof(interface->address), 0))
+		return drop(p, COUNTER_UNREDIRECTABLE);
+	bpf_skb_change_type(skb, PACKET_FOR_US);
+	return TC_ACT_OK;
+}
+
 static __always_inline int pass_to_proxy(struct __sk_buff *skb, const struct packet *p, __u32 counter)
 {
 	count(counter);
 	skb->mark = mark_of(MARK_TO_PROXY, p->source.identity);
-	return TC_ACT_OK;
+	return p->is_port ? pass_to_node(skb, p) : TC_ACT_OK;
 }
 
 /* Uplinks are one to a connection (its packets may come by any of them), an endpoint's veth is itself. */

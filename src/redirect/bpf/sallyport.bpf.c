@@ -87,15 +87,6 @@ static __always_inline int pass_unmarked(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
-/* Of ours. */
-static __noinline struct interface_value *find_interface(struct __sk_buff *skb, const struct packet *p)
-{
-	struct interface_key key = {.generation = p->generation, .ifindex = skb->ifindex};
-	struct interface_value *interface = bpf_map_lookup_elem(&interfaces, &key);
-
-	return interface && interface->kind == INTERFACE_OTHER ? 0 : interface;
-}
-
 /*
  * It is forwarded from an interface that nobody has looked at yet: a new pod's that has no programs so far, or the
  * bridge behind which such a pod is. What the programs let through somewhere has a mark of ours.
@@ -298,9 +289,9 @@ int from_interface(struct __sk_buff *skb)
 	p.came_by.ifindex = skb->ifindex;
 	if (parsed == PARSED_ARP) return pass_arp(skb, &p);
 	if (parsed > 0) return drop(&p, parsed);
-	if (magic == MARK_TO_PROXY) return pass_turned(skb, &p);
-	if (magic == MARK_RETURNED) return pass_returned(skb);
 	read_settings(&p);
+	if (magic == MARK_TO_PROXY) return pass_turned(skb, &p);
+	if (magic == MARK_RETURNED) return pass_returned(skb, &p);
 	if (p.generation == 0) return before_the_first_generation(skb, &p);
 	interface = find_interface(skb, &p);
 	if (!interface || (interface->kind != INTERFACE_ENDPOINT && interface->kind != INTERFACE_UPLINK))
@@ -311,14 +302,14 @@ int from_interface(struct __sk_buff *skb)
 /* L7 rules, on the way out to the receiver. */
 static __always_inline int redirect_out(struct __sk_buff *skb, struct packet *p)
 {
-	bool can_turn = p->source.endpoint != 0 || !p->is_translated;
+	bool can_turn = p->source.endpoint != 0 || (p->is_known_way && !p->is_translated);
 
 	if (!opens_connection(p)) return refuse_out(skb, p, COUNTER_STALE);
 	if (skb->ingress_ifindex == 0) {
 		if (p->setting_flags & SETTING_HOST_REDIRECTED) return turn_opening(skb, p);
 		return refuse_out(skb, p, COUNTER_UNREDIRECTABLE);
 	}
-	if (p->is_known_way && can_turn) return turn_service(skb, p);
+	if (can_turn) return turn_service(skb, p);
 	return refuse_out(skb, p, COUNTER_UNREDIRECTABLE);
 }
 
@@ -511,7 +502,7 @@ int proxy_lookup(struct bpf_sk_lookup *ctx)
 
 	if (ctx->protocol != PROTOCOL_TCP || !name_lookup(ctx, &tuple)) return SK_PASS;
 	record = find_record(&tuple);
-	if (!record || record->ifindex != ctx->ingress_ifindex) return SK_PASS;
+	if (!record || record->seen_ifindex != ctx->ingress_ifindex) return SK_PASS;
 	start = first_slot(&tuple);
 	for (__u32 step = 0; step < LISTENER_SLOTS; step++) {
 		__u32 slot = slot_at(&tuple, start, step);

@@ -131,7 +131,9 @@ static __noinline bool choose_turn(struct __sk_buff *skb, struct packet *p, stru
 	if (!find_own_address(p, &as.source)) return false;
 	turn->source = as.source;
 	turn->source_endpoint = p->source.endpoint;
-	turn->ifindex = skb->ingress_ifindex;
+	/* An endpoint's number is its interface, which is not told where a bridge has brought the packet to the node. */
+	READ_WORD(turn->ifindex, skb->ingress_ifindex);
+	if (!p->is_known_way) turn->ifindex = p->source.endpoint;
 	if (known && known->source_endpoint == p->source.endpoint && known->ifindex == turn->ifindex &&
 	    is_same(&known->source, &as.source))
 		as.source_port = known->source_port;
@@ -204,12 +206,18 @@ static __noinline int turn_answer(struct __sk_buff *skb, struct packet *p)
 	return bpf_redirect(as.ifindex, BPF_F_INGRESS);
 }
 
-/* In by the interface of who is said to have answered: the node's connection tracking takes it from here. */
-static __always_inline int pass_returned(struct __sk_buff *skb)
+/*
+ * In by the interface of who is said to have answered: the node's connection tracking takes it from here. On the way
+ * the stack forgets a port, so the mark tells whose it is, as with all that comes in there.
+ */
+static __always_inline int pass_returned(struct __sk_buff *skb, const struct packet *p)
 {
-	skb->mark = 0;
+	struct interface_value *interface = find_interface(skb, p);
+	bool is_port = interface && (interface->flags & INTERFACE_IS_PORT);
+
+	skb->mark = is_port ? mark_of(MARK_SENT, interface->endpoint) : 0;
 	bpf_skb_change_type(skb, PACKET_FOR_US);
-	return TC_ACT_OK;
+	return pass_to_node(skb, p);
 }
 
 #endif

@@ -22,8 +22,6 @@
 #include "refuse.h"
 #include "shares.h"
 
-#define PACKET_FOR_US 0 /* PACKET_HOST */
-
 static __noinline int turn_round(struct __sk_buff *skb, const struct packet *p, __u32 counter)
 {
 	count(counter);
@@ -91,7 +89,7 @@ static __noinline int pass_turned(struct __sk_buff *skb, struct packet *p)
 	}
 	/* It carries the endpoint's link address, and would be taken for somebody else's. */
 	bpf_skb_change_type(skb, PACKET_FOR_US);
-	return TC_ACT_OK;
+	return pass_to_node(skb, p);
 }
 
 #endif

@@ -12,12 +12,12 @@ export interface SeenLink {
   /** The bridge, bond or VRF whose port it is; null: none. */
   readonly master: string | null;
   readonly isGone: boolean;
-  /** Its packets have an Ethernet header. */
-  readonly isReadable: boolean;
+  /** Its link address; null: its packets have no Ethernet header. */
+  readonly address: string | null;
 }
 
 export interface LinkEvents {
-  /** A link came, went, got another name or became somebody's port. */
+  /** A link came, went, got another name or link address, or became somebody's port. */
   readonly onLink: (link: SeenLink) => void;
   /** The node has another address, or one less. */
   readonly onAddress: () => void;
@@ -66,12 +66,12 @@ export class LinkNews {
   readonly #names = new Map<number, string>();
 
   /** False: known already. */
-  take({ ifindex, name, master, isGone }: SeenLink): boolean {
+  take({ ifindex, name, master, address, isGone }: SeenLink): boolean {
     if (isGone) {
       this.#names.delete(ifindex);
       return true;
     }
-    const place = `${name} ${master ?? ''}`;
+    const place = `${name} ${master ?? ''} ${address ?? ''}`;
     if (this.#names.get(ifindex) === place) return false;
     this.#names.set(ifindex, place);
     return true;
@@ -82,7 +82,7 @@ export class LinkNews {
 export function parseLink(line: string): SeenLink | null {
   const [, gone, ifindex, name] = /^(Deleted )?(\d+): ([^\s:@]+)[:@]/.exec(line) ?? [];
   if (ifindex === undefined || name === undefined) return null;
-  const isReadable = /\slink\/ether\s/.test(line);
+  const address = /\slink\/ether (\S+)/.exec(line)?.[1] ?? null;
   const master = /\smaster (\S+)\s/.exec(line)?.[1] ?? null;
-  return { ifindex: Number(ifindex), name, master, isGone: gone !== undefined, isReadable };
+  return { ifindex: Number(ifindex), name, master, isGone: gone !== undefined, address };
 }

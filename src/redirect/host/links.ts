@@ -11,6 +11,8 @@ export interface NodeLinks {
   /** Of those that belong to another: name → the other's name. */
   readonly masters: ReadonlyMap<string, string>;
   readonly bridges: ReadonlySet<string>;
+  /** Name → 6 bytes, of those that have an Ethernet header. */
+  readonly linkAddresses: ReadonlyMap<string, Uint8Array>;
   /** Those whose packets have no link header (tun, WireGuard, IPIP): the programs cannot read them. */
   readonly bare: ReadonlySet<string>;
   /** Canonical, sorted, without repetition. */
@@ -32,6 +34,7 @@ export async function readLinks(run: RunCommand): Promise<LinksResult> {
   const ports = new Set<string>();
   const masters = new Map<string, string>();
   const bridges = new Set<string>();
+  const linkAddresses = new Map<string, Uint8Array>();
   const bare = new Set<string>();
   let isLoopbackUp = false;
   for (const {
@@ -41,6 +44,7 @@ export async function readLinks(run: RunCommand): Promise<LinksResult> {
     linkinfo,
     master,
     link_type: linkType,
+    address: linkAddress,
     addr_info: infos,
   } of entries) {
     if (typeof ifname !== 'string' || typeof ifindex !== 'number') continue;
@@ -48,6 +52,8 @@ export async function readLinks(run: RunCommand): Promise<LinksResult> {
     if (kindOf(linkinfo) === 'bridge') bridges.add(ifname);
     if (master !== undefined) ports.add(ifname);
     if (typeof master === 'string') masters.set(ifname, master);
+    const bytes = typeof linkAddress === 'string' ? parseLinkAddress(linkAddress) : null;
+    if (bytes !== null) linkAddresses.set(ifname, bytes);
     if (linkType !== undefined && !LINK_TYPES.includes(linkType)) bare.add(ifname);
     const has = (flag: string): boolean => Array.isArray(flags) && flags.includes(flag);
     if (has('LOOPBACK') && has('UP')) isLoopbackUp = true;
@@ -59,8 +65,18 @@ export async function readLinks(run: RunCommand): Promise<LinksResult> {
   // Taken at its word, a list without any interface would detach every program there is.
   if (interfaces.size === 0) return { kind: 'error', message: 'ip address: no interface at all' };
   const own = [...addresses].sort();
-  const links = { interfaces, ports, masters, bridges, bare, addresses: own, isLoopbackUp };
-  return { kind: 'links', links };
+  const ofPorts = { ports, masters, bridges, linkAddresses };
+  return {
+    kind: 'links',
+    links: { interfaces, ...ofPorts, bare, addresses: own, isLoopbackUp },
+  };
+}
+
+/** "7a:01:…"; null: it is no Ethernet address. */
+function parseLinkAddress(text: string): Uint8Array | null {
+  return /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(text)
+    ? Buffer.from(text.replaceAll(':', ''), 'hex')
+    : null;
 }
 
 /** "veth", "bridge"; null: it is not told (without `-d`), or the link has none. */

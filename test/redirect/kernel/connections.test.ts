@@ -229,7 +229,7 @@ it('a record that was pushed out by others ends its connection', async () => {
 });
 
 /** Offset of `ifindex` in a record. */
-const RECORD_INTERFACE = 56;
+const RECORD_INTERFACE = 60;
 
 describe('when the proxy goes', () => {
   it('what it has goes on, what comes is refused at once, and the next proxy is found', async () => {

@@ -28,6 +28,7 @@ import {
   encodeVerdictKey,
   type KernelVerdict,
   LAYOUT_VERSION,
+  type PortState,
 } from '../../../src/redirect/layout.ts';
 import { Netns } from '../root/netns.ts';
 
@@ -62,6 +63,8 @@ export interface Tables {
   readonly interfaces: ReadonlyMap<number, number | null>;
   /** Those that are none of ours; absent: also what is forwarded from interfaces that nobody knows is judged. */
   readonly others?: readonly number[];
+  /** ifindex → whose port it is; absent: none's. */
+  readonly ports?: ReadonlyMap<number, PortState>;
   /** Default: for ever. */
   readonly adoptsUntilNs?: bigint;
   readonly addresses: readonly (readonly [prefix: string, identity: number, endpoint: number])[];
@@ -126,7 +129,8 @@ export class Lab {
     const generation = ++this.#generation;
     const { maps } = this.datapath;
     for (const [ifindex, endpoint] of tables.interfaces) {
-      const state = { adoptsUntilNs: tables.adoptsUntilNs ?? ADOPTS };
+      const port = tables.ports?.get(ifindex) ?? null;
+      const state = { adoptsUntilNs: tables.adoptsUntilNs ?? ADOPTS, port };
       const value = encodeInterface(endpoint, state);
       maps.interfaces.update(encodeInterfaceKey(generation, ifindex), value);
     }

@@ -80,18 +80,29 @@ const cases: readonly (readonly [name: string, bytes: Buffer, fields: Record<str
   ],
   [
     'interface_value',
-    layout.encodeInterface(99, { adoptsUntilNs: 0x1122334455667788n, isPort: true }),
+    layout.encodeInterface(99, {
+      adoptsUntilNs: 0x1122334455667788n,
+      port: { master: 77, bridgedAddress: Buffer.from('0a1b2c3d4e5f', 'hex') },
+    }),
     {
-      ...{ kind: number(1), endpoint: number(99), flags: number(1), pad: number(0) },
-      adopts_until_ns: long(0x1122334455667788n),
+      ...{ kind: number(1), endpoint: number(99), flags: number(3), master: number(77) },
+      ...{ adopts_until_ns: long(0x1122334455667788n), address: '0a1b2c3d4e5f', pad: '0000' },
+    },
+  ],
+  [
+    'interface_value',
+    layout.encodeInterface(99, { port: { master: 0, bridgedAddress: null } }),
+    {
+      ...{ kind: number(1), endpoint: number(99), flags: number(1), master: number(0) },
+      ...{ adopts_until_ns: long(0n), address: '00'.repeat(6), pad: '0000' },
     },
   ],
   [
     'interface_value',
     layout.encodeOtherInterface(),
     {
-      ...{ kind: number(3), endpoint: number(0), flags: number(0), pad: number(0) },
-      adopts_until_ns: long(0n),
+      ...{ kind: number(3), endpoint: number(0), flags: number(0), master: number(0) },
+      ...{ adopts_until_ns: long(0n), address: '00'.repeat(6), pad: '0000' },
     },
   ],
   [

@@ -105,13 +105,17 @@ export class FakeIp {
   /** Of the main table, as iproute2 prints them. */
   readonly mainRoutes: { readonly 4: object[]; readonly 6: object[] } = { 4: [], 6: [] };
   readonly calls: string[] = [];
+  /** When the links have been read, and who asked has not been answered yet. */
+  onRead: () => void = () => {};
   hasIpv6 = true;
 
   readonly run: RunCommand = async (program, args) => {
     if (program !== 'ip') return { code: 127, stdout: '', stderr: `no ${program}` };
     const words = args.filter((word) => word !== '-j');
     if (!args.includes('-j')) this.calls.push(words.join(' '));
-    return this.#answer(words);
+    const answer = this.#answer(words);
+    if (words[1] === 'address') this.onRead();
+    return answer;
   };
 
   #answer(words: readonly string[]): { code: number; stdout: string; stderr: string } {

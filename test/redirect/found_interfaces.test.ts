@@ -170,6 +170,31 @@ it.each([
   },
 );
 
+it('an index that is given again while the node is read is not the former one’s', async () => {
+  await follow();
+  appear('veth1', 40);
+  route('10.0.0.5', 'veth1');
+  await until(() => ownerAt(40) === 40);
+  const owners = new Set<number | undefined>();
+  let hasGone = false;
+  fake.ip.onRead = () => {
+    if (hasGone) {
+      owners.add(ownerAt(40));
+      return;
+    }
+    hasGone = true;
+    // What is read has the former one still, and will look the same afterwards.
+    const gone = { name: 'veth1', ifindex: 40, address: '7a:00:00:00:00:01' };
+    fake.links?.onLink({ ...gone, master: null, isGone: true });
+    fake.ip.mainRoutes[4].length = 0;
+    appear('veth1', 40);
+    fake.ip.netnsIds.set('veth1', 41);
+  };
+  fake.links?.onAddress();
+  await until(() => owners.size > 0);
+  expect([...owners]).toEqual([undefined]);
+});
+
 it('a port of a bridge of others is let go of', async () => {
   await follow();
   appear('veth1', 40);

@@ -38,6 +38,8 @@ export class RedirectFollower {
   #isCheckDue = true;
   /** Links or addresses are not what they were. */
   #hasNodeNews = false;
+  /** Interfaces of ours that have gone. */
+  #goneCount = 0;
   /** Of the interfaces when they were last read. */
   #stamp: string | null = null;
 
@@ -86,7 +88,10 @@ export class RedirectFollower {
     const { loader, log } = this.#options;
     try {
       // Another with the same name and index would look as if nothing had happened.
-      if (loader.letGo(link)) this.#seen = '';
+      if (loader.letGo(link)) {
+        this.#seen = '';
+        this.#goneCount += 1;
+      }
       if (loader.claim(link)) log.info({ interface: link.name }, 'claimed');
     } catch (error) {
       log.warn({ problem: errorText(error) }, 'not claimed yet');
@@ -132,11 +137,16 @@ export class RedirectFollower {
     this.#hasNodeNews = false;
     if (isQuiet && !isChanged && this.#seen !== '') return;
     await this.#checkNode();
+    const goneCount = this.#goneCount;
     const sight = await this.#options.loader.look();
+    // Its index may be another's by now, whom this sight would take for the one that went: the next round looks again.
+    if (goneCount !== this.#goneCount) return;
     const seen = textOf(sight);
-    if (isChanged || seen !== this.#seen) await this.#apply(sight);
+    const isOther = isChanged || seen !== this.#seen;
+    // Before the wait in `apply`: an interface that goes meanwhile has to be told from what was seen.
     this.#seen = seen;
     this.#stamp = stamp;
+    if (isOther) await this.#apply(sight);
     this.#await(sight);
   }
 

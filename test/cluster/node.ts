@@ -9,6 +9,8 @@ import { until } from '../support/until.ts';
 import { API_ADDRESS, NODE_IP } from './machine.ts';
 
 export const NODE_NAME = 'node-1';
+/** Pods with a route of their own on the node, and pods that a bridge connects past its routing. */
+export const CNI_PLUGINS = ['ptp', 'bridge'] as const;
 /** Everything here is slow on a machine that has other work. */
 const PATIENCE_MS = 180_000;
 const CONTAINERD = '/run/containerd/containerd.sock';
@@ -16,6 +18,7 @@ const CONTAINERD = '/run/containerd/containerd.sock';
 export interface ClusterOptions {
   readonly folder: string;
   readonly cgroup: string;
+  readonly cni: CniPlugin;
   readonly pauseImage: string;
   /** Archives. */
   readonly images: readonly string[];
@@ -42,7 +45,7 @@ export class Cluster {
     const parts = new Map<string, Part>();
     writeFileSync(join(folder, 'containerd.toml'), containerdConfig(options));
     mkdirSync(join(folder, 'cni'));
-    writeFileSync(join(folder, 'cni/10-ptp.conflist'), CNI_CONFIG);
+    writeFileSync(join(folder, 'cni/10-pods.conflist'), cniConfig(options.cni));
     const containerd = part('containerd', ['containerd', '-c', join(folder, 'containerd.toml')]);
     await until(() => {
       if (!containerd.isRunning) throw new Error(`containerd ended:\n${containerd.log}`);
@@ -106,20 +109,22 @@ export class Cluster {
   }
 }
 
-const CNI_CONFIG = JSON.stringify({
-  cniVersion: '1.0.0',
-  name: 'pods',
-  plugins: [
-    {
-      type: 'ptp',
-      ipam: {
-        type: 'host-local',
-        ranges: [[{ subnet: '10.77.0.0/24' }]],
-        routes: [{ dst: '0.0.0.0/0' }],
-      },
-    },
-  ],
-});
+export type CniPlugin = (typeof CNI_PLUGINS)[number];
+
+function cniConfig(type: CniPlugin): string {
+  const ipam = {
+    type: 'host-local',
+    ranges: [[{ subnet: '10.77.0.0/24' }]],
+    routes: [{ dst: '0.0.0.0/0' }],
+  };
+  // As flannel has it.
+  const bridge = type === 'bridge' ? { bridge: 'cni0', isGateway: true, hairpinMode: true } : {};
+  return JSON.stringify({
+    cniVersion: '1.0.0',
+    name: 'pods',
+    plugins: [{ type, ...bridge, ipam }],
+  });
+}
 
 function containerdConfig({ folder, pauseImage }: ClusterOptions): string {
   return `version = 2

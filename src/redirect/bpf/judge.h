@@ -18,6 +18,16 @@ static __always_inline void count(__u32 counter)
 	if (value) (*value)++;
 }
 
+/*
+ * skb->tc_index of what `from_interface` has read: by which interface it came. Rules of the node change marks, and none
+ * knows this; routing, bridges, NAT and fragmentation keep it. A pod cannot send it, as it takes CAP_BPF, and what a
+ * pod passes on has that of the interface by which it came to the node before.
+ */
+static __always_inline __u32 read_at(__u32 ifindex)
+{
+	return 1 + ifindex % 0xffff;
+}
+
 /* Of ours. */
 static __noinline struct interface_value *find_interface(struct __sk_buff *skb, const struct packet *p)
 {

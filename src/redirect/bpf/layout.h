@@ -133,7 +133,10 @@ struct address_value {
 	__u64 check; /* hash of the identity's labels: who it is, whatever its number is elsewhere */
 };
 
-/* An endpoint's number is the index of its interface: nobody else's, whatever comes and goes beside it. */
+/*
+ * An endpoint's number is the index of its interface: nobody else's, whatever comes and goes beside it. The kernel may
+ * give it again when the interface has gone.
+ */
 struct endpoint_key {
 	__u32 generation;
 	__u32 endpoint;

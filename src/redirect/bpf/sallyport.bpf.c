@@ -89,15 +89,20 @@ static __always_inline int pass_unmarked(struct __sk_buff *skb)
 
 /*
  * It is forwarded from an interface that nobody has looked at yet: a new pod's that has no programs so far, or the
- * bridge behind which such a pod is. What the programs let through somewhere has a mark of ours.
+ * bridge behind which such a pod is. What the programs let through somewhere has a mark of ours. The new pod's
+ * interface may have the index of a former one's: the kernel gives it again when a veth is made in a pod's namespace,
+ * and brings it along. Then the programs have not read what comes from there.
  */
 static __noinline bool is_from_nowhere(struct __sk_buff *skb, const struct packet *p)
 {
 	struct interface_key key = {.generation = p->generation, .ifindex = skb->ingress_ifindex};
+	struct interface_value *way;
 
 	if (!(p->setting_flags & SETTING_GUARDED) || p->generation == 0) return false;
 	if (skb->ingress_ifindex == 0 || (skb->mark & MARK_MAGIC_MASK)) return false;
-	return !bpf_map_lookup_elem(&interfaces, &key);
+	way = bpf_map_lookup_elem(&interfaces, &key);
+	if (!way) return true;
+	return way->kind == INTERFACE_ENDPOINT && skb->tc_index != read_at(skb->ingress_ifindex);
 }
 
 static __always_inline void read_settings(struct packet *p)
@@ -286,6 +291,8 @@ int from_interface(struct __sk_buff *skb)
 	__u32 magic = skb->mark & MARK_MAGIC_MASK;
 	int parsed = parse_network(skb, &p);
 
+	/* What passes has it as tc_index. */
+	skb->tc_classid = read_at(skb->ifindex);
 	p.came_by.ifindex = skb->ifindex;
 	if (parsed == PARSED_ARP) return pass_arp(skb, &p);
 	if (parsed > 0) return drop(&p, parsed);

@@ -70,6 +70,22 @@ describe.each(['ip4', 'ip6'] as const)('%s, forwarded', (ip) => {
     expect(toOutside(ip, { mark, ingressIfindex }).result).toBe(PASS);
   });
 
+  it('from an interface that has an endpoint’s index and not our programs, refused; what they marked is not', () => {
+    const send = [
+      (skb: object) => world.toB(datagram({ from: A[ip], to: B[ip] }, fresh(), 53), skb),
+      (skb: object) => toB(ip, skb),
+      (skb: object) => toOutside(ip, skb),
+    ];
+    const results = (mark: number) =>
+      send.map((one) => one({ ingressIfindex: world.a, mark }).result);
+    apply([]);
+    expect(results(0)).toEqual([DROP, DROP, DROP]);
+    expect(send[1]?.({ ingressIfindex: world.a }).counted).toEqual(['unknown-interface']);
+    expect(results(SENT)).toEqual([PASS, PASS, PASS]);
+    apply(null);
+    expect(results(0)).toEqual([PASS, PASS, PASS]);
+  });
+
   it('a mark that is not ours lets nothing through', () => {
     apply([]);
     for (const mark of [0x4000, 0x8000, 0xffff_0000, 0x0000_00ff]) {

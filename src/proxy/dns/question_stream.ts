@@ -174,9 +174,10 @@ export class QuestionStream {
       this.#answerNow(question, question.failure(), 'no-destination');
       return;
     }
-    const upstream = this.#upstream ?? this.#connect(permit, question);
     const id = this.#context.ids.nextBut(this.#inFlight);
+    // Before anything that may fail: whatever ends the connection ends it, too.
     this.#inFlight.set(id, { question, movedMs: this.#nowMs(), isSecond });
+    const upstream = this.#upstream ?? this.#connect(permit, question);
     upstream.socket.write(framedMessage(question.sentAs(id)));
   }
 

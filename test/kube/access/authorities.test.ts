@@ -1,5 +1,6 @@
-/** Whom a kubeconfig or a pod trusts, by hash: certificates count, not how they are written down. */
-import { createHash } from 'node:crypto';
+/** Whom a kubeconfig or a pod trusts, by hash: keys count, not how and in which certificates they are written down. */
+import { execFileSync } from 'node:child_process';
+import { createHash, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,8 +16,13 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const [one = '', two = ''] = rootCertificates;
 
 function hashOf(pem: string): string {
-  const base64 = pem.replaceAll(/-----[^-]+-----|\s/g, '');
-  return createHash('sha256').update(Buffer.from(base64, 'base64')).digest('hex');
+  const key = new X509Certificate(pem).publicKey.export({ type: 'spki', format: 'der' });
+  return createHash('sha256').update(key).digest('hex');
+}
+
+function certificateOf(keyPath: string, days: number): string {
+  const made = ['req', '-x509', '-key', keyPath, '-subj', '/CN=kubernetes', '-days', String(days)];
+  return execFileSync('openssl', made, { encoding: 'utf8' });
 }
 
 function hashesOf(pem: string): readonly string[] {
@@ -41,6 +47,21 @@ describe('authorities', () => {
     const both = [hashOf(one), hashOf(two)].sort();
     expect(hashesOf(`${one}\n${two}`)).toEqual(both);
     expect(hashesOf(`${two}\n${one}`)).toEqual(both);
+  });
+
+  it('that renew their certificate with their key stay the same', () => {
+    const keyPath = join(folder, 'ca.key');
+    const kind = ['genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256'];
+    execFileSync('openssl', [...kind, '-out', keyPath]);
+    const [before, after] = [certificateOf(keyPath, 10), certificateOf(keyPath, 3650)];
+    expect(after).not.toBe(before);
+    expect(hashesOf(after)).toEqual(hashesOf(before));
+  });
+
+  it.each(['AAAA', ''])('are not what has only the form of a certificate: "%s"', (text) => {
+    const forged = `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`;
+    expect(hashesOf(`${forged}${one}`)).toEqual([hashOf(one)]);
+    expect(trustedAuthorities({ authorities: fixedText(forged) }).kind).toBe('error');
   });
 
   it('that nobody names are none; a text without any is an error', () => {

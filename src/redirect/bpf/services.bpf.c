@@ -171,21 +171,33 @@ static __always_inline enum outcome choose_for_talk(struct bpf_sock_addr *ctx, c
 	return OUTCOME_CHOSEN;
 }
 
-static __always_inline void remember_talk(struct bpf_sock *sk, struct talk *talk, const struct place *dialled,
+/* Its place is that of the Service that was not sent to for the longest time. */
+static __always_inline struct talk *oldest_talk(struct talks *kept)
+{
+	struct talk *oldest = &kept->talk[0];
+
+	for (int i = 1; i < TALKS; i++) {
+		struct talk *talk = &kept->talk[i];
+
+		if (talk->sent < oldest->sent) oldest = talk;
+	}
+	return oldest;
+}
+
+static __always_inline void remember_talk(struct bpf_sock *sk, const struct place *dialled,
 					  const struct choice *choice)
 {
-	if (!talk) {
-		struct talks *kept = bpf_sk_storage_get(&talks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-		__u32 index;
+	struct talks *kept = bpf_sk_storage_get(&talks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	struct talk *talk;
 
-		if (!kept) {
-			count(COUNTER_FORGOTTEN);
-			return;
-		}
-		index = kept->next % TALKS;
-		kept->next = index + 1;
-		talk = &kept->talk[index];
+	if (!kept) {
+		count(COUNTER_FORGOTTEN);
+		return;
 	}
+	talk = find_talk(kept, dialled);
+	if (!talk) talk = oldest_talk(kept);
+	kept->sent += 1;
+	talk->sent = kept->sent;
 	talk->connection.dialled = *dialled;
 	talk->connection.backend = choice->place;
 	talk->table = choice->frontend.table;
@@ -215,7 +227,7 @@ static __always_inline int send_to(struct bpf_sock_addr *ctx, int family)
 		/* EPERM, as of kube-proxy's REJECT. Some do not hear ECONNREFUSED where nothing is connected (Java). */
 		return REFUSE;
 	}
-	remember_talk(sk, talk, &dialled, &choice);
+	remember_talk(sk, &dialled, &choice);
 	write_address(ctx, family, &choice.place);
 	count(COUNTER_SENT);
 	return PROCEED;
@@ -231,19 +243,24 @@ static __always_inline bool restore_connection(struct bpf_sock *sk, struct place
 	return true;
 }
 
+/* Of several Services that lead to one backend it is the one that was sent to last. */
 static __always_inline bool restore_talk(struct bpf_sock *sk, struct place *place)
 {
 	struct talks *kept = bpf_sk_storage_get(&talks, sk, NULL, 0);
+	struct place dialled = {};
+	__u64 sent = 0;
 
 	if (!kept) return false;
 	for (int i = 0; i < TALKS; i++) {
-		struct connection *connection = &kept->talk[i].connection;
+		struct talk *talk = &kept->talk[i];
 
-		if (!is_same(&connection->backend, place)) continue;
-		*place = connection->dialled;
-		return true;
+		if (talk->sent <= sent || !is_same(&talk->connection.backend, place)) continue;
+		sent = talk->sent;
+		dialled = talk->connection.dialled;
 	}
-	return false;
+	if (sent == 0) return false;
+	*place = dialled;
+	return true;
 }
 
 static __always_inline int receive_from(struct bpf_sock_addr *ctx, int family)

@@ -100,11 +100,12 @@ struct talk {
 	struct connection connection;
 	__u32 table;
 	__u32 backend;
+	__u64 sent; /* of `talks.sent` when it was last sent to; 0: nobody */
 };
 
 struct talks {
 	struct talk talk[TALKS];
-	__u32 next;
+	__u64 sent;
 };
 
 enum counter {

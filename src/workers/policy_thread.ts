@@ -67,6 +67,8 @@ const BOOT_MS = 30_000;
 /** The first, and one that starts with what is kept instead of the files. */
 const START_THREADS_MAX = 2;
 const MIB = 1024 * 1024;
+/** Of the thread's young generation: half of what V8 would take, which it keeps at rest. */
+const YOUNG_MIB_MAX = 24;
 const CHECKS = 'a policy set is being checked; ask again later';
 const STARTS_AGAIN = 'the policy thread starts again; ask again later';
 const ENDED = 'the policy thread has ended';
@@ -259,6 +261,7 @@ export class PolicyThread {
       name: 'policy',
       execArgv: [],
       resourceLimits: {
+        maxYoungGenerationSizeMb: YOUNG_MIB_MAX,
         maxOldGenerationSizeMb: Math.ceil(settings.limits.policyMemoryBytesMax / MIB),
       },
     });

@@ -9,7 +9,7 @@ import type { Memory, Timers } from '../platform/platform.ts';
 /** Several sets that come one after the other leave it once. */
 const WAIT_MS = 5000;
 /** Less is not worth the time; a small set never leaves as much. */
-const SPENT_BYTES_MIN = 64 * 1024 * 1024;
+const SPENT_BYTES_MIN = 32 * 1024 * 1024;
 
 export class SpentMemory {
   readonly #memory: Memory | null;
@@ -23,7 +23,7 @@ export class SpentMemory {
     this.#timers = timers;
   }
 
-  /** To be told of each whole set that was made. */
+  /** To be told of each set that was made. */
   spent(): void {
     const memory = this.#memory;
     if (memory === null || this.#isAwaited) return;

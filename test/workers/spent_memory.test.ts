@@ -49,8 +49,8 @@ describe('memory that sets leave behind', () => {
   });
 
   it.each([
-    ['of a small set', [40], 0],
-    ['that is little beside what was in use the last time', [250, 150, 190], 1],
+    ['of a small set', [30], 0],
+    ['that is little beside what was in use the last time', [250, 150, 160], 1],
   ])('%s is left to the collector', (_, heaps, times) => {
     const thread = new Thread();
     for (const heapMib of heaps) {

@@ -340,10 +340,20 @@ function identitiesOf(
   who: MovingIdentities,
 ): (name: string) => Identity | null {
   let byName: ReadonlyMap<string, InventoryEndpoint> | null = null;
+  // Pods of one Deployment share the list of their labels.
+  const byLabels = new Map<readonly string[], Identity>();
+  const ofLabels = (endpoint: InventoryEndpoint): Identity => {
+    const known = byLabels.get(endpoint.labels);
+    if (known !== undefined) return known;
+    const identity = who.identityOf(endpoint);
+    byLabels.set(endpoint.labels, identity);
+    return identity;
+  };
   return (name) => {
     byName ??= new Map(endpoints.map((one) => [one.name, one]));
     const endpoint = byName.get(name);
-    return endpoint === undefined ? null : who.identityOf(endpoint);
+    if (endpoint === undefined) return null;
+    return endpoint.identity ?? ofLabels(endpoint);
   };
 }
 

@@ -381,11 +381,12 @@ class SallyportApp implements App {
 
   /** With no more connections than there are file descriptors for, so that a bound of ours is met before the system's. */
   #workerLimits(): Limits {
-    const { limits } = this.#config;
+    const { limits, listeners } = this.#config;
     const countMax = openFileCountMax();
-    const within = limitsWithin(limits, countMax);
-    if (within !== limits) {
-      const { connectionCountMax: allowed } = within;
+    const areQuestionsServed = listeners.some(({ protocol }) => protocol === 'dns');
+    const within = limitsWithin(limits, countMax, areQuestionsServed);
+    const { connectionCountMax: allowed } = within;
+    if (allowed !== limits.connectionCountMax) {
       this.#log.warn(
         { open_files_max: countMax, connection_count_max: limits.connectionCountMax, allowed },
         `a worker may have ${countMax} open files, which is enough for ${allowed} connections in place of the ` +

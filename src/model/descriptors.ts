@@ -9,9 +9,27 @@ const RESERVED_COUNT = 128;
 
 const DESCRIPTORS_A_CONNECTION = 3;
 
-/** `limits` with as many connections as `descriptorCountMax` (soft RLIMIT_NOFILE) suffices for; null: not known. */
-export function limitsWithin(limits: Limits, descriptorCountMax: number | null): Limits {
+/** Each DNS question by UDP has a socket; connections are not to be without one for it. */
+const QUESTIONS_SHARE = 1 / 4;
+
+/**
+ * `limits` with as many connections as `descriptorCountMax` (soft RLIMIT_NOFILE) suffices for; null: not known. Where
+ * DNS questions are served, with as many of them as a share of it suffices for, and connections with the rest.
+ */
+export function limitsWithin(
+  limits: Limits,
+  descriptorCountMax: number | null,
+  areQuestionsServed = false,
+): Limits {
   if (descriptorCountMax === null) return limits;
+  if (!areQuestionsServed) return connectionsWithin(limits, descriptorCountMax);
+  const questionCountMax = Math.max(1, Math.floor(descriptorCountMax * QUESTIONS_SHARE));
+  const dnsQuestionCountMax = Math.min(limits.dnsQuestionCountMax, questionCountMax);
+  const asked = Object.freeze({ ...limits, dnsQuestionCountMax });
+  return connectionsWithin(asked, descriptorCountMax - dnsQuestionCountMax);
+}
+
+function connectionsWithin(limits: Limits, descriptorCountMax: number): Limits {
   const free = descriptorCountMax - RESERVED_COUNT;
   const countMax = Math.max(1, Math.floor(free / DESCRIPTORS_A_CONNECTION));
   return countMax < limits.connectionCountMax

@@ -23,6 +23,18 @@ describe('the bound', () => {
     }
   });
 
+  it('leaves sockets for DNS questions where they are served', () => {
+    for (const countMax of [1, 1024, 20_000, 1_048_576]) {
+      const limits = limitsWithin(DEFAULT_LIMITS, countMax, true);
+      const { dnsQuestionCountMax, connectionCountMax } = limits;
+      expect(dnsQuestionCountMax).toBeLessThanOrEqual(Math.max(1, countMax / 4));
+      if (connectionCountMax > 1) {
+        expect(descriptorsFor(limits) + dnsQuestionCountMax).toBeLessThanOrEqual(countMax);
+      }
+    }
+    expect(limitsWithin(DEFAULT_LIMITS, 1_048_576, true)).toEqual(DEFAULT_LIMITS);
+  });
+
   it('stays as set where it suffices, and where it is not known', () => {
     const enough = descriptorsFor(DEFAULT_LIMITS);
     expect(limitsWithin(DEFAULT_LIMITS, enough)).toBe(DEFAULT_LIMITS);

@@ -15,7 +15,6 @@ import { Admission } from '../judge/admission.ts';
 import { PolicySubject } from '../judge/policy_subject.ts';
 import type { ListenerOptions } from '../plane/options.ts';
 import type { Plane } from '../plane/plane.ts';
-import { Shares } from '../plane/shares.ts';
 import { resolveMeta, sourceIdentity } from '../resolve/resolve.ts';
 import { DatagramQuestion, type DatagramQuestionContext } from './datagram_question.ts';
 import { type Answerable, Question } from './question.ts';
@@ -29,7 +28,6 @@ export interface QuestionDoorOptions {
 
 export class QuestionDoor {
   readonly #options: QuestionDoorOptions;
-  readonly #shares: Shares;
   /** In the order in which they came, which is that of their ends: all may take equally long. */
   readonly #waiting = new Set<DatagramQuestion>();
   readonly #context: DatagramQuestionContext;
@@ -40,11 +38,8 @@ export class QuestionDoor {
 
   constructor(options: QuestionDoorOptions) {
     const { plane } = options;
-    const { limits, recorder, randomFill } = plane.options;
     this.#options = options;
-    const bounds = { ...limits, connectionCountMax: limits.dnsQuestionCountMax };
-    this.#shares = new Shares(bounds, recorder, null, 'questions');
-    const ids = new QuestionIds(randomFill);
+    const ids = new QuestionIds(plane.options.randomFill);
     this.#context = {
       plane,
       nextId: () => ids.next(),
@@ -136,9 +131,10 @@ export class QuestionDoor {
     // It would come back to us, again and again.
     if (plane.ownAddresses.has(meta.upstream)) return 'no-destination';
     const identity = sourceIdentity(meta, currentSnapshot());
-    const holder = this.#shares.holders.of(identity, meta.source);
+    const { questionShares: shares } = plane;
+    const holder = shares.holders.of(identity, meta.source);
     if (holder.count >= limits.dnsSourceQuestionCountMax) return 'overloaded';
-    const hasRoom = !this.#shares.isFull || this.#shares.makeRoom(holder, platform.clock.nowMs());
+    const hasRoom = !shares.isFull || shares.makeRoom(holder, platform.clock.nowMs());
     if (!hasRoom) return 'overloaded';
     share.moveTo(holder);
     return null;

@@ -17,6 +17,8 @@ export interface Plane {
   readonly ownAddresses: OwnAddresses;
   /** Who holds what of the worker, and who makes room at its bounds. */
   readonly shares: Shares;
+  /** The same of DNS questions by UDP, of all listeners. */
+  readonly questionShares: Shares;
   /** No new request is taken. */
   isDraining: boolean;
 }
@@ -32,6 +34,12 @@ export function newPlane(options: DataPlaneOptions): Plane {
     turnWrites: new TurnWrites(platform.soon),
     ownAddresses: new OwnAddresses(),
     shares: new Shares(limits, recorder, releaseAll),
+    questionShares: new Shares(
+      { ...limits, connectionCountMax: limits.dnsQuestionCountMax },
+      recorder,
+      null,
+      'questions',
+    ),
     isDraining: false,
   };
 }

@@ -89,7 +89,7 @@ const ROOMS: RoomTable = {
     decode: [],
     set: ['decode'],
     report: ['decode', 'set'],
-    service: [],
+    service: ['set'],
     source: ['decode', 'set', 'report'],
     worker: ['set'],
     ask: ['decode', 'set', 'source', 'report', 'service'],

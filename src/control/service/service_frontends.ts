@@ -4,13 +4,9 @@
  * they say something else. Pure.
  */
 import type { ServiceBackend, ServiceFrontend } from '../../model/service_frontend.ts';
-import type { ServiceSlice } from '../../model/service_spec.ts';
 import { compareText } from '../../policy/labels.ts';
-import type {
-  Inventory,
-  InventoryEndpoint,
-  InventoryService,
-} from '../../policy/resolve/inventory.ts';
+import type { Inventory, InventoryService } from '../../policy/resolve/inventory.ts';
+import { changedItems, editsBetween } from '../set/edits.ts';
 import { frontendsOfService } from './frontends_of_service.ts';
 import { selectedSlices } from './selected_slices.ts';
 
@@ -25,19 +21,18 @@ export const NO_FRONTENDS: FrontendSet = Object.freeze({ frontends: [], problems
 
 type Known = Pick<Inventory, 'services' | 'endpoints' | 'here'>;
 
-interface Entry {
-  readonly service: InventoryService;
-  /** As they would be if nobody else claimed their addresses. */
-  readonly frontends: readonly ServiceFrontend[];
-}
+const NOTHING: Known = { services: [], endpoints: [], here: null };
 
 export class ServiceFrontends {
-  #known: Known = { services: [], endpoints: [], here: null };
-  #entries = new Map<string, Entry>();
+  #known = NOTHING;
+  /** As they would be if nobody else claimed their addresses. */
+  readonly #own = new Map<InventoryService, readonly ServiceFrontend[]>();
   /** By what is dialled: those that are sent there, by Service. */
   readonly #claims = new Map<string, readonly ServiceFrontend[]>();
   /** What of `#claims` several claim. */
   readonly #contested = new Set<string>();
+  /** When the Services of contested frontends were made, among others. */
+  readonly #createdS = new Map<string, number>();
   #set: FrontendSet = NO_FRONTENDS;
 
   /** The very same set, when nothing of it changed. */
@@ -48,35 +43,37 @@ export class ServiceFrontends {
     }
     this.#known = { services, endpoints, here };
     const isHereSame = before.here?.name === here?.name && before.here?.zone === here?.zone;
+    const { gone, come } = changedItems(editsBetween(before.services, services));
+    const former = new Map(gone.map((one) => [nameOf(one), this.#take(one)]));
     const isSelectionSame = isHereSame && before.endpoints === endpoints;
-    const entries = new Map<string, Entry>();
-    let isChanged = services.length !== this.#entries.size;
-    for (const service of services) {
-      const key = `${service.namespace}/${service.name}`;
-      const known = this.#entries.get(key);
-      const isKept = service.slices === null ? isSelectionSame : isHereSame;
-      if (known !== undefined && known.service === service && isKept) {
-        entries.set(key, known);
-        continue;
-      }
-      const slices = service.slices ?? selectedSlicesOf(service, endpoints);
-      const frontends = kept(
-        known?.frontends ?? NONE,
-        frontendsOfService(service, { here, slices }),
-      );
-      entries.set(key, { service, frontends });
-      if (this.#replace(known?.frontends ?? NONE, frontends)) isChanged = true;
+    const isStale = ({ slices }: InventoryService): boolean => !isHereSame || slices === null;
+    const again = isSelectionSame ? [] : services.filter(isStale);
+    let isChanged = false;
+    for (const service of new Set([...come, ...again])) {
+      const slices = service.slices ?? selectedSlices(service, endpoints);
+      const name = nameOf(service);
+      const known = former.get(name) ?? this.#own.get(service) ?? NONE;
+      const frontends = kept(known, frontendsOfService(service, { here, slices }));
+      former.delete(name);
+      this.#own.set(service, frontends);
       // Made anew under its name, it may have come after another.
-      else if (known?.service.spec?.createdS !== service.spec?.createdS) isChanged = true;
+      const createdS = service.spec?.createdS ?? 0;
+      if (this.#createdS.get(name) !== createdS) isChanged = true;
+      this.#createdS.set(name, createdS);
+      if (this.#replace(known, frontends)) isChanged = true;
     }
-    for (const [key, { frontends }] of this.#entries) {
-      if (entries.has(key)) continue;
-      isChanged = true;
-      this.#replace(frontends, NONE);
+    for (const [name, frontends] of former) {
+      this.#createdS.delete(name);
+      if (this.#replace(frontends, NONE)) isChanged = true;
     }
-    this.#entries = entries;
-    if (isChanged) this.#set = this.#setOf();
+    if (isChanged) this.#set = this.#setOf(services);
     return this.#set;
+  }
+
+  #take(service: InventoryService): readonly ServiceFrontend[] {
+    const frontends = this.#own.get(service) ?? NONE;
+    this.#own.delete(service);
+    return frontends;
   }
 
   /** False: it is what there was. */
@@ -103,7 +100,7 @@ export class ServiceFrontends {
     else this.#contested.delete(claim);
   }
 
-  #setOf(): FrontendSet {
+  #setOf(services: readonly InventoryService[]): FrontendSet {
     const left = new Set<ServiceFrontend>();
     const problems: string[] = [];
     for (const claim of [...this.#contested].sort(compareText)) {
@@ -116,26 +113,22 @@ export class ServiceFrontends {
         `${claim}: Service ${owner?.service ?? ''} has it, and ${names} claims it, too`,
       );
     }
-    const all = [...this.#entries.values()].flatMap(({ frontends }) => frontends);
+    const all = services.flatMap((one) => this.#own.get(one) ?? NONE);
     const frontends = left.size === 0 ? all : all.filter((one) => !left.has(one));
     return { frontends, problems };
   }
 
   /** Who came first has an address; of one age, by their names. */
   #byAge(a: ServiceFrontend, b: ServiceFrontend): number {
-    const ageOf = ({ service }: ServiceFrontend): number =>
-      this.#entries.get(service)?.service.spec?.createdS ?? 0;
+    const ageOf = ({ service }: ServiceFrontend): number => this.#createdS.get(service) ?? 0;
     return ageOf(a) - ageOf(b) || compareText(a.service, b.service);
   }
 }
 
 const NONE: readonly ServiceFrontend[] = Object.freeze([]);
 
-function selectedSlicesOf(
-  service: InventoryService,
-  endpoints: readonly InventoryEndpoint[],
-): readonly ServiceSlice[] {
-  return service.spec === null ? [] : selectedSlices(service, endpoints);
+function nameOf({ namespace, name }: InventoryService): string {
+  return `${namespace}/${name}`;
 }
 
 /** "TCP 10.96.0.10:53"; of a NodePort "TCP nodePort 30080 (IPv4)". */

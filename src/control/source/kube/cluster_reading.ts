@@ -93,11 +93,13 @@ interface Failed {
   readonly without: string | null;
 }
 
+const AS_DIALLED = 'addresses of Services are judged as dialled, or have no backend';
+
 /** Without them there are answers, which are right for all that they are not about. */
 const OPTIONAL: Partial<Record<ClusterKind, string>> = {
   Node: 'addresses of nodes count as those of the world',
-  Service: 'toServices selects nobody, and nobody is known as kube-apiserver',
-  EndpointSlice: 'toServices selects nobody, and nobody is known as kube-apiserver',
+  Service: `toServices selects nobody, nobody is known as kube-apiserver, and ${AS_DIALLED}`,
+  EndpointSlice: `toServices selects nobody, nobody is known as kube-apiserver, and ${AS_DIALLED}`,
 };
 
 class Reader {

@@ -181,6 +181,7 @@ export class RedirectFollower {
   #putServices(): void {
     const { loader, log } = this.#options;
     const update = loader.putServices();
+    for (const problem of loader.takeServiceProblems()) log.warn({ problem }, 'redirect');
     if (update === null || update.written + update.removed === 0) return;
     log.info({ revision: loader.policy.snapshot.revision }, updateText(update));
   }

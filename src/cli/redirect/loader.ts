@@ -91,6 +91,7 @@ export class RedirectLoader {
       ...this.#misunderstandings(plan),
       ...(read.kind === 'changed' ? read.warnings : []),
       ...missingTexts(plan),
+      ...this.#services.takeProblems(),
       ...findingProblems(sight, this.#config),
       ...interfacelessTexts(sight, this.#config),
       ...applied.problems,
@@ -132,6 +133,11 @@ export class RedirectLoader {
   /** Services as they are known now; null: they are in force. Throws when they cannot be written. */
   putServices(): ServiceUpdate | null {
     return this.#services.put(this.#hostAddresses);
+  }
+
+  /** See `LoaderServices.takeProblems`. */
+  takeServiceProblems(): readonly string[] {
+    return this.#services.takeProblems();
   }
 
   /** Into the tables in force. Throws when it cannot be written: then `apply` writes all of them. */

@@ -5,6 +5,7 @@
 import type { Config } from '../../config/config.ts';
 import type { FrontendSet } from '../../control/service/service_frontends.ts';
 import { parseIp } from '../../model/address.ts';
+import { toldProblems } from '../../observe/told_problems.ts';
 import type { NodeServices } from '../../redirect/services/node_services.ts';
 import type { ServiceUpdate } from '../../redirect/services/service_tables.ts';
 import { errorText, type RedirectNode } from './node.ts';
@@ -25,6 +26,7 @@ export class LoaderServices {
   readonly #options: LoaderServicesOptions;
   #services: NodeServices | null = null;
   #applied: Applied | null = null;
+  #told: ReadonlySet<string> = new Set();
 
   constructor(options: LoaderServicesOptions) {
     this.#options = options;
@@ -63,6 +65,15 @@ export class LoaderServices {
     const update = this.#services.apply({ frontends: set.frontends, nodeAddresses });
     this.#applied = { set, addresses };
     return update;
+  }
+
+  /** Of the Services in force: addresses that several claim. Each is told once, until that is over. */
+  takeProblems(): readonly string[] {
+    const problems = this.#applied?.set.problems ?? [];
+    const news = problems.filter((one) => !this.#told.has(one));
+    this.#told = new Set(problems);
+    const { policyWarningCountMax: countMax } = this.#options.config.limits;
+    return toldProblems(news, { textOf: (one) => one, countMax });
   }
 
   /** Hooks that somebody took away, a cgroup that was made anew: what was repaired. */

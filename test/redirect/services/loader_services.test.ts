@@ -111,6 +111,23 @@ describe('while it follows', () => {
   });
 });
 
+describe('addresses that several Services claim', () => {
+  it('are told once, until that is over', () => {
+    let known: FrontendSet = { frontends: [], problems: ['a', 'b'] };
+    const services = new LoaderServices({ config, node: fake.node, frontends: () => known });
+    const toldWith = (problems: readonly string[]): readonly string[] => {
+      known = { frontends: [], problems };
+      services.put(['192.0.2.7']);
+      return services.takeProblems();
+    };
+    services.start(['192.0.2.7']);
+    expect(services.takeProblems()).toEqual(['a', 'b']);
+    expect(toldWith(['a', 'b', 'c'])).toEqual(['c']);
+    expect(toldWith(['c'])).toEqual([]);
+    expect(toldWith(['a'])).toEqual(['a']);
+  });
+});
+
 describe('a loader that does not know the Services', () => {
   it('leaves in force what the last one left, until it does', () => {
     const set: FrontendSet = {

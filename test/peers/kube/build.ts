@@ -34,6 +34,8 @@ const PROGRAMS = {
   // For a whole node by hand only.
   'kube-scheduler': ofKubernetes('kube-scheduler'),
   kubelet: ofKubernetes('kubelet'),
+  // For what is recorded of it: test/redirect/root/kube_proxy/record.ts.
+  'kube-proxy': { ...ofKubernetes('kube-proxy'), module: 'kube-proxy' },
 } satisfies Record<string, Program>;
 
 export type KubeProgram = keyof typeof PROGRAMS;

@@ -57,6 +57,8 @@ export interface RigOptions {
   readonly hasNodeLabels?: boolean;
   readonly workers?: number;
   readonly host?: 'always' | 'policy';
+  /** More fields of `redirect`. */
+  readonly redirect?: Readonly<Record<string, unknown>>;
   readonly clientAddress?: 'always' | 'endpoints';
   readonly uid?: number;
   /** Of the configuration, beside those that every rig has. */
@@ -240,6 +242,11 @@ export class RedirectRig {
 `;
   }
 
+  #moreOfRedirect(): string {
+    const fields = Object.entries(this.#options.redirect ?? {});
+    return fields.map(([name, value]) => `  ${name}: ${JSON.stringify(value)}\n`).join('');
+  }
+
   #config(): string {
     return `policies: [policies/]
 endpoints: endpoints.json
@@ -251,7 +258,7 @@ redirect:
   uplinks: [uplink]
   host: ${this.#options.host ?? 'always'}
   settleMs: 100
-listeners:
+${this.#moreOfRedirect()}listeners:
 ${this.#listener('redirected-4', '127.0.0.1:15001')}${this.#listener('redirected-6', '[::1]:15001')}`;
   }
 }

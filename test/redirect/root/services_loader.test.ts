@@ -1,0 +1,129 @@
+/**
+ * `redirect.services: socket`, by the loader's commands: a policy about a pod holds for the Service that leads to it,
+ * hooks and tables outlive the loader, and `down` takes them away.
+ */
+import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cgroupRoot } from '../../../src/redirect/host/cgroup_root.ts';
+import { until } from '../../support/until.ts';
+import type { Netns } from './netns.ts';
+import { RedirectRig } from './rig.ts';
+import { CLIENTS, ServiceClient } from './service_client.ts';
+
+const TIMEOUT_MS = 150_000;
+const API = ['10.12.0.1', 'fd12::1'] as const;
+const WEB = ['10.12.0.2', 'fd12::2'] as const;
+const JOB = ['10.12.0.3', 'fd12::3'] as const;
+const VIP = '10.96.0.1';
+const [PORT, BACKEND_PORT] = [80, 7070];
+const ECONNRESET = '104';
+const ECONNREFUSED = '111';
+
+/** web may reach the pod at the port of the pod. Of the Service no policy says anything. */
+const POLICY = JSON.stringify({
+  apiVersion: 'cilium.io/v2',
+  kind: 'CiliumNetworkPolicy',
+  metadata: { name: 'api', namespace: 'shop' },
+  spec: {
+    endpointSelector: { matchLabels: { app: 'api' } },
+    ingress: [
+      {
+        fromEndpoints: [{ matchLabels: { app: 'web' } }],
+        toPorts: [{ ports: [{ port: String(BACKEND_PORT), protocol: 'TCP' }] }],
+      },
+    ],
+  },
+});
+
+let rig: RedirectRig;
+let cgroup = '';
+let folder = '';
+let command: readonly string[] = [];
+const servers: Server[] = [];
+const clients: ServiceClient[] = [];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'sallyport-loader-'));
+  command = CLIENTS.glibc(folder);
+  cgroup = join(cgroupRoot() ?? '', `sallyport-loader-${process.pid}`);
+  mkdirSync(cgroup);
+  rig = new RedirectRig({
+    pods: [
+      { name: 'shop/api', ips: API, labels: { app: 'api' } },
+      { name: 'shop/web', ips: WEB, labels: { app: 'web' } },
+      { name: 'shop/job', ips: JOB, labels: { app: 'job' } },
+    ],
+    policies: [POLICY],
+    inventory: {
+      services: [
+        {
+          ...{ name: 'shop/api', clusterIPs: [VIP] },
+          endpoints: { matchLabels: { app: 'api' } },
+          ports: [{ port: PORT, targetPort: BACKEND_PORT }],
+        },
+      ],
+    },
+    redirect: { services: 'socket', cgroupRoot: cgroup },
+  });
+  // Who is not translated is told so at once.
+  rig.node.ip(`route add unreachable ${VIP}/32`);
+  for (const ip of API) {
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.end('api');
+    });
+    await rig.pod('shop/api').netns.listen(server, { ip, port: BACKEND_PORT });
+    servers.push(server);
+  }
+}, TIMEOUT_MS);
+
+afterAll(async () => {
+  await Promise.all(clients.map((client) => client.end()));
+  for (const server of servers) server.close();
+  await rig.dispose();
+  rmdirSync(cgroup);
+  rmSync(folder, { recursive: true });
+}, TIMEOUT_MS);
+
+function clientIn(netns: Netns): ServiceClient {
+  const join_ = ['sh', '-c', `echo $$ > ${cgroup}/cgroup.procs && exec "$@"`, 'sh'];
+  const client = new ServiceClient(netns.command([...join_, ...command]));
+  clients.push(client);
+  return client;
+}
+
+describe('a Service at the socket', () => {
+  it('is judged by the pod behind it, with and without a loader', {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const loader = await rig.follow();
+    const web = clientIn(rig.pod('shop/web').netns);
+    const job = clientIn(rig.pod('shop/job').netns);
+    const host = clientIn(rig.node);
+    const isServed = async (client: ServiceClient): Promise<boolean> =>
+      (await client.ask('tcp', VIP, PORT)).said === 'api';
+    const all = async (): Promise<void> => {
+      expect(await isServed(web)).toBe(true);
+      expect(await isServed(host)).toBe(true);
+      const { error } = await job.ask('tcp', VIP, PORT);
+      expect([ECONNREFUSED, ECONNRESET]).toContain(error);
+    };
+    await all();
+    const status = await rig.redirect('status');
+    expect(status.output).toContain('services    1 addresses, 1 backends');
+    expect(status.output).not.toContain('Services are not translated');
+    loader.kill('SIGKILL');
+    await loader.ended;
+    await all();
+    const next = await rig.follow();
+    await all();
+    next.kill('SIGTERM');
+    await next.ended;
+    await all();
+    expect((await rig.redirect('down')).output).toContain('removed the hooks of Services');
+    await until(async () => !(await isServed(host)));
+  });
+});

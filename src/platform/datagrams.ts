@@ -87,6 +87,9 @@ export const PLAIN_DATAGRAMS: Datagrams = {
       if (isOf(peer, from)) onDatagram(bytes);
     });
     try {
+      // Left to `connect`, a bind that fails leaves it waiting for one that never comes, and not to be closed.
+      socket.bind({ port: 0, exclusive: true });
+      if (failure !== null) throw failure;
       socket.connect(peer.port, peer.ip);
       // Done by now, as there was nothing to look up; this throws if not.
       socket.remoteAddress();

@@ -1,4 +1,5 @@
 /** Datagrams with both of their ends. */
+import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { parseSocketAddress, type SocketAddress } from '../../src/model/address.ts';
 import {
@@ -120,6 +121,13 @@ describe('a datagram', () => {
     );
     expect(errors).toEqual(['ECONNREFUSED']);
     link.close();
+  });
+
+  it('for which no socket is to be had leaves nothing behind', () => {
+    const script = new URL('../support/links_without_files.ts', import.meta.url).pathname;
+    const limited = 'ulimit -n 100 && exec "$0" "$1"';
+    const told = execFileSync('/bin/sh', ['-c', limited, process.execPath, script]);
+    expect(told.toString()).toBe('EMFILE 0\n');
   });
 
   it('is not waited for where the address is taken', async () => {

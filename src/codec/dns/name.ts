@@ -13,6 +13,8 @@ const LABEL_BYTES_MAX = 63;
 const NAME_BYTES_MAX = 255;
 const POINTER = 0xc0;
 const POINTER_BYTES = 2;
+/** One behind each label is all that a name can have use for; a chain without labels could be as long as the message. */
+const POINTER_COUNT_MAX = 127;
 const NOT_A_NAME = -1;
 
 /** Where the name that begins at `at` ends, its pointer included; -1 when it is none. Where a pointer leads is not looked at. */
@@ -50,13 +52,15 @@ export function canonicalNameAt(message: Buffer, at: number): string | null {
   let text = '';
   let bytes = 1;
   let part = at;
+  let pointers = 0;
   let next = at;
   while (next < message.length) {
     const length = message[next] as number;
     if (length === 0) return text === '' ? '.' : text;
     if (length >= POINTER) {
       const target = next + 1 < message.length ? targetOf(message, next) : part;
-      if (target >= part || target < HEADER_BYTES) return null;
+      pointers += 1;
+      if (target >= part || target < HEADER_BYTES || pointers > POINTER_COUNT_MAX) return null;
       part = target;
       next = target;
       continue;

@@ -283,6 +283,21 @@ describe('not the answer is', () => {
   });
 });
 
+/** A TXT record of `count` pointers, each to the one before it, and an address whose owner is the last of them. */
+function chained(count: number): Buffer {
+  const dataAt = 12 + WWW.length + 12;
+  const data = Array.from({ length: count }, (_, i) => pointerTo(i ? dataAt + 2 * (i - 1) : 12));
+  const last = pointerTo(dataAt + 2 * (count - 1));
+  const chain = { owner: TO_QUESTION, type: 16, data: Buffer.concat(data) };
+  return answers(chain, a(last, '192.0.2.1'));
+}
+
+it('an owner is followed over as many pointers as a name can have use for', () => {
+  expect(told(chained(126))).toBe('0, 192.0.2.1, 60');
+  expect(told(chained(127))).toBe('0, -, 0');
+  expect(told(chained(8000))).toBe('0, -, 0');
+});
+
 describe('malformed is', () => {
   const owner = (bytes: Buffer): Buffer => answers({ owner: bytes, type: 1, data: IP4 });
 

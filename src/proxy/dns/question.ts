@@ -140,13 +140,12 @@ export class Question {
     return readAnswer(bytes, asked, { addressCountMax: dnsAnswerAddressCountMax });
   }
 
-  /** The server's answer as the client gets it: with its id, and its name in the letters that it wrote. */
+  /**
+   * The server's answer as the client gets it: with its id. The name stays in the letters that the server wrote, so a
+   * client that varies them (draft-vixie-dnsext-dns0x20) sees for itself that an answer is forged.
+   */
   given(bytes: Buffer, answer: DnsAnswer): Buffer {
-    const query = this.#query;
     bytes.writeUInt16BE(this.#id, AT.id);
-    if (query !== null && bytes.readUInt16BE(AT.questions) === 1) {
-      this.message.copy(bytes, HEADER_BYTES, HEADER_BYTES, query.question.end);
-    }
     this.#answer ??= answer;
     this.#answered(bytes, answer.rcode, 'upstream');
     return bytes;

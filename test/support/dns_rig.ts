@@ -11,7 +11,7 @@ import { formatProblem } from '../../src/control/decode/problem.ts';
 import type { ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/model/limits.ts';
 import { type Datagrams, PLAIN_DATAGRAMS } from '../../src/platform/datagrams.ts';
-import { PLAIN_SOCKETS } from '../../src/platform/sockets.ts';
+import { PLAIN_SOCKETS, type Sockets } from '../../src/platform/sockets.ts';
 import { DataPlane } from '../../src/proxy/data_plane.ts';
 import {
   type Behaviour,
@@ -71,6 +71,7 @@ export interface DnsRigOptions {
   readonly behaviour?: Partial<Behaviour>;
   readonly script?: ServerScript;
   readonly datagrams?: (port: number) => Datagrams;
+  readonly sockets?: Sockets;
   readonly upstreamPort?: number;
 }
 
@@ -111,7 +112,7 @@ export class DnsRig {
 
   async start(): Promise<void> {
     await this.server.start();
-    const { datagrams, behaviour, upstreamPort = this.server.port } = this.#options;
+    const { datagrams, sockets, behaviour, upstreamPort = this.server.port } = this.#options;
     this.plane = new DataPlane({
       listeners: [dnsListener(upstreamPort)],
       limits: this.#limits,
@@ -119,7 +120,7 @@ export class DnsRig {
       currentSnapshot: () => this.store.current(),
       recorder: this.recorder,
       platform: this.time,
-      sockets: PLAIN_SOCKETS,
+      sockets: sockets ?? PLAIN_SOCKETS,
       datagrams: datagrams?.(this.server.port) ?? PLAIN_DATAGRAMS,
       randomFill: randomFillSync,
       records: null,

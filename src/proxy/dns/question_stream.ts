@@ -4,7 +4,7 @@
  * it. Nothing is shared between clients.
  *
  *     client ══ TcpMessages ──► judge ──► in flight, by fresh id ──► UpstreamLink ══ server
- *        ▲  at dnsPipelinedCountMax, or while the client does not read, nothing more is read of either side
+ *        ▲  at dnsPipelinedCountMax, or while the client or the server does not read, nothing more is read of the client
  *        └──────── answers, as they come ◄──────────────┘
  */
 import { readQuery } from '../../codec/dns/query.ts';
@@ -64,7 +64,8 @@ export class QuestionStream {
   }
 
   get heldBytes(): number {
-    return this.#questions.heldBytes + this.#answers.heldBytes;
+    const unsentBytes = this.#upstream?.socket.writableLength ?? 0;
+    return this.#questions.heldBytes + this.#answers.heldBytes + unsentBytes;
   }
 
   onData(chunk: Buffer): void {
@@ -91,8 +92,9 @@ export class QuestionStream {
       if (nowMs < inFlight.movedMs + dnsAnswerTimeoutMs) continue;
       this.#finish(id, inFlight, inFlight.question.isAnswered ? null : 'answer-timeout');
     }
-    // A server that has not even accepted by now is asked anew when there is something to ask.
-    if (this.isIdle && this.#upstream?.isConnected === false) this.#dropUpstream();
+    if (!this.isIdle || !this.#isUpstreamStuck()) return;
+    this.#dropUpstream();
+    this.#go();
   }
 
   /** What is in flight is answered, and nothing else. */
@@ -128,8 +130,17 @@ export class QuestionStream {
   #isFull(): boolean {
     const { downstream } = this.#context;
     return (
-      this.#inFlight.size >= this.#limits.dnsPipelinedCountMax || downstream().writableNeedDrain
+      this.#inFlight.size >= this.#limits.dnsPipelinedCountMax ||
+      downstream().writableNeedDrain ||
+      // Questions whose time is over are still to be sent: a server that reads nothing would have us keep them all.
+      this.#upstream?.socket.writableNeedDrain === true
     );
+  }
+
+  /** A server that has not even accepted by now, or not read, is asked anew when there is something to ask. */
+  #isUpstreamStuck(): boolean {
+    const upstream = this.#upstream;
+    return upstream !== null && (!upstream.isConnected || upstream.socket.writableNeedDrain);
   }
 
   #hold(isHeld: boolean): void {
@@ -192,7 +203,7 @@ export class QuestionStream {
       events: {
         onUpstreamConnected: () => {},
         onUpstreamData: (chunk) => this.#onAnswers(chunk),
-        onUpstreamDrain: () => {},
+        onUpstreamDrain: () => this.#go(),
         onUpstreamEnd: () => this.#onGone('upstream-closed'),
         onUpstreamFailed: (cause) => this.#onGone(faultOf(cause)),
       },

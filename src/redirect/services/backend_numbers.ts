@@ -5,11 +5,15 @@ import { FreeNumbers } from './free_numbers.ts';
 import { decodeBackendKey, encodeBackend, encodeBackendKey } from './layout.ts';
 
 export class BackendNumbers {
-  readonly #numbers = new FreeNumbers();
+  readonly #numbers: FreeNumbers;
   readonly #byPlace = new Map<string, number>();
   /** How many tables name it. */
   readonly #uses = new Map<number, number>();
   readonly #placeOf = new Map<number, string>();
+
+  constructor(numbers = new FreeNumbers()) {
+    this.#numbers = numbers;
+  }
 
   /** What the kernel has. */
   takeUp(entries: Iterable<MapEntry>): void {
@@ -54,6 +58,11 @@ export class BackendNumbers {
   /** That no table names: left by a loader that was killed. */
   get unused(): readonly number[] {
     return [...this.#placeOf.keys()].filter((number) => !this.#uses.has(number));
+  }
+
+  /** The number that was given last. */
+  get last(): number {
+    return this.#numbers.last;
   }
 
   get size(): number {

@@ -4,12 +4,21 @@
  */
 export class FreeNumbers {
   readonly #taken = new Set<number>();
-  #last = 0;
+  #last: number;
+
+  /** `last`: what the loader before gave last. */
+  constructor(last = 0) {
+    this.#last = last;
+  }
+
+  /** That was given last. */
+  get last(): number {
+    return this.#last;
+  }
 
   /** One that somebody has already. */
   take(number: number): void {
     this.#taken.add(number);
-    this.#last = Math.max(this.#last, number);
   }
 
   next(): number {

@@ -12,7 +12,7 @@ const OF_SMALL_MAX = 32;
 /** One of `names` for each slot; the order of `names` makes no difference. Empty: there are none. */
 export function maglevTable(names: readonly string[]): readonly string[] {
   if (names.length === 0) return [];
-  const size = names.length <= OF_SMALL_MAX ? SMALL : Math.max(LARGE, names.length);
+  const size = maglevSize(names.length);
   const walks = [...names].sort().map((name) => walkOf(name, size));
   const slots: string[] = new Array(size);
   for (let filled = 0; ; ) {
@@ -23,6 +23,12 @@ export function maglevTable(names: readonly string[]): readonly string[] {
       if (filled === size) return slots;
     }
   }
+}
+
+/** Of the table of that many. */
+export function maglevSize(nameCount: number): number {
+  if (nameCount === 0) return 0;
+  return nameCount <= OF_SMALL_MAX ? SMALL : Math.max(LARGE, nameCount);
 }
 
 function walkOf(name: string, size: number) {

@@ -27,6 +27,7 @@ import {
   PRESENT,
 } from './layout.ts';
 import { maglevTable } from './maglev.ts';
+import { type ServiceRoom, withoutRoom } from './service_room.ts';
 
 export type TableMaps = Readonly<
   Record<'frontends' | 'slots' | 'backends' | 'node_addresses', WritableMap>
@@ -50,7 +51,7 @@ export interface ServiceUpdate {
   readonly removed: number;
   readonly frontendCount: number;
   readonly backendCount: number;
-  /** Frontends of a protocol that has no hook, and those whose address another frontend has. */
+  /** Of a protocol that has no hook, or with the address of another one, or without room in the maps. */
   readonly left: readonly ServiceFrontend[];
 }
 
@@ -105,8 +106,16 @@ export class ServiceTables {
     const writes: Writes = { backends: [], slots: [], frontends: [] };
     const next = changed.map(([key, one]) => this.#plan({ key, one, had: held.get(key) }, writes));
     this.#write(writes, nodeAddresses, gone);
-    for (const [key] of gone) held.delete(key);
-    for (const [key, one] of next) held.set(key, one);
+    // Only now: what is in force after a write that failed is not to be swept.
+    for (const [key, had] of gone) {
+      held.delete(key);
+      this.#retire(had);
+    }
+    for (const [key, one] of next) {
+      const had = held.get(key);
+      if (had !== undefined && had.table !== one.table) this.#retire(had);
+      held.set(key, one);
+    }
     this.#held = held;
     return {
       written: writes.frontends.length,
@@ -139,7 +148,30 @@ export class ServiceTables {
       if (key === null || wanted.has(key)) left.push(one);
       else wanted.set(key, one);
     }
+    for (const one of withoutRoom([...wanted.values()], this.#room)) {
+      wanted.delete(this.#keyOf(one) as string);
+      left.push(one);
+    }
     return { wanted, left };
+  }
+
+  /** Half of the maps: while all of it changes, what was before is there as well. */
+  get #room(): ServiceRoom {
+    const { frontends, slots, backends } = this.#maps;
+    const halfOf = ({ maxEntries }: WritableMap): number => Math.floor(maxEntries / 2);
+    return {
+      frontendCountMax: halfOf(frontends),
+      slotCountMax: halfOf(slots) - LAST_NUMBERS,
+      backendCountMax: halfOf(backends),
+    };
+  }
+
+  /** For the next loader, in a table that nothing leads to. */
+  #lastNumbers(): readonly MapEntry[] {
+    return [
+      encodeSlot(NO_TABLE, LAST_TABLE, this.#tables.last),
+      encodeSlot(NO_TABLE, LAST_BACKEND, this.#backends.last),
+    ];
   }
 
   #keyOf(one: ServiceFrontend): string | null {
@@ -170,7 +202,6 @@ export class ServiceTables {
     if (!isSame) {
       slots.forEach((backend, slot) => void writes.slots.push(encodeSlot(table, slot, backend)));
       this.#backends.use(new Set(slots));
-      if (had !== undefined) this.#retire(had);
     }
     if (!isSame || !value.equals(had.value)) writes.frontends.push([bytesOf(key), value]);
     return [key, { frontend: one, table, slots, isWhole: true, value }];
@@ -197,7 +228,7 @@ export class ServiceTables {
     const addresses = new Set(nodeAddresses.map((one) => textOf(encodeNodeAddress(one))));
     const before = this.#nodeAddresses;
     maps.backends.updateMany(backends);
-    maps.slots.updateMany(slots);
+    maps.slots.updateMany([...this.#lastNumbers(), ...slots]);
     maps.node_addresses.updateMany(
       [...addresses.difference(before)].map((key): MapEntry => [bytesOf(key), PRESENT]),
     );
@@ -205,7 +236,6 @@ export class ServiceTables {
     maps.frontends.deleteMany(gone.map(([key]) => bytesOf(key)));
     maps.node_addresses.deleteMany([...before.difference(addresses)].map(bytesOf));
     this.#nodeAddresses = addresses;
-    for (const [, had] of gone) this.#retire(had);
   }
 
   #retire({ table, slots }: Held): void {
@@ -216,12 +246,14 @@ export class ServiceTables {
   /** What is in force, and what nothing leads to any more. */
   #takeUp(): Map<string, Held> {
     const maps = this.#maps;
-    this.#backends = new BackendNumbers();
-    this.#tables = new FreeNumbers();
+    const tables = slotsByTable(maps.slots.entries());
+    const last = tables.get(NO_TABLE)?.slots ?? [];
+    tables.delete(NO_TABLE);
+    this.#backends = new BackendNumbers(new FreeNumbers(last[LAST_BACKEND]));
+    this.#tables = new FreeNumbers(last[LAST_TABLE]);
     this.#retired = [];
     this.#nodeAddresses = new Set([...maps.node_addresses.keys()].map(textOf));
     this.#backends.takeUp(maps.backends.entries());
-    const tables = slotsByTable(maps.slots.entries());
     for (const [table, { slots }] of tables) {
       this.#tables.take(table);
       this.#backends.use(new Set(slots));
@@ -245,6 +277,11 @@ const NO_SLOTS = { slots: [], found: 0 };
 const NO_FRONTEND = { frontend: null, isWhole: false, value: Buffer.alloc(0) };
 /** No backend has it. */
 const NOBODY = 0;
+/** No frontend has it: its slots are the numbers that were given last. */
+const NO_TABLE = 0;
+const LAST_TABLE = 0;
+const LAST_BACKEND = 1;
+const LAST_NUMBERS = 2;
 
 function slotsByTable(entries: Iterable<MapEntry>) {
   const tables = new Map<number, { readonly slots: number[]; found: number }>();

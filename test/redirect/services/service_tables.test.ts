@@ -18,13 +18,23 @@ import { FakeMap } from '../fake_node.ts';
 
 const GRACE_MS = 100;
 
+interface Room {
+  readonly frontendCountMax?: number;
+  readonly slotCountMax?: number;
+  readonly backendCountMax?: number;
+}
+
 class Kernel {
   /** Called before each write of one entry. */
   onWrite: () => void = () => {};
-  readonly maps: Readonly<Record<keyof TableMaps, FakeMap>> = {
-    ...{ frontends: this.#map(), slots: this.#map() },
-    ...{ backends: this.#map(), node_addresses: this.#map() },
-  };
+  readonly maps: Readonly<Record<keyof TableMaps, FakeMap>>;
+
+  constructor({ frontendCountMax, slotCountMax, backendCountMax }: Room = {}) {
+    this.maps = {
+      ...{ frontends: this.#map(frontendCountMax), slots: this.#map(slotCountMax) },
+      ...{ backends: this.#map(backendCountMax), node_addresses: this.#map() },
+    };
+  }
 
   /** Address and port of a frontend → those of its backends, by what a program reads. */
   read(): Record<string, string> {
@@ -44,8 +54,26 @@ class Kernel {
     );
   }
 
-  #map(): FakeMap {
-    return new FakeMap(100_000, () => this.onWrite());
+  /** What each number of a table or of a backend means: of a table what leads to it and what is in it. */
+  numbers(): (readonly [string, string])[] {
+    const { frontends, backends } = this.maps;
+    const all = this.read();
+    return [
+      ...[...frontends.entries()].map(
+        ([key, value]) =>
+          [
+            `table ${decodeFrontend(value).table}`,
+            `${key.toString('hex')} ${all[key.toString('hex')]}`,
+          ] as const,
+      ),
+      ...[...backends.entries()].map(
+        ([key, value]) => [`backend ${decodeBackendKey(key)}`, value.toString('hex')] as const,
+      ),
+    ];
+  }
+
+  #map(countMax = 100_000): FakeMap {
+    return new FakeMap(countMax, () => this.onWrite());
   }
 
   entryCounts(): Record<string, number> {
@@ -176,5 +204,86 @@ describe('frontends that cannot be', () => {
     const update = tablesOf(kernel).apply({ frontends: [web, second, sctp], nodeAddresses: [] });
     expect(update.left).toEqual([second, sctp]);
     expect(kernel.read()).toEqual(readOf([web]));
+  });
+});
+
+describe('a write that fails, as a map is full', () => {
+  it('leaves what was in force in force, however late the next try is', () => {
+    const kernel = new Kernel();
+    const clock = new Clock();
+    const tables = tablesOf(kernel, clock);
+    const web = (backends: readonly number[]) =>
+      frontend({ address: '10.96.0.1', port: 80, backends });
+    tables.apply({ frontends: [web([1, 2])], nodeAddresses: [] });
+    kernel.onWrite = () => {
+      throw new Error('no room');
+    };
+    expect(() => tables.apply({ frontends: [web([3])], nodeAddresses: [] })).toThrow('no room');
+    kernel.onWrite = () => {};
+    clock.nowMs += GRACE_MS;
+    tables.sweep();
+    expect(kernel.read()).toEqual(readOf([web([1, 2])]));
+  });
+});
+
+describe('numbers', () => {
+  it('are never given again, by the next loader neither: a socket may remember who had them', () => {
+    fc.assert(
+      fc.property(fc.array(anyFrontends, { minLength: 2, maxLength: 8 }), (history) => {
+        const kernel = new Kernel();
+        const clock = new Clock();
+        /** "table 3 slot 0", "backend 7" → what a program read there. */
+        const meant = new Map<string, string>();
+        for (const frontends of history) {
+          const tables = tablesOf(kernel, clock);
+          tables.apply({ frontends, nodeAddresses: [] });
+          for (const [what, value] of kernel.numbers()) {
+            expect([what, meant.get(what) ?? value]).toEqual([what, value]);
+            meant.set(what, value);
+          }
+          clock.nowMs += GRACE_MS;
+          tables.sweep();
+        }
+      }),
+      runs(60),
+    );
+  });
+});
+
+describe('more than the maps hold', () => {
+  const of = (service: string, port: number, backends: readonly number[]): ServiceFrontend =>
+    frontend({ service, address: '10.96.0.1', port, backends });
+
+  it('keeps nobody else out: those of the namespace that has most are left', () => {
+    const kernel = new Kernel({ slotCountMax: 28 });
+    const web = of('shop/web', 80, [1, 2]);
+    const dns = of('kube-system/dns', 53, [3]);
+    const many = [1, 2, 3, 4, 5].map((port) => of('greedy/all', port, [1, 2, 3, 4]));
+    const clock = new Clock();
+    const tables = tablesOf(kernel, clock);
+    const { left } = tables.apply({ frontends: [...many, web, dns], nodeAddresses: [] });
+    expect(left).toEqual(many.slice(2));
+    expect(kernel.read()).toEqual(readOf([many[0], many[1], web, dns] as ServiceFrontend[]));
+    clock.nowMs += GRACE_MS;
+    tables.sweep();
+    const other = [of('shop/web', 80, [4]), of('kube-system/dns', 53, [2])];
+    tables.apply({ frontends: [...many, ...other], nodeAddresses: [] });
+    expect(kernel.read()).toMatchObject(readOf(other));
+  });
+
+  it('counts addresses and backends, and what a hashed Service takes', () => {
+    const ofOne = ['shop/a', 'shop/b', 'shop/c'].map((name, index) => of(name, index + 1, [1]));
+    const frontends = tablesOf(new Kernel({ frontendCountMax: 4 }));
+    expect(frontends.apply({ frontends: ofOne, nodeAddresses: [] }).left).toEqual(ofOne.slice(2));
+    const backends = tablesOf(new Kernel({ backendCountMax: 6 }));
+    const ofThree = [of('a/a', 1, [1, 2]), of('b/b', 2, [2, 3]), of('c/c', 3, [3, 4])];
+    expect(backends.apply({ frontends: ofThree, nodeAddresses: [] }).left).toEqual(
+      ofThree.slice(2),
+    );
+    const hashed = { ...of('z/hashed', 4, [1]), isConsistentlyHashed: true };
+    const slots = tablesOf(new Kernel({ slotCountMax: 2008 }));
+    expect(slots.apply({ frontends: [hashed, ...ofOne], nodeAddresses: [] }).left).toEqual([
+      hashed,
+    ]);
   });
 });

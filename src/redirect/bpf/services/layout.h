@@ -8,6 +8,8 @@
  *                frontends[any of the node, port, ...]                   node_addresses[address]: a NodePort
  *                  slots[table, 0..count-1] ─► backend                   a change is a new table, put in
  *                  backends[number]         ─► address, port             force by one write to the frontend
+ *                  slots[0, 0..1]           ─► the numbers of a table and of a backend that were given last: none is
+ *                                              given again, as sockets remember them
  *
  *     affinity[Service's port, client]  which backend the client had, and when
  *     connected[socket]                 what a connected socket dialled, and what it got

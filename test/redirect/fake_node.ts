@@ -240,6 +240,10 @@ export class FakeServices implements ServicesDoor {
   };
 }
 
+const NOBODY: Witness = {
+  hear: async () => ({ testimonies: new Map(), doubts: new Map(), silence: null, problem: null }),
+};
+
 export class FakeNode {
   readonly dir = mkdtempSync(join(tmpdir(), 'sallyport-redirect-unit-'));
   readonly ip = new FakeIp();
@@ -254,12 +258,14 @@ export class FakeNode {
   isLookupLost = false;
   /** Who is told of links; null: nobody. */
   links: LinkEvents | null = null;
+  /** Who is told of CNI results; null: nobody. */
+  onResults: (() => void) | null = null;
+  /** Pod → why it has no interface, as CNI results say. */
+  denials: ReadonlyMap<string, string> = new Map();
   isSysctlReadOnly = false;
   waits: WaitCounts | null = null;
   /** What is known of the processes of pods: nothing. */
-  costly: Witness = {
-    hear: async () => ({ testimonies: new Map(), doubts: new Map(), silence: null, problem: null }),
-  };
+  costly: Witness = NOBODY;
   /** What `status` sees: changed by tests; null: nothing is pinned. */
   inspection: ((found: Inspection) => Inspection) | null = null;
   isRemoved = false;
@@ -329,10 +335,24 @@ export class FakeNode {
         this.links = null;
       };
     },
+    watchResults: (_config, onNews) => {
+      this.onResults = onNews;
+      return () => {
+        this.onResults = null;
+      };
+    },
     podInterfaces: ({ redirect }) =>
       new PodInterfaces({
         run: this.ip.run,
-        witnesses: [new Routes(this.ip.run)],
+        witnesses: [
+          new Routes(this.ip.run),
+          {
+            hear: async (pods, veths) => {
+              const nothing = await NOBODY.hear(pods, veths);
+              return { ...nothing, denials: this.denials };
+            },
+          },
+        ],
         costly: this.costly,
         nowMs: () => redirect.settleMs,
       }),

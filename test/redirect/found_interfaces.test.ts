@@ -131,6 +131,20 @@ it('what takes too long is told once, by its name, and stays closed', async () =
   expect(problems).toContainEqual(expect.stringMatching(/let nothing through \(1, see "claimed"/));
 });
 
+it('a result that comes later, and says otherwise than the route, closes it', async () => {
+  await follow();
+  appear('veth1', 40);
+  route('10.0.0.5', 'veth1');
+  await until(() => ownerAt(40) === 40);
+  fake.denials = new Map([['shop/api', 'by its CNI result 10.0.0.5 is now of shop/next']]);
+  fake.onResults?.();
+  await until(() => ownerAt(40) === undefined);
+  expect(fake.attached.has(40)).toBe(true);
+  end.abort();
+  await running;
+  expect(fake.onResults).toBeNull();
+});
+
 it('what does not fit together is told, and closed', async () => {
   await follow({ redirectInterfaceWaitMs: 0 });
   route('10.0.0.5', 'veth1');

@@ -64,6 +64,7 @@ export class RedirectFollower {
       onLink: (link) => this.#seeLink(link),
       onAddress: () => this.#seeNews(),
     });
+    const stopResults = this.#watchResults();
     signal.addEventListener('abort', () => this.#wake(), { once: true });
     const stopChecks = this.#options.node.timers.every(
       this.#options.config.limits.redirectRepairIntervalMs,
@@ -78,9 +79,17 @@ export class RedirectFollower {
     } finally {
       process.off('SIGHUP', reread);
       stopLinks();
+      stopResults();
       stopChecks();
     }
     log.info({}, 'ended; what is set up stays in force');
+  }
+
+  /** Whose an interface is may be told, or another's than was thought, when nothing else of the node is news. */
+  #watchResults(): () => void {
+    const { config, node } = this.#options;
+    if (!config.redirect.areInterfacesFound) return () => {};
+    return node.watchResults(config, () => this.#seeNews());
   }
 
   /** Between two steps of the loop: what is claimed waits for none of them. */

@@ -28,6 +28,7 @@ import {
   type PodInterfacesOptions,
 } from '../../redirect/interfaces/pod_interfaces.ts';
 import { PodProcesses } from '../../redirect/interfaces/pod_processes.ts';
+import { watchResults } from '../../redirect/interfaces/results_watch.ts';
 import { Routes } from '../../redirect/interfaces/routes.ts';
 import { notedWaits, noteWaits } from '../../redirect/interfaces/wait_note.ts';
 import type { Datapath } from '../../redirect/kernel/api.ts';
@@ -61,6 +62,8 @@ export interface RedirectNode {
   readonly podInterfaces: (config: Config) => PodInterfaces;
   /** See `watchLinks`. */
   readonly watchLinks: WatchLinks;
+  /** See `watchResults`. */
+  readonly watchResults: (config: Config, onNews: () => void) => () => void;
   /** See `lostLinks`, of this network namespace. */
   readonly lostLinks: (root: string, interfaces: Iterable<number>) => LostLinks | null;
   /** True while a loader is at work. */
@@ -124,6 +127,11 @@ export function thisNode({ limits }: Config): RedirectNode {
     linksStamp,
     podInterfaces: (config) => podInterfaces(config, { run, nowMs: () => clock.nowMs() }),
     watchLinks: (events) => watchLinks({ timers, retryMs: limits.redirectRetryMs }, events),
+    watchResults: ({ redirect }, onNews) =>
+      watchResults(
+        { folder: redirect.cniResults, timers, retryMs: limits.redirectRetryMs },
+        onNews,
+      ),
     lostLinks: (root, interfaces) => lostLinks(root, { interfaces, netns: ownNetns() }),
     isLocked,
     builtObject,

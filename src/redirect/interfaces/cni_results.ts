@@ -3,6 +3,7 @@
  * attachment of a container). Written by root of the node; a file that somebody else could have written is not read.
  * A node that was switched off leaves files of containers that are no more: for one address, and for one interface,
  * the newest file counts, as both are given again only after they were given back.
+ * libcni writes the file when the last plugin has ended, so a route of the plugin is there before it.
  */
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -43,6 +44,8 @@ interface Kept {
 export class CniResults implements Witness {
   readonly #options: CniResultsOptions;
   #kept = new Map<string, Kept>();
+  /** A pod that was asked for had one: the runtime of this node keeps them here. */
+  #isInUse = false;
 
   constructor(options: CniResultsOptions) {
     this.#options = options;
@@ -54,7 +57,13 @@ export class CniResults implements Witness {
     const results = [...this.#kept.values()]
       .flatMap(({ result, timeMs }) => (result === null ? [] : [{ ...result, timeMs }]))
       .sort((one, other) => one.timeMs - other.timeMs);
-    return heard(pods, veths, results);
+    const hearing = heard(pods, veths, results);
+    const hasOwn = ({ name, podUid }: AskedPod): boolean =>
+      podUid !== null && hearing.testimonies.has(name);
+    this.#isInUse ||= pods.some(hasOwn);
+    if (!this.#isInUse) return hearing;
+    const absent = pods.filter((pod) => pod.podUid !== null && !hasOwn(pod));
+    return { ...hearing, absences: new Map(absent.map(({ name }) => [name, ABSENCE])) };
   }
 
   /** Null, or why nothing can be read. */
@@ -98,6 +107,9 @@ export class CniResults implements Witness {
     return isKind && isOwned && (status.mode & WRITABLE_BY_OTHERS) === 0;
   }
 }
+
+const ABSENCE =
+  'a route leads to its address, but there is no CNI result of it yet, as there is of other pods: it may be the next pod’s';
 
 interface Status {
   readonly uid: number;
@@ -184,7 +196,7 @@ function heard(
         const ifindex = indexes.get(name);
         return ifindex === undefined || byInterface.get(name) !== result ? [] : [ifindex];
       });
-      testimonies.add(pod.name, `the CNI result of ${ip}`, new Set(own));
+      testimonies.add(pod.name, { by: `the CNI result of ${ip}`, veths: new Set(own) });
     }
   }
   return {

@@ -219,10 +219,19 @@ function settledOne(
   if (others.length > 0) {
     return disputed(`${namesOf(common)} all lead to it, and nothing tells which`);
   }
+  const isMoved = !isThere || veth.ifindex !== before.ifindex;
+  const absence = absenceOf(pod, hearings);
+  if (absence !== undefined && isMoved && said.every((one) => one.isOfAddress === true)) {
+    return disputed(absence);
+  }
   if (taken.has(veth.name)) {
     return disputed(`${veth.name} is named for something else`);
   }
   return { kind: 'found', veth };
+}
+
+function absenceOf({ name }: AskedPod, hearings: readonly Hearing[]): string | undefined {
+  return hearings.flatMap(({ absences }) => absences?.get(name) ?? [])[0];
 }
 
 /** Of who would know, if it were here; undefined: nobody would. */

@@ -138,7 +138,8 @@ function heard(pods: readonly AskedPod[], veths: readonly Veth[], places: Places
     if (netnsIds === undefined) continue;
     const own = veths.filter(({ netnsId }) => netnsIds.has(netnsId));
     if (own.length === 0) doubts.set(name, NO_VETH);
-    testimonies.add(name, 'its processes', new Set(own.map(({ ifindex }) => ifindex)));
+    const indexes = new Set(own.map(({ ifindex }) => ifindex));
+    testimonies.add(name, { by: 'its processes', veths: indexes });
   }
   const seen = new Set([...places.values()].flatMap((netnsIds) => [...netnsIds]));
   const isSeeing = veths.some(({ netnsId }) => seen.has(netnsId));

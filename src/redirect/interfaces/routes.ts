@@ -83,7 +83,10 @@ function heard(
         const ifindex = indexes.get(device);
         if (ifindex === undefined)
           doubts.set(name, `the route to ${ip} leads to ${device}, which is no veth of a pod`);
-        else testimonies.add(name, `the route to ${ip}`, new Set([ifindex]));
+        else {
+          const veths = new Set([ifindex]);
+          testimonies.add(name, { by: `the route to ${ip}`, veths, isOfAddress: true });
+        }
       }
     }
   }

@@ -27,6 +27,8 @@ export interface Testimony {
   readonly by: string;
   /** Indexes of interfaces; never none. */
   readonly veths: ReadonlySet<number>;
+  /** It knows an address only, and not whose that is by now. */
+  readonly isOfAddress?: true;
 }
 
 export interface Hearing {
@@ -36,6 +38,8 @@ export interface Hearing {
   readonly doubts: ReadonlyMap<string, string>;
   /** Name of the pod → why it has no interface here, whatever others say; absent: of none. */
   readonly denials?: ReadonlyMap<string, string>;
+  /** Name of the pod → why it must not be known by its address alone; absent: of none. */
+  readonly absences?: ReadonlyMap<string, string>;
   /** What it means that nothing is said of a pod whose UID is known; null: nothing. */
   readonly silence: string | null;
   /** Why this witness could not look; null: it could. */
@@ -50,11 +54,11 @@ export interface Witness {
 export class Testimonies {
   readonly all = new Map<string, Testimony[]>();
 
-  add(pod: string, by: string, veths: ReadonlySet<number>): void {
-    if (veths.size === 0) return;
+  add(pod: string, testimony: Testimony): void {
+    if (testimony.veths.size === 0) return;
     const known = this.all.get(pod);
-    if (known === undefined) this.all.set(pod, [{ by, veths }]);
-    else known.push({ by, veths });
+    if (known === undefined) this.all.set(pod, [testimony]);
+    else known.push(testimony);
   }
 }
 

@@ -23,9 +23,12 @@ class World {
   names: Readonly<Record<number, string>> = {};
   said: Said = {};
   costly: Said = {};
+  /** Pod → where the route to its address leads. */
+  routes: Readonly<Record<string, number>> = {};
   problem: string | null = null;
   silence: string | null = null;
   denials: ReadonlyMap<string, string> = new Map();
+  absences: ReadonlyMap<string, string> = new Map();
   nowMs = 0;
   costlyAsks: (readonly string[])[] = [];
   readonly finder: PodInterfaces;
@@ -34,7 +37,7 @@ class World {
   constructor() {
     this.finder = new PodInterfaces({
       run: this.#run,
-      witnesses: [this.#witness(() => this.said)],
+      witnesses: [this.#witness(() => this.said), { hear: async () => this.#routesHeard() }],
       costly: this.#witness(
         () => this.costly,
         (pods) => void this.costlyAsks.push(pods.map(({ name }) => name)),
@@ -62,6 +65,14 @@ class World {
     return { code: 0, stdout: JSON.stringify(links), stderr: '' };
   };
 
+  #routesHeard(): Hearing {
+    const said = Object.entries(this.routes).map(([pod, ifindex]) => {
+      const one: Testimony = { by: 'a route', veths: new Set([ifindex]), isOfAddress: true };
+      return [pod, [one]] as const;
+    });
+    return { testimonies: new Map(said), doubts: new Map(), silence: null, problem: null };
+  }
+
   #witness(
     said: () => Said,
     onAsked: (pods: readonly AskedPod[]) => void = () => {},
@@ -79,7 +90,7 @@ class World {
         );
         return {
           ...{ testimonies: new Map(testimonies), doubts: new Map(), problem: this.problem },
-          ...{ silence: silence(), denials: this.denials },
+          ...{ silence: silence(), denials: this.denials, absences: this.absences },
         };
       },
     };
@@ -208,6 +219,42 @@ it('an interface that is denied is not found, whatever others say', async () => 
   expect(await world.find()).toEqual({
     'shop/api': '! it is now of shop/new',
     'shop/web': 'veth11',
+  });
+});
+
+describe('where each pod has a CNI result', () => {
+  const absent = { absences: new Map([['shop/api', 'no result']]) };
+  const cases: readonly [about: string, world: Partial<World>, expected: string][] = [
+    ['routes alone do not tell whose one is', { routes: { 'shop/api': 10 } }, '! no result'],
+    ['its processes do', { routes: { 'shop/api': 10 }, costly: { 'shop/api': [[10]] } }, 'veth10'],
+    [
+      'they do not when they say otherwise',
+      { routes: { 'shop/api': 10 }, costly: { 'shop/api': [[11]] } },
+      '! they disagree: a route says veth10; way 0 says veth11',
+    ],
+  ];
+  it.each(cases)('%s', async (_about, more, expected) => {
+    const world = new World();
+    Object.assign(world, absent, more);
+    expect(await world.find([API])).toEqual({ 'shop/api': expected });
+  });
+
+  it('one that was found stays when its result goes, and has no other by a route alone', async () => {
+    const world = new World();
+    Object.assign(world, { said: { 'shop/api': [[10]] }, routes: { 'shop/api': 10 } });
+    expect(await world.find([API])).toEqual({ 'shop/api': 'veth10' });
+    Object.assign(world, { said: {}, ...absent });
+    expect(await world.find([API])).toEqual({ 'shop/api': 'veth10' });
+    world.routes = { 'shop/api': 11 };
+    expect(await world.find([API])).toEqual({ 'shop/api': '! no result' });
+  });
+
+  it('the index of the one that was found, given again, is not its by a route alone', async () => {
+    const world = new World();
+    Object.assign(world, { said: { 'shop/api': [[10]] }, routes: { 'shop/api': 10 } });
+    expect(await world.find([API])).toEqual({ 'shop/api': 'veth10' });
+    Object.assign(world, { said: {}, names: { 10: 'next' }, ...absent });
+    expect(await world.find([API])).toEqual({ 'shop/api': '! no result' });
   });
 });
 

@@ -343,6 +343,45 @@ describe('CNI results', () => {
     ]);
   });
 
+  describe('of which a pod that is asked for has one', () => {
+    const web: AskedPod = { name: 'shop/web', ips: ['10.0.0.6'], podUid: OTHER };
+    const absent = async (folder: Folder, pods: readonly AskedPod[] = [API, web]) => [
+      ...((await folder.witness.hear(pods, VETHS)).absences?.keys() ?? []),
+    ];
+    const ofWeb = (name: string) => ({
+      ...cached({ ...withInterface(name), ips: [{ address: '10.0.0.6/24' }] }, OTHER, 'web'),
+    });
+
+    it('are told to be absent of others, from then on', async () => {
+      const folder = new Folder();
+      expect(await absent(folder)).toEqual([]);
+      const own = folder.write('pods-c1-eth0', cached(RESULT, UID));
+      expect(await absent(folder)).toEqual(['shop/web']);
+      expect(await absent(folder, [{ ...web, podUid: null }])).toEqual([]);
+      folder.write('pods-c2-eth0', ofWeb('veth11'));
+      expect(await absent(folder)).toEqual([]);
+      rmSync(own);
+      expect(await absent(folder)).toEqual(['shop/api']);
+    });
+
+    it('that of a former container is none: its interface has gone, and its address is given again', async () => {
+      const folder = new Folder();
+      folder.write('pods-c1-eth0', cached(RESULT, UID));
+      folder.write('pods-c2-eth0', ofWeb('veth99'));
+      expect(await absent(folder)).toEqual(['shop/web']);
+    });
+
+    it.each([
+      ['of pods that nobody asks for', cached(RESULT, OTHER, 'gone')],
+      ['that name no interface of the node', cached({ ips: RESULT.ips }, UID)],
+      ['whose interfaces are not there', cached(withInterface('veth99'), UID)],
+    ])('there are none where only those are %s', async (_about, value) => {
+      const folder = new Folder();
+      folder.write('pods-c1-eth0', value);
+      expect(await absent(folder)).toEqual([]);
+    });
+  });
+
   it('do not count when a newer one has the interface', async () => {
     const folder = new Folder();
     folder.write('pods-c1-eth0', cached(withInterface('veth10'), UID));

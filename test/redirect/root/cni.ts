@@ -51,6 +51,8 @@ let containerCount = 0;
 export class CniNetwork {
   readonly resultsFolder: string;
   readonly pods = new Map<string, CniPod>();
+  /** Results are written by `keep` only: between the end of the plugin and that, the runtime is at work. */
+  isResultLate = false;
   readonly #options: CniNetworkOptions;
   readonly #netnses = new Set<Netns>();
   readonly #processes = new Map<string, PodProcess>();
@@ -77,7 +79,7 @@ export class CniNetwork {
     const made = { netns, containerId, result, ips, hostInterface: hostInterface ?? '', addedMs };
     const pod: CniPod = { ...options, ...made };
     this.pods.set(pod.name, pod);
-    if (this.#options.isKept === true) this.keep(pod);
+    if (this.#options.isKept === true && !this.isResultLate) this.keep(pod);
     if (this.#options.hasProcesses === true) this.begin(pod);
     return pod;
   }

@@ -80,9 +80,45 @@ describe.each([
   });
 });
 
-describe.each(['ptp', 'bridge'] as const)('%s', (plugin) => {
+it.each([
+  ['has gone', false],
+  ['is still there', true],
+])(
+  'an address that is given again waits for the result of its new holder, when the former one’s %s',
+  { timeout: TIMEOUT_MS },
+  async (_about, isFormerThere) => {
+    const at = await set('ptp', { isKept: true });
+    const { rig, network } = at;
+    const other = network.add(pod('shop/other'));
+    const web = network.add(pod('shop/web'));
+    name(rig, [other, web]);
+    await opened(at, [other, web]);
+    network.remove('shop/web');
+    network.forgetLast();
+    if (isFormerThere) network.keep(web);
+    network.isResultLate = true;
+    const job = network.add(pod('shop/job'));
+    expect(job.ips).toEqual(web.ips);
+    const isTold = async (text: RegExp): Promise<boolean> =>
+      (await status(at)).problems.some((problem) => text.test(problem));
+    await until(() => isTold(/^shop\/web has no interface here: a route .* no CNI result/));
+    expect(await looks(job)).toEqual(SHUT);
+    network.keep(job);
+    await until(() => isTold(/^shop\/web has no interface here: .* is now of shop\/job/));
+    expect(await looks(job)).toEqual(SHUT);
+    name(rig, [other, job]);
+    await opened(at, [other, job]);
+    expect(await reaches(job)).toEqual(REFUSED);
+  },
+);
+
+describe.each([
+  ['ptp', { hasProcesses: true }],
+  ['ptp', { isKept: true }],
+  ['bridge', { hasProcesses: true }],
+] as const)('%s, %j', (plugin, how) => {
   it('two pods that were swapped are each what they are', { timeout: TIMEOUT_MS }, async () => {
-    const at = await set(plugin, { hasProcesses: true });
+    const at = await set(plugin, how);
     const { rig, network } = at;
     const [web, job] = [network.add(pod('shop/web')), network.add(pod('shop/job'))];
     name(rig, [web, job]);
@@ -98,7 +134,9 @@ describe.each(['ptp', 'bridge'] as const)('%s', (plugin) => {
     await opened(at, [newWeb, newJob]);
     expect([await reaches(newWeb), await reaches(newJob)]).toEqual([ALL, REFUSED]);
   });
+});
 
+describe.each(['ptp', 'bridge'] as const)('%s', (plugin) => {
   it('a pod gets nothing by giving itself another’s address', { timeout: TIMEOUT_MS }, async () => {
     const at = await set(plugin, { hasProcesses: true });
     const { rig, network } = at;

@@ -3,7 +3,7 @@ import { type Identity, RESERVED_IDENTITIES } from '../../../model/identity.ts';
 import { labelSetKey, reservedLabel } from '../../../policy/labels.ts';
 import type { InventoryIdentity } from '../../../policy/resolve/inventory.ts';
 import type { CiliumIdentityFacts } from '../../decode/kube/cilium_objects.ts';
-import { KeyedValues } from './keyed_values.ts';
+import { KeyedValues } from '../../set/keyed_values.ts';
 import { isSameTexts } from './same.ts';
 
 const NAME_BY_NUMBER: ReadonlyMap<number, string> = new Map(

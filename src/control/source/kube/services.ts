@@ -5,7 +5,7 @@ import { compareText } from '../../../policy/labels.ts';
 import type { InventoryService } from '../../../policy/resolve/inventory.ts';
 import type { EndpointSliceFacts } from '../../decode/kube/endpoint_slice.ts';
 import type { ServiceFacts } from '../../decode/kube/service.ts';
-import { KeyedValues } from './keyed_values.ts';
+import { KeyedValues } from '../../set/keyed_values.ts';
 import { isSameList, isSameTexts } from './same.ts';
 
 interface Slice {

@@ -2,7 +2,7 @@
  * Values by key, as a list sorted by key. A value that says the same as the one before it is given up for it, so that
  * whoever compares two lists finds only what differs to be another object. Few changes cost one copy of the list.
  */
-import { compareText } from '../../../policy/labels.ts';
+import { compareText } from '../../policy/labels.ts';
 
 export class KeyedValues<Value extends object> {
   readonly #isSame: (a: Value, b: Value) => boolean;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { KeyedValues } from '../../../../src/control/source/kube/keyed_values.ts';
-import { runs } from '../../../support/property_runs.ts';
+import { KeyedValues } from '../../../src/control/set/keyed_values.ts';
+import { runs } from '../../support/property_runs.ts';
 
 const key = fc.integer({ min: 0, max: 120 }).map((number) => `k${number}`);
 const change = fc.tuple(key, fc.option(fc.record({ form: fc.nat({ max: 2 }) })));

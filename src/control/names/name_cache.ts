@@ -1,0 +1,217 @@
+/**
+ * Which addresses names have, as answers said. An address of a name is kept until its time to live is over, then as long
+ * as a connection to it lives, then a while; so nobody who got an answer is refused because it came a moment ago.
+ *
+ *     name ──► address ──► until when, and who asked          holders: who asked ──► what is kept for them, oldest first
+ *     address ──► names
+ *
+ * Whoever asks takes places of its own bound, and makes room from its own: what several asked for stays until the last of
+ * them gives it up. So nobody can make another's names forgotten by asking for many.
+ */
+import type { IpAddress, IpText } from '../../model/address.ts';
+
+export interface Lookup {
+  /** Canonical: lower case, a dot at its end. */
+  readonly name: string;
+  /** Who asked: an endpoint's name. */
+  readonly holder: string;
+  readonly addresses: readonly IpAddress[];
+  readonly ttlSeconds: number;
+}
+
+export interface NameBounds {
+  readonly nameAddressCountMax: number;
+  readonly holderAddressCountMax: number;
+  readonly addressCountMax: number;
+  readonly ttlMinMs: number;
+  /** Behind the time to live, or the last sign of a connection. */
+  readonly graceMs: number;
+}
+
+export interface NamedAddress {
+  readonly name: string;
+  readonly address: IpAddress;
+  readonly expiresAtMs: number;
+  /** Of the last sign of a connection to it; 0: none. */
+  readonly aliveAtMs: number;
+}
+
+interface Entry extends NamedAddress {
+  expiresAtMs: number;
+  aliveAtMs: number;
+  readonly holders: Set<string>;
+}
+
+export class NameCache {
+  readonly #bounds: NameBounds;
+  /** By name and address; of each name the one that was told longest ago first. */
+  readonly #byName = new Map<string, Map<IpText, Entry>>();
+  readonly #byAddress = new Map<IpText, Set<Entry>>();
+  readonly #byHolder = new Map<string, Set<Entry>>();
+  #changed = new Set<IpText>();
+  #count = 0;
+  #evictedCount = 0;
+
+  constructor(bounds: NameBounds) {
+    this.#bounds = bounds;
+  }
+
+  /** Of names and addresses, each pair once. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Pairs that had to go before their time, since the beginning. */
+  get evictedCount(): number {
+    return this.#evictedCount;
+  }
+
+  /** All that is kept. */
+  *entries(): Generator<NamedAddress> {
+    for (const addresses of this.#byName.values()) yield* addresses.values();
+  }
+
+  /** Sorted. */
+  namesOf(ip: IpText): readonly string[] {
+    return [...(this.#byAddress.get(ip) ?? [])].map(({ name }) => name).sort();
+  }
+
+  learn({ name, holder, addresses, ttlSeconds }: Lookup, nowMs: number): void {
+    const expiresAtMs = nowMs + Math.max(ttlSeconds * 1000, this.#bounds.ttlMinMs);
+    for (const address of addresses) {
+      const entry = this.#byName.get(name)?.get(address.text) ?? this.#add(name, address);
+      // A shorter answer takes nothing back from whoever has the longer one.
+      entry.expiresAtMs = Math.max(entry.expiresAtMs, expiresAtMs);
+      this.#hold(entry, holder);
+      this.#renew(entry);
+    }
+    this.#trimName(name);
+    this.#trimHolder(holder, this.#bounds.holderAddressCountMax);
+    while (this.#count > this.#bounds.addressCountMax) this.#trimLargest();
+  }
+
+  /** Connections to these addresses are open. */
+  markAlive(ips: Iterable<IpText>, nowMs: number): void {
+    for (const ip of ips) {
+      for (const entry of this.#byAddress.get(ip) ?? []) {
+        entry.aliveAtMs = nowMs;
+        this.#renew(entry);
+      }
+    }
+  }
+
+  /** Forgets whatever has had its time. */
+  expire(nowMs: number): void {
+    for (const addresses of this.#byName.values()) {
+      for (const entry of addresses.values()) {
+        const lastMs = Math.max(entry.expiresAtMs, entry.aliveAtMs);
+        if (nowMs >= lastMs + this.#bounds.graceMs) this.#remove(entry);
+      }
+    }
+  }
+
+  /** Addresses that got a name or lost one since the last call. */
+  takeChanged(): ReadonlySet<IpText> {
+    const changed = this.#changed;
+    this.#changed = new Set();
+    return changed;
+  }
+
+  #add(name: string, address: IpAddress): Entry {
+    const entry: Entry = { name, address, expiresAtMs: 0, aliveAtMs: 0, holders: new Set() };
+    inner(this.#byName, name, () => new Map<IpText, Entry>()).set(address.text, entry);
+    inner(this.#byAddress, address.text, () => new Set<Entry>()).add(entry);
+    this.#changed.add(address.text);
+    this.#count++;
+    return entry;
+  }
+
+  #hold(entry: Entry, holder: string): void {
+    entry.holders.add(holder);
+    inner(this.#byHolder, holder, () => new Set<Entry>()).add(entry);
+  }
+
+  /** To the end of every queue in which it stands. */
+  #renew(entry: Entry): void {
+    const siblings = this.#byName.get(entry.name);
+    siblings?.delete(entry.address.text);
+    siblings?.set(entry.address.text, entry);
+    for (const holder of entry.holders) {
+      const held = this.#byHolder.get(holder);
+      held?.delete(entry);
+      held?.add(entry);
+    }
+  }
+
+  #trimName(name: string): void {
+    const siblings = this.#byName.get(name);
+    for (const entry of siblings?.values() ?? []) {
+      if ((siblings?.size ?? 0) <= this.#bounds.nameAddressCountMax) return;
+      this.#evict(entry);
+    }
+  }
+
+  #trimHolder(holder: string, countMax: number): void {
+    const held = this.#byHolder.get(holder);
+    for (const entry of held ?? []) {
+      if ((held?.size ?? 0) <= countMax) return;
+      this.#giveUp(entry, holder);
+    }
+  }
+
+  /** By one. */
+  #trimLargest(): void {
+    let largest = '';
+    let size = 0;
+    for (const [holder, held] of this.#byHolder) {
+      if (held.size <= size) continue;
+      largest = holder;
+      size = held.size;
+    }
+    this.#trimHolder(largest, size - 1);
+  }
+
+  #giveUp(entry: Entry, holder: string): void {
+    this.#release(entry, holder);
+    if (entry.holders.size === 0) this.#evict(entry);
+  }
+
+  #evict(entry: Entry): void {
+    this.#evictedCount++;
+    this.#remove(entry);
+  }
+
+  #remove(entry: Entry): void {
+    const { name, address, holders } = entry;
+    for (const holder of holders) this.#release(entry, holder);
+    removeInner(this.#byName, name, (siblings) => siblings.delete(address.text));
+    removeInner(this.#byAddress, address.text, (named) => named.delete(entry));
+    this.#changed.add(address.text);
+    this.#count--;
+  }
+
+  #release(entry: Entry, holder: string): void {
+    entry.holders.delete(holder);
+    removeInner(this.#byHolder, holder, (held) => held.delete(entry));
+  }
+}
+
+function inner<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(key, made);
+  return made;
+}
+
+/** What is empty goes as well. */
+function removeInner<Key, Value extends { readonly size: number }>(
+  map: Map<Key, Value>,
+  key: Key,
+  remove: (value: Value) => void,
+): void {
+  const value = map.get(key);
+  if (value === undefined) return;
+  remove(value);
+  if (value.size === 0) map.delete(key);
+}

@@ -1,21 +1,26 @@
 /**
  * Finds out before any worker starts whether the fixed ports can be bound. Workers share ports by
- * SO_REUSEPORT, and with it a second Sallyport of the same user would silently take half of the
- * connections; the probe binds without it, so that a port in use is an error.
+ * SO_REUSEPORT, and with it a second Sallyport of the same user (or, for datagrams, any DNS server that shares its
+ * port) would silently take half of what comes; the probe binds without it, so that a port in use is an error.
  */
 import { createServer } from 'node:net';
 import { formatSocketAddress, type SocketAddress } from '../model/address.ts';
+import { PLAIN_DATAGRAMS } from '../platform/datagrams.ts';
+import type { ListenerProtocol } from '../proxy/plane/options.ts';
 
 export interface ProbedListener {
   readonly name: string;
   readonly address: SocketAddress;
+  /** With dns the port is for datagrams as well. */
+  readonly protocol?: ListenerProtocol;
 }
 
 /** Null when every port is free, else one line on the first that is not. */
 export async function probePorts(listeners: readonly ProbedListener[]): Promise<string | null> {
-  for (const { name, address } of listeners) {
+  for (const { name, address, protocol } of listeners) {
     if (address.port === 0) continue;
-    const code = await bindOnce(address);
+    const isDns = protocol === 'dns';
+    const code = (await bindOnce(address)) ?? (isDns ? await bindDatagrams(address) : null);
     if (code !== null) {
       return `listener ${name}: ${formatSocketAddress(address.ip, address.port)}: ${bindErrorText(code)}`;
     }
@@ -45,4 +50,15 @@ function bindOnce(address: SocketAddress): Promise<string | null> {
       server.close(() => resolve(null));
     });
   });
+}
+
+async function bindDatagrams(address: SocketAddress): Promise<string | null> {
+  const unheard = { onDatagram: () => {}, onError: () => {} };
+  try {
+    const door = await PLAIN_DATAGRAMS.bind({ address, isPortShared: false, ...unheard });
+    await door.close();
+    return null;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
+  }
 }

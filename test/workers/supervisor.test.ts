@@ -1,4 +1,5 @@
 /** The supervisor against workers that are only promises kept or broken. */
+import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { SentBatch } from '../../src/control/worker/identity_wire.ts';
@@ -336,6 +337,19 @@ describe('a port in use', () => {
     expect(found).toBe(`listener a: 127.0.0.1:${port}: the port is in use by another program`);
     await new Promise((resolve) => other.close(resolve));
     expect(await probePorts([{ name: 'a', address: address(`127.0.0.1:${port}`) }])).toBe(null);
+  });
+
+  it('a port that another program shares for datagrams is in use for dns', async () => {
+    const other = createSocket({ type: 'udp4', reusePort: true });
+    await new Promise<void>((resolve) => other.bind(0, '127.0.0.77', resolve));
+    const { port } = other.address();
+    const { probePorts } = await import('../../src/workers/port_probe.ts');
+    const probed = { name: 'a', address: address(`127.0.0.77:${port}`), protocol: 'dns' } as const;
+    const found = await probePorts([probed]);
+    expect(found).toBe(`listener a: 127.0.0.77:${port}: the port is in use by another program`);
+    expect(await probePorts([{ ...probed, protocol: 'http' }])).toBe(null);
+    await new Promise<void>((resolve) => other.close(() => resolve()));
+    expect(await probePorts([probed])).toBe(null);
   });
 });
 

@@ -22,7 +22,7 @@ export interface BindOptions {
   readonly isPortShared: boolean;
   /** Must not throw. The bytes are the receiver's. */
   readonly onDatagram: (bytes: Buffer, ends: DatagramEnds) => void;
-  /** Of a send that the system refused, later than the call. */
+  /** Of what the kernel tells of the socket; a send that it refuses is lost without a word. */
   readonly onError: (error: Error) => void;
 }
 
@@ -98,7 +98,7 @@ export const PLAIN_DATAGRAMS: Datagrams = {
       throw failure ?? error;
     }
     isOpen = true;
-    return new PlainLink(socket);
+    return new PlainLink(socket, onError);
   },
 };
 
@@ -116,14 +116,19 @@ function isOf(peer: SocketAddress, { address, port }: RemoteInfo): boolean {
 
 class PlainLink implements DatagramLink {
   readonly #socket: Socket;
+  readonly #onError: (error: Error) => void;
   #isClosed = false;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, onError: (error: Error) => void) {
     this.#socket = socket;
+    this.#onError = onError;
   }
 
   send(bytes: Buffer): void {
-    this.#socket.send(bytes);
+    // Nobody is told of one that is refused (by a packet filter, for example) but who asks for it.
+    this.#socket.send(bytes, (error) => {
+      if (error !== null && !this.#isClosed) this.#onError(error);
+    });
   }
 
   close(): void {

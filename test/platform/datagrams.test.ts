@@ -123,6 +123,33 @@ describe('a datagram', () => {
     link.close();
   });
 
+  it('that the system does not take is told as an error of its link, unless that is closed', async () => {
+    const { door } = await side('127.0.0.1');
+    const errors: string[] = [];
+    const signal = new Signal();
+    const options = {
+      onDatagram: () => {},
+      onError: (error: NodeJS.ErrnoException) => {
+        errors.push(error.code ?? '');
+        signal.raise();
+      },
+    };
+    // More than a datagram can have.
+    const tooLong = Buffer.alloc(65_508);
+    const closed = PLAIN_DATAGRAMS.connect(door.address, options);
+    closed.send(tooLong);
+    closed.close();
+    const link = PLAIN_DATAGRAMS.connect(door.address, options);
+    link.send(tooLong);
+    await signal.until(
+      () => errors.length > 0,
+      () => 'an error',
+    );
+    expect(errors).toEqual(['EMSGSIZE']);
+    link.close();
+    await door.close();
+  });
+
   it('for which no socket is to be had leaves nothing behind', () => {
     const script = new URL('../support/links_without_files.ts', import.meta.url).pathname;
     const limited = 'ulimit -n 100 && exec "$0" "$1"';

@@ -15,7 +15,7 @@ import type { Direction, Identity, KernelProtocol, Protocol } from '../model/ide
 import type { RemoteSelector } from './remote_selector.ts';
 
 export interface EndpointPolicy {
-  /** "namespace/name" of the endpoint, or the wire policy's resource name. */
+  /** "namespace/name" of the endpoint, or the wire policy's resource name; `VACANT`: nobody has its subject now. */
   readonly name: string;
   /** Canonical text of each address; the keys by which a connection finds its policy. */
   readonly endpointIps: readonly string[];
@@ -30,6 +30,9 @@ export interface EndpointPolicy {
   /** What the wire form has no words for; absent when the policy came in that form. */
   readonly kernelOnly?: Readonly<Record<Direction, readonly PortPolicy<KernelProtocol>[]>>;
 }
+
+/** The name of a policy that is kept for the next endpoint of its subject: the last one may be another's by now. */
+export const VACANT = '';
 
 /** The "port" of an ICMP message is its type + 1, so that 0 means any here, too. */
 export interface PortPolicy<P = Protocol> {

@@ -93,6 +93,20 @@ export const anyChange: fc.Arbitrary<Change> = fc.oneof(
   },
 );
 
+/** A pod of this node with the labels and ports of a resident, or one less: batches tell both. */
+export const likeResident: fc.Arbitrary<Change> = fc
+  .record({
+    name: fc.constantFrom(...NAMES),
+    ip: fc.constantFrom(...IPS),
+    resident: fc.constantFrom(0, 1, 2, 3, null),
+  })
+  .map(({ name, ip, resident }): Change => {
+    const like = resident === null ? null : RESIDENTS[resident];
+    if (like?.kind !== 'pod') return { kind: 'gone', name };
+    const own = { name: `default/${name}`, ips: [ipOf(ip)], interface: `lxc_${name}` };
+    return { kind: 'pod', pod: { ...like.pod, ...own } };
+  });
+
 /** So that most subjects have a policy from the beginning. */
 export const RESIDENTS: readonly Change[] = LABELS.slice(0, 4).map((labels, index) => ({
   kind: 'pod',

@@ -1,5 +1,5 @@
 /** The whole of who is who, as a ledger takes it. */
-import type { EndpointPolicy } from '../../policy/ast.ts';
+import { type EndpointPolicy, VACANT } from '../../policy/ast.ts';
 import type { EndpointPlace } from '../../policy/identity/delta.ts';
 import type { WhoIsWho } from '../../policy/identity/ledger.ts';
 import type { IdentityTable } from '../../policy/resolve/identity_table.ts';
@@ -10,13 +10,16 @@ export function wholeOf(table: IdentityTable, endpoints: readonly EndpointPlace[
 
 export function placesOf(policies: readonly EndpointPolicy[]): readonly EndpointPlace[] {
   return policies.flatMap(({ name, endpointId, endpointIps, subject }) =>
-    subject === undefined ? [] : [{ name, endpointId, ips: endpointIps, subject }],
+    subject === undefined || name === VACANT
+      ? []
+      : [{ name, endpointId, ips: endpointIps, subject }],
   );
 }
 
 /**
  * The policies for the endpoints that there are now; those without a subject stay as they are. A subject that has no
- * endpoint any more keeps its policy, without an address, for the next one.
+ * endpoint any more keeps its policy for the next one, under nobody's name: the endpoint that had it may be there, with
+ * another subject.
  */
 export function placedPolicies(
   policies: readonly EndpointPolicy[],
@@ -33,7 +36,7 @@ export function placedPolicies(
     if (subject === undefined) return [policy];
     if (used.has(subject)) return [];
     used.add(subject);
-    return [{ ...policy, endpointIps: [] }];
+    return [{ ...policy, name: VACANT, endpointIps: [] }];
   });
   return [...placed, ...rest];
 }

@@ -96,8 +96,10 @@ export class LiveSnapshot {
   readonly #turns: Turns;
   #snapshot: PolicySnapshot;
   #next: PolicyUpdate | null = null;
-  /** That came since the set that is being compiled, or waits for it. */
-  #since: IdentityBatch[] = [];
+  /** That came since the set that is being compiled, or waits for it; each after the set of that number. */
+  #since: { readonly batch: IdentityBatch; readonly after: number }[] = [];
+  /** Of the set that came last. */
+  #newest = 0;
   #isBroken = false;
   /** A set is being compiled. */
   #isMaking = false;
@@ -118,7 +120,7 @@ export class LiveSnapshot {
 
   /** All at once, and without a word to `events`: before anything is served. */
   take(set: NumberedSet): TakeResult {
-    const made = finish(this.#make(set));
+    const made = finish(this.#make(set, this.#snapshot));
     if (made.kind === 'refused') return made;
     this.#snapshot = made.snapshot;
     return { kind: 'taken', set: made.set };
@@ -126,6 +128,7 @@ export class LiveSnapshot {
 
   update(set: PolicyUpdate): void {
     const before = this.#next;
+    this.#newest = set.revision;
     this.#next = before?.parts === undefined ? set : newest(before, set);
     if (!this.#isBusy) this.#begin();
   }
@@ -140,7 +143,7 @@ export class LiveSnapshot {
     if (this.#isBroken && !this.#isPending) return;
     try {
       const batch = decodeBatch(sent);
-      if (this.#isPending) this.#since.push(batch);
+      if (this.#isPending) this.#since.push({ batch, after: this.#newest });
       // Who is told that one does not fit sends all of them again: the set that comes with them is waited for. An
       // endpoint that comes waits for rules that came before it: those in force may leave it open.
       const isNext = batch.sequence === this.sequence + 1 && !bringsEndpoint(batch);
@@ -160,12 +163,16 @@ export class LiveSnapshot {
     this.#options.events.onIdentities(batch);
   }
 
-  /** With what came while it was made; what it has in it already is passed over. */
-  #caughtUp(made: PolicySnapshot): PolicySnapshot {
+  /**
+   * With what came while the set of that number was made; what it has in it already is passed over. An endpoint that
+   * came after other rules goes on waiting for them.
+   */
+  #caughtUp(made: PolicySnapshot, revision: number): PolicySnapshot {
     let snapshot = made;
     try {
-      for (const batch of this.#since) {
+      for (const { batch, after } of this.#since) {
         const sequence = snapshot.who?.roster.sequence ?? 0;
+        if (this.#next !== null && after > revision && bringsEndpoint(batch)) break;
         if (batch.sequence === sequence + 1) snapshot = snapshot.after(batch);
         else if (batch.sequence > sequence && this.#next === null) {
           throw new BrokenTableError(`batch ${batch.sequence} came after batch ${sequence}`);
@@ -177,6 +184,13 @@ export class LiveSnapshot {
     // Another set is there already: what came after that one is for it, too.
     if (this.#next === null) this.#since = [];
     return snapshot;
+  }
+
+  /** What rules are made for: what is in force with all that waits. Null: who is who is broken. */
+  #ahead(): PolicySnapshot | null {
+    if (this.#isBroken) return null;
+    const ahead = this.#caughtUp(this.#snapshot, this.#newest);
+    return this.#isBroken ? null : ahead;
   }
 
   #broke(sequence: number, error: unknown): void {
@@ -195,9 +209,10 @@ export class LiveSnapshot {
   #begin(): void {
     const set = this.#next;
     if (set === null) return;
+    const base = set.parts === undefined ? this.#ahead() : this.#snapshot;
     this.#next = null;
     // Whoever was told that a batch does not fit sends all of it, these rules among it.
-    if (set.parts === undefined && this.#isBroken) {
+    if (base === null) {
       this.#since = [];
       return;
     }
@@ -205,16 +220,16 @@ export class LiveSnapshot {
     this.#isMaking = true;
     const { events } = this.#options;
     this.#turns.begin({
-      steps: this.#make(set),
+      steps: this.#make(set, base),
       onDone: (made) => {
         this.#isMaking = false;
         if (made.kind === 'refused') {
-          this.#snapshot = this.#caughtUp(this.#snapshot);
+          this.#snapshot = this.#caughtUp(this.#snapshot, set.revision);
           events.onRefused(set.revision, made.problems);
           this.#goOn();
         } else {
           this.#isBroken = false;
-          this.#snapshot = this.#caughtUp(made.snapshot);
+          this.#snapshot = this.#caughtUp(made.snapshot, set.revision);
           events.onSwap(made.set, () => this.#goOn());
         }
       },
@@ -227,11 +242,10 @@ export class LiveSnapshot {
   }
 
   /** An exception changes nothing: it is a set that cannot be taken. */
-  *#make(set: PolicyUpdate): Steps<Made> {
+  *#make(set: PolicyUpdate, previous: PolicySnapshot): Steps<Made> {
     const { regexEngine, limits, events } = this.#options;
     const { revision } = set;
     try {
-      const previous = this.#snapshot;
       const resolved = yield* set.parts === undefined
         ? rulesFor(previous, set.rules)
         : wholeOf(set);

@@ -5,7 +5,7 @@
  */
 import type { Limits } from '../../model/limits.ts';
 import { finish, type Steps } from '../../model/steps.ts';
-import { type EndpointPolicy, type PortPolicy, portPolicies } from '../ast.ts';
+import { type EndpointPolicy, type PortPolicy, portPolicies, VACANT } from '../ast.ts';
 import type { NodeContents, PolicySnapshot } from '../compiled/snapshot.ts';
 import { Remotes } from '../identity/remotes.ts';
 import type { Roster } from '../identity/roster.ts';
@@ -67,10 +67,11 @@ export function* compileSteps(
   for (const policy of policies) {
     const own = yield* directions.of(policy);
     const { name, endpointId, endpointIps, subject } = policy;
+    if (subject !== undefined) subjects.set(subject, own);
+    if (subject !== undefined && name === VACANT) continue;
     const place = endpoints.length;
     const placed = { name, endpointId, endpointIps, directions: own, place };
     endpoints.push({ ...placed, subject: subject ?? null });
-    if (subject !== undefined) subjects.set(subject, own);
   }
   yield;
   const byIp = indexByIp(endpoints, compiler);

@@ -4,10 +4,7 @@
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { PolicyDocument } from '../../../src/control/decode/policy_document.ts';
-import { type Accepted, PolicyChecker } from '../../../src/control/set/policy_checker.ts';
-import type { PolicyInput } from '../../../src/control/set/policy_input.ts';
-import { decodeBundle } from '../../../src/control/source/files/decode_bundle.ts';
+import { PolicyChecker } from '../../../src/control/set/policy_checker.ts';
 import { encodeBatch, type SentBatch } from '../../../src/control/worker/identity_wire.ts';
 import {
   LiveSnapshot,
@@ -15,87 +12,22 @@ import {
   newest,
   type PolicyUpdate,
 } from '../../../src/control/worker/live_snapshot.ts';
-import { encodeResolved, encodeRules } from '../../../src/control/worker/resolved_wire.ts';
-import { IDENTITY_WORLD, type Port, type ProxyId } from '../../../src/model/identity.ts';
-import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
-import { plainHead } from '../../../src/model/request_head.ts';
-import type { PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
-import { decideRequest } from '../../../src/policy/decide/decide.ts';
 import { IdentityAllocator } from '../../../src/policy/resolve/identity_allocator.ts';
-import { EMPTY_INVENTORY, type Inventory } from '../../../src/policy/resolve/inventory.ts';
-import { createRe2Engine } from '../../../src/regex/re2_engine.ts';
+import { EMPTY_INVENTORY } from '../../../src/policy/resolve/inventory.ts';
+import { anyChange, changed, RESIDENTS } from '../../support/inventory_changes.ts';
 import {
-  anyChange,
-  changed,
-  IPS,
-  NODE_IPS,
-  RESIDENTS,
-  whoIsWho,
-} from '../../support/inventory_changes.ts';
+  documentsOf,
+  factsOf,
+  freshOf,
+  inputOf,
+  limits,
+  PATIENCE_MS,
+  policies,
+  regexEngine,
+  STORE,
+  updateOf,
+} from '../../support/policy_histories.ts';
 import { runs } from '../../support/property_runs.ts';
-
-const limits = { ...DEFAULT_LIMITS, policyTurnMs: 1 };
-const regexEngine = createRe2Engine(limits);
-/** It asks tens of thousands of questions, and others are at work. */
-const PATIENCE_MS = 120_000;
-const STORE = { regexEngine, limits };
-const REMOTES = [...IPS, ...NODE_IPS, '172.16.0.1', '10.1.0.1', '10.1.0.3', '192.0.2.5'];
-const LOCAL = [...IPS, '10.1.0.1', '10.1.0.2', '10.1.0.3'];
-const QUESTIONS = [
-  { port: 80, path: '/a' },
-  { port: 80, path: '/b' },
-  { port: 81, path: '/a' },
-];
-
-const WEB = 'fromEndpoints: [{ matchLabels: { app: web } }]';
-const httpOf = (path: string): string =>
-  `toPorts: [{ ports: [{ port: "80", protocol: TCP }], rules: { http: [{ path: "${path}" }] } }]`;
-const GROUP = 'egress: [{ toCIDRSet: [{ cidrGroupRef: group }] }]';
-
-/** Some are another form of one policy; some name another prefix, or a port of others; some exclude each other. */
-const POLICIES: readonly (readonly [name: string, spec: string])[] = [
-  ['a', `endpointSelector: {}\n  ingress: [{ ${WEB}, ${httpOf('/a')} }]`],
-  ['a', `endpointSelector: {}\n  ingress: [{ ${WEB}, ${httpOf('/b')} }]`],
-  ['a', `endpointSelector: { matchLabels: { app: api } }\n  ingress: [{ ${WEB} }]`],
-  ['b', 'endpointSelector: {}\n  ingress: [{ fromEntities: [remote-node] }]'],
-  ['b', 'endpointSelector: {}\n  ingressDeny: [{ fromEndpoints: [{ matchLabels: { tier: x } }] }]'],
-  ['c', 'endpointSelector: {}\n  egress: [{ toCIDRSet: [{ cidr: 10.0.0.4/32 }] }]'],
-  [
-    'c',
-    'endpointSelector: {}\n  egress: [{ toCIDRSet: [{ cidr: 10.0.0.0/8, except: [10.0.0.4/31] }] }]',
-  ],
-  ['c', `endpointSelector: {}\n  ${GROUP}`],
-  [
-    'd',
-    'endpointSelector: {}\n  egress: [{ toPorts: [{ ports: [{ port: http, protocol: TCP }] }] }]',
-  ],
-  [
-    'd',
-    'endpointSelector: {}\n  egress: [{ toEndpoints: [{ matchLabels: { app: web } }], toPorts: [{ ports: [{ port: http, protocol: TCP }] }] }]',
-  ],
-  [
-    'e',
-    'endpointSelector: {}\n  egress: [{ toServices: [{ k8sService: { serviceName: one, namespace: default } }] }]',
-  ],
-  [
-    'e',
-    'endpointSelector: {}\n  egress: [{ toServices: [{ k8sService: { serviceName: two, namespace: default } }] }]',
-  ],
-  [
-    'f',
-    'endpointSelector: { matchLabels: { app: api } }\n  enableDefaultDeny: { egress: false }\n  egress: [{ toEntities: [world] }]',
-  ],
-];
-const GROUPS = ['[10.0.0.1/32]', '[10.0.0.2/32, 192.0.2.0/24]'];
-
-const policies = fc.record({
-  all: fc.subarray(
-    POLICIES.map((_, index) => index),
-    { minLength: 1, maxLength: 5 },
-  ),
-  dryRun: fc.constantFrom(-1, -1, 0, 1, 5),
-  group: fc.constantFrom(...GROUPS),
-});
 
 const history = fc.record({
   policies,
@@ -214,100 +146,4 @@ function workerOf(): LiveSnapshot {
       },
     },
   });
-}
-
-function updateOf({ revision, set, isWhoSame }: Accepted): PolicyUpdate {
-  return isWhoSame
-    ? { revision, rules: encodeRules(set) }
-    : { revision, parts: encodeResolved(set) };
-}
-
-/** Null: it is refused. */
-function freshOf(
-  input: PolicyInput,
-  given: ReturnType<IdentityAllocator['given']>,
-): PolicyChecker | null {
-  const allocator = new IdentityAllocator(limits);
-  allocator.restore(given);
-  const fresh = new PolicyChecker({ ...STORE, allocator });
-  return fresh.update(input).kind === 'accepted' ? fresh : null;
-}
-
-const decoded = new Map<string, PolicyDocument>();
-
-/** The same document is the same object, as of a source. The last form of a policy counts. */
-function documentsOf({
-  all,
-  dryRun,
-  group,
-}: {
-  readonly all: readonly number[];
-  readonly dryRun: number;
-  readonly group: string;
-}): readonly PolicyDocument[] {
-  const byName = new Map<string, string>();
-  for (const index of all) {
-    const [name, spec] = POLICIES[index] as (typeof POLICIES)[number];
-    const annotations = index === dryRun ? ', annotations: { sallyport.dev/dry-run: "true" }' : '';
-    const metadata = `{ name: ${name}, namespace: default${annotations} }`;
-    byName.set(
-      name,
-      `apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: ${metadata}\nspec:\n  ${spec}\n`,
-    );
-  }
-  const groupText = `apiVersion: cilium.io/v2\nkind: CiliumCIDRGroup\nmetadata: { name: group }\nspec: { externalCIDRs: ${group} }\n`;
-  return [groupText, ...byName.values()].map(documentOf);
-}
-
-function documentOf(text: string): PolicyDocument {
-  let document = decoded.get(text);
-  if (document === undefined) {
-    const bundle = { policies: [{ path: 'p', text }], endpoints: null, secrets: null };
-    const result = decodeBundle(bundle, { ...STORE, hasNodeLabels: false });
-    if (result.kind === 'rejected') throw new Error(JSON.stringify(result.problems));
-    document = result.input.documents[0] as PolicyDocument;
-    decoded.set(text, document);
-  }
-  return document;
-}
-
-const SECRETS = new Map<string, string>();
-
-function inputOf(documents: readonly PolicyDocument[], inventory: Inventory): PolicyInput {
-  return {
-    documents,
-    inventory,
-    secrets: SECRETS,
-    hasNodeLabels: false,
-    warnings: [],
-    refused: [],
-    areConflictsDenied: true,
-    parts: [inventory, ...documents],
-  };
-}
-
-function factsOf(snapshot: PolicySnapshot): unknown {
-  return {
-    who: whoIsWho(snapshot.who?.roster),
-    policyNames: snapshot.policyNames,
-    enforced: verdictsOf(snapshot),
-    shadow: snapshot.shadow === null ? null : verdictsOf(snapshot.shadow),
-  };
-}
-
-function verdictsOf(snapshot: PolicySnapshot): readonly string[] {
-  return LOCAL.flatMap((ip) =>
-    (['ingress', 'egress'] as const).flatMap((direction) =>
-      REMOTES.flatMap((remoteIp) =>
-        QUESTIONS.map(({ port, path }) => {
-          const endpoint = snapshot.endpoint(ip);
-          const remote = snapshot.ipcache.lookup(remoteIp) ?? IDENTITY_WORLD;
-          const view = endpoint.port(direction, 'TCP', port as Port).view(0 as ProxyId, remote);
-          const head = plainHead({ method: 'GET', authority: 'a.test', path });
-          const { verdict, rule } = decideRequest(view, '', head);
-          return `${endpoint.name} ${ip} ${direction} ${remoteIp} ${port}${path}: ${verdict} ${rule?.policy} ${rule?.rule}`;
-        }),
-      ),
-    ),
-  );
 }

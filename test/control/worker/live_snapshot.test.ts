@@ -24,6 +24,7 @@ import { prefixOf } from '../../support/resolve_world.ts';
 const ENDPOINTS = `
 endpoints:
   - { name: default/api, ip: 10.0.0.1, labels: { app: api } }
+  - { name: default/web, ip: 10.0.0.2, labels: { app: web } }
 `;
 
 /** What a step of a random history does; several turns so that compiles get somewhere. */
@@ -312,6 +313,55 @@ describe('rules without who is who', () => {
       expect(scene.store.sequence).toBe(isSwapped ? 3 : 1);
     }
     expect([scene.allowedPorts('10.0.0.9'), scene.remote()]).toEqual([[2], 2]);
+  });
+
+  it('that wait behind a set are in force before an endpoint that came after them, too', () => {
+    for (const more of [[], [rulesFor(4, 2)], [setFor(4, 2)]]) {
+      const scene = new Scene();
+      scene.store.take(setFor(1));
+      scene.store.update(rulesFor(2, 1));
+      scene.turn();
+      scene.store.update(rulesFor(3, 1));
+      scene.store.identities(endpointFor(2));
+      for (const one of more) scene.store.update(one);
+      while (scene.turn()) {
+        const isNewest = scene.told.includes(`swap ${3 + more.length}`);
+        if (!isNewest) expect(scene.allowedPorts('10.0.0.9')).toEqual([]);
+      }
+      const last = more[0]?.revision ?? 3;
+      expect(scene.told).toEqual(['swap 2', `swap ${last}`]);
+      expect(scene.store.sequence).toBe(2);
+      if (more[0]?.parts === undefined) expect(scene.allowedPorts('10.0.0.9')).toEqual([last]);
+    }
+  });
+
+  it('keep the policy of a subject that its endpoint has left, and the endpoint is there once', () => {
+    const scene = new Scene();
+    const moved = (sequence: number, ips: readonly string[], subject: number): SentBatch =>
+      encodeBatch({
+        sequence,
+        deltas: [
+          { kind: 'remove-endpoint', name: 'default/api', ips: ['10.0.0.1'] },
+          ...(ips.length === 0
+            ? []
+            : [
+                {
+                  kind: 'upsert-endpoint' as const,
+                  endpoint: { name: 'default/api', endpointId: 1, ips, subject },
+                },
+              ]),
+        ],
+      });
+    scene.store.take(setFor(1));
+    scene.store.update(rulesFor(2, 1));
+    scene.turn();
+    scene.store.update(rulesFor(3, 1));
+    scene.store.identities(moved(2, ['10.0.0.1'], 1));
+    scene.run();
+    scene.store.identities(moved(3, [], 1));
+    expect(scene.store.current().endpoint('10.0.0.1').isKnown).toBe(false);
+    scene.store.identities(moved(4, ['10.0.0.1'], 0));
+    expect([scene.told.at(-1), scene.allowedPorts()]).toEqual(['identities 4', [3]]);
   });
 
   it('that are refused keep back no endpoint that waited for them', () => {

@@ -24,6 +24,7 @@ import { nodePlatform } from './platform/node_platform.ts';
 import { openFileCountMax } from './platform/open_files.ts';
 import type { BoundListener } from './proxy/accept/listener.ts';
 import { notedWaits } from './redirect/interfaces/wait_note.ts';
+import { serviceCounters } from './redirect/services/inspect_services.ts';
 import { SupervisorBackend } from './workers/admin_backend.ts';
 import { FlowHub } from './workers/flow_hub.ts';
 import { inProcessLauncher } from './workers/in_process_worker.ts';
@@ -132,6 +133,7 @@ class SallyportApp implements App {
       isPolicyCurrent: () => this.#policyThread.staleness === null,
       refusedObjectCount: () => this.#policyThread.refused.count,
       interfaceWaits: () => notedWaits(config.redirect.root),
+      serviceCounts: () => serviceCounters(config.redirect.root),
       clusterHealth: () => {
         if (config.kubernetes === null) return null;
         const { health, unwrittenCount } = this.#policyThread;

@@ -40,6 +40,7 @@ export function fakeBackend(
     isPolicyCurrent: () => true,
     refusedObjectCount: () => 0,
     interfaceWaits: () => null,
+    serviceCounts: () => null,
     clusterHealth: () => null,
     version: '1.2.3',
     clock: { nowMs: () => 0, wallMs: () => 1_700_000_000_000 },

@@ -6,7 +6,7 @@ import type { Config } from '../../config/config.ts';
 import { nodePlatform } from '../../platform/node_platform.ts';
 import type { Timers } from '../../platform/platform.ts';
 import { type BpffsResult, ensureBpffs } from '../../redirect/host/bpffs.ts';
-import { cgroupRoot, isCgroupRoot } from '../../redirect/host/cgroup_root.ts';
+import { cgroupRoot, isCgroup2, isCgroupRoot } from '../../redirect/host/cgroup_root.ts';
 import { nodeCommands, type RunCommand } from '../../redirect/host/command.ts';
 import { type WatchLinks, watchLinks } from '../../redirect/host/link_monitor.ts';
 import { linksStamp } from '../../redirect/host/links.ts';
@@ -138,12 +138,16 @@ export function thisNode({ limits }: Config): RedirectNode {
     netns: ownNetns,
     nowNs: () => process.hrtime.bigint(),
     services: {
-      open: ({ redirect }) =>
-        openNodeServices({
+      open: ({ redirect }) => {
+        const cgroup = cgroupOf(redirect);
+        if (!isCgroup2(cgroup))
+          throw new Error(`${cgroup} is no folder of a cgroup2 (redirect.cgroupRoot)`);
+        return openNodeServices({
           ...{ root: redirect.root, objectPath: SERVICES_OBJECT_PATH },
-          ...{ cgroup: cgroupOf(redirect), nowMs: () => clock.nowMs() },
-          graceMs: limits.redirectGraceMs,
-        }),
+          ...{ cgroup, nowMs: () => clock.nowMs() },
+          ...{ graceMs: limits.redirectGraceMs, proxyGid: redirect.group },
+        });
+      },
       inspect: ({ redirect }) => inspectServices(redirect.root, cgroupOf(redirect)),
       remove: removeSocketHooks,
     },

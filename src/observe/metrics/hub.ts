@@ -24,6 +24,8 @@ export interface MetricsHubOptions {
   readonly refusedObjectCount: () => number;
   /** Null: nobody looks for interfaces. */
   readonly interfaceWaits: () => InterfaceWaitNumbers | null;
+  /** Null: no Services are translated at the sockets of this node. */
+  readonly serviceCounts: () => ServiceCounts | null;
   /** How old what was read of a cluster may be; null: none is read. */
   readonly clusterHealth: () => ClusterHealth | null;
 }
@@ -39,6 +41,13 @@ export interface InterfaceWaitNumbers {
   readonly openedWaitMsTotal: number;
   readonly overdueTotal: number;
 }
+
+/** As the hooks at the sockets count them. The first four are all that can become of dialling a Service. */
+export type ServiceCounts = Readonly<
+  Record<(typeof DIAL_RESULTS)[number] | 'kept' | 'chosen-anew' | 'forgotten', bigint>
+>;
+
+const DIAL_RESULTS = ['connected', 'sent', 'refused', 'unsettled'] as const;
 
 export interface ClusterHealth {
   readonly stale: readonly { readonly part: string; readonly sinceMs: number }[];
@@ -143,6 +152,7 @@ export class MetricsHub {
       familyOf('sallyport_identity_batches_total', this.#batchCount),
       familyOf('sallyport_identity_resyncs_total', this.#resyncCount),
       ...waitFamilies(this.#options.interfaceWaits(), monotonicMs()),
+      ...serviceFamilies(this.#options.serviceCounts()),
       familyOf('sallyport_build_info', 1, { version, node_version: process.versions.node }),
     ];
   }
@@ -160,6 +170,19 @@ function waitFamilies(waits: InterfaceWaitNumbers | null, nowMs: number): readon
     familyOf('sallyport_redirect_oldest_wait_seconds', oldestMs / 1000),
     familyOf('sallyport_redirect_interfaces_opened_total', waits.openedTotal),
     familyOf('sallyport_redirect_interface_wait_seconds_total', waits.openedWaitMsTotal / 1000),
+  ];
+}
+
+function serviceFamilies(counts: ServiceCounts | null): readonly MetricFamily[] {
+  if (counts === null) return [];
+  const { kept, forgotten } = counts;
+  return [
+    ...DIAL_RESULTS.map((result) =>
+      familyOf('sallyport_service_dials_total', Number(counts[result]), { result }),
+    ),
+    familyOf('sallyport_service_affinity_kept_total', Number(kept)),
+    familyOf('sallyport_service_backends_chosen_anew_total', Number(counts['chosen-anew'])),
+    familyOf('sallyport_service_dials_forgotten_total', Number(forgotten)),
   ];
 }
 

@@ -261,6 +261,22 @@ export const METRICS = {
     'How long those were closed, in sum.',
     [],
   ),
+  sallyport_service_dials_total: counter(
+    'Addresses of Services that were dialled on this node, by result: connected and sent were translated, refused had no backend, unsettled met tables that changed. Since the loader made its tables.',
+    ['result'],
+  ),
+  sallyport_service_affinity_kept_total: counter(
+    'Of those, the ones that session affinity led to the backend of before.',
+    [],
+  ),
+  sallyport_service_backends_chosen_anew_total: counter(
+    'UDP sockets that were given another backend, as theirs had gone.',
+    [],
+  ),
+  sallyport_service_dials_forgotten_total: counter(
+    'Translated, without memory to keep what was dialled: the program is shown the backend’s address.',
+    [],
+  ),
   sallyport_build_info: gauge('Always 1; the version is in the labels.', [
     'version',
     'node_version',

@@ -1,4 +1,7 @@
-/** What the kernel has of Services, read from the pins: loads nothing, changes nothing. For `redirect status`. */
+/**
+ * What the kernel has of Services, read from the pins: loads nothing, changes nothing. For `redirect status` and the
+ * metrics of the proxy.
+ */
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { closeDescriptor, openPin, readInfo } from '../kernel/bpf.ts';
@@ -21,15 +24,32 @@ const PROGRAM_INFO_BYTES = 8;
 
 /** Null: nothing of this layout is there. Throws what the kernel says, EPERM most often. */
 export function inspectServices(root: string, cgroup: string): ServicesInspection | null {
-  const folder = join(hooksFolder(root), `v${SERVICES_LAYOUT_VERSION}`);
+  const folder = layoutFolder(root);
   if (!existsSync(join(folder, 'maps', 'frontends'))) return null;
   const inode = existsSync(cgroup) ? statSync(cgroup).ino : 0;
   return {
     missingHooks: HOOK_NAMES.filter((name) => !isAttached(folder, name, inode)),
     frontends: withMap(folder, 'frontends', (map) => map.count()),
     backends: withMap(folder, 'backends', (map) => map.count()),
-    counters: withMap(folder, 'counters', (map) => readCounters(map, SERVICE_COUNTERS)),
+    counters: countersOf(folder),
   };
+}
+
+/** What may be read by the proxy's group. Null: nothing is there, or it is not for this user. */
+export function serviceCounters(root: string): ServicesInspection['counters'] | null {
+  try {
+    return countersOf(layoutFolder(root));
+  } catch {
+    return null;
+  }
+}
+
+function countersOf(folder: string): ServicesInspection['counters'] {
+  return withMap(folder, 'counters', (map) => readCounters(map, SERVICE_COUNTERS));
+}
+
+function layoutFolder(root: string): string {
+  return join(hooksFolder(root), `v${SERVICES_LAYOUT_VERSION}`);
 }
 
 function withMap<T>(

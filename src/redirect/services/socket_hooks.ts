@@ -6,7 +6,7 @@
  */
 import { closeSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { removeFolder } from '../kernel/bpffs.ts';
+import { removeFolder, setAccess } from '../kernel/bpffs.ts';
 import type { KernelMap } from '../kernel/kernel_map.ts';
 import { PinnedObject } from '../kernel/pinned_object.ts';
 import {
@@ -37,17 +37,20 @@ export interface SocketHooksOptions {
   /** `redirect.root`: pins lie in a folder of it. */
   readonly root: string;
   readonly objectPath: string;
+  /** `redirect.group`: it may read what is counted, for its metrics, and nothing else. */
+  readonly proxyGid: number;
 }
 
 export class SocketHooks {
   readonly #object: PinnedObject<ServiceMapName, HookName>;
 
   /** Throws when the kernel does not take it. Nothing is translated by it before `attach`. */
-  constructor({ root, objectPath }: SocketHooksOptions) {
+  constructor({ root, objectPath, proxyGid }: SocketHooksOptions) {
     this.#object = new PinnedObject({
       ...{ root: hooksFolder(root), objectPath, layoutVersion: SERVICES_LAYOUT_VERSION },
       ...{ mapNames: SERVICE_MAPS, programNames: HOOK_NAMES },
     });
+    setAccess(join(this.#object.mapsFolder, 'counters'), proxyGid, 0o640);
     this.maps.settings.update(Buffer.alloc(4), encodeServiceSettings(netnsCookie()));
   }
 

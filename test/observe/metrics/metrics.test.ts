@@ -8,7 +8,11 @@ import { plainHead } from '../../../src/model/request_head.ts';
 import { resetCauseOf } from '../../../src/model/stream_reset.ts';
 import type { MetricsSnapshot } from '../../../src/observe/metrics/counters.ts';
 import type { MetricFamily } from '../../../src/observe/metrics/family.ts';
-import { type InterfaceWaitNumbers, MetricsHub } from '../../../src/observe/metrics/hub.ts';
+import {
+  type InterfaceWaitNumbers,
+  MetricsHub,
+  type ServiceCounts,
+} from '../../../src/observe/metrics/hub.ts';
 import { METRICS, type MetricName } from '../../../src/observe/metrics/table.ts';
 import { workerFamilies } from '../../../src/observe/metrics/worker_families.ts';
 import { RecordCounters } from '../observing.ts';
@@ -475,11 +479,34 @@ it('tells of interfaces and pods that wait for each other, where somebody looks 
   expect(text).toMatch(/sallyport_redirect_oldest_wait_seconds \d+/);
 });
 
+let serviceCounts: ServiceCounts | null = null;
+
+it('tells what became of dialled Services, where they are translated at sockets', async () => {
+  expect(await textOf(hubOf(), [])).not.toContain('sallyport_service_');
+  serviceCounts = {
+    ...{ connected: 7n, sent: 5n, refused: 3n, unsettled: 1n },
+    ...{ kept: 4n, 'chosen-anew': 2n, forgotten: 6n },
+  };
+  const text = await textOf(hubOf(), []);
+  serviceCounts = null;
+  const lines = text.split('\n').filter((line) => line.startsWith('sallyport_service_'));
+  expect(lines).toEqual([
+    'sallyport_service_dials_total{result="connected"} 7',
+    'sallyport_service_dials_total{result="sent"} 5',
+    'sallyport_service_dials_total{result="refused"} 3',
+    'sallyport_service_dials_total{result="unsettled"} 1',
+    'sallyport_service_affinity_kept_total 4',
+    'sallyport_service_backends_chosen_anew_total 2',
+    'sallyport_service_dials_forgotten_total 6',
+  ]);
+});
+
 function hubOf(): MetricsHub {
   return new MetricsHub({
     isPolicyCurrent: () => true,
     refusedObjectCount: () => 3,
     interfaceWaits: () => waits,
+    serviceCounts: () => serviceCounts,
     clusterHealth: () => null,
     version: '1.2.3',
     clock: { nowMs: () => 0, wallMs: () => 1_700_000_000_000 },

@@ -28,6 +28,7 @@ export const BACKEND_COUNT = 4;
 export const VIP = { 4: '10.96.0.1', 6: 'fd96::1' } as const;
 export const NODE = { 4: '10.8.0.1', 6: 'fd08::1' } as const;
 const GRACE_MS = 200;
+const PROXY_GID = 1337;
 
 export class ServiceScene {
   readonly node = new Netns('svc-node');
@@ -106,7 +107,8 @@ export class ServiceScene {
 
   #open(): [SocketHooks, ServiceTables] {
     const { root } = this;
-    const hooks = this.node.inside(() => new SocketHooks({ root, objectPath: SERVICES_OBJECT }));
+    const parts = { root, objectPath: SERVICES_OBJECT, proxyGid: PROXY_GID };
+    const hooks = this.node.inside(() => new SocketHooks(parts));
     const options = { nowMs: () => performance.now(), graceMs: GRACE_MS };
     return [hooks, new ServiceTables(hooks.maps, options)];
   }

@@ -2,6 +2,7 @@
  * `redirect.services: socket`, by the loader's commands: a policy about a pod holds for the Service that leads to it,
  * hooks and tables outlive the loader, and `down` takes them away.
  */
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -19,6 +20,8 @@ const WEB = ['10.12.0.2', 'fd12::2'] as const;
 const JOB = ['10.12.0.3', 'fd12::3'] as const;
 const VIP = '10.96.0.1';
 const [PORT, BACKEND_PORT] = [80, 7070];
+const PROXY_GID = 1337;
+const INSPECT = new URL('../../../src/redirect/services/inspect_services.ts', import.meta.url);
 const ECONNRESET = '104';
 const ECONNREFUSED = '111';
 
@@ -40,6 +43,8 @@ const POLICY = JSON.stringify({
 
 let rig: RedirectRig;
 let cgroup = '';
+/** The cgroup as a container has it: mounted elsewhere, and read-only. */
+let mounted = '';
 let folder = '';
 let command: readonly string[] = [];
 const servers: Server[] = [];
@@ -50,6 +55,10 @@ beforeAll(async () => {
   command = CLIENTS.glibc(folder);
   cgroup = join(cgroupRoot() ?? '', `sallyport-loader-${process.pid}`);
   mkdirSync(cgroup);
+  mounted = join(folder, 'cgroup');
+  mkdirSync(mounted);
+  execFileSync('mount', ['--bind', cgroup, mounted]);
+  execFileSync('mount', ['-o', 'remount,bind,ro', mounted]);
   rig = new RedirectRig({
     pods: [
       { name: 'shop/api', ips: API, labels: { app: 'api' } },
@@ -66,7 +75,7 @@ beforeAll(async () => {
         },
       ],
     },
-    redirect: { services: 'socket', cgroupRoot: cgroup },
+    redirect: { services: 'socket', cgroupRoot: mounted },
   });
   // Who is not translated is told so at once.
   rig.node.ip(`route add unreachable ${VIP}/32`);
@@ -84,6 +93,7 @@ afterAll(async () => {
   await Promise.all(clients.map((client) => client.end()));
   for (const server of servers) server.close();
   await rig.dispose();
+  execFileSync('umount', [mounted]);
   rmdirSync(cgroup);
   rmSync(folder, { recursive: true });
 }, TIMEOUT_MS);
@@ -93,6 +103,17 @@ function clientIn(netns: Netns): ServiceClient {
   const client = new ServiceClient(netns.command([...join_, ...command]));
   clients.push(client);
   return client;
+}
+
+/** As the proxy's user, with that group and no capability; null: it may not read them. */
+function countersAs(gid: number): Record<string, number> | null {
+  const script = `import { serviceCounters } from ${JSON.stringify(INSPECT.href)};
+    const counters = serviceCounters(${JSON.stringify(rig.pinRoot)});
+    console.log(JSON.stringify(counters, (_, value) => typeof value === 'bigint' ? Number(value) : value));`;
+  const user = ['--reuid', String(PROXY_GID), '--regid', String(gid), '--clear-groups'];
+  const caps = ['--inh-caps=-all', '--bounding-set=-all', '--no-new-privs'];
+  const node = [process.execPath, '--input-type=module', '-e', script];
+  return JSON.parse(execFileSync('setpriv', [...user, ...caps, ...node], { encoding: 'utf8' }));
 }
 
 describe('a Service at the socket', () => {
@@ -115,6 +136,8 @@ describe('a Service at the socket', () => {
     const status = await rig.redirect('status');
     expect(status.output).toContain('services    1 addresses, 1 backends');
     expect(status.output).not.toContain('Services are not translated');
+    expect(countersAs(PROXY_GID)?.['connected']).toBeGreaterThan(0);
+    expect(countersAs(PROXY_GID + 1)).toBeNull();
     loader.kill('SIGKILL');
     await loader.ended;
     await all();

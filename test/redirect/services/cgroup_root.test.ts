@@ -1,6 +1,6 @@
 /** Where the hierarchy of cgroups v2 is, by what is mounted. */
 import { expect, it } from 'vitest';
-import { cgroupRoot } from '../../../src/redirect/host/cgroup_root.ts';
+import { cgroupRoot, isCgroup2 } from '../../../src/redirect/host/cgroup_root.ts';
 
 const HYBRID = `tmpfs /sys/fs/cgroup tmpfs rw 0 0
 cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0
@@ -13,4 +13,8 @@ it.each([
   ['nowhere', 'proc /proc proc rw 0 0\n', null],
 ])('cgroup2 is mounted %s', (_, mounts, folder) => {
   expect(cgroupRoot(mounts)).toBe(folder);
+});
+
+it.each(['/proc', '/nowhere'])('%s is no folder of a cgroup2', (folder) => {
+  expect(isCgroup2(folder)).toBe(false);
 });

@@ -9,7 +9,15 @@
  * "N passed, N failed".
  */
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { parse } from 'yaml';
@@ -38,6 +46,7 @@ interface Checked {
 const KUBE_VERSION = '1.34.0';
 const NAME_RULES = 'admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy';
 const SALLYPORT = join(ROOT, 'bin/sallyport');
+const CGROUP = '/run/sallyport/cgroup';
 
 /** All that any container may be given, and which one is. */
 const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
@@ -129,6 +138,8 @@ async function main(): Promise<void> {
     ['chart with admission', rendered({ admission: { enabled: true } })],
     ['chart with every value', rendered(everyValue())],
     ['chart with every value of a cluster', rendered(everyClusterValue())],
+    ['kustomize with Services at the socket', built(servicesOverlay())],
+    ['chart with Services at the socket', rendered({ ...files, ...socketValues(files) })],
   ]);
   for (const [name, text] of sets) await checkSet(name, check(text));
   const effect = (name: string): readonly Checked[] => check(sets.get(name) ?? '');
@@ -148,6 +159,12 @@ async function main(): Promise<void> {
     check(rendered({ crds: { install: false }, admission: { enabled: true } })),
     'kustomize component of the webhook',
   );
+  await checkEqual(
+    effect('kustomize with Services at the socket'),
+    effect('chart with Services at the socket'),
+    'kustomize component of Services',
+  );
+  await checkCgroup(rendered);
   await checkRights('chart with files alone', effect('chart with files alone'), {});
   await checkRights('chart', effect('chart'), CLUSTER_RIGHTS);
   await checkRights('chart with admission', effect('chart with admission'), {
@@ -340,6 +357,69 @@ function overlayOf(name: string, components: readonly string[]): string {
   return relative(KUSTOMIZE_FOLDER, overlay);
 }
 
+/** As its comment asks of users: the component, and a configuration that says so. */
+function servicesOverlay(): string {
+  const overlay = overlayOf('services', ['services']);
+  const own = join(folder, 'services');
+  const config = readFileSync(join(KUSTOMIZE_FOLDER, 'base/files/config.yaml'), 'utf8');
+  const said = `  services: socket\n  cgroupRoot: ${CGROUP}\n`;
+  writeFileSync(join(own, 'config.yaml'), config.replace('  services: none\n', said));
+  appendFileSync(
+    join(own, 'kustomization.yaml'),
+    'configMapGenerator: [{ name: sallyport-config, behavior: merge, files: [config.yaml] }]\n',
+  );
+  return overlay;
+}
+
+function socketValues({ config }: Manifest): Manifest {
+  return { config: { redirect: { ...config?.redirect, services: 'socket' } } };
+}
+
+/** Of the node's cgroups the pods see nothing, unless Services are translated at sockets. */
+async function checkCgroup(rendered: (values: Manifest) => string): Promise<void> {
+  const socket = { redirect: { services: 'socket' } };
+  const below = { redirect: { services: 'socket', cgroupRoot: `${CGROUP}/kubepods.slice` } };
+  const cases: readonly (readonly [string, Manifest, readonly (string | undefined)[]])[] = [
+    ['by default', {}, []],
+    ['with `none`', { config: { redirect: { services: 'none' } } }, []],
+    ['with `socket`', { config: socket }, ['/sys/fs/cgroup', CGROUP]],
+    [
+      'with `socket`, and values from before there was a place to name',
+      { config: socket, cgroup: null },
+      ['/sys/fs/cgroup', CGROUP],
+    ],
+    [
+      'with `socket`, where it stands beside v1',
+      { config: socket, cgroup: { hostPath: '/sys/fs/cgroup/unified' } },
+      ['/sys/fs/cgroup/unified', CGROUP],
+    ],
+    ['for a part of it', { config: below }, ['/sys/fs/cgroup', `${CGROUP}/kubepods.slice`]],
+  ];
+  for (const [name, values, [hostPath, cgroupRoot]] of cases) {
+    await count.check(`the cgroups of the node ${name}`, () => {
+      const documents = documentsOf(rendered(values));
+      const spec = documents.find(({ kind }) => kind === 'DaemonSet')?.['spec'].template.spec;
+      const volumes: Manifest[] = spec.volumes.filter(
+        ({ name: one }: Manifest) => one === 'cgroup',
+      );
+      const path = { path: hostPath, type: 'Directory' };
+      deepStrictEqual(
+        volumes.map((volume) => volume['hostPath']),
+        hostPath === undefined ? [] : [path],
+      );
+      const holders = [...spec.initContainers, ...spec.containers].flatMap((container: Manifest) =>
+        container['volumeMounts']
+          .filter((mount: Manifest) => mount['name'] === 'cgroup')
+          .map((mount: Manifest) => [container['name'], mount['mountPath'], mount['readOnly']]),
+      );
+      deepStrictEqual(holders, hostPath === undefined ? [] : [['datapath', CGROUP, true]]);
+      const configMap = documents.find(({ metadata }) => metadata?.name === 'sallyport-config');
+      const config = parse(configMap?.['data']['config.yaml']) as Manifest;
+      strictEqual(config['redirect'].cgroupRoot, cgroupRoot);
+    });
+  }
+}
+
 async function checkDown(kustomize: readonly Checked[], helm: readonly Checked[]): Promise<void> {
   for (const { kind, name, problems } of [...kustomize, ...helm]) {
     await count.check(`down: ${kind} ${name} is valid`, () => deepStrictEqual(problems, []));
@@ -480,6 +560,11 @@ async function checkChart(
     ['an unknown value', { metrics: { prot: 1 } }],
     ['a wrong type', { metrics: { port: 'x' } }],
     ['an admin server on a port, where no probe looks', { config: { admin: '127.0.0.1:9901' } }],
+    ['another way to translate Services', { config: { redirect: { services: 'kube-proxy' } } }],
+    [
+      'a cgroup of the container, where no pods are',
+      { config: { redirect: { services: 'socket', cgroupRoot: '/sys/fs/cgroup' } } },
+    ],
     ['a failure policy that there is not', { admission: { failurePolicy: 'fail' } }],
     [
       'pins in the mount itself, which `down` cannot remove',

@@ -73,6 +73,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if or .Values.endpoints.existingConfigMap .Values.endpoints.files .Values.endpoints.perNode }}true{{ end -}}
 {{- end }}
 
+{{/* Services are translated at sockets, for which the node's cgroup2 is mounted. */}}
+{{- define "sallyport.hasCgroup" -}}
+{{- if eq (toString .Values.config.redirect.services) "socket" }}true{{ end -}}
+{{- end }}
+
 {{/* The configuration, with the sources that other values name. What `config` says itself, it says. */}}
 {{- define "sallyport.config" -}}
 {{- $config := deepCopy .Values.config -}}
@@ -84,6 +89,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- if and (include "sallyport.hasEndpoints" .) (not (hasKey $config "endpoints")) -}}
 {{- $_ := set $config "endpoints" "/etc/sallyport/endpoints/endpoints.yaml" -}}
+{{- end -}}
+{{- if and (include "sallyport.hasCgroup" .) (not $config.redirect.cgroupRoot) -}}
+{{- $_ := set $config.redirect "cgroupRoot" "/run/sallyport/cgroup" -}}
 {{- end -}}
 {{- if not (or (hasKey $config "kubernetes") (hasKey $config "policies")) -}}
 {{- fail "there is no source of policies: kubernetes.enabled, or policies.files or policies.existingConfigMap" -}}

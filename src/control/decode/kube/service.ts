@@ -61,14 +61,21 @@ function specOf(reader: FactReader, { metadata, spec, status }: Parts): ServiceS
   const externalIps = validIps(reader, spec['externalIPs'], 'spec.externalIPs');
   const isExternal = type === 'LoadBalancer' || type === 'NodePort' || externalIps.length > 0;
   const annotations = reader.object(metadata['annotations'], 'metadata.annotations');
+  const loadBalancers = loadBalancerIps(reader, spec, status);
+  const ports = reader
+    .list(spec['ports'], 'spec.ports', PORT_COUNT_MAX)
+    .flatMap((item) => portOf(reader, reader.object(item, 'spec.ports[]')) ?? []);
+  const addressCount = clusterIps.length + externalIps.length + loadBalancers.length;
+  if (addressCount * ports.length > DIALLED_COUNT_MAX) {
+    const all = `${addressCount} addresses with ${ports.length} ports each`;
+    reader.fail('spec.ports', `${all} are too many (allowed: ${DIALLED_COUNT_MAX} pairs)`);
+  }
   return {
     createdS: secondsOf(reader, metadata['creationTimestamp']),
     clusterIps,
     externalIps,
-    loadBalancerIps: loadBalancerIps(reader, spec, status),
-    ports: reader
-      .list(spec['ports'], 'spec.ports', PORT_COUNT_MAX)
-      .flatMap((item) => portOf(reader, reader.object(item, 'spec.ports[]')) ?? []),
+    loadBalancerIps: loadBalancers,
+    ports,
     affinityS: affinityOf(reader, spec),
     isInternalLocal:
       reader.text(spec['internalTrafficPolicy'], 'spec.internalTrafficPolicy') === 'Local',
@@ -187,3 +194,5 @@ const FAMILY_COUNT_MAX = 16;
 const PORT_COUNT_MAX = 1000;
 const ADDRESS_COUNT_MAX = 1000;
 const RANGE_COUNT_MAX = 10_000;
+/** Each is kept on each node: an object of 100 kB could ask for a million of them. */
+const DIALLED_COUNT_MAX = 10_000;

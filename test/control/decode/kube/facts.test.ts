@@ -176,6 +176,20 @@ describe('too much', () => {
       decodeEndpointSlice({ addressType: 'IPv4', endpoints: new Array(1001).fill({}) }, NAME),
       'has 1001 items (allowed: 1000)',
     ],
+    [
+      'ports of a Service at each of its addresses',
+      decodeService(
+        {
+          spec: {
+            clusterIP: '10.96.0.1',
+            externalIPs: Array.from({ length: 99 }, (_, at) => `203.0.113.${at}`),
+            ports: Array.from({ length: 101 }, (_, at) => ({ name: `p${at}`, port: 1000 + at })),
+          },
+        },
+        NAME,
+      ),
+      '100 addresses with 101 ports each are too many (allowed: 10000 pairs)',
+    ],
   ])('%s are refused', (_, decoded, message) => {
     expect(decoded).toMatchObject({ kind: 'refused', problems: [{ message }] });
   });

@@ -13,6 +13,11 @@ export class TcpMessages {
     return this.#held.length;
   }
 
+  /** These, and messages that nobody has taken yet. */
+  get keptBytes(): number {
+    return this.#held.length + (this.#rest?.length ?? 0);
+  }
+
   /** After this all messages are taken by `next`, until it gives null, before more is pushed. */
   push(bytes: Buffer): void {
     if (this.#held.length === 0) {

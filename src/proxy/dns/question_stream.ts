@@ -64,8 +64,10 @@ export class QuestionStream {
   }
 
   get heldBytes(): number {
-    const unsentBytes = this.#upstream?.socket.writableLength ?? 0;
-    return this.#questions.heldBytes + this.#answers.heldBytes + unsentBytes;
+    let bytes = this.#questions.keptBytes + this.#answers.keptBytes;
+    bytes += this.#upstream?.socket.writableLength ?? 0;
+    for (const { question } of this.#inFlight.values()) bytes += question.message.length;
+    return bytes;
   }
 
   onData(chunk: Buffer): void {
@@ -159,7 +161,6 @@ export class QuestionStream {
   #takeOne(message: Buffer): void {
     const { plane, onBroken } = this.#context;
     const reading = readQuery(message);
-    this.movedMs = this.#nowMs();
     if (reading.kind === 'ignored') {
       plane.options.recorder.events.dnsMessageIgnored('downstream');
       return;
@@ -168,6 +169,7 @@ export class QuestionStream {
       onBroken('malformed-question');
       return;
     }
+    this.movedMs = this.#nowMs();
     const question = new Question(this.#context, unshared(message), reading);
     this.#context.share.requestOpened();
     if (reading.kind === 'refused')

@@ -53,6 +53,15 @@ describe('messages of a connection', () => {
     });
   });
 
+  it('that nobody has taken are kept', () => {
+    const reader = new TcpMessages();
+    const framed = framedMessage(Buffer.alloc(9));
+    reader.push(Buffer.concat([framed, framed, framed.subarray(0, 5)]));
+    const kept = [reader.keptBytes];
+    while (reader.next() !== null) kept.push(reader.keptBytes);
+    expect([...kept, reader.keptBytes]).toEqual([27, 16, 5, 5]);
+  });
+
   it('longer than a length can say are not framed', () => {
     expect(() => framedMessage(Buffer.alloc(65_536))).toThrow();
   });

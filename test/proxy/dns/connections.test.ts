@@ -20,6 +20,7 @@ import {
 } from '../../support/dns_rig.ts';
 import { runs } from '../../support/property_runs.ts';
 import { settled } from '../../support/settled.ts';
+import { until } from '../../support/until.ts';
 
 afterEach(closeDnsRigs);
 
@@ -195,6 +196,18 @@ describe('a connection', () => {
     rig.time.advance(100);
     await client.untilOver();
     expect(client.wasReset).toBe(false);
+  });
+
+  it('that sends what is no question is closed as one that asks nothing', async () => {
+    const rig = await startDnsRig({ limits: { dnsTcpIdleTimeoutMs: 5000 } });
+    const client = await rig.tcp();
+    for (let sent = 1; sent <= 5; sent++) {
+      client.send(Buffer.alloc(0));
+      await until(() => rig.recorder.ignored.length === sent);
+      rig.time.advance(1000);
+    }
+    await client.untilOver();
+    expect(await rig.recorder.untilClosed(1)).toEqual(['timeout']);
   });
 
   it('that sends a question byte by byte is closed as one that asks nothing', async () => {

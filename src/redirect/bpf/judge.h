@@ -20,8 +20,8 @@ static __always_inline void count(__u32 counter)
 
 /*
  * skb->tc_index of what `from_interface` has read: by which interface it came. Rules of the node change marks, and none
- * knows this; routing, bridges, NAT and fragmentation keep it. A pod cannot send it, as it takes CAP_BPF, and what a
- * pod passes on has that of the interface by which it came to the node before.
+ * knows this; routing, bridges, NAT and fragmentation keep it. A pod needs CAP_NET_ADMIN to send it (a
+ * `classid` of its own tc), and what a pod passes on has that of the interface by which it came to the node before.
  */
 static __always_inline __u32 read_at(__u32 ifindex)
 {

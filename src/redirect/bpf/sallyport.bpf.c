@@ -90,8 +90,8 @@ static __always_inline int pass_unmarked(struct __sk_buff *skb)
 /*
  * It is forwarded from an interface that nobody has looked at yet: a new pod's that has no programs so far, or the
  * bridge behind which such a pod is. What the programs let through somewhere has a mark of ours. The new pod's
- * interface may have the index of a former one's: the kernel gives it again when a veth is made in a pod's namespace,
- * and brings it along. Then the programs have not read what comes from there.
+ * interface may have the index of a former one's, or of an uplink that has gone: the kernel gives it again when a veth
+ * is made in a pod's namespace, and brings it along. Then the programs have not read what comes from there.
  */
 static __noinline bool is_from_nowhere(struct __sk_buff *skb, const struct packet *p)
 {
@@ -102,7 +102,7 @@ static __noinline bool is_from_nowhere(struct __sk_buff *skb, const struct packe
 	if (skb->ingress_ifindex == 0 || (skb->mark & MARK_MAGIC_MASK)) return false;
 	way = bpf_map_lookup_elem(&interfaces, &key);
 	if (!way) return true;
-	return way->kind == INTERFACE_ENDPOINT && skb->tc_index != read_at(skb->ingress_ifindex);
+	return way->kind != INTERFACE_OTHER && skb->tc_index != read_at(skb->ingress_ifindex);
 }
 
 static __always_inline void read_settings(struct packet *p)
@@ -405,6 +405,9 @@ static __always_inline int from_proxy(struct __sk_buff *skb, struct packet *p,
 		refusal = find_receiver(p, interface);
 		return refusal ? drop(p, refusal) : decide_proxy(skb, p, mark);
 	}
+	/* A bridge brings it to who uses the receiver's link address, or to all while it knows nobody who does. */
+	if ((interface->flags & INTERFACE_IS_PORT) && is_of_another(p, interface))
+		return drop(p, COUNTER_FOREIGN_NEIGHBOUR);
 	count(COUNTER_FROM_PROXY);
 	return TC_ACT_OK;
 }

@@ -93,18 +93,20 @@ SEPARATE int find_sender(struct __sk_buff *skb, struct packet *p)
 	return way ? COUNTER_UNKNOWN_SENDER : COUNTER_FOREIGN_SOURCE;
 }
 
-/*
- * As `find_source`: identity and policy of the receiver are the interface's. 0, or a counter: what is sent
- * to another endpoint's address is not for this one, whatever it has told its neighbours.
- */
+/* Sent to another endpoint's address, so it is not for this one, whatever it has told its neighbours. */
+static __noinline bool is_of_another(struct packet *p, const struct interface_value *interface)
+{
+	find_side(p, &p->tuple.destination, &p->destination);
+	return p->destination.endpoint != 0 && p->destination.endpoint != interface->endpoint;
+}
+
+/* As `find_source`: identity and policy of the receiver are the interface's. 0, or a counter. */
 static __noinline int find_receiver(struct packet *p, const struct interface_value *interface)
 {
 	struct endpoint_value *endpoint = find_endpoint(p, interface->endpoint);
 
 	if (!endpoint || interface->endpoint == 0) return COUNTER_DENIED_INGRESS;
-	find_side(p, &p->tuple.destination, &p->destination);
-	if (p->destination.endpoint != 0 && p->destination.endpoint != interface->endpoint)
-		return COUNTER_FOREIGN_NEIGHBOUR;
+	if (is_of_another(p, interface)) return COUNTER_FOREIGN_NEIGHBOUR;
 	p->destination.identity = endpoint->identity;
 	p->destination.check = endpoint->check;
 	p->destination.endpoint = interface->endpoint;

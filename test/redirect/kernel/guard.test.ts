@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Identity } from '../../../src/model/identity.ts';
 import {
   identityMark,
+  MARK_ENTERED,
   MARK_JUDGED,
   MARK_SENT,
   VERDICT_ALLOW,
@@ -17,6 +18,7 @@ import { A, B, OUTSIDE, World } from './world.ts';
 
 const OPEN: readonly Rule[] = [{ protocol: 0, verdict: VERDICT_ALLOW }];
 const STRANGER = { ip4: '198.18.0.7', ip6: '2001:2::7' } as const;
+const ENTERED = identityMark(MARK_ENTERED, 2 as Identity);
 const SENT = identityMark(MARK_SENT, A.endpoint as Identity);
 
 let world: World;
@@ -61,7 +63,7 @@ describe.each(['ip4', 'ip6'] as const)('%s, forwarded', (ip) => {
 
   it.each([
     ['from the node itself', null, 0],
-    ['by an uplink', 'uplink', 0],
+    ['by an uplink', 'uplink', ENTERED],
     ['what an endpoint sent over a bridge', 'unknown', SENT],
     ['what was judged', 'unknown', MARK_JUDGED],
   ] as const)('%s: out of the node, passed', (_about, way, mark) => {
@@ -84,6 +86,21 @@ describe.each(['ip4', 'ip6'] as const)('%s, forwarded', (ip) => {
     expect(results(SENT)).toEqual([PASS, PASS, PASS]);
     apply(null);
     expect(results(0)).toEqual([PASS, PASS, PASS]);
+  });
+
+  it('from an interface that has a former uplink’s index and not our programs, refused', () => {
+    const results = (ingressIfindex: number) =>
+      [toB, toOutside].map((send) => {
+        const { result, counted } = send(ip, { ingressIfindex });
+        return [result, counted];
+      });
+    apply([]);
+    expect(results(world.uplink)).toEqual([
+      [DROP, ['unknown-interface']],
+      [DROP, ['unknown-interface']],
+    ]);
+    apply(null);
+    expect(results(world.uplink).map(([result]) => result)).toEqual([PASS, PASS]);
   });
 
   it('a mark that is not ours lets nothing through', () => {

@@ -5,16 +5,17 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   MARK_JUDGED,
+  MARK_PROXY_EGRESS,
   MARK_PROXY_INGRESS,
   MARK_RETURNED,
   MARK_SENT,
   MARK_TO_PROXY,
   type PortState,
 } from '../../../src/redirect/layout.ts';
-import { PASS } from './lab.ts';
+import { DROP, PASS } from './lab.ts';
 import { AB, AB6, fresh, key, segment } from './legs.ts';
 import { ACK, SYN } from './packets.ts';
-import { A, B, PORT, World } from './world.ts';
+import { A, B, OUTSIDE, PORT, World } from './world.ts';
 
 const MASTER = 4242;
 const OWN = Buffer.from('7a0000000001', 'hex');
@@ -93,4 +94,16 @@ describe.each(STATES)('%s', (_about, port, isBridged, master) => {
     expect(result).toBe(PASS);
     expect(answer).toEqual(packet);
   });
+
+  it.each([MARK_PROXY_INGRESS, MARK_PROXY_EGRESS])(
+    'they reach no other pod, wherever a bridge believes its link address to be: %i',
+    (mark) => {
+      const to = { from: OUTSIDE.ip4, to: A.ip4 };
+      // The node's routing alone knows one way to an address.
+      for (const flags of port === null ? [SYN] : [ACK, SYN]) {
+        const { result, counted } = world.toB(segment(to, PORT.allowed, fresh(), flags), { mark });
+        expect([result, counted]).toEqual([DROP, ['foreign-neighbour']]);
+      }
+    },
+  );
 });

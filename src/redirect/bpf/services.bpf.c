@@ -28,6 +28,8 @@
 #define REFUSE 0
 #define ECONNREFUSED 111
 #define LOOKS 3
+/* sk_state of what is connected, UDP as well. */
+#define ESTABLISHED 1
 
 /* As layout.h of the redirect has them. */
 #define MARK_MAGIC_MASK 0x0F00
@@ -204,6 +206,25 @@ static __always_inline void remember_talk(struct bpf_sock *sk, const struct plac
 	talk->backend = choice->backend;
 }
 
+/*
+ * True: it goes to the peer of a connected socket, by the peer's name. So it goes to the backend that the socket is
+ * connected to, as it hears no other one.
+ */
+static __always_inline bool find_peer(struct bpf_sock *sk, const struct place *dialled, struct place *backend)
+{
+	struct connection *kept = bpf_sk_storage_get(&connected, sk, NULL, 0);
+
+	if (!kept) return false;
+	if (sk->state != ESTABLISHED) {
+		/* No hook stands where connect() takes a peer away (AF_UNSPEC). */
+		bpf_sk_storage_delete(&connected, sk);
+		return false;
+	}
+	if (!is_same(&kept->dialled, dialled)) return false;
+	*backend = kept->backend;
+	return true;
+}
+
 static __always_inline int send_to(struct bpf_sock_addr *ctx, int family)
 {
 	struct place dialled = {};
@@ -214,6 +235,11 @@ static __always_inline int send_to(struct bpf_sock_addr *ctx, int family)
 	struct talk *talk;
 
 	if (!sk || is_proxy(ctx) || !read_dialled(ctx, family, &dialled)) return PROCEED;
+	if (find_peer(sk, &dialled, &choice.place)) {
+		write_address(ctx, family, &choice.place);
+		count(COUNTER_SENT);
+		return PROCEED;
+	}
 	kept = bpf_sk_storage_get(&talks, sk, NULL, 0);
 	talk = find_talk(kept, &dialled);
 	for (int look = 0; look < LOOKS && outcome == OUTCOME_CHANGING; look++)

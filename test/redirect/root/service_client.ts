@@ -45,7 +45,11 @@ export class ServiceClient {
     });
   }
 
-  async ask(order: 'tcp' | 'udp' | 'udpc' | 'talk', ip: string, port: number): Promise<Answer> {
+  async ask(
+    order: 'tcp' | 'udp' | 'udpc' | 'talk' | 'peer',
+    ip: string,
+    port: number,
+  ): Promise<Answer> {
     const line = await this.order(`${order} ${ip} ${port}`);
     return {
       peer: placeIn(line, /(?:^| )peer (\S+ \d+)/),

@@ -152,6 +152,23 @@ describe.each([4, 6] as const)('IPv%d', (family) => {
     expect(await client.ask('talk', VIP[family], PORT)).toMatchObject({ from: dialled });
   });
 
+  it('a socket that is connected sends to its peer by name, and hears the answer', async () => {
+    scene.put([frontend({ ...web, protocol: 'UDP', backends: ALL })]);
+    const client = clientIn(scene.pod);
+    for (let time = 0; time < 8; time++) {
+      const answer = await client.ask('peer', VIP[family], PORT);
+      expect(answer.from).toBe(`${VIP[family]} ${PORT}`);
+    }
+  });
+
+  it('a socket that has no peer any more is not told of the one that it had', async () => {
+    scene.put([frontend({ ...web, protocol: 'UDP', backends: [1] })]);
+    const client = clientIn(scene.pod);
+    expect(await client.order(`tie ${VIP[family]} ${PORT}`)).toBe('tied');
+    const direct = await client.ask('talk', ipOf(1), BACKEND_PORT);
+    expect(direct).toMatchObject({ said: ipOf(1), from: `${ipOf(1)} ${BACKEND_PORT}` });
+  });
+
   it('more Services than a socket remembers are answered all the same', async () => {
     const ports = Array.from({ length: 12 }, (_, index) => 5300 + index);
     scene.put(ports.map((port) => frontend({ ...web, protocol: 'UDP', port, backends: [1] })));

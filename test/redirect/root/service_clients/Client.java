@@ -7,7 +7,7 @@ import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.net.SocketAddress;
 
-/** Orders and answers as of client.c, without "talk", "many", "time" and "mark"; an error is only that. */
+/** Orders and answers as of client.c, without "talk", "peer", "tie", "many", "time" and "mark"; an error is only that. */
 public class Client {
 	public static void main(String[] none) throws IOException {
 		BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));

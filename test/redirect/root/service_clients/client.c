@@ -5,6 +5,8 @@
  *     udp ADDRESS PORT       sendto, recvfrom, with a new socket     from PEER said TEXT
  *     udpc ADDRESS PORT      connect, send, recvfrom, getpeername    from PEER peer PEER said TEXT
  *     talk ADDRESS PORT      as udp, always with the same socket of the address's family
+ *     peer ADDRESS PORT      as udp, with a new socket that is connected to ADDRESS before
+ *     tie ADDRESS PORT       connect, and connect to AF_UNSPEC, of the socket of `talk`      tied
  *     many ADDRESS PORT N    N times as tcp                          ok N, and how often each TEXT was said
  *     time ADDRESS PORT N    N times connect() of UDP                ns N: of one, the median
  *     mark MARK              of sockets from now on (SO_MARK)        marked
@@ -137,14 +139,47 @@ static void udp(const char *ip, int port, int is_connected)
 	close(fd);
 }
 
-static void talk(const char *ip, int port)
+static int kept_socket(const struct address *to)
 {
 	static int sockets[2] = { -1, -1 };
-	struct address to = parse(ip, port);
-	int *fd = &sockets[to.bytes.ss_family == AF_INET];
+	int *fd = &sockets[to->bytes.ss_family == AF_INET];
 
-	if (*fd < 0) *fd = open_socket(&to, SOCK_DGRAM);
-	if (*fd >= 0) exchange(*fd, &to, 0);
+	if (*fd < 0) *fd = open_socket(to, SOCK_DGRAM);
+	return *fd;
+}
+
+static void talk(const char *ip, int port)
+{
+	struct address to = parse(ip, port);
+	int fd = kept_socket(&to);
+
+	if (fd >= 0) exchange(fd, &to, 0);
+}
+
+static void peer(const char *ip, int port)
+{
+	struct address to = parse(ip, port);
+	int fd = open_socket(&to, SOCK_DGRAM);
+
+	if (fd < 0) return;
+	if (connect(fd, (struct sockaddr *)&to.bytes, to.length)) {
+		fail(fd);
+		return;
+	}
+	exchange(fd, &to, 0);
+	close(fd);
+}
+
+static void tie(const char *ip, int port)
+{
+	struct address to = parse(ip, port);
+	struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	int fd = kept_socket(&to);
+
+	if (fd < 0) return;
+	if (connect(fd, (struct sockaddr *)&to.bytes, to.length) || connect(fd, &nobody, sizeof(nobody)))
+		fail(-1);
+	else printf("tied\n");
 }
 
 static void many(const char *ip, int port, int times)
@@ -224,6 +259,10 @@ int main(void)
 			udp(ip, port, 1);
 		} else if (!strcmp(order, "talk")) {
 			talk(ip, port);
+		} else if (!strcmp(order, "peer")) {
+			peer(ip, port);
+		} else if (!strcmp(order, "tie")) {
+			tie(ip, port);
 		} else if (!strcmp(order, "many")) {
 			many(ip, port, times);
 		} else if (!strcmp(order, "time")) {

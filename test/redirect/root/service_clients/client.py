@@ -1,4 +1,4 @@
-"""Orders and answers as of client.c, without `talk`, `many`, `time` and `mark`."""
+"""Orders and answers as of client.c, without `talk`, `peer`, `tie`, `many`, `time` and `mark`."""
 import socket
 import sys
 

@@ -4,7 +4,7 @@
  */
 import type { Config } from '../../config/config.ts';
 import type { FrontendSet } from '../../control/service/service_frontends.ts';
-import { parseIp } from '../../model/address.ts';
+import { type IpAddress, isLoopback, parseIp } from '../../model/address.ts';
 import { toldProblems } from '../../observe/told_problems.ts';
 import type { NodeServices } from '../../redirect/services/node_services.ts';
 import type { ServiceUpdate } from '../../redirect/services/service_tables.ts';
@@ -61,7 +61,7 @@ export class LoaderServices {
     if (this.#applied?.set === set && this.#applied.addresses.join() === addresses.join())
       return null;
     this.#applied = null;
-    const nodeAddresses = addresses.map(parseIp).filter((one) => one !== null);
+    const nodeAddresses = addresses.flatMap((text) => parseIp(text) ?? []).filter(isSameInPods);
     const update = this.#services.apply({ frontends: set.frontends, nodeAddresses });
     this.#applied = { set, addresses };
     return update;
@@ -91,6 +91,12 @@ export class LoaderServices {
     this.#services?.close();
     this.#services = null;
   }
+}
+
+/** False: in a pod ::1 is the pod, and fe80::1 may be anybody on its link. */
+function isSameInPods({ text, family, bytes: [first = 0, second = 0] }: IpAddress): boolean {
+  if (isLoopback({ ip: text, family })) return false;
+  return family === 4 || first !== 0xfe || (second & 0xc0) !== 0x80;
 }
 
 /** What is left to kube-proxy, or to nobody, is told. */

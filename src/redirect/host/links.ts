@@ -15,7 +15,7 @@ export interface NodeLinks {
   readonly linkAddresses: ReadonlyMap<string, Uint8Array>;
   /** Those whose packets have no link header (tun, WireGuard, IPIP): the programs cannot read them. */
   readonly bare: ReadonlySet<string>;
-  /** Canonical, sorted, without repetition. */
+  /** The node's own. Canonical, sorted, without repetition. */
   readonly addresses: readonly string[];
   readonly isLoopbackUp: boolean;
 }
@@ -57,6 +57,7 @@ export async function readLinks(run: RunCommand): Promise<LinksResult> {
     if (linkType !== undefined && !LINK_TYPES.includes(linkType)) bare.add(ifname);
     const has = (flag: string): boolean => Array.isArray(flags) && flags.includes(flag);
     if (has('LOOPBACK') && has('UP')) isLoopbackUp = true;
+    if (ifname === IPVS_DEVICE) continue;
     for (const { local } of Array.isArray(infos) ? (infos as Entry[]) : []) {
       const address = typeof local === 'string' ? parseIp(local) : null;
       if (address !== null) addresses.add(address.text);
@@ -83,6 +84,9 @@ function parseLinkAddress(text: string): Uint8Array | null {
 export function kindOf(info: unknown): unknown {
   return typeof info === 'object' && info !== null && 'info_kind' in info ? info.info_kind : null;
 }
+
+/** Of kube-proxy with IPVS: the addresses of all Services lie on it, and none of them is the node's. */
+const IPVS_DEVICE = 'kube-ipvs0';
 
 /** With an Ethernet header. */
 const LINK_TYPES: readonly unknown[] = ['ether', 'loopback'];

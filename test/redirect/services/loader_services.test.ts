@@ -69,6 +69,16 @@ describe('up', () => {
     expect(await problems()).toEqual([]);
   });
 
+  it('NodePorts are not at addresses that are others in a pod, nor at those that IPVS has for Services', async () => {
+    fake.ip.links.set('eth9', { index: 99, ips: ['192.0.2.9', 'fe80::9', 'fd00::9'], isUp: true });
+    fake.ip.links.set('kube-ipvs0', { index: 98, ips: ['10.96.0.1'], isUp: false });
+    await up();
+    const texts = fake.services.inForce?.nodeAddresses.map(({ text }) => text);
+    expect(texts).toEqual(expect.arrayContaining(['192.0.2.9', 'fd00::9']));
+    for (const other of ['::1', '127.0.0.1', 'fe80::9', '10.96.0.1'])
+      expect(texts).not.toContain(other);
+  });
+
   it('with none takes the hooks away, and touches nothing where there are none', async () => {
     await up();
     expect(await problems(none())).toEqual([

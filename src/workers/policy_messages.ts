@@ -19,6 +19,7 @@ export const PROXY_STATE = 'proxy';
 export interface PolicySettings extends SourceSettings {
   readonly isEmptySetOpen: boolean;
   readonly isHostJudged: boolean;
+  readonly areServicesTranslated: boolean;
   readonly isPathNormalised: boolean;
   /** The whole proxy is in dry-run: what is denied is let through. */
   readonly isDryRun: boolean;

@@ -261,11 +261,11 @@ export class PolicyService {
   #currentJudge(): Judge {
     const snapshot = this.#store.current();
     if (this.#judge?.snapshot === snapshot) return this.#judge.judge;
-    const { limits, isEmptySetOpen, isHostJudged, isPathNormalised } = this.#settings;
+    const { limits, isPathNormalised } = this.#settings;
+    const { isEmptySetOpen, isHostJudged, areServicesTranslated } = this.#settings;
     const options = {
       ...judgeOptions(limits, isPathNormalised),
-      isEmptySetOpen,
-      isHostJudged,
+      ...{ isEmptySetOpen, isHostJudged, areServicesTranslated },
     };
     const created = openJudge(this.#store.currentSet(), options);
     // The store has accepted it.

@@ -11,6 +11,7 @@ export function policySettingsOf(config: Config): Omit<PolicySettings, 'isStateO
     hasNodeLabels: config.hasNodeLabels,
     isEmptySetOpen: config.isEmptySetOpen,
     isHostJudged: config.redirect.isHostJudged,
+    areServicesTranslated: config.redirect.services === 'socket',
     isPathNormalised: config.behaviour.isPathNormalised,
     invalidPolicy: config.invalidPolicy,
     kubernetes: config.kubernetes,

@@ -38,6 +38,7 @@ function made(kept: Kept | null): {
         hasNodeLabels: false,
         isEmptySetOpen: false,
         isHostJudged: false,
+        areServicesTranslated: false,
         isPathNormalised: true,
         invalidPolicy: 'absent',
         isDryRun: false,

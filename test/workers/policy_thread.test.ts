@@ -247,6 +247,7 @@ function made(limits: Partial<Limits> = {}, stateDir: string | null = null): Pol
       hasNodeLabels: false,
       isEmptySetOpen: false,
       isHostJudged: false,
+      areServicesTranslated: false,
       isPathNormalised: true,
       isDryRun: false,
       invalidPolicy: 'absent',

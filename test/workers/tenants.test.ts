@@ -211,6 +211,7 @@ const SETTINGS = {
   hasNodeLabels: false,
   isEmptySetOpen: false,
   isHostJudged: false,
+  areServicesTranslated: false,
   isPathNormalised: true,
   isDryRun: false,
   stateDir: null,

@@ -174,12 +174,16 @@ class ClusterReader {
   readonly #options: ClusterOptions;
 
   constructor(io: Io, access: OpenedAccess, settings: ClusterSettings) {
-    const { limits, isEmptySetOpen, isHostJudged, isPathNormalised } = settings;
+    const { limits, isPathNormalised } = settings;
+    const { isEmptySetOpen, isHostJudged, areServicesTranslated } = settings;
     this.#io = io;
     this.#access = access;
     this.#progress = new Progress(io, nodePlatform().clock);
     this.#settings = settings;
-    this.#options = { ...judgeOptions(limits, isPathNormalised), isEmptySetOpen, isHostJudged };
+    this.#options = {
+      ...judgeOptions(limits, isPathNormalised),
+      ...{ isEmptySetOpen, isHostJudged, areServicesTranslated },
+    };
   }
 
   async open(

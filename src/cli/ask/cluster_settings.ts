@@ -15,6 +15,7 @@ export interface ClusterSettings {
   readonly secretsNamespace: string | null;
   readonly hasNodeLabels: boolean;
   readonly isHostJudged: boolean;
+  readonly areServicesTranslated: boolean;
   readonly isPathNormalised: boolean;
   readonly isEmptySetOpen: boolean;
   readonly invalidPolicy: InvalidPolicy;
@@ -32,6 +33,7 @@ export function settingsOf(config: Config): ClusterSettings | null {
     ...{ clusterName, identities, labels, nodeLabels, policyKinds, secretsNamespace },
     ...{ hasNodeLabels, isEmptySetOpen, invalidPolicy, limits },
     isHostJudged: redirect.isHostJudged,
+    areServicesTranslated: redirect.services === 'socket',
     isPathNormalised: config.behaviour.isPathNormalised,
     listeners: namedListeners(config),
   };
@@ -47,6 +49,7 @@ export const DEFAULT_SETTINGS: ClusterSettings = {
   secretsNamespace: null,
   hasNodeLabels: false,
   isHostJudged: false,
+  areServicesTranslated: false,
   isPathNormalised: true,
   // The API says that there is no policy, where a folder could have failed to mount.
   isEmptySetOpen: true,

@@ -78,7 +78,10 @@ function headLines(answer: Explained, options: ExplainTextOptions): string[] {
     const then = isSame ? 'the verdict would be the same' : verdictText(decision, []);
     lines.push(`dry-run   ${namesText(policies)}: not enforced; with it: ${then}`);
   }
-  if (answer.dialled !== null) lines.push(`service   ${dialledText(answer.dialled)}`);
+  if (answer.dialled !== null) {
+    lines.push(`service   ${dialledText(answer.dialled)}`);
+    if (!answer.dialled.isTranslated) lines.push(`          ${untranslatedText(answer.asked)}`);
+  }
   lines.push(`remote    identity ${remote} (${labels})`);
   return lines;
 }
@@ -89,6 +92,16 @@ function dialledText({ service, address, behind }: NonNullable<Explained['dialle
   );
   const more = each.length > NAMES_SHOWN_MAX ? `, and ${each.length - NAMES_SHOWN_MAX} more` : '';
   return `${service} at ${address}, judged by what is behind it (${each.slice(0, NAMES_SHOWN_MAX).join(', ')}${more})`;
+}
+
+/** Of an answer about the address of a Service. */
+export const HOLDS_WHERE_TRANSLATED =
+  'holds where addresses of Services are translated at the socket (redirect.services: socket)';
+
+function untranslatedText({ protocol }: Explained['asked']): string {
+  return protocol === 'SCTP'
+    ? 'does not hold at the sender: SCTP is not translated at the socket, and judged as dialled'
+    : HOLDS_WHERE_TRANSLATED;
 }
 
 function askedText(asked: Explained['asked'], { isPortAssumed }: ExplainTextOptions): string {

@@ -27,11 +27,14 @@ export function readConfigurationSources(args: Args, config: Config): QuestionSo
   // What cannot be read is no set without policies.
   if (readProblems.length > 0) return { kind: 'error', message: readProblems.join('; ') };
   const { limits, isEmptySetOpen } = config;
-  const { isHostJudged } = config.redirect;
+  const { isHostJudged, services } = config.redirect;
   const { isPathNormalised } = config.behaviour;
   return {
     kind: 'ok',
     bundle,
-    options: { ...judgeOptions(limits, isPathNormalised), isEmptySetOpen, isHostJudged },
+    options: {
+      ...judgeOptions(limits, isPathNormalised),
+      ...{ isEmptySetOpen, isHostJudged, areServicesTranslated: services === 'socket' },
+    },
   };
 }

@@ -52,6 +52,11 @@ const KUBE_FLAGS = kubeFlags(
   NAMESPACE_OF_NAMES,
 );
 
+const SERVICES_NOTE =
+  'The address of a Service is judged by its backends. That holds where sockets dial those in its place\n' +
+  '(redirect.services: socket). Packets with the address itself are judged by it, as one of the world;\n' +
+  'an answer that may not hold for them says so.';
+
 export const CHECK_SPEC: VerbSpec = {
   name: 'check',
   about: 'Validates and lints policies',
@@ -158,7 +163,7 @@ export const EXPLAIN_SPEC: VerbSpec = {
     {
       name: 'to',
       value: 'IP:PORT',
-      about: 'what the endpoint dials; the address of a Service is judged by its backends',
+      about: 'what the endpoint dials; that of a Service is judged by its backends (see below)',
     },
     { name: 'service', value: 'NAME:PORT', about: 'or by the Service: namespace/name:port' },
     { name: 'identity', value: 'NUMBER', about: 'or by its numeric identity' },
@@ -202,6 +207,7 @@ export const EXPLAIN_SPEC: VerbSpec = {
     'Without --method, --path, --url and --dns only the connection is judged. The path is normalised\n' +
       'as the proxy does it. JSON and YAML have every rule: `steps` has the rules of the port in the\n' +
       'order in which they are asked, `near` has all rules of the direction.',
+    SERVICES_NOTE,
     'Exit code 0: allowed, 1: denied, 2: the question cannot be asked.',
   ],
   examples: [
@@ -221,6 +227,7 @@ export const VERDICT_SPEC: VerbSpec = {
   notes: [
     'A line {"policyFile":"PATH"} replaces the policy set for the lines after it. Exit code 0, or 2 when\n' +
       'a line cannot be understood (the other lines are answered).',
+    SERVICES_NOTE,
   ],
   examples: [
     'echo \'{"endpoint":"default/api","remote":"default/client","port":80,"http":{"method":"GET","path":"/"}}\' \\\n' +

@@ -13,6 +13,7 @@ import { parseJson } from '../../text/json_value.ts';
 import type { Args } from '../args.ts';
 import { EXIT_OK, EXIT_USAGE, type ExitCode, type Io, usageError } from '../io.ts';
 import { type AskedSet, readAskedSet, type SetContent } from './asked_set.ts';
+import { HOLDS_WHERE_TRANSLATED } from './explain_text.ts';
 import { readErrorText, readPolicies, STDIN } from './sources.ts';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
@@ -38,10 +39,12 @@ class VerdictSession {
   readonly #io: Io;
   readonly #set: AskedSet;
   #judge: Judge | null = null;
+  #isTold: boolean;
 
   constructor(set: AskedSet, io: Io) {
     this.#set = set;
     this.#io = io;
+    this.#isTold = set.options.areServicesTranslated ?? false;
   }
 
   /** Null when the first set is accepted, else its first problem. */
@@ -62,7 +65,16 @@ class VerdictSession {
     const question = this.#named(parsed.question);
     if (question.kind === 'error') return { error: question.message };
     const answer = this.#judge.answer(question.question);
-    return answer.kind === 'error' ? { error: answer.message } : answer.line;
+    if (answer.kind === 'error') return { error: answer.message };
+    if (answer.line.service !== undefined) this.#tellOfServices();
+    return answer.line;
+  }
+
+  /** Once: what is judged by the backends may be judged by the address itself on a node. */
+  #tellOfServices(): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    this.#io.stderr.write(`verdict: what is answered with "service" ${HOLDS_WHERE_TRANSLATED}\n`);
   }
 
   #named(question: Question): NamedQuestion {

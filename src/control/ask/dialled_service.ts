@@ -1,6 +1,7 @@
 /**
- * A question about the address of a Service, as a packet has it that nobody has translated yet: policy is asked about
- * each that may be behind it. An allow needs all of them; a deny of one is a deny.
+ * A question about the address of a Service, as a socket dials it: policy is asked about each that may be behind it. An
+ * allow needs all of them; a deny of one is a deny. Where no hook at the socket puts a backend in its place, packets have
+ * the address itself, and the node judges them by that.
  */
 import type { SocketAddress } from '../../model/address.ts';
 import { formatSocketAddress } from '../../model/address.ts';

@@ -54,6 +54,8 @@ export interface JudgeOptions {
   readonly isEmptySetOpen?: boolean;
   /** See `BuildOptions.isHostJudged`; absent is false. */
   readonly isHostJudged?: boolean;
+  /** Sockets dial backends in the place of Services (`redirect.services: socket`); absent: nobody knows. */
+  readonly areServicesTranslated?: boolean;
 }
 
 /** An answer of `sallyport verdict`, ready for JSON. */
@@ -112,6 +114,8 @@ export type ExplainedAnswer =
 export interface DialledAnswer {
   readonly service: string;
   readonly address: string;
+  /** False: it may be that packets have this address, and are judged by it. */
+  readonly isTranslated: boolean;
   /** Each identity and port behind it, with what policy says to it. */
   readonly behind: readonly (BehindService & { readonly verdict: 'allow' | 'deny' })[];
 }
@@ -177,13 +181,15 @@ function buildOptionsOf(options: JudgeOptions): BuildOptions {
 export class Judge {
   readonly #context: QuestionContext;
   readonly #normalisePath: (path: string) => string;
+  readonly #areServicesTranslated: boolean;
 
   constructor(
     context: QuestionContext,
-    options: { readonly normalisePath: (path: string) => string },
+    options: Pick<JudgeOptions, 'normalisePath' | 'areServicesTranslated'>,
   ) {
     this.#context = context;
     this.#normalisePath = options.normalisePath;
+    this.#areServicesTranslated = options.areServicesTranslated ?? false;
   }
 
   answer(question: Question): Answer {
@@ -240,6 +246,8 @@ export class Judge {
         : told.explanation,
       dialled: {
         ...{ service, address },
+        // Linux has no hook at SCTP's connect().
+        isTranslated: this.#areServicesTranslated && question.protocol !== 'SCTP',
         behind: answers.map(({ remote, asked: of, line }) => ({
           ...{
             identity: remote,

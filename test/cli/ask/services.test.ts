@@ -92,6 +92,40 @@ describe('what an endpoint dials is judged by what is behind it', () => {
     ]);
   });
 
+  describe('which holds for what is translated at the socket', () => {
+    const HOLDS = 'holds where addresses of Services are translated at the socket';
+    const config = (services: string): string => {
+      const redirect = { services, root: '/sys/fs/bpf/x' };
+      const listener = { name: 'a', address: '127.0.0.1:1', direction: 'ingress' };
+      const sources = { policies: ['policy.yaml'], endpoints: 'endpoints.yaml' };
+      const text = JSON.stringify({ ...sources, redirect, listeners: [listener] });
+      writeFileSync(join(DIRECTORY, `${services}.yaml`), text);
+      return `${services}.yaml`;
+    };
+    const files = ['-p', 'policy.yaml', '--endpoints', 'endpoints.yaml'];
+    it.each<[string, readonly string[], boolean]>([
+      ['files say nothing of it', files, true],
+      ['a configuration that does not', ['-c', config('none')], true],
+      ['a configuration that does', ['-c', config('socket')], false],
+    ])('%s', async (_, sources, isTold) => {
+      const asked = ['--endpoint', 'shop/web', '--to', '10.96.0.20:80', '-X', 'GET'];
+      const explained = await ran(['explain', ...sources, ...asked]);
+      expect([explained.code, explained.out.includes(HOLDS)]).toEqual([0, isTold]);
+      const { out } = await ran(['explain', ...sources, ...asked, '-o', 'json']);
+      expect(JSON.parse(out).dialled.isTranslated).toBe(!isTold);
+      const line = JSON.stringify({ endpoint: 'shop/web', to: '10.96.0.20:80' });
+      const { err } = await ran(['verdict', ...sources], `${line}\n${line}\n`);
+      expect(err.split(HOLDS).length - 1).toBe(isTold ? 1 : 0);
+    });
+
+    it('nobody asks about a Service: nothing is told', async () => {
+      const { out } = await explain(['--to', '10.0.1.1:5353', ...UDP]);
+      expect(out).not.toContain(HOLDS);
+      const line = JSON.stringify({ endpoint: 'shop/web', to: '10.0.1.1:5353' });
+      expect((await ran(['verdict', ...files], `${line}\n`)).err).toBe('');
+    });
+  });
+
   it('and `verdict` says whose Service it is', async () => {
     const lines = [
       { endpoint: 'shop/web', to: '10.96.0.20:80', http: { method: 'GET', path: '/' } },

@@ -92,7 +92,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.all(clients.map((client) => client.end()));
   for (const server of servers) server.close();
-  await rig.dispose();
+  await rig?.dispose();
   execFileSync('umount', [mounted]);
   rmdirSync(cgroup);
   rmSync(folder, { recursive: true });

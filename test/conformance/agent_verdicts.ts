@@ -48,7 +48,7 @@ async function main(): Promise<void> {
   scratch.write('endpoints.yaml', ENDPOINTS);
   scratch.write('none.yaml', generateSet(new PolicySeed(1)).text);
   const agent = new JsonLines(
-    spawn(goPeer('.', 'AGENT'), [
+    spawn(goPeer(AGENT_FOLDER, '.', 'AGENT'), [
       ...['--run-dir', join(scratch.dir, 'run'), '--scene', join(AGENT_FOLDER, 'scene.yaml')],
       // Nobody acknowledges the resources, so nothing is waited for.
       ...['--patience', '1ms'],

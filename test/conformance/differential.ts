@@ -5,10 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { Scratch } from '../workers/running.ts';
 import { PolicySeed } from './generated_policies.ts';
 
-export const AGENT_FOLDER = join(
-  fileURLToPath(new URL('../..', import.meta.url)),
-  'test/peers/agent',
-);
+const PEERS = fileURLToPath(new URL('../peers', import.meta.url));
+
+/** Modules of Go. */
+export const AGENT_FOLDER = join(PEERS, 'agent');
+export const KUBE_PROXY_FOLDER = join(PEERS, 'kube/services');
 
 /** Removed when the comparison ends. */
 export const scratch = new Scratch();
@@ -42,10 +43,10 @@ export function count(isGood: boolean, told: () => readonly unknown[]): void {
 }
 
 /**
- * The path of a program of the agent's module, built with Go ($GO, or `go`). `builtVariable` of the environment may name
- * one that is built already. Nothing is skipped: without Go it throws.
+ * The path of a program of the module in `folder`, built with Go ($GO, or `go`). `builtVariable` of the environment may
+ * name one that is built already. Nothing is skipped: without Go it throws.
  */
-export function goPeer(goPackage: string, builtVariable: string): string {
+export function goPeer(folder: string, goPackage: string, builtVariable: string): string {
   const built = process.env[builtVariable];
   if (built !== undefined) return built;
   const path = join(scratch.dir, builtVariable.toLowerCase());
@@ -53,13 +54,14 @@ export function goPeer(goPackage: string, builtVariable: string): string {
     process.env['GO'] ?? 'go',
     ['build', '-ldflags', '-s -w', '-o', path, goPackage],
     {
-      cwd: AGENT_FOLDER,
+      cwd: folder,
       env: { ...process.env, GOFLAGS: '-mod=readonly -buildvcs=false' },
       stdio: ['ignore', 'inherit', 'inherit'],
     },
   );
   if (made.error !== undefined) throw new Error(`Go is needed: ${made.error.message}`);
-  if (made.status !== 0) throw new Error(`${goPackage} was not built (exit code ${made.status})`);
+  if (made.status !== 0)
+    throw new Error(`${goPackage} of ${folder} was not built (exit code ${made.status})`);
   return path;
 }
 

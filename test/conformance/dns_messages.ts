@@ -26,7 +26,7 @@ import {
   wireLabel,
   wireName,
 } from '../support/dns_messages.ts';
-import { compare, count, goPeer, seeds } from './differential.ts';
+import { AGENT_FOLDER, compare, count, goPeer, seeds } from './differential.ts';
 import type { PolicySeed } from './generated_policies.ts';
 import { JsonLines, type Line } from './json_lines.ts';
 
@@ -59,7 +59,7 @@ const TYPES = [1, 28, 65, 64, 16, 255, 252, 12, 999];
 const DAMAGED_PERCENT = 60;
 
 await compare(async () => {
-  const peer = new JsonLines(spawn(goPeer('./dns', 'DNS_PEER'), []));
+  const peer = new JsonLines(spawn(goPeer(AGENT_FOLDER, './dns', 'DNS_PEER'), []));
   for (const { count: each, random } of seeds(3000, 'messages')) {
     for (let i = 0; i < each; i++) {
       await compareQuestion(generatedQuestion(random), peer);

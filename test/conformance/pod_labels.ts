@@ -17,7 +17,7 @@ import { ClusterState } from '../../src/control/source/kube/cluster_state.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import type { LabelFilter } from '../../src/policy/label_filter.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
-import { compare, count, goPeer, seeds } from './differential.ts';
+import { AGENT_FOLDER, compare, count, goPeer, seeds } from './differential.ts';
 import type { PolicySeed } from './generated_policies.ts';
 import { JsonLines } from './json_lines.ts';
 
@@ -171,7 +171,7 @@ const regex = createRe2Engine(DEFAULT_LIMITS);
 await compare(main);
 
 async function main(): Promise<void> {
-  const peer = new JsonLines(spawn(goPeer('./labels', 'LABELS'), []));
+  const peer = new JsonLines(spawn(goPeer(AGENT_FOLDER, './labels', 'LABELS'), []));
   for (const { count: questionCount, random } of seeds(2000, 'questions')) {
     for (let i = 0; i < questionCount; i++) {
       const question = generate(random);

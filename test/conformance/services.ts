@@ -6,22 +6,15 @@
  * Builds `test/peers/kube/services` with Go ($GO, or `go`; $SERVICES: one that is built already). Nothing is skipped:
  * without Go it fails. The last line is the sum: "N passed, N failed".
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { spawn } from 'node:child_process';
 import { ServiceFrontends } from '../../src/control/service/service_frontends.ts';
 import { ClusterState } from '../../src/control/source/kube/cluster_state.ts';
 import type { ServiceFrontend } from '../../src/model/service_frontend.ts';
 import { DEFAULT_LABEL_FILTER, LabelFilter } from '../../src/policy/label_filter.ts';
-import { Scratch } from '../workers/running.ts';
-import { PolicySeed } from './generated_policies.ts';
+import { compare, count, goPeer, KUBE_PROXY_FOLDER, seeds } from './differential.ts';
+import type { PolicySeed } from './generated_policies.ts';
 import { JsonLines } from './json_lines.ts';
 
-const PEER_FOLDER = join(
-  fileURLToPath(new URL('../..', import.meta.url)),
-  'test/peers/kube/services',
-);
-const SHOWN_FAILURES_MAX = 20;
 const NAME = { namespace: 'shop', name: 'web' };
 
 interface Question {
@@ -53,64 +46,17 @@ const IPS = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.10', '10.0.0.9'];
 const IPS6 = ['fd00::1', 'fd00::2', 'fd00::10'];
 const NODES = ['n1', 'n1', 'n2', 'n3', undefined];
 
-const scratch = new Scratch();
-const counts = { passed: 0, failed: 0 };
-try {
-  await main();
-} catch (error) {
-  counts.failed += 1;
-  console.error(error instanceof Error ? error.message : error);
-} finally {
-  await scratch.dispose();
-}
-process.exitCode = counts.failed === 0 && counts.passed > 0 ? 0 : 1;
-console.log(`${counts.passed} passed, ${counts.failed} failed`);
-
-async function main(): Promise<void> {
-  const questionCount = Number(process.argv[2] ?? 2000);
-  const named = process.argv.slice(3).map(Number);
-  const seeds = named.length > 0 ? named : [Date.now() % 1_000_000];
-  const peer = new JsonLines(spawn(peerPath(), []));
-  try {
-    await askAll(peer, seeds, questionCount);
-  } finally {
-    peer.end();
-  }
-}
-
-async function askAll(
-  peer: JsonLines,
-  seeds: readonly number[],
-  questionCount: number,
-): Promise<void> {
-  for (const seed of seeds) {
-    console.log(`${questionCount} questions, seed ${seed}`);
-    const random = new PolicySeed(seed);
+await compare(async () => {
+  const peer = new JsonLines(spawn(goPeer(KUBE_PROXY_FOLDER, '.', 'SERVICES'), []));
+  for (const { count: questionCount, random } of seeds(2000, 'questions')) {
     for (let i = 0; i < questionCount; i++) {
       const question = generate(random);
       const { ports } = await peer.ask(JSON.stringify(question));
-      compare(question, ports as readonly ProxiedPort[]);
+      compareAnswers(question, ports as readonly ProxiedPort[]);
     }
   }
-}
-
-function peerPath(): string {
-  const built = process.env['SERVICES'];
-  if (built !== undefined) return built;
-  const path = join(scratch.dir, 'services');
-  const made = spawnSync(
-    process.env['GO'] ?? 'go',
-    ['build', '-ldflags', '-s -w', '-o', path, '.'],
-    {
-      cwd: PEER_FOLDER,
-      env: { ...process.env, GOFLAGS: '-mod=readonly -buildvcs=false' },
-      stdio: ['ignore', 'inherit', 'inherit'],
-    },
-  );
-  if (made.error !== undefined) throw new Error(`Go is needed: ${made.error.message}`);
-  if (made.status !== 0) throw new Error(`the peer was not built (exit code ${made.status})`);
-  return path;
-}
+  peer.end();
+});
 
 function generate(random: PolicySeed): Question {
   const hints = random.below(3);
@@ -298,16 +244,8 @@ function lineOf({ kind, protocol, family, address, port, seconds, backends }: Li
   return `${kind} ${protocol} ${address ?? `IPv${family}`} ${port}, ${seconds} s: ${sorted}`;
 }
 
-function compare(question: Question, ports: readonly ProxiedPort[]): void {
+function compareAnswers(question: Question, ports: readonly ProxiedPort[]): void {
   const own = ownAnswer(question);
-  const wanted = proxiedAnswer(ports);
-  if (JSON.stringify(own) === JSON.stringify(wanted)) {
-    counts.passed += 1;
-    return;
-  }
-  counts.failed += 1;
-  if (counts.failed > SHOWN_FAILURES_MAX) return;
-  console.log(
-    `--- ${JSON.stringify(question)}\n    kube-proxy ${JSON.stringify(wanted)}\n    own        ${JSON.stringify(own)}`,
-  );
+  const proxied = proxiedAnswer(ports);
+  count(JSON.stringify(own) === JSON.stringify(proxied), () => ['---', question, { proxied, own }]);
 }

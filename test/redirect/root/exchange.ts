@@ -190,7 +190,9 @@ async function roundTrip(
   });
   socket.connect({ host: to, port });
   socket.write(bytes);
-  const how = await Promise.race([closed.then(() => 'closed'), sleep(restMs, 'silent')]);
+  // The socket keeps the process; a timer that nobody waits for any more does not.
+  const patience = sleep(restMs, 'silent', { ref: false });
+  const how = await Promise.race([closed.then(() => 'closed'), patience]);
   socket.destroy();
   if (received !== '') return received;
   if (how === 'silent') return { kind: 'silent' };

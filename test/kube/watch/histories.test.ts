@@ -167,7 +167,8 @@ describe('any history with any faults', () => {
             await rig.close();
           }
         }),
-        runs(40),
+        // What hangs would hang again for each smaller history: the seed is told at once instead.
+        { ...runs(40), endOnFailure: true },
       );
     },
     120_000,

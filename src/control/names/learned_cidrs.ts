@@ -23,7 +23,7 @@ export class LearnedCidrs {
   /** Of another set of policies: all addresses are looked at again. */
   select(selectors: FqdnSelectors): void {
     this.#selectors = selectors;
-    for (const { address } of this.#cache.entries()) this.#derive(address.text);
+    for (const ip of this.#cache.ips()) this.#derive(ip);
   }
 
   /** By address; the very same list, when nothing changed. */

@@ -71,6 +71,11 @@ export class NameCache {
     for (const addresses of this.#byName.values()) yield* addresses.values();
   }
 
+  /** Each address that has a name, once. */
+  ips(): Iterable<IpText> {
+    return this.#byAddress.keys();
+  }
+
   /** Sorted. */
   namesOf(ip: IpText): readonly string[] {
     return [...(this.#byAddress.get(ip) ?? [])].map(({ name }) => name).sort();

@@ -10,6 +10,8 @@ import {
   prefixContains,
 } from '../../model/address.ts';
 
+import { fullPrefix } from '../../policy/resolve/prefixes.ts';
+
 export type UnlearnableReason = 'special' | 'cluster';
 
 /** Not of one host out in the network (RFC 6890, RFC 4291). Private ones are: people have names for them. */
@@ -30,7 +32,7 @@ export function whyUnlearnable(
   address: IpAddress,
   cluster: ClusterAddresses,
 ): UnlearnableReason | null {
-  const host = prefixOf(address.text);
+  const host = fullPrefix(address);
   if (SPECIAL.some((prefix) => prefixContains(prefix, host))) return 'special';
   if (cluster.ips.has(address.text)) return 'cluster';
   return cluster.prefixes.some((prefix) => prefixContains(prefix, host)) ? 'cluster' : null;

@@ -29,13 +29,14 @@ export class RedirectFollower {
   #wake: () => void = () => {};
   /** Of the last links that were applied. */
   #seen = '';
-  /** Told once, until it changes. */
-  #lastProblem = '';
+  /** Told once, until it changes: by what was tried. */
+  readonly #lastProblems = new Map<string, string>();
   #lastMissing = '';
   #lastUnheard = '';
   /** See `RedirectLoader.isLookWorth`. */
   #isLookWorth = false;
   #isCheckDue = true;
+  #isHookCheckDue = true;
   /** Links or addresses are not what they were. */
   #hasNodeNews = false;
   /** Interfaces of ours that have gone. */
@@ -70,6 +71,7 @@ export class RedirectFollower {
       this.#options.config.limits.redirectRepairIntervalMs,
       () => {
         this.#isCheckDue = true;
+        this.#isHookCheckDue = true;
       },
     );
     const { revision } = loader.policy.snapshot;
@@ -113,23 +115,32 @@ export class RedirectFollower {
     this.#wake();
   }
 
+  /**
+   * Who is who first: a backend that is new is known to the tables that judge it. But neither holds the other back. What
+   * does not know a backend refuses it, and one that has gone is dialled by nobody.
+   */
   async #round(): Promise<void> {
-    const { log, config } = this.#options;
+    const isJudged = await this.#try('redirect', () => this.#bringUpToDate());
+    if (!isJudged) this.#seen = '';
+    const isTranslated = await this.#try('Services', async () => this.#putServices());
+    const { redirectPollIntervalMs, redirectRetryMs } = this.#options.config.limits;
+    await this.#pause(isJudged && isTranslated ? redirectPollIntervalMs : redirectRetryMs);
+  }
+
+  /** False: it failed, which is told. */
+  async #try(what: string, task: () => Promise<void>): Promise<boolean> {
     try {
-      await this.#bringUpToDate();
-      this.#putServices();
-      this.#lastProblem = '';
+      await task();
+      this.#lastProblems.delete(what);
+      return true;
     } catch (error) {
       const problem = errorText(error);
-      if (problem !== this.#lastProblem) {
-        log.error({ problem }, 'redirect not updated; what was in force stays');
+      if (problem !== this.#lastProblems.get(what)) {
+        this.#options.log.error({ problem }, `${what} not updated; what was in force stays`);
       }
-      this.#lastProblem = problem;
-      this.#seen = '';
-      await this.#pause(config.limits.redirectRetryMs);
-      return;
+      this.#lastProblems.set(what, problem);
+      return false;
     }
-    await this.#pause(config.limits.redirectPollIntervalMs);
   }
 
   async #bringUpToDate(): Promise<void> {
@@ -186,9 +197,13 @@ export class RedirectFollower {
     this.#seen = '';
   }
 
-  /** After who is who: a backend that is new is known to the tables that judge it. */
   #putServices(): void {
     const { loader, log } = this.#options;
+    if (this.#isHookCheckDue) {
+      for (const about of loader.repairServices())
+        log.warn({ about }, 'the node had lost something');
+      this.#isHookCheckDue = false;
+    }
     const update = loader.putServices();
     for (const problem of loader.takeServiceProblems()) log.warn({ problem }, 'redirect');
     if (update === null || update.written + update.removed === 0) return;

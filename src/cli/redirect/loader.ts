@@ -135,6 +135,11 @@ export class RedirectLoader {
     return this.#services.put(this.#hostAddresses);
   }
 
+  /** See `LoaderServices.repair`. */
+  repairServices(): readonly string[] {
+    return this.#services.repair(this.#hostAddresses);
+  }
+
   /** See `LoaderServices.takeProblems`. */
   takeServiceProblems(): readonly string[] {
     return this.#services.takeProblems();
@@ -182,7 +187,6 @@ export class RedirectLoader {
     this.#redirect?.forget(lost.interfaces);
     if (lost.isLookupLost) this.#datapath?.attachLookup(OWN_NETNS);
     return [
-      ...this.#services.repair(this.#hostAddresses),
       ...routing.done.map((about) => `added ${about}`),
       ...lost.interfaces.map((ifindex) => `interface ${ifindex} has to be attached again`),
       ...(lost.isLookupLost ? ['attached proxy_lookup again'] : []),

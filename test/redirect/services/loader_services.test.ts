@@ -10,11 +10,12 @@ import { redirectUp } from '../../../src/cli/redirect/up.ts';
 import type { Config } from '../../../src/config/config.ts';
 import type { FrontendSet } from '../../../src/control/service/service_frontends.ts';
 import { createLogger } from '../../../src/observe/log/logger.ts';
+import type { NodeServices } from '../../../src/redirect/services/node_services.ts';
 import { testIo } from '../../cli/test_io.ts';
 import { frontend } from '../../support/service_frontends.ts';
 import { until } from '../../support/until.ts';
 import type { FakeNode } from '../fake_node.ts';
-import { ENDPOINTS, streetNode } from '../street_node.ts';
+import { ENDPOINTS, policy, streetNode } from '../street_node.ts';
 
 const servicesOf = (...ips: readonly string[]): string =>
   `services:\n${ips
@@ -118,6 +119,72 @@ describe('while it follows', () => {
     stop.abort();
     await ran;
     await loader.close();
+  });
+});
+
+describe('of judging and translating, one that fails does not hold the other back', () => {
+  /** The loader at work, until `task` ends; what it logged. */
+  async function following(
+    node: FakeNode['node'],
+    task: (logged: () => string) => Promise<void>,
+  ): Promise<string> {
+    const loader = new RedirectLoader(config, node);
+    await loader.start();
+    const stop = new AbortController();
+    let text = '';
+    const log = createLogger({ level: 'error', write: (line) => (text += line) });
+    const ran = new RedirectFollower({ config, node, loader, log, signal: stop.signal }).run();
+    try {
+      await task(() => text);
+    } finally {
+      stop.abort();
+      await ran;
+      await loader.close();
+    }
+    return text;
+  }
+
+  it('Services are written while the interfaces cannot be read', async () => {
+    let isBroken = false;
+    const failed = { code: 1, stdout: '', stderr: 'no links today' };
+    const run: FakeNode['node']['run'] = async (program, args) =>
+      isBroken ? failed : fake.node.run(program, args);
+    const text = await following({ ...fake.node, run }, async () => {
+      isBroken = true;
+      fake.write('endpoints.yaml', ENDPOINTS + servicesOf('10.96.0.1', '10.96.0.2'));
+      await until(() => fake.services.inForce?.frontends.length === 2);
+      fake.write('endpoints.yaml', ENDPOINTS + servicesOf('10.96.0.3'));
+      await until(() => fake.services.inForce?.frontends[0]?.address?.text === '10.96.0.3');
+    });
+    expect(text).toContain('redirect not updated');
+    expect(text).not.toContain('Services not updated');
+  });
+
+  it('policy is in force while Services cannot be written', async () => {
+    let isBroken = false;
+    const open = (...args: Parameters<FakeNode['services']['open']>): NodeServices => {
+      const services = fake.services.open(...args);
+      const apply: NodeServices['apply'] = (wanted) => {
+        if (isBroken) throw new Error('the map is full');
+        return services.apply(wanted);
+      };
+      return { ...services, apply };
+    };
+    const { inspect, remove } = fake.services;
+    const node = { ...fake.node, services: { open, inspect, remove } };
+    const text = await following(node, async (logged) => {
+      isBroken = true;
+      const generations = (): number => fake.events.filter((one) => /^generation/.test(one)).length;
+      const before = generations();
+      fake.write('policy.yaml', policy(81));
+      fake.write('endpoints.yaml', ENDPOINTS + servicesOf('10.96.0.1', '10.96.0.2'));
+      await until(() => generations() > before && logged().includes('the map is full'));
+      expect(fake.services.inForce?.frontends).toHaveLength(1);
+      isBroken = false;
+      await until(() => fake.services.inForce?.frontends.length === 2);
+    });
+    expect(text.match(/Services not updated/g)).toHaveLength(1);
+    expect(text).not.toContain('redirect not updated');
   });
 });
 

@@ -39,6 +39,8 @@ export class FakeMap implements WritableMap {
 
   update(key: Buffer, value: Buffer): void {
     this.#beforeWrite();
+    if (!this.held.has(key.toString('hex')) && this.held.size >= this.maxEntries)
+      throw new Error('E2BIG');
     this.held.set(key.toString('hex'), Buffer.from(value));
   }
 

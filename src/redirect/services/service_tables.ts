@@ -3,11 +3,12 @@
  * table of its own beside the one in force, then the frontend's entry is replaced in one write: who dials it gets the
  * backends of before or those of now.
  *
- *     backends ─► slots of the new table ─► frontends: in force ─► frontends that are gone
+ *     backends ─► slots of the new table ─► frontends that are gone ─► frontends: in force
  *                                                  grace ─► slots of tables before, backends that nobody names
  *
  * The first `apply` takes up what another loader left, so a restart writes what differs. A write that fails leaves
- * each frontend with one whole table; the next `apply` then reads again what the kernel has.
+ * each frontend with one whole table; the next `apply` then reads again what the kernel has. Where that is no room for
+ * what is wanted, it makes some (`#makeRoom`): no state of the maps needs anybody to empty them.
  */
 import type { IpAddress } from '../../model/address.ts';
 import type { ServiceFrontend } from '../../model/service_frontend.ts';
@@ -87,6 +88,8 @@ export class ServiceTables {
   #tables = new FreeNumbers();
   #nodeAddresses = new Set<string>();
   #retired: Retired[] = [];
+  /** In the kernel, of tables. */
+  #slotCount = 0;
   /** Of frontends: what did not change is not encoded again. Null: none, see `encodeFrontendKey`. */
   readonly #keys = new WeakMap<ServiceFrontend, string | null>();
 
@@ -105,12 +108,14 @@ export class ServiceTables {
     const changed = [...wanted].filter(([key, one]) => held.get(key)?.frontend !== one);
     const writes: Writes = { backends: [], slots: [], frontends: [] };
     const next = changed.map(([key, one]) => this.#plan({ key, one, had: held.get(key) }, writes));
+    const replaced = next.flatMap(([key, one]): [string, Held][] => {
+      const had = held.get(key);
+      return had === undefined || had.table === one.table ? [] : [[key, had]];
+    });
+    this.#makeRoom(writes, [...gone, ...replaced], held);
     this.#write(writes, nodeAddresses, gone);
     // Only now: what is in force after a write that failed is not to be swept.
-    for (const [key, had] of gone) {
-      held.delete(key);
-      this.#retire(had);
-    }
+    for (const [key, had] of gone) if (held.delete(key)) this.#retire(had);
     for (const [key, one] of next) {
       const had = held.get(key);
       if (had !== undefined && had.table !== one.table) this.#retire(had);
@@ -132,9 +137,41 @@ export class ServiceTables {
     const due = this.#retired.filter(({ atMs }) => atMs <= untilMs);
     if (due.length === 0) return;
     this.#retired = this.#retired.filter(({ atMs }) => atMs > untilMs);
-    for (const { table, slotCount, backends } of due) {
+    this.#drop(due);
+  }
+
+  /**
+   * Changes within one grace, or after a loader that was killed amid one, may need more than what the maps hold. First
+   * goes what nothing leads to: a program that is at work with it looks again. Then, which only a kill can make
+   * needed, what is to be replaced: who dials that is left to kube-proxy until it is written.
+   */
+  #makeRoom(
+    writes: Writes,
+    leaving: readonly (readonly [string, Held])[],
+    held: Map<string, Held>,
+  ): void {
+    if (this.#hasRoom(writes)) return;
+    this.#drop(this.#retired.splice(0));
+    if (this.#hasRoom(writes)) return;
+    this.#maps.frontends.deleteMany(leaving.map(([key]) => bytesOf(key)));
+    for (const [key] of leaving) held.delete(key);
+    this.#drop(leaving.map(([, had]) => this.#retiredOf(had)));
+  }
+
+  /** Backends that are to be written have their numbers already. */
+  #hasRoom({ slots }: Writes): boolean {
+    const { slots: map, backends } = this.#maps;
+    return (
+      this.#slotCount + slots.length + LAST_NUMBERS <= map.maxEntries &&
+      this.#backends.size <= backends.maxEntries
+    );
+  }
+
+  #drop(tables: readonly Retired[]): void {
+    for (const { table, slotCount, backends } of tables) {
       const keys = Array.from({ length: slotCount }, (_, slot) => encodeSlotKey(table, slot));
       this.#maps.slots.deleteMany(keys);
+      this.#slotCount -= slotCount;
       this.#tables.free(table);
       this.#maps.backends.deleteMany(this.#backends.release(backends).map(encodeBackendKey));
     }
@@ -229,18 +266,23 @@ export class ServiceTables {
     const before = this.#nodeAddresses;
     maps.backends.updateMany(backends);
     maps.slots.updateMany([...this.#lastNumbers(), ...slots]);
+    this.#slotCount += slots.length;
     maps.node_addresses.updateMany(
       [...addresses.difference(before)].map((key): MapEntry => [bytesOf(key), PRESENT]),
     );
-    maps.frontends.updateMany(frontends);
     maps.frontends.deleteMany(gone.map(([key]) => bytesOf(key)));
+    maps.frontends.updateMany(frontends);
     maps.node_addresses.deleteMany([...before.difference(addresses)].map(bytesOf));
     this.#nodeAddresses = addresses;
   }
 
-  #retire({ table, slots }: Held): void {
+  #retire(had: Held): void {
+    this.#retired.push(this.#retiredOf(had));
+  }
+
+  #retiredOf({ table, slots }: Held): Retired {
     const atMs = this.#options.nowMs();
-    this.#retired.push({ atMs, table, slotCount: slots.length, backends: new Set(slots) });
+    return { atMs, table, slotCount: slots.length, backends: new Set(slots) };
   }
 
   /** What is in force, and what nothing leads to any more. */
@@ -252,10 +294,12 @@ export class ServiceTables {
     this.#backends = new BackendNumbers(new FreeNumbers(last[LAST_BACKEND]));
     this.#tables = new FreeNumbers(last[LAST_TABLE]);
     this.#retired = [];
+    this.#slotCount = 0;
     this.#nodeAddresses = new Set([...maps.node_addresses.keys()].map(textOf));
     this.#backends.takeUp(maps.backends.entries());
     for (const [table, { slots }] of tables) {
       this.#tables.take(table);
+      this.#slotCount += slots.length;
       this.#backends.use(new Set(slots));
     }
     const held = new Map<string, Held>();

@@ -100,7 +100,7 @@ const anyFrontends = fc
   .uniqueArray(
     fc.record({
       port: fc.integer({ min: 1, max: 6 }),
-      backends: fc.uniqueArray(fc.integer({ min: 1, max: 5 }), { maxLength: 4 }),
+      backends: fc.uniqueArray(fc.integer({ min: 1, max: 9 }), { maxLength: 4 }),
       address: fc.constantFrom('10.96.0.1', null),
     }),
     { selector: ({ port, address }) => `${address} ${port}`, maxLength: 6 },
@@ -223,6 +223,58 @@ describe('a write that fails, as a map is full', () => {
     clock.nowMs += GRACE_MS;
     tables.sweep();
     expect(kernel.read()).toEqual(readOf([web([1, 2])]));
+  });
+});
+
+describe('where one set fits twice and no more', () => {
+  const ROOM = { frontendCountMax: 12, slotCountMax: 26, backendCountMax: 12 };
+
+  /** What is in force at last, whatever was there before. */
+  const endOf = (frontends: readonly ServiceFrontend[]): Record<string, string> => {
+    const kernel = new Kernel(ROOM);
+    tablesOf(kernel).apply({ frontends, nodeAddresses: [] });
+    return kernel.read();
+  };
+
+  it('changes that come faster than the grace are written', () => {
+    fc.assert(
+      fc.property(fc.array(anyFrontends, { minLength: 2, maxLength: 8 }), (history) => {
+        const kernel = new Kernel(ROOM);
+        const tables = tablesOf(kernel);
+        for (const frontends of history) {
+          tables.apply({ frontends, nodeAddresses: [] });
+          expect(kernel.read()).toEqual(endOf(frontends));
+        }
+      }),
+      runs(100),
+    );
+  });
+
+  it('loaders that die amid changes never leave what the next one cannot go on with', () => {
+    const deaths = fc.array(fc.tuple(anyFrontends, fc.nat(60)), { minLength: 1, maxLength: 5 });
+    fc.assert(
+      fc.property(deaths, anyFrontends, (history, last) => {
+        const kernel = new Kernel(ROOM);
+        for (const [frontends, writesMax] of history) {
+          let writes = 0;
+          kernel.onWrite = () => {
+            writes += 1;
+            if (writes > writesMax) throw new Error('died');
+          };
+          try {
+            tablesOf(kernel).apply({ frontends, nodeAddresses: [] });
+          } catch (error) {
+            expect((error as Error).message).toBe('died');
+          }
+          kernel.onWrite = () => {};
+          // What is in force is whole at each death.
+          kernel.read();
+        }
+        tablesOf(kernel).apply({ frontends: last, nodeAddresses: [] });
+        expect(kernel.read()).toEqual(endOf(last));
+      }),
+      runs(200),
+    );
   });
 });
 

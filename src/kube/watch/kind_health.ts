@@ -52,14 +52,12 @@ export class KindHealth {
     this.#tell();
   }
 
-  /** False: that was known. */
-  unread(key: ObjectNameKey, problem: string): boolean {
+  unread(key: ObjectNameKey, problem: string): void {
     const before = this.#unread.get(key);
-    if (before === undefined && this.#unread.size >= UNREAD_MAX) return false;
+    if (before === undefined && this.#unread.size >= UNREAD_MAX) return;
     const sinceMs = before?.sinceMs ?? this.#options.clock.wallMs();
     this.#unread.set(key, { sinceMs, problem });
     this.#tell();
-    return before === undefined;
   }
 
   /** It was read, or is gone. */

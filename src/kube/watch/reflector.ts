@@ -94,7 +94,7 @@ export class Reflector {
   #listed: Set<ObjectNameKey> | null = null;
   /** It comes in a watch, not in pages. */
   #isStreaming = false;
-  /** That list has an object whose name cannot be read. */
+  /** The last list, or what came since, has an object whose name cannot be read. */
   #hasUnnamed = false;
   /** The sink has heard of objects, which would go if the kind went. */
   #hasObjects = false;
@@ -274,6 +274,8 @@ export class Reflector {
     });
     follows?.();
     (stopLived as (() => void) | null)?.();
+    // Whether what has no name is still there, no event tells.
+    if (this.#listed === null && this.#hasUnnamed) this.#version = null;
     if (outcome !== null) return outcome;
     const isShort = clock.nowMs() - openedMs < SHORT_LIFE_MS;
     const next = this.#ended(end, isShort);
@@ -362,11 +364,12 @@ export class Reflector {
     return null;
   }
 
-  /** Whatever it was, a list tells how it is now. */
+  /** Whatever it was, a list tells how it is now; if that had one, too, the next one after the end of the watch. */
   #skipUnnamed(message: string): Outcome | null {
+    const wasThere = this.#hasUnnamed;
     this.#hasUnnamed = true;
-    const isNew = this.#health.unread(UNNAMED, message);
-    if (this.#listed !== null || !isNew) return null;
+    this.#health.unread(UNNAMED, message);
+    if (this.#listed !== null || wasThere) return null;
     this.#version = null;
     return this.#problem(`something in the watch cannot be read: ${message}`);
   }

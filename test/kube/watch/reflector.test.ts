@@ -556,6 +556,19 @@ describe('an object that cannot be read', () => {
     await same(rig, sink);
   });
 
+  it.each([true, false])(
+    'and has no name is told as long as it is there, and no longer (streaming: %s)',
+    async (streamsLists) => {
+      const rig = await rigWith(3, { api: { streamsLists } });
+      rig.api.put(PODS, { metadata: { namespace: 'ns-1', name: '' } });
+      const sink = rig.follow(PODS);
+      await until(() => sink.stale?.problem.includes('without a name') ?? false);
+      rig.api.remove(PODS, { namespace: 'ns-1', name: '' });
+      for (const watch of rig.api.watches) watch.end();
+      await same(rig, sink);
+    },
+  );
+
   it('because of a fault of ours is told, and all others go on', async () => {
     const rig = await rigWith(3);
     const sink = await followed(rig);

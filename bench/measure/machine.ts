@@ -40,6 +40,7 @@ function toolVersions(): Record<string, string> {
   ]);
   tools['autocannon'] = findVersion(String(stdout));
   if (isInstalled('wrk')) tools['wrk'] = versionOf(['wrk', '-v']);
+  if (isInstalled('dnsperf')) tools['dnsperf'] = versionOf(['dnsperf', '-h']);
   if (isInstalled('h2load')) tools['h2load'] = versionOf(['h2load', '--version']);
   return tools;
 }

@@ -10,18 +10,19 @@ import { startOrigin } from '../subjects/origin.ts';
 import {
   type BenchRule,
   type Found,
-  type HttpVersion,
   type Order,
   PLAIN_RULES,
+  type Spoken,
   type StartOrigin,
   type Subject,
   type SubjectKind,
 } from '../subjects/subject.ts';
 import type { SuiteContext } from '../suites/suite.ts';
 import { checkPolicy } from './policy_check.ts';
+import { checkZone } from './zone_check.ts';
 
 export interface LineUp {
-  readonly version: HttpVersion;
+  readonly version: Spoken;
   /** PLAIN_RULES when absent. */
   readonly rules?: readonly BenchRule[];
   /** True when absent; kinds that never have a log have none. */
@@ -30,8 +31,6 @@ export interface LineUp {
   readonly startOrigin?: StartOrigin;
   /** Among the chosen kinds, those that take part: all when absent. */
   readonly isWanted?: (kind: SubjectKind) => boolean;
-  /** False: the caller has a check of its own (a protocol that plain requests do not speak). */
-  readonly isChecked?: boolean;
 }
 
 export async function withSubjects<T>(
@@ -56,11 +55,11 @@ export async function withSubjects<T>(
       hasAccessLog: lineUp.hasAccessLog ?? true,
       startOrigin: start,
     };
+    const check = (subject: Subject): Promise<void> =>
+      version === 'dns' ? checkZone(subject) : checkPolicy(subject, version, rules);
     for (const kind of context.kinds) {
       if (!kind.speaks.includes(version) || !isWanted(kind)) continue;
       const own = join(directory, kind.name.replaceAll(/\W+/g, '-'));
-      const check = (subject: Subject): Promise<void> =>
-        (lineUp.isChecked ?? true) ? checkPolicy(subject, version, rules) : Promise.resolve();
       const subject = await startKind(context, kind, { ...order, directory: own }, check);
       if (subject !== null) subjects.push(subject);
     }

@@ -59,6 +59,7 @@ export const SUITE_NAMES = [
   'memory',
   'latency',
   'attacks',
+  'dns',
 ] as const;
 export type SuiteName = (typeof SUITE_NAMES)[number];
 

@@ -14,7 +14,7 @@ export const CONTENT = 'hello from the origin of the bench';
 
 export const ORIGIN_ALONE: SubjectKind = {
   name: NAME,
-  speaks: ['h1', 'h2'],
+  speaks: ['h1', 'h2', 'dns'],
   find: async () => ({
     version: 'of the scenario',
     start: ({ directory, version, startOrigin: start }) =>

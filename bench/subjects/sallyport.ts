@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../measure/machine.ts';
 import type { Place } from '../measure/pinning.ts';
+import { dnsPolicyText } from './dns_zone.ts';
+import { DNS_ENDPOINTS, DNS_PORT, sallyportDnsConfig } from './sallyport_dns.ts';
 import { HERE, startSubject } from './start.ts';
 import type { BenchRule, Order, Subject, SubjectKind } from './subject.ts';
 
@@ -29,7 +31,7 @@ function sallyport(
 ): SubjectKind {
   return {
     name,
-    speaks: ['h1', 'h2'],
+    speaks: ['h1', 'h2', 'dns'],
     find: async () => ({
       version: ownVersion(),
       start: (order) =>
@@ -48,15 +50,26 @@ function startSallyport(name: string, order: Order, workers: Workers): Promise<S
     name,
     version: ownVersion(),
     directory: order.directory,
-    files: {
-      'sallyport.yaml': sallyportConfig(order, workers.count),
-      'policy.yaml': policyText(order.rules),
-      'endpoints.yaml': ENDPOINTS,
-    },
+    files: filesOf(order, workers),
     command: (pathOf) => [...program(), 'run', '-c', pathOf('sallyport.yaml')],
     at: { line: /^(?=.*"msg":"ready").*?"address":"(127\.0\.0\.1:[0-9]+)"/ },
     place: workers.place,
   });
+}
+
+function filesOf(order: Order, workers: Workers): Readonly<Record<string, string>> {
+  if (order.version === 'dns') {
+    return {
+      'sallyport.yaml': sallyportDnsConfig(order),
+      'policy.yaml': dnsPolicyText(DNS_PORT),
+      'endpoints.yaml': DNS_ENDPOINTS,
+    };
+  }
+  return {
+    'sallyport.yaml': sallyportConfig(order, workers.count),
+    'policy.yaml': policyText(order.rules),
+    'endpoints.yaml': ENDPOINTS,
+  };
 }
 
 /** Its own command; with flags what that would start: a worker is started with the flags of its supervisor. */

@@ -11,12 +11,14 @@ import type { Missing, SubjectFacts } from '../report/report.ts';
 export interface SubjectKind {
   /** Unique in the report: "sallyport", "envoy", "haproxy", "haproxy, no log". */
   readonly name: string;
-  readonly speaks: readonly HttpVersion[];
+  readonly speaks: readonly Spoken[];
   /** Asked before a run; what is missing is told in the report, not skipped in silence. */
   readonly find: () => Promise<Found | Missing>;
 }
 
 export type HttpVersion = 'h1' | 'h2';
+
+export type Spoken = HttpVersion | 'dns';
 
 export interface Found {
   readonly version: string;
@@ -27,9 +29,10 @@ export interface Order {
   /** Its own, made and removed by the caller. */
   readonly directory: string;
   /** Both sides of the proxy. */
-  readonly version: HttpVersion;
+  readonly version: Spoken;
   /** http://127.0.0.1:PORT of the origin. */
   readonly originUrl: string;
+  /** Of HTTP. Of DNS it is always one zone (dns_zone.ts). */
   readonly rules: readonly BenchRule[];
   readonly hasAccessLog: boolean;
   /** How the origin behind it was started: for the kind that is an origin alone. */
@@ -40,7 +43,7 @@ export type StartOrigin = (order: OriginOrder) => Promise<Subject>;
 
 export interface OriginOrder {
   readonly directory: string;
-  readonly version: HttpVersion;
+  readonly version: Spoken;
   readonly place: Place;
 }
 

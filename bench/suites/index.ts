@@ -10,4 +10,5 @@ export const SUITES: Readonly<Record<SuiteName, () => Promise<Suite>>> = {
   memory: async () => (await import('./memory.ts')).suite,
   latency: async () => (await import('./latency.ts')).suite,
   attacks: async () => (await import('./attacks.ts')).suite,
+  dns: async () => (await import('./dns.ts')).suite,
 };

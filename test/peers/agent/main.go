@@ -474,6 +474,7 @@ func main() {
 	ipv6 := flag.Bool("ipv6", false, "listeners get an IPv6 address, too")
 	settings := flag.String("set", "", "comma-separated agent flags, for example http-normalize-path=false")
 	localhost := flag.Bool("localhost", false, "the host may reach its endpoints; ICMP rules")
+	dnsServer := flag.String("dns-server", "", "ADDRESS:PORT: the DNS proxy listens on 127.0.0.1, and asks this server; needs root")
 	flag.Parse()
 
 	agent := &Agent{ids: identity.IdentityMap{}, patience: *patience}
@@ -503,6 +504,8 @@ func main() {
 	resolver, waiting := promise.New[endpointstate.Restorer]()
 	resolver.Resolve(restored{})
 
+	var cache *ipcache.IPCache
+	var accessLog accesslog.ProxyAccessLogger
 	ready := make(chan struct{})
 	h := hive.New(
 		envoy.Cell,
@@ -532,8 +535,9 @@ func main() {
 			func() policytypes.PolicyMetrics { return testpolicy.NewPolicyMetricsNoop() },
 		),
 		cell.Invoke(func(logger *slog.Logger, server envoy.XDSServer, certs certificatemanager.CertificateManager,
-			translator envoypolicy.EnvoyL7RulesTranslator, ids identitymanager.IDManager, pm policytypes.PolicyMetrics, lc cell.Lifecycle) {
+			translator envoypolicy.EnvoyL7RulesTranslator, ids identitymanager.IDManager, pm policytypes.PolicyMetrics, lc cell.Lifecycle, ips *ipcache.IPCache, log accesslog.ProxyAccessLogger) {
 			policyapi.InitEntities("default")
+			cache, accessLog = ips, log
 			agent.server = server
 			agent.local = ids
 			agent.repo = policy.NewPolicyRepository(logger, identity.ListReservedIdentities(), certs, translator, ids, pm)
@@ -562,6 +566,12 @@ func main() {
 	}
 	for _, l := range agent.scene.Listeners {
 		agent.addListener(l)
+	}
+	if *dnsServer != "" {
+		if err := agent.serveNames(netip.MustParseAddrPort(*dnsServer), cache, accessLog); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
 	if *policies != "" {
 		names, _ := filepath.Glob(filepath.Join(*policies, "*.yaml"))

@@ -1,12 +1,14 @@
 /**
  * How datagrams come and go, as an interface: each comes with both of its ends, and is answered from the end that it
- * was sent to. The plain form below knows the one address that it is bound to; a transparent one will know the
- * address that the redirect took the datagram from. The way on is a socket for one peer alone, with a port that the
- * kernel draws for it (udp_lib_get_port begins at a random one): whoever forges an answer has to guess it.
+ * was sent to. The plain form below knows the one address that it is bound to; the native one (native/) knows to which
+ * address of the machine each came, or from which address the redirect took it. The way on is a socket for one peer
+ * alone, with a port that the kernel draws for it (udp_lib_get_port begins at a random one): whoever forges an answer
+ * has to guess it.
  */
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from 'node:dgram';
 import { once } from 'node:events';
 import { parseIp, type SocketAddress } from '../model/address.ts';
+import type { Sender } from '../model/connection_meta.ts';
 import { parsePort } from '../model/identity.ts';
 
 export interface Datagrams {
@@ -20,6 +22,8 @@ export interface BindOptions {
   readonly address: SocketAddress;
   /** SO_REUSEPORT: the kernel gives all datagrams of one sender's port to one of those that share it. */
   readonly isPortShared: boolean;
+  /** Takes what the redirect sends it, whatever its destination, and answers from there. */
+  readonly isTransparent: boolean;
   /** Must not throw. The bytes are the receiver's. */
   readonly onDatagram: (bytes: Buffer, ends: DatagramEnds) => void;
   /** Of what the kernel tells of the socket; a send that it refuses is lost without a word. */
@@ -39,21 +43,30 @@ export interface DatagramDoor {
 }
 
 export interface ConnectedOptions {
+  /** Null: from this machine, as it chooses. */
+  readonly sender: Sender | null;
+  /**
+   * The first two bytes of what is sent and of what answers it. Where a socket is shared, what has the id of another is
+   * not told; what has nobody's is told to all.
+   */
+  readonly id: number;
   /** Of the peer only. Must not throw. The bytes are the receiver's. */
   readonly onDatagram: (bytes: Buffer) => void;
   /** ICMP says that nobody is there, or the system refused a send. */
   readonly onError: (error: Error) => void;
 }
 
-/** A socket for one peer. */
+/** An exchange with one peer. */
 export interface DatagramLink {
+  /** What the system refuses may be told before this returns. */
   send(bytes: Buffer): void;
   /** Nothing is heard of it after this. */
   close(): void;
 }
 
 export const PLAIN_DATAGRAMS: Datagrams = {
-  async bind({ address, isPortShared, onDatagram, onError }) {
+  async bind({ address, isPortShared, isTransparent, onDatagram, onError }) {
+    if (isTransparent) throw new Error('plain sockets cannot be transparent');
     const socket = createSocket({ ...typeFor(address), reusePort: isPortShared });
     try {
       const bound = once(socket, 'listening');
@@ -74,7 +87,9 @@ export const PLAIN_DATAGRAMS: Datagrams = {
     return new PlainDoor(socket, own);
   },
 
-  connect(peer, { onDatagram, onError }) {
+  connect(peer, { sender, onDatagram, onError }) {
+    // To ask as ourselves would be to show the server another client than there is.
+    if (sender !== null) throw new Error('plain sockets send from this machine only');
     const socket = createSocket(typeFor(peer));
     let isOpen = false;
     let failure: Error | null = null;

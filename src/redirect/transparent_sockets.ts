@@ -12,6 +12,7 @@ import { type Server, Socket, type SocketConstructorOpts } from 'node:net';
 import type { SocketAddress } from '../model/address.ts';
 import type { Sender } from '../model/connection_meta.ts';
 import type { Port } from '../model/identity.ts';
+import { bindSocket, setSocketOption, withTcpSocket } from '../platform/socket_calls.ts';
 import { sharedReads } from '../platform/socket_reads.ts';
 import {
   type ConnectOptions,
@@ -22,7 +23,6 @@ import {
   type Sockets,
 } from '../platform/sockets.ts';
 import { MARK_PROXY_INGRESS } from './layout.ts';
-import { bindSocket, setSocketOption, withTcpSocket } from './socket_calls.ts';
 
 /** Told of each transparent listener once it takes connections; may throw. */
 export type OnListening = (fd: number, address: SocketAddress) => void;

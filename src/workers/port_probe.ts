@@ -53,7 +53,7 @@ function bindOnce(address: SocketAddress): Promise<string | null> {
 }
 
 async function bindDatagrams(address: SocketAddress): Promise<string | null> {
-  const unheard = { onDatagram: () => {}, onError: () => {} };
+  const unheard = { isTransparent: false, onDatagram: () => {}, onError: () => {} };
   try {
     const door = await PLAIN_DATAGRAMS.bind({ address, isPortShared: false, ...unheard });
     await door.close();

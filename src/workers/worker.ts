@@ -11,11 +11,11 @@ import {
   type TakenSet,
 } from '../control/worker/live_snapshot.ts';
 import { formatSocketAddress } from '../model/address.ts';
-import { PLAIN_DATAGRAMS } from '../platform/datagrams.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { quietTurn } from '../platform/quiet_turn.ts';
 import { DataPlane } from '../proxy/data_plane.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
+import { makeDatagrams } from './datagram_parts.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './messages.ts';
 import { Observation, type ObservationOptions } from './observation.ts';
 import { bindErrorText } from './port_probe.ts';
@@ -234,6 +234,12 @@ async function makeParts(settings: WorkerSettings, post: Post): Promise<Parts> {
       observation.logger.warn({}, 'redirect: pins were made anew or slots were empty; taken again'),
     onError: (problem) => observation.logger.warn({ problem }, 'redirect: the pins are gone'),
   });
+  const datagrams = await makeDatagrams(settings, {
+    platform,
+    onBound: () => {},
+    onPlain: (problem) =>
+      observation.logger.warn({ problem }, 'dns: datagrams are read one by one, which is slower'),
+  });
   const cilium = await makeCiliumIdentities(settings, {
     clock: platform.clock,
     onError: (problem) => observation.logger.warn({ problem }, 'cilium: a map cannot be read'),
@@ -246,7 +252,7 @@ async function makeParts(settings: WorkerSettings, post: Post): Promise<Parts> {
     recorder: observation.recorder,
     platform,
     sockets: redirect.sockets,
-    datagrams: PLAIN_DATAGRAMS,
+    datagrams,
     randomFill: randomFillSync,
     records: redirect.records,
     cilium,

@@ -2,12 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { parseSocketAddress, type SocketAddress } from '../../src/model/address.ts';
-import {
-  type DatagramDoor,
-  type DatagramEnds,
-  PLAIN_DATAGRAMS,
-} from '../../src/platform/datagrams.ts';
+import type { DatagramDoor, DatagramEnds, Datagrams } from '../../src/platform/datagrams.ts';
+import { DATAGRAM_FORMS, NATIVE_DATAGRAMS } from '../support/datagram_forms.ts';
 import { Signal } from '../support/signal.ts';
+
+/** Of messages that begin with these letters. */
+const EXCHANGE = { sender: null, id: 0x6162 };
 
 interface Side {
   readonly door: DatagramDoor;
@@ -15,12 +15,13 @@ interface Side {
   readonly signal: Signal;
 }
 
-async function side(host: string): Promise<Side> {
+async function side(datagrams: Datagrams, host: string): Promise<Side> {
   const heard: Side['heard'] = [];
   const signal = new Signal();
-  const door = await PLAIN_DATAGRAMS.bind({
+  const door = await datagrams.bind({
     address: addressOf(`${host}:0`),
     isPortShared: false,
+    isTransparent: false,
     onDatagram: (bytes, ends) => {
       heard.push({ text: bytes.toString(), ends });
       signal.raise();
@@ -32,11 +33,11 @@ async function side(host: string): Promise<Side> {
   return { door, heard, signal };
 }
 
-describe('a datagram', () => {
+describe.each(DATAGRAM_FORMS)('a datagram: %s', (_, datagrams) => {
   it.each(['127.0.0.1', '[::1]'])(
     'comes with both ends, and is answered from its own: %s',
     async (host) => {
-      const [client, server] = [await side(host), await side(host)];
+      const [client, server] = [await side(datagrams, host), await side(datagrams, host)];
       const ends = { source: client.door.address, destination: server.door.address };
       client.door.send(Buffer.from('question'), ends);
       await server.signal.until(
@@ -59,19 +60,20 @@ describe('a datagram', () => {
     },
   );
 
-  it('is sent from no other end', async () => {
-    const { door } = await side('127.0.0.1');
-    const source = addressOf('127.0.0.2:53');
+  it('is sent from no other port', async () => {
+    const { door } = await side(datagrams, '127.0.0.1');
+    const source = addressOf('127.0.0.1:53');
     const destination = door.address;
-    expect(() => door.send(Buffer.from('x'), { source, destination })).toThrow('own address');
+    expect(() => door.send(Buffer.from('x'), { source, destination })).toThrow('own');
     await door.close();
   });
 
   it.each(['127.0.0.1', '[::1]'])('is heard on a link from its peer alone: %s', async (host) => {
-    const [peer, stranger] = [await side(host), await side(host)];
+    const [peer, stranger] = [await side(datagrams, host), await side(datagrams, host)];
     const heard: string[] = [];
     const signal = new Signal();
-    const link = PLAIN_DATAGRAMS.connect(peer.door.address, {
+    const link = datagrams.connect(peer.door.address, {
+      ...EXCHANGE,
       onDatagram: (bytes) => {
         heard.push(bytes.toString());
         signal.raise();
@@ -86,28 +88,29 @@ describe('a datagram', () => {
       () => 'a question',
     );
     const { source, destination } = (peer.heard[0] as Side['heard'][number]).ends;
-    stranger.door.send(Buffer.from('forged'), {
+    stranger.door.send(Buffer.from('ab forged'), {
       source: stranger.door.address,
       destination: source,
     });
-    peer.door.send(Buffer.from('answer'), { source: destination, destination: source });
+    peer.door.send(Buffer.from('ab answer'), { source: destination, destination: source });
     await signal.until(
       () => heard.length === 1,
       () => 'an answer',
     );
-    expect(heard).toEqual(['answer']);
+    expect(heard).toEqual(['ab answer']);
     link.close();
     link.close();
     await Promise.all([peer.door.close(), stranger.door.close()]);
   });
 
   it('that nobody takes is told as an error of its link', async () => {
-    const gone = await side('127.0.0.1');
+    const gone = await side(datagrams, '127.0.0.1');
     const { address } = gone.door;
     await gone.door.close();
     const errors: string[] = [];
     const signal = new Signal();
-    const link = PLAIN_DATAGRAMS.connect(address, {
+    const link = datagrams.connect(address, {
+      ...EXCHANGE,
       onDatagram: () => {},
       onError: (error) => {
         errors.push((error as NodeJS.ErrnoException).code ?? '');
@@ -124,10 +127,11 @@ describe('a datagram', () => {
   });
 
   it('that the system does not take is told as an error of its link, unless that is closed', async () => {
-    const { door } = await side('127.0.0.1');
+    const { door } = await side(datagrams, '127.0.0.1');
     const errors: string[] = [];
     const signal = new Signal();
     const options = {
+      ...EXCHANGE,
       onDatagram: () => {},
       onError: (error: NodeJS.ErrnoException) => {
         errors.push(error.code ?? '');
@@ -136,10 +140,11 @@ describe('a datagram', () => {
     };
     // More than a datagram can have.
     const tooLong = Buffer.alloc(65_508);
-    const closed = PLAIN_DATAGRAMS.connect(door.address, options);
+    const closed = datagrams.connect(door.address, options);
     closed.send(tooLong);
     closed.close();
-    const link = PLAIN_DATAGRAMS.connect(door.address, options);
+    errors.length = 0;
+    const link = datagrams.connect(door.address, options);
     link.send(tooLong);
     await signal.until(
       () => errors.length > 0,
@@ -151,23 +156,52 @@ describe('a datagram', () => {
   });
 
   it('for which no socket is to be had leaves nothing behind', () => {
+    const form = datagrams === NATIVE_DATAGRAMS ? 'native' : 'plain';
     const script = new URL('../support/links_without_files.ts', import.meta.url).pathname;
-    const limited = 'ulimit -n 100 && exec "$0" "$1"';
-    const told = execFileSync('/bin/sh', ['-c', limited, process.execPath, script]);
+    const limited = 'ulimit -n 100 && exec "$0" "$1" "$2"';
+    const told = execFileSync('/bin/sh', ['-c', limited, process.execPath, script, form]);
     expect(told.toString()).toBe('EMFILE 0\n');
   });
 
   it('is not waited for where the address is taken', async () => {
-    const { door } = await side('127.0.0.1');
+    const { door } = await side(datagrams, '127.0.0.1');
     const { ip, port } = door.address;
     const options = {
       address: addressOf(`${ip}:${port}`),
       isPortShared: false,
+      isTransparent: false,
       onDatagram: () => {},
       onError: () => {},
     };
-    await expect(PLAIN_DATAGRAMS.bind(options)).rejects.toThrow('EADDRINUSE');
+    await expect(datagrams.bind(options)).rejects.toThrow('EADDRINUSE');
     await door.close();
+  });
+});
+
+describe('a datagram to all addresses of the machine', () => {
+  it.each([
+    ['0.0.0.0', '127.0.0.1', '127.9.8.7'],
+    ['[::]', '[::1]', '[::1]'],
+  ])('is answered from the one that it came to: %s', async (all, own, asked) => {
+    const server = await side(NATIVE_DATAGRAMS, all);
+    const client = await side(NATIVE_DATAGRAMS, own);
+    const destination = addressOf(`${asked}:${server.door.address.port}`);
+    client.door.send(Buffer.from('question'), { source: client.door.address, destination });
+    await server.signal.until(
+      () => server.heard.length === 1,
+      () => 'a question',
+    );
+    expect(server.heard[0]?.ends).toEqual({ source: client.door.address, destination });
+    server.door.send(Buffer.from('answer'), {
+      source: destination,
+      destination: client.door.address,
+    });
+    await client.signal.until(
+      () => client.heard.length === 1,
+      () => 'an answer',
+    );
+    expect(client.heard[0]?.ends.source).toEqual(destination);
+    await Promise.all([client.door.close(), server.door.close()]);
   });
 });
 

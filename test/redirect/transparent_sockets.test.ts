@@ -9,13 +9,13 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { SocketAddress } from '../../src/model/address.ts';
 import { type Identity, parsePort } from '../../src/model/identity.ts';
-import { identityMark, MARK_PROXY_EGRESS } from '../../src/redirect/layout.ts';
 import {
   bindSocket,
   openTcpSocket,
   socketOption,
   withTcpSocket,
-} from '../../src/redirect/socket_calls.ts';
+} from '../../src/platform/socket_calls.ts';
+import { identityMark, MARK_PROXY_EGRESS } from '../../src/redirect/layout.ts';
 import {
   connectDescriptor,
   type SocketReading,

@@ -10,7 +10,7 @@ import { framedMessage, TcpMessages } from '../../src/codec/dns/tcp_messages.ts'
 import { formatProblem } from '../../src/control/decode/problem.ts';
 import type { ProxyId } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../src/model/limits.ts';
-import { type Datagrams, PLAIN_DATAGRAMS } from '../../src/platform/datagrams.ts';
+import type { Datagrams } from '../../src/platform/datagrams.ts';
 import { PLAIN_SOCKETS, type Sockets } from '../../src/platform/sockets.ts';
 import { DataPlane } from '../../src/proxy/data_plane.ts';
 import {
@@ -21,6 +21,7 @@ import {
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 import { BundleStore } from './bundle_store.ts';
 import { CountingRecorder } from './counting_recorder.ts';
+import { NATIVE_DATAGRAMS } from './datagram_forms.ts';
 import { ANSWER_FLAGS, a, message, TO_QUESTION } from './dns_messages.ts';
 import { ManualPlatform } from './manual_platform.ts';
 import { address } from './plane_rig.ts';
@@ -121,7 +122,7 @@ export class DnsRig {
       recorder: this.recorder,
       platform: this.time,
       sockets: sockets ?? PLAIN_SOCKETS,
-      datagrams: datagrams?.(this.server.port) ?? PLAIN_DATAGRAMS,
+      datagrams: datagrams?.(this.server.port) ?? NATIVE_DATAGRAMS,
       randomFill: randomFillSync,
       records: null,
       cilium: null,

@@ -2,7 +2,8 @@
 import { openSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { parseSocketAddress, type SocketAddress } from '../../src/model/address.ts';
-import { PLAIN_DATAGRAMS } from '../../src/platform/datagrams.ts';
+import type { Datagrams } from '../../src/platform/datagrams.ts';
+import { DATAGRAM_FORMS } from './datagram_forms.ts';
 
 const TRIES = 100;
 
@@ -14,14 +15,16 @@ function openAll(): void {
   }
 }
 
+const datagrams = new Map(DATAGRAM_FORMS).get(process.argv[2] ?? '') as Datagrams;
+const options = { sender: null, id: 1, onDatagram: () => {}, onError: () => {} };
 const peer = parseSocketAddress('127.0.0.1:53') as SocketAddress;
 // What is loaded at the first call needs files of its own.
-PLAIN_DATAGRAMS.connect(peer, { onDatagram: () => {}, onError: () => {} }).close();
+datagrams.connect(peer, options).close();
 openAll();
 const codes = new Set<unknown>();
 for (let i = 0; i < TRIES; i++) {
   try {
-    PLAIN_DATAGRAMS.connect(peer, { onDatagram: () => {}, onError: () => {} });
+    datagrams.connect(peer, options);
   } catch (error) {
     codes.add((error as NodeJS.ErrnoException).code);
   }

@@ -48,13 +48,16 @@ export class DatagramQuestion implements Evictable, Guarded {
     const { plane, nextId } = this.#context;
     const { datagrams, currentSnapshot } = plane.options;
     try {
+      const id = nextId();
       this.#link = connectDatagrams(permit, question.meta, {
         datagrams,
         currentSnapshot,
+        sender: question.meta.sender,
+        id,
         onDatagram: (bytes) => this.guard.run(() => this.#onDatagram(bytes)),
         onError: () => this.guard.run(() => this.fail('connect-failed')),
       });
-      this.#link.send(question.sentAs(nextId()));
+      this.#link.send(question.sentAs(id));
     } catch (error) {
       if (!isOfSystem(error)) throw error;
       this.fail(isOutOfSockets(error) ? 'overloaded' : 'connect-failed');

@@ -55,6 +55,7 @@ export class QuestionDoor {
     this.#door = await datagrams.bind({
       address,
       isPortShared: listener.isPortShared,
+      isTransparent: listener.isTransparent,
       onDatagram: (bytes, ends) => this.#onDatagram(bytes, ends),
       // A client that cannot be reached has lost its answer, and no more.
       onError: () => {},

@@ -1,0 +1,32 @@
+/** Datagrams to and from the kernel, several a call. An errno is told as a negative number, and nothing throws. */
+import koffi from 'koffi';
+import type { MessageBatch } from './message_batch.ts';
+
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+
+const libc = koffi.load('libc.so.6');
+const receiveCall = libc.func(
+  'int recvmmsg(int fd, intptr_t messages, uint32_t count, int flags, intptr_t timeout)',
+);
+const sendCall = libc.func('int sendmmsg(int fd, intptr_t messages, uint32_t count, int flags)');
+const sendOneCall = libc.func('long send(int fd, const uint8_t *bytes, size_t length, int flags)');
+
+/** How many came. */
+export function receiveInto(fd: number, batch: MessageBatch): number {
+  const count = receiveCall(fd, batch.address, batch.size, MSG_DONTWAIT, 0) as number;
+  return count < 0 ? -koffi.errno() : count;
+}
+
+/** How many of those from `first` on were taken. */
+export function sendFrom(fd: number, batch: MessageBatch, first: number, count: number): number {
+  const flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  const taken = sendCall(fd, batch.addressAt(first), count, flags) as number;
+  return taken < 0 ? -koffi.errno() : taken;
+}
+
+/** To whom the socket is connected. 0, or the errno. */
+export function sendConnected(fd: number, bytes: Buffer): number {
+  const sent = sendOneCall(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL) as number;
+  return sent < 0 ? -koffi.errno() : 0;
+}

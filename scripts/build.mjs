@@ -38,7 +38,7 @@ console.log(`sallyport: ${count} files in ${relative(process.cwd(), TARGET) || '
 function javaScript(path) {
   const stripped = stripTypeScriptTypes(readFileSync(path, 'utf8'), { mode: 'strip' });
   return stripped.replace(
-    /(\bfrom\s+|\bimport\s*\(?\s*|\bnew URL\()'(\.{1,2}\/[^']+)\.ts'/g,
-    (_all, before, specifier) => `${before}'${specifier}.js'`,
+    /(\bfrom\s+|\bimport\s*\(?\s*|\bnew URL\()(['"])(\.{1,2}\/[^'"]+)\.ts\2/g,
+    (_all, before, quote, specifier) => `${before}${quote}${specifier}.js${quote}`,
   );
 }

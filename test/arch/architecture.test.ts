@@ -18,6 +18,8 @@ import {
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const SRC = join(ROOT, 'src');
 const FILE_LINES_MAX = 500;
+/** By `npm run build:protos`: nobody reads it. */
+const GENERATED = /^hubble\/generated\//;
 const FUNCTION_LINES_MAX = 70;
 
 /** Layer → layers it may import besides itself. `*` = any. A file in src/ itself is a layer. */
@@ -30,6 +32,7 @@ const MAY_IMPORT: Record<string, readonly string[] | '*'> = {
   platform: ['model'],
   redirect: ['model', 'platform'],
   observe: ['model', 'platform'],
+  hubble: ['model', 'platform', 'observe', 'regex', 'text'],
   kube: ['model', 'platform', 'text'],
   control: ['model', 'policy', 'platform', 'observe', 'text', 'kube'],
   proxy: ['model', 'policy', 'codec', 'platform', 'redirect', 'observe'],
@@ -69,6 +72,22 @@ const WAITING_FILES: readonly string[] = [
   'control/names/learned_cidrs.ts',
   'control/names/name_cache.ts',
   'control/names/unlearnable.ts',
+  // For the service that clients of Hubble ask.
+  'hubble/flow/drop_codes.ts',
+  'hubble/flow/extensions.ts',
+  'hubble/flow/flow_json.ts',
+  'hubble/flow/go_forms.ts',
+  'hubble/flow/hubble_flows.ts',
+  'hubble/flow/inits.ts',
+  'hubble/flow/layer7.ts',
+  'hubble/flow/policies.ts',
+  'hubble/flow/sides.ts',
+  'hubble/flow/summary.ts',
+  'hubble/flow/uuid.ts',
+  'hubble/generated/flow/flow_pb.ts',
+  'hubble/generated/observer/observer_pb.ts',
+  'hubble/generated/peer/peer_pb.ts',
+  'hubble/generated/relay/relay_pb.ts',
 ];
 
 /** Inside the layers that have rooms: which room may import which. ARCHITECTURE.md shows why. */
@@ -121,6 +140,10 @@ const ROOMS: RoomTable = {
     log: ['.', 'flow'],
     metrics: ['.', 'flow'],
   },
+  hubble: {
+    generated: [],
+    flow: ['generated'],
+  },
   cli: {
     '.': ['admission', 'ask', 'bench', 'demo', 'redirect', 'run'],
     admission: ['.', 'ask'],
@@ -147,6 +170,8 @@ const PACKAGE_OWNERS: Record<string, readonly string[]> = {
   yaml: ['text', 'control', 'config', 'cli'],
   undici: ['cli', 'kube'],
   koffi: ['redirect', 'platform'],
+  '@bufbuild/protobuf': ['hubble'],
+  '@grpc/grpc-js': ['hubble'],
   ajv: [],
 };
 
@@ -308,7 +333,8 @@ describe('what this test would find', () => {
 describe('size', () => {
   it(`no file has more than ${FILE_LINES_MAX} lines`, () => {
     const lineCount = (file: string): number => read(file).split('\n').length - 1;
-    expect(files.filter((file) => lineCount(file) > FILE_LINES_MAX)).toEqual([]);
+    const written = files.filter((file) => !GENERATED.test(file));
+    expect(written.filter((file) => lineCount(file) > FILE_LINES_MAX)).toEqual([]);
   });
 
   it(`no function has more than ${FUNCTION_LINES_MAX} lines (checked by the linter)`, () => {
@@ -434,7 +460,7 @@ function internalImports(file: string): string[] {
 function importsOf(file: string): string[] {
   const text = code(file);
   const found: string[] = [];
-  for (const match of text.matchAll(/^(?:import|export)\s[^'"]*?from\s+'([^']+)'/gm)) {
+  for (const match of text.matchAll(/^(?:import|export)\s[^'"]*?from\s+['"]([^'"]+)['"]/gm)) {
     found.push(match[1] as string);
   }
   for (const match of text.matchAll(/^import\s+'([^']+)'/gm)) found.push(match[1] as string);

@@ -152,5 +152,6 @@ function timeText(atMs: number): string {
 }
 
 function rounded(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
+  const us = Math.round(ms * 1000);
+  return Number.isFinite(us) ? us / 1000 : ms;
 }

@@ -7,6 +7,9 @@ import type { Inventory, InventoryEndpoint } from '../../src/policy/resolve/inve
 import { prefixOf } from './resolve_world.ts';
 
 export const IPS = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5', 'fd00::1'];
+/** Of which one is within a CIDR of a rule, and one a prefix of its own there; others are endpoints' or nodes' at times. */
+export const LEARNED_IPS = ['203.0.113.7', '198.51.100.1', '198.51.100.2', '2001:db8::1'];
+const LEARNABLE = [...LEARNED_IPS, '10.0.0.4', '10.0.0.5', '10.0.0.1', '192.168.0.1'];
 export const NODE_IPS = ['192.168.0.1', '192.168.0.2', '10.0.0.5'];
 const NAMES = ['a', 'b', 'c', 'd', 'e', 'f'];
 
@@ -33,7 +36,13 @@ export type Change =
       readonly ip: string;
       readonly app: string | null;
     }
-  | { readonly kind: 'by-hand'; readonly identity: number | null };
+  | { readonly kind: 'by-hand'; readonly identity: number | null }
+  /** No names: it is forgotten. */
+  | {
+      readonly kind: 'learned';
+      readonly ips: readonly string[];
+      readonly names: readonly string[];
+    };
 
 const pod = fc
   .record({
@@ -62,6 +71,14 @@ const pod = fc
   );
 
 export const anyChange: fc.Arbitrary<Change> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('learned' as const),
+      ips: fc.subarray(LEARNABLE, { minLength: 1, maxLength: 3 }),
+      names: fc.subarray(['*.example.com', 'api.example.com'], { maxLength: 2 }),
+    }),
+  },
   { weight: 6, arbitrary: pod },
   {
     weight: 2,
@@ -147,6 +164,16 @@ export function changed(inventory: Inventory, change: Change): Inventory {
         ...{ spec: null, slices: null },
       };
       return { ...inventory, services: put(inventory.services, service, (one) => one.name) };
+    }
+    case 'learned': {
+      const { ips, names } = change;
+      const others = (inventory.learned ?? []).filter(({ address }) => !ips.includes(address.text));
+      const labels = names.map((name) => `fqdn:${name}`);
+      const come = names.length === 0 ? [] : ips.map((ip) => ({ address: ipOf(ip), labels }));
+      const learned = [...others, ...come].sort((a, b) =>
+        a.address.text < b.address.text ? -1 : 1,
+      );
+      return { ...inventory, learned };
     }
     case 'by-hand': {
       const identity = change.identity as Identity | null;

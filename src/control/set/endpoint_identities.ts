@@ -229,14 +229,15 @@ export class EndpointIdentities {
   ): PartlyAllocated | null {
     if (keys.length === 0) return NONE_ASKED;
     const { allocator, isShared } = this.#options;
-    const taken = { has: (one: Identity): boolean => this.#isTaken(one) || numbers.has(one) };
+    const taken = { has: (one: Identity): boolean => this.isTaken(one) || numbers.has(one) };
     if (isShared) return allocator.allocateSome(keys, { taken, countMax });
     const requests = keys.map((key) => ({ scope: 'cluster', key }) as const);
     const identities = allocator.allocate(requests, taken);
     return identities === null ? null : { identities, without: NONE_ASKED.without };
   }
 
-  #isTaken(identity: Identity): boolean {
+  /** Somebody set it by hand. */
+  isTaken(identity: Identity): boolean {
     return this.#numbers.has(identity) || this.#numbersByHand.has(identity);
   }
 

@@ -326,7 +326,8 @@ function isOfSameWho(a: PolicySet, b: PolicySet): boolean {
     before.cluster === after.cluster &&
     hasSameItems(before.endpoints, after.endpoints) &&
     hasSameItems(before.identities, after.identities) &&
-    hasSameItems(before.cidrs, after.cidrs)
+    hasSameItems(before.cidrs, after.cidrs) &&
+    hasSameItems(before.learned ?? [], after.learned ?? [])
   );
 }
 

@@ -13,11 +13,13 @@ import type {
   Inventory,
   InventoryCidr,
   InventoryEndpoint,
+  LearnedAddress,
 } from '../../policy/resolve/inventory.ts';
 import { isReservedNumber, isReservedSet } from '../../policy/resolve/reserved_identities.ts';
 import { LabelSet } from '../../policy/selector.ts';
 import { type ChangedItems, changedItems, editsBetween } from './edits.ts';
 import { EndpointIdentities, type PlannedIdentities } from './endpoint_identities.ts';
+import { MovingLearned, type PlannedLearned } from './moving_learned.ts';
 import type { PolicySet } from './policy_set.ts';
 import type { RuleSurroundings } from './rule_surroundings.ts';
 
@@ -55,6 +57,9 @@ export class MovingIdentities {
   #surroundings: RuleSurroundings;
   readonly #identityCountMax: number;
   readonly #endpoints: EndpointIdentities;
+  readonly #learned: MovingLearned;
+  /** Numbers that are given to CIDRs by hand. */
+  readonly #cidrsByHand: ReadonlySet<Identity | null>;
   /** How many entries of the inventory name a prefix. */
   readonly #cidrs: Map<string, number>;
   /** Addresses that several endpoints say are theirs, or an endpoint and a CIDR: prefixes of full length. */
@@ -80,6 +85,12 @@ export class MovingIdentities {
     });
     this.#cidrs = counted(inventory.cidrs.map(({ prefix }) => prefix.text));
     this.#shared = sharedAddresses(inventory);
+    this.#cidrsByHand = new Set(inventory.cidrs.map(({ identity }) => identity));
+    this.#learned = new MovingLearned(table, {
+      allocator,
+      items: inventory.learned ?? [],
+      prefixes: [...surroundings.prefixes, ...this.#cidrs.keys()],
+    });
     this.#names = egressKeys(inventory, table, surroundings);
     this.#locals = new Map(localOf(inventory.endpoints).map((one) => [one.name, one]));
   }
@@ -105,32 +116,68 @@ export class MovingIdentities {
     const cidrs = this.#cidrAddresses(others.cidrs, roster);
     if (cidrs === null || isOfBoth(endpoints, cidrs.counts)) return UNTOLD;
     if (!this.#areAddressesTold(endpoints, roster)) return UNTOLD;
+    if (this.#areLearnedMet(endpoints, others)) return UNTOLD;
     const planned = this.#endpoints.plan(endpoints, roster);
     if (planned === null) return UNTOLD;
     if (planned.kind === 'unnumbered') return planned;
-    if (roster.identityCount + planned.kept.length > this.#identityCountMax) return UNTOLD;
+    const learned = this.#plannedLearned(others.learned, planned, roster);
+    if (learned === null) return UNTOLD;
+    const keptCount = planned.kept.length + learned.kept.length;
+    if (roster.identityCount + keptCount > this.#identityCountMax) return UNTOLD;
     const names = this.#movedNames(endpoints, planned, roster);
     if (names === null) return OTHER_RULES;
     const locals = this.#movedLocals(endpoints);
     return {
       kind: 'moved',
       change: {
-        kept: planned.kept,
-        gone: planned.gone,
-        addresses: [...addressesOf(endpoints.come, planned), ...cidrs.come],
-        goneAddresses: [...goneAddresses(endpoints), ...cidrs.gone],
+        kept: [...planned.kept, ...learned.kept],
+        gone: [...planned.gone, ...learned.gone],
+        addresses: [...addressesOf(endpoints.come, planned), ...cidrs.come, ...learned.addresses],
+        goneAddresses: [...goneAddresses(endpoints), ...cidrs.gone, ...learned.goneAddresses],
       },
-      keptMore: planned.keptMore,
+      keptMore: {
+        ...planned.keptMore,
+        gone: [...planned.keptMore.gone, ...learned.goneRequests],
+      },
       isLocal: locals !== this.#locals,
       locals,
       identityOf: (endpoint) => planned.identityOf(endpoint),
       commit: () => {
         planned.commit();
+        learned.commit();
         this.#locals = locals;
         addAll(this.#names, names);
         addAll(this.#cidrs, cidrs.counts);
       },
     };
+  }
+
+  /** What names taught is who it is without them: what changes that is told by the whole. */
+  #areLearnedMet(
+    { gone, come }: ChangedItems<InventoryEndpoint>,
+    { cidrs, learned }: Pick<ChangedInventory, 'cidrs' | 'learned'>,
+  ): boolean {
+    const moved = [...cidrs.gone, ...cidrs.come];
+    const items = [...learned.gone, ...learned.come];
+    if (this.#learned.isEmpty && items.length === 0) return false;
+    const texts = new Set(items.map(({ address }) => address.text));
+    const isMet = ({ text }: IpAddress): boolean => texts.has(text) || this.#learned.has(text);
+    if (moved.some(({ prefix }) => prefix.length < prefix.address.bytes.length * 8)) return true;
+    if (moved.some(({ prefix }) => isMet(prefix.address))) return true;
+    return [...ipsOf(gone), ...ipsOf(come)].some(isMet);
+  }
+
+  #plannedLearned(
+    changed: ChangedItems<LearnedAddress>,
+    planned: PlannedIdentities,
+    roster: Roster,
+  ): PlannedLearned | null {
+    const coming = new Set(planned.kept.map(({ identity }) => identity));
+    return this.#learned.plan(changed, {
+      roster,
+      isByHand: (identity) => this.#cidrsByHand.has(identity),
+      taken: { has: (one) => coming.has(one) || this.#endpoints.isTaken(one) },
+    });
   }
 
   /** Each address is one endpoint's, before and after, and nobody else's. */
@@ -235,6 +282,7 @@ interface MovedCidrs {
 export interface ChangedInventory {
   readonly endpoints: ChangedItems<InventoryEndpoint>;
   readonly cidrs: ChangedItems<InventoryCidr>;
+  readonly learned: ChangedItems<LearnedAddress>;
 }
 
 /** Null: so much differs that the whole is looked at. */
@@ -243,7 +291,11 @@ export function changedInventory(before: Inventory, after: Inventory): ChangedIn
   const endpoints = changedItems(editsBetween(before.endpoints, after.endpoints));
   const countMax = Math.max(COUNT_MIN, before.endpoints.length * PART_MAX);
   if (endpoints.gone.length + endpoints.come.length > countMax) return null;
-  return { endpoints, cidrs: changedItems(editsBetween(before.cidrs, after.cidrs)) };
+  return {
+    endpoints,
+    cidrs: changedItems(editsBetween(before.cidrs, after.cidrs)),
+    learned: changedItems(editsBetween(before.learned ?? NONE, after.learned ?? NONE)),
+  };
 }
 
 /** Those that policy is made for here. */
@@ -266,6 +318,8 @@ export function egressKeys(
     }),
   );
 }
+
+const NONE: readonly never[] = [];
 
 function isNodeAddress({ identity, labels, prefix }: InventoryCidr): boolean {
   if (identity === null || !isReservedNumber(identity) || prefix.length === 0) return false;

@@ -53,6 +53,17 @@ export class Ipcache implements IdentityLookup {
     return null;
   }
 
+  /** The longest prefix that covers the address, of those that are no longer than `lengthMax`; null: none does. */
+  cover(address: IpAddress, lengthMax: number): IpcacheEntry | null {
+    for (const { length, identities } of this.#families[address.family]) {
+      if (length > lengthMax) continue;
+      const key = keyOf(address, length);
+      const identity = identities.get(key);
+      if (identity !== undefined) return { prefix: prefixOf(key, length), identity };
+    }
+    return null;
+  }
+
   /** What this very prefix has, whatever shorter ones have. */
   exact({ address, length }: IpPrefix): Identity | null {
     const level = this.#families[address.family].find((one) => one.length === length);

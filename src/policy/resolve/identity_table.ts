@@ -3,7 +3,7 @@
  * each CIDR that a policy or the inventory names (so that longest-prefix match can tell a prefix
  * from its exceptions, as Cilium does). Also the ipcache that goes with them. Pure.
  */
-import { type IpPrefix, parsePrefix } from '../../model/address.ts';
+import { type IpPrefix, type IpText, parsePrefix } from '../../model/address.ts';
 import { type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
 import type { IdentityEntry } from '../identity/identity_entry.ts';
 import { Ipcache, type IpcacheEntry } from '../identity/ipcache.ts';
@@ -25,6 +25,8 @@ import {
   LABEL_IDENTITY_COUNT_MAX,
 } from './identity_allocator.ts';
 import type { Inventory, InventoryCidr, InventoryEndpoint } from './inventory.ts';
+import { type LearnedGroup, learnedGroup } from './learned_addresses.ts';
+import { fullPrefix } from './prefixes.ts';
 import {
   isReservedSet,
   type ReservedOptions,
@@ -46,8 +48,17 @@ export interface KnownIdentities extends LabelLookup {
 export interface IdentityTable extends KnownIdentities {
   /** Keys of label sets of endpoints that got no number. */
   readonly unnumbered: ReadonlySet<string>;
+  readonly learned: LearnedIdentities;
   /** The identity that has exactly these labels (canonical), or null. */
   identityOfLabels(labels: readonly string[]): Identity | null;
+}
+
+/** Identities of addresses that names taught. */
+export interface LearnedIdentities {
+  /** By the address; what names do not change is not there. */
+  readonly groups: ReadonlyMap<IpText, LearnedGroup>;
+  /** Who is who without them. */
+  readonly base: Ipcache;
 }
 
 export interface IdentityTableInput {
@@ -109,13 +120,14 @@ class TableBuilder {
     this.#defineEndpoints(inventory.endpoints, taken, cidrs);
     this.#defineCidrs(cidrs, taken);
     this.#defineExtra(taken);
+    const learned = this.#defineLearned(taken);
     if (this.#entries.size > this.#input.identityCountMax) {
       throw new TableError(
         `${this.#entries.size} identities are more than identityCountMax allows (${this.#input.identityCountMax})`,
       );
     }
     return new Table(this.#entries, this.#identityByLabels, {
-      ipcache: new Ipcache(this.#ipcache),
+      ...learned,
       identityByEndpoint: this.#identityByEndpoint,
       unnumbered: this.#unnumbered,
     });
@@ -198,6 +210,39 @@ class TableBuilder {
     const { identities, without } = allocator.allocateSome([...keys], { taken, countMax });
     this.#unnumbered = without;
     return identities;
+  }
+
+  /** Behind all others, whom they are beside their names. */
+  #defineLearned(taken: ReadonlySet<Identity>): Pick<TableRest, 'ipcache' | 'learned'> {
+    const base = new Ipcache(this.#ipcache);
+    const { learned = [], cidrs } = this.#input.inventory;
+    const groups = new Map<IpText, LearnedGroup>();
+    if (learned.length === 0) return { ipcache: base, learned: { groups, base } };
+    const byHand = new Set(cidrs.map(({ identity }) => identity));
+    for (const { address, labels } of learned) {
+      const cover = base.cover(address, address.bytes.length * 8);
+      const entry = cover === null ? null : (this.#entries.get(cover.identity) ?? null);
+      const isByHand = cover !== null && byHand.has(cover.identity);
+      const group = learnedGroup(address, labels, { cover, entry, isByHand });
+      if (group !== null) groups.set(address.text, group);
+    }
+    const byKey = new Map(Array.from(groups.values(), (group) => [group.request.key, group]));
+    const identities = this.#allocate(
+      Array.from(byKey.values(), ({ request }) => request),
+      taken,
+    );
+    for (const [key, { labels, prefixes }] of byKey) {
+      this.#define(identities.get(key) as Identity, labels, prefixes);
+    }
+    const changes = learned.flatMap(({ address }) => {
+      const group = groups.get(address.text);
+      if (group === undefined) return [];
+      return {
+        prefix: fullPrefix(address),
+        identity: identities.get(group.request.key) as Identity,
+      };
+    });
+    return { ipcache: base.after(changes), learned: { groups, base } };
   }
 
   #defineExtra(taken: ReadonlySet<Identity>): void {
@@ -363,6 +408,7 @@ class CoveringLabels {
 
 interface TableRest {
   readonly ipcache: Ipcache;
+  readonly learned: LearnedIdentities;
   readonly identityByEndpoint: ReadonlyMap<string, Identity>;
   readonly unnumbered: ReadonlySet<string>;
 }
@@ -371,6 +417,7 @@ class Table implements IdentityTable {
   readonly entries: readonly IdentityEntry[];
   readonly ipcache: Ipcache;
   readonly unnumbered: ReadonlySet<string>;
+  readonly learned: LearnedIdentities;
   readonly #byIdentity: ReadonlyMap<Identity, IdentityEntry>;
   readonly #byLabels: ReadonlyMap<string, Identity>;
   readonly #byEndpoint: ReadonlyMap<string, Identity>;
@@ -386,6 +433,7 @@ class Table implements IdentityTable {
     this.#byEndpoint = rest.identityByEndpoint;
     this.ipcache = rest.ipcache;
     this.unnumbered = rest.unnumbered;
+    this.learned = rest.learned;
     this.entries = [...entries.values()];
     this.#byLabel.become(this.entries);
   }

@@ -14,6 +14,8 @@ export interface Inventory {
   readonly endpoints: readonly InventoryEndpoint[];
   readonly identities: readonly InventoryIdentity[];
   readonly cidrs: readonly InventoryCidr[];
+  /** What DNS answers taught, each address once; absent: nothing. */
+  readonly learned?: readonly LearnedAddress[];
   readonly services: readonly InventoryService[];
   /** The node that this is; null: it is none of a cluster. */
   readonly here: InventoryNode | null;
@@ -56,6 +58,12 @@ export interface InventoryCidr {
   /** Null: allocated. One that is defined elsewhere makes the prefix an address range of it. */
   readonly identity: Identity | null;
   /** Besides those that every CIDR identity has, such as "fqdn:api.example.com". */
+  readonly labels: readonly string[];
+}
+
+export interface LearnedAddress {
+  readonly address: IpAddress;
+  /** Of its names: "fqdn:" and the text of a selector that selects one of them. */
   readonly labels: readonly string[];
 }
 

@@ -44,8 +44,9 @@ function addPeer(peer: Peer, add: (prefix: IpPrefix) => void): void {
 }
 
 /** One address as a prefix. */
-export function fullPrefix(ip: IpAddress): IpPrefix {
-  return prefixOf(ip.text);
+export function fullPrefix(address: IpAddress): IpPrefix {
+  const length = address.bytes.length * 8;
+  return { address, length, text: `${address.text}/${length}` };
 }
 
 function prefixOf(text: string): IpPrefix {

@@ -24,6 +24,7 @@ import {
   anyChange,
   changed,
   IPS,
+  LEARNED_IPS,
   NODE_IPS,
   RESIDENTS,
   whoIsWho,
@@ -39,6 +40,10 @@ const RULES = [
   'egress: [{ toEndpoints: [{ matchLabels: { app: web } }], toPorts: [{ ports: [{ port: http, protocol: TCP }] }] }]',
   'egress: [{ toPorts: [{ ports: [{ port: http, protocol: TCP }] }] }]',
   'egress: [{ toCIDRSet: [{ cidr: 10.0.0.4/32 }] }]',
+  'egress: [{ toFQDNs: [{ matchPattern: "*.example.com" }] }]',
+  'egress: [{ toFQDNs: [{ matchName: api.example.com }], toPorts: [{ ports: [{ port: "80", protocol: TCP }] }] }]',
+  'egressDeny: [{ toCIDRSet: [{ cidr: 203.0.113.0/24, except: [203.0.113.7/32] }] }]',
+  'egress: [{ toCIDRSet: [{ cidr: 198.51.100.1/32 }, { cidr: 198.51.0.0/16 }] }]',
   'egress: [{ toServices: [{ k8sService: { serviceName: one, namespace: default } }] }]',
   'egress: [{ toServices: [{ k8sService: { serviceName: two, namespace: default } }] }]',
   'egressDeny: [{ toEndpoints: [{ matchLabels: { tier: x } }] }]',
@@ -134,7 +139,7 @@ function forOthers(store: PolicyChecker): PolicySnapshot {
 }
 
 function verdictsOf(snapshot: PolicySnapshot): readonly string[] {
-  const remotes = [...IPS, ...NODE_IPS, '172.16.0.1', '10.1.0.1', '10.1.0.3'];
+  const remotes = [...IPS, ...NODE_IPS, ...LEARNED_IPS, '172.16.0.1', '10.1.0.1', '10.1.0.3'];
   return [...IPS, '10.1.0.2', '10.1.0.3'].flatMap((ip) =>
     (['ingress', 'egress'] as const).flatMap((direction) =>
       remotes.flatMap((remoteIp) =>

@@ -149,6 +149,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
         isReasonShown: behaviour.denial.showReason,
       },
       dnsRefusal: values.dns.refusal,
+      isDnsCaseVaried: values.dns.varyCase,
     },
     redirect: redirectOf(values),
     cilium: ciliumOf(values.cilium),

@@ -190,6 +190,11 @@ const dns = mapping({
     'The answer to a question that policy denies. Resolvers of musl take refused for a failure of the whole lookup; nxdomain lets them go on with their search list, and says that a name is not there although it may be.',
     'refused',
   ),
+  varyCase: optional(
+    switchField(),
+    'Questions go to their server by UDP with letters that are large or small by chance (0x20), and an answer counts only with the same ones. For servers behind which something breaks on large letters: false.',
+    true,
+  ),
 });
 
 const cilium = mapping({

@@ -117,7 +117,8 @@ export class DnsRig {
     this.plane = new DataPlane({
       listeners: [dnsListener(upstreamPort)],
       limits: this.#limits,
-      behaviour: { ...DEFAULT_BEHAVIOUR, ...behaviour },
+      // Scripts look for names as they were asked; test/proxy/dns/letters.test.ts has it on.
+      behaviour: { ...DEFAULT_BEHAVIOUR, isDnsCaseVaried: false, ...behaviour },
       currentSnapshot: () => this.store.current(),
       recorder: this.recorder,
       platform: this.time,

@@ -88,9 +88,9 @@ function strangeness(
   if (message.length < question.end) return 'question-cut';
   const { end } = question;
   if (message.compare(sent, HEADER_BYTES, end, HEADER_BYTES, end) === 0) return null;
-  if (isCaseKept) return 'other-question';
   const isSame = isSameButCase(message, sent, end - 4) && isSameTail(message, sent, end);
-  return isSame ? null : 'other-question';
+  if (!isSame) return 'other-question';
+  return isCaseKept ? 'other-letters' : null;
 }
 
 function isBareFailure(message: Buffer): boolean {

@@ -15,6 +15,7 @@ export const DNS_FAULTS = {
   'edns-form': 'an OPT record that stands twice, has an owner, or options that do not fit',
   'trailing-bytes': 'bytes behind the last record',
   'other-question': 'an answer to another question than was asked',
+  'other-letters': 'an answer to what was asked in other letters than it was asked in',
 } as const;
 
 export type DnsFault = keyof typeof DNS_FAULTS;

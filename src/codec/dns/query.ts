@@ -31,6 +31,8 @@ export interface DnsQuery {
   readonly question: DnsQuestion;
   /** Of the OPT record; null: it has none (RFC 6891). */
   readonly edns: Edns | null;
+  /** By TSIG or SIG(0), over all of it but the id. */
+  readonly isSigned: boolean;
 }
 
 export interface Edns {
@@ -64,9 +66,9 @@ export function readQuery(message: Buffer): QueryReading {
   const question = readQuestion(message);
   if (typeof question === 'string') return refused(question);
   if (!isKnownClass(question.class)) return refused('unknown-class', question.end, RCODE.NotImp);
-  const edns = readRecords(message, question);
-  if (typeof edns === 'string') return refused(edns, question.end);
-  return { kind: 'query', query: { id: message.readUInt16BE(AT.id), question, edns } };
+  const extras = readRecords(message, question);
+  if (typeof extras === 'string') return refused(extras, question.end);
+  return { kind: 'query', query: { id: message.readUInt16BE(AT.id), question, ...extras } };
 }
 
 function refused(
@@ -95,8 +97,10 @@ function isKnownClass(number: number): boolean {
   return number === CLASS.IN || number === CLASS.CH || number === CLASS.HS || number === CLASS.ANY;
 }
 
+type Extras = Pick<DnsQuery, 'edns' | 'isSigned'>;
+
 /** Behind the question: what an incremental transfer has already (RFC 1995 3), EDNS, a signature. */
-function readRecords(message: Buffer, question: DnsQuestion): Edns | null | DnsFault {
+function readRecords(message: Buffer, question: DnsQuestion): Extras | DnsFault {
   const authority = message.readUInt16BE(AT.authority);
   const isTransfer = question.type === TYPE.IXFR && authority === 1;
   if (message.readUInt16BE(AT.answers) !== 0) return 'record-kind';
@@ -110,8 +114,9 @@ function readRecords(message: Buffer, question: DnsQuestion): Edns | null | DnsF
   return readAdditional(message, walk);
 }
 
-function readAdditional(message: Buffer, walk: RecordWalk): Edns | null | DnsFault {
+function readAdditional(message: Buffer, walk: RecordWalk): Extras | DnsFault {
   let edns: Edns | null = null;
+  let isSigned = false;
   for (let left = message.readUInt16BE(AT.additional); left > 0; left--) {
     const fault = walk.next();
     if (fault !== null) return fault;
@@ -123,9 +128,11 @@ function readAdditional(message: Buffer, walk: RecordWalk): Edns | null | DnsFau
     } else if (left > 1) {
       // Both stand at the very end (RFC 8945 5.1, RFC 2931 3.1).
       return 'record-kind';
+    } else {
+      isSigned = true;
     }
   }
-  return walk.dataEnd === message.length ? edns : 'trailing-bytes';
+  return walk.dataEnd === message.length ? { edns, isSigned } : 'trailing-bytes';
 }
 
 /** RFC 6891 6.1.2: the owner is the root, options are code, length and value. */

@@ -1,6 +1,9 @@
 /**
  * One question that came by UDP, while it is with its server. It has a socket of its own, so each question has a fresh
  * port as well as a fresh id, and what the kernel hands over is from that server's address and port.
+ *
+ * An answer in other letters is a forgery, or from a server that does not keep them. The question goes once more, with
+ * everything fresh: nobody guesses twice in a row, so after a second such answer it is the server.
  */
 import type { Fault } from '../../model/fault.ts';
 import type { Permit } from '../../model/permit.ts';
@@ -9,14 +12,17 @@ import { Guard, type Guarded } from '../plane/guard.ts';
 import { type Evictable, Share } from '../plane/holders.ts';
 import type { Plane } from '../plane/plane.ts';
 import { connectDatagrams } from '../transport/connect.ts';
+import type { PlainServers } from './plain_servers.ts';
 import type { Question } from './question.ts';
+import type { QuestionIds } from './question_ids.ts';
 
 /** Messages that answer something else, for one question: of more than these somebody is guessing. */
 const FOREIGN_COUNT_MAX = 16;
 
 export interface DatagramQuestionContext {
   readonly plane: Plane;
-  readonly nextId: () => number;
+  readonly ids: QuestionIds;
+  readonly plainServers: PlainServers;
   /** To the client. */
   readonly send: (bytes: Buffer, ends: DatagramEnds) => void;
   readonly onOver: (question: DatagramQuestion) => void;
@@ -32,6 +38,7 @@ export class DatagramQuestion implements Evictable, Guarded {
   readonly guard: Guard;
   #link: DatagramLink | null = null;
   #foreignCount = 0;
+  #hadOtherLetters = false;
 
   constructor(context: DatagramQuestionContext, question: Question, ends: DatagramEnds) {
     const { platform, recorder } = context.plane.options;
@@ -45,10 +52,10 @@ export class DatagramQuestion implements Evictable, Guarded {
 
   ask(permit: Permit): void {
     const question = this.#question;
-    const { plane, nextId } = this.#context;
+    const { plane, ids } = this.#context;
     const { datagrams, currentSnapshot } = plane.options;
     try {
-      const id = nextId();
+      const id = ids.next();
       this.#link = connectDatagrams(permit, question.meta, {
         datagrams,
         currentSnapshot,
@@ -57,11 +64,20 @@ export class DatagramQuestion implements Evictable, Guarded {
         onDatagram: (bytes) => this.guard.run(() => this.#onDatagram(bytes)),
         onError: () => this.guard.run(() => this.fail('connect-failed')),
       });
-      this.#link.send(question.sentAs(id));
+      this.#link.send(question.sentAs(id, this.#spelling()));
     } catch (error) {
       if (!isOfSystem(error)) throw error;
       this.fail(isOutOfSockets(error) ? 'overloaded' : 'connect-failed');
     }
+  }
+
+  /** 0: as the client spells it. */
+  #spelling(): number {
+    const { plane, ids, plainServers } = this.#context;
+    const { behaviour, platform } = plane.options;
+    if (!behaviour.isDnsCaseVaried || !this.#question.mayBeRespelled) return 0;
+    if (plainServers.has(this.#question.meta.upstream, platform.clock.nowMs())) return 0;
+    return ids.nextSpelling();
   }
 
   /** Policy says no, or it cannot be read. */
@@ -86,6 +102,10 @@ export class DatagramQuestion implements Evictable, Guarded {
     const reading = this.#question.read(bytes);
     switch (reading.kind) {
       case 'foreign':
+        if (reading.fault === 'other-letters') {
+          this.#askAnew();
+          return;
+        }
         this.#context.plane.options.recorder.events.dnsMessageIgnored('upstream');
         this.#foreignCount++;
         if (this.#foreignCount > FOREIGN_COUNT_MAX) this.fail('malformed-answer');
@@ -97,6 +117,20 @@ export class DatagramQuestion implements Evictable, Guarded {
         if (!this.#question.isStillAllowed()) this.refuse(null);
         else this.#answer(this.#question.given(bytes, reading.answer), null);
     }
+  }
+
+  #askAnew(): void {
+    const { plane, plainServers } = this.#context;
+    const { platform, recorder } = plane.options;
+    recorder.events.dnsMessageIgnored('upstream');
+    if (this.#hadOtherLetters)
+      plainServers.add(this.#question.meta.upstream, platform.clock.nowMs());
+    this.#hadOtherLetters = true;
+    this.#link?.close();
+    this.#link = null;
+    const permit = this.#question.judge();
+    if (permit === null) this.refuse(null);
+    else this.ask(permit);
   }
 
   #answer(bytes: Buffer, fault: Fault | null): void {

@@ -1,6 +1,6 @@
 /**
  * One DNS question from its bytes to its record, whichever way it came: who asks and what policy says of it, with which
- * id it went on, which answer counts, and what the client is given for it.
+ * id and letters it went on, which answer counts, and what the client is given for it.
  *
  *     bytes ──► judge ──► permit ──► asks (fresh id) ──► answer: is it one, is it still allowed? ──► given
  *                 └─ denied: refusal                       └─ none in time: nothing
@@ -9,6 +9,7 @@ import { type AnswerReading, type DnsAnswer, readAnswer } from '../../codec/dns/
 import { AT, HEADER_BYTES, RCODE, type Rcode, TYPE } from '../../codec/dns/header.ts';
 import type { DnsQuery, QueryReading } from '../../codec/dns/query.ts';
 import { EXTENDED_ERROR_PROHIBITED, writeReply } from '../../codec/dns/reply.ts';
+import { turnLetters, turnLettersBack } from '../../codec/dns/spelling.ts';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Decision } from '../../model/decision.ts';
 import { dnsTypeName } from '../../model/dns_words.ts';
@@ -36,13 +37,15 @@ const REFUSAL_RCODES: Readonly<Record<DnsRefusal, Rcode>> = {
 
 export class Question {
   readonly #context: QuestionContext;
-  /** The client's, with the id of the moment. */
+  /** The client's, with the id and the letters of the moment. */
   readonly message: Buffer;
   readonly #reading: Answerable;
   /** The client's. */
   readonly #id: number;
   readonly #startedMs: number;
   readonly #bytesIn: number;
+  /** The letters of its name that are turned while it is with the server; 0: it goes as the client spells it. */
+  #turned = 0;
   #meta: ConnectionMeta;
   #decision: Decision | null = null;
   #shadowDecision: Decision | null = null;
@@ -120,10 +123,22 @@ export class Question {
     return this.#judgedBy === currentSnapshot() || this.judge() !== null;
   }
 
-  /** As it goes to the server; what is judged is what is sent, but for the id. */
-  sentAs(id: number): Buffer {
+  /** What a signature covers stays as it is. */
+  get mayBeRespelled(): boolean {
+    return this.#query?.isSigned === false;
+  }
+
+  /** As it goes to the server: what is judged is what is sent, but for the id, and the case of letters with `spelling`. */
+  sentAs(id: number, spelling = 0): Buffer {
     this.message.writeUInt16BE(id, AT.id);
+    this.#turn(spelling);
     return this.message;
+  }
+
+  #turn(spelling: number): void {
+    if (this.#turned !== 0) turnLetters(this.message, this.#turned);
+    this.#turned = spelling;
+    if (spelling !== 0) turnLetters(this.message, spelling);
   }
 
   /** `bytes` as an answer to what `sentAs` gave. */
@@ -134,18 +149,19 @@ export class Question {
     const asked = {
       message: this.message,
       question: query.question,
-      isCaseKept: false,
+      isCaseKept: this.#turned !== 0,
       mayLeaveOutQuestion: this.isTransfer && this.isAnswered,
     };
     return readAnswer(bytes, asked, { addressCountMax: dnsAnswerAddressCountMax });
   }
 
   /**
-   * The server's answer as the client gets it: with its id. The name stays in the letters that the server wrote, so a
-   * client that varies them (draft-vixie-dnsext-dns0x20) sees for itself that an answer is forged.
+   * The server's answer as the client gets it: with its id and its letters. Where they were not turned, the name stays in
+   * those that the server wrote, so a client that varies them itself sees that an answer is forged.
    */
   given(bytes: Buffer, answer: DnsAnswer): Buffer {
     bytes.writeUInt16BE(this.#id, AT.id);
+    if (this.#turned !== 0) turnLettersBack(bytes, this.#turned);
     this.#answer ??= answer;
     this.#answered(bytes, answer.rcode, 'upstream');
     return bytes;
@@ -170,6 +186,7 @@ export class Question {
 
   #ownReply(rcode: Rcode, questionEnd: number, extendedError: number | null): Buffer {
     this.message.writeUInt16BE(this.#id, AT.id);
+    this.#turn(0);
     const edns = this.#query?.edns ?? null;
     const reply = writeReply(this.message, { rcode, questionEnd, edns, extendedError });
     this.#answered(reply, rcode, 'local');

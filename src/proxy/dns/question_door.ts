@@ -17,6 +17,7 @@ import type { ListenerOptions } from '../plane/options.ts';
 import type { Plane } from '../plane/plane.ts';
 import { resolveMeta, sourceIdentity } from '../resolve/resolve.ts';
 import { DatagramQuestion, type DatagramQuestionContext } from './datagram_question.ts';
+import { PlainServers } from './plain_servers.ts';
 import { type Answerable, Question } from './question.ts';
 import { QuestionIds } from './question_ids.ts';
 
@@ -42,7 +43,8 @@ export class QuestionDoor {
     const ids = new QuestionIds(plane.options.randomFill);
     this.#context = {
       plane,
-      nextId: () => ids.next(),
+      ids,
+      plainServers: new PlainServers(),
       send: (bytes, ends) => this.#door?.send(bytes, ends),
       onOver: (question) => this.#leave(question),
     };

@@ -1,4 +1,4 @@
-/** Ids of the questions that go to servers: whoever forges an answer has to guess them. */
+/** Ids and spellings of the questions that go to servers: whoever forges an answer has to guess them. */
 const POOL_BYTES = 4096;
 
 export class QuestionIds {
@@ -21,6 +21,11 @@ export class QuestionIds {
     this.#pool.writeUInt16BE(0, this.#at);
     this.#at += 2;
     return id;
+  }
+
+  /** A bit for each letter (codec/dns/spelling.ts). */
+  nextSpelling(): number {
+    return ((this.next() << 16) | this.next()) >>> 0;
   }
 
   /** One that none of `taken` has; it must have less than all. */

@@ -111,6 +111,8 @@ export interface Behaviour {
   readonly denial: DenialOptions;
   /** The answer to a DNS question that policy denies. */
   readonly dnsRefusal: DnsRefusal;
+  /** Towards servers by UDP: the case of the letters of a name is one more thing to guess. */
+  readonly isDnsCaseVaried: boolean;
 }
 
 export const DNS_REFUSALS = ['refused', 'nxdomain'] as const;
@@ -141,4 +143,5 @@ export const DEFAULT_BEHAVIOUR: Behaviour = Object.freeze({
     isReasonShown: false,
   }),
   dnsRefusal: 'refused',
+  isDnsCaseVaried: true,
 });

@@ -268,7 +268,7 @@ describe('not the answer is', () => {
       question('WWW.example.com'),
     );
     expect(told(inCapitals)).toBe('0, 192.0.2.1, 60');
-    expect(told(inCapitals, { isCaseKept: true })).toBe('foreign other-question');
+    expect(told(inCapitals, { isCaseKept: true })).toBe('foreign other-letters');
   });
 
   it('one whose type differs by the bit that tells letters apart', () => {

@@ -1,0 +1,56 @@
+/**
+ * Names in letters of both cases by chance (draft-vixie-dnsext-dns0x20): servers give back the question as it was asked,
+ * so whoever forges an answer has to guess which letters are large.
+ *
+ *     client: www.example.com ──► server: wWW.exAmPLe.coM ──► wWW.exAmPLe.coM ──► client: www.example.com
+ */
+import { AT, HEADER_BYTES } from './header.ts';
+import { endOfWholeName } from './name.ts';
+import { RecordWalk } from './record.ts';
+
+/** Letters that are varied: a bit for each. */
+export const SPELLED_LETTERS_MAX = 32;
+
+const CASE_BIT = 0x20;
+
+/** Turns the letters of the question's name whose bits are set; twice is as before. */
+export function turnLetters(message: Buffer, bits: number): void {
+  turnNameAt(message, HEADER_BYTES, bits);
+}
+
+/**
+ * An answer to what `turnLetters` made, in the letters of before: its question, and owners that repeat the name in full.
+ * All others point to one of these, or are the server's.
+ */
+export function turnLettersBack(answer: Buffer, bits: number): void {
+  const end = endOfWholeName(answer, HEADER_BYTES);
+  if (end < 0 || answer.readUInt16BE(AT.questions) !== 1) return;
+  const walk = new RecordWalk(answer, end + 4);
+  for (let left = answer.readUInt16BE(AT.answers); left > 0; left--) {
+    if (walk.next() !== null) break;
+    const ownerEnd = walk.ownerAt + end - HEADER_BYTES;
+    if (ownerEnd > answer.length) break;
+    const isSame = answer.compare(answer, HEADER_BYTES, end, walk.ownerAt, ownerEnd) === 0;
+    if (isSame) turnNameAt(answer, walk.ownerAt, bits);
+  }
+  turnNameAt(answer, HEADER_BYTES, bits);
+}
+
+function turnNameAt(message: Buffer, nameAt: number, bits: number): void {
+  let letters = 0;
+  for (let at = nameAt; at < message.length && letters < SPELLED_LETTERS_MAX; ) {
+    const length = message[at] as number;
+    if (length === 0 || length > 63) return;
+    const end = Math.min(at + 1 + length, message.length);
+    for (at += 1; at < end && letters < SPELLED_LETTERS_MAX; at++) {
+      if (!isLetter(message[at] as number)) continue;
+      if (((bits >>> letters) & 1) === 1) message[at] = (message[at] as number) ^ CASE_BIT;
+      letters += 1;
+    }
+  }
+}
+
+function isLetter(byte: number): boolean {
+  const lowered = byte | CASE_BIT;
+  return lowered >= 0x61 && lowered <= 0x7a;
+}

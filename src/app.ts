@@ -328,6 +328,7 @@ class SallyportApp implements App {
       events: {
         onRead: (read, isAsked) => this.#take(read, isAsked),
         onRebased: (set, sequence) => this.#supervisor.rebase(set, sequence),
+        onServices: (change) => this.#supervisor.services(change),
         onRefused: (refused, before) => logRefusals(this.#log, refused, before),
         onHealth: (health, before) => logHealth(this.#log, health, before),
         onNotice: (message) => this.#log.warn({}, message),

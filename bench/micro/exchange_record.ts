@@ -25,6 +25,7 @@ export function metaOf(connectionId: number): ConnectionMeta {
     port: destination.port,
     remoteIdentity: CLIENT,
     identitySource: 'endpoints',
+    dialled: null,
     second: null,
     recorded: null,
     sender: null,

@@ -8,6 +8,7 @@
  */
 import type { IpText, SocketAddress } from './address.ts';
 import type { Direction, Identity, Port, Protocol, ProxyId } from './identity.ts';
+import type { JudgedFrontend } from './service_frontend.ts';
 
 /** Where the remote identity came from; "none" means nobody knew it, so it is world. */
 export type IdentitySource =
@@ -47,6 +48,18 @@ export interface RecordedIdentity {
   readonly check: bigint;
 }
 
+/** A destination that is the address of a Service, by the policy in force. */
+export interface Dialled {
+  readonly frontend: JudgedFrontend;
+  /** Whom policy is asked about in place of the address: an allow needs all of them. Each is there once. */
+  readonly behind: readonly Behind[];
+}
+
+export interface Behind {
+  readonly identity: Identity;
+  readonly port: Port;
+}
+
 export interface ConnectionMeta {
   /** Unique in the process. */
   readonly connectionId: number;
@@ -62,10 +75,12 @@ export interface ConnectionMeta {
   readonly upstream: SocketAddress;
   /** The address whose policy applies. */
   readonly endpointIp: IpText;
-  /** The port that the policy is asked for. */
+  /** The port that the policy is asked for, unless it is asked about what is `dialled`. */
   readonly port: Port;
   readonly remoteIdentity: Identity;
   readonly identitySource: IdentitySource;
+  /** Null: the destination is judged as what it is. */
+  readonly dialled: Dialled | null;
   /** The other side's policy, when that is an endpoint of this node, too: then both are asked. */
   readonly second: Half | null;
   readonly recorded: RecordedIdentities | null;

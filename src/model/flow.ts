@@ -106,6 +106,13 @@ export interface FlowSide {
   readonly workload: Workload | null;
   /** By which names the address was found. */
   readonly names: readonly string[];
+  /** Whose address and port it is; null: of no Service. */
+  readonly service: FlowService | null;
+}
+
+export interface FlowService {
+  readonly namespace: string;
+  readonly name: string;
 }
 
 /** A side before anybody has looked who it is. */

@@ -3,12 +3,12 @@
  * Made by `control/service/` from what is known of the cluster; put into the kernel by `redirect/services/`.
  *
  *     Service, EndpointSlices, this node ──control/service──► ServiceFrontend[] ─┬─► redirect/services: translated at the socket
- *                                                                                ├─► the redirect's tables: judged by its backends
+ *                                                                                ├─► the redirect's tables, and workers: judged by its backends
  *                                                                                └─► `service list`, flows
  *
  * A frontend that did not change stays the very same object, so what is behind this border does work only for what differs.
  */
-import type { IpAddress } from './address.ts';
+import type { IpAddress, IpText, SocketAddress } from './address.ts';
 import type { Port, Protocol } from './identity.ts';
 
 export interface ServiceFrontend {
@@ -39,4 +39,13 @@ export interface ServiceBackend {
   readonly port: Port;
   /** Of the same family as the frontend. "": not told. */
   readonly nodeName: string;
+}
+
+/** A frontend for those who judge it and do not translate: whoever dials it may reach any of these. */
+export interface JudgedFrontend
+  extends Pick<ServiceFrontend, 'service' | 'kind' | 'protocol' | 'family' | 'port'> {
+  /** As `ServiceFrontend.address`. */
+  readonly ip: IpText | null;
+  /** As `ServiceFrontend.allBackends`. */
+  readonly backends: readonly SocketAddress[];
 }

@@ -6,6 +6,7 @@
 
 import { residentBytes } from '../platform/resident_memory.ts';
 import type { IdentityBatch } from '../policy/identity/delta.ts';
+import type { ServiceBatch } from '../policy/identity/service_table.ts';
 import type { BoundListener } from './accept/listener.ts';
 import { Listener } from './accept/listener.ts';
 import { ConnectionMemory } from './plane/memory/connection_memory.ts';
@@ -71,6 +72,11 @@ export class DataPlane {
   /** After a batch of identities: those whom it is about are judged again. */
   identitiesChanged(batch: IdentityBatch): void {
     this.#registry.identitiesChanged(batch);
+  }
+
+  /** After a batch of Services: the same. */
+  servicesChanged(batch: ServiceBatch): void {
+    this.#registry.servicesChanged(batch);
   }
 
   /** Stops accepting, lets what is in flight finish, cuts the rest at `drainTimeoutMs`. */

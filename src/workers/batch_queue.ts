@@ -7,6 +7,8 @@ import { PatientTimeout } from './patient_timeout.ts';
 
 export interface BatchQueueOptions {
   readonly limits: Pick<Limits, 'workerUpdateTimeoutMs' | 'identityBatchesWaitingMax'>;
+  /** For people: "identities". */
+  readonly what: string;
   /** Why, for people. */
   readonly onBehind: (why: string) => void;
 }
@@ -33,7 +35,8 @@ export class BatchQueue {
     const { identityBatchesWaitingMax } = this.#options.limits;
     if (this.#waitingCount > identityBatchesWaitingMax) {
       this.#timeout.clear();
-      this.#options.onBehind(`more than ${identityBatchesWaitingMax} batches of identities wait`);
+      const { what, onBehind } = this.#options;
+      onBehind(`more than ${identityBatchesWaitingMax} batches of ${what} wait`);
     } else if (!this.#timeout.isRunning) this.#await();
   }
 
@@ -55,7 +58,8 @@ export class BatchQueue {
   #await(): void {
     const timeoutMs = this.#options.limits.workerUpdateTimeoutMs;
     this.#timeout.start(timeoutMs, () => {
-      this.#options.onBehind(`identities are not in force within ${timeoutMs} ms`);
+      const { what, onBehind } = this.#options;
+      onBehind(`${what} are not in force within ${timeoutMs} ms`);
     });
   }
 }

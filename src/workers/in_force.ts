@@ -19,15 +19,19 @@ export class InForce {
     this.#sequence = sequence;
   }
 
+  isReached(sequence: number): boolean {
+    return this.#sequence() >= sequence;
+  }
+
   /** False: not within that time. */
   wait(sequence: number, timeoutMs: number): Promise<boolean> {
-    if (this.#sequence() >= sequence) return Promise.resolve(true);
+    if (this.isReached(sequence)) return Promise.resolve(true);
     return new Promise((resolve) => {
       const waiting = { sequence, resolve, timeout: new PatientTimeout() };
       this.#waiting.add(waiting);
       waiting.timeout.start(timeoutMs, () => {
         this.#waiting.delete(waiting);
-        resolve(this.#sequence() >= sequence);
+        resolve(this.isReached(sequence));
       });
     });
   }

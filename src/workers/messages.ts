@@ -6,6 +6,7 @@
 import type { AccessLogConfig, CiliumConfig } from '../config/config.ts';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet, PolicyUpdate } from '../control/worker/live_snapshot.ts';
+import type { SentServices } from '../control/worker/service_wire.ts';
 import type { Limits } from '../model/limits.ts';
 import type { LogLevel } from '../model/log_level.ts';
 import type { MetricsSnapshot } from '../observe/metrics/counters.ts';
@@ -34,10 +35,14 @@ export type ToWorker =
       readonly policy: NumberedSet;
       /** Since the set, in order. */
       readonly batches: readonly SentBatch[];
+      /** The first of them is whole; none: no Service is known. */
+      readonly services: readonly SentServices[];
     }
   | { readonly kind: 'update'; readonly policy: PolicyUpdate }
   /** The next batch of identities; answered by `identities-in-force`. */
   | { readonly kind: 'identities'; readonly batch: SentBatch }
+  /** The next batch of Services, or all of them; answered by `services-in-force`. */
+  | { readonly kind: 'services'; readonly batch: SentServices }
   | { readonly kind: 'report'; readonly requestId: number }
   /** Answered by `alive`, at once. */
   | { readonly kind: 'are-you-alive' }
@@ -62,6 +67,10 @@ export type FromWorker =
   | { readonly kind: 'identities-in-force'; readonly sequence: number }
   /** A batch does not fit; answered by a whole set. */
   | { readonly kind: 'identities-broken'; readonly sequence: number; readonly problem: string }
+  /** All batches of Services up to this one are. */
+  | { readonly kind: 'services-in-force'; readonly sequence: number }
+  /** One does not fit; answered by all of them. */
+  | { readonly kind: 'services-broken'; readonly sequence: number; readonly problem: string }
   | { readonly kind: 'report'; readonly requestId: number; readonly report: WorkerReport }
   | { readonly kind: 'alive' }
   /** See observe/flow/wire/flow_batch.ts. */

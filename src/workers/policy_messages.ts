@@ -11,6 +11,7 @@ import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet, PolicyUpdate } from '../control/worker/live_snapshot.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
 import type { KeptForms, SentForm } from './kept_forms.ts';
+import type { SentServiceChange } from './service_sender.ts';
 
 /** The proxy's part of the state folder. */
 export const PROXY_STATE = 'proxy';
@@ -171,6 +172,8 @@ export type FromPolicyThread =
   | { readonly kind: 'refused'; readonly refused: RefusedObjects }
   /** The set that was sent last, with all batches in it that were sent since. */
   | { readonly kind: 'rebased'; readonly set: NumberedSet; readonly sequence: number }
+  /** Who is behind addresses of Services, for what was told last. */
+  | { readonly kind: 'services'; readonly change: SentServiceChange }
   /** What there is has been read since a `reload`. */
   | { readonly kind: 'reloaded' }
   /** See `PolicySink.health`. */

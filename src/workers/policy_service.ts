@@ -58,6 +58,7 @@ import {
   type SetSummary,
   type ToPolicyThread,
 } from './policy_messages.ts';
+import { ServiceSender } from './service_sender.ts';
 import { SpentMemory } from './spent_memory.ts';
 
 export interface PolicyServicePort {
@@ -86,6 +87,7 @@ export class PolicyService {
   readonly #source: ConfiguredSource;
   readonly #feed: PolicyFeed;
   readonly #forms = new FormSender();
+  readonly #services = new ServiceSender();
   readonly #spentMemory: SpentMemory;
   #isStarted = false;
   /** Lines of the lists that the supervisor keeps, about. */
@@ -133,6 +135,7 @@ export class PolicyService {
           staleness: this.#kept?.staleness ?? null,
           seen: this.#kept?.fingerprint ?? null,
         });
+        this.#tellServices();
         this.#post({ kind: 'idle' });
         break;
       case 'reload':
@@ -188,6 +191,7 @@ export class PolicyService {
               rejected: started.rejected,
             } as const);
       this.#post({ kind: 'started', start, staleness }, transfer);
+      this.#tellServices();
     }
     this.#post({ kind: 'idle' });
   }
@@ -210,7 +214,14 @@ export class PolicyService {
     } else {
       this.#post({ kind: 'read', read, staleness, isAsked });
     }
+    // Also where no rule hangs on what is new.
+    this.#tellServices();
     this.#post({ kind: 'idle' });
+  }
+
+  #tellServices(): void {
+    const change = this.#services.next(this.#store.currentSet().inventory);
+    if (change !== null) this.#post({ kind: 'services', change });
   }
 
   #rebase(): void {
@@ -231,8 +242,10 @@ export class PolicyService {
 
   #nameSides(id: number, asked: readonly FlowAddress[]): void {
     const snapshot = this.#store.current();
+    // The set in force here is no worker's, which has them.
+    const policy = snapshot.withServices(this.#services.table);
     const sides = asked.map(({ ip, port }) =>
-      sideOf({ ip, port }, snapshot.ipcache.lookup(ip), snapshot),
+      sideOf({ ip, port }, policy.ipcache.lookup(ip), policy),
     );
     this.#post({ kind: 'named-sides', id, sides });
   }

@@ -31,6 +31,7 @@ import type {
   SentStart,
   ToPolicyThread,
 } from './policy_messages.ts';
+import type { SentServiceChange } from './service_sender.ts';
 
 export interface PolicyThreadEvents {
   /** `isAsked`: by `reload`. Not called for a first read. */
@@ -43,6 +44,8 @@ export interface PolicyThreadEvents {
   onNotice(message: string): void;
   /** See `rebase`. */
   onRebased(set: NumberedSet, sequence: number): void;
+  /** Who is behind addresses of Services; also before `follow`. */
+  onServices(change: SentServiceChange): void;
   /** The last good set could not be kept on disk. */
   onNotKept(problem: string): void;
   /** The thread ended; what it was at is rejected, and `onRead` has been told so. */
@@ -301,6 +304,9 @@ export class PolicyThread {
         break;
       case 'rebased':
         this.#options.events.onRebased(message.set, message.sequence);
+        break;
+      case 'services':
+        this.#options.events.onServices(message.change);
         break;
       case 'reloaded':
         this.#endReload();

@@ -4,6 +4,7 @@
  */
 import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet, PolicyUpdate } from '../control/worker/live_snapshot.ts';
+import type { SentServices } from '../control/worker/service_wire.ts';
 import type { Limits } from '../model/limits.ts';
 import type { BoundListener } from '../proxy/accept/listener.ts';
 import { BatchQueue } from './batch_queue.ts';
@@ -34,6 +35,8 @@ export interface SlotOwner {
   onFlows(batch: Uint8Array): void;
   /** Since that set, in order. */
   batchesSince(): readonly SentBatch[];
+  /** See `ToWorker`. */
+  keptServices(): readonly SentServices[];
   /** A worker that was listening, or was to listen again, has died. */
   onDeath(status: WorkerStatus, death: { readonly how: string; readonly retryInMs: number }): void;
   /** A worker without a sign of life: it is being killed. */
@@ -43,8 +46,10 @@ export interface SlotOwner {
   onUpdateFailed(status: WorkerStatus, revision: number, problems: readonly string[]): void;
   /** More batches are in force in the worker. */
   onIdentities(): void;
-  /** A batch did not fit: the worker gets everything anew. */
+  /** A batch, also of Services, did not fit: the worker gets everything anew. */
   onIdentitiesBroken(status: WorkerStatus, problem: string): void;
+  /** The same of Services. */
+  onServices(): void;
 }
 
 export type SlotStart =
@@ -76,12 +81,16 @@ export class WorkerSlot {
   #restartTimer: NodeJS.Timeout | null = null;
   readonly #updateTimeout = new PatientTimeout();
   readonly #batches: BatchQueue;
+  readonly #services: BatchQueue;
   #nextRequestId = 1;
 
   constructor(index: number, owner: SlotOwner) {
     this.#index = index;
     this.#owner = owner;
-    this.#batches = new BatchQueue({ limits: owner.limits, onBehind: (why) => this.#hangs(why) });
+    const queueOf = (what: string): BatchQueue =>
+      new BatchQueue({ limits: owner.limits, what, onBehind: (why) => this.#hangs(why) });
+    this.#batches = queueOf('identities');
+    this.#services = queueOf('Services');
   }
 
   get status(): WorkerStatus {
@@ -122,6 +131,17 @@ export class WorkerSlot {
     if (this.#link === null || this.#state === 'draining') return;
     this.#link.send({ kind: 'identities', batch });
     this.#batches.sent(batch.sequence);
+  }
+
+  /** As `identitiesInForce`. */
+  get servicesInForce(): number | null {
+    return this.#state === 'listening' ? this.#services.inForce : null;
+  }
+
+  services(batch: SentServices): void {
+    if (this.#link === null || this.#state === 'draining') return;
+    this.#link.send({ kind: 'services', batch });
+    this.#services.sent(batch.sequence);
   }
 
   send(
@@ -192,7 +212,9 @@ export class WorkerSlot {
     });
     const settings = this.#owner.settingsOf(this.#index);
     const policy = this.#owner.policyInForce();
-    this.#link.send({ kind: 'start', settings, policy, batches: this.#owner.batchesSince() });
+    const batches = this.#owner.batchesSince();
+    const services = this.#owner.keptServices();
+    this.#link.send({ kind: 'start', settings, policy, batches, services });
     if (this.#owner.areFlowsWanted()) this.#link.send({ kind: 'subscribe-flows' });
   }
 
@@ -221,6 +243,14 @@ export class WorkerSlot {
       case 'identities-broken':
         this.#owner.onIdentitiesBroken(this.status, message.problem);
         this.#sendAll();
+        break;
+      case 'services-in-force':
+        this.#services.acknowledged(message.sequence);
+        this.#owner.onServices();
+        break;
+      case 'services-broken':
+        this.#owner.onIdentitiesBroken(this.status, message.problem);
+        for (const batch of this.#owner.keptServices()) this.services(batch);
         break;
       case 'report':
         this.#settleReport(message.requestId, message.report);
@@ -293,6 +323,7 @@ export class WorkerSlot {
     this.#startTimeout.clear();
     this.#updateTimeout.clear();
     this.#batches.reset();
+    this.#services.reset();
     for (const requestId of [...this.#reports.keys()]) this.#settleReport(requestId, null);
     this.#state = 'ended';
     const why = this.#killedBecause === '' ? how : this.#killedBecause;

@@ -5,16 +5,19 @@
 
 import type { SentBatch } from '../control/worker/identity_wire.ts';
 import { type NumberedSet, newest, type PolicyUpdate } from '../control/worker/live_snapshot.ts';
+import type { SentServices } from '../control/worker/service_wire.ts';
 import type { Port } from '../model/identity.ts';
 import type { Limits } from '../model/limits.ts';
 import type { LogLevel } from '../model/log_level.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { BoundListener } from '../proxy/accept/listener.ts';
 import { InForce } from './in_force.ts';
+import { KeptServices } from './kept_services.ts';
 import type { WorkerLauncher } from './link.ts';
 import type { WorkerReport, WorkerSettings } from './messages.ts';
 import { probePorts } from './port_probe.ts';
 import { ProxyCondition } from './proxy_condition.ts';
+import type { SentServiceChange, ServiceFacts } from './service_sender.ts';
 import { type SlotOwner, WorkerSlot, type WorkerStatus } from './slot.ts';
 
 export interface SupervisorOptions {
@@ -39,12 +42,17 @@ export interface SupervisorEvents {
   onWorkerUpdateFailed(status: WorkerStatus, revision: number, problems: readonly string[]): void;
   /** A batch of a worker's flows, while they are wanted. */
   onFlows?(batch: Uint8Array): void;
-  /** A batch of identities did not fit a worker, which is given everything anew. */
+  /** A batch of identities, or of Services, did not fit a worker, which is given everything anew. */
   onIdentitiesBroken(status: WorkerStatus, problem: string): void;
   /** So many batches are kept that the set should be made anew: `rebase`. */
   onManyBatches(): void;
   /** What is wrong with the workers and does not mend itself; null: nothing any more. */
   onCondition(problem: string | null): void;
+}
+
+export interface ServiceStatus extends ServiceFacts {
+  /** All that was told of them is in force in all workers. */
+  readonly areInForce: boolean;
 }
 
 export type SupervisorStart =
@@ -66,7 +74,9 @@ export class Supervisor implements SlotOwner {
   #revisionInForce = 0;
   /** Since `#policy`, in order. */
   #batches: SentBatch[] = [];
-  readonly #inForce = new InForce(() => this.#identitiesInForce());
+  readonly #inForce = new InForce(() => this.#least(({ identitiesInForce }) => identitiesInForce));
+  readonly #services = new KeptServices();
+  readonly #servicesInForce = new InForce(() => this.#least((slot) => slot.servicesInForce));
   #logLevel: LogLevel;
   #areFlowsWanted = false;
   #isStarted = false;
@@ -143,6 +153,23 @@ export class Supervisor implements SlotOwner {
     if (policy.revision !== this.#policy?.revision) return;
     this.#policy = policy;
     this.#batches = this.#batches.filter((batch) => batch.sequence > sequence);
+  }
+
+  /** Who is behind addresses of Services from now on; returns the number of it. */
+  services(change: SentServiceChange): number {
+    const batch = this.#services.add(change);
+    for (const slot of this.#slots) slot.services(batch);
+    return batch.sequence;
+  }
+
+  /** As `inForce`, of Services. */
+  servicesInForce(sequence: number, timeoutMs: number): Promise<boolean> {
+    return this.#servicesInForce.wait(sequence, timeoutMs);
+  }
+
+  serviceStatus(): ServiceStatus {
+    const { facts, sequence } = this.#services;
+    return { ...facts, areInForce: this.#servicesInForce.isReached(sequence) };
   }
 
   /** Resolves when all batches up to `sequence` are in force in all workers; false: not within that time. */
@@ -238,8 +265,16 @@ export class Supervisor implements SlotOwner {
     return [...this.#batches];
   }
 
+  keptServices(): readonly SentServices[] {
+    return this.#services.all();
+  }
+
   onIdentities(): void {
     this.#inForce.look();
+  }
+
+  onServices(): void {
+    this.#servicesInForce.look();
   }
 
   onIdentitiesBroken(status: WorkerStatus, problem: string): void {
@@ -251,6 +286,7 @@ export class Supervisor implements SlotOwner {
     this.#condition.died(status.index, death.how);
     if (this.#isStarted) this.#announceIfInForce();
     this.#inForce.look();
+    this.#servicesInForce.look();
   }
 
   onHung(status: WorkerStatus): void {
@@ -274,12 +310,14 @@ export class Supervisor implements SlotOwner {
     this.#isEnding = true;
     this.#condition.stop();
     this.#inForce.stop();
+    this.#servicesInForce.stop();
   }
 
-  #identitiesInForce(): number {
+  /** Of those that listen. */
+  #least(inForceIn: (slot: WorkerSlot) => number | null): number {
     let least = Number.MAX_SAFE_INTEGER;
-    for (const { identitiesInForce } of this.#slots) {
-      if (identitiesInForce !== null) least = Math.min(least, identitiesInForce);
+    for (const slot of this.#slots) {
+      least = Math.min(least, inForceIn(slot) ?? Number.MAX_SAFE_INTEGER);
     }
     return least;
   }

@@ -10,6 +10,7 @@ import {
   type PolicyUpdate,
   type TakenSet,
 } from '../control/worker/live_snapshot.ts';
+import type { SentServices } from '../control/worker/service_wire.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { quietTurn } from '../platform/quiet_turn.ts';
@@ -30,6 +31,7 @@ export class Worker {
   /** Came while the parts were being made. */
   #earlyUpdate: PolicyUpdate | null = null;
   #earlyBatches: SentBatch[] = [];
+  #earlyServices: SentServices[] = [];
 
   constructor(options: {
     readonly post: Post;
@@ -51,6 +53,10 @@ export class Worker {
       case 'identities':
         if (this.#parts === null) this.#earlyBatches.push(message.batch);
         else this.#parts.store.identities(message.batch);
+        break;
+      case 'services':
+        if (this.#parts === null) this.#earlyServices.push(message.batch);
+        else this.#parts.store.services(message.batch);
         break;
       case 'report':
         void this.#report(message.requestId);
@@ -91,7 +97,7 @@ export class Worker {
     void parts?.observation.close();
   }
 
-  async #start({ settings, policy, batches }: Start): Promise<void> {
+  async #start({ settings, policy, batches, services }: Start): Promise<void> {
     try {
       const parts = await makeParts(settings, this.#post);
       parts.observation.flows.setWanted(this.#areFlowsWanted);
@@ -111,6 +117,8 @@ export class Worker {
       parts.observation.recorder.policyChanged();
       this.#parts = parts;
       this.#catchUp(parts.store, [...batches, ...this.#earlyBatches]);
+      for (const batch of [...services, ...this.#earlyServices]) parts.store.services(batch);
+      this.#earlyServices = [];
       const listeners = await parts.dataPlane.start();
       await parts.warmUp();
       // Drained in the meantime: what is redirected stays with who has it.
@@ -215,6 +223,12 @@ async function makeParts(settings: WorkerSettings, post: Post): Promise<Parts> {
         post({ kind: 'identities-in-force', sequence: batch.sequence });
       },
       onBroken: (sequence, problem) => post({ kind: 'identities-broken', sequence, problem }),
+      onServices: (batch) => {
+        observation.recorder.identitiesChanged();
+        dataPlane.servicesChanged(batch);
+        post({ kind: 'services-in-force', sequence: batch.sequence });
+      },
+      onServicesBroken: (sequence, problem) => post({ kind: 'services-broken', sequence, problem }),
     },
   });
   const observation = openObservation({

@@ -34,6 +34,7 @@ export const POLICY: ObservedPolicy = {
     },
   },
   endpoint: (ip) => ({ name: ip === '10.0.0.7' ? 'default/orders' : '' }),
+  services: { named: () => null },
   shadow: null,
 };
 
@@ -52,6 +53,7 @@ export function meta(changes: Partial<ConnectionMeta> = {}): ConnectionMeta {
     port: destination.port,
     remoteIdentity: 43 as Identity,
     identitySource: 'endpoints',
+    dialled: null,
     second: null,
     recorded: null,
     sender: null,

@@ -261,6 +261,7 @@ function made(limits: Partial<Limits> = {}, stateDir: string | null = null): Pol
       onRefused: () => {},
       onHealth: () => {},
       onNotice: () => {},
+      onServices: () => {},
       onNotKept: () => {},
       onRebased: (set, sequence) => rebased.push({ set, sequence }),
       onDied: (problem) => deaths.push(problem),

@@ -190,7 +190,7 @@ class Cluster {
         const policy = message.start.sent.set;
         this.#revision = policy.revision;
         const settings = settingsTo(this.#originPort);
-        this.#worker.handle({ kind: 'start', settings, policy, batches: [] });
+        this.#worker.handle({ kind: 'start', settings, policy, batches: [], services: [] });
         break;
       }
       case 'read':

@@ -21,6 +21,7 @@ describe('a message that overtakes the start', () => {
       settings: SETTINGS,
       policy: numberedSet(1, bundle('/a')),
       batches: [],
+      services: [],
     });
     scene.tell({ kind: 'update', policy: numberedSet(2, bundle('/b')) });
     await scene.until(({ kind }) => kind === 'listening');
@@ -39,6 +40,7 @@ describe('a message that overtakes the start', () => {
       settings: SETTINGS,
       policy: numberedSet(1, bundle('/a')),
       batches: [],
+      services: [],
     });
     scene.tell({ kind: 'drain' });
     await scene.until(({ kind }) => kind === 'drained');
@@ -52,7 +54,13 @@ describe('a set of thousands of rules', () => {
     const origin = await RawOrigin.start();
     const scene = new Scene();
     const policy = numberedSet(1, bundle('/a'));
-    scene.tell({ kind: 'start', settings: settingsTo(origin.port), policy, batches: [] });
+    scene.tell({
+      kind: 'start',
+      settings: settingsTo(origin.port),
+      policy,
+      batches: [],
+      services: [],
+    });
     await scene.until(({ kind }) => kind === 'listening');
     const client = await RawClient.open(scene.port);
     client.send('GET /a HTTP/1.1\r\nhost: x\r\n\r\n');
@@ -70,7 +78,7 @@ describe('a set of thousands of rules', () => {
   it('come faster than they compile: the last one is in force at the end', async () => {
     const scene = new Scene();
     const policy = numberedSet(1, bundle('/a'));
-    scene.tell({ kind: 'start', settings: SETTINGS, policy, batches: [] });
+    scene.tell({ kind: 'start', settings: SETTINGS, policy, batches: [], services: [] });
     await scene.until(({ kind }) => kind === 'listening');
     const sets = [2, 3, 4, 5].map((revision) => numberedSet(revision, MANY_FOR_ANOTHER));
     for (const one of sets) scene.tell({ kind: 'update', policy: one });

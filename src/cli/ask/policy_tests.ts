@@ -5,7 +5,7 @@
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { LineCounter, type YAMLParseError } from 'yaml';
-import type { Judge, JudgeResult, VerdictLine } from '../../control/ask/judge.ts';
+import type { Judge, JudgeResult } from '../../control/ask/judge.ts';
 import { judgeBundle } from '../../control/ask/judge_bundle.ts';
 import { withPodNames } from '../../control/ask/named_question.ts';
 import type { PodNames } from '../../control/ask/pod_names.ts';
@@ -17,6 +17,7 @@ import {
   type TestSource,
   type TestSubject,
 } from '../../control/ask/policy_test_file.ts';
+import type { VerdictLine } from '../../control/ask/verdict_line.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
 import type { SourceBundle, SourceText } from '../../control/source/files/source_bundle.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';

@@ -1,12 +1,14 @@
 /**
- * A question about the address of a Service, as a socket dials it: policy is asked about each that may be behind it. An
- * allow needs all of them; a deny of one is a deny. Where no hook at the socket puts a backend in its place, packets have
- * the address itself, and the node judges them by that.
+ * A question about the address of a Service: policy is asked about each that may be behind it. An allow needs all of
+ * them; a deny of one is a deny. It is so for a socket that is translated, which gets one of them, and for a packet that
+ * keeps the address, which may get any.
  */
 import type { SocketAddress } from '../../model/address.ts';
 import { formatSocketAddress } from '../../model/address.ts';
-import type { Identity, Port, Protocol } from '../../model/identity.ts';
-import type { ServiceFrontend } from '../../model/service_frontend.ts';
+import type { Behind } from '../../model/connection_meta.ts';
+import { IDENTITY_WORLD, type Identity, type Protocol } from '../../model/identity.ts';
+import type { FrontendKind, ServiceFrontend } from '../../model/service_frontend.ts';
+import { isNode } from '../../policy/identity/service_table.ts';
 import type { Inventory } from '../../policy/resolve/inventory.ts';
 import { ServiceFrontends } from '../service/service_frontends.ts';
 import type { Question } from './question.ts';
@@ -18,12 +20,7 @@ export interface DialledService {
   /** "10.96.0.10:53", or several. */
   readonly address: string;
   readonly backends: readonly SocketAddress[];
-}
-
-/** One identity and port that is behind it. */
-export interface BehindService {
-  readonly identity: Identity;
-  readonly port: Port;
+  readonly kind: FrontendKind;
 }
 
 export type DialledResult =
@@ -34,16 +31,18 @@ export type DialledResult =
 export class DialledServices {
   readonly #frontends: readonly ServiceFrontend[];
   readonly #byAddress: ReadonlyMap<string, ServiceFrontend>;
-  /** Addresses of hosts: node ports are dialled there. */
-  readonly #hostIps: ReadonlySet<string>;
+  /** Node ports are dialled there. */
+  readonly #nodeIps: ReadonlySet<string>;
 
   constructor(inventory: Inventory) {
     // Whoever asks does not know on which node the client is.
     const { frontends } = new ServiceFrontends().update({ ...inventory, here: null });
     this.#frontends = frontends;
     this.#byAddress = new Map(frontends.map((one) => [keyOf(one), one]));
-    const hosts = inventory.endpoints.filter(({ labels }) => labels.includes('reserved:host'));
-    this.#hostIps = new Set(hosts.flatMap(({ ips }) => ips.map(({ text }) => text)));
+    const nodes = inventory.endpoints.filter(({ identity, labels }) =>
+      isNode({ identity: identity ?? IDENTITY_WORLD, labels }),
+    );
+    this.#nodeIps = new Set(nodes.flatMap(({ ips }) => ips.map(({ text }) => text)));
   }
 
   /** Of a question from a client; none: what it asks about is no address of a Service. */
@@ -54,7 +53,7 @@ export class DialledServices {
     const family = remote.ip.includes(':') ? 6 : 4;
     const found =
       this.#byAddress.get(`${protocol} ${remote.ip} ${port}`) ??
-      (this.#hostIps.has(remote.ip)
+      (this.#nodeIps.has(remote.ip)
         ? this.#byAddress.get(`${protocol} IPv${family} ${port}`)
         : undefined);
     if (found === undefined) return NONE;
@@ -85,6 +84,7 @@ function dialledOf(frontends: readonly ServiceFrontend[], as: string | null): Di
   return {
     service: frontends[0]?.service ?? '',
     address: as ?? addresses.join(', '),
+    kind: frontends[0]?.kind ?? 'ClusterIP',
     backends: frontends.flatMap(({ allBackends }) =>
       allBackends.map(({ address, port }) => ({
         ip: address.text,
@@ -99,8 +99,8 @@ function dialledOf(frontends: readonly ServiceFrontend[], as: string | null): Di
 export function distinctBehind(
   { backends }: DialledService,
   identityOf: (ip: string) => Identity,
-): readonly BehindService[] {
-  const found = new Map<string, BehindService>();
+): readonly Behind[] {
+  const found = new Map<string, Behind>();
   for (const { ip, port } of backends) {
     const identity = identityOf(ip);
     found.set(`${identity} ${port}`, { identity, port });

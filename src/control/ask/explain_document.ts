@@ -2,7 +2,8 @@
 import type { Identity } from '../../model/identity.ts';
 import { type JsonDocument, jsonDocument } from '../../model/json_document.ts';
 import type { Explanation } from '../../policy/explanation.ts';
-import type { ExplainedAnswer, VerdictLine } from './judge.ts';
+import type { ExplainedAnswer } from './judge.ts';
+import type { VerdictLine } from './verdict_line.ts';
 
 type Explained = Extract<ExplainedAnswer, { kind: 'answer' }>;
 

@@ -2,16 +2,10 @@
  * Asks a policy set one question after the other: what `verdict`, `explain`, `test` and the admin
  * server share. The same engine as the data plane, on a snapshot of its own.
  */
-import {
-  applyMutations,
-  DENY_REASONS,
-  type Decision,
-  type DenyReason,
-  type LoggedHeader,
-} from '../../model/decision.ts';
+import type { Behind } from '../../model/connection_meta.ts';
+import { applyMutations, DENY_REASONS, type Decision } from '../../model/decision.ts';
 import {
   effectiveIdentity,
-  IDENTITY_WORLD,
   type Identity,
   isKernelProtocol,
   type Port,
@@ -33,7 +27,15 @@ import type { BuildOptions, BuiltSnapshot } from '../set/build_snapshot.ts';
 import type { PolicyInput } from '../set/policy_input.ts';
 import { PolicySet } from '../set/policy_set.ts';
 import type { ResolvedSet } from '../set/resolved_set.ts';
-import { type BehindService, DialledServices, distinctBehind } from './dialled_service.ts';
+import {
+  type AskedBehind,
+  askedBehind,
+  decisive,
+  isTranslated,
+  NOTHING_BEHIND,
+  refused,
+  WITHOUT_BACKEND,
+} from './asked_behind.ts';
 import {
   type DryRun,
   dryRunPolicies,
@@ -42,6 +44,7 @@ import {
 } from './explain_surroundings.ts';
 import type { HttpAsk, Question } from './question.ts';
 import { openQuestions, QuestionContext } from './question_context.ts';
+import type { VerdictLine } from './verdict_line.ts';
 
 export interface JudgeOptions {
   readonly limits: Limits;
@@ -57,31 +60,6 @@ export interface JudgeOptions {
   /** Sockets dial backends in the place of Services (`redirect.services: socket`); absent: nobody knows. */
   readonly areServicesTranslated?: boolean;
 }
-
-/** An answer of `sallyport verdict`, ready for JSON. */
-export type VerdictLine =
-  | {
-      readonly verdict: 'allow';
-      readonly layer: string;
-      readonly policy: string | null;
-      readonly rule: string | null;
-      readonly headers?: readonly (readonly [string, string])[];
-      /** It was judged by the backends of this Service. */
-      readonly service?: string;
-      readonly missing: readonly LoggedHeader[];
-      readonly rejected: readonly LoggedHeader[];
-    }
-  | {
-      readonly verdict: 'deny';
-      readonly layer: string;
-      readonly reason: string;
-      readonly policy?: string;
-      readonly rule?: string;
-      /** As above. */
-      readonly service?: string;
-      readonly missing: readonly LoggedHeader[];
-      readonly rejected: readonly LoggedHeader[];
-    };
 
 export type Answer =
   | { readonly kind: 'answer'; readonly line: VerdictLine }
@@ -114,10 +92,10 @@ export type ExplainedAnswer =
 export interface DialledAnswer {
   readonly service: string;
   readonly address: string;
-  /** False: it may be that packets have this address, and are judged by it. */
+  /** False: it may be that packets keep this address. */
   readonly isTranslated: boolean;
   /** Each identity and port behind it, with what policy says to it. */
-  readonly behind: readonly (BehindService & { readonly verdict: 'allow' | 'deny' })[];
+  readonly behind: readonly (Behind & { readonly verdict: 'allow' | 'deny' })[];
 }
 
 export type JudgeResult =
@@ -246,8 +224,7 @@ export class Judge {
         : told.explanation,
       dialled: {
         ...{ service, address },
-        // Linux has no hook at SCTP's connect().
-        isTranslated: this.#areServicesTranslated && question.protocol !== 'SCTP',
+        isTranslated: isTranslated(question, this.#areServicesTranslated),
         behind: answers.map(({ remote, asked: of, line }) => ({
           ...{
             identity: remote,
@@ -327,21 +304,8 @@ export class Judge {
     return endpoints.length === 1 ? (endpoints[0]?.name ?? null) : null;
   }
 
-  /** The questions that one about a Service stands for; null: it is about none. */
-  #behind(
-    question: Question,
-  ): Behind | { readonly kind: 'error'; readonly message: string } | null {
-    const services = dialledServicesOf(this.#context.set);
-    const found = services.of(question);
-    if (found.kind === 'none') return null;
-    if (found.kind === 'error') return found;
-    const { dialled } = found;
-    const { ipcache } = this.#context.built.table;
-    const behind = distinctBehind(dialled, (ip) => ipcache.lookup(ip) ?? IDENTITY_WORLD);
-    const asked = behind.map(({ identity, port }): Question => {
-      return { ...question, port, remote: { kind: 'identity', identity } };
-    });
-    return { kind: 'behind', service: dialled.service, address: dialled.address, asked };
+  #behind(question: Question): AskedBehind | null {
+    return askedBehind(this.#context, question, this.#areServicesTranslated);
   }
 
   #find(question: Question): Found | { readonly kind: 'error'; readonly message: string } {
@@ -377,45 +341,6 @@ export class Judge {
 }
 
 type Explained = Extract<ExplainedAnswer, { kind: 'answer' }>;
-
-interface Behind {
-  readonly kind: 'behind';
-  readonly service: string;
-  readonly address: string;
-  readonly asked: readonly Question[];
-}
-
-/** Of one inventory all questions share what is dialled. */
-const DIALLED_SERVICES = new WeakMap<object, DialledServices>();
-
-function dialledServicesOf({ inventory }: PolicySet): DialledServices {
-  const known = DIALLED_SERVICES.get(inventory);
-  if (known !== undefined) return known;
-  const services = new DialledServices(inventory);
-  DIALLED_SERVICES.set(inventory, services);
-  return services;
-}
-
-const WITHOUT_BACKEND = 'service-without-backend';
-const NOTHING_BEHIND: VerdictLine = {
-  ...{ verdict: 'deny', layer: 'network', reason: WITHOUT_BACKEND, missing: [], rejected: [] },
-};
-
-/** Whose word counts: that of one who denies; else all say the same, or `reason` says why it is refused. */
-function decisive(lines: readonly VerdictLine[]): {
-  readonly at: number;
-  readonly reason: DenyReason | null;
-} {
-  const denied = lines.findIndex(({ verdict }) => verdict === 'deny');
-  if (denied >= 0) return { at: denied, reason: null };
-  const sent = lines.map((line) => ('headers' in line ? JSON.stringify(line.headers) : ''));
-  const isSame = sent.every((one) => one === sent[0]);
-  return { at: 0, reason: isSame ? null : 'service-backends-differ' };
-}
-
-function refused({ layer }: VerdictLine, reason: DenyReason): VerdictLine {
-  return { verdict: 'deny', layer, reason, missing: [], rejected: [] };
-}
 
 function conflictOf({ denied }: BuiltSnapshot, endpoint: string): string | null {
   return denied.find(({ name }) => name === endpoint)?.problem.message ?? null;

@@ -27,6 +27,7 @@ import {
   type IdentityBatch,
 } from '../../policy/identity/delta.ts';
 import type { Roster } from '../../policy/identity/roster.ts';
+import type { ServiceBatch } from '../../policy/identity/service_table.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
 import { placedPolicies, placesOf } from '../set/identity_whole.ts';
 import { compileSet, type ResolvedPolicies, type ResolvedSet } from '../set/resolved_set.ts';
@@ -37,6 +38,7 @@ import {
   type ResolvedParts,
   type ResolvedRules,
 } from './resolved_wire.ts';
+import { decodeServices, type SentServices } from './service_wire.ts';
 
 /** One consistent read of all sources, numbered in the order in which it was accepted. */
 export interface NumberedSet {
@@ -80,6 +82,10 @@ export interface SnapshotStoreEvents {
   onIdentities(batch: IdentityBatch): void;
   /** A batch does not fit: who is who stays what it was until a whole set comes. */
   onBroken(sequence: number, problem: string): void;
+  /** Right after they are in force. */
+  onServices(batch: ServiceBatch): void;
+  /** A batch of Services does not fit: those in force stay so until all of them come. */
+  onServicesBroken(sequence: number, problem: string): void;
 }
 
 export interface TakenSet {
@@ -101,6 +107,8 @@ export class LiveSnapshot {
   /** Of the set that came last. */
   #newest = 0;
   #isBroken = false;
+  /** Until all of them come. */
+  #areServicesBroken = false;
   /** A set is being compiled. */
   #isMaking = false;
   #isBusy = false;
@@ -122,7 +130,7 @@ export class LiveSnapshot {
   take(set: NumberedSet): TakeResult {
     const made = finish(this.#make(set, this.#snapshot));
     if (made.kind === 'refused') return made;
-    this.#snapshot = made.snapshot;
+    this.#snapshot = made.snapshot.withServices(this.#snapshot.services);
     return { kind: 'taken', set: made.set };
   }
 
@@ -151,6 +159,24 @@ export class LiveSnapshot {
       this.#apply(batch);
     } catch (error) {
       this.#broke(sent.sequence, error);
+    }
+  }
+
+  /**
+   * In force when it returns, also for the set that is being compiled: what is behind an address hangs neither on rules
+   * nor on who that is.
+   */
+  services(sent: SentServices): void {
+    if (this.#areServicesBroken && !sent.isWhole) return;
+    const { services } = this.#snapshot;
+    try {
+      const batch = decodeServices(sent);
+      this.#areServicesBroken = false;
+      this.#snapshot = this.#snapshot.withServices(services.after(batch));
+      this.#options.events.onServices(batch);
+    } catch (error) {
+      this.#areServicesBroken = true;
+      this.#options.events.onServicesBroken(sent.sequence, messageOf(error));
     }
   }
 
@@ -195,8 +221,7 @@ export class LiveSnapshot {
 
   #broke(sequence: number, error: unknown): void {
     this.#isBroken = true;
-    const problem = error instanceof Error ? error.message : String(error);
-    this.#options.events.onBroken(sequence, problem);
+    this.#options.events.onBroken(sequence, messageOf(error));
   }
 
   /** What is under way is put down for good. */
@@ -229,7 +254,8 @@ export class LiveSnapshot {
           this.#goOn();
         } else {
           this.#isBroken = false;
-          this.#snapshot = this.#caughtUp(made.snapshot, set.revision);
+          const { services } = this.#snapshot;
+          this.#snapshot = this.#caughtUp(made.snapshot.withServices(services), set.revision);
           events.onSwap(made.set, () => this.#goOn());
         }
       },
@@ -258,10 +284,13 @@ export class LiveSnapshot {
       if (events.prepare !== undefined) yield* events.prepare(snapshot);
       return { kind: 'made', snapshot, set: { revision, secrets: resolved.secrets } };
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      return { kind: 'refused', problems: [`internal error: ${message}`] };
+      return { kind: 'refused', problems: [`internal error: ${messageOf(error)}`] };
     }
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function bringsEndpoint({ deltas }: IdentityBatch): boolean {

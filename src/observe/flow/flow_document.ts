@@ -32,6 +32,10 @@ export function flowDocument(flow: Flow): object {
     ...filled({ direction: flow.direction, isReply: flow.isReply }),
     source: sideDocument(flow.source),
     destination: sideDocument(flow.destination),
+    ...filled({
+      source_service: flow.source.service,
+      destination_service: flow.destination.service,
+    }),
     transport: IP_PROTOCOLS[flow.ipProtocol] ?? String(flow.ipProtocol),
     ...(flow.origin === 'proxy' ? proxyFields(flow) : kernelFields(flow)),
   };

@@ -5,7 +5,7 @@
  * connection and policy in force.
  */
 import type { ConnectionMeta, Half } from '../../model/connection_meta.ts';
-import type { FlowConnection, FlowSide } from '../../model/flow.ts';
+import type { FlowConnection, FlowService, FlowSide } from '../../model/flow.ts';
 import type { Identity } from '../../model/identity.ts';
 import type { ObservedPolicy } from '../observed_policy.ts';
 
@@ -40,7 +40,7 @@ function connectionOf(
   half: Half,
   policy: ObservedPolicy | null,
 ): FlowConnection {
-  const { source, destination, recorded } = meta;
+  const { source, destination, recorded, dialled } = meta;
   const { direction, remoteIdentity, endpointIp } = half;
   const isIngress = direction === 'ingress';
   const noted = isIngress ? recorded?.destination : recorded?.source;
@@ -52,10 +52,17 @@ function connectionOf(
     proxyId: meta.proxyId,
     direction,
     source: sideOf(source, isIngress ? remoteIdentity : own, policy),
-    destination: sideOf(destination, isIngress ? own : remoteIdentity, policy),
+    destination: sideOf(destination, isIngress ? own : soleBehind(dialled, remoteIdentity), policy),
     endpoint: name === '' ? endpointIp : name,
     identitySource: meta.identitySource,
   };
+}
+
+/** Behind a Service most often everybody is the same one. */
+function soleBehind(dialled: ConnectionMeta['dialled'], identity: Identity): Identity {
+  const [first, ...others] = dialled?.behind ?? [];
+  if (first === undefined || others.some((one) => one.identity !== first.identity)) return identity;
+  return first.identity;
 }
 
 export function sideOf(
@@ -77,7 +84,21 @@ export function sideOf(
     pod: name.slice(slash + 1),
     workload: null,
     names: names.length === 0 ? NO_TEXTS : names.map((label) => label.slice(NAME_LABEL.length)),
+    service: serviceAt({ ip, port }, labels, policy),
   };
+}
+
+function serviceAt(
+  { ip, port }: Pick<FlowSide, 'ip' | 'port'>,
+  labels: readonly string[],
+  policy: ObservedPolicy | null,
+): FlowService | null {
+  if (policy === null) return null;
+  const isNode = labels.includes('reserved:host') || labels.includes('reserved:remote-node');
+  const name = policy.services.named({ ip, port, family: ip.includes(':') ? 6 : 4 }, isNode);
+  if (name === null) return null;
+  const slash = name.indexOf('/');
+  return { namespace: name.slice(0, slash), name: name.slice(slash + 1) };
 }
 
 const NO_TEXTS: readonly string[] = Object.freeze([]);

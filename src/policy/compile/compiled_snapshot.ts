@@ -21,6 +21,7 @@ import {
 import { BrokenTableError, type EndpointPlace, type IdentityBatch } from '../identity/delta.ts';
 import type { Remotes } from '../identity/remotes.ts';
 import { changedIdentities } from '../identity/roster.ts';
+import { ServiceTable } from '../identity/service_table.ts';
 import type { IdentityLookup, LabelLookup } from '../lookups.ts';
 import type { CompiledDirection } from './compiled_direction.ts';
 import type { EndpointIndex, PlacedEndpoint, SubjectPolicy } from './endpoint_index.ts';
@@ -49,6 +50,8 @@ export interface SnapshotState {
   readonly shadow: PolicySnapshot | null;
   readonly prefixes: NodeContents['prefixes'] | null;
   readonly workloads: NodeContents['workloads'];
+  /** Absent: none are known. */
+  readonly services?: ServiceTable;
 }
 
 export class Snapshot implements PolicySnapshot {
@@ -59,6 +62,7 @@ export class Snapshot implements PolicySnapshot {
   readonly labels: LabelLookup;
   readonly shadow: PolicySnapshot | null;
   readonly who: Who | null;
+  readonly services: ServiceTable;
   readonly #set: CompiledSet;
   readonly #state: SnapshotState;
   /** One object an endpoint, made when somebody asks. */
@@ -72,6 +76,7 @@ export class Snapshot implements PolicySnapshot {
     this.labels = state.labels;
     this.shadow = state.shadow;
     this.who = state.who;
+    this.services = state.services ?? ServiceTable.EMPTY;
     this.#set = set;
     this.#state = state;
   }
@@ -88,6 +93,12 @@ export class Snapshot implements PolicySnapshot {
         },
       };
     return prefixes === null ? NO_NODE_CONTENTS : { prefixes, workloads };
+  }
+
+  withServices(services: ServiceTable): Snapshot {
+    return services === this.services
+      ? this
+      : new Snapshot(this.#set, { ...this.#state, services });
   }
 
   endpoint(ip: string): CompiledEndpoint {

@@ -9,6 +9,7 @@ import type { Identity } from '../../model/identity.ts';
 import type { EndpointPlace, IdentityBatch } from '../identity/delta.ts';
 import type { Remotes } from '../identity/remotes.ts';
 import type { Roster } from '../identity/roster.ts';
+import type { ServiceTable } from '../identity/service_table.ts';
 import type { IdentityLookup, LabelLookup } from '../lookups.ts';
 import type { CompiledEndpoint } from './compiled_endpoint.ts';
 
@@ -21,6 +22,10 @@ export interface PolicySnapshot {
   /** Longest prefix → identity, as far as the endpoints file and the policies' CIDRs know. */
   readonly ipcache: IdentityLookup;
   readonly labels: LabelLookup;
+  /** Whoever is behind an address of it is judged in its place. */
+  readonly services: ServiceTable;
+  /** The same with other Services. */
+  withServices(services: ServiceTable): PolicySnapshot;
   /** The endpoint that owns the address; its port policies deny all when there is none. */
   endpoint(ip: string): CompiledEndpoint;
   /** By "namespace/name"; null when there is none (tools say so, the proxy asks by address). */

@@ -19,6 +19,8 @@ import { networkDenial, networkVerdict } from './network_verdict.ts';
 
 export const DENY_NOT_JUDGEABLE = denyDecision('network', 'not-judgeable', null);
 export const DENY_IDENTITY_CHANGED = denyDecision('network', 'identity-changed', null);
+/** Of a Service: nobody would be reached. */
+export const DENY_WITHOUT_BACKEND = denyDecision('network', 'service-without-backend', null);
 export const DENY_INTERNAL = denyDecision('network', 'internal-error', null);
 
 /** `serverName` is "" for a connection without TLS. An exception is a denial that carries it. */
@@ -35,10 +37,7 @@ export function decideConnection(view: View, serverName: string): Decision {
 export function decideRequest(view: View, serverName: string, head: RequestHead): Decision {
   try {
     beginVerdict(view.port.workLimits);
-    const network = networkVerdict(view, serverName);
-    if (network.verdict === 'deny') return network;
-    if (!view.hasL7Rules) return httpAllowOf(view, network);
-    return HTTP.decide(view, head);
+    return requestVerdict(view, serverName, head);
   } catch (error) {
     return { ...DENY_INTERNAL, cause: error };
   }
@@ -48,8 +47,45 @@ export function decideRequest(view: View, serverName: string, head: RequestHead)
 export function decideDns(view: View, name: string): Decision {
   try {
     beginVerdict(view.port.workLimits);
-    return DNS.decide(view, name) ?? networkDenial(view);
+    return questionVerdict(view, name);
   } catch (error) {
     return { ...DENY_INTERNAL, cause: error };
   }
+}
+
+// In one verdict with what was decided right before: together they may cost what one may.
+
+export function decideConnectionToo(view: View, serverName: string): Decision {
+  try {
+    return networkVerdict(view, serverName);
+  } catch (error) {
+    return { ...DENY_INTERNAL, cause: error };
+  }
+}
+
+export function decideRequestToo(view: View, serverName: string, head: RequestHead): Decision {
+  try {
+    return requestVerdict(view, serverName, head);
+  } catch (error) {
+    return { ...DENY_INTERNAL, cause: error };
+  }
+}
+
+export function decideDnsToo(view: View, name: string): Decision {
+  try {
+    return questionVerdict(view, name);
+  } catch (error) {
+    return { ...DENY_INTERNAL, cause: error };
+  }
+}
+
+function requestVerdict(view: View, serverName: string, head: RequestHead): Decision {
+  const network = networkVerdict(view, serverName);
+  if (network.verdict === 'deny') return network;
+  if (!view.hasL7Rules) return httpAllowOf(view, network);
+  return HTTP.decide(view, head);
+}
+
+function questionVerdict(view: View, name: string): Decision {
+  return DNS.decide(view, name) ?? networkDenial(view);
 }

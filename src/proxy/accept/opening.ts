@@ -62,7 +62,6 @@ export interface OpeningOptions {
 export class Opening {
   readonly #options: OpeningOptions;
   readonly #first: FirstBytes;
-  #meta: ConnectionMeta;
   #subject: PolicySubject;
   #admission: Admission;
   #isOver = false;
@@ -70,8 +69,7 @@ export class Opening {
   constructor(options: OpeningOptions) {
     const { listener, plane } = options;
     this.#options = options;
-    this.#meta = this.#resolve(options.ends);
-    this.#subject = this.#newSubject();
+    this.#subject = this.#newSubject(options.ends);
     this.#admission = new Admission(this.#subject, plane.options.behaviour.isDryRun);
     this.#first = new FirstBytes(plane.options.limits, {
       isProxyHeaderExpected: listener.destination.kind === 'proxy-protocol',
@@ -79,7 +77,7 @@ export class Opening {
   }
 
   get meta(): ConnectionMeta {
-    return this.#meta;
+    return this.#subject.meta;
   }
 
   get subject(): PolicySubject {
@@ -105,8 +103,8 @@ export class Opening {
     // Before its PROXY header it is nobody's, lest the sender's share be that of all behind it.
     const identity = this.isProxyHeaderExpected
       ? NOT_KNOWN_YET
-      : sourceIdentity(this.#meta, options.currentSnapshot());
-    return shares.holders.of(identity, this.#meta.source);
+      : sourceIdentity(this.meta, options.currentSnapshot());
+    return shares.holders.of(identity, this.meta.source);
   }
 
   onData(chunk: Buffer): void {
@@ -126,11 +124,11 @@ export class Opening {
     if (this.isProxyHeaderExpected) return;
     const { listener, plane, owner } = this.#options;
     const isForwarded = listener.upstream.kind === 'original-destination';
-    if (listener.direction === 'by-record' && this.#meta.recorded === null) {
+    if (listener.direction === 'by-record' && this.meta.recorded === null) {
       owner.refused('no-redirect-record', null, null);
       return;
     }
-    if (isForwarded && plane.ownAddresses.has(this.#meta.upstream)) {
+    if (isForwarded && plane.ownAddresses.has(this.meta.upstream)) {
       owner.refused('no-destination', null, null);
       return;
     }
@@ -163,8 +161,7 @@ export class Opening {
     const { listener, owner } = this.#options;
     if (header.kind === 'proxied') {
       const { source, destination } = header;
-      this.#meta = this.#resolve({ source, destination, record: null });
-      this.#subject = this.#newSubject();
+      this.#subject = this.#newSubject({ source, destination, record: null });
       this.#admission = new Admission(this.#subject, this.isDryRun);
       // Until here it was the sender's of the header.
       owner.holderChanged();
@@ -220,7 +217,7 @@ export class Opening {
     const { plane, share, guard, owner, downstream } = this.#options;
     const { recorder, platform } = plane.options;
     return {
-      meta: this.#meta,
+      meta: this.meta,
       recorder,
       clock: platform.clock,
       share,
@@ -233,16 +230,11 @@ export class Opening {
     };
   }
 
-  #resolve(ends: Ends): ConnectionMeta {
+  #newSubject(ends: Ends): PolicySubject {
     const { connectionId, listener, plane } = this.#options;
     const { currentSnapshot, cilium } = plane.options;
     const snapshot = currentSnapshot();
-    return resolveMeta(connectionId, ends, { options: listener, snapshot, cilium });
-  }
-
-  #newSubject(): PolicySubject {
-    const { listener, plane } = this.#options;
-    const { currentSnapshot, cilium } = plane.options;
-    return new PolicySubject(this.#meta, { currentSnapshot, identity: listener.identity, cilium });
+    const meta = resolveMeta(connectionId, ends, { options: listener, snapshot, cilium });
+    return new PolicySubject(meta, { currentSnapshot, identity: listener.identity, cilium });
   }
 }

@@ -44,7 +44,6 @@ export class DnsConnection implements RegisteredConnection, Evictable, Guarded {
   readonly part = 'dns';
   readonly #context: DnsConnectionContext;
   readonly #socket: Socket;
-  readonly #meta: ConnectionMeta;
   readonly #subject: PolicySubject;
   readonly #admission: Admission;
   readonly #share: Share;
@@ -61,9 +60,9 @@ export class DnsConnection implements RegisteredConnection, Evictable, Guarded {
     this.#context = context;
     this.#acceptedMs = this.#nowMs();
     const known = { options: listener, snapshot: currentSnapshot(), cilium };
-    this.#meta = resolveMeta(id, ends, known);
     const { identity } = listener;
-    this.#subject = new PolicySubject(this.#meta, { currentSnapshot, identity, cilium });
+    const meta = resolveMeta(id, ends, known);
+    this.#subject = new PolicySubject(meta, { currentSnapshot, identity, cilium });
     this.#admission = new Admission(this.#subject, behaviour.isDryRun);
     this.#share = new Share(this, this.#acceptedMs);
     this.#guard = new Guard(this, recorder);
@@ -118,7 +117,7 @@ export class DnsConnection implements RegisteredConnection, Evictable, Guarded {
   #holder(): AddressHolder {
     const { shares, options } = this.#context.plane;
     const identity = sourceIdentity(this.#subject.meta, options.currentSnapshot());
-    return shares.holders.of(identity, this.#meta.source);
+    return shares.holders.of(identity, this.#subject.meta.source);
   }
 
   #listen(): void {
@@ -174,7 +173,12 @@ export class DnsConnection implements RegisteredConnection, Evictable, Guarded {
   /** Of the connection itself; each question has its own. */
   #record(fault: Fault | null, decision: Decision | null): void {
     const { recorder, platform } = this.#context.plane.options;
-    const context = { meta: this.#meta, recorder, clock: platform.clock, share: this.#share };
+    const context = {
+      meta: this.#subject.meta,
+      recorder,
+      clock: platform.clock,
+      share: this.#share,
+    };
     const life = new RequestLife(context, this.#acceptedMs);
     life.recordJudgement(this.#subject, decision);
     life.finish(fault);
@@ -222,7 +226,7 @@ export class DnsConnection implements RegisteredConnection, Evictable, Guarded {
   lasted(): void {}
 
   get meta(): ConnectionMeta {
-    return this.#meta;
+    return this.#subject.meta;
   }
 
   /** What is in flight is judged again when its answer comes. */

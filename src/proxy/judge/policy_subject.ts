@@ -4,7 +4,7 @@
  * The policy as one connection sees it: keeps the view of the snapshot in force, and makes a new one
  * when the snapshot is another. So each decision is by the policy of its moment.
  */
-import type { ConnectionMeta, Half } from '../../model/connection_meta.ts';
+import type { Behind, ConnectionMeta, Half } from '../../model/connection_meta.ts';
 import type { Decision, DenyDecision, DenyReason } from '../../model/decision.ts';
 import type { RequestHead } from '../../model/request_head.ts';
 import type { View } from '../../policy/compiled/port_rules.ts';
@@ -12,14 +12,17 @@ import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import {
   DENY_IDENTITY_CHANGED,
   DENY_NOT_JUDGEABLE,
+  DENY_WITHOUT_BACKEND,
   decideConnection,
   decideDns,
   decideRequest,
 } from '../../policy/decide/decide.ts';
 import type { CiliumIdentities } from '../../redirect/cilium_maps.ts';
 import type { IdentityOption } from '../plane/options.ts';
+import { withDialled } from '../resolve/dialled.ts';
 import { confirmed } from '../resolve/recorded.ts';
 import { withCurrentIdentity } from '../resolve/resolve.ts';
+import { AllBehind, distinctViews } from './all_behind.ts';
 import { BothHalves, headAfter } from './both_halves.ts';
 
 export interface SubjectContext {
@@ -30,7 +33,10 @@ export interface SubjectContext {
 
 /** What one snapshot says of a connection: a view for each half that is asked. */
 interface Views {
+  /** Of the first half; at a Service, about one of those behind it. */
   readonly first: View;
+  /** About the others that may be behind the Service; null: there are none. */
+  readonly others: AllBehind | null;
   readonly second: View | null;
   readonly both: BothHalves;
 }
@@ -41,8 +47,10 @@ export class PolicySubject {
   #meta: ConnectionMeta;
   readonly #currentSnapshot: () => PolicySnapshot;
   #snapshot: PolicySnapshot;
-  /** Null: the sides are not who they were when the connection began; nothing is allowed ever again. */
+  /** Null: nothing is allowed. */
   #views: Views | null = null;
+  /** The sides are not who they were when the connection began; nothing is allowed ever again. */
+  #isOver = false;
   #shadowViews: Views | null = null;
   /** Of a TLS connection; "" for others. */
   serverName = '';
@@ -74,7 +82,12 @@ export class PolicySubject {
   get hasL7Rules(): boolean {
     this.#refresh();
     const views = this.#views;
-    return views === null || views.first.hasL7Rules || views.second?.hasL7Rules === true;
+    return (
+      views === null ||
+      views.first.hasL7Rules ||
+      views.others?.hasL7Rules === true ||
+      views.second?.hasL7Rules === true
+    );
   }
 
   judgeConnection(): Decision {
@@ -113,18 +126,20 @@ export class PolicySubject {
   }
 
   #connectionBy(views: Views | null): Decision {
-    if (views === null) return DENY_IDENTITY_CHANGED;
-    const { first, second, both } = views;
-    const decision = decideConnection(first, this.serverName);
+    if (views === null) return this.#nothing;
+    const { first, others, second, both } = views;
+    let decision = decideConnection(first, this.serverName);
+    if (others !== null) decision = others.connection(decision, this.serverName);
     if (second === null) return decision;
     if (decision.verdict === 'deny') return both.of(decision, null);
     return both.of(decision, decideConnection(second, this.serverName));
   }
 
   #requestBy(views: Views | null, head: RequestHead): Decision {
-    if (views === null) return DENY_IDENTITY_CHANGED;
-    const { first, second, both } = views;
-    const decision = decideRequest(first, this.serverName, head);
+    if (views === null) return this.#nothing;
+    const { first, others, second, both } = views;
+    let decision = decideRequest(first, this.serverName, head);
+    if (others !== null) decision = others.request(decision, this.serverName, head);
     if (second === null) return decision;
     if (decision.verdict === 'deny') return both.of(decision, null);
     const seen = headAfter(head, decision.mutations);
@@ -132,12 +147,17 @@ export class PolicySubject {
   }
 
   #questionBy(views: Views | null, name: string): Decision {
-    if (views === null) return DENY_IDENTITY_CHANGED;
-    const { first, second, both } = views;
-    const decision = decideDns(first, name);
+    if (views === null) return this.#nothing;
+    const { first, others, second, both } = views;
+    let decision = decideDns(first, name);
+    if (others !== null) decision = others.question(decision, name);
     if (second === null) return decision;
     if (decision.verdict === 'deny') return both.of(decision, null);
     return both.of(decision, decideDns(second, name));
+  }
+
+  get #nothing(): DenyDecision {
+    return this.#isOver ? DENY_IDENTITY_CHANGED : DENY_WITHOUT_BACKEND;
   }
 
   #refresh(): void {
@@ -145,7 +165,7 @@ export class PolicySubject {
     if (snapshot === this.#snapshot) return;
     this.#snapshot = snapshot;
     // Who had an address and has it again is still not who has it in between.
-    if (this.#views !== null) this.#look();
+    if (!this.#isOver) this.#look();
   }
 
   /**
@@ -156,9 +176,10 @@ export class PolicySubject {
     const snapshot = this.#snapshot;
     const known = { snapshot, cilium: this.#cilium };
     const meta = confirmed(withCurrentIdentity(this.#meta, this.#identity, known), snapshot);
-    this.#meta = meta ?? this.#meta;
-    this.#views = meta === null ? null : viewsIn(snapshot, meta);
-    this.#shadowViews = meta === null ? null : shadowIn(snapshot, meta);
+    this.#isOver = meta === null;
+    this.#meta = meta === null ? this.#meta : withDialled(meta, this.#identity, known);
+    this.#views = meta === null ? null : viewsIn(snapshot, this.#meta);
+    this.#shadowViews = meta === null ? null : shadowIn(snapshot, this.#meta);
   }
 }
 
@@ -172,13 +193,22 @@ const FOR_ANY_NAME: ReadonlySet<DenyReason> = new Set([
   'no-port-rule',
   'remote-not-allowed',
   'identity-changed',
+  'service-without-backend',
   'internal-error',
 ]);
 
-function viewsIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views {
+/** Null: the Service has no backend. */
+function viewsIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views | null {
+  const { dialled, second } = meta;
+  const [first, ...others] =
+    dialled === null
+      ? [viewIn(snapshot, meta, meta)]
+      : distinctViews(dialled.behind.map((one) => viewBehind(snapshot, meta, one)));
+  if (first === undefined) return null;
   return {
-    first: viewIn(snapshot, meta, meta),
-    second: meta.second === null ? null : viewIn(snapshot, meta, meta.second),
+    first,
+    others: others.length === 0 ? null : new AllBehind(others),
+    second: second === null ? null : viewIn(snapshot, meta, second),
     both: new BothHalves(),
   };
 }
@@ -188,6 +218,14 @@ function viewIn(snapshot: PolicySnapshot, meta: ConnectionMeta, half: Half): Vie
     .endpoint(half.endpointIp)
     .port(half.direction, meta.transport, meta.port)
     .view(meta.proxyId, half.remoteIdentity);
+}
+
+function viewBehind(
+  snapshot: PolicySnapshot,
+  { endpointIp, direction, transport, proxyId }: ConnectionMeta,
+  { identity, port }: Behind,
+): View {
+  return snapshot.endpoint(endpointIp).port(direction, transport, port).view(proxyId, identity);
 }
 
 function shadowIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views | null {

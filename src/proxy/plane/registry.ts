@@ -7,6 +7,7 @@ import { ITEMS_PER_STEP, type Steps } from '../../model/steps.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { Turns } from '../../platform/turns.ts';
 import type { IdentityBatch } from '../../policy/identity/delta.ts';
+import type { ServiceBatch } from '../../policy/identity/service_table.ts';
 import { IdentityScope } from './identity_scope.ts';
 
 export interface RegisteredConnection {
@@ -89,6 +90,13 @@ export class Registry {
   identitiesChanged(batch: IdentityBatch): void {
     this.#scope ??= new IdentityScope();
     this.#scope.add(batch);
+    if (!this.#isJudgingSome) this.#judgeSome();
+  }
+
+  /** The same for a batch of Services. */
+  servicesChanged(batch: ServiceBatch): void {
+    this.#scope ??= new IdentityScope();
+    this.#scope.addServices(batch);
     if (!this.#isJudgingSome) this.#judgeSome();
   }
 

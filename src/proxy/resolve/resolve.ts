@@ -79,6 +79,8 @@ export function resolveMeta(
     upstream: options.upstream.kind === 'fixed' ? options.upstream.address : destination,
     port: destination.port,
     ...sides,
+    // Looked up with the policy that it is for: dialled.ts.
+    dialled: null,
     sender: options.isTransparent ? senderOf(source, sides, options) : null,
   });
 }
@@ -186,7 +188,7 @@ export function withCurrentIdentity(
 }
 
 /** 0 (unknown) is judged as world; so is an address that no source knows. */
-function remoteIdentity(
+export function remoteIdentity(
   option: IdentityOption,
   connection: Asked,
   known: Known,

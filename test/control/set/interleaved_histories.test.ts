@@ -271,6 +271,8 @@ class TurnedWorker {
           throw new Error(`revision ${revision}: ${problems.join('; ')}`);
         },
         onIdentities: () => {},
+        onServices: () => {},
+        onServicesBroken: (_sequence, problem) => expect.fail(problem),
         onBroken: (sequence, problem) => {
           throw new Error(`batch ${sequence}: ${problem}`);
         },

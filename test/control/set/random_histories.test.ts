@@ -141,6 +141,8 @@ function workerOf(): LiveSnapshot {
         throw new Error(`revision ${revision}: ${problems.join('; ')}`);
       },
       onIdentities: () => {},
+      onServices: () => {},
+      onServicesBroken: (_sequence, problem) => expect.fail(problem),
       onBroken: (sequence, problem) => {
         throw new Error(`batch ${sequence}: ${problem}`);
       },

@@ -413,6 +413,8 @@ class Scene {
         },
         onRefused: (revision) => this.told.push(`refused ${revision}`),
         onIdentities: ({ sequence }) => this.told.push(`identities ${sequence}`),
+        onServices: () => {},
+        onServicesBroken: (_sequence, problem) => expect.fail(problem),
         onBroken: (sequence) => this.told.push(`broken ${sequence}`),
       },
     });

@@ -255,6 +255,8 @@ class Worker {
           throw new Error(`revision ${revision}: ${problems.join('; ')}`);
         },
         onIdentities: () => {},
+        onServices: () => {},
+        onServicesBroken: (_sequence, problem) => expect.fail(problem),
         onBroken: (sequence, problem) => {
           throw new Error(`batch ${sequence}: ${problem}`);
         },

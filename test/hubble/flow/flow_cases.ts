@@ -23,6 +23,7 @@ const client: FlowSide = {
   pod: 'web-1',
   workload: { kind: 'Deployment', name: 'web' },
   names: [],
+  service: null,
 };
 const server: FlowSide = {
   ip: '10.0.0.2' as IpText,
@@ -33,6 +34,7 @@ const server: FlowSide = {
   pod: 'api-1',
   workload: null,
   names: ['api.example.com'],
+  service: null,
 };
 const connection: FlowConnection = {
   id: 7,

@@ -44,6 +44,7 @@ const side: fc.Arbitrary<FlowSide> = fc.record({
   pod: text,
   workload: orNull(fc.record({ kind: word, name: word })),
   names: fc.array(text, { maxLength: 2 }),
+  service: orNull(fc.record({ namespace: word, name: word })),
 });
 
 const connection: fc.Arbitrary<FlowConnection> = fc.record({

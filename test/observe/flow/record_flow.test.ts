@@ -32,6 +32,7 @@ describe('the sides of a flow', () => {
       pod: 'orders',
       workload: null,
       names: [],
+      service: null,
     });
     expect(source).toMatchObject({ identity: 43, namespace: 'default', pod: '' });
     expect(connection).toMatchObject({ id: 12, direction: 'ingress', endpoint: 'default/orders' });

@@ -6,9 +6,10 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { judgeOptions } from '../../../src/cli/ask/judge_options.ts';
-import type { Judge, VerdictLine } from '../../../src/control/ask/judge.ts';
+import type { Judge } from '../../../src/control/ask/judge.ts';
 import { judgeBundle } from '../../../src/control/ask/judge_bundle.ts';
 import { type HttpAsk, parseQuestion, type Question } from '../../../src/control/ask/question.ts';
+import type { VerdictLine } from '../../../src/control/ask/verdict_line.ts';
 import type { Identity } from '../../../src/model/identity.ts';
 
 export interface ScenePod {

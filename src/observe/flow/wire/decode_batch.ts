@@ -146,6 +146,8 @@ function readSide(from: ByteReader): FlowSide {
   const pod = from.word();
   const kind = from.word();
   const name = from.word();
+  const names = from.words();
+  const ofService = { namespace: from.word(), name: from.word() };
   return {
     ip,
     port,
@@ -154,7 +156,8 @@ function readSide(from: ByteReader): FlowSide {
     namespace,
     pod,
     workload: kind === '' ? null : { kind, name },
-    names: from.words(),
+    names,
+    service: ofService.name === '' ? null : ofService,
   };
 }
 

@@ -22,7 +22,7 @@ import type {
 } from '../../../model/flow.ts';
 import { ByteWriter } from './byte_writer.ts';
 
-export const WIRE_VERSION = 1;
+export const WIRE_VERSION = 2;
 
 export const KIND_PROXY = 0;
 export const KIND_KERNEL = 1;
@@ -153,6 +153,8 @@ function writeSide(to: ByteWriter, side: FlowSide): void {
   to.word(side.workload?.kind ?? '');
   to.word(side.workload?.name ?? '');
   to.words(side.names);
+  to.word(side.service?.namespace ?? '');
+  to.word(side.service?.name ?? '');
 }
 
 function writeDecision(to: ByteWriter, decision: FlowDecision | null): void {

@@ -20,14 +20,13 @@ import { fileURLToPath } from 'node:url';
 
 const SOURCES = join(dirname(dirname(fileURLToPath(import.meta.url))), 'src/redirect/bpf');
 const FOLDER = process.argv[2] ?? join(SOURCES, 'build');
+const OF_SERVICES = /^#define SERVICES_LAYOUT_VERSION (\d+)$/m;
+
 /** Each with its headers, and where the version of its layout is said. */
 const OBJECTS = [
   { source: 'sallyport.bpf.c', headers: '.', layout: /^#define LAYOUT_VERSION (\d+)$/m },
-  {
-    source: 'services.bpf.c',
-    headers: 'services',
-    layout: /^#define SERVICES_LAYOUT_VERSION (\d+)$/m,
-  },
+  { source: 'services.bpf.c', headers: 'services', layout: OF_SERVICES },
+  { source: 'sockets.bpf.c', headers: 'services', layout: OF_SERVICES },
 ];
 const CLANG = process.env.CLANG ?? 'clang';
 const INSTALL = 'On Debian: apt-get install clang llvm libbpf-dev linux-libc-dev';

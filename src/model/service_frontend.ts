@@ -26,6 +26,8 @@ export interface ServiceFrontend {
   readonly backends: readonly ServiceBackend[];
   /** Every one that some node may send a client to, for a packet that is translated after it was judged. */
   readonly allBackends: readonly ServiceBackend[];
+  /** Every one that answers still, also who is sent no new client: what is connected stays so. */
+  readonly servingBackends: readonly ServiceBackend[];
   /** Session affinity by client address; null: none. */
   readonly affinityMs: number | null;
   /** One client address leads to one backend as long as that is there. */

@@ -165,6 +165,7 @@ async function main(): Promise<void> {
     'kustomize component of Services',
   );
   await checkCgroup(rendered);
+  await checkNetns(rendered);
   await checkRights('chart with files alone', effect('chart with files alone'), {});
   await checkRights('chart', effect('chart'), CLUSTER_RIGHTS);
   await checkRights('chart with admission', effect('chart with admission'), {
@@ -373,6 +374,37 @@ function servicesOverlay(): string {
 
 function socketValues({ config }: Manifest): Manifest {
   return { config: { redirect: { ...config?.redirect, services: 'socket' } } };
+}
+
+/** Nobody may enter a pod's network namespace, unless it is asked for. */
+async function checkNetns(rendered: (values: Manifest) => string): Promise<void> {
+  const socket = { redirect: { services: 'socket' } };
+  const cases: readonly (readonly [string, Manifest, boolean])[] = [
+    ['by default', { config: socket }, false],
+    ['with values from before there was a choice', { config: socket, netns: null }, false],
+    ['where Services are left to kube-proxy', { netns: { enter: true } }, false],
+    ['when it is asked for', { config: socket, netns: { enter: true } }, true],
+  ];
+  for (const [name, values, isEntered] of cases) {
+    await count.check(`the network namespaces of pods ${name}`, () => {
+      const documents = documentsOf(rendered(values));
+      const spec = documents.find(({ kind }) => kind === 'DaemonSet')?.['spec'].template.spec;
+      const holders = [...spec.initContainers, ...spec.containers].filter(
+        ({ securityContext, volumeMounts }: Manifest) =>
+          securityContext.capabilities.add?.includes('SYS_ADMIN') ||
+          volumeMounts.some((mount: Manifest) => mount['name'] === 'netns'),
+      );
+      const mount = { name: 'netns', mountPath: '/run/netns', readOnly: true };
+      const found = holders.map((container: Manifest) => [
+        container['name'],
+        container['securityContext'].capabilities.add,
+        container['volumeMounts'].at(-1),
+      ]);
+      const capabilities = [...(CAPABILITIES['datapath'] ?? []), 'SYS_ADMIN'];
+      const held = ['datapath', capabilities, { ...mount, mountPropagation: 'HostToContainer' }];
+      deepStrictEqual(found, isEntered ? [held] : []);
+    });
+  }
 }
 
 /** Of the node's cgroups the pods see nothing, unless Services are translated at sockets. */

@@ -16,6 +16,7 @@ import { COUNTERS } from '../../src/redirect/layout.ts';
 import { GENERATION_MAPS } from '../../src/redirect/plan.ts';
 import type { ServicesInspection } from '../../src/redirect/services/inspect_services.ts';
 import { SERVICE_COUNTERS } from '../../src/redirect/services/layout.ts';
+import type { LostSockets } from '../../src/redirect/services/lost_sockets.ts';
 import type { NodeServices } from '../../src/redirect/services/node_services.ts';
 import type { ServicesInForce } from '../../src/redirect/services/service_tables.ts';
 import { entriesInForce } from '../../src/redirect/table_updater.ts';
@@ -197,6 +198,7 @@ export class FakeServices implements ServicesDoor {
   /** Null: nothing is pinned. */
   inForce: ServicesInForce | null = null;
   missingHooks: ServicesInspection['missingHooks'] = [];
+  lost: LostSockets = { closed: 0, problems: [] };
 
   constructor(events: string[]) {
     this.#events = events;
@@ -217,6 +219,7 @@ export class FakeServices implements ServicesDoor {
         };
       },
       sweep: () => {},
+      closeLost: async () => this.lost,
       attach: () => {
         this.missingHooks = [];
         this.#events.push('attach services');

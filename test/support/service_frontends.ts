@@ -32,7 +32,7 @@ export function frontend(parts: FrontendParts): ServiceFrontend {
     ...{ protocol: 'TCP', affinityMs: null, isConsistentlyHashed: false, family },
     ...rest,
     ...{ address: address === null ? null : ip(address), port: port as Port },
-    ...{ backends: made, allBackends: made },
+    ...{ backends: made, allBackends: made, servingBackends: made },
   };
 }
 

@@ -12,7 +12,7 @@ import { logHealth } from '../../workers/source_health_log.ts';
 import { appliedTexts, missingTexts, type RedirectLoader } from './loader.ts';
 import { errorText, type RedirectNode, sleep } from './node.ts';
 import { findingProblems, type NodeSight } from './node_sight.ts';
-import { updateText } from './services.ts';
+import { lostText, updateText } from './services.ts';
 
 export interface FollowerOptions {
   readonly config: Config;
@@ -122,7 +122,7 @@ export class RedirectFollower {
   async #round(): Promise<void> {
     const isJudged = await this.#try('redirect', () => this.#bringUpToDate());
     if (!isJudged) this.#seen = '';
-    const isTranslated = await this.#try('Services', async () => this.#putServices());
+    const isTranslated = await this.#try('Services', () => this.#putServices());
     const { redirectPollIntervalMs, redirectRetryMs } = this.#options.config.limits;
     await this.#pause(isJudged && isTranslated ? redirectPollIntervalMs : redirectRetryMs);
   }
@@ -197,7 +197,7 @@ export class RedirectFollower {
     this.#seen = '';
   }
 
-  #putServices(): void {
+  async #putServices(): Promise<void> {
     const { loader, log } = this.#options;
     if (this.#isHookCheckDue) {
       for (const about of loader.repairServices())
@@ -206,8 +206,12 @@ export class RedirectFollower {
     }
     const update = loader.putServices();
     for (const problem of loader.takeServiceProblems()) log.warn({ problem }, 'redirect');
-    if (update === null || update.written + update.removed === 0) return;
-    log.info({ revision: loader.policy.snapshot.revision }, updateText(update));
+    if (update !== null && update.written + update.removed > 0)
+      log.info({ revision: loader.policy.snapshot.revision }, updateText(update));
+    const lost = await loader.closeLostSockets();
+    if (lost === null) return;
+    for (const text of lostText(lost)) log.info({}, text);
+    for (const problem of lost.problems) log.warn({ problem }, 'redirect');
   }
 
   #change(deltas: readonly TableDelta[]): void {

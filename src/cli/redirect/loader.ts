@@ -15,6 +15,7 @@ import type { PodInterfaces } from '../../redirect/interfaces/pod_interfaces.ts'
 import type { Datapath } from '../../redirect/kernel/api.ts';
 import { type Applied, NodeRedirect } from '../../redirect/node_redirect.ts';
 import { isClaimed, type TablePlan } from '../../redirect/plan.ts';
+import type { LostSockets } from '../../redirect/services/lost_sockets.ts';
 import type { ServiceUpdate } from '../../redirect/services/service_tables.ts';
 import type { TableDelta } from '../../redirect/table_delta.ts';
 import { errorText, OWN_NETNS, type RedirectNode, routingOf, sleep } from './node.ts';
@@ -26,7 +27,7 @@ import {
   type NodeSight,
 } from './node_sight.ts';
 import { NodePolicy, type Waiting } from './policy.ts';
-import { LoaderServices } from './services.ts';
+import { LoaderServices, lostText } from './services.ts';
 
 export interface LoaderReport {
   /** What was done, one line each. */
@@ -98,6 +99,11 @@ export class RedirectLoader {
     ];
     this.await(sight);
     await this.settle();
+    const lost = await this.closeLostSockets();
+    if (lost !== null) {
+      done.push(...lostText(lost));
+      warnings.push(...lost.problems);
+    }
     return { done, warnings };
   }
 
@@ -138,6 +144,11 @@ export class RedirectLoader {
   /** See `LoaderServices.repair`. */
   repairServices(): readonly string[] {
     return this.#services.repair(this.#hostAddresses);
+  }
+
+  /** See `LoaderServices.closeLost`. */
+  closeLostSockets(): Promise<LostSockets | null> {
+    return this.#services.closeLost();
   }
 
   /** See `LoaderServices.takeProblems`. */

@@ -103,6 +103,10 @@ export const SERVICES_OBJECT_PATH = fileURLToPath(
   new URL('../../redirect/bpf/build/services.bpf.o', import.meta.url),
 );
 
+export const SOCKETS_OBJECT_PATH = fileURLToPath(
+  new URL('../../redirect/bpf/build/sockets.bpf.o', import.meta.url),
+);
+
 export const OWN_NETNS = '/proc/self/ns/net';
 
 export function thisNode({ limits }: Config): RedirectNode {
@@ -144,6 +148,7 @@ export function thisNode({ limits }: Config): RedirectNode {
           throw new Error(`${cgroup} is no folder of a cgroup2 (redirect.cgroupRoot)`);
         return openNodeServices({
           ...{ root: redirect.root, objectPath: SERVICES_OBJECT_PATH },
+          socketsObjectPath: SOCKETS_OBJECT_PATH,
           ...{ cgroup, nowMs: () => clock.nowMs() },
           ...{ graceMs: limits.redirectGraceMs, proxyGid: redirect.group },
         });

@@ -5,14 +5,16 @@
 import type { Config } from '../../config/config.ts';
 import type { FrontendSet } from '../../control/service/service_frontends.ts';
 import { type IpAddress, isLoopback, parseIp } from '../../model/address.ts';
+import type { ServiceFrontend } from '../../model/service_frontend.ts';
 import { toldProblems } from '../../observe/told_problems.ts';
+import type { LostSockets } from '../../redirect/services/lost_sockets.ts';
 import type { NodeServices } from '../../redirect/services/node_services.ts';
-import type { ServiceUpdate } from '../../redirect/services/service_tables.ts';
+import type { ServicesInForce, ServiceUpdate } from '../../redirect/services/service_tables.ts';
 import { errorText, type RedirectNode } from './node.ts';
 
 export interface LoaderServicesOptions {
   readonly config: Config;
-  readonly node: Pick<RedirectNode, 'services'>;
+  readonly node: Pick<RedirectNode, 'services' | 'nowNs'>;
   /** Of the policy set in force; null: it is not known. The very same one, when nothing changed. */
   readonly frontends: () => FrontendSet | null;
 }
@@ -20,6 +22,7 @@ export interface LoaderServicesOptions {
 interface Applied {
   readonly set: FrontendSet;
   readonly addresses: readonly string[];
+  readonly inForce: ServicesInForce;
 }
 
 export class LoaderServices {
@@ -27,6 +30,10 @@ export class LoaderServices {
   #services: NodeServices | null = null;
   #applied: Applied | null = null;
   #told: ReadonlySet<string> = new Set();
+  /** When sockets that lost their backend are to be looked for; null: none did. */
+  #lookAtMs: number | null = null;
+  #restUntilMs = 0;
+  #toldLeft: ReadonlySet<string> = new Set();
 
   constructor(options: LoaderServicesOptions) {
     this.#options = options;
@@ -60,11 +67,39 @@ export class LoaderServices {
     if (set === null) return null;
     if (this.#applied?.set === set && this.#applied.addresses.join() === addresses.join())
       return null;
+    const before = this.#applied?.set ?? null;
     this.#applied = null;
     const nodeAddresses = addresses.flatMap((text) => parseIp(text) ?? []).filter(isSameInPods);
-    const update = this.#services.apply({ frontends: set.frontends, nodeAddresses });
-    this.#applied = { set, addresses };
+    const inForce = { frontends: set.frontends, nodeAddresses };
+    const update = this.#services.apply(inForce);
+    this.#applied = { set, addresses, inForce };
+    if (mayHaveLost(before, set)) this.#noteLost();
     return update;
+  }
+
+  /**
+   * Sockets that are connected to a backend that has gone, see `closeLostSockets`. Null: it is not the time, as programs
+   * may be at work with what was before, or one look after the other would be too much.
+   */
+  async closeLost(): Promise<LostSockets | null> {
+    const beganMs = this.#nowMs;
+    if (this.#services === null || this.#applied === null) return null;
+    if (this.#lookAtMs === null || beganMs < this.#lookAtMs) return null;
+    this.#lookAtMs = null;
+    const { closed, problems } = await this.#services.closeLost(this.#applied.inForce);
+    this.#restUntilMs = this.#nowMs + (this.#nowMs - beganMs) * REST_FACTOR;
+    const news = problems.filter((one) => !this.#toldLeft.has(one));
+    this.#toldLeft = new Set(problems);
+    return { closed, problems: news };
+  }
+
+  #noteLost(): void {
+    const { redirectGraceMs } = this.#options.config.limits;
+    this.#lookAtMs ??= Math.max(this.#nowMs + redirectGraceMs, this.#restUntilMs);
+  }
+
+  get #nowMs(): number {
+    return Number(this.#options.node.nowNs() / NS_PER_MS);
   }
 
   /** Of the Services in force: addresses that several claim. Each is told once, until that is over. */
@@ -93,6 +128,18 @@ export class LoaderServices {
   }
 }
 
+const NS_PER_MS = 1_000_000n;
+/** At most one part in so many of the time is spent with looking for sockets. */
+const REST_FACTOR = 20;
+
+/** Nothing is lost by what is new. `before`: null, another loader may have seen more. */
+function mayHaveLost(before: FrontendSet | null, now: FrontendSet): boolean {
+  const isUdp = ({ protocol }: ServiceFrontend): boolean => protocol === 'UDP';
+  if (before === null) return now.frontends.some(isUdp);
+  const kept = new Set(now.frontends);
+  return before.frontends.some((one) => isUdp(one) && !kept.has(one));
+}
+
 /** False: in a pod ::1 is the pod, and fe80::1 may be anybody on its link. */
 function isSameInPods({ text, family, bytes: [first = 0, second = 0] }: IpAddress): boolean {
   if (isLoopback({ ip: text, family })) return false;
@@ -114,6 +161,10 @@ export function updateText({
       ? ''
       : `; ${left.length} are left as they are, such as ${first.protocol} of ${first.service}`;
   return `${all}, ${written} written, ${removed} removed${others}`;
+}
+
+export function lostText({ closed }: LostSockets): readonly string[] {
+  return closed === 0 ? [] : [`closed ${closed} UDP sockets whose backend has gone`];
 }
 
 /** In plain words; empty: all is well. */

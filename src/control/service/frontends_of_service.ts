@@ -45,6 +45,7 @@ export function frontendsOfService(
           address,
           port: dialledPort,
           ...(kind === 'ClusterIP' ? backends.internal : backends.external),
+          servingBackends: backends.serving,
           affinityMs: spec.affinityS === null ? null : spec.affinityS * 1000,
           isConsistentlyHashed: spec.isConsistentlyHashed,
         }),
@@ -115,6 +116,7 @@ type Backends = Pick<ServiceFrontend, 'backends' | 'allBackends'>;
 
 class PortBackends {
   readonly internal: Backends;
+  readonly serving: readonly ServiceBackend[];
   /**
    * From pods and from the host of the node: whatever the external policy says, they are sent as policy Cluster sends,
    * since nothing hides where they come from. From elsewhere, policy Local may send to others.
@@ -136,6 +138,8 @@ class PortBackends {
     const either = new Set([...anyCluster, ...anyLocal]);
     const reached = spec.isExternalLocal ? all.filter((one) => either.has(one)) : anyCluster;
     this.external = this.#backends(cluster, reached);
+    const serving = all.filter(({ isReady, isServing }) => isReady || isServing);
+    this.serving = this.#backends(serving, serving).allBackends;
   }
 
   #backends(usable: readonly PortEndpoint[], all: readonly PortEndpoint[]): Backends {

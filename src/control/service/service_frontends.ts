@@ -159,7 +159,8 @@ function isSameFrontend(a: ServiceFrontend, b: ServiceFrontend): boolean {
     a.affinityMs === b.affinityMs &&
     a.isConsistentlyHashed === b.isConsistentlyHashed &&
     areSameBackends(a.backends, b.backends) &&
-    areSameBackends(a.allBackends, b.allBackends)
+    areSameBackends(a.allBackends, b.allBackends) &&
+    areSameBackends(a.servingBackends, b.servingBackends)
   );
 }
 

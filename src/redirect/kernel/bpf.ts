@@ -20,6 +20,7 @@ const COMMANDS = {
   MAP_DELETE_BATCH: 27,
   LINK_CREATE: 28,
   LINK_UPDATE: 29,
+  ITER_CREATE: 33,
 } as const;
 
 export type BpfCommand = keyof typeof COMMANDS;
@@ -28,6 +29,7 @@ export type BpfCommand = keyof typeof COMMANDS;
 const ATTR_BYTES = 96;
 const SYSCALL_BPF: Readonly<Record<string, number>> = { x64: 321, arm64: 280 };
 
+const ATTACH_TRACE_ITER = 28;
 export const ATTACH_SK_LOOKUP = 36;
 export const ATTACH_TCX_INGRESS = 46;
 export const ATTACH_TCX_EGRESS = 47;
@@ -163,6 +165,25 @@ export function createLink(programFd: number, target: number, attachType: number
   attr.writeUInt32LE(target, 4);
   attr.writeUInt32LE(attachType, 8);
   return check('LINK_CREATE', call('LINK_CREATE', attr), `attach type ${attachType}`);
+}
+
+/** A descriptor; whoever reads from it runs the iterator over the map. */
+export function createIterator(programFd: number, mapFd: number): number {
+  const info = Buffer.alloc(8);
+  info.writeUInt32LE(mapFd);
+  const link = Buffer.alloc(ATTR_BYTES);
+  link.writeUInt32LE(programFd, 0);
+  link.writeUInt32LE(ATTACH_TRACE_ITER, 8);
+  link.writeBigUInt64LE(pointer(info), 16);
+  link.writeUInt32LE(info.length, 24);
+  const linkFd = check('LINK_CREATE', call('LINK_CREATE', link), 'iterator');
+  try {
+    const attr = Buffer.alloc(ATTR_BYTES);
+    attr.writeUInt32LE(linkFd, 0);
+    return check('ITER_CREATE', call('ITER_CREATE', attr), '');
+  } finally {
+    closeSync(linkFd);
+  }
 }
 
 export function updateLink(linkFd: number, programFd: number): void {

@@ -68,8 +68,8 @@ export interface LoadedObject {
 
 export interface ObjectPlan {
   readonly path: string;
-  /** Map name → where it is, or will be, pinned. */
-  readonly mapPins: ReadonlyMap<string, string>;
+  /** Map name → where it is, or will be, pinned; null: it ends with the object. */
+  readonly mapPins: ReadonlyMap<string, string | null>;
   readonly programs: readonly string[];
 }
 
@@ -78,7 +78,7 @@ export function loadObject(plan: ObjectPlan): LoadedObject {
   const object = lib.open(plan.path, null);
   if (object === null) throw new KernelError(`opening ${plan.path}`, koffi.errno() || EINVAL);
   try {
-    for (const [name, path] of plan.mapPins) setPinPath(object, name, path);
+    for (const [name, path] of plan.mapPins) if (path !== null) setPinPath(object, name, path);
     const logs = plan.programs.map((name) => logBufferFor(object, name));
     const result = lib.load(object);
     if (result < 0) throw loadError(plan, -result, logs);

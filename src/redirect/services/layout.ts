@@ -138,10 +138,33 @@ export function encodeNodeAddress(address: IpAddress): Buffer {
   return key;
 }
 
+/** What a socket that is connected is remembered with: whom it dialled, as keys of maps, and what it got. */
+export function decodeConnection(value: Buffer): {
+  readonly frontendKey: Buffer;
+  readonly nodePortKey: Buffer;
+  readonly nodeAddress: Buffer;
+  readonly isLoopback: boolean;
+  readonly backend: Buffer;
+} {
+  const dialled = value.subarray(0, PLACE_BYTES);
+  const ip = dialled.subarray(0, IP_BYTES);
+  const family = dialled[FAMILY_AT] ?? 0;
+  const isOfNode = word(SCOPE_NODE);
+  return {
+    frontendKey: Buffer.concat([dialled, word(SCOPE_ADDRESS)]),
+    nodePortKey: Buffer.concat([Buffer.alloc(IP_BYTES), dialled.subarray(IP_BYTES), isOfNode]),
+    nodeAddress: Buffer.concat([ip, word(family)]),
+    isLoopback: family === 4 && ip[0] === 127,
+    backend: value.subarray(PLACE_BYTES, 2 * PLACE_BYTES),
+  };
+}
+
 /** An entry that is there says it all. */
 export const PRESENT = word(1);
 
 const PLACE_BYTES = 20;
+const IP_BYTES = 16;
+const FAMILY_AT = 18;
 
 function place(of: {
   readonly address: IpAddress | null;
@@ -152,7 +175,7 @@ function place(of: {
   const bytes = Buffer.allocUnsafe(PLACE_BYTES).fill(0);
   if (of.address !== null) bytes.set(of.address.bytes, 0);
   bytes.writeUInt16BE(of.port, 16);
-  bytes[18] = of.family;
+  bytes[FAMILY_AT] = of.family;
   bytes[19] = of.protocol;
   return bytes;
 }

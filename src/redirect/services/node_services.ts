@@ -1,6 +1,7 @@
 /**
  * Services on this node, from frontends to what sockets get: tables and hooks. What is pinned and attached outlives us.
  */
+import { closeLostSockets, type LostSockets } from './lost_sockets.ts';
 import {
   type ServicesInForce,
   ServiceTables,
@@ -15,12 +16,16 @@ export interface NodeServices {
   /** See `ServiceTables`. */
   apply(wanted: ServicesInForce): ServiceUpdate;
   sweep(): void;
+  /** See `closeLostSockets`. */
+  closeLost(wanted: ServicesInForce): Promise<LostSockets>;
   /** After the tables say what is to be said. */
   attach(): void;
   close(): void;
 }
 
 export interface NodeServicesOptions extends SocketHooksOptions, ServiceTablesOptions {
+  /** Of bpf/sockets.bpf.c. */
+  readonly socketsObjectPath: string;
   /** Folder of the cgroup: whoever runs below it is translated. */
   readonly cgroup: string;
 }
@@ -33,6 +38,11 @@ export function openNodeServices(options: NodeServicesOptions): NodeServices {
     isReused: hooks.isReused,
     apply: (wanted) => tables.apply(wanted),
     sweep: () => tables.sweep(),
+    closeLost: (wanted) =>
+      closeLostSockets(
+        { objectPath: options.socketsObjectPath, connectedFd: hooks.maps.connected.fd },
+        wanted,
+      ),
     attach: () => hooks.attach(options.cgroup),
     close: () => hooks.close(),
   };

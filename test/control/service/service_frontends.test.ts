@@ -71,6 +71,20 @@ function at(ip: string, nodeName: string, more: object = {}): object {
   return { addresses: [ip], nodeName, conditions: READY, ...more };
 }
 
+it('who ends and serves is sent nobody, and keeps who is connected', () => {
+  const all = [
+    at('10.0.0.1', 'n1'),
+    at('10.0.0.2', 'n2'),
+    at('10.0.0.3', 'n1', { conditions: LEAVING }),
+    at('10.0.0.4', 'n1', { conditions: BROKEN }),
+  ];
+  const spec = { ...CLUSTER_IP, internalTrafficPolicy: 'Local' };
+  const [found] = frontendsIn({ service: { spec }, slices: [{ endpoints: all }] });
+  const texts = (of: ServiceFrontend['backends'] = []) => of.map(({ address }) => address.text);
+  expect(texts(found?.backends)).toEqual(['10.0.0.1']);
+  expect(texts(found?.servingBackends)).toEqual(['10.0.0.1', '10.0.0.2', '10.0.0.3']);
+});
+
 describe('a Service', () => {
   it.each<[string, Scene, readonly string[]]>([
     [

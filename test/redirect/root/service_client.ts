@@ -46,7 +46,7 @@ export class ServiceClient {
   }
 
   async ask(
-    order: 'tcp' | 'udp' | 'udpc' | 'talk' | 'peer',
+    order: 'tcp' | 'udp' | 'udpc' | 'talk' | 'peer' | 'held' | 'hear',
     ip: string,
     port: number,
   ): Promise<Answer> {

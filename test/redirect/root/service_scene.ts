@@ -14,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import type { ServiceFrontend } from '../../../src/model/service_frontend.ts';
 import { cgroupRoot } from '../../../src/redirect/host/cgroup_root.ts';
 import { mountBpffs } from '../../../src/redirect/kernel/bpffs.ts';
+import { closeLostSockets } from '../../../src/redirect/services/lost_sockets.ts';
 import { ServiceTables } from '../../../src/redirect/services/service_tables.ts';
 import { removeSocketHooks, SocketHooks } from '../../../src/redirect/services/socket_hooks.ts';
 import { BACKEND_PORT, backendIp, ip } from '../../support/service_frontends.ts';
@@ -23,6 +24,8 @@ import { ServiceClient } from './service_client.ts';
 export const SERVICES_OBJECT = fileURLToPath(
   new URL('../../../src/redirect/bpf/build/services.bpf.o', import.meta.url),
 );
+
+const SOCKETS_OBJECT = SERVICES_OBJECT.replace('services.bpf', 'sockets.bpf');
 
 export const BACKEND_COUNT = 4;
 export const VIP = { 4: '10.96.0.1', 6: 'fd96::1' } as const;
@@ -84,6 +87,13 @@ export class ServiceScene {
   put(frontends: readonly ServiceFrontend[], nodeAddresses: readonly string[] = []) {
     this.tables.sweep();
     return this.tables.apply({ frontends, nodeAddresses: nodeAddresses.map(ip) });
+  }
+
+  /** As the node's loader, in its namespace. */
+  closeLost(frontends: readonly ServiceFrontend[], nodeAddresses: readonly string[] = []) {
+    const inForce = { frontends, nodeAddresses: nodeAddresses.map(ip) };
+    const connectedFd = this.hooks.maps.connected.fd;
+    return closeLostSockets({ objectPath: SOCKETS_OBJECT, connectedFd }, inForce);
   }
 
   /** Runs in the cgroup, in one of the namespaces. */

@@ -205,6 +205,46 @@ describe('addresses that several Services claim', () => {
   });
 });
 
+describe('sockets that may have lost their backend', () => {
+  const of = (protocol: 'TCP' | 'UDP', backends: readonly number[]) =>
+    frontend({ address: '10.96.0.1', port: 53, protocol, backends });
+  const setOf = (...frontends: FrontendSet['frontends']): FrontendSet => ({
+    frontends,
+    problems: [],
+  });
+
+  it('are looked for when programs are done with what was before, and told once', async () => {
+    let nowMs = 1000;
+    let known = setOf(of('TCP', [1]));
+    const node = { services: fake.services, nowNs: () => BigInt(nowMs) * 1_000_000n };
+    const services = new LoaderServices({ config, node, frontends: () => known });
+    const putWith = (set: FrontendSet) => {
+      known = set;
+      services.put(['192.0.2.7']);
+      return services.closeLost();
+    };
+    const { redirectGraceMs } = config.limits;
+    fake.services.lost = { closed: 2, problems: ['may not'] };
+    services.start(['192.0.2.7']);
+    nowMs += redirectGraceMs;
+    // TCP ends by itself, and what is new has no sockets.
+    expect(await services.closeLost()).toBeNull();
+    expect(await putWith(setOf(of('TCP', [2])))).toBeNull();
+    expect(await putWith(setOf(of('TCP', [2]), of('UDP', [1])))).toBeNull();
+    nowMs += redirectGraceMs;
+    expect(await services.closeLost()).toBeNull();
+    expect(await putWith(setOf(of('UDP', [2])))).toBeNull();
+    nowMs += redirectGraceMs - 1;
+    expect(await putWith(setOf(of('UDP', [3])))).toBeNull();
+    nowMs += 1;
+    expect(await services.closeLost()).toEqual({ closed: 2, problems: ['may not'] });
+    expect(await services.closeLost()).toBeNull();
+    expect(await putWith(setOf())).toBeNull();
+    nowMs += redirectGraceMs;
+    expect(await services.closeLost()).toEqual({ closed: 2, problems: [] });
+  });
+});
+
 describe('a loader that does not know the Services', () => {
   it('leaves in force what the last one left, until it does', () => {
     const set: FrontendSet = {

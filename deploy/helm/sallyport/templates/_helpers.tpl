@@ -78,6 +78,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if eq (toString .Values.config.redirect.services) "socket" }}true{{ end -}}
 {{- end }}
 
+{{/* Sockets in pods are closed whose backend has gone. */}}
+{{- define "sallyport.entersNetns" -}}
+{{- if and (include "sallyport.hasCgroup" .) (dig "enter" false (default dict .Values.netns)) }}true{{ end -}}
+{{- end }}
+
 {{/* The configuration, with the sources that other values name. What `config` says itself, it says. */}}
 {{- define "sallyport.config" -}}
 {{- $config := deepCopy .Values.config -}}

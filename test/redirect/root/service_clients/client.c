@@ -6,6 +6,8 @@
  *     udpc ADDRESS PORT      connect, send, recvfrom, getpeername    from PEER peer PEER said TEXT
  *     talk ADDRESS PORT      as udp, always with the same socket of the address's family
  *     peer ADDRESS PORT      as udp, with a new socket that is connected to ADDRESS before
+ *     held ADDRESS PORT      as udpc, with the same socket as long as none of its calls fails    said TEXT
+ *     hear ADDRESS PORT      as held, but nothing is sent
  *     tie ADDRESS PORT       connect, and connect to AF_UNSPEC, of the socket of `talk`      tied
  *     many ADDRESS PORT N    N times as tcp                          ok N, and how often each TEXT was said
  *     time ADDRESS PORT N    N times connect() of UDP                ns N: of one, the median
@@ -170,6 +172,29 @@ static void peer(const char *ip, int port)
 	close(fd);
 }
 
+static void held(const char *ip, int port, int is_asking)
+{
+	static int fd = -1;
+	struct address to = parse(ip, port);
+	char text[256];
+	int got;
+
+	if (fd < 0) {
+		fd = open_socket(&to, SOCK_DGRAM);
+		if (fd < 0) return;
+		if (connect(fd, (struct sockaddr *)&to.bytes, to.length)) {
+			fd = fail(fd);
+			return;
+		}
+	}
+	if ((is_asking && send(fd, "?", 1, 0) < 0) || (got = recv(fd, text, sizeof(text) - 1, 0)) < 0) {
+		fd = fail(fd);
+		return;
+	}
+	text[got] = 0;
+	printf("said %s\n", text);
+}
+
 static void tie(const char *ip, int port)
 {
 	struct address to = parse(ip, port);
@@ -261,6 +286,10 @@ int main(void)
 			talk(ip, port);
 		} else if (!strcmp(order, "peer")) {
 			peer(ip, port);
+		} else if (!strcmp(order, "held")) {
+			held(ip, port, 1);
+		} else if (!strcmp(order, "hear")) {
+			held(ip, port, 0);
 		} else if (!strcmp(order, "tie")) {
 			tie(ip, port);
 		} else if (!strcmp(order, "many")) {

@@ -20,6 +20,7 @@ export function changedFields(before: Config, after: Config): readonly string[] 
     redirect: 'redirect',
     cilium: 'cilium',
     ciliumAgent: 'cilium',
+    hubble: 'hubble',
     limits: 'limits',
     listeners: 'listeners',
   } as const satisfies Partial<Record<keyof Config, string>>;

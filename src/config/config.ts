@@ -3,6 +3,7 @@
  * which changes at run time, is not in it (only where it is read from).
  */
 import { formatSocketAddress, isLoopback, type SocketAddress } from '../model/address.ts';
+import { type HubbleMetricRequest, hubbleMetricsProblem } from '../model/hubble_metric_request.ts';
 import { parseProxyId } from '../model/identity.ts';
 import type { InvalidPolicy } from '../model/invalid_policy.ts';
 import type { KubernetesSettings } from '../model/kubernetes_settings.ts';
@@ -41,8 +42,35 @@ export interface Config {
   readonly redirect: RedirectConfig;
   readonly cilium: CiliumConfig;
   readonly ciliumAgent: CiliumAgentConfig;
+  readonly hubble: HubbleConfig;
   readonly limits: Limits;
   readonly listeners: readonly ListenerConfig[];
+}
+
+export interface HubbleConfig {
+  readonly metrics: HubbleMetricsConfig;
+  readonly export: HubbleExportConfig;
+}
+
+export interface HubbleMetricsConfig {
+  /** Empty: nothing is counted, and nothing listens. */
+  readonly requests: readonly HubbleMetricRequest[];
+  readonly address: SocketAddress;
+  readonly hasOpenMetrics: boolean;
+}
+
+export interface HubbleExportConfig {
+  /** Absolute; null: none. */
+  readonly path: string | null;
+  /** JSON filters. */
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+  readonly fieldMask: readonly string[];
+  readonly fileBytesMax: number;
+  readonly backupCountMax: number;
+  readonly isCompressed: boolean;
+  /** Absolute; null: nothing is asked for while it runs. */
+  readonly dynamicPath: string | null;
 }
 
 export interface CiliumConfig {
@@ -154,6 +182,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
     redirect: redirectOf(values),
     cilium: ciliumOf(values.cilium),
     ciliumAgent: { folder: values.cilium.agent, beside: values.cilium.beside },
+    hubble: hubbleOf(values.hubble),
     limits: values.limits,
     listeners: values.listeners.map(listenerOf),
   };
@@ -170,6 +199,7 @@ export function crossProblems(values: ConfigValues): readonly CrossProblem[] {
     problems.push({ field, message });
   };
   checkAdmin(values, add);
+  checkHubble(values.hubble, add);
   if (values.limits.restartBackoffMinMs > values.limits.restartBackoffMaxMs) {
     add(['limits', 'restartBackoffMinMs'], 'must not be above restartBackoffMaxMs');
   }
@@ -190,6 +220,31 @@ function checkAdmin(
     `${addressText(admin.address)} can be reached from other machines and the admin server has no authentication; ` +
       'use a loopback address or unix:/path, or set adminAllowRemote: true',
   );
+}
+
+function checkHubble(
+  { metrics }: ConfigValues['hubble'],
+  add: (field: readonly (string | number)[], message: string) => void,
+): void {
+  const problem = hubbleMetricsProblem(metrics.enabled);
+  if (problem !== null) add(['hubble', 'metrics', 'enabled'], problem);
+  if (metrics.allowRemote || isLoopback(metrics.address)) return;
+  add(
+    ['hubble', 'metrics', 'address'],
+    `${addressText(metrics.address)} can be reached from other machines; use a loopback address, or set hubble.metrics.allowRemote: true`,
+  );
+}
+
+function hubbleOf({ metrics, export: flows }: ConfigValues['hubble']): HubbleConfig {
+  const { enabled, address, openMetrics } = metrics;
+  const { file, allow, deny, fieldMask, fileBytesMax, backups, compress, dynamic } = flows;
+  return {
+    metrics: { requests: enabled, address, hasOpenMetrics: openMetrics },
+    export: {
+      ...{ path: file, allow, deny, fieldMask, fileBytesMax },
+      ...{ backupCountMax: backups, isCompressed: compress, dynamicPath: dynamic },
+    },
+  };
 }
 
 function kubernetesOf(

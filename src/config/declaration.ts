@@ -20,6 +20,7 @@ import {
   optional,
   required,
 } from './field.ts';
+import { hubbleFields } from './hubble_fields.ts';
 import { kubernetesFields } from './kubernetes_fields.ts';
 import type { Located } from './located.ts';
 import { redirectFields } from './redirect_fields.ts';
@@ -278,6 +279,11 @@ export const CONFIG_FIELD = mapping({
   cilium: optional(
     cilium,
     'Cilium on this node: its maps, for listeners with the identity sources bpf-conntrack and bpf-ipcache, and its agent.',
+    {},
+  ),
+  hubble: optional(
+    hubbleFields,
+    'Flows for who uses Cilium’s Hubble. Nothing is on by default.',
     {},
   ),
   redirect: optional(redirectFields, 'What `sallyport redirect` sets up in the kernel.', {}),

@@ -56,6 +56,8 @@ export const CONTEXT_LABELS = [
 export type ContextLabel = (typeof CONTEXT_LABELS)[number];
 
 export interface HubbleMetricRequest {
+  /** As it was written. */
+  readonly text: string;
   readonly name: HubbleMetricName;
   /** Of the metric's own options, those that are on. */
   readonly switches: ReadonlySet<string>;
@@ -83,7 +85,8 @@ export function parseHubbleMetric(text: string): HubbleMetricResult {
   if (name === undefined) return wrong(`unknown metric "${written}"; ${hint(written)}`);
   const options = colon === -1 ? [] : text.slice(colon + 1).split(';');
   const read = readOptions(name, options.filter((option) => option !== '').map(optionOf));
-  return typeof read === 'string' ? wrong(`${name}: ${read}`) : { kind: 'request', request: read };
+  if (typeof read === 'string') return wrong(`${name}: ${read}`);
+  return { kind: 'request', request: { text, ...read } };
 }
 
 /** Null: they can be counted together. */
@@ -129,7 +132,7 @@ function optionOf(text: string): Option {
 function readOptions(
   name: HubbleMetricName,
   options: readonly Option[],
-): HubbleMetricRequest | string {
+): Omit<HubbleMetricRequest, 'text'> | string {
   const own: readonly string[] = HUBBLE_METRICS[name];
   const known = [...SIDE_OPTIONS, LABELS_OPTION, ...own];
   const switches = new Set<string>();

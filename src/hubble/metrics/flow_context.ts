@@ -14,7 +14,11 @@ export class FlowContext {
   readonly #source: SideContext | null;
   readonly #destination: SideContext | null;
 
-  constructor({ labels, source, destination }: Omit<HubbleMetricRequest, 'name' | 'switches'>) {
+  constructor({
+    labels,
+    source,
+    destination,
+  }: Pick<HubbleMetricRequest, 'labels' | 'source' | 'destination'>) {
     this.#labels = labels.map((label) => LABELS[label]);
     this.#source = sideContext(source);
     this.#destination = sideContext(destination);

@@ -1,13 +1,13 @@
-/** What we answer ourselves: a question that is refused, or that could not be put to its server. */
+/** What we answer ourselves: a question that is refused, that could not be put to its server, or whose answer is too long. */
 import {
   AT,
   FLAG_CHECKING_DISABLED,
   FLAG_RECURSION_AVAILABLE,
   FLAG_RECURSION_DESIRED,
   FLAG_RESPONSE,
+  FLAG_TRUNCATED,
   flagsOf,
   HEADER_BYTES,
-  type Rcode,
   TYPE,
 } from './header.ts';
 import type { Edns } from './query.ts';
@@ -23,26 +23,29 @@ const OPT_BYTES = 11;
 const EXTENDED_ERROR_BYTES = 6;
 
 export interface Reply {
-  readonly rcode: Rcode;
+  /** Of ours, or the server's. */
+  readonly rcode: number;
   /** Where the question of `message` ends; the end of the header: it is left out. */
   readonly questionEnd: number;
   /** Of the question. Null: the client knows no EDNS, so it gets no OPT (RFC 6891 7). */
   readonly edns: Edns | null;
   /** RFC 8914; null: none. */
   readonly extendedError: number | null;
+  /** TC: the answer is to be had by TCP. */
+  readonly isTruncated?: boolean;
 }
 
 /** An answer without records to the question `message`, with its id. */
 export function writeReply(
   message: Buffer,
-  { rcode, questionEnd, edns, extendedError }: Reply,
+  { rcode, questionEnd, edns, extendedError, isTruncated = false }: Reply,
 ): Buffer {
   const optBytes =
     edns === null ? 0 : OPT_BYTES + (extendedError === null ? 0 : EXTENDED_ERROR_BYTES);
   const reply = Buffer.alloc(questionEnd + optBytes);
   message.copy(reply, 0, 0, questionEnd);
   const flags = (flagsOf(message) & KEPT_FLAGS) | FLAG_RESPONSE | FLAG_RECURSION_AVAILABLE | rcode;
-  reply.writeUInt16BE(flags, AT.flags);
+  reply.writeUInt16BE(isTruncated ? flags | FLAG_TRUNCATED : flags, AT.flags);
   reply.writeUInt16BE(questionEnd > HEADER_BYTES ? 1 : 0, AT.questions);
   reply.writeUInt16BE(0, AT.answers);
   reply.writeUInt16BE(0, AT.authority);

@@ -37,7 +37,7 @@ export const FINDING_KINDS = {
   'unknown-finding': warning('An id in `ignore-findings` or `--ignore` names no finding.'),
 
   // Of HTTP rules.
-  'never-matches': warning('A rule that no request can match.'),
+  'never-matches': warning('A rule that no request, or a name that no question, can match.'),
   shadowed: warning('A rule that adds nothing to another one of its list.'),
   'implied-anchor': note('Patterns match the whole value, so `^` and `$` at the ends say nothing.'),
   'bare-dot': note(
@@ -74,6 +74,9 @@ export const FINDING_KINDS = {
   ),
   'fqdn-not-askable': warning('Names in `toFQDNs` that no `rules.dns` lets the endpoints ask for.'),
   'apex-not-covered': note('`*.x` does not cover `x` itself.'),
+  'star-within-label': note(
+    'A star of a name that stands for characters of one label, where all names below are most likely meant.',
+  ),
   'cidr-over-endpoints': warning('A CIDR over addresses of pods or nodes, which no CIDR selects.'),
   'port-name-differs': note(
     'A port name that the endpoints of a rule define differently, so that it means another port for each.',

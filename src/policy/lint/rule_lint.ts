@@ -2,6 +2,7 @@
 import { NAMESPACE_KEY } from '../labels.ts';
 import type { DirectionRule, LabelRequirement, Peer, PolicySpec } from '../rule.ts';
 import { dnsName } from './dns_name.ts';
+import { lintDnsNames } from './dns_name_lint.ts';
 import { type Finding, finding } from './finding.ts';
 
 export function lintRule(spec: PolicySpec, rule: DirectionRule): Finding[] {
@@ -11,6 +12,7 @@ export function lintRule(spec: PolicySpec, rule: DirectionRule): Finding[] {
     ...(rule.peers ?? []).flatMap((peer) => negativeSelector(rule, peer)),
     ...nodeEntities(rule),
     ...apexes(rule),
+    ...lintDnsNames(rule),
   ];
 }
 

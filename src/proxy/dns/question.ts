@@ -7,8 +7,8 @@
  */
 import { type AnswerReading, type DnsAnswer, readAnswer } from '../../codec/dns/answer.ts';
 import { AT, HEADER_BYTES, RCODE, type Rcode, TYPE } from '../../codec/dns/header.ts';
-import type { DnsQuery, QueryReading } from '../../codec/dns/query.ts';
-import { EXTENDED_ERROR_PROHIBITED, writeReply } from '../../codec/dns/reply.ts';
+import { type DnsQuery, type QueryReading, UDP_BYTES_DEFAULT } from '../../codec/dns/query.ts';
+import { EXTENDED_ERROR_PROHIBITED, type Reply, writeReply } from '../../codec/dns/reply.ts';
 import { turnLetters, turnLettersBack } from '../../codec/dns/spelling.ts';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Decision } from '../../model/decision.ts';
@@ -160,11 +160,31 @@ export class Question {
    * those that the server wrote, so a client that varies them itself sees that an answer is forged.
    */
   given(bytes: Buffer, answer: DnsAnswer): Buffer {
+    if (this.#isTooLong(bytes)) return this.#cut(answer);
     bytes.writeUInt16BE(this.#id, AT.id);
     if (this.#turned !== 0) turnLettersBack(bytes, this.#turned);
     this.#answer ??= answer;
     this.#answered(bytes, answer.rcode, 'upstream');
     return bytes;
+  }
+
+  /** More than the client takes by UDP (RFC 6891 6.2.5), so it would be lost on its way, or read in part. */
+  #isTooLong({ length }: Buffer): boolean {
+    const bytesMax = this.#query?.edns?.udpBytesMax ?? UDP_BYTES_DEFAULT;
+    return this.#meta.transport === 'UDP' && length > bytesMax;
+  }
+
+  /** Without records, never with a part of them: the client comes again by TCP. */
+  #cut(answer: DnsAnswer): Buffer {
+    this.#answer ??= answer;
+    const reply = this.#replyOf({
+      rcode: answer.rcode,
+      questionEnd: this.#query?.question.end ?? HEADER_BYTES,
+      extendedError: null,
+      isTruncated: true,
+    });
+    this.#answered(reply, answer.rcode, 'upstream');
+    return reply;
   }
 
   /** What policy denies is answered as it is configured, and what cannot be read as its reader says. */
@@ -185,12 +205,15 @@ export class Question {
   }
 
   #ownReply(rcode: Rcode, questionEnd: number, extendedError: number | null): Buffer {
-    this.message.writeUInt16BE(this.#id, AT.id);
-    this.#turn(0);
-    const edns = this.#query?.edns ?? null;
-    const reply = writeReply(this.message, { rcode, questionEnd, edns, extendedError });
+    const reply = this.#replyOf({ rcode, questionEnd, extendedError });
     this.#answered(reply, rcode, 'local');
     return reply;
+  }
+
+  #replyOf(reply: Omit<Reply, 'edns'>): Buffer {
+    this.message.writeUInt16BE(this.#id, AT.id);
+    this.#turn(0);
+    return writeReply(this.message, { ...reply, edns: this.#query?.edns ?? null });
   }
 
   #answered(bytes: Buffer, rcode: number, source: ResponseSource): void {

@@ -126,8 +126,8 @@ const cases: readonly (readonly [string, readonly object[], readonly (readonly s
     [
       cnp({
         egress: [
-          { toFQDNs: [{ matchPattern: '*.example.com' }, { matchName: 'example.com' }] },
-          dnsRule({ matchPattern: '*.example.com' }, { matchName: 'example.com' }),
+          { toFQDNs: [{ matchPattern: '**.example.com' }, { matchName: 'example.com' }] },
+          dnsRule({ matchPattern: '**.example.com' }, { matchName: 'example.com' }),
         ],
       }),
     ],
@@ -162,7 +162,25 @@ const cases: readonly (readonly [string, readonly object[], readonly (readonly s
   [
     'an apex that its pattern does not cover',
     [cnp({ egress: [dnsRule({ matchPattern: '*.example.com' })] })],
-    [['apex-not-covered', 'egress[0].toPorts[0]', 'matchName: example.com']],
+    [
+      ['apex-not-covered', 'egress[0].toPorts[0]', 'matchName: example.com'],
+      ['star-within-label', 'egress[0].toPorts[0]', 'matchPattern: "**.example.com"'],
+    ],
+  ],
+  [
+    'names that nobody can ask for',
+    [
+      cnp({
+        egress: [
+          dnsRule({ matchName: `${'l'.repeat(64)}.example.com` }),
+          dnsRule({ matchName: '10.0.0.1' }),
+        ],
+      }),
+    ],
+    [
+      ['never-matches', 'egress[0].toPorts[0]'],
+      ['never-matches', 'egress[1].toPorts[0]'],
+    ],
   ],
   [
     'remote nodes, and the API server among them',

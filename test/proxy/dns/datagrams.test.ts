@@ -377,6 +377,48 @@ describe('an answer counts only', () => {
     expect(rig.summaries).toEqual(['error malformed-answer 2 api.example.com.']);
   });
 
+  it.each([
+    ['no EDNS', [], 512],
+    ['EDNS', [opt(1232, 0x8000)], 1232],
+    ['less than everybody takes', [opt(100)], 512],
+  ])(
+    'to its end: what is longer than the client takes is none of it, with TC, %s',
+    async (_, additional, bytesMax) => {
+      const texts = (asked: Buffer, bytes: number): Buffer => {
+        const whole = message({
+          flags: ANSWER_FLAGS,
+          questions: [questionOf(asked)],
+          answers: [
+            {
+              owner: TO_QUESTION,
+              type: 16,
+              ttl: 60,
+              data: Buffer.alloc(bytes - 12 - API.length - 12),
+            },
+          ],
+        });
+        asked.copy(whole, 0, 0, 2);
+        return whole;
+      };
+      let bytes = bytesMax;
+      const rig = await startDnsRig({ script: (heard) => [texts(heard.bytes, bytes)] });
+      const asked = message({ id: 3, questions: [API], additional });
+      const client = await rig.udp();
+      expect(await client.ask(asked)).toEqual(texts(asked, bytesMax));
+      bytes = bytesMax + 1;
+      const cut = await client.ask(asked);
+      // QR, TC, RD, RA.
+      expect(cut.subarray(0, 8)).toEqual(Buffer.from([0, 3, 0x83, 0x80, 0, 1, 0, 0]));
+      expect(cut.subarray(8, 12)).toEqual(Buffer.from([0, 0, 0, additional.length]));
+      expect(questionOf(cut)).toEqual(API);
+      expect(cut.length).toBe(12 + API.length + (additional.length === 0 ? 0 : 11));
+      const byTcp = await rig.tcp();
+      byTcp.send(asked);
+      expect((await byTcp.untilAnswers(1))[0]).toEqual(texts(asked, bytes));
+      expect(rig.summaries).toEqual(Array(3).fill('forwarded allowed 0 api.example.com.'));
+    },
+  );
+
   it('for its own name: what else it has is passed on and not learned', async () => {
     const rig = await startDnsRig({
       script: ({ bytes }) => [

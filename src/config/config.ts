@@ -184,7 +184,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
     ciliumAgent: { folder: values.cilium.agent, beside: values.cilium.beside },
     hubble: hubbleOf(values.hubble),
     limits: values.limits,
-    listeners: values.listeners.map(listenerOf),
+    listeners: values.listeners.map((listener) => listenerOf(listener, values.listeners)),
   };
 }
 
@@ -276,7 +276,9 @@ function redirectOf({ redirect, kubernetes }: ConfigValues): RedirectConfig {
   };
 }
 
-function listenerOf(values: ConfigValues['listeners'][number]): ListenerConfig {
+type ListenerValues = ConfigValues['listeners'][number];
+
+function listenerOf(values: ListenerValues, all: readonly ListenerValues[]): ListenerConfig {
   const proxyId = parseProxyId(values.proxyId);
   if (proxyId === null) throw new Error(`proxyId ${values.proxyId} got past its range`);
   return {
@@ -284,6 +286,7 @@ function listenerOf(values: ConfigValues['listeners'][number]): ListenerConfig {
     protocol: values.protocol,
     address: values.address,
     direction: values.direction,
+    areDatagramsTaken: values.direction === 'by-record' && takesDatagrams(values, all),
     isTransparent: values.transparent || values.direction === 'by-record',
     clientAddress: values.clientAddress,
     isPortShared: values.reusePort,
@@ -293,6 +296,17 @@ function listenerOf(values: ConfigValues['listeners'][number]): ListenerConfig {
     upstream: values.upstream,
     identity: values.identity,
   };
+}
+
+/** A listener for DNS does where there is one of the family, else the one for everything. */
+function takesDatagrams({ protocol, address }: ListenerValues, all: readonly ListenerValues[]) {
+  if (protocol === 'dns') return true;
+  return !all.some(
+    (other) =>
+      other.direction === 'by-record' &&
+      other.protocol === 'dns' &&
+      other.address.family === address.family,
+  );
 }
 
 function addressText(address: SocketAddress): string {

@@ -13,7 +13,7 @@ export function checkListeners(
 ): void {
   const names = new Set<string>();
   const addresses = new Set<string>();
-  const recordedFamilies = new Set<number>();
+  const recorded = new Set<string>();
   for (const [index, listener] of listeners.entries()) {
     const { name, address, direction } = listener;
     const addHere: Add = (field, message) => add(index, field, message);
@@ -25,14 +25,15 @@ export function checkListeners(
     checkLoop(listener, addHere);
     checkTrust(listener, addHere);
     checkIdentity(listener, addHere);
-    if (listener.protocol === 'dns') {
-      checkDns(listener, addHere);
-    } else if (direction === 'by-record') {
+    if (direction === 'by-record') {
       checkRecorded(listener, workers, addHere);
-      if (recordedFamilies.has(address.family)) {
+      const kind = `${listener.protocol} ${address.family}`;
+      if (recorded.has(kind)) {
         addHere('direction', `another listener is by-record for IPv${address.family} already`);
       }
-      recordedFamilies.add(address.family);
+      recorded.add(kind);
+    } else if (listener.protocol === 'dns') {
+      checkDns(listener, addHere);
     } else if (listener.transparent) {
       checkTransparent(listener, addHere);
     }
@@ -80,12 +81,12 @@ function checkIdentity({ direction, identity }: ListenerValues, add: Add): void 
   }
 }
 
-/** A datagram says neither where it was going before a redirect, nor with a PROXY header who sent it. */
+/** Without a record a datagram says neither where it was going, nor with a PROXY header who sent it. */
 function checkDns({ direction, transparent, destination }: ListenerValues, add: Add): void {
   if (direction !== 'egress') {
     add(
       'direction',
-      'with protocol: dns must be egress: it is the one who asks whose policy applies',
+      'with protocol: dns must be egress, as it is the one who asks whose policy applies, or by-record',
     );
   }
   if (transparent) add('transparent', 'is not for protocol: dns');

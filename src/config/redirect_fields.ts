@@ -75,9 +75,9 @@ export const redirectFields = mapping({
     'always',
   ),
   dns: optional(
-    choiceField(['refuse', 'allow']),
-    'UDP to which DNS rules apply (no DNS proxy exists yet): refused, or allowed without a look at the names.',
-    'refuse',
+    choiceField(['judge', 'allow']),
+    'UDP to which DNS rules apply: each question goes to the proxy and is judged by its name, or all pass without a look at the names.',
+    'judge',
   ),
   services: optional(
     choiceField(['none', 'socket']),

@@ -12,6 +12,8 @@ import type { Sender } from '../model/connection_meta.ts';
 import { parsePort } from '../model/identity.ts';
 
 export interface Datagrams {
+  /** It takes what the redirect sends it, and sends in another's name. */
+  readonly canBeTransparent: boolean;
   /** Resolves when it is bound; rejects with the system's error, and then nothing is. */
   bind(options: BindOptions): Promise<DatagramDoor>;
   /** From a port of its own. Throws the system's error, and then nothing is open. */
@@ -65,6 +67,8 @@ export interface DatagramLink {
 }
 
 export const PLAIN_DATAGRAMS: Datagrams = {
+  canBeTransparent: false,
+
   async bind({ address, isPortShared, isTransparent, onDatagram, onError }) {
     if (isTransparent) throw new Error('plain sockets cannot be transparent');
     const socket = createSocket({ ...typeFor(address), reusePort: isPortShared });

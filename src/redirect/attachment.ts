@@ -6,11 +6,13 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SocketAddress } from '../model/address.ts';
+import type { Transport } from '../model/connection_meta.ts';
 import { KernelError } from './kernel/kernel_error.ts';
 import { openPinnedMap } from './kernel/pinned.ts';
 import {
   decodeRecord,
   encodeTuple,
+  IP_PROTOCOLS,
   LAYOUT_VERSION,
   RECORD_BYTES,
   type RedirectRecord,
@@ -26,13 +28,20 @@ export interface AttachmentOptions extends Place {
 interface Registered {
   readonly fd: number;
   readonly address: SocketAddress;
+  readonly transport: Transport;
 }
+
+type OpenMap = ReturnType<typeof openPinnedMap>;
+
+/** Where records are: mostly in the first, where their holder's share has room for them; those of datagrams. */
+type RecordMaps = readonly [own: OpenMap, spare: OpenMap, datagrams: OpenMap];
+
+const RECORD_MAPS = ['records', 'spare_records', 'datagrams'] as const;
 
 export class Attachment implements RedirectRecords {
   readonly #options: AttachmentOptions;
   readonly #listeners: Registered[] = [];
-  /** Where a record is: mostly in the first, where its holder's share has room for it. */
-  #records: readonly ReturnType<typeof openPinnedMap>[];
+  #records: RecordMaps;
   /** Of the pin that `#records` was opened by. */
   #pin: string;
   #hasSlots = false;
@@ -44,19 +53,23 @@ export class Attachment implements RedirectRecords {
     this.#records = this.#open();
   }
 
-  lookup(source: SocketAddress, destination: SocketAddress): RedirectRecord | null {
-    const key = encodeTuple(source, destination);
-    for (const map of this.#records) {
-      const value = map.lookup(key);
-      if (value !== null) return decodeRecord(value);
-    }
-    return null;
+  lookup(
+    source: SocketAddress,
+    destination: SocketAddress,
+    transport: Transport,
+  ): RedirectRecord | null {
+    const [own, spare, datagrams] = this.#records;
+    const key = encodeTuple(source, destination, IP_PROTOCOLS[transport]);
+    const value =
+      transport === 'UDP' ? datagrams.lookup(key) : (own.lookup(key) ?? spare.lookup(key));
+    return value === null ? null : decodeRecord(value);
   }
 
-  /** Redirected connections come to `fd`, which listens, once slots are taken. */
-  register(fd: number, address: SocketAddress): void {
-    this.#listeners.push({ fd, address });
-    if (this.#hasSlots) this.#registerOne({ fd, address });
+  /** What is redirected comes to `fd`, which listens or is for datagrams, once slots are taken. */
+  register(fd: number, address: SocketAddress, transport: Transport): void {
+    const listener = { fd, address, transport };
+    this.#listeners.push(listener);
+    if (this.#hasSlots) this.#registerOne(listener);
   }
 
   /** From now on connections come to us, and no longer to the proxy that had our slots before. */
@@ -81,30 +94,30 @@ export class Attachment implements RedirectRecords {
     return true;
   }
 
-  #registerOne({ fd, address }: Registered): void {
-    inWords(() => registerListener(this.#mapsFolder, fd, { ...this.#options, address }));
+  #registerOne({ fd, ...place }: Registered): void {
+    inWords(() => registerListener(this.#mapsFolder, fd, { ...this.#options, ...place }));
   }
 
   #fill(): boolean {
     const { workerIndex, workerCount } = this.#options;
     let isAnyTaken = false;
-    for (const { fd, address } of this.#listeners) {
-      const place = { workerIndex, workerCount, address };
+    for (const { fd, address, transport } of this.#listeners) {
+      const place = { workerIndex, workerCount, address, transport };
       isAnyTaken = fillSlots(this.#mapsFolder, fd, place) || isAnyTaken;
     }
     return isAnyTaken;
   }
 
-  #open(): readonly ReturnType<typeof openPinnedMap>[] {
-    const opened: ReturnType<typeof openPinnedMap>[] = [];
+  #open(): RecordMaps {
+    const opened: OpenMap[] = [];
     try {
-      for (const name of ['records', 'spare_records']) {
+      for (const name of RECORD_MAPS) {
         const map = inWords(() => openPinnedMap(join(this.#mapsFolder, name)));
         opened.push(map);
         if (map.valueBytes !== RECORD_BYTES)
           throw new Error(`${this.#mapsFolder}/${name} is of another layout than this version's`);
       }
-      return opened;
+      return opened as unknown as RecordMaps;
     } catch (error) {
       for (const map of opened) map.close();
       throw error;

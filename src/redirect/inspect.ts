@@ -20,6 +20,14 @@ import {
 import { GENERATION_MAPS } from './plan.ts';
 import { entriesInForce } from './table_updater.ts';
 
+/** Slots that lead to a socket of the proxy. */
+export interface ListenerSlots {
+  readonly ip4: number;
+  readonly ip6: number;
+  readonly datagrams4: number;
+  readonly datagrams6: number;
+}
+
 export interface Inspection {
   /** Other layouts whose pins are still there. */
   readonly otherLayouts: readonly string[];
@@ -36,7 +44,7 @@ export interface Inspection {
   /** The latest first. */
   readonly refusals: readonly Refusal[];
   /** Slots of `listeners` with a socket, by family. */
-  readonly listeners: { readonly ip4: number; readonly ip6: number };
+  readonly listeners: ListenerSlots;
 }
 
 export interface InspectedProgram {
@@ -149,6 +157,8 @@ function inspectOnce(root: string): Inspection | null {
       listeners: {
         ip4: liveSlots(map('listeners'), 0),
         ip6: liveSlots(map('listeners'), LISTENER_SLOTS),
+        datagrams4: liveSlots(map('listeners'), 2 * LISTENER_SLOTS),
+        datagrams6: liveSlots(map('listeners'), 3 * LISTENER_SLOTS),
       },
     };
   } finally {

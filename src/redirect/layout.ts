@@ -13,9 +13,9 @@ import {
 } from '../model/address.ts';
 import type { Identity, Port } from '../model/identity.ts';
 
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 
-/** Slots of the sockmap for one family; IPv6 begins where IPv4 ends. */
+/** Slots of the sockmap for one family; IPv6 begins where IPv4 ends, and datagrams where connections do. */
 export const LISTENER_SLOTS = 32;
 
 export const VERDICT_DENY = 0;

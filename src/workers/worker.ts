@@ -250,9 +250,12 @@ async function makeParts(settings: WorkerSettings, post: Post): Promise<Parts> {
   });
   const datagrams = await makeDatagrams(settings, {
     platform,
-    onBound: () => {},
+    onBound: redirect.onDatagramsBound,
     onPlain: (problem) =>
-      observation.logger.warn({ problem }, 'dns: datagrams are read one by one, which is slower'),
+      observation.logger.warn(
+        { problem },
+        'dns: datagrams are read by Node: slower, and not those that are redirected',
+      ),
   });
   const cilium = await makeCiliumIdentities(settings, {
     clock: platform.clock,

@@ -217,9 +217,9 @@ describe('a wrong configuration names file, line, column, field, what was found 
       'listeners[0].direction: with protocol: dns must be egress',
     ],
     [
-      'DNS questions by record',
+      'DNS questions by record to one server',
       'listeners:\n  - { name: a, protocol: dns, address: 127.0.0.1:53, direction: by-record, destination: 10.0.0.10:53, identity: [redirect-record] }\n',
-      'listeners[0].direction: with protocol: dns must be egress',
+      'listeners[0].destination: with direction: by-record must be local-address',
     ],
     [
       'DNS questions to nobody',

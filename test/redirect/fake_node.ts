@@ -417,7 +417,7 @@ export class FakeNode {
         COUNTERS.map((name, index) => [name, BigInt(index)]),
       ) as Inspection['counters'],
       refusals: [],
-      listeners: { ip4: 32, ip6: 32 },
+      listeners: { ip4: 32, ip6: 32, datagrams4: 32, datagrams6: 32 },
     };
   }
 

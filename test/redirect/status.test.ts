@@ -139,7 +139,7 @@ describe('status', () => {
   });
 
   it('tells that L7 rules wait for a proxy, and nothing where there are none', async () => {
-    seen(() => ({ listeners: { ip4: 0, ip6: 0 } }));
+    seen(() => ({ listeners: { ip4: 0, ip6: 0, datagrams4: 0, datagrams6: 0 } }));
     expect(await problems()).toEqual([]);
     fake.write('policy.yaml', policy(80, WITH_L7));
     await redirectUp(config, { io: testIo(), isFollowing: false }, fake.node);

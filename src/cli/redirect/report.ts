@@ -6,7 +6,7 @@ import type { KernelTable } from '../../policy/kernel/kernel_table.ts';
 import { differences } from '../../redirect/differences.ts';
 import type { NodeLinks } from '../../redirect/host/links.ts';
 import type { RoutingState } from '../../redirect/host/routing.ts';
-import type { InspectedLink, Inspection } from '../../redirect/inspect.ts';
+import type { InspectedLink, Inspection, ListenerSlots } from '../../redirect/inspect.ts';
 import type { WaitCounts } from '../../redirect/interfaces/interface_waits.ts';
 import { settingsOf, type TablePlan } from '../../redirect/plan.ts';
 import type { ServicesInspection } from '../../redirect/services/inspect_services.ts';
@@ -45,7 +45,7 @@ export interface RedirectReport {
   readonly generation: number;
   readonly isFollowed: boolean;
   readonly object: string | null;
-  readonly listeners: { readonly ip4: number; readonly ip6: number };
+  readonly listeners: ListenerSlots;
   readonly programs: readonly ProgramRow[];
   readonly interfaces: readonly InterfaceRow[];
   /** Null: no interfaces are looked for. */

@@ -116,7 +116,7 @@ function tablesOf(report: RedirectReport, rowsMax: number): string {
   const head = [
     `state       ${report.isHealthy ? 'up' : `up, with problems (${report.problems.length})`}`,
     `generation  ${generation}${isFollowed ? ', a loader follows' : ', nobody follows changes'}`,
-    `listeners   ${listeners.ip4} of IPv4, ${listeners.ip6} of IPv6`,
+    `listeners   ${listeners.ip4} of IPv4, ${listeners.ip6} of IPv6; for datagrams ${listeners.datagrams4} and ${listeners.datagrams6}`,
     `object      ${report.object ?? 'unknown'}`,
     ...(report.waits === null ? [] : [`waiting     ${waitsText(report.waits)}`]),
     ...(report.services === null ? [] : [`services    ${servicesText(report.services)}`]),

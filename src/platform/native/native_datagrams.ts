@@ -1,6 +1,7 @@
 /** Datagrams by recvmmsg and sendmmsg (linux): what is answered in one turn of the loop leaves in one call. */
 import { randomFillSync } from 'node:crypto';
-import type { BindOptions, Datagrams } from '../datagrams.ts';
+import type { SocketAddress } from '../../model/address.ts';
+import type { Datagrams } from '../datagrams.ts';
 import type { Platform } from '../platform.ts';
 import { NativeDoor } from './native_door.ts';
 import { NativeLinks } from './native_links.ts';
@@ -14,7 +15,7 @@ export interface NativeDatagramsOptions {
   /** SO_MARK of what transparent doors answer. */
   readonly answerMark: number;
   /** Told of each transparent door before the first datagram comes; may throw. */
-  readonly onBound: (fd: number, options: BindOptions) => void;
+  readonly onBound: (fd: number, address: SocketAddress) => void;
 }
 
 /** Throws where libuv's loop is not to be had: then there are the plain ones. */
@@ -39,6 +40,7 @@ export function nativeDatagrams(options: NativeDatagramsOptions): Datagrams {
   });
   platform.timers.every(SWEEP_MS, () => links.sweep());
   return {
+    canBeTransparent: true,
     async bind(bindOptions) {
       const door = new NativeDoor(bindOptions, {
         readiness,
@@ -48,7 +50,7 @@ export function nativeDatagrams(options: NativeDatagramsOptions): Datagrams {
       });
       if (!bindOptions.isTransparent) return door;
       try {
-        onBound(door.fd, { ...bindOptions, address: door.address });
+        onBound(door.fd, bindOptions.address);
         return door;
       } catch (error) {
         await door.close();

@@ -146,7 +146,8 @@ export class NativeDoor implements DatagramDoor {
 
 function bindDoor(fd: number, { address, isPortShared, isTransparent }: BindOptions): void {
   const is4 = address.family === 4;
-  if (isPortShared) setSocketOption(fd, 'reusePort', 1);
+  // As with connections, the next proxy takes what is redirected beside us before we go.
+  if (isPortShared || isTransparent) setSocketOption(fd, 'reusePort', 1);
   if (!is4) setSocketOption(fd, 'only6', 1);
   if (isTransparent) {
     setSocketOption(fd, is4 ? 'transparent4' : 'transparent6', 1);

@@ -24,6 +24,10 @@ export class ApplicableRules {
   readonly passTargets: readonly number[];
   readonly hasPasses: boolean;
   readonly hasServerNames: boolean;
+  /** Any is about DNS questions. */
+  readonly hasDns: boolean;
+  /** Any is about what another protocol says. */
+  readonly hasOtherL7: boolean;
   /** Index of the first rule that settles every request: a deny, or an allow without L7 rules. */
   readonly firstUnconditional: number;
   /** HTTP rules of `rules[i]` are numbered from `httpStarts[i]` to before `httpStarts[i + 1]`. */
@@ -39,6 +43,8 @@ export class ApplicableRules {
     this.passTargets = passTargets(rules);
     this.hasPasses = rules.some(({ kind }) => kind === VERDICT_PASS);
     this.hasServerNames = rules.some(({ serverNames }) => serverNames.length > 0);
+    this.hasDns = rules.some(({ l7 }) => l7.kind === 'dns');
+    this.hasOtherL7 = rules.some(({ l7 }) => l7.kind !== 'dns' && l7.kind !== 'none');
     this.firstUnconditional = firstUnconditional(rules);
     this.httpStarts = http.httpStarts;
     this.httpRules = http.httpRules;

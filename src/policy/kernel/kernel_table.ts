@@ -200,11 +200,10 @@ class TableBuilder {
       for (const { first, last, rules } of tables.get(protocol)?.all() ?? []) {
         const ports = first === last ? `port ${first}` : `ports ${first}-${last}`;
         const place = `${whose}: ${protocol} ${ports}`;
-        if (rules.some(({ l7 }) => l7.kind === 'dns')) {
-          const then = this.#options.isDnsAllowed ? 'every name is allowed' : 'it is refused';
-          this.#warnings.add(
-            `${place} has DNS rules, which nothing here asks over ${protocol}: ${then}`,
-          );
+        if (protocol === 'UDP' && rules.some(({ l7 }) => l7.kind === 'dns')) {
+          // Those are what the proxy judges there.
+          if (!this.#options.isDnsAllowed) continue;
+          this.#warnings.add(`${place} has DNS rules, which nothing asks: every name is allowed`);
         } else if (rules.some(isForProxy)) {
           this.#warnings.add(
             `${place} has rules for a proxy, and none here serves ${protocol}: refused`,

@@ -10,10 +10,11 @@ import type { RedirectRecord } from '../../redirect/layout.ts';
 import { DnsConnection } from '../dns/dns_connection.ts';
 import { QuestionDoor } from '../dns/question_door.ts';
 import { QuestionIds } from '../dns/question_ids.ts';
+import { PolicySubject } from '../judge/policy_subject.ts';
 import type { ListenerOptions } from '../plane/options.ts';
 import type { Plane } from '../plane/plane.ts';
 import type { Registry } from '../plane/registry.ts';
-import { type Ends, socketEnds } from '../resolve/resolve.ts';
+import { type Ends, resolveMeta, socketEnds } from '../resolve/resolve.ts';
 import { type Accepted, Connection, type ConnectionContext } from './connection.ts';
 import { TrustedProxies } from './trusted_proxies.ts';
 
@@ -35,6 +36,8 @@ const PORT_TRIES_MAX = 16;
 export class Listener {
   readonly #context: ListenerContext;
   readonly #makeConnection: (accepted: Accepted) => Connection | DnsConnection;
+  /** Null: all connections are of one protocol. */
+  readonly #makeDns: ((accepted: Accepted) => DnsConnection) | null;
   readonly #server: Server;
   /** Null: no datagrams are served. */
   readonly #door: QuestionDoor | null;
@@ -45,7 +48,10 @@ export class Listener {
     this.#context = context;
     const isDns = listener.protocol === 'dns';
     this.#makeConnection = isDns ? dnsMaker(context) : httpMaker({ listener, plane, registry });
-    this.#door = isDns ? new QuestionDoor({ ...context, listener }) : null;
+    this.#makeDns = !isDns && listener.direction === 'by-record' ? dnsMaker(context) : null;
+    const areDatagramsServed =
+      isDns || (listener.areDatagramsTaken === true && plane.options.datagrams.canBeTransparent);
+    this.#door = areDatagramsServed ? new QuestionDoor({ ...context, listener }) : null;
     this.#server = createServer(
       {
         allowHalfOpen: true,
@@ -119,13 +125,26 @@ export class Listener {
       return;
     }
     const id = this.#context.nextConnectionId();
-    const connection = this.#makeConnection({ id, socket, ends });
+    const connection = this.#connectionOf({ id, socket, ends });
     if (this.#isAdmitted(connection)) {
       connection.start();
       return;
     }
     const isReplyRead = registry.size < 2 * plane.options.limits.connectionCountMax;
     connection.refuseOverloaded(isReplyRead ? 'reply' : 'reset');
+  }
+
+  /** What the redirect brings is of the protocol that the rules for it are about. */
+  #connectionOf(accepted: Accepted): Connection | DnsConnection {
+    const makeDns = this.#makeDns;
+    if (makeDns === null) return this.#makeConnection(accepted);
+    const { options: listener, plane } = this.#context;
+    const { currentSnapshot, cilium } = plane.options;
+    const { id, ends } = accepted;
+    const meta = resolveMeta(id, ends, { options: listener, snapshot: currentSnapshot(), cilium });
+    const { identity } = listener;
+    const subject = new PolicySubject(meta, { currentSnapshot, identity, cilium });
+    return subject.isForQuestions ? makeDns(accepted) : this.#makeConnection(accepted);
   }
 
   /** It has its socket by now: whatever fails here must not leave that behind. */
@@ -149,7 +168,7 @@ export class Listener {
   #recordOf({ source, destination }: Ends): RedirectRecord | null {
     const { records, recorder } = this.#context.plane.options;
     try {
-      return records?.lookup(source, destination) ?? null;
+      return records?.lookup(source, destination, 'TCP') ?? null;
     } catch (error) {
       recorder.internalError('redirect-record', error);
       return null;

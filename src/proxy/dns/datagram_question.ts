@@ -85,6 +85,11 @@ export class DatagramQuestion implements Evictable, Guarded {
     this.#answer(this.#question.refusal(), fault);
   }
 
+  /** Nobody is told. */
+  drop(fault: Fault): void {
+    this.#over(fault);
+  }
+
   /** The client is told by SERVFAIL, and may ask another server. */
   fail(fault: Fault): void {
     this.#answer(this.#question.failure(), fault);

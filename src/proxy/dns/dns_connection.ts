@@ -139,6 +139,12 @@ export class DnsConnection implements RegisteredConnection, Evictable, Guarded {
 
   /** Null: it stays. */
   #judge(): DenyDecision | null {
+    const { direction } = this.#context.listener;
+    if (direction === 'by-record' && this.meta.recorded === null) {
+      this.#record('no-redirect-record', null);
+      this.#closed('denied', 'reset');
+      return null;
+    }
     const denial = this.#admission.denialOf(this.#subject.judgeConnection());
     if (denial === null || !isForAnyName(denial)) return null;
     this.#record(null, denial);

@@ -94,11 +94,13 @@ export class QuestionDoor {
 
   #take(bytes: Buffer, reading: Answerable, { source, destination }: DatagramEnds): void {
     const { listener, plane, nextConnectionId } = this.#options;
-    const { currentSnapshot, cilium, behaviour } = plane.options;
+    const { currentSnapshot, cilium, behaviour, records } = plane.options;
     const snapshot = currentSnapshot();
+    const isRecorded = listener.direction === 'by-record';
     const asked =
       listener.destination.kind === 'fixed' ? listener.destination.address : destination;
-    const ends = { source, destination: asked, record: null };
+    const record = isRecorded ? (records?.lookup(source, destination, 'UDP') ?? null) : null;
+    const ends = { source, destination: asked, record };
     const known = { options: listener, snapshot, cilium };
     const meta = resolveMeta(nextConnectionId(), ends, known, 'UDP');
     const subject = new PolicySubject(meta, {
@@ -109,7 +111,9 @@ export class QuestionDoor {
     const admission = new Admission(subject, behaviour.isDryRun);
     const question = new Question({ plane, subject, admission }, bytes, reading);
     const waiting = new DatagramQuestion(this.#context, question, { source, destination });
-    waiting.guard.run(() => this.#ask(waiting, question, reading));
+    // Nobody knows who asks, so nothing is said, either: the address may be anybody's.
+    if (isRecorded && record === null) waiting.drop('no-redirect-record');
+    else waiting.guard.run(() => this.#ask(waiting, question, reading));
   }
 
   #ask(waiting: DatagramQuestion, question: Question, reading: Answerable): void {

@@ -90,6 +90,18 @@ export class PolicySubject {
     );
   }
 
+  /** True where the rules are about DNS questions and about nothing else: then these are what is spoken. */
+  get isForQuestions(): boolean {
+    this.#refresh();
+    if (this.#views === null) return false;
+    const { first, second } = this.#views;
+    const halves = second === null ? [first] : [first, second];
+    return (
+      halves.some(({ applicable }) => applicable.hasDns) &&
+      !halves.some(({ applicable }) => applicable.hasOtherL7)
+    );
+  }
+
   judgeConnection(): Decision {
     this.#refresh();
     return this.#connectionBy(this.#views);

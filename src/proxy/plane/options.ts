@@ -38,6 +38,8 @@ export interface ListenerOptions {
   readonly name: string;
   /** Absent: http. With dns, datagrams to the same port are served as well. */
   readonly protocol?: ListenerProtocol;
+  /** by-record: redirected datagrams come to this one, also with http. */
+  readonly areDatagramsTaken?: boolean;
   readonly address: SocketAddress;
   readonly direction: ListenerDirection;
   /** Takes connections to addresses that are not this machine's, and connects from those of its clients. */

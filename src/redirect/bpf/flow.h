@@ -75,6 +75,9 @@ static __always_inline int judge_flow(struct packet *p, struct tuple *key, struc
 		flow->generation = p->generation;
 	} else {
 		forget_flow(key);
+		/* A datagram can go to the proxy in the midst of others. */
+		if (verdict == VERDICT_REDIRECT && !reversed && p->tuple.protocol == PROTOCOL_UDP)
+			return FLOW_UNKNOWN;
 	}
 	return FLOW_REFUSED;
 }

@@ -20,19 +20,21 @@
  *     returns[tuple]   and the way back of their answers
  *     spare_*[tuple]   of each of these four: what its holder's share has no room for (shares.h)
  *     seats[holder, table, index]  which of its connections has this seat
- *     listeners[slot]  sockets of the proxy: 0..31 IPv4, 32..63 IPv6; empties itself when a worker dies
+ *     datagrams[tuple] the same as a record, of the last datagram that went to the proxy with these ends
+ *     listeners[slot]  sockets of the proxy: 0..31 IPv4, 32..63 IPv6, and from 64 on the same for datagrams;
+ *                      empties itself when a worker dies
  */
 #ifndef SALLYPORT_LAYOUT_H
 #define SALLYPORT_LAYOUT_H
 
 #include <linux/types.h>
 
-#define LAYOUT_VERSION 4
+#define LAYOUT_VERSION 5
 
 #define FAMILY_IP4 4
 #define FAMILY_IP6 6
 
-/* Slots of the sockmap for one family. Worker i of n holds every slot s with s % n == i. */
+/* Slots of the sockmap for one family and protocol. Worker i of n holds every slot s with s % n == i. */
 #define LISTENER_SLOTS 32
 
 enum verdict {
@@ -179,6 +181,8 @@ struct verdict_value {
 
 /* holder: an endpoint, or with this bit all who are none of ours and have reached that endpoint. */
 #define HOLDER_OUTSIDE 0x80000000
+/* In `rates`: of its datagrams. */
+#define HOLDER_DATAGRAMS 0x40000000
 
 enum shared_table {
 	TABLE_FLOWS = 1,

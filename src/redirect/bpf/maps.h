@@ -32,6 +32,8 @@
 #define REFUSAL_PLACES 16
 #define WAYS_MAX 1024
 #define RATES_MAX 16384
+/* Many times what all holders may send while a worker gets to its sockets (proxy.h). */
+#define DATAGRAMS_MAX 65536
 
 #define SECOND_NS 1000000000ULL
 
@@ -192,9 +194,19 @@ struct {
 	__type(value, struct turn_back);
 } spare_returns SEC(".maps");
 
+/*
+ * Read when the datagram is, a moment later, and by nobody after that. No seats are needed: each holder has its rate.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, DATAGRAMS_MAX);
+	__type(key, struct tuple);
+	__type(value, struct record);
+} datagrams SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, 2 * LISTENER_SLOTS);
+	__uint(max_entries, 4 * LISTENER_SLOTS);
 	__type(key, __u32);
 	__type(value, __u64);
 } listeners SEC(".maps");
@@ -220,7 +232,7 @@ struct {
 	__type(value, struct fragment_value);
 } fragments SEC(".maps");
 
-/* By holder (shares.h): until when it has used up its share of new connections. */
+/* By holder (shares.h): until when it has used up its share of new connections, and of datagrams. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, RATES_MAX);

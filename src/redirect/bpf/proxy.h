@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What goes to the proxy: the mark that the node's `ip rule` delivers locally, the record of the SYN, and
- * the choice of a listener.
+ * What goes to the proxy: the mark that the node's `ip rule` delivers locally, the record of the SYN or of
+ * the datagram, and the choice of a listener.
+ *
+ * A client may ask several servers from one socket (as musl does), so a datagram's record is under both of
+ * its ends; the proxy is told both by the kernel (IP_RECVORIGDSTADDR), and finds it.
  */
 #ifndef SALLYPORT_PROXY_H
 #define SALLYPORT_PROXY_H
@@ -38,7 +41,8 @@ static __always_inline __u32 first_slot(const struct tuple *tuple)
 
 static __always_inline __u32 slot_at(const struct tuple *tuple, __u32 start, __u32 step)
 {
-	return (start + step) % LISTENER_SLOTS + (tuple->family == FAMILY_IP6 ? LISTENER_SLOTS : 0);
+	return (start + step) % LISTENER_SLOTS + (tuple->family == FAMILY_IP6 ? LISTENER_SLOTS : 0) +
+	       (tuple->protocol == PROTOCOL_UDP ? 2 * LISTENER_SLOTS : 0);
 }
 
 static __noinline bool has_listener(const struct packet *p)
@@ -51,7 +55,8 @@ static __noinline bool has_listener(const struct packet *p)
 		bool is_live;
 
 		if (!listener) continue;
-		is_live = listener->state == BPF_TCP_LISTEN;
+		/* One for datagrams is there as long as it is open. */
+		is_live = p->tuple.protocol == PROTOCOL_UDP || listener->state == BPF_TCP_LISTEN;
 		bpf_sk_release(listener);
 		if (is_live) return true;
 	}
@@ -75,6 +80,25 @@ static __noinline struct bpf_sock *find_socket(struct __sk_buff *skb, const stru
 	key.ipv6.sport = tuple->source_port;
 	key.ipv6.dport = tuple->destination_port;
 	return bpf_skc_lookup_tcp(skb, &key, sizeof(key.ipv6), BPF_F_CURRENT_NETNS, 0);
+}
+
+/* Of datagrams. Note that this lookup runs `proxy_lookup`, too. */
+static __noinline struct bpf_sock *find_datagram_socket(struct __sk_buff *skb, const struct tuple *tuple)
+{
+	struct bpf_sock_tuple key;
+
+	if (tuple->family == FAMILY_IP4) {
+		__builtin_memcpy(&key.ipv4.saddr, tuple->source.bytes, 4);
+		__builtin_memcpy(&key.ipv4.daddr, tuple->destination.bytes, 4);
+		key.ipv4.sport = tuple->source_port;
+		key.ipv4.dport = tuple->destination_port;
+		return bpf_sk_lookup_udp(skb, &key, sizeof(key.ipv4), BPF_F_CURRENT_NETNS, 0);
+	}
+	__builtin_memcpy(&key.ipv6.saddr, tuple->source.bytes, 16);
+	__builtin_memcpy(&key.ipv6.daddr, tuple->destination.bytes, 16);
+	key.ipv6.sport = tuple->source_port;
+	key.ipv6.dport = tuple->destination_port;
+	return bpf_sk_lookup_udp(skb, &key, sizeof(key.ipv6), BPF_F_CURRENT_NETNS, 0);
 }
 
 static __always_inline int owner_by_mark(__u32 mark)
@@ -116,6 +140,20 @@ SEPARATE int find_owner(struct __sk_buff *skb, const struct tuple *tuple, bool o
 	return owner;
 }
 
+/* It answers what the proxy has asked, at a socket that is connected to just this sender. */
+SEPARATE int is_proxy_answered(struct __sk_buff *skb, const struct tuple *tuple)
+{
+	struct bpf_sock *socket;
+	int is_answered;
+
+	if (!tuple || tuple->protocol != PROTOCOL_UDP) return false;
+	socket = find_datagram_socket(skb, tuple);
+	if (!socket) return false;
+	is_answered = socket->state == BPF_TCP_ESTABLISHED && owner_by_mark(socket->mark) == OWNER_UPSTREAM;
+	bpf_sk_release(socket);
+	return is_answered;
+}
+
 /*
  * GCRA: one number for a holder (shares.h), the time until which its share is used up. Two CPUs that meet both
  * try again once; who loses twice is over the rate in any case.
@@ -124,7 +162,8 @@ static __noinline bool is_within_rate(const struct packet *p)
 {
 	const __u64 cost = SECOND_NS / CONNECTIONS_PER_SECOND;
 	__u64 now = bpf_ktime_get_ns(), fresh = now + cost;
-	__u32 holder = holder_of(p->source.endpoint, p->destination.endpoint);
+	__u32 holder = holder_of(p->source.endpoint, p->destination.endpoint) |
+		       (p->tuple.protocol == PROTOCOL_UDP ? HOLDER_DATAGRAMS : 0);
 	__u64 *until = bpf_map_lookup_elem(&rates, &holder);
 
 	if (!until) return bpf_map_update_elem(&rates, &holder, &fresh, BPF_NOEXIST) == 0 ||
@@ -153,6 +192,7 @@ static __noinline bool begin_record(struct packet *p, __u32 ifindex)
 	struct record record = {};
 
 	record.hold.time_ns = bpf_ktime_get_ns();
+	record.hold.holder = holder_of(p->source.endpoint, p->destination.endpoint);
 	record.source_identity = p->source.identity;
 	record.source_check = p->source.check;
 	record.source_endpoint = p->source.endpoint;
@@ -164,7 +204,9 @@ static __noinline bool begin_record(struct packet *p, __u32 ifindex)
 	record.halves = (p->source.endpoint ? HALF_EGRESS : 0) | (p->destination.endpoint ? HALF_INGRESS : 0);
 	record.ifindex = ifindex;
 	record.seen_ifindex = seen_by_stack(p, ifindex);
-	return keep_record(&p->tuple, &record, holder_of(p->source.endpoint, p->destination.endpoint));
+	if (p->tuple.protocol == PROTOCOL_UDP)
+		return bpf_map_update_elem(&datagrams, &p->tuple, &record, BPF_ANY) == 0;
+	return keep_record(&p->tuple, &record, record.hold.holder);
 }
 
 /*
@@ -254,7 +296,7 @@ SEPARATE int begin_redirect(struct __sk_buff *skb, struct packet *p)
 	if (!has_listener(p)) return COUNTER_NO_LISTENER;
 	if (!begin_record(p, skb->ifindex)) return COUNTER_RECORD_LOST;
 	/* A connection over a Service may have come in as this one, before. */
-	forget_turn_back(&p->tuple);
+	if (p->tuple.protocol != PROTOCOL_UDP) forget_turn_back(&p->tuple);
 	forget_flows(p);
 	return make_last_hop(skb, p) ? COUNTER_UNREDIRECTABLE : 0;
 }
@@ -276,13 +318,19 @@ static __noinline int redirect(struct __sk_buff *skb, struct packet *p)
 		(to) = word;                                                                           \
 	} while (0)
 
+/* Of a connection at its SYN, or of the last datagram with these ends. */
+static __always_inline struct record *find_any_record(const struct tuple *tuple)
+{
+	return tuple->protocol == PROTOCOL_UDP ? bpf_map_lookup_elem(&datagrams, tuple) : find_record(tuple);
+}
+
 /* The tuple of a lookup, as `from_interface` wrote it. */
 static __always_inline bool name_lookup(struct bpf_sk_lookup *ctx, struct tuple *tuple)
 {
 	__u32 *source = (__u32 *)tuple->source.bytes, *destination = (__u32 *)tuple->destination.bytes;
 
 	__builtin_memset(tuple, 0, sizeof(*tuple));
-	tuple->protocol = PROTOCOL_TCP;
+	tuple->protocol = ctx->protocol;
 	tuple->source_port = ctx->remote_port;
 	tuple->destination_port = bpf_htons(ctx->local_port);
 	if (ctx->family == FAMILY_INET) {

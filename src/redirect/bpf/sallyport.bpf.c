@@ -20,6 +20,7 @@
  *       ├─ deny ─────► refuse (TCP: RST)
  *       ├─ allow ────► remember the flow, mark JUDGED, pass
  *       └─ redirect ─► SYN: record[tuple], mark TO_PROXY; else refuse (older than its rule)
+ *                      datagram: the same each time, and drop instead of refuse
  *                             │ ip rule: local delivery
  *                             ▼
  *                      proxy_lookup (sk_lookup): record → a live listener of the sockmap
@@ -219,6 +220,7 @@ static __noinline int decide_other(struct __sk_buff *skb, struct packet *p)
 	int verdict, action;
 
 	if (known == FLOW_PASSES) return pass_judged(skb, p);
+	if (is_proxy_answered(skb, &p->tuple)) return pass_to_proxy(skb, p, COUNTER_OWNED);
 	if (known == FLOW_REFUSED) return drop(p, p->refusal);
 	if (p->icmp == ICMP_ERROR) {
 		action = pass_error(skb, p, true);
@@ -226,7 +228,8 @@ static __noinline int decide_other(struct __sk_buff *skb, struct packet *p)
 	}
 	verdict = judge_new(p);
 	if (verdict == VERDICT_ALLOW) return pass_judged(skb, p);
-	return drop(p, verdict == VERDICT_DENY ? p->refusal : COUNTER_UNREDIRECTABLE);
+	if (verdict == VERDICT_DENY) return drop(p, p->refusal);
+	return p->tuple.protocol == PROTOCOL_UDP ? redirect(skb, p) : drop(p, COUNTER_UNREDIRECTABLE);
 }
 
 static __always_inline int from_known_interface(struct __sk_buff *skb, struct packet *p,
@@ -392,6 +395,12 @@ static __noinline int decide_proxy(struct __sk_buff *skb, struct packet *p, __u3
 	return TC_ACT_OK;
 }
 
+/* A question of the proxy's, and no answer of its: those have the bare magic, as all that it has accepted. */
+static __always_inline bool is_asked_by_proxy(const struct packet *p, __u32 mark)
+{
+	return p->tuple.protocol == PROTOCOL_UDP && mark != MARK_PROXY_INGRESS;
+}
+
 static __always_inline int from_proxy(struct __sk_buff *skb, struct packet *p,
 				      const struct interface_value *interface, __u32 mark)
 {
@@ -401,7 +410,7 @@ static __always_inline int from_proxy(struct __sk_buff *skb, struct packet *p,
 		action = turn_answer(skb, p);
 		if (action != TC_ACT_UNSPEC) return action;
 	}
-	if (interface->kind == INTERFACE_ENDPOINT && opens_connection(p)) {
+	if (interface->kind == INTERFACE_ENDPOINT && (opens_connection(p) || is_asked_by_proxy(p, mark))) {
 		refusal = find_receiver(p, interface);
 		return refusal ? drop(p, refusal) : decide_proxy(skb, p, mark);
 	}
@@ -510,8 +519,9 @@ int proxy_lookup(struct bpf_sk_lookup *ctx)
 	struct record *record;
 	__u32 start;
 
-	if (ctx->protocol != PROTOCOL_TCP || !name_lookup(ctx, &tuple)) return SK_PASS;
-	record = find_record(&tuple);
+	if (ctx->protocol != PROTOCOL_TCP && ctx->protocol != PROTOCOL_UDP) return SK_PASS;
+	if (!name_lookup(ctx, &tuple)) return SK_PASS;
+	record = find_any_record(&tuple);
 	if (!record || record->seen_ifindex != ctx->ingress_ifindex) return SK_PASS;
 	start = first_slot(&tuple);
 	for (__u32 step = 0; step < LISTENER_SLOTS; step++) {

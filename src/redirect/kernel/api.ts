@@ -30,6 +30,7 @@ export const MAP_NAMES = [
   'turns',
   'returns',
   'spare_records',
+  'datagrams',
   'spare_flows',
   'spare_turns',
   'spare_returns',

@@ -126,7 +126,7 @@ class PinnedDatapath implements Datapath {
 
   /** What the proxy's group may do, and nobody else: read what was recorded, and put sockets in. */
   #setAccess(gid: number): void {
-    for (const name of ['records', 'spare_records', 'refusals'])
+    for (const name of ['records', 'spare_records', 'datagrams', 'refusals'])
       setAccess(join(this.mapsFolder, name), gid, 0o640);
     setAccess(join(this.mapsFolder, 'listeners'), gid, 0o660);
   }

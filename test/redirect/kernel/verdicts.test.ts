@@ -85,10 +85,10 @@ describe('the two halves', () => {
     });
   });
 
-  it('what is not TCP cannot go to the proxy', () => {
+  it('a datagram goes to no proxy that has no socket for it', () => {
     expect(world.fromA(datagram(AB, fresh(), 80))).toMatchObject({
       result: DROP,
-      counted: ['unredirectable'],
+      counted: ['no-listener'],
     });
   });
 

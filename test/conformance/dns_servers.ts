@@ -7,14 +7,11 @@
  *
  * Fails when a server cannot be started. The last line is the sum: "N passed, N failed".
  */
-import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { type Line, Scratch } from '../workers/running.ts';
+import { dig, textOf } from './servers/dig.ts';
 import { REAL_DNS_SERVERS, type RealDnsServer } from './servers/real_dns_servers.ts';
-
-const run = promisify(execFile);
 
 const ENDPOINTS = `
 endpoints:
@@ -175,37 +172,6 @@ function isOther(line: Line): boolean {
 /** dig asks again by TCP. */
 function isCutFirst(asked: string): boolean {
   return asked.startsWith('long.') && !asked.includes('+ignore');
-}
-
-/** What it shows of an answer, without what differs from one question to the next. */
-async function dig(port: number, asked: string): Promise<string> {
-  const shown = [
-    '+noall',
-    '+comments',
-    '+answer',
-    '+authority',
-    '+additional',
-    '+time=30',
-    '+tries=1',
-  ];
-  const text = await textOf('dig', [
-    '-p',
-    String(port),
-    '@127.0.0.1',
-    ...asked.split(' '),
-    ...shown,
-  ]);
-  return text
-    .split('\n')
-    .map((line) => line.replace(/, id: \d+/, ''))
-    .filter((line) => !line.startsWith('; COOKIE:') && !line.startsWith('; <<>>'))
-    .sort()
-    .join('\n');
-}
-
-async function textOf(command: string, args: readonly string[]): Promise<string> {
-  const { stdout } = await run(command, [...args], { timeout: 30_000, maxBuffer: 1024 * 1024 });
-  return stdout;
 }
 
 function check(about: string, found: unknown, expected: unknown): void {

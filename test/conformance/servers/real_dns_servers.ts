@@ -25,7 +25,7 @@ const LONG = texts(8);
 /** With its header of 12 bytes each, nearly what a message by TCP may have. */
 const HUGE = texts(300);
 
-function zone(): string {
+export function zone(): string {
   const lines = [
     '$TTL 60',
     '@ IN SOA ns hostmaster 1 3600 600 86400 60',

@@ -21,6 +21,8 @@ export interface AdminBackend {
   sourceHealth(): SourceHealthState | null;
   /** Policies that their source refuses alone. */
   refusedObjects(): RefusedState;
+  /** Services by whose backends their addresses are judged. */
+  services(): ServiceState;
   /** Of the JSON of a request. */
   documentLimits(): DocumentLimits;
   /** All of it: `policiesDocument`, or `printSnapshot`. Rejects with a `BusyError`, too. */
@@ -45,6 +47,21 @@ export interface AdminBackend {
   config(): object;
   /** A request failed by an error of ours. */
   onError(where: string, error: unknown): void;
+}
+
+export interface ServiceState {
+  readonly serviceCount: number;
+  /** Addresses with a port. */
+  readonly frontendCount: number;
+  readonly backendCount: number;
+  /** Every worker judges by all of them. */
+  readonly areInForce: boolean;
+  /** Addresses that several claim: the first of them, one line each. */
+  readonly problems: readonly string[];
+  /** Where they are told of. */
+  readonly source: 'cluster' | 'files';
+  /** `redirect.services`: whether sockets are translated, too. */
+  readonly mode: string;
 }
 
 /** What was asked cannot be answered now; later it can. `message` is one line for people. */

@@ -17,6 +17,8 @@ export interface StatusReport extends MetricsSummary {
   readonly stale: StalePolicy | null;
   /** What was read of a cluster and may be old; absent when none is read. Readiness does not depend on it. */
   readonly cluster?: ClusterState;
+  /** A proxy of before does not tell. */
+  readonly services?: ServicesReport;
   /** Policies that were refused alone; absent while none is. */
   readonly refused?: RefusedState;
   /** What is judged and not enforced: everything, or these policies. A proxy of before does not tell. */
@@ -37,6 +39,23 @@ export interface ClusterState {
   }[];
   /** When what is in force was kept on disk, ISO 8601; null: it was read since the start. */
   readonly restoredAt: string | null;
+}
+
+/** Services whose addresses are judged by who is behind them. */
+export interface ServicesReport {
+  readonly count: number;
+  /** That clients dial, each with a port. */
+  readonly addresses: number;
+  readonly backends: number;
+  /** In every worker. */
+  readonly inForce: boolean;
+  /** Since when what is told of them may be old, ISO 8601; null: it is not. */
+  readonly staleSince: string | null;
+  readonly source: 'cluster' | 'files';
+  /** `redirect.services`. */
+  readonly mode: string;
+  /** Addresses that several claim, one line each; the first of them. */
+  readonly conflicts: readonly string[];
 }
 
 export interface StalePolicy {
@@ -62,6 +81,7 @@ export async function statusReport(backend: AdminBackend): Promise<StatusReport>
     endpoints: endpointCount,
     stale: staleOf(backend),
     ...clusterOf(backend),
+    services: servicesOf(backend),
     ...(refused.count === 0 ? {} : { refused }),
     dryRun: { proxy: backend.isDryRun(), policies: dryRunPolicies },
     listeners: backend.listeners(),
@@ -93,6 +113,27 @@ function clusterOf(backend: AdminBackend): { readonly cluster?: ClusterState } {
     restoredAt: restoredAtMs === null ? null : isoOf(restoredAtMs),
   };
   return { cluster };
+}
+
+const PARTS_OF_SERVICES = ['Service', 'EndpointSlice'];
+
+function servicesOf(backend: AdminBackend): ServicesReport {
+  const { serviceCount, frontendCount, backendCount, areInForce, problems, source, mode } =
+    backend.services();
+  const stale = backend.sourceHealth()?.stale ?? [];
+  const since = stale.flatMap(({ part, sinceMs }) =>
+    PARTS_OF_SERVICES.includes(part) ? [sinceMs] : [],
+  );
+  return {
+    count: serviceCount,
+    addresses: frontendCount,
+    backends: backendCount,
+    inForce: areInForce,
+    staleSince: since.length === 0 ? null : isoOf(Math.min(...since)),
+    source,
+    mode,
+    conflicts: problems,
+  };
 }
 
 function isoOf(wallMs: number): string {

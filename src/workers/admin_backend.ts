@@ -9,6 +9,7 @@ import type {
   Liveness,
   PolicySetState,
   Readiness,
+  ServiceState,
 } from '../admin/backend.ts';
 import type { Config } from '../config/config.ts';
 import { printValues } from '../config/print_values.ts';
@@ -117,6 +118,15 @@ export class SupervisorBackend implements AdminBackend {
 
   refusedObjects(): RefusedObjects {
     return this.#parts.policyThread.refused;
+  }
+
+  services(): ServiceState {
+    const { supervisor, config } = this.#parts;
+    return {
+      ...supervisor.serviceStatus(),
+      source: config.kubernetes === null ? 'files' : 'cluster',
+      mode: config.redirect.services,
+    };
   }
 
   workers(): readonly WorkerStatus[] {

@@ -34,6 +34,7 @@ export function fakeBackend(
     readonly staleness?: ReturnType<AdminBackend['staleness']>;
     readonly sourceHealth?: ReturnType<AdminBackend['sourceHealth']>;
     readonly refused?: ReturnType<AdminBackend['refusedObjects']>;
+    readonly services?: Partial<ReturnType<AdminBackend['services']>>;
   } = {},
 ): FakeBackend {
   const hub = new MetricsHub({
@@ -76,6 +77,10 @@ export function fakeBackend(
     staleness: () => options.staleness ?? null,
     sourceHealth: () => options.sourceHealth ?? null,
     refusedObjects: () => options.refused ?? { objects: [], count: 0 },
+    services: () => ({
+      ...{ serviceCount: 0, frontendCount: 0, backendCount: 0, areInForce: true, problems: [] },
+      ...{ source: 'files', mode: 'none', ...options.services },
+    }),
     documentLimits: () => DEFAULT_LIMITS,
     isDryRun: () => options.isDryRun ?? false,
     printPolicies: async (format) =>

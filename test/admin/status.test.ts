@@ -34,6 +34,7 @@ describe('status', () => {
         'requests         0, 5 allowed, 0 denied, 0 faults',
         'log lines lost   0',
         'internal errors  0',
+        'services         0 (addresses: 0, backends: 0) of the files, in force; redirect.services: none',
         '',
         'LISTENER  ADDRESS',
         '--------  ---------------',
@@ -101,6 +102,34 @@ describe('status', () => {
     const strict = await run(['--admin', admin, '--strict', '-o', 'json']);
     expect(strict.code).toBe(1);
     expect(JSON.parse(strict.stdout)).toMatchObject({ stale: null, refused });
+  });
+
+  it('shows Services: how many, where from, whether all of them are in force, which addresses are contested', async () => {
+    const services = {
+      ...{ serviceCount: 12, frontendCount: 30, backendCount: 55, areInForce: false },
+      ...{ mode: 'socket', problems: ['TCP 10.0.0.1:80: two claim it'] },
+      source: 'cluster' as const,
+    };
+    const problem = 'connection refused';
+    const stale = [
+      { part: 'Pod', sinceMs: 1_600_000_000_000, problem },
+      { part: 'EndpointSlice', sinceMs: 1_700_000_000_000, problem },
+    ];
+    const sourceHealth = { stale, restoredAtMs: null };
+    const admin = await adminOf(fakeBackend({ services, sourceHealth }));
+    const { stdout } = await run(['--admin', admin]);
+    expect(stdout).toContain(
+      'services         12 (addresses: 30, backends: 55) of the cluster, NOT YET IN FORCE in every worker; ' +
+        'redirect.services: socket; STALE since 2023-11-14T22:13:20.000Z; CLAIMED TWICE: TCP 10.0.0.1:80: two claim it\n',
+    );
+    const json = await run(['--admin', admin, '-o', 'json']);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      services: {
+        ...{ count: 12, addresses: 30, backends: 55, inForce: false, source: 'cluster' },
+        ...{ staleSince: '2023-11-14T22:13:20.000Z', mode: 'socket' },
+        conflicts: ['TCP 10.0.0.1:80: two claim it'],
+      },
+    });
   });
 
   it('says nothing of refused policies while there are none', async () => {

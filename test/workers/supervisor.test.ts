@@ -10,6 +10,7 @@ import { nodePlatform } from '../../src/platform/node_platform.ts';
 import { DEFAULT_BEHAVIOUR } from '../../src/proxy/plane/options.ts';
 import type { WorkerEvents } from '../../src/workers/link.ts';
 import type { ToWorker, WorkerSettings } from '../../src/workers/messages.ts';
+import type { SentServiceChange } from '../../src/workers/service_sender.ts';
 import { Supervisor } from '../../src/workers/supervisor.ts';
 
 /** A worker that does what the test says: how it starts, and whether it takes over updates. */
@@ -56,6 +57,23 @@ class FakeWorker {
 
   hasInForce(sequence: number): void {
     this.#events.onMessage({ kind: 'identities-in-force', sequence });
+  }
+
+  hasServices(sequence: number): void {
+    this.#events.onMessage({ kind: 'services-in-force', sequence });
+  }
+
+  lacksServices(sequence: number): void {
+    this.#events.onMessage({ kind: 'services-broken', sequence, problem: 'a gap' });
+  }
+
+  /** Numbers of the batches of Services that it was sent. */
+  toldServices(): readonly (number | string)[] {
+    const batches = this.sent.flatMap((message) => {
+      if (message.kind === 'services') return [message.batch];
+      return message.kind === 'start' ? message.services : [];
+    });
+    return batches.map(({ isWhole, sequence }) => (isWhole ? `whole ${sequence}` : sequence));
   }
 
   isBroken(sequence: number): void {
@@ -617,4 +635,60 @@ function address(text: string) {
   const parsed = parseSocketAddress(text);
   if (parsed === null) throw new Error(text);
   return parsed;
+}
+
+describe('batches of Services', () => {
+  it('are numbered as they come, and in force when every worker has said so', async () => {
+    const scene = new Scene(2);
+    expect(scene.supervisor.services(services({ isWhole: true }))).toBe(1);
+    await scene.supervisor.start(policy(1));
+    expect(scene.worker(0).toldServices()).toEqual(['whole 1']);
+    for (const at of [0, 1]) scene.worker(at).hasServices(1);
+    // Of another policy thread, which numbers its own anew.
+    const sequence = scene.supervisor.services(services({ isWhole: true }));
+    expect(sequence).toBe(2);
+    const isInForce = scene.supervisor.servicesInForce(sequence, 1000);
+    scene.worker(0).hasServices(2);
+    expect(scene.supervisor.serviceStatus()).toMatchObject({ areInForce: false, serviceCount: 3 });
+    scene.worker(1).hasServices(2);
+    expect(await isInForce).toBe(true);
+    expect(scene.supervisor.serviceStatus()).toMatchObject({ areInForce: true });
+  });
+
+  it('are all sent to a worker that starts, the whole in the place of what was before it', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.services(services({ isWhole: true }));
+    scene.supervisor.services(services({}));
+    scene.supervisor.services(services({ whole: true }));
+    scene.supervisor.services(services({}));
+    expect(scene.worker(0).toldServices()).toEqual(['whole 1', 2, 3, 4]);
+    scene.worker(0).end();
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.restartBackoffMinMs);
+    expect(scene.worker(1).toldServices()).toEqual(['whole 3', 4]);
+  });
+
+  it('that do not fit are all sent again', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.services(services({ isWhole: true }));
+    scene.supervisor.services(services({}));
+    scene.worker(0).lacksServices(2);
+    expect(scene.worker(0).toldServices()).toEqual(['whole 1', 2, 'whole 1', 2]);
+    expect(scene.log).toContain('worker 0 is broken: a gap');
+  });
+
+  it('that a worker does not put in force in time end it', async () => {
+    const scene = new Scene(1);
+    await scene.supervisor.start(policy(1));
+    scene.supervisor.services(services({ isWhole: true }));
+    await vi.advanceTimersByTimeAsync(DEFAULT_LIMITS.workerUpdateTimeoutMs);
+    expect(scene.log).toContain('worker 0 hangs');
+  });
+});
+
+function services({ isWhole = false, whole = false }): SentServiceChange {
+  const sent = (all: boolean) => ({ sequence: 99, isWhole: all, bytes: new Uint8Array() });
+  const facts = { serviceCount: 3, frontendCount: 4, backendCount: 5, problems: [] };
+  return { batch: sent(isWhole), whole: whole ? sent(true) : null, facts };
 }

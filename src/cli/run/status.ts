@@ -173,6 +173,7 @@ function tableOf(report: StatusReport, isAll: boolean): string {
     const more = problemCount <= 1 ? '' : ` (and ${problemCount - 1} more)`;
     facts.splice(3, 0, ['STALE', `since ${report.stale.since}: ${first}${more}`]);
   }
+  if (report.services !== undefined) facts.push(['services', servicesText(report.services)]);
   if (report.cluster !== undefined) facts.push(['cluster', clusterText(report.cluster)]);
   if (report.refused !== undefined) facts.push(['REFUSED', refusedText(report.refused)]);
   facts.push(...dryRunFacts(report));
@@ -205,6 +206,18 @@ function clusterText({ stale, restoredAt }: NonNullable<StatusReport['cluster']>
   const more = stale.length <= 1 ? '' : ` (and ${stale.length - 1} more)`;
   const kept = restoredAt === null ? '' : `AS KEPT ON DISK at ${restoredAt}; `;
   return `${kept}STALE since ${since}: ${part}: ${problem}${more}`;
+}
+
+/** How their addresses are judged; what the kernel does is told by `redirect status`. */
+function servicesText(services: NonNullable<StatusReport['services']>): string {
+  const { count, addresses, backends, inForce, staleSince, source, mode, conflicts } = services;
+  const known = `${count} (addresses: ${addresses}, backends: ${backends}) of the ${source}`;
+  const state = inForce ? 'in force' : 'NOT YET IN FORCE in every worker';
+  const old = staleSince === null ? '' : `; STALE since ${staleSince}`;
+  const [first] = conflicts;
+  const contested = first === undefined ? '' : `; CLAIMED TWICE: ${first}`;
+  const more = conflicts.length <= 1 ? '' : ` (and ${conflicts.length - 1} more)`;
+  return `${known}, ${state}; redirect.services: ${mode}${old}${contested}${more}`;
 }
 
 function refusedText({ objects, count }: NonNullable<StatusReport['refused']>): string {

@@ -31,6 +31,7 @@ import { type IdentityChange, IdentityLedger } from '../src/policy/identity/ledg
 import { kernelDelta } from '../src/policy/kernel/kernel_delta.ts';
 import { type KernelTable, kernelTable } from '../src/policy/kernel/kernel_table.ts';
 import { DEFAULT_BEHAVIOUR } from '../src/proxy/plane/options.ts';
+import { NO_BEHIND_CHANGES } from '../src/redirect/behind.ts';
 import { openDatapath, removeDatapath } from '../src/redirect/kernel/datapath.ts';
 import { planOf } from '../src/redirect/plan.ts';
 import { type GenerationMaps, TableUpdater } from '../src/redirect/table_updater.ts';
@@ -197,7 +198,8 @@ class KernelSide {
       this.newGenerationCount += 1;
       this.#table = this.#putInForce(after);
     } else {
-      this.#updater.change({ ...delta, labelsOf: (one) => after.labels.labelsOf(one) });
+      const labelsOf = (one: Identity) => after.labels.labelsOf(one);
+      this.#updater.change({ ...delta, labelsOf, behind: NO_BEHIND_CHANGES });
     }
     this.#snapshot = after;
   }
@@ -221,6 +223,7 @@ class KernelSide {
         uplinks: [],
         hostAddresses: [],
         isHostJudged: false,
+        behind: [],
       }),
     );
     this.#updater.removeOthers();
@@ -235,8 +238,8 @@ class KernelSide {
 function mapsInMemory(): GenerationMaps {
   const map = (): FakeMap => new FakeMap(1_000_000);
   const [verdicts, ports, endpoints] = [map(), map(), map()];
-  const [addresses, interfaces, settings] = [map(), map(), map()];
-  return { verdicts, ports, endpoints, addresses, interfaces, settings };
+  const [addresses, behind, interfaces, settings] = [map(), map(), map(), map()];
+  return { verdicts, ports, endpoints, addresses, behind, interfaces, settings };
 }
 
 function realMaps(root: string): GenerationMaps {

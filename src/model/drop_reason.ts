@@ -12,11 +12,14 @@ export const DROP_REASONS = {
   stale: 'the connection is older than the rule, or unknown',
   'no-listener': 'it has L7 rules and no proxy listens',
   'rate-limited': 'too many new connections of one endpoint, or from outside to one, in a second',
-  unredirectable: 'it has L7 rules and cannot be brought to the proxy (no TCP, or from the host)',
+  unredirectable:
+    'it has L7 rules and cannot be brought to the proxy (no TCP, from the host, or to a Service by its address)',
   'record-lost': 'it was marked for the proxy and its record is gone',
   'unknown-sender': 'a NAT or a tunnel of the node left no trace of who sent it',
   'foreign-neighbour':
     'it claims an address that is not its own, or is sent to one that is another’s',
+  'no-backend': 'the Service has no backend',
+  'too-many-backends': 'more identities and ports are behind the Service than are asked about (32)',
 } as const satisfies Record<string, string>;
 
 export type DropReason = keyof typeof DROP_REASONS;

@@ -3,7 +3,7 @@
  * process may have given the same labels another number (they collide, and who came first keeps it).
  */
 import type { MapEntry } from './kernel/api.ts';
-import { INTERFACE_ADOPTION } from './layout.ts';
+import { decodeBehind, INTERFACE_ADOPTION } from './layout.ts';
 import { entriesOf, GENERATION_MAPS, type GenerationMap, type TablePlan } from './plan.ts';
 
 export type EntriesInForce = Readonly<Record<GenerationMap, readonly MapEntry[]>>;
@@ -49,10 +49,13 @@ function textOf(map: GenerationMap, [key, value]: MapEntry, meanings: Meanings):
       // Without the number at the start: the check behind it says whom it means.
       return `${key.toString('hex')} ${value.subarray(4).toString('hex')}`;
     case 'verdicts': {
-      const identity = key.readUInt32LE(8);
-      const meaning = meanings.get(identity);
-      const whom = meaning === undefined ? `number ${identity}` : `check ${meaning}`;
+      const whom = whomOf(key.readUInt32LE(8), meanings);
       return `${key.subarray(0, 8).toString('hex')} ${whom} ${value.toString('hex')}`;
+    }
+    case 'behind': {
+      const { count, flags, pairs } = decodeBehind(value);
+      const whom = pairs.map(({ identity, port }) => `${whomOf(identity, meanings)} ${port}`);
+      return `${key.toString('hex')} ${count} ${flags} ${whom.sort().join(', ')}`;
     }
     case 'interfaces': {
       const { at, bytes } = INTERFACE_ADOPTION;
@@ -62,6 +65,11 @@ function textOf(map: GenerationMap, [key, value]: MapEntry, meanings: Meanings):
     default:
       return `${key.toString('hex')} ${value.toString('hex')}`;
   }
+}
+
+function whomOf(identity: number, meanings: Meanings): string {
+  const meaning = meanings.get(identity);
+  return meaning === undefined ? `number ${identity}` : `check ${meaning}`;
 }
 
 function missingFrom(set: ReadonlySet<string>, others: ReadonlySet<string>): number {

@@ -12,6 +12,7 @@ import {
   type SocketAddress,
 } from '../model/address.ts';
 import type { Identity, Port } from '../model/identity.ts';
+import type { BehindPair, PlannedBehind } from './behind.ts';
 
 export const LAYOUT_VERSION = 5;
 
@@ -40,8 +41,13 @@ export const HALF_INGRESS = 2;
 export const SETTING_HOST_JUDGED = 1;
 export const SETTING_HOST_REDIRECTED = 2;
 export const SETTING_GUARDED = 4;
+export const SETTING_SERVICES = 8;
+export const SETTING_EPOCH_SHIFT = 8;
+/** What does not change with each change of Services. */
+export const SETTINGS_OF_FILES = SETTING_HOST_JUDGED | SETTING_HOST_REDIRECTED | SETTING_GUARDED;
 
 export const MARK_MAGIC_MASK = 0x0f00;
+export const MARK_SENT_HERE = 0x0100;
 export const MARK_TO_PROXY = 0x0200;
 export const MARK_ENTERED_LOCAL = 0x0400;
 export const MARK_ENTERED = 0x0500;
@@ -80,6 +86,8 @@ export const COUNTERS = [
   'unknown-sender',
   'foreign-neighbour',
   'displaced',
+  'no-backend',
+  'too-many-backends',
 ] as const;
 
 export type CounterName = (typeof COUNTERS)[number];
@@ -206,12 +214,25 @@ export function encodeSettings(settings: {
   readonly isHostRedirected?: boolean;
   /** What is forwarded from an interface without an entry is refused. */
   readonly isGuarded?: boolean;
+  /** There are entries of Services. */
+  readonly hasServices?: boolean;
 }): Buffer {
   const judged = settings.isHostJudged ? SETTING_HOST_JUDGED : 0;
   const redirected = settings.isHostRedirected === true ? SETTING_HOST_REDIRECTED : 0;
   const guarded = settings.isGuarded === true ? SETTING_GUARDED : 0;
-  return words(settings.generation, judged | redirected | guarded);
+  const services = settings.hasServices === true ? SETTING_SERVICES : 0;
+  return words(settings.generation, judged | redirected | guarded | services);
 }
+
+/** The same settings, once there are other entries of Services. */
+export function withNextEpoch(settings: Buffer): Buffer {
+  const { generation, flags } = decodeSettings(settings);
+  const epoch = ((flags >>> SETTING_EPOCH_SHIFT) + 1) & EPOCH_MAX;
+  const others = flags & ((1 << SETTING_EPOCH_SHIFT) - 1);
+  return words(generation, others | SETTING_SERVICES | (epoch << SETTING_EPOCH_SHIFT));
+}
+
+const EPOCH_MAX = 0xff_ffff;
 
 export function encodeInterfaceKey(generation: number, ifindex: number): Buffer {
   return words(generation, ifindex);
@@ -323,6 +344,71 @@ export function encodeVerdictKey(generation: number, slot: number, identity: Ide
 
 export function encodeVerdict(verdict: KernelVerdict): Buffer {
   return words(verdict);
+}
+
+/** How many different identities and ports behind one address are asked about. */
+export const BEHIND_MAX = 32;
+/** Entries of one generation: half of the map. */
+export const BEHIND_COUNT_MAX = 131_072;
+
+export const BEHIND_AS_DIALLED = 1;
+export const BEHIND_HERE = 2;
+
+const BEHIND_HEAD_BYTES = 16;
+const BEHIND_PAIR_BYTES = 8;
+
+/** `address` null: every address of the node. */
+export function encodeBehindKey(
+  generation: number,
+  of: {
+    readonly address: IpAddress | null;
+    readonly family: 4 | 6;
+    readonly port: Port;
+    readonly protocol: number;
+  },
+): Buffer {
+  const key = Buffer.alloc(24);
+  key.writeUInt32LE(generation, 0);
+  if (of.address !== null) key.set(of.address.bytes, 4);
+  key.writeUInt16BE(of.port, 20);
+  key[22] = of.family;
+  key[23] = of.protocol;
+  return key;
+}
+
+/** `serial`: another one each time that the entry is written again. More than BEHIND_MAX pairs: none is told. */
+export function encodeBehind(
+  serial: number,
+  { pairs, isAskedAsDialled, isHere }: Pick<PlannedBehind, 'pairs' | 'isAskedAsDialled' | 'isHere'>,
+): Buffer {
+  const value = Buffer.alloc(BEHIND_HEAD_BYTES + BEHIND_MAX * BEHIND_PAIR_BYTES);
+  value.writeUInt32LE(serial, 0);
+  value.writeUInt32LE(pairs.length, 4);
+  value.writeUInt32LE((isAskedAsDialled ? BEHIND_AS_DIALLED : 0) | (isHere ? BEHIND_HERE : 0), 8);
+  if (pairs.length > BEHIND_MAX) return value;
+  for (const [index, { identity, port }] of pairs.entries()) {
+    const at = BEHIND_HEAD_BYTES + index * BEHIND_PAIR_BYTES;
+    value.writeUInt32LE(identity, at);
+    value.writeUInt16BE(port, at + 4);
+  }
+  return value;
+}
+
+export function decodeBehind(value: Buffer): {
+  readonly count: number;
+  readonly flags: number;
+  readonly pairs: readonly BehindPair[];
+} {
+  const count = value.readUInt32LE(4);
+  const told = count > BEHIND_MAX ? 0 : count;
+  const pairs = Array.from({ length: told }, (_, index) => {
+    const at = BEHIND_HEAD_BYTES + index * BEHIND_PAIR_BYTES;
+    return {
+      identity: value.readUInt32LE(at) as Identity,
+      port: value.readUInt16BE(at + 4) as Port,
+    };
+  });
+  return { count, flags: value.readUInt32LE(8), pairs };
 }
 
 /**

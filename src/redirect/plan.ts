@@ -5,10 +5,13 @@
 import { createHash } from 'node:crypto';
 import { type IpAddress, type IpPrefix, parseIp } from '../model/address.ts';
 import { IDENTITY_WORLD, type Identity, RESERVED_IDENTITIES } from '../model/identity.ts';
+import type { PlannedBehind } from './behind.ts';
 import type { MapEntry } from './kernel/api.ts';
 import {
   encodeAddress,
   encodeAddressKey,
+  encodeBehind,
+  encodeBehindKey,
   encodeEndpoint,
   encodeEndpointKey,
   encodeInterface,
@@ -56,6 +59,7 @@ export interface PlanInput {
   /** The node's own addresses, all of them. */
   readonly hostAddresses: readonly string[];
   readonly isHostJudged: boolean;
+  readonly behind: readonly PlannedBehind[];
 }
 
 export interface PlannedEndpoint {
@@ -84,6 +88,7 @@ export const GENERATION_MAPS = [
   'ports',
   'endpoints',
   'addresses',
+  'behind',
   'interfaces',
 ] as const;
 
@@ -220,8 +225,9 @@ function isNameOf(pattern: string, name: string): boolean {
 const NO_ADOPTION: ReadonlyMap<number, bigint> = new Map();
 
 export function settingsOf(plan: TablePlan, generation: number): Buffer {
-  const { isHostJudged, isGuarded } = plan.input;
-  return encodeSettings({ generation, isHostJudged, isGuarded });
+  const { isHostJudged, isGuarded, behind } = plan.input;
+  const hasServices = behind.length > 0;
+  return encodeSettings({ generation, isHostJudged, isGuarded, hasServices });
 }
 
 /** All entries of one map, under that generation; a generator, as there can be many. */
@@ -235,6 +241,8 @@ export function entriesOf(
       return interfaceEntries(plan, generation);
     case 'addresses':
       return addressEntries(plan, generation);
+    case 'behind':
+      return behindEntries(plan.input.behind, generation, WRITTEN_ONCE);
     case 'endpoints':
       return endpointEntries(plan, generation);
     case 'ports':
@@ -315,6 +323,21 @@ function* verdictEntries({ input }: TablePlan, generation: number): Generator<Ma
       yield [encodeVerdictKey(generation, index + 1, identity), encodeVerdict(VERDICTS[verdict])];
     }
   }
+}
+
+/** With the tables: until they change no entry is written twice. */
+const WRITTEN_ONCE = 0;
+
+export function* behindEntries(
+  behind: readonly PlannedBehind[],
+  generation: number,
+  serial: number,
+): Generator<MapEntry> {
+  for (const one of behind) yield [behindKey(one, generation), encodeBehind(serial, one)];
+}
+
+export function behindKey(one: PlannedBehind, generation: number): Buffer {
+  return encodeBehindKey(generation, { ...one, protocol: PROTOCOL_NUMBERS[one.protocol] });
 }
 
 function digestOf(plan: TablePlan): string {

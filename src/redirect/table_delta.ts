@@ -1,10 +1,11 @@
 /**
  * Changes of the tables in force, under their own generation. The order is what keeps everything judged as before or as
- * after: verdicts of an identity are there before an address is its, and go after its addresses. A loader that dies in
- * between leaves some of the changes made; the next one writes everything anew.
+ * after: verdicts of an identity are there before an address is its, or a Service leads to it, and go after both. A
+ * loader that dies in between leaves some of the changes made; the next one writes everything anew.
  */
 import type { IpPrefix } from '../model/address.ts';
 import type { Identity } from '../model/identity.ts';
+import type { BehindChanges } from './behind.ts';
 import type { MapEntry } from './kernel/api.ts';
 import {
   encodeAddress,
@@ -13,7 +14,7 @@ import {
   encodeVerdictKey,
   identityCheck,
 } from './layout.ts';
-import { type PlannedVerdict, VERDICTS } from './plan.ts';
+import { behindEntries, behindKey, type PlannedVerdict, VERDICTS } from './plan.ts';
 
 export interface TableDelta {
   readonly verdicts: readonly PlacedVerdict[];
@@ -21,6 +22,13 @@ export interface TableDelta {
   readonly goneAddresses: readonly IpPrefix[];
   readonly goneVerdicts: readonly Omit<PlacedVerdict, 'verdict'>[];
   readonly labelsOf: (identity: Identity) => readonly string[];
+  readonly behind: BehindChanges;
+}
+
+/** Nobody is another one: only Services lead to others. */
+export function servicesDelta(behind: BehindChanges): TableDelta {
+  const none = { verdicts: [], addresses: [], goneAddresses: [], goneVerdicts: [] };
+  return { ...none, behind, labelsOf: () => [] };
 }
 
 export interface PlacedVerdict {
@@ -29,13 +37,21 @@ export interface PlacedVerdict {
   readonly verdict: PlannedVerdict;
 }
 
+type DeltaMap = 'verdicts' | 'addresses' | 'behind';
+
 export type TableWrite =
-  | { readonly map: 'verdicts' | 'addresses'; readonly entries: readonly MapEntry[] }
-  | { readonly map: 'verdicts' | 'addresses'; readonly goneKeys: readonly Buffer[] };
+  | { readonly map: DeltaMap; readonly entries: readonly MapEntry[] }
+  | { readonly map: DeltaMap; readonly goneKeys: readonly Buffer[] }
+  /** What was judged by Services before is asked again. */
+  | { readonly map: 'settings' };
 
 /** In the order in which they are to be made. */
-export function writesOf(delta: TableDelta, generation: number): readonly TableWrite[] {
-  const { verdicts, addresses, goneAddresses, goneVerdicts, labelsOf } = delta;
+export function writesOf(
+  delta: TableDelta,
+  generation: number,
+  serial: number,
+): readonly TableWrite[] {
+  const { verdicts, addresses, goneAddresses, goneVerdicts, labelsOf, behind } = delta;
   return [
     {
       map: 'verdicts',
@@ -56,6 +72,7 @@ export function writesOf(delta: TableDelta, generation: number): readonly TableW
         ];
       }),
     },
+    ...behindWrites(behind, generation, serial),
     {
       map: 'addresses',
       goneKeys: innermostFirst(goneAddresses, (prefix) => prefix)
@@ -68,6 +85,19 @@ export function writesOf(delta: TableDelta, generation: number): readonly TableW
         encodeVerdictKey(generation, slot, identity),
       ),
     },
+  ];
+}
+
+function behindWrites(
+  { written, gone }: BehindChanges,
+  generation: number,
+  serial: number,
+): readonly TableWrite[] {
+  if (written.length + gone.length === 0) return [];
+  return [
+    { map: 'behind', entries: [...behindEntries(written, generation, serial)] },
+    { map: 'behind', goneKeys: gone.map((one) => behindKey(one, generation)) },
+    { map: 'settings' },
   ];
 }
 

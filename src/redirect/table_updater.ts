@@ -5,7 +5,7 @@
  * one, and litter that the next one clears away first.
  */
 import type { MapEntry, ReadableMap, WritableMap } from './kernel/api.ts';
-import { encodeInterfaceKey } from './layout.ts';
+import { encodeInterfaceKey, withNextEpoch } from './layout.ts';
 import {
   entriesOf,
   GENERATION_MAPS,
@@ -32,11 +32,14 @@ const GENERATION_AT: Readonly<Record<GenerationMap, number>> = {
   ports: 4,
   endpoints: 0,
   addresses: 4,
+  behind: 0,
   interfaces: 0,
 };
 
 export class TableUpdater {
   readonly #maps: GenerationMaps;
+  /** Of the last entries of Services that were written into tables in force. */
+  #serial = 0;
 
   constructor(maps: GenerationMaps) {
     this.#maps = maps;
@@ -64,7 +67,12 @@ export class TableUpdater {
     const { generation } = this;
     if (generation === 0) throw new Error('no tables are in force');
     let count = 0;
-    for (const write of writesOf(delta, generation)) {
+    this.#serial += 1;
+    for (const write of writesOf(delta, generation, this.#serial)) {
+      if (write.map === 'settings') {
+        this.#nextEpoch();
+        continue;
+      }
       const map = this.#maps[write.map];
       if ('entries' in write) {
         if (write.entries.length > 0) map.updateMany(write.entries);
@@ -75,6 +83,12 @@ export class TableUpdater {
       }
     }
     return count;
+  }
+
+  #nextEpoch(): void {
+    const { settings } = this.#maps;
+    const inForce = settings.lookup(SETTINGS_KEY);
+    if (inForce !== null) settings.update(SETTINGS_KEY, withNextEpoch(inForce));
   }
 
   /** Out of the generation in force. */

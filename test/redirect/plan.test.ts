@@ -46,6 +46,7 @@ const INPUT: PlanInput = {
   uplinks: ['eth0'],
   hostAddresses: ['10.0.0.1', '192.0.2.1', '10.0.0.5'],
   isHostJudged: false,
+  behind: [],
 };
 
 describe('a plan', () => {

@@ -11,6 +11,7 @@ import { IdentityLedger } from '../../src/policy/identity/ledger.ts';
 import { SubjectNumbers } from '../../src/policy/identity/subject_numbers.ts';
 import { kernelDelta } from '../../src/policy/kernel/kernel_delta.ts';
 import { type KernelTable, kernelTable } from '../../src/policy/kernel/kernel_table.ts';
+import { NO_BEHIND_CHANGES } from '../../src/redirect/behind.ts';
 import { encodeSettings } from '../../src/redirect/layout.ts';
 import { planOf } from '../../src/redirect/plan.ts';
 import type { TableDelta } from '../../src/redirect/table_delta.ts';
@@ -57,7 +58,7 @@ describe('deltas in the tables in force', () => {
             }
             changeCount += 1;
             const labelsOf = (identity: Identity) => after.labels.labelsOf(identity);
-            scene.change({ ...delta, labelsOf }, after);
+            scene.change({ ...delta, labelsOf, behind: NO_BEHIND_CHANGES }, after);
             expect(scene.verdicts()).toEqual(verdictsOf(modelOfPlan(after)));
           }
         },
@@ -127,6 +128,7 @@ function addressDelta(
     goneAddresses: gone.map(prefixAround),
     goneVerdicts: [],
     labelsOf: () => [],
+    behind: NO_BEHIND_CHANGES,
   };
 }
 

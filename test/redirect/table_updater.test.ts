@@ -127,5 +127,6 @@ function planFrom(port: number): TablePlan {
     uplinks: [],
     hostAddresses: ['10.0.0.254'],
     isHostJudged: false,
+    behind: [],
   });
 }

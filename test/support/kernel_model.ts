@@ -41,6 +41,7 @@ export function planInputOf(
     uplinks: [],
     hostAddresses: [],
     isHostJudged: false,
+    behind: [],
   };
 }
 
@@ -52,6 +53,7 @@ function mapsOf(entries: (map: GenerationMap) => readonly MapEntry[]): ModelMaps
     ports: entries('ports'),
     endpoints: entries('endpoints'),
     addresses: entries('addresses'),
+    behind: entries('behind'),
     interfaces: entries('interfaces'),
   };
 }

@@ -96,11 +96,11 @@ function dialledText({ service, address, behind }: NonNullable<Explained['dialle
 
 /** Of an answer about the address of a Service. */
 export const HOLDS_WHERE_TRANSLATED =
-  'holds where addresses of Services are translated at the socket (redirect.services: socket)';
+  "holds with L7 rules where the address is translated at the socket (redirect.services: socket) or all backends are of the sender's node; else it is refused";
 
 function untranslatedText({ protocol }: Explained['asked']): string {
   return protocol === 'SCTP'
-    ? 'does not hold at the sender: SCTP is not translated at the socket, and judged as dialled'
+    ? 'judged by its packets, as SCTP is not translated at the socket'
     : HOLDS_WHERE_TRANSLATED;
 }
 

@@ -120,7 +120,10 @@ export class RedirectFollower {
    * does not know a backend refuses it, and one that has gone is dialled by nobody.
    */
   async #round(): Promise<void> {
-    const isJudged = await this.#try('redirect', () => this.#bringUpToDate());
+    const isJudged = await this.#try('redirect', async () => {
+      await this.#bringUpToDate();
+      this.#putBehind();
+    });
     if (!isJudged) this.#seen = '';
     const isTranslated = await this.#try('Services', () => this.#putServices());
     const { redirectPollIntervalMs, redirectRetryMs } = this.#options.config.limits;
@@ -212,6 +215,17 @@ export class RedirectFollower {
     if (lost === null) return;
     for (const text of lostText(lost)) log.info({}, text);
     for (const problem of lost.problems) log.warn({ problem }, 'redirect');
+  }
+
+  /** Who may get packets that still have the address of a Service. */
+  #putBehind(): void {
+    const { loader, log } = this.#options;
+    const delta = loader.policy.takeServices();
+    // When all tables are to be written anyway, it is in them.
+    if (delta === null || this.#seen === '') return;
+    const entries = loader.change(delta);
+    const { revision } = loader.policy.snapshot;
+    log.info({ revision, entries }, 'who is behind Services changed in the tables in force');
   }
 
   #change(deltas: readonly TableDelta[]): void {

@@ -92,7 +92,7 @@ export class RedirectLoader {
       ...this.#misunderstandings(plan),
       ...(read.kind === 'changed' ? read.warnings : []),
       ...missingTexts(plan),
-      ...this.#services.takeProblems(),
+      ...this.takeServiceProblems(),
       ...findingProblems(sight, this.#config),
       ...interfacelessTexts(sight, this.#config),
       ...applied.problems,
@@ -151,9 +151,9 @@ export class RedirectLoader {
     return this.#services.closeLost();
   }
 
-  /** See `LoaderServices.takeProblems`. */
+  /** See `LoaderServices.takeProblems` and `BehindServices.takeProblems`. */
   takeServiceProblems(): readonly string[] {
-    return this.#services.takeProblems();
+    return [...this.#services.takeProblems(), ...this.policy.takeServiceProblems()];
   }
 
   /** Into the tables in force. Throws when it cannot be written: then `apply` writes all of them. */

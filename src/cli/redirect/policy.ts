@@ -13,7 +13,7 @@ import {
   PolicyFeed,
 } from '../../control/source/policy_feed.ts';
 import { FRESH, type SourceHealth } from '../../control/source/source.ts';
-import type { IpPrefix } from '../../model/address.ts';
+import type { IpAddress, IpPrefix } from '../../model/address.ts';
 import { IDENTITY_WORLD, type Identity, RESERVED_IDENTITIES } from '../../model/identity.ts';
 import { nodePlatform } from '../../platform/node_platform.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
@@ -21,6 +21,7 @@ import type { IdentityBatch } from '../../policy/identity/delta.ts';
 import { type KernelDelta, kernelDelta } from '../../policy/kernel/kernel_delta.ts';
 import { type KernelTable, kernelTable } from '../../policy/kernel/kernel_table.ts';
 import { IdentityAllocator } from '../../policy/resolve/identity_allocator.ts';
+import type { KnownBackends } from '../../redirect/behind.ts';
 import type { AskedPod } from '../../redirect/interfaces/witness.ts';
 import {
   fullPrefix,
@@ -29,9 +30,10 @@ import {
   type TablePlan,
   WHOLE_FAMILIES,
 } from '../../redirect/plan.ts';
-import type { TableDelta } from '../../redirect/table_delta.ts';
+import { servicesDelta, type TableDelta } from '../../redirect/table_delta.ts';
 import { createRe2Engine } from '../../regex/re2_engine.ts';
 import { userAgent } from '../version.ts';
+import { BehindServices } from './behind_services.ts';
 import { askedOf, type NodeSight, placedEndpoints, takenBy } from './node_sight.ts';
 
 export type PolicyRead =
@@ -78,10 +80,15 @@ export class NodePolicy {
   #notes: string[] = [];
   #inForce: InForce | null = null;
   readonly #frontends = new ServiceFrontends();
+  readonly #behind = new BehindServices();
+  /** Of the tables in force: their Services, and with whom behind them. */
+  #behindOf: { readonly set: FrontendSet | null; readonly snapshot: PolicySnapshot } | null = null;
   /** As of the last plan. */
   #hostAddresses: readonly string[] = [];
   /** Addresses of endpoints, as of the last plan. */
   #ofWorkloads: ReadonlySet<string> = new Set();
+  /** Of them, those whose interface has the programs. */
+  #attachedIps: ReadonlySet<string> = new Set();
   #onStart: (start: FeedStart) => void = () => {};
   /** What was read, and nobody has taken yet. */
   #reads: FeedRead[] = [];
@@ -251,6 +258,7 @@ export class NodePolicy {
       return { kind: 'changed', warnings: this.#takeOver().warnings };
     }
     this.#inForce = { snapshot: after, table: inForce.table, isTableOfSnapshot: false };
+    this.#behindOf = { set: this.frontends, snapshot: after };
     return { kind: 'identities', delta: this.#tableDelta(delta) };
   }
 
@@ -273,7 +281,48 @@ export class NodePolicy {
       ],
       goneAddresses: gone.filter(({ text }) => !fallBack.has(text)),
       labelsOf: (identity) => snapshot.labels.labelsOf(identity),
+      behind: this.#behind.changes(this.frontends, this.#knownBackends()),
     };
+  }
+
+  /**
+   * What Services lead to others of the tables in force; null: they say the same. Not while something was read that
+   * nobody has taken: who is behind them may be known by that alone.
+   */
+  takeServices(): TableDelta | null {
+    const { snapshot, frontends: set } = this;
+    if (this.#reads.length > 0 || this.#behindOf === null) return null;
+    if (this.#behindOf.set === set && this.#behindOf.snapshot === snapshot) return null;
+    const changes = this.#behind.changes(set, this.#knownBackends());
+    this.#behindOf = { set, snapshot };
+    return changes.written.length + changes.gone.length > 0 ? servicesDelta(changes) : null;
+  }
+
+  /** See `BehindServices`. */
+  takeServiceProblems(): readonly string[] {
+    return this.#behind.takeProblems();
+  }
+
+  /** As the table of addresses has it. */
+  #knownBackends(): KnownBackends {
+    const { ipcache, node } = this.snapshot;
+    const host = new Set(this.#hostAddresses);
+    let named: ReadonlySet<string> | null = null;
+    // As long as a prefix can be, so no other one comes before it.
+    const isNamed = (ip: string): boolean => {
+      named ??= new Set(node.prefixes.map(({ prefix }) => prefix.text));
+      return named.has(fullPrefix(ip).text);
+    };
+    const own = new Map(
+      this.table.endpoints.flatMap(({ ips, identity }) => ips.map((ip) => [ip, identity] as const)),
+    );
+    const identityOf = ({ text }: IpAddress): Identity => {
+      const endpoint = own.get(text);
+      if (endpoint !== undefined) return endpoint;
+      if (host.has(text) && !isNamed(text)) return RESERVED_IDENTITIES.host as Identity;
+      return ipcache.lookup(text) ?? IDENTITY_WORLD;
+    };
+    return { identityOf, isEndpoint: ({ text }) => this.#attachedIps.has(text) };
   }
 
   #takeOver(): KernelTable {
@@ -323,14 +372,22 @@ export class NodePolicy {
   plan(sight: NodeSight): TablePlan {
     if (this.#inForce?.isTableOfSnapshot === false) this.#takeOver();
     const input = this.#planInput(sight);
+    const ipsOf = (all: PlanInput['endpoints']): ReadonlySet<string> =>
+      new Set(all.flatMap(({ ips }) => ips));
+    const { interfaces, bare } = sight.links;
     this.#hostAddresses = sight.links.addresses;
-    this.#ofWorkloads = new Set(
-      input.endpoints.flatMap(({ ips }) => ips.map((ip) => fullPrefix(ip).text)),
+    this.#ofWorkloads = new Set([...ipsOf(input.endpoints)].map((ip) => fullPrefix(ip).text));
+    this.#attachedIps = ipsOf(
+      input.endpoints.filter(({ interface: name }) => {
+        return name !== null && interfaces.has(name) && !bare.has(name);
+      }),
     );
-    return planOf(input);
+    const set = this.frontends;
+    this.#behindOf = { set, snapshot: this.snapshot };
+    return planOf({ ...input, behind: this.#behind.whole(set, this.#knownBackends()) });
   }
 
-  #planInput(sight: NodeSight): PlanInput {
+  #planInput(sight: NodeSight): Omit<PlanInput, 'behind'> {
     const { snapshot, table } = this;
     const { links } = sight;
     const { redirect } = this.#config;

@@ -8,6 +8,7 @@ import type { NodeLinks } from '../../redirect/host/links.ts';
 import type { RoutingState } from '../../redirect/host/routing.ts';
 import type { InspectedLink, Inspection, ListenerSlots } from '../../redirect/inspect.ts';
 import type { WaitCounts } from '../../redirect/interfaces/interface_waits.ts';
+import { SETTINGS_OF_FILES } from '../../redirect/layout.ts';
 import { settingsOf, type TablePlan } from '../../redirect/plan.ts';
 import type { ServicesInspection } from '../../redirect/services/inspect_services.ts';
 import { UNREADABLE } from './loader.ts';
@@ -282,7 +283,8 @@ function tableProblems({ inspection, wanted, rejected, isFollowed }: ReportInput
   const differing = [...differences(plan, inspection.inForce, generation)].map(
     ([map, count]) => `${map} (${count})`,
   );
-  if (settingsOf(plan, generation).readUInt32LE(4) !== inspection.flags) differing.push('settings');
+  const wantedFlags = settingsOf(plan, generation).readUInt32LE(4);
+  if (((wantedFlags ^ inspection.flags) & SETTINGS_OF_FILES) !== 0) differing.push('settings');
   if (differing.length === 0) return [];
   const then = isFollowed
     ? 'the loader that follows should take them over soon'

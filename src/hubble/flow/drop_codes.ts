@@ -20,6 +20,8 @@ const KERNEL_CODES: Readonly<Record<DropReason, number>> = {
   'record-lost': Code.FAILED_TO_INSERT_INTO_PROXYMAP,
   'unknown-sender': Code.UNKNOWN_SENDER,
   'foreign-neighbour': Code.INVALID_SOURCE_IP,
+  'no-backend': Code.SERVICE_BACKEND_NOT_FOUND,
+  'too-many-backends': Code.POLICY_DENIED,
 };
 
 export function kernelDropCode(reason: DropReason): number {

@@ -7,6 +7,9 @@
  * A flow belongs to the sender of its first packet. A NAT of the node's may have put its own address in the place of
  * the sender's (`is_translated`): the answers to that address are answers to the sender all the same.
  *
+ * Who is behind the address of a Service may change within one policy (the epoch). TCP goes on as it was judged, as it
+ * stays with the backend that it has; another protocol may be led to the next one, and is asked again.
+ *
  * A TCP flow that is refused stays as a stone (time_ns 0): were it forgotten, the next packet without SYN
  * could pass for the answer of a connection that the other side began.
  */
@@ -34,6 +37,18 @@ static __always_inline bool may_answer(const struct packet *p)
 	return !is_icmp(p) || p->icmp == ICMP_ECHO_ANSWERS;
 }
 
+static __always_inline __u32 epoch_of(const struct packet *p)
+{
+	return p->setting_flags >> SETTING_EPOCH_SHIFT;
+}
+
+/* Judged by what is in force. */
+static __always_inline bool is_current(const struct packet *p, const struct flow *flow)
+{
+	if (flow->generation != p->generation) return false;
+	return p->tuple.protocol == PROTOCOL_TCP || flow->epoch == epoch_of(p);
+}
+
 static __always_inline bool is_expired(const struct packet *p, const struct flow *flow, __u64 now)
 {
 	__u64 idle = p->tuple.protocol == PROTOCOL_TCP ? FLOW_IDLE_TCP_NS : FLOW_IDLE_OTHER_NS;
@@ -44,7 +59,7 @@ static __always_inline bool is_expired(const struct packet *p, const struct flow
 /* Who asked, when the address that is answered is only what a NAT put in its place. */
 static __noinline int judge_for_asker(struct packet *p, const struct flow *flow)
 {
-	struct address_value answered = p->destination;
+	__u32 answered = p->destination.endpoint, identity = p->destination.identity;
 	struct endpoint_value *asker;
 	int verdict = VERDICT_DENY;
 
@@ -55,7 +70,8 @@ static __noinline int judge_for_asker(struct packet *p, const struct flow *flow)
 		p->destination.identity = asker ? asker->identity : 0;
 	}
 	verdict = judge(p, true);
-	p->destination = answered;
+	p->destination.endpoint = answered;
+	p->destination.identity = identity;
 	return verdict;
 }
 
@@ -66,6 +82,8 @@ static __always_inline int judge_flow(struct packet *p, struct tuple *key, struc
 	if (verdict == VERDICT_ALLOW) {
 		flow->hold.time_ns = bpf_ktime_get_ns();
 		flow->generation = p->generation;
+		flow->epoch = epoch_of(p);
+		flow->is_for_here = p->is_for_here;
 		return FLOW_PASSES;
 	}
 	/* A refusal for a side's own reason is counted there; a redirect came too late for this one. */
@@ -120,11 +138,12 @@ static __noinline int ask_flow(struct packet *p, struct flow *flow, struct tuple
 		return FLOW_UNKNOWN;
 	}
 	note_progress(p, flow, reversed);
-	if (flow->generation != p->generation) return judge_flow(p, key, flow, reversed);
+	if (!is_current(p, flow)) return judge_flow(p, key, flow, reversed);
 	if (flow->hold.time_ns == 0) {
 		p->refusal = COUNTER_STALE;
 		return FLOW_REFUSED;
 	}
+	p->is_for_here = flow->is_for_here;
 	if (now - flow->hold.time_ns > FLOW_TOUCH_NS) flow->hold.time_ns = now;
 	return FLOW_PASSES;
 }
@@ -159,6 +178,8 @@ static __noinline bool begin_flow(struct packet *p, bool reversed)
 	flow.source_endpoint = reversed ? p->destination.endpoint : p->source.endpoint;
 	flow.source_identity = reversed ? p->destination.identity : p->source.identity;
 	flow.is_translated = !reversed && p->is_translated;
+	flow.epoch = epoch_of(p);
+	flow.is_for_here = p->is_for_here;
 	if (!reversed)
 		return keep_flow(&p->tuple, &flow,
 				 holder_of(p->source.endpoint, p->destination.endpoint));
@@ -199,16 +220,18 @@ static __always_inline bool is_adopted(const struct packet *p)
 SEPARATE int judge_new(struct packet *p)
 {
 	int verdict, answering;
-	bool reversed = false;
+	bool reversed = false, is_for_here;
 	__u32 refusal;
 
 	if (!p) return VERDICT_DENY;
 	verdict = judge(p, false);
 	refusal = p->refusal;
+	is_for_here = p->is_for_here;
 	if (p->tuple.protocol == PROTOCOL_TCP && !opens_connection(p) && verdict != VERDICT_REDIRECT) {
 		answering = judge(p, true);
 		p->refusal = refusal;
 		if (answering == VERDICT_REDIRECT) return VERDICT_REDIRECT;
+		if (verdict == VERDICT_ALLOW) p->is_for_here = is_for_here;
 		if (verdict == VERDICT_DENY && answering == VERDICT_ALLOW) {
 			verdict = answering;
 			reversed = true;

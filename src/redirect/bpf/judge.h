@@ -3,10 +3,8 @@
 #ifndef SALLYPORT_JUDGE_H
 #define SALLYPORT_JUDGE_H
 
+#include "behind.h"
 #include "packet.h"
-
-#define IDENTITY_HOST 1
-#define IDENTITY_WORLD 2
 
 #define ADDRESS_PREFIX_BITS 64 /* generation and family come before the address */
 #define PORT_KEY_BITS 96
@@ -46,9 +44,6 @@ static __always_inline __u32 named_by(__u32 mark)
 {
 	return mark >> 16 | (mark & 0xff) << 16;
 }
-
-#define IDENTITY_SCOPE 24 /* bit 24 and up: no place in a mark has them */
-#define IDENTITY_LOCAL 1  /* the only scope that is used here */
 
 /*
  * For whom, at which port, from where, by which way in: what a NAT or a tunnel would change. `ports` are
@@ -135,30 +130,39 @@ static __noinline void find_side(const struct packet *p, const struct ip *addres
 }
 
 /* What one policy says to one remote. Nothing found is a no. */
-static __noinline int ask_policy(const struct packet *p, __u32 policy, __be16 port, __u32 identity)
+static __always_inline int look_up_verdict(const struct packet *p, __u32 policy, __be16 port, __u32 identity)
 {
-	struct port_key key = {};
-	struct verdict_key verdict_key;
+	/* One after the other, in the little that is left of the stack. */
+	union {
+		struct port_key port;
+		struct verdict_key verdict;
+	} key = {};
 	struct verdict_value *verdict;
 	struct port_value *found;
 
-	key.prefix_length = PORT_KEY_BITS;
-	key.generation = p->generation;
-	key.policy = policy;
-	key.protocol = bpf_htons(p->tuple.protocol);
-	key.port = port;
-	found = bpf_map_lookup_elem(&ports, &key);
+	key.port.prefix_length = PORT_KEY_BITS;
+	key.port.generation = p->generation;
+	key.port.policy = policy;
+	key.port.protocol = bpf_htons(p->tuple.protocol);
+	key.port.port = port;
+	found = bpf_map_lookup_elem(&ports, &key.port);
 	if (!found) {
-		key.protocol = 0;
-		found = bpf_map_lookup_elem(&ports, &key);
+		key.port.protocol = 0;
+		found = bpf_map_lookup_elem(&ports, &key.port);
 	}
 	if (!found) return VERDICT_DENY;
 
-	verdict_key.generation = p->generation;
-	verdict_key.slot = found->slot;
-	verdict_key.identity = identity;
-	verdict = bpf_map_lookup_elem(&verdicts, &verdict_key);
+	key.verdict.generation = p->generation;
+	key.verdict.slot = found->slot;
+	key.verdict.identity = identity;
+	verdict = bpf_map_lookup_elem(&verdicts, &key.verdict);
 	return verdict ? verdict->verdict : found->verdict;
+}
+
+SEPARATE int ask_policy(const struct packet *p, __u32 policy, __be16 port, __u32 identity)
+{
+	if (!p) return VERDICT_DENY;
+	return look_up_verdict(p, policy, port, identity);
 }
 
 static __always_inline struct endpoint_value *find_endpoint(const struct packet *p, __u32 endpoint)
@@ -168,16 +172,96 @@ static __always_inline struct endpoint_value *find_endpoint(const struct packet 
 	return bpf_map_lookup_elem(&endpoints, &key);
 }
 
+#define NO_SERVICE (-1)
+#define ASK_AGAIN (-2)
+
+struct asking {
+	const struct packet *p;
+	struct behind_value *found;
+	__u32 policy;
+	int verdict; /* of all of them: a no wins, then the proxy, else yes */
+};
+
+static long ask_pair(__u32 index, struct asking *asking)
+{
+	const struct behind_pair *pair;
+	int verdict;
+
+	if (index >= BEHIND_MAX) return 1;
+	pair = &asking->found->pairs[index];
+	verdict = look_up_verdict(asking->p, asking->policy, pair->port, pair->identity);
+	if (verdict == VERDICT_ALLOW) return 0;
+	asking->verdict = verdict == VERDICT_REDIRECT ? VERDICT_REDIRECT : VERDICT_DENY;
+	return asking->verdict == VERDICT_DENY;
+}
+
+/* `identity`: of the address itself. Where it is asked about, too, it cannot be brought to the proxy. */
+static __always_inline int ask_found(struct packet *p, struct asking *asking, const struct behind_key *key,
+				     __u32 identity)
+{
+	__u32 count = asking->found->count;
+
+	if (count == 0 || count > BEHIND_MAX) {
+		p->refusal = count == 0 ? COUNTER_NO_BACKEND : COUNTER_TOO_MANY_BACKENDS;
+		return VERDICT_DENY;
+	}
+	asking->verdict = VERDICT_ALLOW;
+	bpf_loop(count, ask_pair, asking, 0);
+	if (asking->verdict == VERDICT_DENY || !is_asked_as_dialled(key, asking->found->flags, identity))
+		return asking->verdict;
+	return ask_policy(p, asking->policy, key->port, identity) == VERDICT_ALLOW ? asking->verdict
+										    : VERDICT_DENY;
+}
+
+/*
+ * The sender's half of what has the address of a Service: all who may get it are asked about. ASK_AGAIN: who they are
+ * changed meanwhile.
+ */
+SEPARATE int ask_behind(struct packet *p, __u32 policy, bool reversed)
+{
+	struct asking asking = {.p = p, .policy = policy};
+	struct behind_key key;
+	__u32 serial, identity;
+	int verdict;
+
+	if (!p) return VERDICT_DENY;
+	identity = reversed ? p->addressed.identity : p->destination.identity;
+	name_dialled(p, reversed, &key);
+	asking.found = find_behind(&key, identity);
+	if (!asking.found) return NO_SERVICE;
+	serial = *(volatile __u32 *)&asking.found->serial;
+	verdict = ask_found(p, &asking, &key, identity);
+	p->is_for_here = verdict == VERDICT_REDIRECT && p->tuple.protocol == PROTOCOL_TCP &&
+			 (asking.found->flags & BEHIND_HERE);
+	/* The memory of a value is given to another key as soon as it is replaced. */
+	if (bpf_map_lookup_elem(&behind, &key) != asking.found ||
+	    *(volatile __u32 *)&asking.found->serial != serial)
+		return ASK_AGAIN;
+	if (verdict != VERDICT_REDIRECT || p->is_for_here) return verdict == VERDICT_DENY ? verdict : VERDICT_ALLOW;
+	p->refusal = COUNTER_UNREDIRECTABLE;
+	return VERDICT_DENY;
+}
+
 /* The half of the sender: only a local endpoint has one. */
-static __always_inline int ask_egress(const struct packet *p, const struct address_value *source,
-				 __u32 destination_identity, __be16 port)
+static __always_inline int ask_egress(struct packet *p, const struct address_value *source,
+				 const struct address_value *destination, __be16 port, bool reversed)
 {
 	struct endpoint_value *endpoint;
+	int verdict = ASK_AGAIN;
 
 	if (source->endpoint == 0) return VERDICT_ALLOW;
+	p->refusal = COUNTER_DENIED_EGRESS;
 	endpoint = find_endpoint(p, source->endpoint);
 	if (!endpoint) return VERDICT_DENY;
-	return ask_policy(p, endpoint->egress_policy, port, destination_identity);
+	if (may_be_service(p, reversed)) {
+		for (int look = 0; look < BEHIND_LOOKS; look++) {
+			verdict = ask_behind(p, endpoint->egress_policy, reversed);
+			if (verdict != ASK_AGAIN) break;
+		}
+		if (verdict == ASK_AGAIN) return VERDICT_DENY;
+		if (verdict != NO_SERVICE) return verdict;
+	}
+	return ask_policy(p, endpoint->egress_policy, port, destination->identity);
 }
 
 /* The half of the receiver. The node itself may always talk to its endpoints, unless it is told otherwise. */
@@ -219,11 +303,9 @@ SEPARATE int judge(struct packet *p, bool reversed)
 	/* Over a Service: a pod cannot be kept from itself, as it could not without one. */
 	if (source->endpoint != 0 && source->endpoint == destination->endpoint) return VERDICT_ALLOW;
 	port = reversed ? port_of_asker(p) : p->port;
-	egress = ask_egress(p, source, destination->identity, port);
-	if (egress != VERDICT_ALLOW && egress != VERDICT_REDIRECT) {
-		p->refusal = COUNTER_DENIED_EGRESS;
-		return VERDICT_DENY;
-	}
+	p->is_for_here = false;
+	egress = ask_egress(p, source, destination, port, reversed);
+	if (egress != VERDICT_ALLOW && egress != VERDICT_REDIRECT) return VERDICT_DENY;
 	ingress = ask_ingress(p, source, destination, port);
 	if (ingress != VERDICT_ALLOW && ingress != VERDICT_REDIRECT) {
 		p->refusal = COUNTER_DENIED_INGRESS;

@@ -13,6 +13,7 @@
  *               endpoints[gen, id]        ─► its egress and its ingress policy
  *               ports[gen, policy, protocol, port] (LPM) ─► slot, verdict for remotes not listed
  *               verdicts[gen, slot, identity]            ─► deny | allow | redirect
+ *               behind[gen, ip, port, protocol]          ─► who is behind the address of a Service
  *
  *     records[tuple]   what a redirected connection was at its SYN: read by the proxy at accept
  *     flows[tuple]     connections that pass without the proxy, in the direction in which they were opened
@@ -64,6 +65,10 @@ enum interface_kind {
 #define SETTING_HOST_REDIRECTED 2
 /* what is forwarded from an interface without an entry is refused: nobody has looked at it yet */
 #define SETTING_GUARDED 4
+/* `behind` is not empty */
+#define SETTING_SERVICES 8
+/* settings.flags >> 8: another number says that the address of a Service may lead to somebody else now. */
+#define SETTING_EPOCH_SHIFT 8
 
 /*
  * Marks, as Cilium lays them out: identity 15..0 in bits 31..16, identity 23..16 in bits 7..0. They tell
@@ -71,11 +76,13 @@ enum interface_kind {
  *
  *     JUDGED   a hash of receiver, port and way in: goes on as it is to just this place
  *     SENT     the endpoint that sent it; who will get it is not known yet, or the way in gets lost
+ *     SENT_HERE  the same, and L7 rules are asked where it is received: it must not leave the node
  *     ENTERED  the identity that came by an uplink (_LOCAL: of the node's own scope, bit 24)
  *     RETURNED is turned round, as if the endpoint had answered
  */
 #define MARK_MAGIC_MASK 0x0F00
 #define MARK_OURS 0xFFFF0FFF /* bits 15..12 are left to others */
+#define MARK_SENT_HERE 0x0100
 #define MARK_TO_PROXY 0x0200
 #define MARK_ENTERED_LOCAL 0x0400
 #define MARK_ENTERED 0x0500
@@ -179,6 +186,37 @@ struct verdict_value {
 	__u32 verdict;
 };
 
+/* How many different identities and ports behind one address are asked about. */
+#define BEHIND_MAX 32
+
+/* behind_value.flags: the address itself is asked about, too: whoever makes a Service may have chosen it. */
+#define BEHIND_AS_DIALLED 1
+/* All of them are endpoints of this node. */
+#define BEHIND_HERE 2
+
+/* `address` zero: every address of the node (a NodePort). */
+struct behind_key {
+	__u32 generation;
+	struct ip address;
+	__be16 port;
+	__u8 family;
+	__u8 protocol;
+};
+
+struct behind_pair {
+	__u32 identity;
+	__be16 port;
+	__u16 pad;
+};
+
+struct behind_value {
+	__u32 serial; /* another one after each change */
+	__u32 count; /* 0: nobody; above BEHIND_MAX: more than can be told */
+	__u32 flags;
+	__u32 pad;
+	struct behind_pair pairs[BEHIND_MAX];
+};
+
 /* holder: an endpoint, or with this bit all who are none of ours and have reached that endpoint. */
 #define HOLDER_OUTSIDE 0x80000000
 /* In `rates`: of its datagrams. */
@@ -238,6 +276,8 @@ struct flow {
 	__u32 source_endpoint;
 	__u32 source_identity;
 	__u32 is_translated; /* the source address is not the sender's: a NAT of the node's put it there */
+	__u32 epoch; /* of the settings by which it was judged */
+	__u32 is_for_here; /* see MARK_SENT_HERE */
 };
 
 /*
@@ -289,6 +329,8 @@ enum counter {
 	COUNTER_UNKNOWN_SENDER, /* a NAT or a tunnel of the node's left no trace of who sent it */
 	COUNTER_FOREIGN_NEIGHBOUR, /* ARP or neighbour discovery that claims another's address */
 	COUNTER_DISPLACED, /* entries that had to give up their seat, and are kept as long as there is room */
+	COUNTER_NO_BACKEND, /* a Service without backends */
+	COUNTER_TOO_MANY_BACKENDS, /* more than BEHIND_MAX identities and ports behind a Service */
 	COUNTER_COUNT,
 };
 

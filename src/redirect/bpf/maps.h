@@ -14,6 +14,7 @@
 #define ENDPOINTS_MAX 16384
 #define PORTS_MAX 262144
 #define VERDICTS_MAX 1048576
+#define BEHIND_ENTRIES_MAX 262144
 
 /* Twice as many as endpoints: what they begin, and what others begin with them. */
 #define HOLDERS_MAX 1024
@@ -121,6 +122,14 @@ struct {
 	__type(key, struct verdict_key);
 	__type(value, struct verdict_value);
 } verdicts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BEHIND_ENTRIES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct behind_key);
+	__type(value, struct behind_value);
+} behind SEC(".maps");
 
 /* Which connection has which seat: shares.h. */
 struct {

@@ -113,7 +113,10 @@ struct packet {
 	__u8 is_translated; /* the source address is not the sender's */
 	__u8 is_port;	     /* see INTERFACE_IS_PORT */
 	__u8 is_known_way;   /* it came in by an interface of ours that is no port */
-	__u8 pad[6];
+	__u8 is_leaving;     /* `to_endpoint`: its destination is who receives it */
+	__u8 is_before_nat;  /* it came by an uplink, and the node may yet undo a NAT */
+	__u8 is_for_here;    /* see MARK_SENT_HERE */
+	__u8 pad[3];
 };
 
 static __always_inline int load(struct __sk_buff *skb, __u32 offset, void *to, __u32 bytes)

@@ -59,14 +59,16 @@ static __always_inline __u32 ports_of(const struct packet *p)
 
 static __always_inline int pass_judged(struct __sk_buff *skb, const struct packet *p)
 {
-	bool is_told = p->destination.endpoint != 0 && !p->is_port && p->fragment == FRAGMENT_NONE;
+	bool is_told = p->destination.endpoint != 0 && !p->is_port && p->fragment == FRAGMENT_NONE &&
+		       !p->is_for_here;
+	__u32 sent = p->is_for_here ? MARK_SENT_HERE : MARK_SENT;
 
 	count(COUNTER_PASSED);
 	if (is_told) {
 		skb->mark = judged_mark(p->destination.endpoint, p->tuple.protocol, ports_of(p),
 					&p->tuple.source, skb->ifindex);
 	} else {
-		skb->mark = p->source.endpoint ? mark_of(MARK_SENT, p->source.endpoint)
+		skb->mark = p->source.endpoint ? mark_of(sent, p->source.endpoint)
 					       : entered_mark(p->source.identity);
 	}
 	return TC_ACT_OK;
@@ -205,6 +207,7 @@ static __noinline int decide_tcp(struct __sk_buff *skb, struct packet *p)
 		if (action != TC_ACT_UNSPEC) return action;
 	}
 	verdict = judge_new(p);
+	if (verdict != VERDICT_ALLOW && !opens && p->is_before_nat) return pass_entered(skb, p);
 	if (verdict == VERDICT_ALLOW) {
 		/* A record that stayed would take this connection to the proxy. */
 		if (opens) forget_record(&p->tuple);
@@ -228,8 +231,9 @@ static __noinline int decide_other(struct __sk_buff *skb, struct packet *p)
 	}
 	verdict = judge_new(p);
 	if (verdict == VERDICT_ALLOW) return pass_judged(skb, p);
-	if (verdict == VERDICT_DENY) return drop(p, p->refusal);
-	return p->tuple.protocol == PROTOCOL_UDP ? redirect(skb, p) : drop(p, COUNTER_UNREDIRECTABLE);
+	if (verdict == VERDICT_REDIRECT && p->tuple.protocol == PROTOCOL_UDP) return redirect(skb, p);
+	if (p->is_before_nat) return pass_entered(skb, p);
+	return drop(p, verdict == VERDICT_DENY ? p->refusal : COUNTER_UNREDIRECTABLE);
 }
 
 static __always_inline int from_known_interface(struct __sk_buff *skb, struct packet *p,
@@ -243,13 +247,15 @@ static __always_inline int from_known_interface(struct __sk_buff *skb, struct pa
 	if (interface->kind == INTERFACE_UPLINK) {
 		if (!is_own) return drop(p, COUNTER_FOREIGN_SOURCE);
 		/* An endpoint has spoken to the node's own end of this tunnel. */
-		if ((skb->mark & MARK_MAGIC_MASK) == MARK_SENT) return drop(p, COUNTER_UNKNOWN_SENDER);
+		if (is_sent_by_endpoint(skb->mark & MARK_MAGIC_MASK)) return drop(p, COUNTER_UNKNOWN_SENDER);
 		find_side(p, &p->tuple.destination, &p->destination);
 		p->came_by.receiver = p->destination.endpoint;
 		/* For the node, or only passing: `to_endpoint` is there should a router turn it to one. */
 		if (p->destination.endpoint == 0) {
 			return pass_entered(skb, p);
 		}
+		/* A backend's answer has not got the address that was dialled yet: `to_endpoint` knows the flow then. */
+		p->is_before_nat = (p->setting_flags & SETTING_SERVICES) && !p->is_port;
 	}
 	parsed = parse_rest(skb, p);
 	if (parsed > 0) return drop(p, parsed);
@@ -433,7 +439,11 @@ static __always_inline int to_known_endpoint(struct __sk_buff *skb, struct packe
 								       : drop(p, COUNTER_FOREIGN_SOURCE);
 	if (magic == MARK_PROXY_INGRESS || magic == MARK_PROXY_EGRESS)
 		return from_proxy(skb, p, interface, skb->mark & MARK_OURS);
+	/* The node has found another receiver than was known of, or none: nobody would ask L7 rules. */
+	if (magic == MARK_SENT_HERE && interface->kind == INTERFACE_UPLINK)
+		return drop(p, COUNTER_UNREDIRECTABLE);
 	p->adopts_until_ns = interface->adopts_until_ns;
+	p->is_leaving = true;
 	refusal = find_sender(skb, p);
 	if (!refusal) refusal = find_receiver(p, interface);
 	return refusal ? drop(p, refusal) : decide_unmarked(skb, p);
@@ -474,7 +484,7 @@ static __always_inline bool is_judged(struct __sk_buff *skb, const struct interf
 				      __u32 magic)
 {
 	if (interface->kind == INTERFACE_UPLINK) {
-		if (magic == MARK_TO_PROXY) return false;
+		if (magic == MARK_TO_PROXY || magic == MARK_SENT_HERE) return false;
 		return (skb->mark & MARK_OURS) != MARK_PROXY_INGRESS;
 	}
 	return magic == MARK_JUDGED && is_judged_for(skb, interface->endpoint);

@@ -39,9 +39,14 @@ static __noinline int sent_from_outside(struct packet *p, __u32 mark)
 	return 0;
 }
 
+static __always_inline bool is_sent_by_endpoint(__u32 magic)
+{
+	return magic == MARK_SENT || magic == MARK_SENT_HERE;
+}
+
 static __always_inline bool is_sent_mark(__u32 magic)
 {
-	return magic == MARK_SENT || magic == MARK_ENTERED || magic == MARK_ENTERED_LOCAL ||
+	return is_sent_by_endpoint(magic) || magic == MARK_ENTERED || magic == MARK_ENTERED_LOCAL ||
 	       magic == MARK_JUDGED;
 }
 
@@ -84,7 +89,7 @@ SEPARATE int find_sender(struct __sk_buff *skb, struct packet *p)
 	if (way && way->kind == INTERFACE_OTHER) way = 0;
 	p->is_known_way = way && !(way->flags & INTERFACE_IS_PORT);
 	if (way && way->kind == INTERFACE_ENDPOINT) return sent_by_endpoint(p, way->endpoint);
-	if (magic == MARK_SENT) return sent_by_endpoint(p, named_by(mark));
+	if (is_sent_by_endpoint(magic)) return sent_by_endpoint(p, named_by(mark));
 	if ((way || skb->ingress_ifindex == 0) && (magic == MARK_ENTERED || magic == MARK_ENTERED_LOCAL))
 		return sent_from_outside(p, mark);
 	/* Judged for another, and it came out of a tunnel of the node's. */

@@ -25,6 +25,7 @@ export const MAP_NAMES = [
   'endpoints',
   'ports',
   'verdicts',
+  'behind',
   'records',
   'flows',
   'turns',

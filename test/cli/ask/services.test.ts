@@ -92,8 +92,8 @@ describe('what an endpoint dials is judged by what is behind it', () => {
     ]);
   });
 
-  describe('which holds for what is translated at the socket', () => {
-    const HOLDS = 'holds where addresses of Services are translated at the socket';
+  describe('which holds with L7 rules for what is translated at the socket', () => {
+    const HOLDS = 'holds with L7 rules where the address is translated at the socket';
     const config = (services: string): string => {
       const redirect = { services, root: '/sys/fs/bpf/x' };
       const listener = { name: 'a', address: '127.0.0.1:1', direction: 'ingress' };

@@ -9,13 +9,15 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
 import { parsePrefix } from '../../../src/model/address.ts';
-import type { Identity } from '../../../src/model/identity.ts';
+import type { Identity, Port } from '../../../src/model/identity.ts';
 import type { Datapath } from '../../../src/redirect/kernel/api.ts';
 import { openPin, runProgram } from '../../../src/redirect/kernel/bpf.ts';
 import { openDatapath, removeDatapath } from '../../../src/redirect/kernel/datapath.ts';
 import {
   encodeAddress,
   encodeAddressKey,
+  encodeBehind,
+  encodeBehindKey,
   encodeEndpoint,
   encodeEndpointKey,
   encodeInterface,
@@ -29,6 +31,7 @@ import {
   type KernelVerdict,
   LAYOUT_VERSION,
   type PortState,
+  withNextEpoch,
 } from '../../../src/redirect/layout.ts';
 import { Netns } from '../root/netns.ts';
 
@@ -58,7 +61,20 @@ export interface Rule {
   readonly remotes?: Readonly<Record<number, KernelVerdict>>;
 }
 
+/** What is behind an address of a Service. */
+export interface Behind {
+  /** Null: every address of the node, of that family. */
+  readonly ip: string | null;
+  readonly family?: 4 | 6;
+  readonly port: number;
+  readonly protocol: number;
+  readonly pairs: readonly (readonly [identity: number, port: number])[];
+  readonly isAskedAsDialled?: boolean;
+  readonly isHere?: boolean;
+}
+
 export interface Tables {
+  readonly services?: readonly Behind[];
   /** ifindex → endpoint, or null for an uplink. */
   readonly interfaces: ReadonlyMap<number, number | null>;
   /** Those that are none of ours; absent: also what is forwarded from interfaces that nobody knows is judged. */
@@ -93,6 +109,7 @@ export class Lab {
   readonly #folder: string;
   readonly #programs = new Map<string, number>();
   #generation = 0;
+  #serial = 0;
   #slots = 0;
 
   constructor(label: string) {
@@ -157,7 +174,9 @@ export class Lab {
       this.#writePolicy(generation, 2 * endpoint, egress);
       this.#writePolicy(generation, 2 * endpoint + 1, ingress);
     }
+    this.putServices(tables.services ?? [], generation);
     const settings = {
+      hasServices: tables.services !== undefined,
       generation,
       isHostJudged: host !== 'always',
       isHostRedirected: host === 'redirected',
@@ -165,6 +184,29 @@ export class Lab {
     };
     maps.settings.update(SETTINGS_KEY, encodeSettings(settings));
     return generation;
+  }
+
+  putServices(services: readonly Behind[], generation = this.#generation): void {
+    const { behind } = this.datapath.maps;
+    for (const one of services) {
+      const { ip, port, protocol, pairs, isAskedAsDialled = false, isHere = false } = one;
+      const family = one.family ?? (ip?.includes(':') === true ? 6 : 4);
+      const address = ip === null ? null : prefixOf(ip).address;
+      const place = { address, family, port: port as Port, protocol };
+      const own = pairs.map(([identity, to]) => ({
+        ...{ identity: identity as Identity, port: to as Port },
+      }));
+      this.#serial += 1;
+      const value = encodeBehind(this.#serial, { pairs: own, isAskedAsDialled, isHere });
+      behind.update(encodeBehindKey(generation, place), value);
+    }
+  }
+
+  /** In the tables in force. */
+  changeServices(services: readonly Behind[]): void {
+    this.putServices(services);
+    const { settings } = this.datapath.maps;
+    settings.update(SETTINGS_KEY, withNextEpoch(settings.lookup(SETTINGS_KEY) as Buffer));
   }
 
   /** In force, unless it was set to another. */

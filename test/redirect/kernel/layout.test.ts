@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { parsePrefix, type SocketAddress } from '../../../src/model/address.ts';
-import type { Identity } from '../../../src/model/identity.ts';
+import { parseIp, parsePrefix, type SocketAddress } from '../../../src/model/address.ts';
+import type { Identity, Port } from '../../../src/model/identity.ts';
 import * as layout from '../../../src/redirect/layout.ts';
 import { readStructs, type StructLayout } from './btf.ts';
 import { OBJECT } from './lab.ts';
@@ -14,6 +14,7 @@ const HEADER = readFileSync(
 );
 const structs = readStructs(OBJECT);
 const SIDE = { identity: 0x01020304 as Identity, check: 0x0506070811223344n, endpoint: 0x090a0b0c };
+const PAIR = { identity: SIDE.identity, port: 0x1234 as Port };
 const OWN = { ips: ['fd00::5', '10.1.2.3', '10.9.9.9'] };
 const PREFIX6 = parsePrefix('2001:db8::/32', { allowBare: false, allowHostBits: false });
 
@@ -72,6 +73,31 @@ const cases: readonly (readonly [name: string, bytes: Buffer, fields: Record<str
       ...{ generation: 77, isHostJudged: true, isHostRedirected: true, isGuarded: true },
     }),
     { generation: number(77), flags: number(7) },
+  ],
+  [
+    'settings',
+    layout.withNextEpoch(
+      layout.withNextEpoch(layout.encodeSettings({ generation: 77, isHostJudged: true })),
+    ),
+    { generation: number(77), flags: number(0x209) },
+  ],
+  [
+    'behind_key',
+    layout.encodeBehindKey(77, {
+      ...{ address: parseIp('fd00::5'), family: 6, port: 0x1234 as Port, protocol: 17 },
+    }),
+    {
+      ...{ generation: number(77), address: `fd00${'00'.repeat(13)}05` },
+      ...{ port: '1234', family: '06', protocol: '11' },
+    },
+  ],
+  [
+    'behind_value',
+    layout.encodeBehind(9, { pairs: [PAIR, PAIR], isAskedAsDialled: true, isHere: true }),
+    {
+      ...{ serial: number(9), count: number(2), flags: number(3), pad: number(0) },
+      pairs: `${number(PAIR.identity)}12340000`.repeat(2).padEnd(32 * 16, '0'),
+    },
   ],
   [
     'interface_key',

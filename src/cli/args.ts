@@ -27,6 +27,8 @@ export interface FlagSpec {
   /** What the value is called in help ("FILE"); absent for a switch. */
   readonly value?: string;
   readonly isRepeated?: boolean;
+  /** A switch that is also given as "--flag=true" and "--flag=false"; `value` then names nothing. */
+  readonly isSwitchable?: boolean;
   /** The only values allowed. */
   readonly choices?: readonly string[];
   readonly about: string;
@@ -51,14 +53,26 @@ export type ArgsResult =
   | { readonly kind: 'args'; readonly args: Args }
   | { readonly kind: 'error'; readonly message: string };
 
+export interface GivenFlag {
+  readonly name: string;
+  readonly value: string;
+}
+
 /** Flags by their long name, and the arguments that stand by themselves, in order. */
 export class Args {
   readonly arguments: readonly string[];
+  /** Every flag as it stands, in order: for a verb in which one says something of the next. */
+  readonly given: readonly GivenFlag[];
   readonly #flags: ReadonlyMap<string, readonly string[]>;
 
-  constructor(flags: ReadonlyMap<string, readonly string[]>, positionals: readonly string[]) {
+  constructor(
+    flags: ReadonlyMap<string, readonly string[]>,
+    positionals: readonly string[],
+    given: readonly GivenFlag[] = [],
+  ) {
     this.#flags = flags;
     this.arguments = positionals;
+    this.given = given;
   }
 
   has(flag: string): boolean {
@@ -82,19 +96,21 @@ export function parseVerbArgs(spec: VerbSpec, argv: readonly string[]): ArgsResu
   const byName = new Map(flags.map((flag) => [flag.name, flag]));
   const found = new Map<string, string[]>();
   const positionals: string[] = [];
+  const given: GivenFlag[] = [];
   for (const token of tokensOf(flags, argv)) {
     if (token.kind === 'positional') {
       positionals.push(token.value);
     } else if (token.kind === 'option') {
       const message = addFlag(found, byName, token);
       if (message !== null) return { kind: 'error', message: withVerb(spec, message) };
+      given.push({ name: token.name, value: found.get(token.name)?.at(-1) ?? '' });
     }
   }
   if (!found.has('help')) {
     const message = argumentCountError(spec, positionals);
     if (message !== null) return { kind: 'error', message: withVerb(spec, message) };
   }
-  return { kind: 'args', args: new Args(found, positionals) };
+  return { kind: 'args', args: new Args(found, positionals, given) };
 }
 
 /** The help of one verb, ending in a newline. */
@@ -152,6 +168,12 @@ function addFlag(
 ): string | null {
   const flag = byName.get(token.name);
   if (flag === undefined) return unknownFlag(token.rawName, byName);
+  if (flag.isSwitchable === true) {
+    const value = token.value ?? 'true';
+    if (value !== 'true' && value !== 'false') return `${token.rawName} must be true or false`;
+    found.set(flag.name, [value]);
+    return null;
+  }
   if (flag.value === undefined) {
     if (token.value !== undefined) return `${token.rawName} takes no value`;
     found.set(flag.name, ['']);
@@ -188,5 +210,7 @@ function withVerb(spec: VerbSpec, message: string): string {
 
 function flagForm(flag: FlagSpec): string {
   const short = flag.short === undefined ? '    ' : `-${flag.short}, `;
-  return `${short}--${flag.name}${flag.value === undefined ? '' : ` ${flag.value}`}`;
+  const value =
+    flag.isSwitchable === true ? '[=false]' : flag.value === undefined ? '' : ` ${flag.value}`;
+  return `${short}--${flag.name}${value}`;
 }

@@ -8,7 +8,7 @@ import { Document, isScalar, Scalar, visit } from 'yaml';
 import { hasUnsafeText, shownText } from '../model/shown_text.ts';
 import type { Io, TextSink } from './io.ts';
 
-export const COLOURS = { red: 31, green: 32, yellow: 33, cyan: 36 } as const;
+export const COLOURS = { red: 31, green: 32, yellow: 33, magenta: 35, cyan: 36 } as const;
 
 export type Colour = keyof typeof COLOURS;
 

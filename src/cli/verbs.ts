@@ -15,6 +15,7 @@ import {
   VERDICT_SPEC,
 } from './ask/tool_specs.ts';
 import type { ExitCode, Io } from './io.ts';
+import { OBSERVE_SPEC } from './observe/specs.ts';
 import { REDIRECT_SPEC } from './redirect/specs.ts';
 import { STATUS_SPEC } from './run/status_specs.ts';
 import { RUN_SPEC, VERSION_SPEC } from './specs.ts';
@@ -33,6 +34,7 @@ export interface VerbModule {
 export const VERBS: readonly Verb[] = [
   { spec: RUN_SPEC, load: () => import('./run/run.ts') },
   { spec: STATUS_SPEC, load: () => import('./run/status.ts') },
+  { spec: OBSERVE_SPEC, load: () => import('./observe/observe.ts') },
   { spec: REDIRECT_SPEC, load: () => import('./redirect/redirect.ts') },
   { spec: ADMISSION_SPEC, load: () => import('./admission/admission.ts') },
   { spec: CHECK_SPEC, load: () => import('./ask/check.ts') },

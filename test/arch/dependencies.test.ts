@@ -8,8 +8,11 @@ const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 
 /** All of them ask for no more than that their text is kept. Another one is a decision, not an update. */
 const LICENCES = ['MIT', 'ISC', 'BSD-2-Clause', 'BSD-3-Clause', 'Apache-2.0', 'BlueOak-1.0.0'];
-/** Compiled here, each for a reason that CONTRIBUTING.md or scripts/native.mjs gives. */
-const INSTALL_SCRIPTS = ['node_modules/koffi', 'node_modules/re2'];
+/**
+ * Compiled here, each for a reason that CONTRIBUTING.md or scripts/native.mjs gives. What protobufjs (of gRPC) would run
+ * is a hint about versions; package.json does not allow it.
+ */
+const INSTALL_SCRIPTS = ['node_modules/koffi', 'node_modules/protobufjs', 'node_modules/re2'];
 
 interface Manifest {
   readonly dependencies: Readonly<Record<string, string>>;

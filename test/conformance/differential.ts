@@ -7,8 +7,11 @@ import { PolicySeed } from './generated_policies.ts';
 
 const PEERS = fileURLToPath(new URL('../peers', import.meta.url));
 
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
 /** Modules of Go. */
 export const AGENT_FOLDER = join(PEERS, 'agent');
+export const HUBBLE_FOLDER = join(PEERS, 'hubble');
 export const KUBE_PROXY_FOLDER = join(PEERS, 'kube/services');
 
 /** Removed when the comparison ends. */

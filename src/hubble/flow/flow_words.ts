@@ -12,7 +12,7 @@ export const EVENT_TYPES = {
   l7: 129,
 } as const;
 
-const OBSERVATION_POINTS = [
+const OBSERVATION_POINTS: readonly string[] = [
   'to-endpoint',
   'to-proxy',
   'to-host',
@@ -27,11 +27,17 @@ const OBSERVATION_POINTS = [
   'to-network',
   'from-crypto',
   'to-crypto',
-] as const;
+];
 
 /** Null: no such point. */
 export function observationPoint(subType: number): string | null {
   return OBSERVATION_POINTS[subType] ?? null;
+}
+
+/** Null: no such word. */
+export function observationPointOf(word: string): number | null {
+  const found = OBSERVATION_POINTS.indexOf(word);
+  return found === -1 ? null : found;
 }
 
 const MATCH_TYPES = ['none', 'L3-Only', 'L3-L4', 'L4-Only', 'all', 'L3-Proto', 'Proto-Only'];

@@ -1,6 +1,11 @@
 /** The parts of a line of `hubble observe`: who, what kind, which verdict. They say what Hubble's own client says. */
 import { enumWord } from '../flow/enum_word.ts';
-import { EVENT_TYPES, matchTypeWord, observationPoint } from '../flow/flow_words.ts';
+import {
+  EVENT_TYPES,
+  matchTypeWord,
+  observationPoint,
+  observationPointOf,
+} from '../flow/flow_words.ts';
 import {
   AuthType,
   AuthTypeSchema,
@@ -182,4 +187,37 @@ export function summaryText({ ipTraceId, Summary, authType }: Flow): string {
   const isAuthenticated = authType !== AuthType.DISABLED;
   const auth = isAuthenticated ? `; Auth: ${enumWord(AuthTypeSchema, authType)}` : '';
   return `${trace}${Summary}${auth}`;
+}
+
+const EVENT_WORDS: ReadonlyMap<string, number> = new Map([
+  ['drop', EVENT_TYPES.drop],
+  ['debug', EVENT_TYPES.debug],
+  ['capture', EVENT_TYPES.capture],
+  ['trace', EVENT_TYPES.trace],
+  ['policy-verdict', EVENT_TYPES.policyVerdict],
+  ['trace-sock', EVENT_TYPES.traceSock],
+  ['l7', EVENT_TYPES.l7],
+]);
+
+export interface EventType {
+  readonly type: number;
+  readonly matchSubType: boolean;
+  readonly subType: number;
+}
+
+/** "l7", "trace:to-endpoint", "1:133". Throws for what is none. */
+export function eventTypeOf(text: string): EventType {
+  const colon = text.indexOf(':');
+  const word = colon === -1 ? text : text.slice(0, colon);
+  const type = EVENT_WORDS.get(word) ?? numberOf(word, [...EVENT_WORDS.keys()]);
+  if (colon === -1) return { type, matchSubType: false, subType: 0 };
+  const subWord = text.slice(colon + 1);
+  const point = type === EVENT_TYPES.trace ? observationPointOf(subWord) : null;
+  return { type, matchSubType: true, subType: point ?? numberOf(subWord, []) };
+}
+
+function numberOf(text: string, words: readonly string[]): number {
+  if (/^[0-9]{1,9}$/.test(text)) return Number(text);
+  const known = words.length === 0 ? '' : `: give one of ${words.join(', ')}`;
+  throw new Error(`"${text}" is no kind of event${known}`);
 }

@@ -184,7 +184,7 @@ class Cluster {
     } else if (message.read.kind === 'identities') {
       this.batchCount += 1;
       const { batch, form } = message.read.sent;
-      this.bytes += batch.bytes.byteLength + form.bytes.byteLength;
+      this.bytes += batch.bytes.byteLength + (form?.bytes.byteLength ?? 0);
     }
   }
 }

@@ -15,19 +15,17 @@ import type { ConfigResult } from './config/load.ts';
 import { StateLock } from './control/source/files/state_lock.ts';
 import { emptySetText, type RejectedSet } from './control/source/policy_feed.ts';
 import { formatSocketAddress } from './model/address.ts';
-import { descriptorsFor, limitsWithin } from './model/descriptors.ts';
-import type { Limits } from './model/limits.ts';
 import type { LogLevel } from './model/log_level.ts';
 import { createLogger, type Logger } from './observe/log/logger.ts';
 import { MetricsHub } from './observe/metrics/hub.ts';
 import { nodePlatform } from './platform/node_platform.ts';
-import { openFileCountMax } from './platform/open_files.ts';
 import type { BoundListener } from './proxy/accept/listener.ts';
 import { notedWaits } from './redirect/interfaces/wait_note.ts';
 import { serviceCounters } from './redirect/services/inspect_services.ts';
 import { SupervisorBackend } from './workers/admin_backend.ts';
 import { FlowHub } from './workers/flow_hub.ts';
 import { inProcessLauncher } from './workers/in_process_worker.ts';
+import { NameReports } from './workers/name_reports.ts';
 import {
   PROXY_STATE,
   type SentIdentities,
@@ -41,6 +39,7 @@ import { processLauncher } from './workers/process_worker.ts';
 import { logRefusals } from './workers/refusal_log.ts';
 import { logHealth } from './workers/source_health_log.ts';
 import { Supervisor } from './workers/supervisor.ts';
+import { workerLimits } from './workers/worker_limits.ts';
 
 export interface AppOptions {
   /** Reads the configuration again, for SIGHUP. */
@@ -105,6 +104,7 @@ class SallyportApp implements App {
   readonly #stateLock: StateLock | null;
   readonly #metrics: MetricsHub;
   readonly #supervisor: Supervisor;
+  readonly #names: NameReports;
   readonly #flows: FlowHub;
   readonly #admin: AdminServer | null;
   #toldWarnings: ReadonlySet<string> = new Set();
@@ -141,6 +141,7 @@ class SallyportApp implements App {
       },
     });
     this.#supervisor = this.#makeSupervisor();
+    this.#names = this.#makeNames();
     this.#flows = new FlowHub({
       config,
       log: this.#log,
@@ -332,10 +333,21 @@ class SallyportApp implements App {
         onRefused: (refused, before) => logRefusals(this.#log, refused, before),
         onHealth: (health, before) => logHealth(this.#log, health, before),
         onNotice: (message) => this.#log.warn({}, message),
+        onLearned: (ids, sequence) => void this.#names.learned(ids, sequence),
+        onNamesLost: () => this.#names.again(),
         onNotKept: (problem) =>
           this.#log.error({ problem }, 'the last good policy set could not be kept'),
         onDied: (problem) => this.#log.error({ problem }, 'policy thread ended; it starts again'),
       },
+    });
+  }
+
+  #makeNames(): NameReports {
+    return new NameReports({
+      limits: this.#config.limits,
+      toThread: (message) => this.#policyThread.tellNames(message),
+      inForce: (sequence, timeoutMs) => this.#supervisor.inForce(sequence, timeoutMs),
+      toWorker: (index, ids) => this.#supervisor.lookupsInForce(index, ids),
     });
   }
 
@@ -349,7 +361,7 @@ class SallyportApp implements App {
         redirectRoot: config.redirect.root,
         cilium: config.cilium,
         behaviour: config.behaviour,
-        limits: this.#workerLimits(),
+        limits: workerLimits(config, this.#log),
         accessLog: config.accessLog,
         logLevel: config.logLevel,
       },
@@ -369,6 +381,7 @@ class SallyportApp implements App {
           this.#log.warn({ worker: index, pid }, 'worker restarted');
         },
         onFlows: (batch) => this.#flows.push(batch),
+        onNames: (index, message) => this.#names.take(index, message),
         onPolicyInForce: (revision) => this.#tellInForce(revision),
         onIdentitiesBroken: ({ index }, problem) => {
           this.#metrics.identitiesBroken();
@@ -380,24 +393,6 @@ class SallyportApp implements App {
           this.#log.error({ worker: index, revision, problems }, 'worker refused a policy set'),
       },
     });
-  }
-
-  /** With no more connections than there are file descriptors for, so that a bound of ours is met before the system's. */
-  #workerLimits(): Limits {
-    const { limits, listeners } = this.#config;
-    const countMax = openFileCountMax();
-    const areQuestionsServed = listeners.some(({ protocol }) => protocol === 'dns');
-    const within = limitsWithin(limits, countMax, areQuestionsServed);
-    const { connectionCountMax: allowed } = within;
-    if (allowed !== limits.connectionCountMax) {
-      this.#log.warn(
-        { open_files_max: countMax, connection_count_max: limits.connectionCountMax, allowed },
-        `a worker may have ${countMax} open files, which is enough for ${allowed} connections in place of the ` +
-          `${limits.connectionCountMax} of limits.connectionCountMax: raise it to ${descriptorsFor(limits)} ` +
-          '(ulimit -n, LimitNOFILE= of systemd), or lower connectionCountMax',
-      );
-    }
-    return within;
   }
 
   #makeAdmin(): AdminServer | null {

@@ -109,6 +109,10 @@ export interface Recorder {
   readonly events: PlaneEvents;
 }
 
+export const HELD_OUTCOMES = ['in-force', 'timeout', 'full'] as const;
+
+export type HeldOutcome = (typeof HELD_OUTCOMES)[number];
+
 /** Counted, and told to nobody one by one. */
 export interface PlaneEvents {
   connectionOpened(listener: string): void;
@@ -122,6 +126,11 @@ export interface PlaneEvents {
   streamsReset(by: ResetBy, cause: ResetCause, count: number): void;
   /** A DNS message that is no question, or answers nothing that was asked: as if it had not come. */
   dnsMessageIgnored(from: 'downstream' | 'upstream'): void;
+  /**
+   * An answer that had to wait until its addresses are in force: they were, or that took too long, or too many wait
+   * already. The last two have gone to their clients without.
+   */
+  dnsAnswerHeld(outcome: HeldOutcome): void;
   /** Closed to make room for others, by the largest holder at a bound. */
   evicted(bound: EvictionBound, state: ShareState): void;
   /** Told now and then. */

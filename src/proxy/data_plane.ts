@@ -4,6 +4,7 @@
  * configuration.
  */
 
+import type { IpText } from '../model/address.ts';
 import { residentBytes } from '../platform/resident_memory.ts';
 import type { IdentityBatch } from '../policy/identity/delta.ts';
 import type { ServiceBatch } from '../policy/identity/service_table.ts';
@@ -54,6 +55,11 @@ export class DataPlane {
       throw error;
     }
     return bound;
+  }
+
+  /** Where they go, each as often as there are connections. */
+  openAddresses(): Iterable<IpText> {
+    return this.#registry.destinations();
   }
 
   /** Open downstream connections, those that are only waiting for their last bytes included. */

@@ -7,10 +7,12 @@ import type { AccessLogConfig, CiliumConfig } from '../config/config.ts';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet, PolicyUpdate } from '../control/worker/live_snapshot.ts';
 import type { SentServices } from '../control/worker/service_wire.ts';
+import type { IpText } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
 import type { LogLevel } from '../model/log_level.ts';
 import type { MetricsSnapshot } from '../observe/metrics/counters.ts';
 import type { BoundListener } from '../proxy/accept/listener.ts';
+import type { ToldLookup } from '../proxy/dns/name_learner.ts';
 import type { Behaviour, ListenerOptions } from '../proxy/plane/options.ts';
 
 export interface WorkerSettings {
@@ -52,7 +54,9 @@ export type ToWorker =
   | { readonly kind: 'subscribe-flows' }
   | { readonly kind: 'unsubscribe-flows' }
   /** Stop accepting, let finish, cut after `limits.drainTimeoutMs`, then end. */
-  | { readonly kind: 'drain' };
+  | { readonly kind: 'drain' }
+  /** What was told as `lookups` under these numbers is in force everywhere. */
+  | { readonly kind: 'lookups-in-force'; readonly ids: readonly number[] };
 
 export type FromWorker =
   | { readonly kind: 'listening'; readonly listeners: readonly BoundListener[] }
@@ -75,7 +79,11 @@ export type FromWorker =
   | { readonly kind: 'alive' }
   /** See observe/flow/wire/flow_batch.ts. */
   | { readonly kind: 'flows'; readonly batch: Uint8Array }
-  | { readonly kind: 'drained' };
+  | { readonly kind: 'drained' }
+  /** What answers taught; answered by `lookups-in-force`. */
+  | { readonly kind: 'lookups'; readonly lookups: readonly ToldLookup[] }
+  /** Addresses that names taught, to which connections are open. */
+  | { readonly kind: 'open-addresses'; readonly ips: readonly IpText[] };
 
 /** What one worker has counted; the supervisor sums over workers. */
 export interface WorkerReport {

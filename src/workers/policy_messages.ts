@@ -3,13 +3,16 @@
  * what the thread has to be told again after its end (`Kept`) is bytes that the supervisor does not look into.
  */
 import type { ExplainAnswer } from '../admin/backend.ts';
+import type { Lookup } from '../control/names/name_cache.ts';
 import type { StandIn } from '../control/set/policy_input.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
 import type { SourceHealth } from '../control/source/source.ts';
 import type { SourceSettings } from '../control/source/source_settings.ts';
 import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet, PolicyUpdate } from '../control/worker/live_snapshot.ts';
+import type { IpText } from '../model/address.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
+import type { ToldLookup } from '../proxy/dns/name_learner.ts';
 import type { KeptForms, SentForm } from './kept_forms.ts';
 import type { SentServiceChange } from './service_sender.ts';
 
@@ -107,9 +110,34 @@ export interface SentSet<Set extends PolicyUpdate = PolicyUpdate> {
 export interface SentIdentities {
   readonly batch: SentBatch;
   readonly endpointCount: number;
-  readonly form: SentForm;
+  /** Null: that is as it was; names have taught who has addresses. */
+  readonly form: SentForm | null;
   /** As of a set. */
   readonly given: SentGiven | null;
+}
+
+/** What an answer taught, as a worker told it. */
+export interface SentLookup extends Omit<ToldLookup, 'id'> {
+  /** The supervisor's. */
+  readonly id: number;
+}
+
+/** A lookup, and when it was. */
+export interface KeptLookup extends Lookup {
+  /** Milliseconds since the epoch. */
+  readonly atMs: number;
+}
+
+/** What is known of one name and address. */
+export interface NamedEntry {
+  readonly name: string;
+  readonly ip: IpText;
+  /** Who asked. */
+  readonly endpoints: readonly string[];
+  /** Milliseconds since the epoch. */
+  readonly expiresAtMs: number;
+  /** Of the last sign of a connection; null: there was none. */
+  readonly aliveAtMs: number | null;
 }
 
 export type SentStart =
@@ -148,6 +176,12 @@ export type ToPolicyThread =
   | { readonly kind: 'own-state' }
   /** What is wrong with the workers, for who is told of it; null: nothing any more. */
   | { readonly kind: 'condition'; readonly problem: string | null }
+  /** What answers taught; answered by `learned`. */
+  | { readonly kind: 'lookups'; readonly lookups: readonly SentLookup[] }
+  /** Connections to these addresses are open. */
+  | { readonly kind: 'open-addresses'; readonly ips: readonly IpText[] }
+  /** Answered by `listed-names`. */
+  | { readonly kind: 'list-names'; readonly id: number }
   | { readonly kind: 'stop' };
 
 export type FromPolicyThread =
@@ -189,6 +223,9 @@ export type FromPolicyThread =
   | { readonly kind: 'explained'; readonly id: number; readonly answer: ExplainAnswer }
   /** In the order that they were asked in. */
   | { readonly kind: 'named-sides'; readonly id: number; readonly sides: readonly FlowSide[] }
+  /** In force with the batch of that number. */
+  | { readonly kind: 'learned'; readonly ids: readonly number[]; readonly sequence: number }
+  | { readonly kind: 'listed-names'; readonly id: number; readonly names: readonly NamedEntry[] }
   /** A question was answered with an error of ours. */
   | { readonly kind: 'failed'; readonly id: number; readonly message: string }
   | { readonly kind: 'stopped' };

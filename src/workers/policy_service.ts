@@ -3,7 +3,6 @@
  * checks. It has the source, the store and the state folder; what it accepts it sends on as workers take it, and it
  * answers what is asked about the set in force.
  */
-import { deserialize, serialize } from 'node:v8';
 import { policiesDocument } from '../admin/policies_document.ts';
 import { judgeOptions } from '../cli/ask/judge_options.ts';
 import { explainDocument } from '../control/ask/explain_document.ts';
@@ -12,7 +11,7 @@ import { parseQuestion } from '../control/ask/question.ts';
 import type { DecodeOptions } from '../control/decode/context.ts';
 import { formatHolder } from '../control/decode/place.ts';
 import { formatProblem } from '../control/decode/problem.ts';
-import { type Accepted, PolicyChecker } from '../control/set/policy_checker.ts';
+import { PolicyChecker } from '../control/set/policy_checker.ts';
 import type { RefusedDocument } from '../control/set/policy_input.ts';
 import { configuredSource } from '../control/source/configured_source.ts';
 import { decodeBundle } from '../control/source/files/decode_bundle.ts';
@@ -26,15 +25,15 @@ import {
   type NewSet,
   PolicyFeed,
 } from '../control/source/policy_feed.ts';
-import type { PolicySource } from '../control/source/source.ts';
+import type { OfferedSet, PolicySource } from '../control/source/source.ts';
 import {
   type ConfiguredSource,
   type SourceEnvironment,
   UNTOLD,
 } from '../control/source/source_settings.ts';
 import { encodeBatch } from '../control/worker/identity_wire.ts';
-import type { NumberedRules, NumberedSet, PolicyUpdate } from '../control/worker/live_snapshot.ts';
-import { encodeResolved, encodeRules } from '../control/worker/resolved_wire.ts';
+import type { PolicyUpdate } from '../control/worker/live_snapshot.ts';
+import { encodeResolved } from '../control/worker/resolved_wire.ts';
 import type { FlowAddress } from '../model/flow.ts';
 import { sideOf } from '../observe/flow/sides.ts';
 import { toldProblems } from '../observe/told_problems.ts';
@@ -43,7 +42,10 @@ import type { PolicySnapshot } from '../policy/compiled/snapshot.ts';
 import { printSnapshot } from '../policy/decide/print.ts';
 import { type GivenIdentity, IdentityAllocator } from '../policy/resolve/identity_allocator.ts';
 import { createRe2Engine } from '../regex/re2_engine.ts';
+import { type Encoded, rulesOf, wholeOf } from './encoded_set.ts';
 import { FormSender, restoredForm } from './kept_forms.ts';
+import { type NameService, nodeNameService } from './name_service.ts';
+import { bytesOf, decoded, ownBytes } from './own_bytes.ts';
 import {
   type FromPolicyThread,
   type Kept,
@@ -86,10 +88,13 @@ export class PolicyService {
   readonly #lastGood: LastGoodSet | null;
   readonly #source: ConfiguredSource;
   readonly #feed: PolicyFeed;
+  readonly #names: NameService;
   readonly #forms = new FormSender();
   readonly #services = new ServiceSender();
   readonly #spentMemory: SpentMemory;
   #isStarted = false;
+  /** That an earlier thread had put in force; null: none had. */
+  readonly #restoredOffer: OfferedSet | null;
   /** Lines of the lists that the supervisor keeps, about. */
   #givenCount = 0;
   /** When the source began to read. */
@@ -115,7 +120,10 @@ export class PolicyService {
       allocator: this.#allocator,
     });
     const decode = { limits, hasNodeLabels: settings.hasNodeLabels, regexEngine };
-    const texts = this.#restored(decode);
+    this.#names = this.#makeNames();
+    const restored = this.#restored(decode);
+    this.#restoredOffer = restored;
+    const texts = restored?.texts ?? null;
     const given = sourceOf?.(decode);
     this.#source =
       given === undefined
@@ -133,6 +141,7 @@ export class PolicyService {
       case 'go-on':
         this.#feed.resume({
           staleness: this.#kept?.staleness ?? null,
+          offered: this.#restoredOffer,
           seen: this.#kept?.fingerprint ?? null,
         });
         this.#tellServices();
@@ -153,6 +162,15 @@ export class PolicyService {
       case 'explain':
         this.#answer(message.id, () => this.#explain(message.id, message.question));
         break;
+      case 'list-names':
+        this.#post({ kind: 'listed-names', id: message.id, names: this.#names.list() });
+        break;
+      case 'lookups':
+        this.#names.learn(message.lookups);
+        break;
+      case 'open-addresses':
+        this.#names.markAlive(message.ips);
+        break;
       case 'own-state':
         this.#lastGood?.own();
         this.#source.own();
@@ -161,6 +179,7 @@ export class PolicyService {
         this.#source.tellCondition(message.problem);
         break;
       case 'stop':
+        this.#names.stop();
         this.#feed.stop().then(() => this.#post({ kind: 'stopped' }));
         break;
     }
@@ -180,7 +199,7 @@ export class PolicyService {
     if (started.kind === 'rejected') {
       this.#post({ kind: 'started', start: started, staleness });
     } else {
-      const { sent, transfer } = this.#sentSet(started, this.#wholeOf(started.accepted));
+      const { sent, transfer } = this.#sentSet(started, wholeOf(started.accepted));
       const start =
         started.kind === 'changed'
           ? ({ kind: 'changed', sent } as const)
@@ -202,7 +221,7 @@ export class PolicyService {
     const { staleness } = this.#feed;
     if (read.kind === 'changed') {
       const { accepted } = read;
-      const set = accepted.isWhoSame ? rulesOf(accepted) : this.#wholeOf(accepted);
+      const set = accepted.isWhoSame ? rulesOf(accepted) : wholeOf(accepted);
       const { sent, transfer } = this.#sentSet<PolicyUpdate>(read, set);
       this.#post({ kind: 'read', read: { kind: 'changed', sent }, staleness, isAsked }, transfer);
     } else if (read.kind === 'identities') {
@@ -299,20 +318,16 @@ export class PolicyService {
     });
   }
 
-  #work(task: () => void): void {
+  #work<Result>(task: () => Result): Result {
     this.#busy(null);
-    task();
+    const result = task();
     this.#post({ kind: 'idle' });
+    return result;
   }
 
   #busy(fingerprint: string | null): void {
     this.#readingSinceMs = performance.now();
     this.#post({ kind: 'busy', fingerprint });
-  }
-
-  #wholeOf({ revision, set }: Accepted): Encoded<NumberedSet> {
-    const bytes = encodeResolved(set).map(ownBytes);
-    return { set: { revision, parts: bytes }, bytes };
   }
 
   #sentSet<Set extends PolicyUpdate>(
@@ -345,7 +360,7 @@ export class PolicyService {
   } {
     const { sequence, bytes } = encodeBatch(batch);
     const own = ownBytes(bytes);
-    const form = this.#forms.next(offered);
+    const form = offered === null ? null : this.#forms.next(offered);
     const given = this.#newlyGiven();
     const sent: SentIdentities = {
       batch: { sequence, bytes: own },
@@ -353,7 +368,11 @@ export class PolicyService {
       form,
       given,
     };
-    const buffers = [own, form.bytes, ...(given === null ? [] : [given.bytes])];
+    const buffers = [
+      own,
+      ...(form === null ? [] : [form.bytes]),
+      ...(given === null ? [] : [given.bytes]),
+    ];
     return { sent, transfer: buffers.map(({ buffer }) => buffer) };
   }
 
@@ -380,15 +399,17 @@ export class PolicyService {
   }
 
   /** Puts what was in force in force again, under its number; what it was decoded from, if it is known. */
-  #restored(decode: DecodeOptions): SourceBundle | null {
+  #restored(decode: DecodeOptions): OfferedSet | null {
     const inForce = this.#kept?.inForce ?? null;
     if (inForce === null) return null;
     const form = restoredForm(inForce.forms);
     const read =
       form.kind === 'texts' ? decodeBundle(form.texts, decode) : ({ ...form, kind: 'ok' } as const);
-    const result = read.kind === 'rejected' ? read : this.#store.restore(read.input, inForce);
+    if (read.kind === 'rejected') throw new Error('the policy set in force was rejected');
+    const { input } = read;
+    const result = this.#store.restore(this.#names.learning.joined(input), inForce);
     if (result.kind === 'rejected') throw new Error('the policy set in force was rejected');
-    return form.kind === 'texts' ? form.texts : null;
+    return { input, texts: form.kind === 'texts' ? form.texts : null };
   }
 
   /** `texts`: of the set in force, when it came from files. */
@@ -420,6 +441,14 @@ export class PolicyService {
     });
   }
 
+  #makeNames(): NameService {
+    return nodeNameService(this.#settings, {
+      memory: null,
+      learn: () => (this.#feed.isStarted ? this.#work(() => this.#feed.learn()) : null),
+      onLearned: (ids, sequence) => this.#post({ kind: 'learned', ids, sequence }),
+    });
+  }
+
   #makeLastGood(): LastGoodSet | null {
     const { stateDir: folder, isStateOurs: isOurs } = this.#settings;
     if (folder === null) return null;
@@ -437,6 +466,7 @@ export class PolicyService {
       store: this.#store,
       decode,
       lastGood: this.#lastGood,
+      names: this.#names.learning,
       isDeniedAtFirst,
       limits,
       wallMs,
@@ -464,33 +494,4 @@ export class PolicyService {
   #post(message: FromPolicyThread, transfer: readonly ArrayBuffer[] = []): void {
     this.#port.post(message, transfer);
   }
-}
-
-type OwnBytes = Uint8Array<ArrayBuffer>;
-
-interface Encoded<Set extends PolicyUpdate> {
-  readonly set: Set;
-  /** All that is in it. */
-  readonly bytes: readonly OwnBytes[];
-}
-
-function rulesOf({ revision, set }: Accepted): Encoded<NumberedRules> {
-  const bytes = encodeRules(set).map(ownBytes);
-  return { set: { revision, rules: bytes }, bytes };
-}
-
-function bytesOf(value: unknown): OwnBytes {
-  return ownBytes(serialize(value));
-}
-
-/** In a buffer of their own, which can be given away whole. */
-function ownBytes(bytes: Uint8Array): OwnBytes {
-  const { buffer, byteLength } = bytes;
-  const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
-  return isOwn ? new Uint8Array(buffer) : new Uint8Array(bytes);
-}
-
-/** Of bytes that a thread before has made. */
-function decoded<Value>(bytes: Uint8Array): Value {
-  return deserialize(bytes) as Value;
 }

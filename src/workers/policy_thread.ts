@@ -6,16 +6,16 @@
  *     supervisor ── start, reload, print, explain ──► thread (policy_service.ts)
  *                ◄── accepted (rules as bytes) | rejected ──
  */
-
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { BusyError, type ExplainAnswer } from '../admin/backend.ts';
-import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
+import type { Staleness } from '../control/source/policy_feed.ts';
 import { FRESH, type SourceHealth } from '../control/source/source.ts';
 import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
 import type { Timers } from '../platform/platform.ts';
 import type { SentForm } from './kept_forms.ts';
+import { failedSet, problemOf } from './policy_failure.ts';
 import type {
   FromPolicyThread,
   Kept,
@@ -46,6 +46,10 @@ export interface PolicyThreadEvents {
   onRebased(set: NumberedSet, sequence: number): void;
   /** Who is behind addresses of Services; also before `follow`. */
   onServices(change: SentServiceChange): void;
+  /** In force with the batch of that number, which `onRead` has told. */
+  onLearned(ids: readonly number[], sequence: number): void;
+  /** Another thread goes on: what was told as names has to be told again. */
+  onNamesLost(): void;
   /** The last good set could not be kept on disk. */
   onNotKept(problem: string): void;
   /** The thread ended; what it was at is rejected, and `onRead` has been told so. */
@@ -213,6 +217,11 @@ export class PolicyThread {
     return answer.sides;
   }
 
+  /** What answers taught, and which addresses are in use. */
+  tellNames(message: Extract<ToPolicyThread, { kind: 'lookups' | 'open-addresses' }>): void {
+    this.#send(message);
+  }
+
   /** Resolves when what is being kept on disk is, or after a moment, and the thread has ended. */
   async stop(): Promise<void> {
     if (this.#isStopped) return;
@@ -308,6 +317,9 @@ export class PolicyThread {
       case 'services':
         this.#options.events.onServices(message.change);
         break;
+      case 'learned':
+        this.#options.events.onLearned(message.ids, message.sequence);
+        break;
       case 'reloaded':
         this.#endReload();
         break;
@@ -385,7 +397,9 @@ export class PolicyThread {
 
   #keepIdentities({ batch, form, given }: SentIdentities): void {
     const revision = this.#inForce?.revision ?? 0;
-    this.#keepInForce(form, { revision, sequence: batch.sequence });
+    const { sequence } = batch;
+    if (form !== null) this.#keepInForce(form, { revision, sequence });
+    else if (this.#inForce !== null) this.#inForce = { ...this.#inForce, sequence };
     this.#keepGiven(given);
   }
 
@@ -451,6 +465,7 @@ export class PolicyThread {
       this.#launch(kept);
       this.#worker?.unref();
       this.#send({ kind: 'go-on' });
+      events.onNamesLost();
       if (this.#reloading !== null) this.#send({ kind: 'reload' });
     });
   }
@@ -479,16 +494,4 @@ export class PolicyThread {
       reject(new BusyError(problem));
     }
   }
-}
-
-function failedSet(problem: string): RejectedSet {
-  return { kind: 'rejected', result: 'failed', problems: [problem], problemCount: 1 };
-}
-
-function problemOf(error: unknown, { limits }: Pick<PolicySettings, 'limits'>): string {
-  if (!(error instanceof Error)) return String(error);
-  const isMemory = 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY';
-  return isMemory
-    ? `it needs more memory than policyMemoryBytesMax allows (${limits.policyMemoryBytesMax} bytes)`
-    : error.message;
 }

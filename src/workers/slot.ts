@@ -33,6 +33,8 @@ export interface SlotOwner {
   /** Whether workers are to send flows. */
   areFlowsWanted(): boolean;
   onFlows(batch: Uint8Array): void;
+  /** What the worker says of names. */
+  onNames(index: number, message: NamesFromWorker): void;
   /** Since that set, in order. */
   batchesSince(): readonly SentBatch[];
   /** See `ToWorker`. */
@@ -51,6 +53,8 @@ export interface SlotOwner {
   /** The same of Services. */
   onServices(): void;
 }
+
+export type NamesFromWorker = Extract<FromWorker, { kind: 'lookups' | 'open-addresses' }>;
 
 export type SlotStart =
   | { readonly kind: 'listening'; readonly listeners: readonly BoundListener[] }
@@ -147,7 +151,14 @@ export class WorkerSlot {
   send(
     message: Extract<
       ToWorker,
-      { kind: 'reopen-access-log' | 'set-log-level' | 'subscribe-flows' | 'unsubscribe-flows' }
+      {
+        kind:
+          | 'reopen-access-log'
+          | 'set-log-level'
+          | 'subscribe-flows'
+          | 'unsubscribe-flows'
+          | 'lookups-in-force';
+      }
     >,
   ): void {
     this.#link?.send(message);
@@ -254,6 +265,10 @@ export class WorkerSlot {
         break;
       case 'report':
         this.#settleReport(message.requestId, message.report);
+        break;
+      case 'lookups':
+      case 'open-addresses':
+        this.#owner.onNames(this.#index, message);
         break;
       case 'flows':
         this.#owner.onFlows(message.batch);

@@ -18,7 +18,7 @@ import type { WorkerReport, WorkerSettings } from './messages.ts';
 import { probePorts } from './port_probe.ts';
 import { ProxyCondition } from './proxy_condition.ts';
 import type { SentServiceChange, ServiceFacts } from './service_sender.ts';
-import { type SlotOwner, WorkerSlot, type WorkerStatus } from './slot.ts';
+import { type NamesFromWorker, type SlotOwner, WorkerSlot, type WorkerStatus } from './slot.ts';
 
 export interface SupervisorOptions {
   readonly workerCount: number;
@@ -42,6 +42,8 @@ export interface SupervisorEvents {
   onWorkerUpdateFailed(status: WorkerStatus, revision: number, problems: readonly string[]): void;
   /** A batch of a worker's flows, while they are wanted. */
   onFlows?(batch: Uint8Array): void;
+  /** What a worker says of names. */
+  onNames?(index: number, message: NamesFromWorker): void;
   /** A batch of identities, or of Services, did not fit a worker, which is given everything anew. */
   onIdentitiesBroken(status: WorkerStatus, problem: string): void;
   /** So many batches are kept that the set should be made anew: `rebase`. */
@@ -200,6 +202,15 @@ export class Supervisor implements SlotOwner {
 
   onFlows(batch: Uint8Array): void {
     this.#options.events.onFlows?.(batch);
+  }
+
+  onNames(index: number, message: NamesFromWorker): void {
+    this.#options.events.onNames?.(index, message);
+  }
+
+  /** To the worker that told them. */
+  lookupsInForce(index: number, ids: readonly number[]): void {
+    this.#slots[index]?.send({ kind: 'lookups-in-force', ids });
   }
 
   /** One for each worker that answers. */

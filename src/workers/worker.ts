@@ -21,12 +21,15 @@ import type { FromWorker, ToWorker, WorkerSettings } from './messages.ts';
 import { Observation, type ObservationOptions } from './observation.ts';
 import { bindErrorText } from './port_probe.ts';
 import { makeCiliumIdentities, makeRedirectParts } from './redirect_parts.ts';
+import { type TaughtNames, taughtNames } from './taught_names.ts';
 
 export class Worker {
   readonly #post: Post;
   readonly #onDrained: () => void;
   #parts: Parts | null = null;
   #isDrained = false;
+  /** Also while it drains: answers may wait. */
+  #names: TaughtNames | null = null;
   #areFlowsWanted = false;
   /** Came while the parts were being made. */
   #earlyUpdate: PolicyUpdate | null = null;
@@ -75,6 +78,9 @@ export class Worker {
         this.#areFlowsWanted = message.kind === 'subscribe-flows';
         this.#parts?.observation.flows.setWanted(this.#areFlowsWanted);
         break;
+      case 'lookups-in-force':
+        this.#names?.inForce(message.ids);
+        break;
       case 'drain':
         void this.#drain();
         break;
@@ -93,6 +99,7 @@ export class Worker {
     this.#isDrained = true;
     parts?.stopRedirect();
     parts?.store.stop();
+    this.#names?.stop();
     parts?.dataPlane.stop();
     void parts?.observation.close();
   }
@@ -116,6 +123,7 @@ export class Worker {
       parts.secrets.take(result.set);
       parts.observation.recorder.policyChanged();
       this.#parts = parts;
+      this.#names = parts.names;
       this.#catchUp(parts.store, [...batches, ...this.#earlyBatches]);
       for (const batch of [...services, ...this.#earlyServices]) parts.store.services(batch);
       this.#earlyServices = [];
@@ -159,6 +167,7 @@ export class Worker {
     parts?.stopRedirect();
     // A set that came before is still put in force: what drains is not to outlive what it denies.
     await parts?.dataPlane.drain();
+    this.#names?.stop();
     parts?.store.stop();
     await parts?.observation.close();
     this.#isDrained = true;
@@ -178,6 +187,8 @@ interface Parts {
   readonly observation: Observation;
   readonly store: LiveSnapshot;
   readonly dataPlane: DataPlane;
+  /** Null: no listener hears of names. */
+  readonly names: TaughtNames | null;
   /** Until we are warm, redirected connections go to the proxy that had them before; then they come to us. */
   readonly warmUp: () => Promise<unknown>;
   readonly takeSlots: () => void;
@@ -242,26 +253,14 @@ async function makeParts(settings: WorkerSettings, post: Post): Promise<Parts> {
     secretValues: () => secrets.values(),
     sendFlows: (batch, onTaken) => post({ kind: 'flows', batch }, onTaken),
   });
-  const redirect = await makeRedirectParts(settings, {
-    timers: platform.timers,
-    onReattached: () =>
-      observation.logger.warn({}, 'redirect: pins were made anew or slots were empty; taken again'),
-    onError: (problem) => observation.logger.warn({ problem }, 'redirect: the pins are gone'),
+  const { redirect, cilium, datagrams } = await kernelParts(settings, observation, platform);
+  const names = taughtNames(settings, {
+    ...{ platform, limits, post },
+    currentSnapshot: () => store.current(),
+    events: observation.recorder.events,
+    openAddresses: () => dataPlane.openAddresses(),
   });
-  const datagrams = await makeDatagrams(settings, {
-    platform,
-    onBound: redirect.onDatagramsBound,
-    onPlain: (problem) =>
-      observation.logger.warn(
-        { problem },
-        'dns: datagrams are read by Node: slower, and not those that are redirected',
-      ),
-  });
-  const cilium = await makeCiliumIdentities(settings, {
-    clock: platform.clock,
-    onError: (problem) => observation.logger.warn({ problem }, 'cilium: a map cannot be read'),
-  });
-  const dataPlane = new DataPlane({
+  const dataPlane: DataPlane = new DataPlane({
     listeners: settings.listeners,
     limits,
     behaviour: settings.behaviour,
@@ -270,6 +269,7 @@ async function makeParts(settings: WorkerSettings, post: Post): Promise<Parts> {
     platform,
     sockets: redirect.sockets,
     datagrams,
+    names: names?.learner ?? null,
     randomFill: randomFillSync,
     records: redirect.records,
     cilium,
@@ -277,7 +277,36 @@ async function makeParts(settings: WorkerSettings, post: Post): Promise<Parts> {
   const { takeSlots, stop: stopRedirect } = redirect;
   const warmUp = async (): Promise<unknown> =>
     redirect.records === null ? null : quietTurn(platform);
-  return { secrets, observation, store, dataPlane, warmUp, takeSlots, stopRedirect };
+  return { secrets, observation, store, dataPlane, names, warmUp, takeSlots, stopRedirect };
+}
+
+/** What the kernel knows of connections. */
+async function kernelParts(
+  settings: WorkerSettings,
+  { logger }: Observation,
+  platform: ReturnType<typeof nodePlatform>,
+) {
+  const { timers, clock } = platform;
+  const redirect = await makeRedirectParts(settings, {
+    timers,
+    onReattached: () =>
+      logger.warn({}, 'redirect: pins were made anew or slots were empty; taken again'),
+    onError: (problem) => logger.warn({ problem }, 'redirect: the pins are gone'),
+  });
+  const datagrams = await makeDatagrams(settings, {
+    platform,
+    onBound: redirect.onDatagramsBound,
+    onPlain: (problem) =>
+      logger.warn(
+        { problem },
+        'dns: datagrams are read by Node: slower, and not those that are redirected',
+      ),
+  });
+  const cilium = await makeCiliumIdentities(settings, {
+    clock,
+    onError: (problem) => logger.warn({ problem }, 'cilium: a map cannot be read'),
+  });
+  return { redirect, cilium, datagrams };
 }
 
 /** Opens the access log: a file that cannot be opened is the user's to mend. */

@@ -2,6 +2,7 @@
 import type {
   CloseCause,
   EvictionBound,
+  HeldOutcome,
   HolderCounts,
   PlaneEvents,
   Recorder,
@@ -21,6 +22,7 @@ export class CountingRecorder implements Recorder, PlaneEvents {
   /** "bound state", in order. */
   readonly evictions: string[] = [];
   readonly ignored: ('downstream' | 'upstream')[] = [];
+  readonly heldAnswers: HeldOutcome[] = [];
   holders: HolderCounts | null = null;
   openedCount = 0;
   retriedCount = 0;
@@ -73,6 +75,11 @@ export class CountingRecorder implements Recorder, PlaneEvents {
 
   dnsMessageIgnored(from: 'downstream' | 'upstream'): void {
     this.ignored.push(from);
+    this.#signal.raise();
+  }
+
+  dnsAnswerHeld(outcome: HeldOutcome): void {
+    this.heldAnswers.push(outcome);
     this.#signal.raise();
   }
 

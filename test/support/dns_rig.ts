@@ -17,6 +17,7 @@ import {
   type Behaviour,
   DEFAULT_BEHAVIOUR,
   type ListenerOptions,
+  type NameTeaching,
 } from '../../src/proxy/plane/options.ts';
 import { createRe2Engine } from '../../src/regex/re2_engine.ts';
 import { BundleStore } from './bundle_store.ts';
@@ -74,6 +75,7 @@ export interface DnsRigOptions {
   readonly datagrams?: (port: number) => Datagrams;
   readonly sockets?: Sockets;
   readonly upstreamPort?: number;
+  readonly names?: (rig: DnsRig) => NameTeaching;
 }
 
 const rigs: DnsRig[] = [];
@@ -124,6 +126,7 @@ export class DnsRig {
       platform: this.time,
       sockets: sockets ?? PLAIN_SOCKETS,
       datagrams: datagrams?.(this.server.port) ?? NATIVE_DATAGRAMS,
+      names: this.#options.names?.(this) ?? null,
       randomFill: randomFillSync,
       records: null,
       cilium: null,

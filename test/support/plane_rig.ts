@@ -125,6 +125,7 @@ export class Rig {
       recorder: this.recorder,
       platform: options.platform ?? this.time,
       sockets: options.sockets ?? PLAIN_SOCKETS,
+      names: null,
       datagrams: PLAIN_DATAGRAMS,
       randomFill: randomFillSync,
       records: options.records ?? null,

@@ -264,6 +264,8 @@ function made(limits: Partial<Limits> = {}, stateDir: string | null = null): Pol
       onServices: () => {},
       onNotKept: () => {},
       onRebased: (set, sequence) => rebased.push({ set, sequence }),
+      onLearned: () => {},
+      onNamesLost: () => {},
       onDied: (problem) => deaths.push(problem),
     },
   });

@@ -1,32 +1,62 @@
 /** Which `toFQDNs` of the policies select a name: only such names are learned, and their texts are the labels of addresses. */
-import { canonicalName, matchFqdnPattern } from '../../policy/match/fqdn_pattern.ts';
+import { FqdnSet } from '../../policy/match/fqdn_set.ts';
 import type { PolicySpec } from '../../policy/rule.ts';
 
-export class FqdnSelectors {
-  /** Of `matchName`, by the canonical name. */
-  readonly #names = new Map<string, string>();
-  readonly #patterns: readonly string[];
+interface Selecting {
+  readonly text: string;
+  readonly isPattern: boolean;
+}
 
-  constructor(specs: readonly PolicySpec[]) {
-    const patterns = new Set<string>();
-    for (const { rules } of specs) {
-      for (const { peers } of rules) {
-        for (const peer of peers ?? []) {
-          if (peer.kind !== 'fqdn') continue;
-          if (peer.matchName !== null) {
-            this.#names.set(canonicalName(peer.matchName), peer.matchName);
-          }
-          if (peer.matchPattern !== null) patterns.add(peer.matchPattern);
-        }
-      }
+export class FqdnSelectors {
+  /** By what tells one from the other. */
+  readonly #all: ReadonlyMap<string, Selecting>;
+  readonly #set = new FqdnSet<string>();
+
+  private constructor(all: ReadonlyMap<string, Selecting>) {
+    this.#all = all;
+    for (const { text, isPattern } of all.values()) this.#set.add(text, isPattern, text);
+  }
+
+  static of(specs: Iterable<PolicySpec>): FqdnSelectors {
+    const all = new Map<string, Selecting>();
+    for (const spec of specs) {
+      for (const one of selectingOf(spec)) all.set(`${one.isPattern} ${one.text}`, one);
     }
-    this.#patterns = [...patterns].sort();
+    return new FqdnSelectors(all);
+  }
+
+  static readonly NONE = new FqdnSelectors(new Map());
+
+  isSameAs(other: FqdnSelectors): boolean {
+    return this.#all.size === other.#all.size && this.without(other).#all.size === 0;
+  }
+
+  /** Those that the other has not. */
+  without(other: FqdnSelectors): FqdnSelectors {
+    return new FqdnSelectors(new Map([...this.#all].filter(([key]) => !other.#all.has(key))));
   }
 
   /** Texts of those that select the canonical name; none: nobody asks who has this name. */
   selecting(name: string): readonly string[] {
-    const own = this.#names.get(name);
-    const matching = this.#patterns.filter((pattern) => matchFqdnPattern(pattern, name));
-    return own === undefined || matching.includes(own) ? matching : [own, ...matching];
+    return this.#set.selecting(name);
   }
+}
+
+/** Asked again for each set, and most of a set is what it was. */
+const KNOWN = new WeakMap<PolicySpec, readonly Selecting[]>();
+
+function selectingOf(spec: PolicySpec): readonly Selecting[] {
+  const known = KNOWN.get(spec);
+  if (known !== undefined) return known;
+  const found: Selecting[] = [];
+  for (const { peers } of spec.rules) {
+    for (const peer of peers ?? []) {
+      if (peer.kind !== 'fqdn') continue;
+      const { matchName, matchPattern } = peer;
+      if (matchName !== null) found.push({ text: matchName, isPattern: false });
+      if (matchPattern !== null) found.push({ text: matchPattern, isPattern: true });
+    }
+  }
+  KNOWN.set(spec, found);
+  return found;
 }

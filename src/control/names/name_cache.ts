@@ -22,8 +22,11 @@ export interface Lookup {
 export interface NameBounds {
   readonly nameAddressCountMax: number;
   readonly holderAddressCountMax: number;
+  /** Names of one address that one who asks may hold. */
+  readonly addressNameCountMax: number;
   readonly addressCountMax: number;
   readonly ttlMinMs: number;
+  readonly ttlMaxMs: number;
   /** Behind the time to live, or the last sign of a connection. */
   readonly graceMs: number;
 }
@@ -34,19 +37,22 @@ export interface NamedAddress {
   readonly expiresAtMs: number;
   /** Of the last sign of a connection to it; 0: none. */
   readonly aliveAtMs: number;
+  /** Who asked. */
+  readonly holders: readonly string[];
 }
 
+/** Few hold one, and few names have one address: lists take a fifth of what sets do. */
 interface Entry extends NamedAddress {
   expiresAtMs: number;
   aliveAtMs: number;
-  readonly holders: Set<string>;
+  readonly holders: string[];
 }
 
 export class NameCache {
   readonly #bounds: NameBounds;
   /** By name and address; of each name the one that was told longest ago first. */
   readonly #byName = new Map<string, Map<IpText, Entry>>();
-  readonly #byAddress = new Map<IpText, Set<Entry>>();
+  readonly #byAddress = new Map<IpText, Entry[]>();
   readonly #byHolder = new Map<string, Set<Entry>>();
   #changed = new Set<IpText>();
   #count = 0;
@@ -76,19 +82,28 @@ export class NameCache {
     return this.#byAddress.keys();
   }
 
-  /** Sorted. */
+  names(): Iterable<string> {
+    return this.#byName.keys();
+  }
+
+  ipsOf(name: string): Iterable<IpText> {
+    return this.#byName.get(name)?.keys() ?? [];
+  }
+
   namesOf(ip: IpText): readonly string[] {
-    return [...(this.#byAddress.get(ip) ?? [])].map(({ name }) => name).sort();
+    return this.#byAddress.get(ip)?.map(({ name }) => name) ?? [];
   }
 
   learn({ name, holder, addresses, ttlSeconds }: Lookup, nowMs: number): void {
-    const expiresAtMs = nowMs + Math.max(ttlSeconds * 1000, this.#bounds.ttlMinMs);
+    const { ttlMinMs, ttlMaxMs } = this.#bounds;
+    const expiresAtMs = nowMs + Math.max(Math.min(ttlSeconds * 1000, ttlMaxMs), ttlMinMs);
     for (const address of addresses) {
       const entry = this.#byName.get(name)?.get(address.text) ?? this.#add(name, address);
       // A shorter answer takes nothing back from whoever has the longer one.
       entry.expiresAtMs = Math.max(entry.expiresAtMs, expiresAtMs);
       this.#hold(entry, holder);
       this.#renew(entry);
+      this.#trimAddress(address.text, holder);
     }
     this.#trimName(name);
     this.#trimHolder(holder, this.#bounds.holderAddressCountMax);
@@ -123,16 +138,16 @@ export class NameCache {
   }
 
   #add(name: string, address: IpAddress): Entry {
-    const entry: Entry = { name, address, expiresAtMs: 0, aliveAtMs: 0, holders: new Set() };
+    const entry: Entry = { name, address, expiresAtMs: 0, aliveAtMs: 0, holders: [] };
     inner(this.#byName, name, () => new Map<IpText, Entry>()).set(address.text, entry);
-    inner(this.#byAddress, address.text, () => new Set<Entry>()).add(entry);
+    inner(this.#byAddress, address.text, (): Entry[] => []).push(entry);
     this.#changed.add(address.text);
     this.#count++;
     return entry;
   }
 
   #hold(entry: Entry, holder: string): void {
-    entry.holders.add(holder);
+    if (!entry.holders.includes(holder)) entry.holders.push(holder);
     inner(this.#byHolder, holder, () => new Set<Entry>()).add(entry);
   }
 
@@ -153,6 +168,17 @@ export class NameCache {
     for (const entry of siblings?.values() ?? []) {
       if ((siblings?.size ?? 0) <= this.#bounds.nameAddressCountMax) return;
       this.#evict(entry);
+    }
+  }
+
+  /** Else one who asks for many names makes all about their address slow. */
+  #trimAddress(ip: IpText, holder: string): void {
+    const { addressNameCountMax } = this.#bounds;
+    const named = this.#byAddress.get(ip) ?? [];
+    if (named.length <= addressNameCountMax) return;
+    const own = named.filter(({ holders }) => holders.includes(holder));
+    for (const entry of own.slice(0, own.length - addressNameCountMax)) {
+      this.#giveUp(entry, holder);
     }
   }
 
@@ -178,7 +204,7 @@ export class NameCache {
 
   #giveUp(entry: Entry, holder: string): void {
     this.#release(entry, holder);
-    if (entry.holders.size === 0) this.#evict(entry);
+    if (entry.holders.length === 0) this.#evict(entry);
   }
 
   #evict(entry: Entry): void {
@@ -188,15 +214,18 @@ export class NameCache {
 
   #remove(entry: Entry): void {
     const { name, address, holders } = entry;
-    for (const holder of holders) this.#release(entry, holder);
+    for (const holder of [...holders]) this.#release(entry, holder);
     removeInner(this.#byName, name, (siblings) => siblings.delete(address.text));
-    removeInner(this.#byAddress, address.text, (named) => named.delete(entry));
+    const named = this.#byAddress.get(address.text) ?? [];
+    if (named.length > 1) named.splice(named.indexOf(entry), 1);
+    else this.#byAddress.delete(address.text);
     this.#changed.add(address.text);
     this.#count--;
   }
 
   #release(entry: Entry, holder: string): void {
-    entry.holders.delete(holder);
+    const at = entry.holders.indexOf(holder);
+    if (at !== -1) entry.holders.splice(at, 1);
     removeInner(this.#byHolder, holder, (held) => held.delete(entry));
   }
 }

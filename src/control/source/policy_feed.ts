@@ -8,8 +8,9 @@ import { toldProblems } from '../../observe/told_problems.ts';
 import type { IdentityBatch } from '../../policy/identity/delta.ts';
 import type { DecodeOptions } from '../decode/context.ts';
 import { formatProblem, type Rejected } from '../decode/problem.ts';
+import type { NameLearning } from '../names/name_learning.ts';
 import type { Accepted, IdentityMove, PolicyChecker } from '../set/policy_checker.ts';
-import { EMPTY_INPUT, type RefusedDocument } from '../set/policy_input.ts';
+import { EMPTY_INPUT, type PolicyInput, type RefusedDocument } from '../set/policy_input.ts';
 import { safelyDecoded } from './files/decode_bundle.ts';
 import type { LastGoodSet } from './files/last_good_set.ts';
 import type { OfferedSet, PolicySink, PolicySource, SourceHealth } from './source.ts';
@@ -24,6 +25,8 @@ export interface PolicyFeedOptions {
   /** Everything is denied until there is a good set. Absent: a start without one fails. */
   readonly isDeniedAtFirst?: boolean;
   readonly limits: Pick<Limits, 'policyProblemCountMax'>;
+  /** What DNS answers taught; absent: nothing is learned. */
+  readonly names?: NameLearning;
   /** Milliseconds since the epoch. */
   readonly wallMs: () => number;
   readonly events: FeedEvents;
@@ -64,7 +67,8 @@ export interface RejectedSet {
 export interface NewIdentities {
   readonly kind: 'identities';
   readonly batch: IdentityBatch;
-  readonly offered: OfferedSet;
+  /** Null: what names have taught; the source offers what it did. */
+  readonly offered: OfferedSet | null;
 }
 
 export type FeedRead =
@@ -99,10 +103,13 @@ export interface Staleness {
 /** Where a feed goes on after another one has ended. */
 export interface Resumed {
   readonly staleness: Staleness | null;
+  /** That is in force; null: none is. */
+  readonly offered: OfferedSet | null;
   /** See `PolicySource.start`. */
   readonly seen: string | null;
 }
 
+const NONE: readonly never[] = [];
 const NOTHING: OfferedSet = { input: EMPTY_INPUT, texts: null };
 
 export class PolicyFeed {
@@ -110,6 +117,8 @@ export class PolicyFeed {
   #isStarted = false;
   #staleness: Staleness | null = null;
   #refused: readonly RefusedDocument[] = [];
+  /** In force, but for what names have taught. */
+  #offered: OfferedSet | null = null;
 
   constructor(options: PolicyFeedOptions) {
     this.#options = options;
@@ -131,8 +140,9 @@ export class PolicyFeed {
   }
 
   /** What was in force stays so, and is stale or not. */
-  resume({ staleness, seen }: Resumed): void {
+  resume({ staleness, offered, seen }: Resumed): void {
     this.#isStarted = true;
+    this.#offered = offered;
     this.#staleness = staleness;
     this.#options.source.start(this.#sink(false), seen);
   }
@@ -140,6 +150,43 @@ export class PolicyFeed {
   /** Has the source offer once more what there is; what becomes of it is told before `done` is called. */
   refresh(done: () => void): void {
     this.#options.source.refresh(this.#sink(true), done);
+  }
+
+  /** A set is in force. */
+  get isStarted(): boolean {
+    return this.#isStarted;
+  }
+
+  /**
+   * Puts in force what names have taught since. Null: nothing can be yet. Else the number of the last batch, with which
+   * all of it is.
+   */
+  learn(): number | null {
+    const { names, store } = this.#options;
+    const offered = this.#offered;
+    if (names === undefined || offered === null || !this.#isStarted) return null;
+    const joined = names.joined(offered.input);
+    const before = store.currentSet().inventory.learned ?? NONE;
+    if ((joined.inventory.learned ?? NONE) !== before) this.#learn(joined, offered);
+    return store.current().who?.roster.sequence ?? null;
+  }
+
+  #learn(joined: PolicyInput, offered: OfferedSet): void {
+    const { store } = this.#options;
+    const moved = store.move(joined);
+    if (moved !== null) {
+      this.#tellRefused(moved.refused);
+      const { batch } = moved;
+      if (batch !== null) this.#tell({ kind: 'identities', batch, offered: null }, false);
+      return;
+    }
+    const before = store.current().revision;
+    const result = store.update(joined);
+    if (result.kind === 'rejected') {
+      this.#tell(this.#reject('rejected', result.problems.map(formatProblem)), false);
+    } else if (result.revision !== before) {
+      this.#tell({ kind: 'changed', accepted: result, offered }, false);
+    }
   }
 
   /** Null while what the source says is in force. */
@@ -183,13 +230,20 @@ export class PolicyFeed {
     const { store, lastGood } = this.#options;
     const { input, texts } = offered;
     const before = store.current().revision;
-    const moved = before === 0 ? null : store.move(input);
+    const joined = this.#joined(input);
+    const moved = before === 0 ? null : store.move(joined);
     if (moved !== null) {
+      this.#offered = offered;
       this.#tellMoved(moved, { offered, tell });
       return moved.accepted;
     }
-    const result = store.update(input);
-    if (result.kind === 'rejected') return result;
+    const result = store.update(joined);
+    if (result.kind === 'rejected') {
+      // Names are those of the set that stays in force.
+      if (this.#offered !== null) this.#joined(this.#offered.input);
+      return result;
+    }
+    this.#offered = offered;
     this.#staleness = null;
     this.#tellRefused(result.refused);
     if (result.revision === before) {
@@ -200,6 +254,10 @@ export class PolicyFeed {
     if (!result.isEmpty && texts !== null) lastGood?.save(texts);
     tell({ kind: 'changed', accepted: result, offered });
     return result;
+  }
+
+  #joined(input: PolicyInput): PolicyInput {
+    return this.#options.names?.joined(input) ?? input;
   }
 
   #tellMoved(
@@ -274,9 +332,11 @@ export class PolicyFeed {
     const { bundle: texts, savedAt } = loaded;
     const { decode, store } = this.#options;
     const decoded = safelyDecoded(texts, decode);
-    const result = decoded.kind === 'rejected' ? decoded : store.update(decoded.input);
+    const result =
+      decoded.kind === 'rejected' ? decoded : store.update(this.#joined(decoded.input));
     if (decoded.kind === 'ok' && result.kind === 'accepted') {
       const offered = { input: decoded.input, texts };
+      this.#offered = offered;
       return { kind: 'restored', accepted: result, offered, savedAt, rejected };
     }
     // Of another version of this program, which took what this one refuses.

@@ -14,6 +14,7 @@ import type {
   CloseCause,
   EvictionBound,
   FlowVerdict,
+  HeldOutcome,
   HolderCounts,
   PlaneEvents,
   ResponseSource,
@@ -160,6 +161,10 @@ export class WorkerCounters implements FlowSink, PlaneEvents {
 
   dnsMessageIgnored(from: 'downstream' | 'upstream'): void {
     this.#questions.ignored(from);
+  }
+
+  dnsAnswerHeld(outcome: HeldOutcome): void {
+    this.#questions.held(outcome);
   }
 
   evicted(bound: EvictionBound, state: ShareState): void {

@@ -1,6 +1,7 @@
 /** What a worker counts of DNS questions. Names and types are the client's choice, so they are no labels. */
 import { RCODE_NAMES } from '../../model/dns_words.ts';
 import type { DnsFacts, ProxyFlow } from '../../model/flow.ts';
+import { HELD_OUTCOMES, type HeldOutcome } from '../../model/record.ts';
 import { CounterCells, dimension, HistogramCells } from './cells.ts';
 import type { MetricFamily } from './family.ts';
 import { METRICS } from './table.ts';
@@ -26,6 +27,7 @@ export class QuestionCounters {
     METRICS.sallyport_dns_question_duration_seconds.buckets,
   );
   readonly #ignored = new CounterCells([dimension('from', SIDES)]);
+  readonly #held = new CounterCells([dimension('outcome', HELD_OUTCOMES)]);
 
   count({ ipProtocol, verdict, responseSource, durationMs }: ProxyFlow, facts: DnsFacts): void {
     const transport = ipProtocol === UDP ? 0 : 1;
@@ -40,11 +42,16 @@ export class QuestionCounters {
     this.#ignored.add(SIDES.indexOf(from), 1);
   }
 
+  held(outcome: HeldOutcome): void {
+    this.#held.add(HELD_OUTCOMES.indexOf(outcome), 1);
+  }
+
   families(): MetricFamily[] {
     return [
       { name: 'sallyport_dns_questions_total', samples: this.#total.samples() },
       { name: 'sallyport_dns_question_duration_seconds', samples: this.#duration.samples() },
       { name: 'sallyport_dns_messages_ignored_total', samples: this.#ignored.samples() },
+      { name: 'sallyport_dns_answers_held_total', samples: this.#held.samples() },
     ];
   }
 }

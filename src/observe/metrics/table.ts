@@ -132,6 +132,10 @@ export const METRICS = {
     'DNS messages that are no question (downstream), or answer nothing that was asked (upstream): late or forged.',
     ['from'],
   ),
+  sallyport_dns_answers_held_total: counter(
+    'DNS answers that had to wait until their addresses are in force for the name: they were (in-force), or the answer went without (timeout, full).',
+    ['outcome'],
+  ),
 
   // connections
   sallyport_connections_opened_total: counter('Downstream connections accepted.', ['listener']),

@@ -27,6 +27,8 @@ import type { CompiledDirection } from './compiled_direction.ts';
 import type { EndpointIndex, PlacedEndpoint, SubjectPolicy } from './endpoint_index.ts';
 import type { RuleCompiler } from './rule_compiler.ts';
 
+const NONE: readonly number[] = [];
+
 /** What never changes while the set is in force. */
 export interface CompiledSet {
   readonly revision: number;
@@ -113,6 +115,16 @@ export class Snapshot implements PolicySnapshot {
 
   endpoints(): readonly CompiledEndpoint[] {
     return this.#state.endpoints.all().map((placed) => this.#see(placed));
+  }
+
+  naming(endpointIp: string, name: string): readonly number[] {
+    const numbers = this.who?.remotes.selectors.naming(name) ?? NONE;
+    if (numbers.length === 0) return NONE;
+    const egress = this.#state.endpoints.at(endpointIp)?.directions.egress;
+    const { bySelector } = this.#set;
+    const isUsed = (number: number): boolean =>
+      egress !== undefined && bySelector.get(number)?.includes(egress) === true;
+    return numbers.filter(isUsed);
   }
 
   places(): readonly EndpointPlace[] {

@@ -33,6 +33,11 @@ export interface PolicySnapshot {
   endpoints(): readonly CompiledEndpoint[];
   /** Those of endpoints that have a subject: what batches move. */
   places(): readonly EndpointPlace[];
+  /**
+   * Numbers of the `toFQDNs` in the egress rules of the endpoint at the address that select the canonical name, in
+   * `who.remotes`. None: nobody needs to know who has the name for this endpoint.
+   */
+  naming(endpointIp: string, name: string): readonly number[];
   /** Null: the snapshot takes no batches, and its rules are about those that they were made with. */
   readonly who: Who | null;
   /**

@@ -6,6 +6,7 @@ import type { IpPrefix } from '../../model/address.ts';
 import { parsePrefix } from '../../model/address.ts';
 import type { Identity } from '../../model/identity.ts';
 import { NAMESPACE_KEY } from '../labels.ts';
+import { FqdnSet } from '../match/fqdn_set.ts';
 import type { RemoteSelector } from '../remote_selector.ts';
 import type { LabelRequirement, LabelSelector } from '../selector.ts';
 import type { IdentityEntry } from './identity_entry.ts';
@@ -13,6 +14,8 @@ import { coveredWorlds, fqdnNamesOf, selects } from './selects.ts';
 
 /** Identities that no roster knows have view keys below it. */
 const VIEW_KEYS = 2 ** 32;
+const NAMING_COUNT_MAX = 4096;
+const NONE: readonly number[] = [];
 
 export class SelectorCache {
   readonly #selectors: RemoteSelector[] = [];
@@ -26,6 +29,9 @@ export class SelectorCache {
   readonly #byName = new Map<string, number[]>();
   /** Patterns of names, asked of identities with a name. */
   readonly #namePatterns: number[] = [];
+  readonly #fqdns = new FqdnSet<number>();
+  /** By the canonical name. */
+  readonly #naming = new Map<string, readonly number[]>();
   #lastViewKey = VIEW_KEYS;
 
   /** Numbers count from 0. */
@@ -55,6 +61,18 @@ export class SelectorCache {
   nextViewKey(): number {
     this.#lastViewKey += 1;
     return this.#lastViewKey;
+  }
+
+  /** Numbers of `toFQDNs` that select the canonical name. */
+  naming(name: string): readonly number[] {
+    if (this.#fqdns.isEmpty) return NONE;
+    const known = this.#naming.get(name);
+    if (known !== undefined) return known;
+    const numbers = this.#fqdns.selecting(name);
+    // Names that clients ask for, most of them again and again.
+    if (this.#naming.size >= NAMING_COUNT_MAX) this.#naming.clear();
+    this.#naming.set(name, numbers);
+    return numbers;
   }
 
   /** Ascending numbers of those that select it. */
@@ -94,6 +112,7 @@ export class SelectorCache {
         }
         break;
       case 'fqdn':
+        this.#fqdns.add(selector.text, selector.isPattern, number);
         if (selector.isPattern) this.#namePatterns.push(number);
         else push(this.#byName, selector.text, number);
         break;

@@ -24,9 +24,14 @@ export function fqdnPatternProblem(pattern: string): string | null {
 
 /** toFQDNs: what a name, as it was learned, is. For rules.dns see `DnsIndex`. */
 export function matchFqdnPattern(pattern: string, name: string): boolean {
-  const canonical = canonicalName(name);
-  if (isAnyFqdn(pattern)) return /^(\.|([-a-z0-9_]+\.)+)$/.test(canonical);
-  return matchLabelPattern(parseFqdnPattern(pattern), canonical);
+  return fqdnMatcher(pattern)(canonicalName(name));
+}
+
+/** As `matchFqdnPattern`, for many canonical names. */
+export function fqdnMatcher(pattern: string): (canonical: string) => boolean {
+  if (isAnyFqdn(pattern)) return (canonical) => /^(\.|([-a-z0-9_]+\.)+)$/.test(canonical);
+  const parsed = parseFqdnPattern(pattern);
+  return (canonical) => matchLabelPattern(parsed, canonical);
 }
 
 export function matchFqdnName(matchName: string, name: string): boolean {

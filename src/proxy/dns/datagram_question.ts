@@ -5,6 +5,7 @@
  * An answer in other letters is a forgery, or from a server that does not keep them. The question goes once more, with
  * everything fresh: nobody guesses twice in a row, so after a second such answer it is the server.
  */
+import type { DnsAnswer } from '../../codec/dns/answer.ts';
 import type { Fault } from '../../model/fault.ts';
 import type { Permit } from '../../model/permit.ts';
 import type { DatagramEnds, DatagramLink } from '../../platform/datagrams.ts';
@@ -39,6 +40,8 @@ export class DatagramQuestion implements Evictable, Guarded {
   #link: DatagramLink | null = null;
   #foreignCount = 0;
   #hadOtherLetters = false;
+  /** Its answer waits until what it says is in force. */
+  #isHeld = false;
 
   constructor(context: DatagramQuestionContext, question: Question, ends: DatagramEnds) {
     const { platform, recorder } = context.plane.options;
@@ -98,12 +101,13 @@ export class DatagramQuestion implements Evictable, Guarded {
   /** True: its time is over. A server that does not answer is silent, and so are we. */
   expire(nowMs: number): boolean {
     const { dnsAnswerTimeoutMs } = this.#context.plane.options.limits;
-    if (nowMs < this.#startedMs + dnsAnswerTimeoutMs) return false;
+    if (this.#isHeld || nowMs < this.#startedMs + dnsAnswerTimeoutMs) return false;
     this.#over('answer-timeout');
     return true;
   }
 
   #onDatagram(bytes: Buffer): void {
+    if (this.#isHeld) return;
     const reading = this.#question.read(bytes);
     switch (reading.kind) {
       case 'foreign':
@@ -119,8 +123,7 @@ export class DatagramQuestion implements Evictable, Guarded {
         this.fail('malformed-answer');
         return;
       case 'answer':
-        if (!this.#question.isStillAllowed()) this.refuse(null);
-        else this.#answer(this.#question.given(bytes, reading.answer), null);
+        this.#onAnswer(bytes, reading.answer);
     }
   }
 
@@ -136,6 +139,27 @@ export class DatagramQuestion implements Evictable, Guarded {
     const permit = this.#question.judge();
     if (permit === null) this.refuse(null);
     else this.ask(permit);
+  }
+
+  #onAnswer(bytes: Buffer, answer: DnsAnswer): void {
+    const question = this.#question;
+    if (!question.isStillAllowed()) {
+      this.refuse(null);
+      return;
+    }
+    // What it is read into may be read into again.
+    let kept = bytes;
+    const release = (): void => this.guard.run(() => this.#released(kept, answer));
+    this.#isHeld = question.mustWait(answer, release);
+    if (this.#isHeld) kept = Buffer.from(bytes);
+    else this.#answer(question.given(bytes, answer), null);
+  }
+
+  #released(bytes: Buffer, answer: DnsAnswer): void {
+    const question = this.#question;
+    if (question.isFinished) return;
+    if (question.isStillAllowed()) this.#answer(question.given(bytes, answer), null);
+    else this.refuse(null);
   }
 
   #answer(bytes: Buffer, fault: Fault | null): void {

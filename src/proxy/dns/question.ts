@@ -10,6 +10,7 @@ import { AT, HEADER_BYTES, RCODE, type Rcode, TYPE } from '../../codec/dns/heade
 import { type DnsQuery, type QueryReading, UDP_BYTES_DEFAULT } from '../../codec/dns/query.ts';
 import { EXTENDED_ERROR_PROHIBITED, type Reply, writeReply } from '../../codec/dns/reply.ts';
 import { turnLetters, turnLettersBack } from '../../codec/dns/spelling.ts';
+import type { IpText } from '../../model/address.ts';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import type { Decision } from '../../model/decision.ts';
 import { dnsTypeName } from '../../model/dns_words.ts';
@@ -155,6 +156,19 @@ export class Question {
     return readAnswer(bytes, asked, { addressCountMax: dnsAnswerAddressCountMax });
   }
 
+  /** True: it is to be given only when `release` is called, which is once. It teaches who has the name. */
+  mustWait(answer: DnsAnswer, release: () => void): boolean {
+    const { names } = this.#context.plane.options;
+    const query = this.#query;
+    if (names === null || query === null || answer.addresses.length === 0) return false;
+    if (answer.rcode !== RCODE.NoError || this.isTransfer) return false;
+    const endpointIp = askerOf(this.#meta);
+    if (endpointIp === null) return false;
+    const { name } = query.question;
+    const { addresses, ttlSeconds } = answer;
+    return names.waits({ endpointIp, name, addresses, ttlSeconds }, release);
+  }
+
   /**
    * The server's answer as the client gets it: with its id and its letters. Where they were not turned, the name stays in
    * those that the server wrote, so a client that varies them itself sees that an answer is forged.
@@ -273,4 +287,10 @@ export class Question {
   #nowMs(): number {
     return this.#context.plane.options.platform.clock.nowMs();
   }
+}
+
+/** The endpoint whose egress is judged; null: it is not of this node. */
+function askerOf({ direction, endpointIp, second }: ConnectionMeta): IpText | null {
+  if (direction === 'egress') return endpointIp;
+  return second?.direction === 'egress' ? second.endpointIp : null;
 }

@@ -7,6 +7,8 @@
  *        ▲  at dnsPipelinedCountMax, or while the client or the server does not read, nothing more is read of the client
  *        └──────── answers, as they come ◄──────────────┘
  */
+
+import type { DnsAnswer } from '../../codec/dns/answer.ts';
 import { readQuery } from '../../codec/dns/query.ts';
 import { framedMessage, TcpMessages } from '../../codec/dns/tcp_messages.ts';
 import type { Fault } from '../../model/fault.ts';
@@ -37,6 +39,8 @@ interface InFlight {
   movedMs: number;
   /** It was lost with a connection that the server had kept for long enough. */
   isSecond: boolean;
+  /** Its answer is here, and waits until what it says is in force. */
+  isHeld: boolean;
 }
 
 export class QuestionStream {
@@ -91,7 +95,7 @@ export class QuestionStream {
   expire(nowMs: number): void {
     const { dnsAnswerTimeoutMs } = this.#limits;
     for (const [id, inFlight] of this.#inFlight) {
-      if (nowMs < inFlight.movedMs + dnsAnswerTimeoutMs) continue;
+      if (inFlight.isHeld || nowMs < inFlight.movedMs + dnsAnswerTimeoutMs) continue;
       this.#finish(id, inFlight, inFlight.question.isAnswered ? null : 'answer-timeout');
     }
     if (!this.isIdle || !this.#isUpstreamStuck()) return;
@@ -189,7 +193,7 @@ export class QuestionStream {
     }
     const id = this.#context.ids.nextBut(this.#inFlight);
     // Before anything that may fail: whatever ends the connection ends it, too.
-    this.#inFlight.set(id, { question, movedMs: this.#nowMs(), isSecond });
+    this.#inFlight.set(id, { question, movedMs: this.#nowMs(), isSecond, isHeld: false });
     const upstream = this.#upstream ?? this.#connect(permit, question);
     upstream.socket.write(framedMessage(question.sentAs(id)));
   }
@@ -235,7 +239,12 @@ export class QuestionStream {
     const id = message.length < 2 ? -1 : message.readUInt16BE(0);
     const inFlight = this.#inFlight.get(id);
     const reading = inFlight?.question.read(message) ?? null;
-    if (inFlight === undefined || reading === null || reading.kind === 'foreign') {
+    if (
+      inFlight === undefined ||
+      inFlight.isHeld ||
+      reading === null ||
+      reading.kind === 'foreign'
+    ) {
       this.#context.plane.options.recorder.events.dnsMessageIgnored('upstream');
       return;
     }
@@ -245,13 +254,37 @@ export class QuestionStream {
       this.#write(question.failure());
       this.#finish(id, inFlight, 'malformed-answer');
     } else if (!question.isStillAllowed()) {
-      this.#write(question.refusal());
-      this.#finish(id, inFlight, null);
+      this.#refuse(id, inFlight);
     } else {
-      this.#write(question.given(message, reading.answer));
-      inFlight.movedMs = this.#nowMs();
-      if (!question.isTransfer || reading.answer.rcode !== 0) this.#finish(id, inFlight, null);
+      const { answer } = reading;
+      const kept = unshared(message);
+      const release = (): void => {
+        // What was in flight may have ended, and another have its number.
+        if (this.#inFlight.get(id) !== inFlight) return;
+        this.#context.guard.run(() => {
+          if (question.isStillAllowed()) this.#give(id, inFlight, { message: kept, answer });
+          else this.#refuse(id, inFlight);
+        });
+      };
+      inFlight.isHeld = question.mustWait(answer, release);
+      if (!inFlight.isHeld) this.#give(id, inFlight, { message, answer });
     }
+  }
+
+  #refuse(id: number, inFlight: InFlight): void {
+    this.#write(inFlight.question.refusal());
+    this.#finish(id, inFlight, null);
+  }
+
+  #give(
+    id: number,
+    inFlight: InFlight,
+    { message, answer }: { readonly message: Buffer; readonly answer: DnsAnswer },
+  ): void {
+    const { question } = inFlight;
+    this.#write(question.given(message, answer));
+    inFlight.movedMs = this.#nowMs();
+    if (!question.isTransfer || answer.rcode !== 0) this.#finish(id, inFlight, null);
   }
 
   /**
@@ -259,10 +292,10 @@ export class QuestionStream {
    * (RFC 7766 6.2.4), else it has failed. Whether a transfer was complete only the client can say: it is told the end.
    */
   #onGone(fault: Fault): void {
-    const lost = [...this.#inFlight];
+    const lost = [...this.#inFlight].filter(([, { isHeld }]) => !isHeld);
     const isStale = this.#answeredCount > 0;
     this.#dropUpstream();
-    this.#inFlight.clear();
+    for (const [id] of lost) this.#inFlight.delete(id);
     let hasTransfer = false;
     for (const [, inFlight] of lost) {
       const { question, isSecond } = inFlight;

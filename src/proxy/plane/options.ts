@@ -2,7 +2,7 @@
  * What the data plane is started with: plain values, already valid. `config/` makes them from the
  * user's file; tests make them by hand.
  */
-import type { SocketAddress } from '../../model/address.ts';
+import type { IpAddress, IpText, SocketAddress } from '../../model/address.ts';
 import type { UnderscoreAction } from '../../model/field_alias.ts';
 import type { Direction, Identity, ProxyId } from '../../model/identity.ts';
 import type { Limits } from '../../model/limits.ts';
@@ -26,12 +26,29 @@ export interface DataPlaneOptions {
   readonly platform: Platform;
   readonly sockets: Sockets;
   readonly datagrams: Datagrams;
+  /** Who teaches policy what answers say; null: nobody. */
+  readonly names: NameTeaching | null;
   /** Fills it with what nobody can guess. */
   readonly randomFill: (bytes: Uint8Array) => void;
   /** What the kernel knows of the connections that it sends; null without listeners that ask. */
   readonly records: RedirectRecords | null;
   /** What Cilium's datapath knows; null without listeners that ask. */
   readonly cilium: CiliumIdentities | null;
+}
+
+export interface NameTeaching {
+  /** True: the answer has to wait, and `release` is called once, when it need not any more. */
+  waits(taught: TaughtName, release: () => void): boolean;
+}
+
+/** What an answer says of a name that was asked. */
+export interface TaughtName {
+  /** Of who asked. */
+  readonly endpointIp: IpText;
+  /** Canonical. */
+  readonly name: string;
+  readonly addresses: readonly IpAddress[];
+  readonly ttlSeconds: number;
 }
 
 export interface ListenerOptions {

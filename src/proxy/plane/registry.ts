@@ -2,6 +2,7 @@
  * Every open downstream connection, from before its first decision to its end: who is told of a policy
  * change, looked at for time-outs, and drained.
  */
+import type { IpText } from '../../model/address.ts';
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
 import { ITEMS_PER_STEP, type Steps } from '../../model/steps.ts';
 import type { Platform } from '../../platform/platform.ts';
@@ -55,6 +56,10 @@ export class Registry {
 
   get size(): number {
     return this.#connections.size;
+  }
+
+  *destinations(): Generator<IpText> {
+    for (const { meta } of this.#connections) yield meta.destination.ip;
   }
 
   add(connection: RegisteredConnection): void {

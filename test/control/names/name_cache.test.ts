@@ -10,6 +10,8 @@ const BOUNDS = {
   holderAddressCountMax: 6,
   addressCountMax: 20,
   ttlMinMs: 0,
+  ttlMaxMs: 10_000_000,
+  addressNameCountMax: 100,
   graceMs: 1000,
 };
 const ip = (text: string): IpAddress => parseIp(text) as IpAddress;

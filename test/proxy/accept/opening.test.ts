@@ -66,6 +66,7 @@ class Scene implements OpeningOwner {
         platform: rig.time,
         sockets: PLAIN_SOCKETS,
         datagrams: PLAIN_DATAGRAMS,
+        names: null,
         randomFill: randomFillSync,
         records: null,
         cilium: null,

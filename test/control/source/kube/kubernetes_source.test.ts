@@ -277,7 +277,7 @@ describe('an API server that is gone', () => {
 
   it('a thread that goes on for another one puts nothing in the place of what is in force', () => {
     const rig = KubeSourceRig.withPods({ resumed: { lostForms: [] } });
-    rig.feed.resume({ staleness: null, seen: null });
+    rig.feed.resume({ staleness: null, offered: null, seen: null });
     rig.settle(30_000);
     expect(rig.reads).toMatchObject([{ kind: 'rejected', result: 'failed' }]);
     expect(rig.store.current().revision).toBe(0);
@@ -295,7 +295,7 @@ describe('an API server that is gone', () => {
     expect(lostForms).toMatchObject([{ ref: { name: 'api' } }]);
     const next = KubeSourceRig.withPods({ resumed: { lostForms } });
     next.cluster.put(CNP, bad);
-    next.feed.resume({ staleness: null, seen: null });
+    next.feed.resume({ staleness: null, offered: null, seen: null });
     next.up();
     expect(next.refusals()).toEqual([expect.stringContaining(': last-good: ')]);
     expect(next.isOpen('10.0.0.2', 'shop/api')).toBe(true);

@@ -1,7 +1,7 @@
 /** Learned addresses in the inventory: labelled by the selectors of the policies, and the same object as long as they say the same. */
 import { describe, expect, it } from 'vitest';
 import { FqdnSelectors } from '../../../src/control/names/fqdn_selectors.ts';
-import { LearnedCidrs } from '../../../src/control/names/learned_cidrs.ts';
+import { LearnedAddresses } from '../../../src/control/names/learned_addresses.ts';
 import { NameCache } from '../../../src/control/names/name_cache.ts';
 import { whyUnlearnable } from '../../../src/control/names/unlearnable.ts';
 import {
@@ -16,8 +16,10 @@ import type { PolicySpec } from '../../../src/policy/rule.ts';
 const BOUNDS = {
   nameAddressCountMax: 10,
   holderAddressCountMax: 10,
+  addressNameCountMax: 10,
   addressCountMax: 10,
   ttlMinMs: 0,
+  ttlMaxMs: 1_000_000,
   graceMs: 0,
 };
 
@@ -28,7 +30,13 @@ function selectors(...texts: readonly string[]): FqdnSelectors {
       ? { kind: 'fqdn', matchName: null, matchPattern: text }
       : { kind: 'fqdn', matchName: text, matchPattern: null },
   );
-  return new FqdnSelectors([{ rules: [{ peers }, { peers: null }] } as unknown as PolicySpec]);
+  return FqdnSelectors.of([{ rules: [{ peers }, { peers: null }] } as unknown as PolicySpec]);
+}
+
+function learnedBy(cache: NameCache, chosen: FqdnSelectors): LearnedAddresses {
+  const learned = new LearnedAddresses(cache, () => true);
+  learned.select(chosen);
+  return learned;
 }
 
 const learn = (cache: NameCache, name: string, ...ips: string[]): void =>
@@ -42,13 +50,13 @@ const learn = (cache: NameCache, name: string, ...ips: string[]): void =>
     0,
   );
 
-const told = (learned: LearnedCidrs): readonly string[] =>
-  learned.list().map(({ prefix, labels }) => `${prefix.text} ${labels.join(' ')}`);
+const told = (learned: LearnedAddresses): readonly string[] =>
+  learned.list().map(({ address, labels }) => `${address.text} ${labels.join(' ')}`);
 
 describe('learned addresses', () => {
   it('have the label of each selector that selects a name of theirs', () => {
     const cache = new NameCache(BOUNDS);
-    const learned = new LearnedCidrs(
+    const learned = learnedBy(
       cache,
       selectors('API.Stripe.com', '*.amazonaws.com', '*.s3.amazonaws.com', 'other.test'),
     );
@@ -57,15 +65,15 @@ describe('learned addresses', () => {
     learn(cache, 'api.stripe.com.', '192.0.2.2');
     learn(cache, 'nobody.asks.test.', '192.0.2.3');
     expect(told(learned)).toEqual([
-      '192.0.2.1/32 fqdn:API.Stripe.com',
-      '192.0.2.2/32 fqdn:*.amazonaws.com fqdn:API.Stripe.com',
-      '2001:db8::1/128 fqdn:API.Stripe.com',
+      '192.0.2.1 fqdn:API.Stripe.com',
+      '192.0.2.2 fqdn:*.amazonaws.com fqdn:API.Stripe.com',
+      '2001:db8::1 fqdn:API.Stripe.com',
     ]);
   });
 
   it('that did not change are the very same objects, and the same list when nothing did', () => {
     const cache = new NameCache(BOUNDS);
-    const learned = new LearnedCidrs(cache, selectors('a.test'));
+    const learned = learnedBy(cache, selectors('a.test'));
     learn(cache, 'a.test.', '192.0.2.1');
     const before = learned.list();
     learn(cache, 'a.test.', '192.0.2.1');
@@ -77,19 +85,19 @@ describe('learned addresses', () => {
 
   it('follow the policies, names that were learned before them as well', () => {
     const cache = new NameCache(BOUNDS);
-    const learned = new LearnedCidrs(cache, selectors('a.test'));
+    const learned = learnedBy(cache, selectors('a.test'));
     learn(cache, 'a.test.', '192.0.2.1');
     learn(cache, 'b.test.', '192.0.2.2');
-    expect(told(learned)).toEqual(['192.0.2.1/32 fqdn:a.test']);
+    expect(told(learned)).toEqual(['192.0.2.1 fqdn:a.test']);
     learned.select(selectors('*.test'));
-    expect(told(learned)).toEqual(['192.0.2.1/32 fqdn:*.test', '192.0.2.2/32 fqdn:*.test']);
+    expect(told(learned)).toEqual(['192.0.2.1 fqdn:*.test', '192.0.2.2 fqdn:*.test']);
     learned.select(selectors());
     expect(told(learned)).toEqual([]);
   });
 
   it('go when their names do', () => {
     const cache = new NameCache(BOUNDS);
-    const learned = new LearnedCidrs(cache, selectors('a.test'));
+    const learned = learnedBy(cache, selectors('a.test'));
     learn(cache, 'a.test.', '192.0.2.1');
     expect(learned.list()).toHaveLength(1);
     cache.expire(60_000);

@@ -1,0 +1,134 @@
+/**
+ * What DNS answers teach, beside a set of policies: lookups come in, the set comes out with the addresses that its
+ * `toFQDNs` select. Time comes in as well.
+ *
+ *     lookup ──► is the name selected? are the addresses nobody's in the cluster? ──► NameCache
+ *     set ──────────────────────────────────────────► joined: inventory.learned ◄──────┘
+ */
+import { type IpText, parseIp } from '../../model/address.ts';
+import type { Limits } from '../../model/limits.ts';
+import type { LearnedAddress } from '../../policy/resolve/inventory.ts';
+import type { PolicyDocument } from '../decode/policy_document.ts';
+import type { PolicyInput } from '../set/policy_input.ts';
+import { InventoryAddresses } from './cluster_addresses.ts';
+import { FqdnSelectors } from './fqdn_selectors.ts';
+import { LearnedAddresses } from './learned_addresses.ts';
+import { type Lookup, NameCache, type NamedAddress } from './name_cache.ts';
+import { whyUnlearnable } from './unlearnable.ts';
+
+export interface NameLearningOptions {
+  readonly limits: Limits;
+  /** Of the machine itself: a name for one of them leads to the node (DNS rebinding). */
+  readonly isOwnAddress: (ip: IpText) => boolean;
+}
+
+export interface LearningCounts {
+  /** Pairs of a name and an address. */
+  readonly kept: number;
+  readonly addresses: number;
+  /** Pairs that had to go before their time. */
+  readonly evicted: number;
+  /** Addresses that are the cluster's, the machine's, or of no host. */
+  readonly refused: number;
+}
+
+export class NameLearning {
+  readonly #options: NameLearningOptions;
+  readonly #cache: NameCache;
+  readonly #cluster = new InventoryAddresses();
+  readonly #addresses: LearnedAddresses;
+  #documents: readonly PolicyDocument[] = [];
+  #selectors = FqdnSelectors.NONE;
+  #refusedCount = 0;
+  /** That was joined last. */
+  #joined: readonly LearnedAddress[] = [];
+
+  constructor(options: NameLearningOptions) {
+    const { limits } = options;
+    this.#options = options;
+    this.#cache = new NameCache({
+      nameAddressCountMax: limits.dnsLearnedNameAddressCountMax,
+      holderAddressCountMax: limits.dnsLearnedEndpointAddressCountMax,
+      addressNameCountMax: limits.dnsLearnedAddressNameCountMax,
+      addressCountMax: limits.dnsLearnedAddressCountMax,
+      ttlMinMs: limits.dnsLearnedTtlMinMs,
+      ttlMaxMs: limits.dnsLearnedTtlMaxMs,
+      graceMs: limits.dnsLearnedGraceMs,
+    });
+    this.#addresses = new LearnedAddresses(this.#cache, (ip) => this.#isLearnable(ip));
+  }
+
+  get counts(): LearningCounts {
+    return {
+      kept: this.#cache.count,
+      addresses: this.#joined.length,
+      evicted: this.#cache.evictedCount,
+      refused: this.#refusedCount,
+    };
+  }
+
+  /** All that is kept, with its names. */
+  entries(): Iterable<NamedAddress> {
+    return this.#cache.entries();
+  }
+
+  namesOf(ip: IpText): readonly string[] {
+    return this.#cache.namesOf(ip);
+  }
+
+  /** The set with what its names have taught. */
+  joined(input: PolicyInput): PolicyInput {
+    this.#addresses.look(this.#cluster.follow(input.inventory));
+    this.#select(input.documents);
+    this.#joined = this.#addresses.list();
+    if (this.#joined.length === 0) return input;
+    return {
+      ...input,
+      inventory: { ...input.inventory, learned: this.#joined },
+      parts: [...input.parts, this.#joined],
+    };
+  }
+
+  /** True: it was of use, and is worth being remembered. */
+  learn(lookup: Lookup, nowMs: number): boolean {
+    return this.#selectors.selecting(lookup.name).length > 0 && this.restore(lookup, nowMs);
+  }
+
+  /** That somebody learned before us, whatever is selected now. */
+  restore(lookup: Lookup, nowMs: number): boolean {
+    const addresses = lookup.addresses.filter(({ text }) => this.#isLearnable(text));
+    this.#refusedCount += lookup.addresses.length - addresses.length;
+    if (addresses.length === 0) return false;
+    this.#cache.learn({ ...lookup, addresses }, nowMs);
+    return true;
+  }
+
+  markAlive(ips: Iterable<IpText>, nowMs: number): void {
+    this.#cache.markAlive(ips, nowMs);
+  }
+
+  expire(nowMs: number): void {
+    this.#cache.expire(nowMs);
+  }
+
+  #select(documents: readonly PolicyDocument[]): void {
+    if (documents === this.#documents) return;
+    this.#documents = documents;
+    this.#selectors = selectorsOf(documents);
+    this.#addresses.select(this.#selectors);
+  }
+
+  #isLearnable(ip: IpText): boolean {
+    const address = parseIp(ip);
+    if (address === null || this.#options.isOwnAddress(ip)) return false;
+    return whyUnlearnable(address, this.#cluster) === null;
+  }
+}
+
+/** Rules in wire form are about numbers: whoever has one does not get another by a name. */
+function selectorsOf(documents: readonly PolicyDocument[]): FqdnSelectors {
+  const isByNumbers = documents.some(({ wirePolicies }) => wirePolicies.length > 0);
+  return isByNumbers
+    ? FqdnSelectors.NONE
+    : FqdnSelectors.of(documents.flatMap(({ specs }) => specs));
+}

@@ -1,0 +1,150 @@
+/**
+ * The policy thread's part of names: what workers were told is learned, beside the set in force, remembered over restarts
+ * and forgotten in its time.
+ */
+import type { Lookup } from '../control/names/name_cache.ts';
+import { NameLearning } from '../control/names/name_learning.ts';
+import { type IpText, parseIp } from '../model/address.ts';
+import type { Limits } from '../model/limits.ts';
+import { nodePlatform } from '../platform/node_platform.ts';
+import { OwnInterfaces } from '../platform/own_interfaces.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { KeptLookup, NamedEntry, PolicySettings, SentLookup } from './policy_messages.ts';
+
+export interface NameServiceOptions {
+  readonly limits: Limits;
+  readonly platform: Platform;
+  readonly isOwnAddress: (ip: IpText) => boolean;
+  /** Null: nothing is remembered. */
+  readonly memory: NameMemory | null;
+  /** Puts it in force; see `PolicyFeed.learn`. */
+  readonly learn: () => number | null;
+  /** These are in force with the batch of that number. */
+  readonly onLearned: (ids: readonly number[], sequence: number) => void;
+}
+
+/** Lookups on disk. */
+export interface NameMemory {
+  load(): readonly KeptLookup[];
+  append(lookups: readonly KeptLookup[]): void;
+  /** When it has become much: all that there is, anew. */
+  isLong(): boolean;
+  rewrite(lookups: Iterable<KeptLookup>): void;
+}
+
+/** Between two looks for what has had its time. */
+const SWEEP_MS = 5000;
+
+export class NameService {
+  readonly learning: NameLearning;
+  readonly #options: NameServiceOptions;
+  /** That came in this turn. */
+  #lookups: SentLookup[] = [];
+  readonly #stopSweep: () => void;
+
+  constructor(options: NameServiceOptions) {
+    const { limits, isOwnAddress, platform } = options;
+    this.#options = options;
+    this.learning = new NameLearning({ limits, isOwnAddress });
+    // What was told before is taken first: a message may wait behind the timer.
+    this.#remember();
+    this.#stopSweep = platform.timers.every(SWEEP_MS, () => platform.soon(() => this.#sweep()));
+  }
+
+  /** What an earlier process, or thread, has learned: before the first set, which has it then. */
+  #remember(): void {
+    const { memory, platform } = this.#options;
+    const [nowMs, wallMs] = [platform.clock.nowMs(), platform.clock.wallMs()];
+    for (const { atMs, ...lookup } of memory?.load() ?? []) {
+      // A clock that was set back makes nothing live longer.
+      const agoMs = Math.max(0, wallMs - atMs);
+      this.learning.restore(lookup, nowMs - agoMs);
+    }
+    this.learning.expire(nowMs);
+  }
+
+  learn(lookups: readonly SentLookup[]): void {
+    const isFirst = this.#lookups.length === 0;
+    this.#lookups.push(...lookups);
+    if (isFirst) this.#options.platform.soon(() => this.#learnAll());
+  }
+
+  markAlive(ips: readonly IpText[]): void {
+    this.learning.markAlive(ips, this.#options.platform.clock.nowMs());
+  }
+
+  list(): readonly NamedEntry[] {
+    const { clock } = this.#options.platform;
+    const toWallMs = clock.wallMs() - clock.nowMs();
+    return Array.from(
+      this.learning.entries(),
+      ({ name, address, expiresAtMs, aliveAtMs, holders }) => ({
+        name,
+        ip: address.text,
+        endpoints: [...holders],
+        expiresAtMs: toWallMs + expiresAtMs,
+        aliveAtMs: aliveAtMs === 0 ? null : toWallMs + aliveAtMs,
+      }),
+    );
+  }
+
+  stop(): void {
+    this.#stopSweep();
+  }
+
+  #learnAll(): void {
+    const { platform, learn, onLearned, memory } = this.#options;
+    const { clock } = platform;
+    const lookups = this.#lookups;
+    this.#lookups = [];
+    const kept: KeptLookup[] = [];
+    const atMs = clock.wallMs();
+    for (const sent of lookups) {
+      const lookup = lookupOf(sent);
+      if (this.learning.learn(lookup, clock.nowMs())) kept.push({ ...lookup, atMs });
+    }
+    // Before an answer goes: whoever takes our place knows it, too.
+    if (kept.length > 0) memory?.append(kept);
+    const sequence = learn();
+    if (sequence === null) return;
+    onLearned(
+      lookups.map(({ id }) => id),
+      sequence,
+    );
+  }
+
+  #sweep(): void {
+    const { platform, learn, memory } = this.#options;
+    if (this.#lookups.length > 0) this.#learnAll();
+    this.learning.expire(platform.clock.nowMs());
+    learn();
+    if (memory?.isLong() === true) memory.rewrite(this.#kept());
+  }
+
+  *#kept(): Generator<KeptLookup> {
+    const { clock } = this.#options.platform;
+    const nowMs = clock.nowMs();
+    const atMs = clock.wallMs();
+    for (const { name, address, holders, expiresAtMs, aliveAtMs } of this.learning.entries()) {
+      const ttlSeconds = Math.max(0, (Math.max(expiresAtMs, aliveAtMs) - nowMs) / 1000);
+      for (const holder of holders) {
+        yield { name, holder, addresses: [address], ttlSeconds, atMs };
+      }
+    }
+  }
+}
+
+function lookupOf({ name, holder, ips, ttlSeconds }: SentLookup): Lookup {
+  const addresses = ips.flatMap((ip) => parseIp(ip) ?? []);
+  return { name, holder, addresses, ttlSeconds };
+}
+
+/** With the clocks and the addresses of this machine. */
+export function nodeNameService(
+  { limits }: Pick<PolicySettings, 'limits'>,
+  parts: Pick<NameServiceOptions, 'memory' | 'learn' | 'onLearned'>,
+): NameService {
+  const platform = nodePlatform();
+  const own = new OwnInterfaces(platform.clock);
+  return new NameService({ ...parts, limits, platform, isOwnAddress: (ip) => own.has(ip) });
+}

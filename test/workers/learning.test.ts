@@ -1,0 +1,50 @@
+/** Names that are answered: whoever gets an answer is let through, at the first try, in each worker, whatever else changes. */
+import { afterEach, expect, it } from 'vitest';
+import { LearningRig, learningPolicy } from '../support/learning_rig.ts';
+import { until } from '../support/until.ts';
+
+let rig: LearningRig;
+afterEach(() => rig.stop());
+
+it('the first connection after the first answer is let through, and nothing else is', async () => {
+  rig = new LearningRig();
+  await rig.start();
+  rig.zone.set('api.stripe.com', ['198.51.100.1', '198.51.100.2']);
+  rig.zone.set('s3.amazonaws.com', ['198.51.100.3']);
+  rig.zone.set('other.example.org', ['198.51.100.4']);
+  expect(await rig.get('198.51.100.1')).toBe(0);
+  await rig.ask('api.stripe.com');
+  expect(await rig.get('198.51.100.1')).toBe(200);
+  expect(await rig.get('198.51.100.2')).toBe(200);
+  expect(await rig.get('198.51.100.1', { port: 81 })).toBe(0);
+  await rig.ask('s3.amazonaws.com');
+  await rig.ask('other.example.org');
+  expect(await rig.get('198.51.100.3')).toBe(200);
+  expect(await rig.get('198.51.100.4')).toBe(0);
+});
+
+it('so it is under policy churn, each time', async () => {
+  rig = new LearningRig();
+  await rig.start('workers: 2\nlimits: { reloadDelayMs: 10, reloadPollIntervalMs: 50 }');
+  let isOver = false;
+  const churn = (async () => {
+    for (let i = 0; !isOver; i++) {
+      const path = i % 2 === 0 ? '/a' : '/b';
+      const l7 = `, rules: { http: [{ path: / }, { path: ${path} }] }`;
+      rig.scratch.write('policies/api.yaml', learningPolicy(l7));
+      const revision = i + 2;
+      await until(() => isOver || rig.proxy.stdout.includes(`"revision":${revision}`));
+    }
+  })();
+  const refused: string[] = [];
+  for (let i = 0; i < 200; i++) {
+    const [name, ip] = [`host-${i}.amazonaws.com`, `198.51.${100 + (i >> 7)}.${1 + (i % 128)}`];
+    rig.zone.set(name, [ip]);
+    await rig.ask(name);
+    const status = await rig.get(ip);
+    if (status !== 200) refused.push(`${name} ${ip}: ${status}`);
+  }
+  isOver = true;
+  await churn;
+  expect(refused).toEqual([]);
+}, 120_000);

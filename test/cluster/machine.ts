@@ -14,12 +14,16 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { cgroupRoot } from '../../src/redirect/host/cgroup_root.ts';
 import { must } from '../deploy/tools.ts';
 import { until } from '../support/until.ts';
 
 export const NODE_IP = '192.168.77.10';
-/** The API server has the address of its service, so nobody has to translate it: there is no kube-proxy. */
-export const API_ADDRESS = { ip: '10.96.0.1', port: 443 };
+/** That of its Service, so nobody has to translate it; or its own, where somebody does. */
+export const API_ADDRESSES = {
+  untranslated: { ip: '10.96.0.1', port: 443 },
+  translated: { ip: NODE_IP, port: 6443 },
+} as const;
 
 const CGROUPS = '/sys/fs/cgroup';
 /** Of the whole kernel. The kubelet sets them; here it writes into files of our own. */
@@ -46,7 +50,10 @@ export function runInMachine(
 }
 
 /** Inside of it, first. `folder`: on a disk, as layers of images are mounted over it. */
-export function furnish(folder: string, cgroup: string): void {
+export function furnish(
+  folder: string,
+  { cgroup, hasServices }: { readonly cgroup: string; readonly hasServices: boolean },
+): void {
   const made = (name: string): string => {
     mkdirSync(join(folder, name), { recursive: true });
     return join(folder, name);
@@ -68,9 +75,11 @@ export function furnish(folder: string, cgroup: string): void {
   // What the kubelet mounts is seen in containers that run already.
   must(['mount', '--make-rshared', '/']);
   for (const hierarchy of hierarchies()) mkdirSync(join(hierarchy, cgroup), { recursive: true });
+  // Of version 2, whoever is started from here is in it: programs on it reach nobody else of the machine.
+  writeFileSync(join(unifiedFolder(cgroup), 'node/cgroup.procs'), '0');
   for (const line of [
     'link set lo up',
-    `address add ${API_ADDRESS.ip}/32 dev lo`,
+    ...(hasServices ? [] : [`address add ${API_ADDRESSES.untranslated.ip}/32 dev lo`]),
     'link add eth0 type veth peer name outside',
     'link set outside up',
     'link set eth0 up',
@@ -99,6 +108,14 @@ function removeEmpty(folder: string): void {
   } catch {
     // Its last process is ending.
   }
+}
+
+/** Our folder of version 2, which may stand beside version 1. */
+export function unifiedFolder(cgroup: string): string {
+  const unified = cgroupRoot();
+  if (unified === null) throw new Error('cgroup2 is mounted nowhere');
+  mkdirSync(join(unified, cgroup, 'node'), { recursive: true });
+  return join(unified, cgroup);
 }
 
 /** One of version 2, or each controller's of version 1. */

@@ -1,9 +1,10 @@
 /**
  * A real one-node cluster on a plain Linux machine (root; by hand, as it takes minutes): API server, controllers,
  * scheduler, kubelet, containerd, runc and CNI plugins, in namespaces of their own. The chart is installed by Helm,
- * and real pods are judged. It is done for each CNI plugin, in a cluster of its own.
+ * and real pods are judged. It is done for each CNI plugin, in a cluster of its own; then with Services at the socket, alone
+ * and beside kube-proxy (IPVS is not tried: few kernels of machines for tests have it).
  *
- *     npm run test:cluster
+ *     npm run test:cluster [CASE...]     ptp bridge services services-iptables services-nftables; by default all
  *
  * Needs apt-get install containerd runc containernetworking-plugins clang llvm libbpf-dev procps, and Go. Kubernetes is
  * built by test/peers/kube/build.ts ($KUBE_BIN: a folder in which it is built already). $SALLYPORT_CLUSTER_STORE keeps
@@ -17,22 +18,37 @@ import { Count, goTool, run } from '../deploy/tools.ts';
 import { buildPrograms } from '../peers/kube/build.ts';
 import { podImage, sallyportImage } from './images.ts';
 import { furnish, removeCgroups, runInMachine } from './machine.ts';
-import { Cluster, CNI_PLUGINS, type CniPlugin } from './node.ts';
+import { Cluster, type CniPlugin, type KubeProxyMode } from './node.ts';
 import { checkChart, checkPolicy, checkRollout, POD_IMAGE, SALLYPORT_IMAGE } from './scenes.ts';
+import { checkServices, servicesValues } from './service_scenes.ts';
 
 const NEEDED = ['containerd', 'ctr', 'runc', 'unshare', 'ip', 'clang', 'openssl', 'go'];
 const PROGRAMS = [
   ...(['kube-apiserver', 'kubectl', 'kube-controller-manager', 'kine'] as const),
-  ...(['kube-scheduler', 'kubelet'] as const),
+  ...(['kube-scheduler', 'kubelet', 'kube-proxy'] as const),
 ];
+
+interface Case {
+  readonly cni: CniPlugin;
+  readonly hasServices: boolean;
+  readonly kubeProxy: KubeProxyMode | null;
+}
+
+const CASES: Readonly<Record<string, Case>> = {
+  ptp: { cni: 'ptp', hasServices: false, kubeProxy: null },
+  bridge: { cni: 'bridge', hasServices: false, kubeProxy: null },
+  services: { cni: 'ptp', hasServices: true, kubeProxy: null },
+  'services-iptables': { cni: 'bridge', hasServices: true, kubeProxy: 'iptables' },
+  'services-nftables': { cni: 'ptp', hasServices: true, kubeProxy: 'nftables' },
+};
 
 const {
   SALLYPORT_CLUSTER: inside,
-  SALLYPORT_CLUSTER_CNI: plugin,
+  SALLYPORT_CLUSTER_CASE: caseName = '',
   SALLYPORT_CLUSTER_STORE: store,
 } = process.env;
 if (inside === undefined) await outside();
-else await main(inside, plugin === 'bridge' ? plugin : 'ptp');
+else await main(inside, caseOf(caseName));
 
 async function outside(): Promise<void> {
   const missing = NEEDED.filter((tool) => run(['sh', '-c', `command -v ${tool}`]).code !== 0);
@@ -48,9 +64,12 @@ async function outside(): Promise<void> {
     buildPrograms(PROGRAMS);
     makeParts(store ?? folder);
     podImage(folder, POD_IMAGE);
-    for (const cni of CNI_PLUGINS) {
-      console.log(`CNI plugin ${cni}`);
-      const code = await tryOut(cni, folder);
+    const asked = process.argv.slice(2);
+    for (const name of asked.length === 0 ? Object.keys(CASES) : asked) {
+      const { cni, hasServices, kubeProxy } = caseOf(name);
+      const services = hasServices ? ', Services at the socket' : '';
+      console.log(`${name}: CNI plugin ${cni}${services}, kube-proxy ${kubeProxy ?? 'absent'}`);
+      const code = await tryOut(name, folder);
       if (code !== 0) process.exitCode = code;
     }
   } finally {
@@ -58,11 +77,17 @@ async function outside(): Promise<void> {
   }
 }
 
-async function tryOut(cni: CniPlugin, folder: string): Promise<number> {
-  const own = join(folder, cni);
+function caseOf(name: string): Case {
+  const found = CASES[name];
+  if (found === undefined) throw new Error(`no case "${name}": ${Object.keys(CASES).join(', ')}`);
+  return found;
+}
+
+async function tryOut(name: string, folder: string): Promise<number> {
+  const own = join(folder, name);
   mkdirSync(own);
   const command = [process.execPath, fileURLToPath(import.meta.url)];
-  const env = { SALLYPORT_CLUSTER: own, SALLYPORT_CLUSTER_CNI: cni, TMPDIR: own };
+  const env = { SALLYPORT_CLUSTER: own, SALLYPORT_CLUSTER_CASE: name, TMPDIR: own };
   const code = await runInMachine(command, { ...env, SALLYPORT_CLUSTER_STORE: store ?? folder });
   await removeCgroups(cgroupOf(own));
   return code;
@@ -83,24 +108,36 @@ function cgroupOf(folder: string): string {
   return folder.split('/').slice(-2).join('-').replaceAll('.', '-');
 }
 
-async function main(folder: string, cni: CniPlugin): Promise<void> {
+async function main(folder: string, { cni, hasServices, kubeProxy }: Case): Promise<void> {
   const count = new Count();
   const parts = store ?? folder;
   const cgroup = cgroupOf(folder);
-  furnish(folder, cgroup);
+  furnish(folder, { cgroup, hasServices });
   let cluster: Cluster | null = null;
   await count.check('the node is Ready', async () => {
     const sallyport = process.env['SALLYPORT_IMAGE_ARCHIVE'] ?? join(parts, 'sallyport.tar');
     const images = [join(dirname(folder), 'image-pod.tar'), sallyport];
-    cluster = await Cluster.start({ folder, cgroup, cni, pauseImage: POD_IMAGE, images });
+    cluster = await Cluster.start({
+      folder,
+      cgroup,
+      cni,
+      hasServices,
+      kubeProxy,
+      pauseImage: POD_IMAGE,
+      images,
+    });
   });
   // Assigned in a function, which the compiler does not follow.
   const started = cluster as Cluster | null;
   if (started !== null) {
     const scene = { cluster: started, count, helm: join(parts, 'helm') };
-    await checkChart(scene);
-    await checkPolicy(scene);
-    await checkRollout(scene);
+    await checkChart(scene, hasServices ? servicesValues(cgroup, kubeProxy) : []);
+    if (hasServices) {
+      await checkServices(scene);
+    } else {
+      await checkPolicy(scene);
+      await checkRollout(scene);
+    }
     await started.stop();
   }
   count.finish();

@@ -6,11 +6,9 @@ import { ControlPlane } from '../kube/real/parts/control_plane.ts';
 import { Part } from '../kube/real/parts/part.ts';
 import { programPath } from '../peers/kube/build.ts';
 import { until } from '../support/until.ts';
-import { API_ADDRESS, NODE_IP } from './machine.ts';
+import { API_ADDRESSES, NODE_IP } from './machine.ts';
 
 export const NODE_NAME = 'node-1';
-/** Pods with a route of their own on the node, and pods that a bridge connects past its routing. */
-export const CNI_PLUGINS = ['ptp', 'bridge'] as const;
 /** Everything here is slow on a machine that has other work. */
 const PATIENCE_MS = 180_000;
 const CONTAINERD = '/run/containerd/containerd.sock';
@@ -19,6 +17,10 @@ export interface ClusterOptions {
   readonly folder: string;
   readonly cgroup: string;
   readonly cni: CniPlugin;
+  /** The API server has its Service, whose address somebody translates. */
+  readonly hasServices: boolean;
+  /** Null: there is no kube-proxy. */
+  readonly kubeProxy: KubeProxyMode | null;
   readonly pauseImage: string;
   /** Archives. */
   readonly images: readonly string[];
@@ -57,9 +59,12 @@ export class Cluster {
       store: 'kine',
       hasControllers: true,
       moreControllers: ['daemonset-controller', 'node-lifecycle-controller'],
-      address: API_ADDRESS,
+      address: API_ADDRESSES[options.hasServices ? 'translated' : 'untranslated'],
       // Names of nodes are in no DNS.
-      flags: ['--kubelet-preferred-address-types', 'InternalIP'],
+      flags: [
+        ...['--kubelet-preferred-address-types', 'InternalIP'],
+        ...(options.hasServices ? ['--endpoint-reconciler-type', 'master-count'] : []),
+      ],
     });
     part('scheduler', [
       programPath('kube-scheduler'),
@@ -73,6 +78,7 @@ export class Cluster {
       ...['--kubeconfig', plane.kubeconfigFor({ kind: 'certificate', certificate })],
       ...['--node-ip', NODE_IP],
     ]);
+    if (options.kubeProxy !== null) part('kube-proxy', kubeProxyCommand(plane, options.kubeProxy));
     const cluster = new Cluster(plane, parts);
     await until(async () => {
       if (!kubelet.isRunning) throw new Error(`the kubelet ended:\n${kubelet.log}`);
@@ -103,13 +109,28 @@ export class Cluster {
   }
 
   async stop(): Promise<void> {
-    for (const name of ['kubelet', 'scheduler']) await this.#parts.get(name)?.end();
+    for (const name of ['kubelet', 'scheduler', 'kube-proxy']) await this.#parts.get(name)?.end();
     await this.plane.stop();
     await this.#parts.get('containerd')?.end('SIGTERM');
   }
 }
 
-export type CniPlugin = (typeof CNI_PLUGINS)[number];
+/** Pods with a route of their own on the node, and pods that a bridge connects past its routing. */
+export type CniPlugin = 'ptp' | 'bridge';
+
+export type KubeProxyMode = 'iptables' | 'nftables';
+
+/** With the rights that the API server gives to every kube-proxy. Limits of conntrack are the whole kernel's. */
+function kubeProxyCommand(plane: ControlPlane, mode: KubeProxyMode): [string, ...string[]] {
+  const certificate = plane.authority.issue('system:kube-proxy', []);
+  return [
+    programPath('kube-proxy'),
+    ...['--hostname-override', NODE_NAME, '--proxy-mode', mode, '--cluster-cidr', '10.77.0.0/24'],
+    ...['--kubeconfig', plane.kubeconfigFor({ kind: 'certificate', certificate })],
+    ...['--conntrack-max-per-core=0', '--conntrack-min=0'],
+    ...['--conntrack-tcp-timeout-established=0', '--conntrack-tcp-timeout-close-wait=0'],
+  ];
+}
 
 function cniConfig(type: CniPlugin): string {
   const ipam = {

@@ -7,7 +7,7 @@ import type { Cluster } from './node.ts';
 export const POD_IMAGE = 'example.test/pod:1';
 export const SALLYPORT_IMAGE = 'example.test/sallyport:test';
 
-const PATIENCE_MS = 120_000;
+export const PATIENCE_MS = 120_000;
 /** Enough for the connections of some drains. */
 const LOAD_MIN = 200;
 
@@ -29,13 +29,17 @@ spec:
           rules: { http: [{ method: GET, path: /orders/.* }] }
 `;
 
-export async function checkChart({ cluster, count, helm }: Scene): Promise<void> {
+/** `values`: more flags of Helm. */
+export async function checkChart(
+  { cluster, count, helm }: Scene,
+  values: readonly string[],
+): Promise<void> {
   await count.check('helm install: the pod of the DaemonSet becomes ready', async () => {
     const [repository = '', tag = ''] = SALLYPORT_IMAGE.split(':');
     must([
       ...[helm, 'install', 'sallyport', CHART, '--kubeconfig', cluster.plane.kubeconfig],
       ...['-n', 'sallyport', '--create-namespace'],
-      ...['--set', `image.repository=${repository},image.tag=${tag}`],
+      ...['--set', `image.repository=${repository},image.tag=${tag}`, ...values],
     ]);
     await cluster.plane.kubectl([
       ...['-n', 'sallyport', 'rollout', 'status', 'daemonset/sallyport', '--timeout=180s'],
@@ -122,28 +126,39 @@ export async function checkRollout({ cluster, count }: Scene): Promise<void> {
   await count.check('kubectl rollout restart under load: no request is lost', async () => {
     const ip = await podIp(cluster, 'orders');
     await plane.apply(clientPod('load', ['load', `http://${ip}:8080/orders/1`], 'web'));
-    const tally = async () => {
-      const last = (await logs(cluster, 'load').catch(() => '')).trim().split('\n').at(-1) ?? '';
-      return last.split(' ').map(Number);
-    };
-    await until(async () => ((await tally())[0] ?? 0) > LOAD_MIN, PATIENCE_MS);
-    const before = await logs(cluster, 'load');
     const daemonSet = ['-n', 'sallyport', 'rollout'];
-    await plane.kubectl([...daemonSet, 'restart', 'daemonset/sallyport']);
-    await plane.kubectl([...daemonSet, 'status', 'daemonset/sallyport', '--timeout=180s']);
-    await until(async () => (await podsOfSallyport(cluster)).length === 1, PATIENCE_MS);
-    const [count = 0] = await tally();
-    await until(async () => ((await tally())[0] ?? 0) > count + LOAD_MIN, PATIENCE_MS);
-    // Before that the pod was new, and its interface closed for a while.
-    const lines = (await logs(cluster, 'load')).slice(before.length).trim().split('\n');
-    const isTally = (line: string) => /^\d/.test(line);
-    const tallies = lines.filter(isTally).map((line) => line.split(' ').map(Number));
-    const slowestMs = Math.max(...tallies.map(([, , ms = 0]) => ms));
-    const all = (tallies.at(-1)?.[0] ?? 0) - (tallies[0]?.[0] ?? 0);
-    console.log(`      ${all} requests, the slowest ${slowestMs} ms`);
-    const lost = lines.filter((line) => line !== '' && !isTally(line));
-    deepStrictEqual(lost, []);
+    await underLoad(cluster, 'load', async () => {
+      await plane.kubectl([...daemonSet, 'restart', 'daemonset/sallyport']);
+      await plane.kubectl([...daemonSet, 'status', 'daemonset/sallyport', '--timeout=180s']);
+      await until(async () => (await podsOfSallyport(cluster)).length === 1, PATIENCE_MS);
+    });
   });
+}
+
+/** While a pod that loads asks, and some time before and after; none of its requests is lost. */
+export async function underLoad(
+  cluster: Cluster,
+  name: string,
+  task: () => Promise<void>,
+): Promise<void> {
+  const tally = async () => {
+    const last = (await logs(cluster, name).catch(() => '')).trim().split('\n').at(-1) ?? '';
+    return last.split(' ').map(Number);
+  };
+  await until(async () => ((await tally())[0] ?? 0) > LOAD_MIN, PATIENCE_MS);
+  const before = await logs(cluster, name);
+  await task();
+  const [count = 0] = await tally();
+  await until(async () => ((await tally())[0] ?? 0) > count + LOAD_MIN, PATIENCE_MS);
+  // Before that the pod was new, and its interface closed for a while.
+  const lines = (await logs(cluster, name)).slice(before.length).trim().split('\n');
+  const isTally = (line: string) => /^\d/.test(line);
+  const tallies = lines.filter(isTally).map((line) => line.split(' ').map(Number));
+  const slowestMs = Math.max(...tallies.map(([, , ms = 0]) => ms));
+  const all = (tallies.at(-1)?.[0] ?? 0) - (tallies[0]?.[0] ?? 0);
+  console.log(`      ${all} requests, the slowest ${slowestMs} ms`);
+  const lost = lines.filter((line) => line !== '' && !isTally(line));
+  deepStrictEqual(lost, []);
 }
 
 function serverPod(name: string): string {
@@ -154,11 +169,11 @@ function serverPod(name: string): string {
   });
 }
 
-function clientPod(name: string, args: readonly string[], app: string): string {
+export function clientPod(name: string, args: readonly string[], app: string): string {
   return pod(name, app, { args });
 }
 
-function pod(name: string, app: string, container: object): string {
+export function pod(name: string, app: string, container: object): string {
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Pod',
@@ -171,7 +186,7 @@ function pod(name: string, app: string, container: object): string {
   });
 }
 
-async function status(
+export async function status(
   cluster: Cluster,
   from: string,
   method: string,
@@ -180,7 +195,7 @@ async function status(
   return (await cluster.exec(`shop/${from}`, ['/pod', 'ask', method, url])).trim();
 }
 
-async function answers(
+export async function answers(
   cluster: Cluster,
   from: string,
   method: string,
@@ -195,7 +210,7 @@ function podIp(cluster: Cluster, name: string): Promise<string> {
   return cluster.plane.kubectl(['-n', 'shop', 'get', 'pod', name, '-o', path]);
 }
 
-function logs(cluster: Cluster, name: string): Promise<string> {
+export function logs(cluster: Cluster, name: string): Promise<string> {
   return cluster.plane.kubectl(['-n', 'shop', 'logs', name]);
 }
 
@@ -208,7 +223,7 @@ async function outcomes(cluster: Cluster, name: string): Promise<readonly string
     .map((line) => line.split(' ')[2] ?? '');
 }
 
-async function podsOfSallyport(cluster: Cluster): Promise<readonly string[]> {
+export async function podsOfSallyport(cluster: Cluster): Promise<readonly string[]> {
   const name = [
     '-l',
     'app.kubernetes.io/name=sallyport',

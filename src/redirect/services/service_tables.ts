@@ -246,14 +246,16 @@ export class ServiceTables {
 
   /** Who is hashed finds the same backend at the same slot: so Maglev's table is the table. */
   #slotsOf({ backends, isConsistentlyHashed }: ServiceFrontend, writes: Writes): readonly number[] {
-    const numbers = new Map<string, number>();
-    for (const backend of backends) {
+    const numbers = backends.map((backend) => {
       const { number, entry } = this.#backends.numberOf(backend);
       if (entry !== null) writes.backends.push(entry);
-      numbers.set(`${backend.address.text} ${backend.port}`, number);
-    }
-    if (!isConsistentlyHashed) return [...numbers.values()];
-    return maglevTable([...numbers.keys()]).map((name) => numbers.get(name) as number);
+      return number;
+    });
+    if (!isConsistentlyHashed) return [...new Set(numbers)];
+    const byName = new Map(
+      backends.map(({ address, port }, index) => [`${address.text} ${port}`, numbers[index]]),
+    );
+    return maglevTable([...byName.keys()]).map((name) => byName.get(name) as number);
   }
 
   #write(

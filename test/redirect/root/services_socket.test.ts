@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readCounters } from '../../../src/redirect/kernel/counters.ts';
 import { SERVICE_COUNTERS } from '../../../src/redirect/services/layout.ts';
 import { removeSocketHooks } from '../../../src/redirect/services/socket_hooks.ts';
@@ -262,6 +262,34 @@ describe('a loader', () => {
     const client = clientIn(scene.pod);
     expect(await client.ask('tcp', VIP[4], PORT)).toMatchObject({ said: backendIp(1, 4) });
     expect(scene.put([{ ...web }])).toMatchObject({ written: 0, removed: 0 });
+  });
+
+  it('that was killed when the maps were nearly full leaves what the next one goes on with', {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    // Half of all slots: the table of each has 16,381.
+    const hashed = (shift: number) =>
+      Array.from({ length: 16 }, (_, index) =>
+        frontend({
+          ...{ address: '10.96.9.9', port: index + 1, isConsistentlyHashed: true },
+          backends: Array.from({ length: 33 }, (_, backend) => shift + backend),
+        }),
+      );
+    scene.put(hashed(1));
+    const write = vi.spyOn(scene.hooks.maps.frontends, 'updateMany');
+    write.mockImplementationOnce(() => {
+      throw new Error('killed');
+    });
+    expect(() => scene.put(hashed(50))).toThrow('killed');
+    write.mockRestore();
+    scene.restart();
+    expect(scene.put([...hashed(100).slice(1), web])).toMatchObject({
+      left: [],
+      frontendCount: 16,
+    });
+    expect(await clientIn(scene.pod).ask('tcp', VIP[4], PORT)).toMatchObject({
+      said: backendIp(1, 4),
+    });
   });
 
   it('takes the hooks away, and puts them back', async () => {

@@ -51,7 +51,7 @@ export interface RecordedIdentity {
 /** A destination that is the address of a Service, by the policy in force. */
 export interface Dialled {
   readonly frontend: JudgedFrontend;
-  /** Whom policy is asked about in place of the address: an allow needs all of them. Each is there once. */
+  /** Whom policy is asked about in place of the address, each once. An allow needs all of them, and that they are not too many. */
   readonly behind: readonly Behind[];
 }
 

@@ -26,6 +26,8 @@ export const DENY_REASONS = {
   'regex-out-of-memory': 'a pattern set ran out of memory, so nothing could be judged',
   'regex-budget': 'the patterns of the port would cost more for this request than one verdict may',
   'service-without-backend': 'the Service has no backend, so a connection to it is refused at once',
+  'service-backends-many':
+    'more identities and ports are behind the Service than a verdict can be asked about',
   'service-backends-differ':
     'the backends of the Service lead to several identities or ports, and the rules for them ask in different ways',
   'identity-changed': 'an address of the connection belongs to another identity than when it began',

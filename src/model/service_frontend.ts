@@ -43,6 +43,12 @@ export interface ServiceBackend {
   readonly nodeName: string;
 }
 
+/**
+ * Identities and ports behind one address that a verdict is asked about; of more it is a denial. Whoever writes a Service
+ * chooses what is behind it, and others pay for the verdict. The kernel's programs ask about no more, either.
+ */
+export const BEHIND_ASKED_MAX = 32;
+
 /** A frontend for those who judge it and do not translate: whoever dials it may reach any of these. */
 export interface JudgedFrontend
   extends Pick<ServiceFrontend, 'service' | 'kind' | 'protocol' | 'family' | 'port'> {

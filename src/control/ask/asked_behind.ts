@@ -4,6 +4,7 @@
  */
 import type { DenyReason } from '../../model/decision.ts';
 import { effectiveIdentity, IDENTITY_WORLD, type Identity } from '../../model/identity.ts';
+import { BEHIND_ASKED_MAX } from '../../model/service_frontend.ts';
 import { isJudgedAsDialled } from '../../policy/identity/service_table.ts';
 import type { PolicySet } from '../set/policy_set.ts';
 import { type DialledService, DialledServices, distinctBehind } from './dialled_service.ts';
@@ -17,6 +18,8 @@ export type AskedBehind =
       readonly service: string;
       readonly address: string;
       readonly asked: readonly Question[];
+      /** Nobody has to be asked; null: an answer needs all of them. */
+      readonly refusal: DenyReason | null;
     }
   | { readonly kind: 'error'; readonly message: string };
 
@@ -35,10 +38,10 @@ export function askedBehind(
     effectiveIdentity(ipcache.lookup(ip) ?? IDENTITY_WORLD);
   const behind = [...distinctBehind(dialled, identityAt)];
   const { remote, port } = question;
+  const isBackendOnly = reachesBackendsOnly(question, dialled, areServicesTranslated);
   if (remote.kind === 'ip' && behind.length > 0) {
     const identity = identityAt(remote.ip);
     const labels = context.snapshot.labels.labelsOf(identity);
-    const isBackendOnly = reachesBackendsOnly(question, dialled, areServicesTranslated);
     if (!isBackendOnly && isJudgedAsDialled(dialled, { identity, labels })) {
       behind.push({ identity, port });
     }
@@ -46,7 +49,14 @@ export function askedBehind(
   const asked = behind.map((one): Question => {
     return { ...question, port: one.port, remote: { kind: 'identity', identity: one.identity } };
   });
-  return { kind: 'behind', service: dialled.service, address: dialled.address, asked };
+  const { service, address } = dialled;
+  return {
+    kind: 'behind',
+    service,
+    address,
+    asked,
+    refusal: refusalOf(asked.length, isBackendOnly),
+  };
 }
 
 /** Linux has no hook at SCTP's connect(). */
@@ -74,10 +84,11 @@ function dialledServicesOf({ inventory }: PolicySet): DialledServices {
   return services;
 }
 
-export const WITHOUT_BACKEND = 'service-without-backend';
-export const NOTHING_BEHIND: VerdictLine = {
-  ...{ verdict: 'deny', layer: 'network', reason: WITHOUT_BACKEND, missing: [], rejected: [] },
-};
+/** A socket that is translated is judged by one of them. */
+function refusalOf(behindCount: number, isBackendOnly: boolean): DenyReason | null {
+  if (behindCount === 0) return 'service-without-backend';
+  return behindCount > BEHIND_ASKED_MAX && !isBackendOnly ? 'service-backends-many' : null;
+}
 
 /** Whose word counts: that of one who denies; else all say the same, or `reason` says why it is refused. */
 export function decisive(lines: readonly VerdictLine[]): {
@@ -91,6 +102,6 @@ export function decisive(lines: readonly VerdictLine[]): {
   return { at: 0, reason: isSame ? null : 'service-backends-differ' };
 }
 
-export function refused({ layer }: VerdictLine, reason: DenyReason): VerdictLine {
+export function refused({ layer }: Pick<VerdictLine, 'layer'>, reason: DenyReason): VerdictLine {
   return { verdict: 'deny', layer, reason, missing: [], rejected: [] };
 }

@@ -27,15 +27,7 @@ import type { BuildOptions, BuiltSnapshot } from '../set/build_snapshot.ts';
 import type { PolicyInput } from '../set/policy_input.ts';
 import { PolicySet } from '../set/policy_set.ts';
 import type { ResolvedSet } from '../set/resolved_set.ts';
-import {
-  type AskedBehind,
-  askedBehind,
-  decisive,
-  isTranslated,
-  NOTHING_BEHIND,
-  refused,
-  WITHOUT_BACKEND,
-} from './asked_behind.ts';
+import { type AskedBehind, askedBehind, decisive, isTranslated, refused } from './asked_behind.ts';
 import {
   type DryRun,
   dryRunPolicies,
@@ -174,13 +166,16 @@ export class Judge {
     const behind = this.#behind(question);
     if (behind === null) return this.#answerOne(question);
     if (behind.kind === 'error') return behind;
-    const { service, asked } = behind;
+    const { service, asked, refusal } = behind;
+    if (refusal !== null) {
+      return { kind: 'answer', line: { ...refused({ layer: 'network' }, refusal), service } };
+    }
     const answers = asked.map((one) => this.#answerOne(one));
     const error = answers.find((one) => one.kind === 'error');
     if (error !== undefined) return error;
     const lines = answers.flatMap((one) => (one.kind === 'answer' ? [one.line] : []));
     const { reason, at } = decisive(lines);
-    const line = lines[at] ?? NOTHING_BEHIND;
+    const line = lines[at] as VerdictLine;
     return {
       kind: 'answer',
       line: { ...(reason === null ? line : refused(line, reason)), service },
@@ -199,11 +194,11 @@ export class Judge {
     const behind = this.#behind(question);
     if (behind === null) return this.#explainOne(question);
     if (behind.kind === 'error') return behind;
-    const { service, asked, address } = behind;
-    if (asked.length === 0) {
+    const { service, asked, address, refusal } = behind;
+    if (refusal !== null) {
       return {
         kind: 'error',
-        message: `${service} at ${address}: ${DENY_REASONS[WITHOUT_BACKEND]}`,
+        message: `${service} at ${address}: ${DENY_REASONS[refusal]}`,
       };
     }
     const answers: Explained[] = [];

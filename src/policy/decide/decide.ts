@@ -21,6 +21,7 @@ export const DENY_NOT_JUDGEABLE = denyDecision('network', 'not-judgeable', null)
 export const DENY_IDENTITY_CHANGED = denyDecision('network', 'identity-changed', null);
 /** Of a Service: nobody would be reached. */
 export const DENY_WITHOUT_BACKEND = denyDecision('network', 'service-without-backend', null);
+export const DENY_MANY_BACKENDS = denyDecision('network', 'service-backends-many', null);
 export const DENY_INTERNAL = denyDecision('network', 'internal-error', null);
 
 /** `serverName` is "" for a connection without TLS. An exception is a denial that carries it. */

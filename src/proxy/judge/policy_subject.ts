@@ -7,10 +7,12 @@
 import type { Behind, ConnectionMeta, Half } from '../../model/connection_meta.ts';
 import type { Decision, DenyDecision, DenyReason } from '../../model/decision.ts';
 import type { RequestHead } from '../../model/request_head.ts';
+import { BEHIND_ASKED_MAX } from '../../model/service_frontend.ts';
 import type { View } from '../../policy/compiled/port_rules.ts';
 import type { PolicySnapshot } from '../../policy/compiled/snapshot.ts';
 import {
   DENY_IDENTITY_CHANGED,
+  DENY_MANY_BACKENDS,
   DENY_NOT_JUDGEABLE,
   DENY_WITHOUT_BACKEND,
   decideConnection,
@@ -169,7 +171,8 @@ export class PolicySubject {
   }
 
   get #nothing(): DenyDecision {
-    return this.#isOver ? DENY_IDENTITY_CHANGED : DENY_WITHOUT_BACKEND;
+    if (this.#isOver) return DENY_IDENTITY_CHANGED;
+    return this.#meta.dialled?.behind.length === 0 ? DENY_WITHOUT_BACKEND : DENY_MANY_BACKENDS;
   }
 
   #refresh(): void {
@@ -206,12 +209,14 @@ const FOR_ANY_NAME: ReadonlySet<DenyReason> = new Set([
   'remote-not-allowed',
   'identity-changed',
   'service-without-backend',
+  'service-backends-many',
   'internal-error',
 ]);
 
-/** Null: the Service has no backend. */
+/** Null: the Service has no backend, or too many different ones. */
 function viewsIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views | null {
   const { dialled, second } = meta;
+  if (dialled !== null && dialled.behind.length > BEHIND_ASKED_MAX) return null;
   const [first, ...others] =
     dialled === null
       ? [viewIn(snapshot, meta, meta)]

@@ -53,9 +53,9 @@ const KUBE_FLAGS = kubeFlags(
 );
 
 const SERVICES_NOTE =
-  'The address of a Service is judged by its backends. That holds where sockets dial those in its place\n' +
-  '(redirect.services: socket). Packets with the address itself are judged by it, as one of the world;\n' +
-  'an answer that may not hold for them says so.';
+  'The address of a Service is judged by all who may be behind it, as sockets and packets are that go there.\n' +
+  'An external address, and a NodePort elsewhere, is judged as dialled, too. Packets that are not translated\n' +
+  'at the socket (redirect.services) are refused where the kernel cannot have requests judged: it is told.';
 
 export const CHECK_SPEC: VerbSpec = {
   name: 'check',

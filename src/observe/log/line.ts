@@ -252,8 +252,9 @@ function connectionText(connection: FlowConnection): string {
   );
 }
 
-function sideText({ ip, port, identity, labels }: FlowSide): string {
-  const text = `{"ip":${quote(ip)},"port":${integer(port)}`;
+function sideText({ ip, port, identity, labels, service }: FlowSide): string {
+  let text = `{"ip":${quote(ip)},"port":${integer(port)}`;
+  if (service !== null) text += `,"service":${quote(`${service.namespace}/${service.name}`)}`;
   if (identity === null) return `${text}}`;
   return `${text},"identity":${integer(identity)},"labels":${quoteList(labels)}}`;
 }

@@ -1,8 +1,11 @@
 /** What a flow tells of a record: who the sides are, what was asked, as it may be shown. */
 import { describe, expect, it } from 'vitest';
+import type { ConnectionMeta } from '../../../src/model/connection_meta.ts';
 import type { Identity } from '../../../src/model/identity.ts';
 import type { RequestRecord } from '../../../src/model/record.ts';
 import { plainHead } from '../../../src/model/request_head.ts';
+import type { JudgedFrontend } from '../../../src/model/service_frontend.ts';
+import { flowDocument } from '../../../src/observe/flow/flow_document.ts';
 import { RecordFlow } from '../../../src/observe/flow/record_flow.ts';
 import type { ObservedPolicy } from '../../../src/observe/observed_policy.ts';
 import { address, allow, denied, deny, meta, POLICY, record } from '../records.ts';
@@ -66,6 +69,36 @@ describe('the sides of a flow', () => {
     expect(first.connection).toMatchObject({ direction: 'egress', endpoint: '10.0.1.9' });
     const second = flowOf(record({ meta: both, decision: allow({ half: 'ingress' }) }));
     expect(second.connection).toMatchObject({ direction: 'ingress', endpoint: 'default/orders' });
+  });
+
+  it('name the Service that has an address, and are who is behind it, where that is one identity', () => {
+    const services = {
+      named: ({ ip, port }: { readonly ip: string; readonly port: number }, isNode: boolean) =>
+        ip === '10.96.0.1' && port === 80 && !isNode ? 'shop/web' : null,
+    };
+    const destination = address('10.96.0.1:80');
+    const backends = [address('10.0.0.7:8080')];
+    const frontend: JudgedFrontend = {
+      ...{ service: 'shop/web', kind: 'ClusterIP', protocol: 'TCP', family: 4 },
+      ...{ ip: destination.ip, port: destination.port, backends },
+    };
+    const flow = (identities: readonly number[]) => {
+      const behind = identities.map((one) => ({
+        identity: one as Identity,
+        port: destination.port,
+      }));
+      const to: ConnectionMeta = meta({
+        ...{ direction: 'egress', destination, remoteIdentity: 2 as Identity },
+        dialled: { frontend, behind },
+      });
+      return flowOf(record({ meta: to }), { ...POLICY, services });
+    };
+    const service = { namespace: 'shop', name: 'web' };
+    expect(flow([1001, 1001]).destination).toMatchObject({ identity: 1001, service });
+    expect(flow([1001, 43]).destination).toMatchObject({ identity: 2, service });
+    expect(flow([]).source.service).toBeNull();
+    expect(flowDocument(flow([1001]))).toMatchObject({ destination_service: service });
+    expect(flowDocument(flow([1001]))).not.toHaveProperty('source_service');
   });
 
   it('are worked out once for a connection and a policy', () => {

@@ -144,6 +144,7 @@ class SallyportApp implements App {
     this.#names = this.#makeNames();
     this.#flows = new FlowHub({
       config,
+      version: options.version,
       log: this.#log,
       nameSides: (sides) => this.#policyThread.nameSides(sides),
       onDemand: (isWanted) => this.#supervisor.setFlowsWanted(isWanted),
@@ -185,7 +186,7 @@ class SallyportApp implements App {
 
   /** Leaves nothing running. */
   async #startFailed(problems: readonly string[]): Promise<AppStart> {
-    await this.#policyThread.stop();
+    await Promise.all([this.#policyThread.stop(), this.#flows.end()]);
     this.#stateLock?.release();
     return { kind: 'failed', problems };
   }
@@ -266,7 +267,7 @@ class SallyportApp implements App {
     await endWorkers();
     await stopped;
     this.#stateLock?.release();
-    this.#flows.end();
+    await this.#flows.end();
     await this.#admin?.stop();
     this.#log.info({}, 'ended');
     this.#resolveEnded();

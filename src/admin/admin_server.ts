@@ -7,6 +7,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Config } from '../config/config.ts';
 import { formatSocketAddress, isLoopback } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
+import {
+  freeSocketPath,
+  protectSocket,
+  SOCKET_IN_USE,
+  socketErrorText,
+} from '../platform/unix_socket.ts';
 import { bindErrorText } from '../workers/port_probe.ts';
 import { AdminSeats } from './admin_seats.ts';
 import { AdminTurns } from './admin_turns.ts';
@@ -15,7 +21,6 @@ import { Follower } from './follow.ts';
 import { type AdminReply, errorReply, type LineFeed } from './reply.ts';
 import { refusal } from './request_guard.ts';
 import { ROUTES } from './routes.ts';
-import { freeSocketPath, protectSocket, SOCKET_IN_USE, socketErrorText } from './unix_socket.ts';
 
 export type AdminAddress = Exclude<Config['admin'], { kind: 'none' }>;
 

@@ -4,6 +4,7 @@
  */
 import { formatSocketAddress, isLoopback, type SocketAddress } from '../model/address.ts';
 import { type HubbleMetricRequest, hubbleMetricsProblem } from '../model/hubble_metric_request.ts';
+import type { HubbleServeSettings } from '../model/hubble_settings.ts';
 import { parseProxyId } from '../model/identity.ts';
 import type { InvalidPolicy } from '../model/invalid_policy.ts';
 import type { KubernetesSettings } from '../model/kubernetes_settings.ts';
@@ -13,6 +14,9 @@ import type { Behaviour, ListenerOptions } from '../proxy/plane/options.ts';
 import type { AccessLogTarget, AdminAddress, ConfigValues } from './declaration.ts';
 import { checkListeners, workersFor } from './listener_checks.ts';
 import { POD_INTERFACES } from './redirect_fields.ts';
+
+/** As Cilium's agent calls a cluster that nobody gave a name. */
+const DEFAULT_CLUSTER_NAME = 'default';
 
 export interface Config {
   /** The file it was read from. */
@@ -48,6 +52,8 @@ export interface Config {
 }
 
 export interface HubbleConfig {
+  /** Null: clients of Hubble are not served. */
+  readonly serve: HubbleServeSettings | null;
   readonly metrics: HubbleMetricsConfig;
   readonly export: HubbleExportConfig;
 }
@@ -182,7 +188,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
     redirect: redirectOf(values),
     cilium: ciliumOf(values.cilium),
     ciliumAgent: { folder: values.cilium.agent, beside: values.cilium.beside },
-    hubble: hubbleOf(values.hubble),
+    hubble: hubbleOf(values, surroundings.nodeName),
     limits: values.limits,
     listeners: values.listeners.map((listener) => listenerOf(listener, values.listeners)),
   };
@@ -223,11 +229,17 @@ function checkAdmin(
 }
 
 function checkHubble(
-  { metrics }: ConfigValues['hubble'],
+  { metrics, listen, tls }: ConfigValues['hubble'],
   add: (field: readonly (string | number)[], message: string) => void,
 ): void {
   const problem = hubbleMetricsProblem(metrics.enabled);
   if (problem !== null) add(['hubble', 'metrics', 'enabled'], problem);
+  if (listen !== null && tls === null && !isLoopback(listen)) {
+    add(
+      ['hubble', 'listen'],
+      `${addressText(listen)} can be reached from other machines; set hubble.tls, or use a loopback address`,
+    );
+  }
   if (metrics.allowRemote || isLoopback(metrics.address)) return;
   add(
     ['hubble', 'metrics', 'address'],
@@ -235,15 +247,33 @@ function checkHubble(
   );
 }
 
-function hubbleOf({ metrics, export: flows }: ConfigValues['hubble']): HubbleConfig {
+function hubbleOf({ hubble, kubernetes }: ConfigValues, nodeName: string): HubbleConfig {
+  const { metrics, export: flows } = hubble;
   const { enabled, address, openMetrics } = metrics;
   const { file, allow, deny, fieldMask, fileBytesMax, backups, compress, dynamic } = flows;
   return {
+    serve: hubbleServeOf(hubble, kubernetesOf(kubernetes, nodeName), nodeName),
     metrics: { requests: enabled, address, hasOpenMetrics: openMetrics },
     export: {
       ...{ path: file, allow, deny, fieldMask, fileBytesMax },
       ...{ backupCountMax: backups, isCompressed: compress, dynamicPath: dynamic },
     },
+  };
+}
+
+function hubbleServeOf(
+  { socket, socketGroup, listen, tls, announce }: ConfigValues['hubble'],
+  kubernetes: KubernetesSettings | null,
+  nodeName: string,
+): HubbleServeSettings | null {
+  if (socket === null && listen === null) return null;
+  const announced = announce ?? listen;
+  return {
+    socket: socket === null ? null : { path: socket, group: socketGroup },
+    tcp: listen === null ? null : { address: listen, tls },
+    announced: announced === null ? '' : addressText(announced),
+    cluster: kubernetes?.clusterName ?? DEFAULT_CLUSTER_NAME,
+    node: kubernetes?.nodeName ?? nodeName,
   };
 }
 

@@ -1,6 +1,6 @@
 /** The part `hubble` of the configuration: what is told about flows to who uses Cilium's Hubble. */
 import { type HubbleMetricRequest, parseHubbleMetric } from '../model/hubble_metric_request.ts';
-import { absentAsNull, type Field, INVALID, list, mapping, optional } from './field.ts';
+import { absentAsNull, type Field, INVALID, list, mapping, optional, required } from './field.ts';
 import {
   integerField,
   pathField,
@@ -11,6 +11,7 @@ import {
 } from './scalar_fields.ts';
 
 const MIB = 1024 * 1024;
+const GROUP_MAX = 0xffff_fffe;
 
 const metrics = mapping({
   enabled: optional(
@@ -77,7 +78,36 @@ const flowExport = mapping({
   ),
 });
 
+const tls = mapping({
+  cert: required(
+    pathField(),
+    'Certificate of the node, PEM. All three files are read again when they change.',
+  ),
+  key: required(pathField(), 'Its key.'),
+  clientCa: required(
+    pathField(),
+    'Certificates of authorities, PEM: whoever has a certificate of one of them may read flows.',
+  ),
+});
+
 export const hubbleFields = mapping({
+  socket: absentAsNull(
+    pathField(),
+    'Socket file where clients of Hubble read flows, such as /run/sallyport/hubble.sock (`hubble --server unix:///run/sallyport/hubble.sock`). It belongs to its owner alone.',
+  ),
+  socketGroup: absentAsNull(
+    integerField({ min: 0, max: GROUP_MAX }),
+    'Number of a group whose members may read there, too.',
+  ),
+  listen: absentAsNull(
+    socketAddressField({ allowPortZero: true }),
+    'Address where clients and relays read flows by TCP; relays expect port 4244. Without `tls` it must be a loopback address.',
+  ),
+  tls: absentAsNull(tls, 'Certificates of `listen`. A client without one is not let in.'),
+  announce: absentAsNull(
+    socketAddressField({ allowPortZero: false }),
+    'Where relays reach this node, when it is not `listen` itself, as with 0.0.0.0.',
+  ),
   metrics: optional(metrics, 'Hubble’s metrics: hubble_*.', {}),
   export: optional(flowExport, 'Flows in files, as Hubble’s exporter writes them.', {}),
 });

@@ -3,6 +3,7 @@ import { CONNECTION_LIMITS } from './limits/connections.ts';
 import { DNS_LIMITS } from './limits/dns.ts';
 import { HTTP_LIMITS } from './limits/http.ts';
 import { HTTP2_LIMITS } from './limits/http2.ts';
+import { HUBBLE_LIMITS } from './limits/hubble.ts';
 import { HUBBLE_OUTPUT_LIMITS } from './limits/hubble_output.ts';
 import { KUBE_LIMITS } from './limits/kube.ts';
 import { KUBE_REPORT_LIMITS } from './limits/kube_report.ts';
@@ -32,6 +33,7 @@ export const LIMITS = {
   ...KUBE_SOURCE_LIMITS,
   ...OBSERVATION_LIMITS,
   ...HUBBLE_OUTPUT_LIMITS,
+  ...HUBBLE_LIMITS,
   ...WORKER_LIMITS,
   ...REDIRECT_LIMITS,
   ...KUBE_LIMITS,

@@ -1,6 +1,6 @@
 /**
  * The flows of all workers and of the kernel, in the supervisor: says whether any are wanted, and hands them to the
- * followers.
+ * followers and to the thread that serves clients of Hubble.
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -13,10 +13,12 @@ import type { Logger } from '../observe/log/logger.ts';
 import { familyOf, type MetricFamily } from '../observe/metrics/family.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import type { KernelFlowReader } from '../redirect/kernel_flows.ts';
+import { HubbleThread } from './hubble_thread.ts';
 import { KernelFlows, type KernelFlowsOptions } from './kernel_flows.ts';
 
 export interface FlowHubOptions {
   readonly config: Config;
+  readonly version: string;
   readonly log: Logger;
   /** Workers are to send flows from now on, or none any more. */
   readonly onDemand: (isWanted: boolean) => void;
@@ -28,6 +30,9 @@ export class FlowHub {
   readonly #stream: FlowStream;
   /** Null: no listener of ours takes what the kernel redirects. */
   readonly #kernel: KernelFlows | null;
+  /** Null: no client of Hubble is served. */
+  readonly #hubble: HubbleThread | null;
+  #isWanted = false;
 
   constructor(options: FlowHubOptions) {
     const { limits, listeners } = options.config;
@@ -35,20 +40,23 @@ export class FlowHub {
     this.#stream = new FlowStream({
       ringCountMax: limits.flowRingCountMax,
       subscriberCountMax: limits.flowFollowerCountMax,
-      onDemand: (isWanted) => this.#setWanted(isWanted),
+      onDemand: () => this.#tellDemand(),
       onError: (err) => options.log.error({ where: 'flows', err }, 'internal error'),
     });
     const isRedirected = listeners.some(({ direction }) => direction === 'by-record');
+    this.#hubble = hubbleThread(options);
     this.#kernel = isRedirected ? kernelFlows(options, (batch) => this.push(batch)) : null;
   }
 
   /** Flows that are kept are wanted from now on; others when somebody follows. */
   start(): void {
-    if (this.#stream.isKept) this.#setWanted(true);
+    this.#hubble?.start();
+    this.#tellDemand();
   }
 
   push(batch: Uint8Array): void {
     this.#stream.push(batch);
+    this.#hubble?.push(batch);
   }
 
   last(count: number): readonly Flow[] | null {
@@ -66,19 +74,31 @@ export class FlowHub {
     return [
       dropped('supervisor', this.#stream.lostCount),
       dropped('kernel', this.#kernel?.lostCount ?? 0),
+      dropped('hubble', this.#hubble?.lostCount ?? 0),
     ];
   }
 
   /** Whoever follows gets what waits for it, and its reply ends. */
-  end(): void {
+  async end(): Promise<void> {
     this.#kernel?.setWanted(false);
     this.#stream.end();
+    await this.#hubble?.stop();
   }
 
-  #setWanted(isWanted: boolean): void {
+  #tellDemand(): void {
+    const isWanted = this.#hubble !== null || this.#stream.isWanted;
+    if (isWanted === this.#isWanted) return;
+    this.#isWanted = isWanted;
     this.#options.onDemand(isWanted);
     this.#kernel?.setWanted(isWanted);
   }
+}
+
+function hubbleThread({ config, version, log }: FlowHubOptions): HubbleThread | null {
+  const { hubble, limits } = config;
+  if (hubble.serve === null) return null;
+  const data = { settings: hubble.serve, limits, version };
+  return new HubbleThread({ data, limits, log, timers: nodePlatform().timers });
 }
 
 function kernelFlows(options: FlowHubOptions, push: KernelFlowsOptions['push']): KernelFlows {

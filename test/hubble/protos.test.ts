@@ -7,8 +7,10 @@ import type { DescEnum, DescField, DescFile, DescMessage, DescService } from '@b
 import { ScalarType } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import { file_flow_flow } from '../../src/hubble/generated/flow/flow_pb.ts';
+import { file_health_health } from '../../src/hubble/generated/health/health_pb.ts';
 import { file_observer_observer } from '../../src/hubble/generated/observer/observer_pb.ts';
 import { file_peer_peer } from '../../src/hubble/generated/peer/peer_pb.ts';
+import { file_reflection_reflection } from '../../src/hubble/generated/reflection/reflection_pb.ts';
 import { file_relay_relay } from '../../src/hubble/generated/relay/relay_pb.ts';
 
 const PROTOS = join(dirname(fileURLToPath(import.meta.url)), '../../src/hubble/proto');
@@ -17,8 +19,10 @@ const require = createRequire(import.meta.url);
 const protobuf = require('protobufjs') as Protobuf;
 const GENERATED: Readonly<Record<string, DescFile>> = {
   'flow/flow.proto': file_flow_flow,
+  'health/health.proto': file_health_health,
   'observer/observer.proto': file_observer_observer,
   'peer/peer.proto': file_peer_peer,
+  'reflection/reflection.proto': file_reflection_reflection,
   'relay/relay.proto': file_relay_relay,
 };
 
@@ -117,7 +121,7 @@ function* linesOfEnum({ typeName, values }: DescEnum): Generator<string> {
 function* linesOfService({ typeName, methods }: DescService): Generator<string> {
   for (const { name, input, output, methodKind } of methods) {
     const types = `${lastWord(input.typeName)} ${lastWord(output.typeName)}`;
-    yield `${typeName} ${name} ${types} ${methodKind === 'server_streaming'}`;
+    yield `${typeName} ${name} ${types} ${/server|bidi/.test(methodKind)}`;
   }
 }
 

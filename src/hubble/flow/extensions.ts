@@ -10,7 +10,7 @@ import { flowDocument } from '../../observe/flow/flow_document.ts';
 /** Told by fields of Hubble's. */
 const TOLD: ReadonlySet<string> = new Set([
   ...['id', 'node', 'time', 'verdict', 'direction', 'source', 'destination', 'transport'],
-  ...['isReply', 'http', 'dns', 'trace', 'revision'],
+  ...['isReply', 'http', 'dns', 'trace', 'revision', 'source_service', 'destination_service'],
 ]);
 
 export function extensionsOf(flow: Flow): Any {

@@ -109,9 +109,9 @@ function connectionInits(flow: ProxyFlow, naming: NodeNaming): readonly FlowInit
   const common: FlowInit = {
     ...commonOf(flow, naming),
     ...sidesOf(flow, flow.source, flow.destination),
+    ...firstPacketOf(flow),
     Type: FlowType.L3_L4,
     time: timeOf(flow.endedAtMs),
-    Summary: layer4Summary(flow),
   };
   const judged: FlowInit = {
     ...common,
@@ -127,12 +127,15 @@ function connectionInits(flow: ProxyFlow, naming: NodeNaming): readonly FlowInit
 
 function kernelInits(flow: KernelFlow, naming: NodeNaming): readonly FlowInit[] {
   const { dropReason } = flow;
+  const isByPolicy =
+    dropReason === null || dropReason === 'denied-egress' || dropReason === 'denied-ingress';
   const common: FlowInit = {
     ...commonOf(flow, naming),
     ...sidesOf(flow, flow.source, flow.destination),
     Type: FlowType.L3_L4,
     time: timeOf(flow.endedAtMs),
     Summary: layer4Summary(flow),
+    ...(isByPolicy ? firstPacketOf(flow) : {}),
     ...(flow.count > 1 ? { aggregate: countedBy(flow) } : {}),
   };
   const judged: FlowInit = {
@@ -145,10 +148,17 @@ function kernelInits(flow: KernelFlow, naming: NodeNaming): readonly FlowInit[] 
   }
   const code = kernelDropCode(dropReason);
   const dropped = droppedInit(flow, common, code);
-  const isByPolicy = dropReason === 'denied-egress' || dropReason === 'denied-ingress';
   return isByPolicy
     ? [{ ...judged, verdict: Verdict.DROPPED, ...dropFields(code) }, dropped]
     : [dropped];
+}
+
+/** Policy judges a connection at its SYN, which is what Cilium tells of it. */
+function firstPacketOf({ ipProtocol, source, destination }: Flow): FlowInit {
+  return {
+    l4: layer4Of(ipProtocol, source, destination, { SYN: true }),
+    Summary: layer4Summary({ ipProtocol }, { SYN: true }),
+  };
 }
 
 function droppedInit(flow: Flow, common: FlowInit, code: number): FlowInit {
@@ -191,6 +201,8 @@ function sidesOf(flow: Flow, source: FlowSide, destination: FlowSide): FlowInit 
     destination: endpointOf(destination),
     sourceNames: [...source.names],
     destinationNames: [...destination.names],
+    ...(source.service === null ? {} : { sourceService: { ...source.service } }),
+    ...(destination.service === null ? {} : { destinationService: { ...destination.service } }),
   };
 }
 

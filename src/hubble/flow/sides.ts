@@ -13,6 +13,11 @@ const VRRP = 112;
 
 const CLUSTER_LABEL = 'k8s:io.cilium.k8s.policy.cluster=';
 
+/** Those that are told of a packet of TCP; of a request there are none. */
+export interface TcpFlags {
+  readonly SYN: true;
+}
+
 export function ipOf(source: FlowSide, destination: FlowSide): IpInit {
   return {
     source: source.ip,
@@ -21,11 +26,16 @@ export function ipOf(source: FlowSide, destination: FlowSide): IpInit {
   };
 }
 
-export function layer4Of(ipProtocol: number, source: FlowSide, destination: FlowSide): Layer4Init {
+export function layer4Of(
+  ipProtocol: number,
+  source: FlowSide,
+  destination: FlowSide,
+  flags?: TcpFlags,
+): Layer4Init {
   const ports = { sourcePort: source.port, destinationPort: destination.port };
   switch (ipProtocol) {
     case TCP:
-      return { protocol: { case: 'TCP', value: ports } };
+      return { protocol: { case: 'TCP', value: flags ? { ...ports, flags } : ports } };
     case UDP:
       return { protocol: { case: 'UDP', value: ports } };
     case SCTP:

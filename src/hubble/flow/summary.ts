@@ -1,6 +1,9 @@
 /** The text that the CLI prints in brackets: it has no other source for it. */
 import type { Flow, ProxyFlow } from '../../model/flow.ts';
 import type { DnsInit, HttpInit, Layer7Init } from './inits.ts';
+import type { TcpFlags } from './sides.ts';
+
+const TCP = 6;
 
 /** As the agent's library calls them; a number that it does not know is told as a number. */
 export const RCODE_WORDS: readonly string[] = [
@@ -52,7 +55,8 @@ export function responseSummary(flow: ProxyFlow, { record }: Layer7Init): string
   }
 }
 
-export function layer4Summary({ ipProtocol }: Flow): string {
+export function layer4Summary({ ipProtocol }: Pick<Flow, 'ipProtocol'>, flags?: TcpFlags): string {
+  if (flags?.SYN && ipProtocol === TCP) return 'TCP Flags: SYN';
   return L4_WORDS[ipProtocol] ?? `IP protocol ${ipProtocol}`;
 }
 

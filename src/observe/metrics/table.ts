@@ -200,7 +200,8 @@ export const METRICS = {
   sallyport_access_log_errors_total: counter('Failed writes to the access log sink.', []),
   sallyport_flows_dropped_total: counter(
     'Flows that somebody followed and did not get: left out by a worker as the supervisor did not keep up, by the ' +
-      'supervisor as whoever follows them did not, or of the kernel as they were more than one look may tell.',
+      'supervisor as whoever follows them did not, of the kernel as they were more than one look may tell, or of those ' +
+      'for clients of Hubble as their thread did not keep up.',
     ['at'],
   ),
   sallyport_internal_errors_total: counter(

@@ -34,7 +34,7 @@ const server: FlowSide = {
   pod: 'api-1',
   workload: null,
   names: ['api.example.com'],
-  service: null,
+  service: { namespace: 'shop', name: 'api' },
 };
 const connection: FlowConnection = {
   id: 7,
@@ -161,6 +161,7 @@ export const flowCases: readonly FlowCase[] = [
         },
         destination: { identity: 1002, namespace: 'shop', pod_name: 'api-1' },
         destination_names: ['api.example.com'],
+        destination_service: { name: 'api', namespace: 'shop' },
         Type: 'L7',
         node_name: 'default/node-1',
         l7: {
@@ -246,7 +247,8 @@ export const flowCases: readonly FlowCase[] = [
         drop_reason_desc: 'POLICY_DENY',
         policy_match_type: 1,
         ingress_denied_by: [{ name: 'everywhere', kind: 'CiliumClusterwideNetworkPolicy' }],
-        Summary: 'TCP',
+        l4: { TCP: { flags: { SYN: true } } },
+        Summary: 'TCP Flags: SYN',
       },
       {
         verdict: 'DROPPED',

@@ -20,7 +20,8 @@ import {
   rcodeOf,
   TYPE,
 } from './header.ts';
-import { canonicalNameAt, endOfName } from './name.ts';
+import { MessageNames } from './message_names.ts';
+import { endOfName } from './name.ts';
 import type { DnsQuestion } from './query.ts';
 import { RecordWalk } from './record.ts';
 import { hintsOf } from './service_hints.ts';
@@ -129,6 +130,7 @@ interface Teaching {
 class AnswerRecords {
   readonly #message: Buffer;
   readonly #question: DnsQuestion;
+  readonly #names: MessageNames;
   readonly #teaching: Teaching[] = [];
   /** Names of the chain, and the TTL of what led to each. */
   readonly #chain = new Map<string, number>();
@@ -136,6 +138,7 @@ class AnswerRecords {
   constructor(message: Buffer, question: DnsQuestion) {
     this.#message = message;
     this.#question = question;
+    this.#names = new MessageNames(message);
   }
 
   /** Over all records, so that what is passed on can be read to its end. */
@@ -182,7 +185,7 @@ class AnswerRecords {
       const alias = aliases.get(name);
       if (alias === undefined) return;
       ttlSeconds = Math.min(ttlSeconds, alias.ttlSeconds);
-      name = canonicalNameAt(this.#message, alias.dataAt);
+      name = this.#names.at(alias.dataAt);
     }
   }
 
@@ -210,7 +213,7 @@ class AnswerRecords {
   /** Most owners are a pointer to the question. */
   #nameAt(at: number): string | null {
     const isQuestion = this.#message[at] === 0xc0 && this.#message[at + 1] === HEADER_BYTES;
-    return isQuestion ? this.#question.name : canonicalNameAt(this.#message, at);
+    return isQuestion ? this.#question.name : this.#names.at(at);
   }
 }
 

@@ -10,11 +10,11 @@ import { HEADER_BYTES } from './header.ts';
 
 const LABEL_BYTES_MAX = 63;
 /** With all lengths and the root (RFC 1035 2.3.4). */
-const NAME_BYTES_MAX = 255;
+export const NAME_BYTES_MAX = 255;
 const POINTER = 0xc0;
 const POINTER_BYTES = 2;
 /** One behind each label is all that a name can have use for; a chain without labels could be as long as the message. */
-const POINTER_COUNT_MAX = 127;
+export const POINTER_COUNT_MAX = 127;
 const NOT_A_NAME = -1;
 
 /** Where the name that begins at `at` ends, its pointer included; -1 when it is none. Where a pointer leads is not looked at. */
@@ -74,8 +74,32 @@ export function canonicalNameAt(message: Buffer, at: number): string | null {
   return null;
 }
 
-function targetOf(message: Buffer, at: number): number {
+/** Of the pointer at `at`, which has two bytes. */
+export function targetOf(message: Buffer, at: number): number {
   return (((message[at] as number) & ~POINTER) << 8) | (message[at + 1] as number);
+}
+
+/** Where the labels that begin at `at` end, at the root or a pointer; -1 when they do neither. */
+export function endOfLabels(message: Buffer, at: number): number {
+  for (let next = at; next < message.length && next - at < NAME_BYTES_MAX; ) {
+    const length = message[next] as number;
+    if (length === 0) return next;
+    if (length >= POINTER) return next + POINTER_BYTES <= message.length ? next : NOT_A_NAME;
+    if (length > LABEL_BYTES_MAX) return NOT_A_NAME;
+    next += 1 + length;
+  }
+  return NOT_A_NAME;
+}
+
+/** In lower case, with a dot behind each. */
+export function labelsText(message: Buffer, start: number, end: number): string {
+  let text = '';
+  for (let at = start; at < end; ) {
+    const next = at + 1 + (message[at] as number);
+    text += `${labelText(message, at + 1, next)}.`;
+    at = next;
+  }
+  return text;
 }
 
 function labelText(message: Buffer, start: number, end: number): string {

@@ -19,21 +19,32 @@ export function turnLetters(message: Buffer, bits: number): void {
 }
 
 /**
- * An answer to what `turnLetters` made, in the letters of before: its question, and owners that repeat the name in full.
- * All others point to one of these, or are the server's.
+ * An answer to what `turnLetters` made, in the letters of before: its question, and owners that repeat the name in full,
+ * whatever their letters (a server that keeps answers has those of whoever asked first). All others point to one of
+ * these, or are the server's.
  */
 export function turnLettersBack(answer: Buffer, bits: number): void {
   const end = endOfWholeName(answer, HEADER_BYTES);
   if (end < 0 || answer.readUInt16BE(AT.questions) !== 1) return;
+  turnNameAt(answer, HEADER_BYTES, bits);
   const walk = new RecordWalk(answer, end + 4);
   for (let left = answer.readUInt16BE(AT.answers); left > 0; left--) {
-    if (walk.next() !== null) break;
-    const ownerEnd = walk.ownerAt + end - HEADER_BYTES;
-    if (ownerEnd > answer.length) break;
-    const isSame = answer.compare(answer, HEADER_BYTES, end, walk.ownerAt, ownerEnd) === 0;
-    if (isSame) turnNameAt(answer, walk.ownerAt, bits);
+    if (walk.next() !== null) return;
+    if (repeatsName(answer, walk.ownerAt, end)) {
+      answer.copyWithin(walk.ownerAt, HEADER_BYTES, end);
+    }
   }
-  turnNameAt(answer, HEADER_BYTES, bits);
+}
+
+/** The name of the question, in other letters or in the same. */
+function repeatsName(answer: Buffer, ownerAt: number, end: number): boolean {
+  const shift = ownerAt - HEADER_BYTES;
+  if (end + shift > answer.length) return false;
+  for (let at = HEADER_BYTES; at < end; at++) {
+    const [one, other] = [answer[at] as number, answer[at + shift] as number];
+    if (one !== other && ((one ^ other) !== CASE_BIT || !isLetter(one))) return false;
+  }
+  return true;
 }
 
 function turnNameAt(message: Buffer, nameAt: number, bits: number): void {

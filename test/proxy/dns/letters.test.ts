@@ -76,21 +76,24 @@ describe('a question', () => {
     expect(rig.recorder.ignored).toEqual([]);
   });
 
-  it('also where a server writes the name of a record in full', async () => {
-    const records = (owner: Buffer): WireRecord[] => [
+  it('also where a server writes the name of a record in full, in the letters of whoever asked first', async () => {
+    const records = (owner: Buffer, first: Buffer): WireRecord[] => [
       a(TO_QUESTION, '192.0.2.1'),
       a(owner, '192.0.2.2'),
+      a(first, '192.0.2.4'),
       a(wireName('Other.Example.com'), '192.0.2.3'),
     ];
-    const whole = (id: number, asked: Buffer): Buffer =>
+    const whole = (id: number, asked: Buffer, first = asked.subarray(0, -4)): Buffer =>
       message({
         id,
         flags: ANSWER_FLAGS,
         questions: [asked],
-        answers: records(asked.subarray(0, -4)),
+        answers: records(asked.subarray(0, -4), first),
       });
     const rig = await start({
-      script: ({ bytes }) => [whole(bytes.readUInt16BE(0), questionOf(bytes))],
+      script: ({ bytes }) => [
+        whole(bytes.readUInt16BE(0), questionOf(bytes), wireName('aPI.eXample.COM')),
+      ],
     });
     const client = await rig.udp();
     expect(await client.ask(ask())).toEqual(whole(0x1234, API));

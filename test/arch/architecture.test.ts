@@ -78,6 +78,7 @@ const WAITING_FILES: readonly string[] = [
   'hubble/metrics/handlers/http.ts',
   'hubble/metrics/handlers/packets.ts',
   'hubble/metrics/hubble_metrics.ts',
+  'hubble/metrics/metrics_server.ts',
   'hubble/metrics/series.ts',
   'observe/metrics/exposition.ts',
 ];

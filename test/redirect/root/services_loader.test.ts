@@ -3,6 +3,7 @@
  * hooks and tables outlive the loader, and `down` takes them away.
  */
 import { execFileSync } from 'node:child_process';
+import type { Socket as UdpSocket } from 'node:dgram';
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -18,8 +19,10 @@ const TIMEOUT_MS = 150_000;
 const API = ['10.12.0.1', 'fd12::1'] as const;
 const WEB = ['10.12.0.2', 'fd12::2'] as const;
 const JOB = ['10.12.0.3', 'fd12::3'] as const;
+const DNS = { 'shop/dns-1': '10.12.0.4', 'shop/dns-2': '10.12.0.5' } as const;
 const VIP = '10.96.0.1';
-const [PORT, BACKEND_PORT] = [80, 7070];
+const DNS_VIP = '10.96.0.2';
+const [PORT, DNS_PORT, BACKEND_PORT] = [80, 53, 7070];
 const PROXY_GID = 1337;
 const INSPECT = new URL('../../../src/redirect/services/inspect_services.ts', import.meta.url);
 const ECONNRESET = '104';
@@ -47,7 +50,7 @@ let cgroup = '';
 let mounted = '';
 let folder = '';
 let command: readonly string[] = [];
-const servers: Server[] = [];
+const servers: (Server | UdpSocket)[] = [];
 const clients: ServiceClient[] = [];
 
 beforeAll(async () => {
@@ -64,6 +67,7 @@ beforeAll(async () => {
       { name: 'shop/api', ips: API, labels: { app: 'api' } },
       { name: 'shop/web', ips: WEB, labels: { app: 'web' } },
       { name: 'shop/job', ips: JOB, labels: { app: 'job' } },
+      ...Object.entries(DNS).map(([name, ip]) => ({ name, ips: [ip], labels: { app: 'dns' } })),
     ],
     policies: [POLICY],
     inventory: {
@@ -72,6 +76,11 @@ beforeAll(async () => {
           ...{ name: 'shop/api', clusterIPs: [VIP] },
           endpoints: { matchLabels: { app: 'api' } },
           ports: [{ port: PORT, targetPort: BACKEND_PORT }],
+        },
+        {
+          ...{ name: 'shop/dns', clusterIPs: [DNS_VIP] },
+          endpoints: { matchLabels: { app: 'dns' } },
+          ports: [{ port: DNS_PORT, protocol: 'UDP', targetPort: BACKEND_PORT }],
         },
       ],
     },
@@ -86,6 +95,11 @@ beforeAll(async () => {
     });
     await rig.pod('shop/api').netns.listen(server, { ip, port: BACKEND_PORT });
     servers.push(server);
+  }
+  for (const [name, ip] of Object.entries(DNS)) {
+    const udp = await rig.pod(name).netns.udp({ ip, port: BACKEND_PORT });
+    udp.on('message', (_, from) => udp.send(ip, from.port, from.address));
+    servers.push(udp);
   }
 }, TIMEOUT_MS);
 
@@ -134,7 +148,7 @@ describe('a Service at the socket', () => {
     };
     await all();
     const status = await rig.redirect('status');
-    expect(status.output).toContain('services    1 addresses, 1 backends');
+    expect(status.output).toContain('services    2 addresses, 3 backends');
     expect(status.output).not.toContain('Services are not translated');
     expect(countersAs(PROXY_GID)?.['connected']).toBeGreaterThan(0);
     expect(countersAs(PROXY_GID + 1)).toBeNull();
@@ -148,5 +162,30 @@ describe('a Service at the socket', () => {
     await all();
     expect((await rig.redirect('down')).output).toContain('removed the hooks of Services');
     await until(async () => !(await isServed(host)));
+  });
+
+  it('closes a connected UDP socket whose backend is one no more, in a pod and on the host', {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const loader = await rig.follow();
+    const clients = [clientIn(rig.pod('shop/web').netns), clientIn(rig.node)];
+    const saidTo = async (client: ServiceClient): Promise<string | null> =>
+      (await client.ask('held', DNS_VIP, DNS_PORT)).said;
+    for (const client of clients) {
+      const had = await saidTo(client);
+      const [name = ''] = Object.entries(DNS).find(([, ip]) => ip === had) ?? [];
+      const [other] = Object.values(DNS).filter((ip) => ip !== had);
+      // It is there and answers, as another Service's.
+      const pod = rig.pod(name);
+      rig.pods.set(name, { ...pod, labels: { app: 'other' } });
+      rig.writeEndpoints();
+      await until(async () => (await saidTo(client)) === other);
+      rig.pods.set(name, pod);
+      rig.writeEndpoints();
+      await loader.until(({ msg }) => /^closed 1 UDP sockets/.test(String(msg)));
+    }
+    loader.kill('SIGTERM');
+    await loader.ended;
+    await rig.redirect('down');
   });
 });

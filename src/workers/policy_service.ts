@@ -239,8 +239,9 @@ export class PolicyService {
   }
 
   #tellServices(): void {
-    const change = this.#services.next(this.#store.currentSet().inventory);
-    if (change !== null) this.#post({ kind: 'services', change });
+    for (const change of this.#services.next(this.#store.currentSet().inventory)) {
+      this.#post({ kind: 'services', change });
+    }
   }
 
   #rebase(): void {

@@ -44,20 +44,24 @@ export class ServiceSender {
     return this.#batches.table;
   }
 
-  /** Null: nothing is new. */
-  next(inventory: Inventory): SentServiceChange | null {
-    const batch = this.#batches.next(inventory);
-    if (batch === null) return null;
+  /** In order; none: nothing is new. */
+  next(inventory: Inventory): readonly SentServiceChange[] {
+    const batches = this.#batches.next(inventory);
+    if (batches.length === 0) return [];
     const facts = this.#facts();
     if (this.#isFirst) {
       this.#isFirst = false;
-      return { batch: this.#whole(), whole: null, facts };
+      return [{ batch: this.#whole(), whole: null, facts }];
     }
-    const sent = encodeServices(batch);
-    this.#movedBytes += sent.bytes.byteLength;
-    this.#movedCount += 1;
-    const isMuch = this.#movedBytes > this.#wholeBytes || this.#movedCount > MOVED_COUNT_MAX;
-    return { batch: sent, whole: isMuch ? this.#whole() : null, facts };
+    return batches.map((batch, at) => {
+      const sent = encodeServices(batch);
+      this.#movedBytes += sent.bytes.byteLength;
+      this.#movedCount += 1;
+      const isMuch = this.#movedBytes > this.#wholeBytes || this.#movedCount > MOVED_COUNT_MAX;
+      // The whole has all of them in it.
+      const isLast = at === batches.length - 1;
+      return { batch: sent, whole: isMuch && isLast ? this.#whole() : null, facts };
+    });
   }
 
   #whole(): SentServices {

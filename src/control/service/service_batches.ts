@@ -34,25 +34,25 @@ export class ServiceBatches {
     return this.#set.problems;
   }
 
-  /** Null: nothing is new. */
-  next({ services, endpoints }: Inventory): ServiceBatch | null {
+  /** In order; none: nothing is new. All of one Service that changes is in one of them. */
+  next({ services, endpoints }: Inventory): readonly ServiceBatch[] {
     const before = this.#set;
     // A packet may be translated on any node, for a client of any: all backends count.
     const set = this.#frontends.update({ services, endpoints, here: null });
-    if (set === before) return null;
+    if (set === before) return [];
     this.#set = set;
     const { gone, come } = changedItems(editsBetween(before.frontends, set.frontends));
     const judged = come.map((one) => this.#judged(one));
     const still = new Set(judged.map(frontendKey));
-    const batch: ServiceBatch = {
-      sequence: this.#table.sequence + 1,
-      isWhole: false,
-      gone: gone.map(addressOf).filter((one) => !still.has(frontendKey(one))),
-      come: judged,
-    };
-    if (batch.gone.length === 0 && batch.come.length === 0) return null;
-    this.#table = this.#table.after(batch);
-    return batch;
+    const left = gone.map(addressOf).filter((one) => !still.has(frontendKey(one)));
+    const parts = partsOf(judged);
+    if (parts.length === 0 && left.length > 0) parts.push([]);
+    return parts.map((part, at) => {
+      const sequence = this.#table.sequence + 1;
+      const batch = { sequence, isWhole: false, gone: at === 0 ? left : [], come: part };
+      this.#table = this.#table.after(batch);
+      return batch;
+    });
   }
 
   /** All that the batches so far have told. */
@@ -67,6 +67,25 @@ export class ServiceBatches {
     this.#lists.set(allBackends, backends);
     return { service, kind, protocol, family, port, ip: textOf(address), backends };
   }
+}
+
+/** What a worker, which serves traffic meanwhile, reads in a few milliseconds. */
+const PART_WEIGHT_MAX = 2000;
+
+function partsOf(frontends: readonly JudgedFrontend[]): JudgedFrontend[][] {
+  const parts: JudgedFrontend[][] = [];
+  let weight = Number.POSITIVE_INFINITY;
+  let last = '';
+  for (const one of frontends) {
+    if (weight >= PART_WEIGHT_MAX && one.service !== last) {
+      parts.push([]);
+      weight = 0;
+    }
+    parts.at(-1)?.push(one);
+    weight += 1 + one.backends.length;
+    last = one.service;
+  }
+  return parts;
 }
 
 function addressOf({

@@ -329,8 +329,9 @@ class Rig {
     this.#set = { revision: result.revision, parts: encodeResolved(result.set) };
     this.#worker.store.update(structuredClone(this.#set));
     this.#worker.run();
-    const change = this.#sender.next(this.#thread.currentSet().inventory);
-    if (change !== null) this.#worker.store.services(structuredClone(this.#kept.add(change)));
+    for (const change of this.#sender.next(this.#thread.currentSet().inventory)) {
+      this.#worker.store.services(structuredClone(this.#kept.add(change)));
+    }
     return judged.judge;
   }
 

@@ -52,7 +52,7 @@ export interface Config {
 }
 
 export interface HubbleConfig {
-  /** Null: clients of Hubble are not served. */
+  /** Null: nothing is told to anybody. */
   readonly serve: HubbleServeSettings | null;
   readonly metrics: HubbleMetricsConfig;
   readonly export: HubbleExportConfig;
@@ -252,7 +252,9 @@ function hubbleOf({ hubble, kubernetes }: ConfigValues, nodeName: string): Hubbl
   const { enabled, address, openMetrics } = metrics;
   const { file, allow, deny, fieldMask, fileBytesMax, backups, compress, dynamic } = flows;
   return {
-    serve: hubbleServeOf(hubble, kubernetesOf(kubernetes, nodeName), nodeName),
+    serve: isHubbleWanted(hubble)
+      ? hubbleServeOf(hubble, kubernetesOf(kubernetes, nodeName), nodeName)
+      : null,
     metrics: { requests: enabled, address, hasOpenMetrics: openMetrics },
     export: {
       ...{ path: file, allow, deny, fieldMask, fileBytesMax },
@@ -261,12 +263,21 @@ function hubbleOf({ hubble, kubernetes }: ConfigValues, nodeName: string): Hubbl
   };
 }
 
+function isHubbleWanted({
+  socket,
+  listen,
+  metrics,
+  export: { file, dynamic },
+}: ConfigValues['hubble']): boolean {
+  const isServed = socket !== null || listen !== null;
+  return isServed || metrics.enabled.length > 0 || file !== null || dynamic !== null;
+}
+
 function hubbleServeOf(
   { socket, socketGroup, listen, tls, announce }: ConfigValues['hubble'],
   kubernetes: KubernetesSettings | null,
   nodeName: string,
-): HubbleServeSettings | null {
-  if (socket === null && listen === null) return null;
+): HubbleServeSettings {
   const announced = announce ?? listen;
   return {
     socket: socket === null ? null : { path: socket, group: socketGroup },

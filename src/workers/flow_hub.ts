@@ -7,12 +7,14 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { FlowFeed } from '../admin/backend.ts';
 import type { Config } from '../config/config.ts';
+import type { ExportCounts } from '../hubble/export/exporters.ts';
 import type { Flow } from '../model/flow.ts';
 import { FlowStream } from '../observe/flow/flow_stream.ts';
 import type { Logger } from '../observe/log/logger.ts';
 import { familyOf, type MetricFamily } from '../observe/metrics/family.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import type { KernelFlowReader } from '../redirect/kernel_flows.ts';
+import type { HubbleOutput } from './hubble_sinks.ts';
 import { HubbleThread } from './hubble_thread.ts';
 import { KernelFlows, type KernelFlowsOptions } from './kernel_flows.ts';
 
@@ -75,6 +77,7 @@ export class FlowHub {
       dropped('supervisor', this.#stream.lostCount),
       dropped('kernel', this.#kernel?.lostCount ?? 0),
       dropped('hubble', this.#hubble?.lostCount ?? 0),
+      ...exportFamilies(this.#hubble?.exported ?? null),
     ];
   }
 
@@ -94,10 +97,25 @@ export class FlowHub {
   }
 }
 
+function exportFamilies(counts: ExportCounts | null): readonly MetricFamily[] {
+  if (counts === null) return [];
+  const { writtenLines, droppedLines, errors, isConfigured } = counts;
+  return [
+    familyOf('sallyport_hubble_export_lines_total', writtenLines, { result: 'written' }),
+    familyOf('sallyport_hubble_export_lines_total', droppedLines, { result: 'dropped' }),
+    familyOf('sallyport_hubble_export_errors_total', errors),
+    familyOf('sallyport_hubble_export_configured', isConfigured ? 1 : 0),
+  ];
+}
+
+function hubbleOutput({ metrics, export: flows }: Config['hubble']): HubbleOutput {
+  return { metrics, export: flows };
+}
+
 function hubbleThread({ config, version, log }: FlowHubOptions): HubbleThread | null {
   const { hubble, limits } = config;
   if (hubble.serve === null) return null;
-  const data = { settings: hubble.serve, limits, version };
+  const data = { settings: hubble.serve, output: hubbleOutput(hubble), limits, version };
   return new HubbleThread({ data, limits, log, timers: nodePlatform().timers });
 }
 

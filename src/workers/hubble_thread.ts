@@ -6,6 +6,7 @@
  *     FlowHub ──batch──► thread (hubble/serve)
  */
 import { Worker } from 'node:worker_threads';
+import type { ExportCounts } from '../hubble/export/exporters.ts';
 import type { Limits } from '../model/limits.ts';
 import { flowCountOf } from '../observe/flow/wire/decode_batch.ts';
 import type { Logger } from '../observe/log/logger.ts';
@@ -31,9 +32,15 @@ export class HubbleThread {
   #lostCount = 0;
   #untoldCount = 0;
   #isStopped = false;
+  #exported: ExportCounts | null = null;
 
   constructor(options: HubbleThreadOptions) {
     this.#options = options;
+  }
+
+  /** What its files have of flows, since it began; null: none are written. */
+  get exported(): ExportCounts | null {
+    return this.#exported;
   }
 
   /** Flows that the thread did not take in time. */
@@ -104,6 +111,9 @@ export class HubbleThread {
         break;
       case 'listening':
         log.info({ hubble: message.addresses }, 'hubble: serving flows');
+        break;
+      case 'exported':
+        this.#exported = message.counts;
         break;
       case 'problem':
         log.error({ problem: message.problem }, 'hubble');

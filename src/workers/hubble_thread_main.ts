@@ -3,14 +3,20 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { HubbleService } from '../hubble/serve/hubble_service.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import type { FromHubbleThread, HubbleThreadData, ToHubbleThread } from './hubble_messages.ts';
+import { startSinks } from './hubble_sinks.ts';
 
 if (parentPort === null) throw new Error('this is the entry of a thread');
 const port = parentPort;
-const { settings, limits, version } = workerData as HubbleThreadData;
+const { settings, output, limits, version } = workerData as HubbleThreadData;
+const started = await startSinks(output, limits, {
+  onProblem: (problem) => post({ kind: 'problem', problem }),
+  onError: (error) => post({ kind: 'error', message: textOf(error) }),
+  onExported: (counts) => post({ kind: 'exported', counts }),
+});
 
 const service = new HubbleService({
   ...{ settings, limits, version },
-  sinks: [],
+  sinks: started.sinks,
   clock: nodePlatform().clock,
   onError: (error) => post({ kind: 'error', message: textOf(error) }),
   onProblem: (problem) => post({ kind: 'problem', problem }),
@@ -31,7 +37,7 @@ port.on('message', (message: ToHubbleThread) => {
   }
 });
 
-post({ kind: 'listening', addresses: await service.start() });
+post({ kind: 'listening', addresses: [...(await service.start()), ...started.addresses] });
 
 function post(message: FromHubbleThread): void {
   port.postMessage(message);

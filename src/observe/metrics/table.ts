@@ -204,6 +204,15 @@ export const METRICS = {
       'for clients of Hubble as their thread did not keep up.',
     ['at'],
   ),
+  sallyport_hubble_export_lines_total: counter(
+    'Flows for files of hubble.export, by result: written, or dropped as the disk did not keep up.',
+    ['result'],
+  ),
+  sallyport_hubble_export_errors_total: counter('Writes to those files that failed.', []),
+  sallyport_hubble_export_configured: gauge(
+    '1 while what the file of hubble.export.dynamic asks for is done; 0 while it asks for what cannot be.',
+    [],
+  ),
   sallyport_internal_errors_total: counter(
     'Exceptions caught at the edge of a connection: bugs of ours.',
     [],

@@ -7,8 +7,14 @@ import { writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ProgramStatus } from '../src/redirect/kernel/api.ts';
-import { IP_PROTOCOLS, VERDICT_ALLOW, VERDICT_REDIRECT } from '../src/redirect/layout.ts';
-import type { Rule, Tables } from '../test/redirect/kernel/lab.ts';
+import {
+  BEHIND_MAX,
+  IP_PROTOCOLS,
+  VERDICT_ALLOW,
+  VERDICT_DENY,
+  VERDICT_REDIRECT,
+} from '../src/redirect/layout.ts';
+import type { Behind, Rule, Tables } from '../test/redirect/kernel/lab.ts';
 import { ask, SERVER, Street } from '../test/redirect/kernel/street.ts';
 
 const STATS = '/proc/sys/kernel/bpf_stats_enabled';
@@ -18,9 +24,15 @@ const ENDPOINTS = 1000;
 const CONNECTIONS = 1000;
 const MESSAGES = 5000;
 const MESSAGE = 'x'.repeat(200);
+const SERVICES = 5000;
+const NOBODY = 9999;
 const { TCP } = IP_PROTOCOLS;
 
-const EGRESS: readonly Rule[] = [{ protocol: 0, verdict: VERDICT_ALLOW }];
+const EGRESS: readonly Rule[] = [
+  { protocol: 0, verdict: VERDICT_ALLOW },
+  { protocol: TCP, verdict: VERDICT_ALLOW },
+  { protocol: TCP, port: NOBODY, verdict: VERDICT_DENY },
+];
 const INGRESS: readonly Rule[] = [
   { protocol: TCP, port: REDIRECTED, verdict: VERDICT_REDIRECT },
   { protocol: TCP, port: DIRECT, verdict: VERDICT_ALLOW },
@@ -47,6 +59,20 @@ afterAll(() => {
   street.dispose();
 });
 
+/** Two Services that are refused by the last one behind them, and as many others as a large cluster has. */
+function services(): readonly Behind[] {
+  const pairs = (count: number): Behind['pairs'] =>
+    Array.from({ length: count }, (_, i) => [7000 + i, i === count - 1 ? NOBODY : DIRECT] as const);
+  const behind = (ip: string, count: number): Behind => ({
+    ...{ ip, port: 80, protocol: TCP, pairs: pairs(count) },
+  });
+  return [
+    ...Array.from({ length: SERVICES }, (_, i) => behind(`10.97.${i >> 8}.${i & 255}`, 1)),
+    ...[behind('10.96.0.1', 1), behind('10.96.0.2', BEHIND_MAX)],
+    ...[behind('fd96::1', 1), behind('fd96::2', BEHIND_MAX)],
+  ];
+}
+
 /** Other endpoints, and addresses of other nodes, as they lie in the maps of a large cluster. */
 function large(tables: Tables): Tables {
   const policies = { egress: INGRESS, ingress: INGRESS };
@@ -56,6 +82,7 @@ function large(tables: Tables): Tables {
     `fd80::${(i >> 8).toString(16)}:${(i & 255).toString(16)}`;
   return {
     ...tables,
+    services: services(),
     endpoints: new Map([
       ...tables.endpoints,
       ...others.map((i) => [i, { identity: i, ...policies }] as const),
@@ -106,10 +133,15 @@ async function connections(ip: string, port: number): Promise<void> {
   }
 }
 
+async function refused(ip: string, port: number): Promise<void> {
+  for (let i = 0; i < CONNECTIONS; i++)
+    await expect(ask(street.client, { ip, port })).rejects.toThrow('ECONNREFUSED');
+}
+
 describe.each([
-  ['IPv4', SERVER.ip4],
-  ['IPv6', SERVER.ip6],
-])('%s', (family, ip) => {
+  ['IPv4', SERVER.ip4, '10.96.0'],
+  ['IPv6', SERVER.ip6, 'fd96:'],
+])('%s', (family, ip, network) => {
   it('a kept connection past the proxy', () =>
     cost(`${family}, direct, kept`, () => messages(ip, DIRECT)));
   it('a kept connection to the proxy', () =>
@@ -118,9 +150,13 @@ describe.each([
     cost(`${family}, direct, new`, () => connections(ip, DIRECT)));
   it('new connections to the proxy', () =>
     cost(`${family}, redirected, new`, () => connections(ip, REDIRECTED)));
-  it('refused connections', () =>
-    cost(`${family}, refused`, async () => {
-      for (let i = 0; i < CONNECTIONS; i++)
-        await expect(ask(street.client, { ip, port: 82 })).rejects.toThrow('ECONNREFUSED');
-    }));
+  it('refused connections', () => cost(`${family}, refused`, () => refused(ip, 82)));
+  it.each([
+    [1, 1],
+    [2, BEHIND_MAX],
+  ])('refused connections to Service %i', (host, count) =>
+    cost(`${family}, refused, a Service with ${count} behind it`, () =>
+      refused(family === 'IPv4' ? `${network}.${host}` : `${network}:${host}`, 80),
+    ),
+  );
 });

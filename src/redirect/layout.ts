@@ -47,7 +47,7 @@ export const SETTING_EPOCH_SHIFT = 8;
 export const SETTINGS_OF_FILES = SETTING_HOST_JUDGED | SETTING_HOST_REDIRECTED | SETTING_GUARDED;
 
 export const MARK_MAGIC_MASK = 0x0f00;
-export const MARK_SENT_HERE = 0x0100;
+export const MARK_DIALLED = 0x0100;
 export const MARK_TO_PROXY = 0x0200;
 export const MARK_ENTERED_LOCAL = 0x0400;
 export const MARK_ENTERED = 0x0500;

@@ -83,7 +83,7 @@ static __always_inline int judge_flow(struct packet *p, struct tuple *key, struc
 		flow->hold.time_ns = bpf_ktime_get_ns();
 		flow->generation = p->generation;
 		flow->epoch = epoch_of(p);
-		flow->is_for_here = p->is_for_here;
+		flow->is_dialled = p->is_dialled;
 		return FLOW_PASSES;
 	}
 	/* A refusal for a side's own reason is counted there; a redirect came too late for this one. */
@@ -143,7 +143,7 @@ static __noinline int ask_flow(struct packet *p, struct flow *flow, struct tuple
 		p->refusal = COUNTER_STALE;
 		return FLOW_REFUSED;
 	}
-	p->is_for_here = flow->is_for_here;
+	if (!reversed) p->is_dialled = flow->is_dialled;
 	if (now - flow->hold.time_ns > FLOW_TOUCH_NS) flow->hold.time_ns = now;
 	return FLOW_PASSES;
 }
@@ -179,7 +179,7 @@ static __noinline bool begin_flow(struct packet *p, bool reversed)
 	flow.source_identity = reversed ? p->destination.identity : p->source.identity;
 	flow.is_translated = !reversed && p->is_translated;
 	flow.epoch = epoch_of(p);
-	flow.is_for_here = p->is_for_here;
+	flow.is_dialled = p->is_dialled;
 	if (!reversed)
 		return keep_flow(&p->tuple, &flow,
 				 holder_of(p->source.endpoint, p->destination.endpoint));
@@ -220,18 +220,18 @@ static __always_inline bool is_adopted(const struct packet *p)
 SEPARATE int judge_new(struct packet *p)
 {
 	int verdict, answering;
-	bool reversed = false, is_for_here;
+	bool reversed = false, is_dialled;
 	__u32 refusal;
 
 	if (!p) return VERDICT_DENY;
 	verdict = judge(p, false);
 	refusal = p->refusal;
-	is_for_here = p->is_for_here;
+	is_dialled = p->is_dialled;
 	if (p->tuple.protocol == PROTOCOL_TCP && !opens_connection(p) && verdict != VERDICT_REDIRECT) {
 		answering = judge(p, true);
 		p->refusal = refusal;
 		if (answering == VERDICT_REDIRECT) return VERDICT_REDIRECT;
-		if (verdict == VERDICT_ALLOW) p->is_for_here = is_for_here;
+		if (verdict == VERDICT_ALLOW) p->is_dialled = is_dialled;
 		if (verdict == VERDICT_DENY && answering == VERDICT_ALLOW) {
 			verdict = answering;
 			reversed = true;

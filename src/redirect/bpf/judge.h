@@ -222,6 +222,7 @@ SEPARATE int ask_behind(struct packet *p, __u32 policy, bool reversed)
 	struct asking asking = {.p = p, .policy = policy};
 	struct behind_key key;
 	__u32 serial, identity;
+	bool is_here;
 	int verdict;
 
 	if (!p) return VERDICT_DENY;
@@ -231,13 +232,14 @@ SEPARATE int ask_behind(struct packet *p, __u32 policy, bool reversed)
 	if (!asking.found) return NO_SERVICE;
 	serial = *(volatile __u32 *)&asking.found->serial;
 	verdict = ask_found(p, &asking, &key, identity);
-	p->is_for_here = verdict == VERDICT_REDIRECT && p->tuple.protocol == PROTOCOL_TCP &&
-			 (asking.found->flags & BEHIND_HERE);
+	p->is_dialled = true;
+	is_here = p->tuple.protocol == PROTOCOL_TCP && (asking.found->flags & BEHIND_HERE);
 	/* The memory of a value is given to another key as soon as it is replaced. */
 	if (bpf_map_lookup_elem(&behind, &key) != asking.found ||
 	    *(volatile __u32 *)&asking.found->serial != serial)
 		return ASK_AGAIN;
-	if (verdict != VERDICT_REDIRECT || p->is_for_here) return verdict == VERDICT_DENY ? verdict : VERDICT_ALLOW;
+	if (verdict != VERDICT_REDIRECT) return verdict;
+	if (is_here) return VERDICT_ALLOW;
 	p->refusal = COUNTER_UNREDIRECTABLE;
 	return VERDICT_DENY;
 }
@@ -303,7 +305,7 @@ SEPARATE int judge(struct packet *p, bool reversed)
 	/* Over a Service: a pod cannot be kept from itself, as it could not without one. */
 	if (source->endpoint != 0 && source->endpoint == destination->endpoint) return VERDICT_ALLOW;
 	port = reversed ? port_of_asker(p) : p->port;
-	p->is_for_here = false;
+	p->is_dialled = false;
 	egress = ask_egress(p, source, destination, port, reversed);
 	if (egress != VERDICT_ALLOW && egress != VERDICT_REDIRECT) return VERDICT_DENY;
 	ingress = ask_ingress(p, source, destination, port);

@@ -76,13 +76,13 @@ enum interface_kind {
  *
  *     JUDGED   a hash of receiver, port and way in: goes on as it is to just this place
  *     SENT     the endpoint that sent it; who will get it is not known yet, or the way in gets lost
- *     SENT_HERE  the same, and L7 rules are asked where it is received: it must not leave the node
+ *     DIALLED  the same, to a Service: who really gets it is asked about where it leaves the node, too
  *     ENTERED  the identity that came by an uplink (_LOCAL: of the node's own scope, bit 24)
  *     RETURNED is turned round, as if the endpoint had answered
  */
 #define MARK_MAGIC_MASK 0x0F00
 #define MARK_OURS 0xFFFF0FFF /* bits 15..12 are left to others */
-#define MARK_SENT_HERE 0x0100
+#define MARK_DIALLED 0x0100
 #define MARK_TO_PROXY 0x0200
 #define MARK_ENTERED_LOCAL 0x0400
 #define MARK_ENTERED 0x0500
@@ -277,7 +277,7 @@ struct flow {
 	__u32 source_identity;
 	__u32 is_translated; /* the source address is not the sender's: a NAT of the node's put it there */
 	__u32 epoch; /* of the settings by which it was judged */
-	__u32 is_for_here; /* see MARK_SENT_HERE */
+	__u32 is_dialled; /* see MARK_DIALLED */
 };
 
 /*

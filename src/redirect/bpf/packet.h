@@ -115,7 +115,7 @@ struct packet {
 	__u8 is_known_way;   /* it came in by an interface of ours that is no port */
 	__u8 is_leaving;     /* `to_endpoint`: its destination is who receives it */
 	__u8 is_before_nat;  /* it came by an uplink, and the node may yet undo a NAT */
-	__u8 is_for_here;    /* see MARK_SENT_HERE */
+	__u8 is_dialled;    /* see MARK_DIALLED */
 	__u8 pad[3];
 };
 

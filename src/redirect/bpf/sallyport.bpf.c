@@ -60,8 +60,8 @@ static __always_inline __u32 ports_of(const struct packet *p)
 static __always_inline int pass_judged(struct __sk_buff *skb, const struct packet *p)
 {
 	bool is_told = p->destination.endpoint != 0 && !p->is_port && p->fragment == FRAGMENT_NONE &&
-		       !p->is_for_here;
-	__u32 sent = p->is_for_here ? MARK_SENT_HERE : MARK_SENT;
+		       !p->is_dialled;
+	__u32 sent = p->is_dialled ? MARK_DIALLED : MARK_SENT;
 
 	count(COUNTER_PASSED);
 	if (is_told) {
@@ -427,6 +427,24 @@ static __always_inline int from_proxy(struct __sk_buff *skb, struct packet *p,
 	return TC_ACT_OK;
 }
 
+/*
+ * Sent to the address of a Service, and it leaves the node, by now with that of whom the node's NAT has chosen: it may
+ * know another backend than we did, remember one that has gone, or have let it pass as it was.
+ */
+static __noinline int leave_dialled(struct __sk_buff *skb, struct packet *p)
+{
+	struct endpoint_value *endpoint = find_endpoint(p, named_by(skb->mark));
+	int verdict;
+
+	if (!endpoint) return drop(p, COUNTER_UNKNOWN_SENDER);
+	p->source.identity = endpoint->identity;
+	find_side(p, &p->tuple.destination, &p->destination);
+	verdict = ask_policy(p, endpoint->egress_policy, p->port, p->destination.identity);
+	if (verdict == VERDICT_ALLOW) return TC_ACT_OK;
+	/* Nobody would ask L7 rules. */
+	return drop(p, verdict == VERDICT_REDIRECT ? COUNTER_UNREDIRECTABLE : COUNTER_DENIED_EGRESS);
+}
+
 static __always_inline int to_known_endpoint(struct __sk_buff *skb, struct packet *p,
 					     const struct interface_value *interface, __u32 magic)
 {
@@ -439,9 +457,7 @@ static __always_inline int to_known_endpoint(struct __sk_buff *skb, struct packe
 								       : drop(p, COUNTER_FOREIGN_SOURCE);
 	if (magic == MARK_PROXY_INGRESS || magic == MARK_PROXY_EGRESS)
 		return from_proxy(skb, p, interface, skb->mark & MARK_OURS);
-	/* The node has found another receiver than was known of, or none: nobody would ask L7 rules. */
-	if (magic == MARK_SENT_HERE && interface->kind == INTERFACE_UPLINK)
-		return drop(p, COUNTER_UNREDIRECTABLE);
+	if (magic == MARK_DIALLED && interface->kind == INTERFACE_UPLINK) return leave_dialled(skb, p);
 	p->adopts_until_ns = interface->adopts_until_ns;
 	p->is_leaving = true;
 	refusal = find_sender(skb, p);
@@ -484,7 +500,7 @@ static __always_inline bool is_judged(struct __sk_buff *skb, const struct interf
 				      __u32 magic)
 {
 	if (interface->kind == INTERFACE_UPLINK) {
-		if (magic == MARK_TO_PROXY || magic == MARK_SENT_HERE) return false;
+		if (magic == MARK_TO_PROXY || magic == MARK_DIALLED) return false;
 		return (skb->mark & MARK_OURS) != MARK_PROXY_INGRESS;
 	}
 	return magic == MARK_JUDGED && is_judged_for(skb, interface->endpoint);

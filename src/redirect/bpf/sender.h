@@ -41,7 +41,7 @@ static __noinline int sent_from_outside(struct packet *p, __u32 mark)
 
 static __always_inline bool is_sent_by_endpoint(__u32 magic)
 {
-	return magic == MARK_SENT || magic == MARK_SENT_HERE;
+	return magic == MARK_SENT || magic == MARK_DIALLED;
 }
 
 static __always_inline bool is_sent_mark(__u32 magic)

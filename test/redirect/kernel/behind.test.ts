@@ -5,9 +5,8 @@ import {
   IP_PROTOCOLS,
   identityMark,
   type KernelVerdict,
+  MARK_DIALLED,
   MARK_ENTERED,
-  MARK_SENT,
-  MARK_SENT_HERE,
   VERDICT_ALLOW,
   VERDICT_DENY,
   VERDICT_REDIRECT,
@@ -164,7 +163,7 @@ describe.each(FAMILIES)('IPv%d', (family) => {
 
   it('goes on as sent by the pod: who receives it is asked, whoever that is', () => {
     put(service(family, [[B.identity, PORT]]));
-    const sent = identityMark(MARK_SENT, A.endpoint as Identity);
+    const sent = identityMark(MARK_DIALLED, A.endpoint as Identity);
     expect(dial(leg).tcp.mark).toBe(sent);
     const to = family === 4 ? B.ip4 : B.ip6;
     const after = segment({ from: leg.from, to }, fresh(), PORT, SYN);
@@ -220,28 +219,56 @@ describe.each(FAMILIES)('IPv%d', (family) => {
   describe('L7 rules, when every receiver is of this node', () => {
     const here = service(family, [[WHO.read, PORT]], { isHere: true });
 
-    it('are asked there: it passes, and goes nowhere else', () => {
+    it('are asked there: it passes on as sent to a Service', () => {
       put(here);
       const { tcp, udp } = dial(leg);
-      const sent = identityMark(MARK_SENT_HERE, A.endpoint as Identity);
+      const sent = identityMark(MARK_DIALLED, A.endpoint as Identity);
       expect(tcp).toMatchObject({ result: PASS, mark: sent, counted: ['passed'] });
       expect(udp).toMatchObject({ result: DROP, counted: ['unredirectable'] });
-      const away = segment({ from: leg.from, to: OUTSIDE.ip4 }, fresh(), PORT, SYN);
-      expect(world.toUplink(away, { mark: sent, ingressIfindex: world.a })).toMatchObject({
-        result: DROP,
-        counted: ['unredirectable'],
-      });
     });
 
     it('hold for each packet of the connection, and for one that comes in by a tunnel', () => {
       put(here);
       const port = fresh();
-      const sent = identityMark(MARK_SENT_HERE, A.endpoint as Identity);
+      const sent = identityMark(MARK_DIALLED, A.endpoint as Identity);
       expect(world.fromA(segment(leg, port, DIALLED, SYN)).mark).toBe(sent);
       expect(world.fromA(segment(leg, port, DIALLED, ACK)).mark).toBe(sent);
       const packet = segment({ from: OUTSIDE.ip4, to: B.ip4 }, port, PORT, SYN);
       const { uplink: ifindex } = world;
       expect(world.lab.send('from_interface', packet, { ifindex, mark: sent }).result).toBe(DROP);
+    });
+  });
+
+  describe('where it leaves the node', () => {
+    const mark = identityMark(MARK_DIALLED, A.endpoint as Identity);
+    const away = family === 4 ? OUTSIDE.ip4 : OUTSIDE.ip6;
+    const leaving = (port: number, to = away) => {
+      const way = { mark, ingressIfindex: world.a };
+      return world.toUplink(segment({ from: leg.from, to }, fresh(), port, SYN), way);
+    };
+
+    it('who really gets it is asked about: the node may know others, or translate nothing', () => {
+      put(service(family, [[WHO.allowed, PORT]]), [...EGRESS, ...openTo(2, 8081)]);
+      expect(leaving(8081)).toMatchObject({ result: PASS });
+      expect(leaving(PORT)).toMatchObject({ result: DROP, counted: ['denied-egress'] });
+      expect(leaving(DIALLED, VIP[family])).toMatchObject({
+        result: DROP,
+        counted: ['denied-egress'],
+      });
+    });
+
+    it('L7 rules keep it here, as nobody would ask them', () => {
+      const read: Rule = { protocol: TCP, port: PORT, verdict: VERDICT_REDIRECT };
+      put(service(family, [[WHO.allowed, PORT]]), [read]);
+      expect(leaving(PORT)).toMatchObject({ result: DROP, counted: ['unredirectable'] });
+    });
+
+    it('nobody sends it whose endpoint is not known', () => {
+      put(service(family, [[WHO.allowed, PORT]]));
+      const packet = segment({ from: leg.from, to: away }, fresh(), PORT, SYN);
+      const gone = identityMark(MARK_DIALLED, 77 as Identity);
+      const way = { mark: gone, ingressIfindex: world.a };
+      expect(world.toUplink(packet, way)).toMatchObject({ counted: ['unknown-sender'] });
     });
   });
 

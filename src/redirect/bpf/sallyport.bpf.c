@@ -320,6 +320,10 @@ static __always_inline int redirect_out(struct __sk_buff *skb, struct packet *p)
 {
 	bool can_turn = p->source.endpoint != 0 || (p->is_known_way && !p->is_translated);
 
+	/* A datagram has no way back over the node's connection tracking. */
+	if (p->tuple.protocol == PROTOCOL_UDP) return refuse_out(skb, p, COUNTER_UNREDIRECTABLE);
+	/* A datagram has no way back over the node's connection tracking. */
+	if (p->tuple.protocol == PROTOCOL_UDP) return refuse_out(skb, p, COUNTER_UNREDIRECTABLE);
 	if (!opens_connection(p)) return refuse_out(skb, p, COUNTER_STALE);
 	if (skb->ingress_ifindex == 0) {
 		if (p->setting_flags & SETTING_HOST_REDIRECTED) return turn_opening(skb, p);

@@ -14,6 +14,7 @@ import { COUNTERS, type CounterName, LAYOUT_VERSION } from '../../../src/redirec
 import { message, question } from '../../support/dns_messages.ts';
 import { until } from '../../support/until.ts';
 import { NameServer } from './name_server.ts';
+import type { Netns } from './netns.ts';
 import { type Command, RedirectRig } from './rig.ts';
 
 const TIMEOUT_MS = 300_000;
@@ -21,6 +22,8 @@ const WEB = { 4: '10.8.0.2', 6: 'fd08::2' } as const;
 const JOB = { 4: '10.8.0.3', 6: 'fd08::3' } as const;
 const DNS = { 4: '10.8.0.53', 6: 'fd08::53' } as const;
 const WORLD = { 4: '203.0.113.53', 6: '2001:db8::53' } as const;
+/** The node's own addresses (rig.ts). */
+const NODE = { 4: '100.64.0.1', 6: 'fd00:64::1' } as const;
 const FAMILIES = [4, 6] as const;
 const REFUSED = 5;
 /** A datagram that nobody answers is sent again. */
@@ -52,6 +55,7 @@ const POLICIES = [
   policy('web', [
     { ...TO_DNS, toPorts: [to53('api.example.com', '*.example.net')] },
     { ...TO_WORLD, toPorts: [to53('api.example.org')] },
+    { toEntities: ['host'], toPorts: [to53('node.example.com')] },
   ]),
   policy('job', [{ ...TO_DNS, toPorts: [to53('job.example.com')] }]),
 ];
@@ -60,6 +64,7 @@ let rig: RedirectRig;
 let first: Command;
 const ours = new NameServer('192.0.2.1');
 const worlds = new NameServer('192.0.2.2');
+const nodes = new NameServer('192.0.2.3');
 
 beforeAll(async () => {
   rig = new RedirectRig({
@@ -74,6 +79,7 @@ beforeAll(async () => {
   for (const family of FAMILIES) {
     await ours.listen(rig.pod('shop/dns').netns, DNS[family]);
     await worlds.listen(rig.outside, WORLD[family]);
+    await nodes.listen(rig.node, NODE[family]);
   }
   await rig.follow();
   first = await rig.proxy();
@@ -82,25 +88,29 @@ beforeAll(async () => {
 beforeEach(() => {
   ours.heard.length = 0;
   worlds.heard.length = 0;
+  nodes.heard.length = 0;
 });
 
 afterAll(async () => {
   ours.close();
   worlds.close();
+  nodes.close();
   await rig?.dispose();
 }, TIMEOUT_MS);
 
 /** What a pod's `dig` says: status, and addresses. */
-async function dig(
-  pod: string,
+function dig(pod: string, server: string, name: string, ...flags: readonly string[]) {
+  return digIn(rig.pod(pod).netns, server, name, ...flags);
+}
+
+async function digIn(
+  netns: Netns,
   server: string,
   name: string,
   ...flags: readonly string[]
 ): Promise<string> {
   const options = ['+tries=5', '+time=10', '+nocookie', ...flags];
-  const [program = '', ...args] = rig
-    .pod(pod)
-    .netns.command(['dig', `@${server}`, ...options, name, 'A']);
+  const [program = '', ...args] = netns.command(['dig', `@${server}`, ...options, name, 'A']);
   const { stdout } = await run(program, args).catch((error: { stdout: string }) => error);
   const status = /status: ([A-Z]+)/.exec(stdout)?.[1] ?? stdout;
   const addresses = [...stdout.matchAll(/\sIN\sA\s([0-9.]+)/g)].map(([, address]) => address);
@@ -158,6 +168,13 @@ describe.each(FAMILIES)('a question over IPv%s', (family) => {
     expect(await dig('shop/web', WORLD[family], 'api.example.org')).toBe('NOERROR 192.0.2.2');
     expect(await dig('shop/web', WORLD[family], 'api.example.com')).toBe('REFUSED');
     expect(await dig('shop/web', DNS[family], 'api.example.org')).toBe('REFUSED');
+  });
+
+  it('may go to the node’s own server, which hears the others who ask it as before', async () => {
+    expect(await dig('shop/web', NODE[family], 'node.example.com')).toBe('NOERROR 192.0.2.3');
+    expect(await dig('shop/web', NODE[family], 'api.example.com')).toBe('REFUSED');
+    expect(await digIn(rig.node, NODE[family], 'x.example')).toBe('NOERROR 192.0.2.3');
+    expect(nodes.heard.map(({ name }) => name)).toEqual(['node.example.com', 'x.example']);
   });
 });
 

@@ -17,19 +17,26 @@ export class Connections {
   #policy: ObservedPolicy | null = null;
   /** Of connections that live. A connection that two policies judge has one entry for each. */
   #resolved = new WeakMap<Half, FlowConnection>();
+  #lastHalf: Half | null = null;
+  #last: FlowConnection | null = null;
 
   policyChanged(policy: ObservedPolicy): void {
     this.#policy = policy;
     this.#resolved = new WeakMap();
+    this.#lastHalf = null;
+    this.#last = null;
   }
 
   /** `half`: whose policy it is about: `meta` itself, or its `second`. */
   of(meta: ConnectionMeta, half: Half): FlowConnection {
-    let connection = this.#resolved.get(half);
-    if (connection === undefined) {
-      connection = connectionOf(meta, half, this.#policy);
-      this.#resolved.set(half, connection);
-    }
+    if (half === this.#lastHalf && this.#last !== null) return this.#last;
+    // What a datagram was is told once. A weak entry for each of them is what the collector would be busy with.
+    const isKept = meta.transport !== 'UDP';
+    const connection =
+      (isKept ? this.#resolved.get(half) : undefined) ?? connectionOf(meta, half, this.#policy);
+    if (isKept) this.#resolved.set(half, connection);
+    this.#lastHalf = half;
+    this.#last = connection;
     return connection;
   }
 }

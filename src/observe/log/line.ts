@@ -60,7 +60,9 @@ export class LogLineWriter {
     const { facts } = flow;
     const http = facts.kind === 'http' ? facts : null;
     const line = this.#line;
-    const remembered = this.#rememberedOf(flow.connection);
+    // A datagram has no connection whose next one could be told in the same words.
+    const remembered =
+      flow.ipProtocol === UDP ? nothingOf(flow.connection) : this.#rememberedOf(flow.connection);
     line.clear();
     line.bytes(flow.verdict === 'forwarded' ? INFO_START : WARN_START);
     this.#time.append(line, flow.endedAtMs);

@@ -82,6 +82,14 @@ export class MessageBatch {
     return this.#headers[index * HEADER_WORDS + BYTES_AT] as number;
   }
 
+  /** What came. Its place here is the next one's. */
+  copyOf(index: number): Buffer {
+    const [at, length] = [this.dataAt(index), this.bytesOf(index)];
+    const bytes = Buffer.allocUnsafe(length);
+    this.data.copy(bytes, 0, at, at + length);
+    return bytes;
+  }
+
   /** Of the control messages that came. */
   controlBytesOf(index: number): number {
     return this.#headers[index * HEADER_WORDS + CONTROL_BYTES_AT] as number;

@@ -129,10 +129,7 @@ export class NativeDoor implements DatagramDoor {
       const source = this.#ends.source(batch, i);
       const destination = this.#ends.destination(batch, i, this.address.port);
       if (source === null || destination === null) continue;
-      const at = batch.dataAt(i);
-      // A copy: the place is the next one's.
-      const bytes = Buffer.from(batch.data.subarray(at, at + batch.bytesOf(i)));
-      onDatagram(bytes, { source, destination });
+      onDatagram(batch.copyOf(i), { source, destination });
     }
     this.#makeRoom(count);
   }

@@ -19,6 +19,20 @@ export interface IpcacheChange {
   readonly identity: Identity | null;
 }
 
+/** The same few addresses are asked for again and again: with each question of a pod those of it and of its server. */
+const OFTEN_COUNT_MAX = 1024;
+const often = new Map<string, IpAddress | null>();
+
+function parsedOften(ip: string): IpAddress | null {
+  let address = often.get(ip);
+  if (address === undefined) {
+    address = parseIp(ip);
+    if (often.size >= OFTEN_COUNT_MAX) often.clear();
+    often.set(ip, address);
+  }
+  return address;
+}
+
 /** The leading bits: of IPv4 as a number, of IPv6 as a string of bytes. */
 type Key = number | string;
 
@@ -44,7 +58,7 @@ export class Ipcache implements IdentityLookup {
 
   /** Null for what no prefix covers, and for what is no IP address. */
   lookup(ip: string): Identity | null {
-    const address = parseIp(ip);
+    const address = parsedOften(ip);
     if (address === null) return null;
     for (const { length, identities } of this.#families[address.family]) {
       const identity = identities.get(keyOf(address, length));

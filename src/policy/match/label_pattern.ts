@@ -19,8 +19,9 @@ export function parseLabelPattern(pattern: string): LabelPattern {
 
 /** `name` is lower case. */
 export function matchLabelPattern(pattern: LabelPattern, name: string): boolean {
-  const names = name.split('.');
   const tokens = pattern.labels;
+  if (!tokens.includes(null)) return areMatched(tokens, name);
+  const names = name.split('.');
   // reachable[j]: the tokens so far can consume exactly the first j labels.
   let reachable = new Uint8Array(names.length + 1);
   reachable[0] = 1;
@@ -37,6 +38,21 @@ export function matchLabelPattern(pattern: LabelPattern, name: string): boolean 
     reachable = next;
   }
   return reachable[names.length] === 1;
+}
+
+/** Each label has its own token. No list of them is made: a question is asked of many patterns. */
+function areMatched(tokens: readonly LabelToken[], name: string): boolean {
+  const last = tokens.length - 1;
+  let from = 0;
+  for (let i = 0; i <= last; i++) {
+    const dot = name.indexOf('.', from);
+    if ((dot === -1) !== (i === last)) return false;
+    const token = tokens[i] as LabelToken;
+    const label = name.slice(from, dot === -1 ? name.length : dot);
+    if (token === null || !matchLabel(token, label)) return false;
+    from = dot + 1;
+  }
+  return true;
 }
 
 /** True for a label of one or more name characters. */

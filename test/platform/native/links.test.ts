@@ -8,7 +8,7 @@ import { Signal } from '../../support/signal.ts';
 
 const LOOPBACK = parseSocketAddress('127.0.0.1:0') as SocketAddress;
 /** More than are given a port of their own at once. */
-const MANY = 1100;
+const MANY = 600;
 
 class Peer {
   readonly time = new ManualPlatform();

@@ -35,7 +35,10 @@ async function startDnsdist(version: string, order: Order): Promise<Subject> {
 }
 
 export function dnsdistConfig(port: number, { originUrl, hasAccessLog }: Order): string {
-  const log = `addResponseAction(AllRule(), LogResponseAction("${HERE}/access.log", true, true, false, true))\n`;
+  // What it answers itself goes another way.
+  const log = ['addResponseAction', 'addSelfAnsweredResponseAction']
+    .map((add) => `${add}(AllRule(), LogResponseAction("${HERE}/access.log", true, true))\n`)
+    .join('');
   return `setSecurityPollSuffix("")
 setLocal("127.0.0.1:${port}")
 setACL("127.0.0.0/8")

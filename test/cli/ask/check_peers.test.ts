@@ -227,6 +227,23 @@ describe('with endpoints', () => {
     ],
     ['a peer that somebody is', { ingress: [{ fromEndpoints: WEB }] }, []],
     [
+      'a name server that nobody is',
+      {
+        egress: [
+          {
+            toEndpoints: [{ matchLabels: { 'k8s-app': 'kube-dns' } }],
+            toPorts: [
+              {
+                ports: [{ port: '53', protocol: 'UDP' }],
+                rules: { dns: [{ matchName: 'a.eu.example.com' }] },
+              },
+            ],
+          },
+        ],
+      },
+      ['no-endpoint-selected'],
+    ],
+    [
       'a subject that nobody is',
       { endpointSelector: { matchLabels: { app: 'ap' } }, ingress: [{ fromEndpoints: WEB }] },
       ['no-endpoint-selected'],

@@ -2,14 +2,20 @@
  * The policy thread's part of names: what workers were told is learned, beside the set in force, remembered over restarts
  * and forgotten in its time.
  */
-import type { Lookup } from '../control/names/name_cache.ts';
+import type { KeptLookup, Lookup } from '../control/names/name_cache.ts';
 import { NameLearning } from '../control/names/name_learning.ts';
+import { NameMemory } from '../control/source/files/name_memory.ts';
 import { type IpText, parseIp } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { OwnInterfaces } from '../platform/own_interfaces.ts';
 import type { Platform } from '../platform/platform.ts';
-import type { KeptLookup, NamedEntry, PolicySettings, SentLookup } from './policy_messages.ts';
+import {
+  type NamedEntry,
+  type PolicySettings,
+  PROXY_STATE,
+  type SentLookup,
+} from './policy_messages.ts';
 
 export interface NameServiceOptions {
   readonly limits: Limits;
@@ -21,15 +27,6 @@ export interface NameServiceOptions {
   readonly learn: () => number | null;
   /** These are in force with the batch of that number. */
   readonly onLearned: (ids: readonly number[], sequence: number) => void;
-}
-
-/** Lookups on disk. */
-export interface NameMemory {
-  load(): readonly KeptLookup[];
-  append(lookups: readonly KeptLookup[]): void;
-  /** When it has become much: all that there is, anew. */
-  isLong(): boolean;
-  rewrite(lookups: Iterable<KeptLookup>): void;
 }
 
 /** Between two looks for what has had its time. */
@@ -88,8 +85,19 @@ export class NameService {
     );
   }
 
+  /** The state folder is ours from now on: what another has learned meanwhile counts, and all is written anew. */
+  own(): void {
+    const { memory, learn } = this.#options;
+    if (memory === null) return;
+    this.#remember();
+    memory.own();
+    memory.rewrite(this.#kept());
+    learn();
+  }
+
   stop(): void {
     this.#stopSweep();
+    this.#options.memory?.rewrite(this.#kept());
   }
 
   #learnAll(): void {
@@ -118,7 +126,7 @@ export class NameService {
     if (this.#lookups.length > 0) this.#learnAll();
     this.learning.expire(platform.clock.nowMs());
     learn();
-    if (memory?.isLong() === true) memory.rewrite(this.#kept());
+    if (memory?.isLong === true) memory.rewrite(this.#kept());
   }
 
   *#kept(): Generator<KeptLookup> {
@@ -139,12 +147,24 @@ function lookupOf({ name, holder, ips, ttlSeconds }: SentLookup): Lookup {
   return { name, holder, addresses, ttlSeconds };
 }
 
-/** With the clocks and the addresses of this machine. */
+/** With the clocks, the addresses and the state folder of this machine. */
 export function nodeNameService(
-  { limits }: Pick<PolicySettings, 'limits'>,
-  parts: Pick<NameServiceOptions, 'memory' | 'learn' | 'onLearned'>,
+  { limits, stateDir, isStateOurs }: PolicySettings,
+  parts: Pick<NameServiceOptions, 'learn' | 'onLearned'> & {
+    readonly onNotKept: (problem: string) => void;
+  },
 ): NameService {
   const platform = nodePlatform();
   const own = new OwnInterfaces(platform.clock);
-  return new NameService({ ...parts, limits, platform, isOwnAddress: (ip) => own.has(ip) });
+  const { onNotKept, ...events } = parts;
+  const memory =
+    stateDir === null
+      ? null
+      : new NameMemory({
+          ...{ folder: stateDir, name: PROXY_STATE, isOurs: isStateOurs },
+          wallMs: () => platform.clock.wallMs(),
+          onError: onNotKept,
+        });
+  const isOwnAddress = (ip: IpText): boolean => own.has(ip);
+  return new NameService({ ...events, limits, platform, memory, isOwnAddress });
 }

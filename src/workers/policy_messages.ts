@@ -3,7 +3,6 @@
  * what the thread has to be told again after its end (`Kept`) is bytes that the supervisor does not look into.
  */
 import type { ExplainAnswer } from '../admin/backend.ts';
-import type { Lookup } from '../control/names/name_cache.ts';
 import type { StandIn } from '../control/set/policy_input.ts';
 import type { RejectedSet, Staleness } from '../control/source/policy_feed.ts';
 import type { SourceHealth } from '../control/source/source.ts';
@@ -120,12 +119,6 @@ export interface SentIdentities {
 export interface SentLookup extends Omit<ToldLookup, 'id'> {
   /** The supervisor's. */
   readonly id: number;
-}
-
-/** A lookup, and when it was. */
-export interface KeptLookup extends Lookup {
-  /** Milliseconds since the epoch. */
-  readonly atMs: number;
 }
 
 /** What is known of one name and address. */

@@ -173,6 +173,7 @@ export class PolicyService {
         break;
       case 'own-state':
         this.#lastGood?.own();
+        this.#names.own();
         this.#source.own();
         break;
       case 'condition':
@@ -444,9 +445,9 @@ export class PolicyService {
 
   #makeNames(): NameService {
     return nodeNameService(this.#settings, {
-      memory: null,
       learn: () => (this.#feed.isStarted ? this.#work(() => this.#feed.learn()) : null),
       onLearned: (ids, sequence) => this.#post({ kind: 'learned', ids, sequence }),
+      onNotKept: (problem) => this.#post({ kind: 'not-kept', problem }),
     });
   }
 

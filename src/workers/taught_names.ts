@@ -74,6 +74,9 @@ export function taughtNames(
   { listeners }: Pick<WorkerSettings, 'listeners'>,
   options: TaughtNamesOptions,
 ): TaughtNames | null {
-  const isHeard = listeners.some(({ protocol }) => protocol === 'dns');
+  // What is redirected may be a question on any listener.
+  const isHeard = listeners.some(
+    ({ protocol, direction }) => protocol === 'dns' || direction === 'by-record',
+  );
   return isHeard ? new TaughtNames(options) : null;
 }

@@ -164,6 +164,7 @@ const PACKAGE_OWNERS: Record<string, readonly string[]> = {
 const OWN_JSON = [
   'control/decode/json_documents.ts',
   'control/source/files/last_good_set.ts',
+  'control/source/files/name_memory.ts',
   'control/source/kube/cluster_file.ts',
   'cli/bench/children.ts',
   'cli/version.ts',

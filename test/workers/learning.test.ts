@@ -48,3 +48,39 @@ it('so it is under policy churn, each time', async () => {
   await churn;
   expect(refused).toEqual([]);
 }, 120_000);
+
+it('what was learned is in force before a proxy that starts again serves, also one that was killed', async () => {
+  rig = new LearningRig();
+  await rig.start('workers: 2\nstateDir: state');
+  rig.zone.set('api.stripe.com', ['198.51.100.1']);
+  await rig.ask('api.stripe.com');
+  await rig.proxy.kill();
+  await rig.run('workers: 2\nstateDir: state');
+  expect(await rig.get('198.51.100.1')).toBe(200);
+  expect(await rig.get('198.51.100.2')).toBe(0);
+});
+
+it('an answer that leads into the cluster, or to the machine itself, changes nothing', async () => {
+  rig = new LearningRig();
+  await rig.start();
+  rig.zone.set('evil.amazonaws.com', [
+    '10.96.0.10',
+    '127.0.0.9',
+    '169.254.169.254',
+    '198.51.100.9',
+  ]);
+  await rig.ask('evil.amazonaws.com');
+  expect(await rig.get('198.51.100.9')).toBe(200);
+  for (const ip of ['10.96.0.10', '127.0.0.9', '169.254.169.254'])
+    expect(await rig.get(ip)).toBe(0);
+});
+
+it('an address that had its time is refused again', async () => {
+  rig = new LearningRig();
+  rig.ttlSeconds = 0;
+  await rig.start('workers: 1\nlimits: { dnsLearnedGraceMs: 1000 }');
+  rig.zone.set('api.stripe.com', ['198.51.100.1']);
+  await rig.ask('api.stripe.com');
+  expect(await rig.get('198.51.100.1')).toBe(200);
+  await until(async () => (await rig.get('198.51.100.1')) === 0);
+});

@@ -2,6 +2,7 @@
 import { type Config, namedListeners } from '../../config/config.ts';
 import { processEnvironment } from '../../config/environment.ts';
 import { formatProblem } from '../../control/decode/problem.ts';
+import { NamePlaces } from '../../control/names/name_places.ts';
 import { type FrontendSet, ServiceFrontends } from '../../control/service/service_frontends.ts';
 import { type Accepted, PolicyChecker } from '../../control/set/policy_checker.ts';
 import { configuredSource } from '../../control/source/configured_source.ts';
@@ -135,6 +136,7 @@ export class NodePolicy {
       source,
       store: this.#store,
       decode,
+      names: new NamePlaces(),
       lastGood: isOnDisk
         ? new LastGoodSet({ folder: stateDir, name: LOADER_STATE, wallMs, onError })
         : null,

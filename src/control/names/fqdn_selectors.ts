@@ -1,4 +1,5 @@
 /** Which `toFQDNs` of the policies select a name: only such names are learned, and their texts are the labels of addresses. */
+import { compareText } from '../../policy/labels.ts';
 import { FqdnSet } from '../../policy/match/fqdn_set.ts';
 import type { PolicySpec } from '../../policy/rule.ts';
 
@@ -26,6 +27,11 @@ export class FqdnSelectors {
   }
 
   static readonly NONE = new FqdnSelectors(new Map());
+
+  /** Each once, sorted. */
+  get texts(): readonly string[] {
+    return [...new Set(Array.from(this.#all.values(), ({ text }) => text))].sort(compareText);
+  }
 
   isSameAs(other: FqdnSelectors): boolean {
     return this.#all.size === other.#all.size && this.without(other).#all.size === 0;

@@ -19,6 +19,12 @@ export interface Lookup {
   readonly ttlSeconds: number;
 }
 
+/** A lookup, and when it was. */
+export interface KeptLookup extends Lookup {
+  /** Milliseconds since the epoch. */
+  readonly atMs: number;
+}
+
 export interface NameBounds {
   readonly nameAddressCountMax: number;
   readonly holderAddressCountMax: number;

@@ -26,7 +26,7 @@ export interface PolicyFeedOptions {
   readonly isDeniedAtFirst?: boolean;
   readonly limits: Pick<Limits, 'policyProblemCountMax'>;
   /** What DNS answers taught; absent: nothing is learned. */
-  readonly names?: NameLearning;
+  readonly names?: Pick<NameLearning, 'joined'>;
   /** Milliseconds since the epoch. */
   readonly wallMs: () => number;
   readonly events: FeedEvents;

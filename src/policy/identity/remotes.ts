@@ -65,6 +65,11 @@ export class Remotes {
     return this.#byIdentity.get(identity) ?? unknownRemote(identity);
   }
 
+  /** All that are known. */
+  identities(): readonly Identity[] {
+    return Array.from(this.#byIdentity.values(), ({ identity }) => identity);
+  }
+
   /** False: it selects nobody, so its rules are as if they were not there. */
   isInUse(selector: number): boolean {
     return (this.#counts[selector] as number) > 0;

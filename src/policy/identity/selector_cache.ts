@@ -63,6 +63,11 @@ export class SelectorCache {
     return this.#lastViewKey;
   }
 
+  /** It is a `toFQDNs`. */
+  isByName(number: number): boolean {
+    return this.#selectors[number]?.kind === 'fqdn';
+  }
+
   /** Numbers of `toFQDNs` that select the canonical name. */
   naming(name: string): readonly number[] {
     if (this.#fqdns.isEmpty) return NONE;

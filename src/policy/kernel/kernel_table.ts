@@ -175,7 +175,12 @@ class TableBuilder {
       rules: rules.rules,
       isDnsPlain,
       ...placeOf(protocol, rules),
-      ...verdictsOf(rules.rules, { isDnsPlain, remotes: this.#snapshot.who?.remotes ?? null }),
+      ...verdictsOf(rules.rules, {
+        isDnsPlain,
+        remotes: this.#snapshot.who?.remotes ?? null,
+        // Only TCP can be shown to the proxy.
+        areNamesAsked: protocol === 'TCP',
+      }),
     };
   }
 

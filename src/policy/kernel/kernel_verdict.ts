@@ -10,10 +10,16 @@
  * the whole port: a connection that was redirected may become such a remote's by a policy change, and the
  * proxy then still refuses bytes that it cannot read. What never came to the proxy is none of its business.)
  */
-import type { Identity } from '../../model/identity.ts';
+import {
+  IDENTITY_WORLD,
+  type Identity,
+  LOCAL_IDENTITY_FLAG,
+  RESERVED_IDENTITIES,
+} from '../../model/identity.ts';
 import {
   type CompiledRule,
   hasHeaderMatches,
+  NO_SELECTOR,
   VERDICT_ALLOW,
   VERDICT_PASS,
 } from '../compiled/compiled_rule.ts';
@@ -35,6 +41,8 @@ export interface VerdictOptions {
   readonly isDnsPlain: boolean;
   /** Who the selectors of rules select; null: rules are about those that they were made with. */
   readonly remotes: Remotes | null;
+  /** The proxy is asked about addresses whose names the kernel is not told (`toFQDNs`); absent: it is not. */
+  readonly areNamesAsked?: boolean;
 }
 
 /** `rules` in asking order. */
@@ -69,8 +77,39 @@ export function verdictsOf(rules: readonly CompiledRule[], options: VerdictOptio
     const own = verdictFor(indexes);
     if (own !== verdict) exceptions.set(identity, own);
   }
+  const byName = options.areNamesAsked === true ? rulesByName(rules, options.remotes) : [];
+  for (const identity of byName.length === 0 ? [] : worldly(options.remotes)) {
+    const indexes = named.get(identity) ?? [];
+    const own = verdictFor(indexes);
+    const ifNamed = verdictFor([...new Set([...indexes, ...byName])]);
+    // Such rules only allow more.
+    const asked = own === 'allow' || own === ifNamed ? own : 'redirect';
+    if (asked === verdict) exceptions.delete(identity);
+    else exceptions.set(identity, asked);
+  }
   return { verdict, exceptions };
 }
+
+/** Indexes of those that are about whoever has a name. */
+function rulesByName(rules: readonly CompiledRule[], remotes: Remotes | null): readonly number[] {
+  return rules.flatMap(({ selector }, index) =>
+    selector !== NO_SELECTOR && remotes?.selectors.isByName(selector) === true ? [index] : [],
+  );
+}
+
+/** Those that addresses of a name have when nobody knows the name. */
+function worldly(remotes: Remotes | null): readonly Identity[] {
+  const prefixes = (remotes?.identities() ?? []).filter(
+    (identity) => (identity & LOCAL_IDENTITY_FLAG) !== 0,
+  );
+  return [...WORLDS, ...prefixes];
+}
+
+const WORLDS = [
+  IDENTITY_WORLD,
+  RESERVED_IDENTITIES['world-ipv4'] as Identity,
+  RESERVED_IDENTITIES['world-ipv6'] as Identity,
+];
 
 /** The one verdict of an identity, as `verdictsOf` has it. */
 export function verdictOf(

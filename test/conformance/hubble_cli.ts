@@ -1,13 +1,16 @@
 /**
  * The command line of Cilium's Hubble, unchanged, at our server. What it shows of a file, it shows of the server, for
- * each flag and each form; each kind of flow is told by the line that is expected; then by TLS, and from a proxy at work.
+ * each flag and each form; each kind of flow is told by the line that is expected; then by TLS, from a proxy at work, and
+ * with Hubble's own relay between.
  *
  *     node test/conformance/hubble_cli.ts
  *
- * Builds `hubble` of the module test/peers/hubble with Go ($GO, or `go`; $HUBBLE_CLI: one that is built already). Nothing is
- * skipped: without Go it fails. The last line is the sum: "N passed, N failed".
+ * Builds `hubble` and `hubble-relay` of the module test/peers/hubble with Go ($GO, or `go`; $HUBBLE_CLI, $HUBBLE_RELAY:
+ * built already). Nothing is skipped: without Go it fails. The last line is the sum: "N passed, N failed".
  */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { extensionsOf } from '../../src/hubble/flow/extensions.ts';
@@ -163,6 +166,7 @@ await compare(async () => {
   await eachFlag(hubble, ask);
   await withCertificates(ask);
   await ofProxy(hubble, ask);
+  await throughRelay(ask);
 });
 
 type Ask = (server: string, args: readonly string[]) => Promise<Run>;
@@ -264,14 +268,67 @@ async function ofProxy(hubble: string, ask: Ask): Promise<void> {
   expectText('which rule', why, '"sallyport:rule=ingress[0].toPorts[0].rules.http[0]"');
 }
 
+/** It finds the node by its socket, and reads flows by TCP at the address that the node announces. */
+async function throughRelay(ask: Ask): Promise<void> {
+  const relay = goPeer(HUBBLE_FOLDER, 'github.com/cilium/cilium/hubble-relay', 'HUBBLE_RELAY');
+  const path = join(scratch.dir, 'relayed.sock');
+  const [node, listen, health] = await freePorts(3);
+  const tcp = { address: parseSocketAddress(`127.0.0.1:${node}`) as SocketAddress, tls: null };
+  const announced = `127.0.0.1:${node}`;
+  const served = await serve({ socket: { path, group: null }, tcp }, announced);
+  const child = spawn(
+    relay,
+    [
+      ...[
+        'serve',
+        '--peer-service',
+        `unix://${path}`,
+        '--disable-client-tls',
+        '--disable-server-tls',
+      ],
+      ...['--listen-address', `127.0.0.1:${listen}`],
+      ...['--health-listen-address', `127.0.0.1:${health}`],
+    ],
+    { env: environment(), stdio: 'ignore' },
+  );
+  const server = `127.0.0.1:${listen}`;
+  let status: Run = { code: null, stdout: '', stderr: '' };
+  await until(async () => {
+    status = await ask(server, ['status']);
+    return status.stdout.includes('Connected Nodes: 1/1');
+  });
+  expectText('status of the relay', status, `${flowCases.length}/4,095`);
+  expectText('nodes of the relay', await ask(server, ['list', 'nodes']), `default/${NODE}`);
+  expectText('namespaces of the relay', await ask(server, ['list', 'namespaces']), 'shop');
+  const all = ['observe', '--use-default-field-masks=false', '--last', '100'];
+  const { stdout } = await ask(server, all);
+  // It sorts by time, within what it holds.
+  const shown = stdout.split('\n').filter((line) => line !== '');
+  count(`${shown.sort()}` === `${[...EXPECTED_LINES].sort()}`, () => ['through the relay', shown]);
+  child.kill('SIGKILL');
+  await served.stop();
+}
+
+/** Others may take them meanwhile: these are asked of the system, and used at once. */
+async function freePorts(wanted: number): Promise<readonly number[]> {
+  const servers = Array.from({ length: wanted }, () => createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => once(server.close(), 'close')));
+  return ports;
+}
+
 interface Served {
   readonly addresses: readonly string[];
   stop(): Promise<void>;
 }
 
-async function serve(where: Pick<HubbleServeSettings, 'socket' | 'tcp'>): Promise<Served> {
+async function serve(
+  where: Pick<HubbleServeSettings, 'socket' | 'tcp'>,
+  announced = '127.0.0.1:4244',
+): Promise<Served> {
   const service = new HubbleService({
-    settings: { ...where, announced: '127.0.0.1:4244', cluster: 'default', node: NODE },
+    settings: { ...where, announced, cluster: 'default', node: NODE },
     limits: DEFAULT_LIMITS,
     version: NAMING.version,
     sinks: [],

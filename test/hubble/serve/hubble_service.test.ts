@@ -163,6 +163,31 @@ describe('GetFlows', () => {
     expect(stream.isOver).toBe(false);
   });
 
+  it('tells a client that did not read how many it lost, and holds up nobody for it', async () => {
+    const { service, client } = await serve({ hubbleRingCountMax: 100 });
+    const { path, requestSerialize, responseDeserialize } = methodOf('GetFlows');
+    const slow = client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      flowsRequest({ follow: true }),
+    );
+    ended.push(() => slow.cancel());
+    slow.on('error', () => {});
+    await once(slow, 'metadata');
+    const quick = new Streamed(client, 'GetFlows', flowsRequest({ follow: true }));
+    let pushed = 0;
+    // Far more than sockets and streams hold on the way to it.
+    await until(() => {
+      for (let i = 0; i < 20; i++) push(service, 50);
+      pushed += 1000;
+      return pushed >= 20_000 && quick.messages.length > 1000;
+    });
+    const cases = new Set<string | undefined>();
+    slow.on('data', ({ responseTypes }: GetFlowsResponse) => cases.add(responseTypes.case));
+    await until(() => cases.has('flow') && cases.has('lostEvents'));
+  });
+
   it.each<[string, Parameters<typeof flowsRequest>[0]]>([
     ['first cannot be specified with follow', { first: true, follow: true }],
     ['invalid IP address "x" in filter', { whitelist: [{ sourceIp: ['x'] }] }],

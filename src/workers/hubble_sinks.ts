@@ -32,6 +32,8 @@ export interface StartedSinks {
 
 /** Between two looks at what was exported. */
 const TELL_MS = 2000;
+/** Between two tries to have the port of the metrics. */
+const RETRY_MS = 1000;
 
 export async function startSinks(
   output: HubbleOutput,
@@ -42,7 +44,7 @@ export async function startSinks(
   const metrics = await startMetrics(output.metrics, limits, events);
   return {
     sinks: [...(exports === null ? [] : [exports]), ...(metrics === null ? [] : [metrics.sink])],
-    addresses: metrics === null ? [] : [`${metrics.address}/metrics`],
+    addresses: metrics === null || metrics.address === null ? [] : [`${metrics.address}/metrics`],
   };
 }
 
@@ -50,16 +52,28 @@ async function startMetrics(
   config: HubbleMetricsConfig,
   limits: Limits,
   { onProblem, onError }: HubbleSinkEvents,
-): Promise<{ readonly sink: MetricsSink; readonly address: string } | null> {
+): Promise<{ readonly sink: MetricsSink; readonly address: string | null } | null> {
   if (config.requests.length === 0) return null;
   const { clock } = nodePlatform();
   const sink = new MetricsSink({ ...config, limits, nowMs: () => clock.nowMs(), onError });
   try {
     return { sink, address: await sink.start() };
   } catch (error) {
-    onProblem(`metrics: ${messageOf(error)}`);
-    return null;
+    onProblem(`metrics: ${messageOf(error)}; it is tried again`);
+    startLater(sink, onProblem);
+    return { sink, address: null };
   }
+}
+
+/** The proxy that this one takes the place of may still have the port. */
+function startLater(sink: MetricsSink, onProblem: HubbleSinkEvents['onProblem']): void {
+  nodePlatform().timers.after(RETRY_MS, async () => {
+    try {
+      onProblem(`metrics: now at ${await sink.start()}`);
+    } catch {
+      startLater(sink, onProblem);
+    }
+  });
 }
 
 async function startExports(

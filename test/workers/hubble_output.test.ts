@@ -1,5 +1,7 @@
 /** Hubble's metrics and exports of the real command: two workers, a scraper, files, and what cannot be. */
+
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { until } from '../support/until.ts';
@@ -56,6 +58,25 @@ it('requests of all workers are counted, allowed and denied, with what was asked
     return lines.every((line) => told.includes(line));
   });
   expect((await get(metricsPort, '/')).status).toBe(404);
+  await ended();
+});
+
+it('the port of the metrics is taken over from who has it', async () => {
+  const before = createServer();
+  const taken = await new Promise<number>((resolve) => {
+    before.listen(0, '127.0.0.1', () => resolve((before.address() as AddressInfo).port));
+  });
+  const { proxy, ended } = await running([
+    'metrics:',
+    `  address: 127.0.0.1:${taken}`,
+    '  enabled: [flow]',
+  ]);
+  const told = (text: string): boolean =>
+    proxy.lines().some(({ problem }) => String(problem).includes(text));
+  await until(() => told('it is tried again'));
+  await new Promise((resolve) => before.close(resolve));
+  await until(() => told(`metrics: now at 127.0.0.1:${taken}`));
+  expect((await get(taken, '/metrics')).text).toContain('hubble_lost_events_total');
   await ended();
 });
 

@@ -98,6 +98,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (include "sallyport.hasCgroup" .) (not $config.redirect.cgroupRoot) -}}
 {{- $_ := set $config.redirect "cgroupRoot" "/run/sallyport/cgroup" -}}
 {{- end -}}
+{{- with .Values.hubble.metrics -}}
+{{- if and .enabled (not (dig "hubble" "metrics" dict $config)) -}}
+{{- $metrics := dict "enabled" .enabled "address" (printf "0.0.0.0:%v" .port) "allowRemote" true "openMetrics" .openMetrics -}}
+{{- $_ := set $config "hubble" (merge (dict "metrics" $metrics) (dig "hubble" dict $config)) -}}
+{{- end -}}
+{{- end -}}
 {{- if not (or (hasKey $config "kubernetes") (hasKey $config "policies")) -}}
 {{- fail "there is no source of policies: kubernetes.enabled, or policies.files or policies.existingConfigMap" -}}
 {{- end -}}

@@ -75,6 +75,11 @@ beforeAll(async () => {
     ],
     outside: Object.values(WORLD),
     policies: POLICIES,
+    workers: 2,
+    // Of IPv6 the datagrams have a listener of their own; of IPv4 the one for everything takes them.
+    listeners: [
+      '{ name: names-6, protocol: dns, address: "[::1]:15053", direction: by-record, identity: [redirect-record] }',
+    ],
   });
   for (const family of FAMILIES) {
     await ours.listen(rig.pod('shop/dns').netns, DNS[family]);
@@ -227,6 +232,21 @@ describe.each(FAMILIES)('a question over IPv%s, by other ways,', (family) => {
     socket.close();
     netns.ip(`addr del ${WEB[family]}/${family === 4 ? 32 : 128} dev lo`);
     expect(ours.heard).toEqual([]);
+  });
+});
+
+describe('datagrams', () => {
+  it.each([
+    [4, 'redirected-4'],
+    [6, 'names-6'],
+  ] as const)('of IPv%s are those of the listener %s', async (family, listener) => {
+    const questions = (): readonly unknown[] =>
+      first.lines().filter((line) => line['msg'] === 'question');
+    const before = questions().length;
+    await dig('shop/web', DNS[family], 'api.example.com');
+    await until(() => questions().length > before);
+    const [line] = questions().slice(before);
+    expect(line).toMatchObject({ listener, verdict: 'forwarded' });
   });
 });
 

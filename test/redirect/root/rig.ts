@@ -63,6 +63,8 @@ export interface RigOptions {
   readonly uid?: number;
   /** Of the configuration, beside those that every rig has. */
   readonly limits?: Readonly<Record<string, number>>;
+  /** Listeners beside the two that take all that is redirected, each a line of YAML. */
+  readonly listeners?: readonly string[];
   /** Pods are ports of one bridge, in one subnet of each family with these gateways. */
   readonly bridge?: readonly [gateway4: string, gateway6: string];
 }
@@ -259,7 +261,7 @@ redirect:
   host: ${this.#options.host ?? 'always'}
   settleMs: 100
 ${this.#moreOfRedirect()}listeners:
-${this.#listener('redirected-4', '127.0.0.1:15001')}${this.#listener('redirected-6', '[::1]:15001')}`;
+${this.#listener('redirected-4', '127.0.0.1:15001')}${this.#listener('redirected-6', '[::1]:15001')}${(this.#options.listeners ?? []).map((line) => `  - ${line}\n`).join('')}`;
   }
 }
 

@@ -19,9 +19,9 @@ export function turnLetters(message: Buffer, bits: number): void {
 }
 
 /**
- * An answer to what `turnLetters` made, in the letters of before: its question, and owners that repeat the name in full,
- * whatever their letters (a server that keeps answers has those of whoever asked first). All others point to one of
- * these, or are the server's.
+ * An answer to what `turnLetters` made, in the letters of before: its question, and owners that repeat the name in full in
+ * letters of both cases, also in others than these (a server that keeps answers has those of whoever asked first). Small
+ * ones are the zone's, as are all other names, or they point to one of these.
  */
 export function turnLettersBack(answer: Buffer, bits: number): void {
   const end = endOfWholeName(answer, HEADER_BYTES);
@@ -30,21 +30,23 @@ export function turnLettersBack(answer: Buffer, bits: number): void {
   const walk = new RecordWalk(answer, end + 4);
   for (let left = answer.readUInt16BE(AT.answers); left > 0; left--) {
     if (walk.next() !== null) return;
-    if (repeatsName(answer, walk.ownerAt, end)) {
+    if (respellsName(answer, walk.ownerAt, end)) {
       answer.copyWithin(walk.ownerAt, HEADER_BYTES, end);
     }
   }
 }
 
-/** The name of the question, in other letters or in the same. */
-function repeatsName(answer: Buffer, ownerAt: number, end: number): boolean {
+/** The name of the question, with a large letter. */
+function respellsName(answer: Buffer, ownerAt: number, end: number): boolean {
   const shift = ownerAt - HEADER_BYTES;
   if (end + shift > answer.length) return false;
+  let hasCapital = false;
   for (let at = HEADER_BYTES; at < end; at++) {
     const [one, other] = [answer[at] as number, answer[at + shift] as number];
     if (one !== other && ((one ^ other) !== CASE_BIT || !isLetter(one))) return false;
+    hasCapital ||= isLetter(other) && (other & CASE_BIT) === 0;
   }
-  return true;
+  return hasCapital;
 }
 
 function turnNameAt(message: Buffer, nameAt: number, bits: number): void {

@@ -81,6 +81,8 @@ describe('a question', () => {
       a(TO_QUESTION, '192.0.2.1'),
       a(owner, '192.0.2.2'),
       a(first, '192.0.2.4'),
+      // As a zone has it, in whatever letters it is asked for.
+      a(wireName('api.example.com'), '192.0.2.5'),
       a(wireName('Other.Example.com'), '192.0.2.3'),
     ];
     const whole = (id: number, asked: Buffer, first = asked.subarray(0, -4)): Buffer =>
@@ -96,7 +98,8 @@ describe('a question', () => {
       ],
     });
     const client = await rig.udp();
-    expect(await client.ask(ask())).toEqual(whole(0x1234, API));
+    const asked = question('aPi.eXample.com');
+    expect(await client.ask(ask(asked))).toEqual(whole(0x1234, asked));
   });
 
   it('that is refused or fails is given back in the letters of the client', async () => {

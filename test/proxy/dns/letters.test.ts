@@ -22,7 +22,9 @@ import {
 
 afterEach(closeDnsRigs);
 
-const API = question('api.example.com');
+/** Thirty letters: by chance they are all small once in a thousand million times. */
+const NAME = 'letters-by-chance-here.example.net';
+const API = question(NAME);
 const FORGED = '203.0.113.66';
 /** How long a server that keeps no letters is remembered. */
 const REMEMBERED_MS = 10 * 60_000;
@@ -53,7 +55,7 @@ describe('a question', () => {
     for (let i = 0; i < 32; i++) await client.ask(ask());
     const names = rig.server.heard.map(nameOf);
     expect(new Set(names.map((name) => name.toLowerCase())).size).toBe(1);
-    // 13 letters: of 32 spellings few come twice.
+    // Of 32 spellings of thirty letters none comes twice, or hardly.
     expect(new Set(names).size).toBeGreaterThan(24);
     for (const { bytes } of rig.server.heard) {
       expect(bytes.subarray(2, 12)).toEqual(ask().subarray(2, 12));
@@ -82,7 +84,7 @@ describe('a question', () => {
       a(owner, '192.0.2.2'),
       a(first, '192.0.2.4'),
       // As a zone has it, in whatever letters it is asked for.
-      a(wireName('api.example.com'), '192.0.2.5'),
+      a(wireName(NAME), '192.0.2.5'),
       a(wireName('Other.Example.com'), '192.0.2.3'),
     ];
     const whole = (id: number, asked: Buffer, first = asked.subarray(0, -4)): Buffer =>
@@ -94,11 +96,15 @@ describe('a question', () => {
       });
     const rig = await start({
       script: ({ bytes }) => [
-        whole(bytes.readUInt16BE(0), questionOf(bytes), wireName('aPI.eXample.COM')),
+        whole(
+          bytes.readUInt16BE(0),
+          questionOf(bytes),
+          wireName('letters-by-chance-HERE.eXample.net'),
+        ),
       ],
     });
     const client = await rig.udp();
-    const asked = question('aPi.eXample.com');
+    const asked = question('leTTers-by-chance-here.eXample.net');
     expect(await client.ask(ask(asked))).toEqual(whole(0x1234, asked));
   });
 
@@ -152,7 +158,7 @@ describe('an answer in other letters', () => {
     expect(second?.port).not.toBe(first?.port);
     expect(second?.bytes.readUInt16BE(0)).not.toBe(first?.bytes.readUInt16BE(0));
     expect(rig.recorder.ignored).toEqual(['upstream']);
-    expect(rig.summaries).toEqual(['forwarded allowed 0 api.example.com.']);
+    expect(rig.summaries).toEqual(['forwarded allowed 0 letters-by-chance-here.example.net.']);
     // Nothing is remembered of one guess.
     await client.ask(ask());
     expect(rig.server.heard).toHaveLength(3);
@@ -162,7 +168,7 @@ describe('an answer in other letters', () => {
   it('twice in a row is what the server does: it is asked as the client spells it, and so it stays', async () => {
     const rig = await start({ script: (heard) => [inSmallLetters(heard)] });
     const client = await rig.udp();
-    const asked = ask(question('aPi.example.com'));
+    const asked = ask(question('leTTers-by-chance-here.example.net'));
     // What the server wrote: a client that varies letters itself sees that they are not its own.
     expect(await client.ask(asked)).toEqual(inSmallLetters({ bytes: asked }));
     expect(rig.server.heard.map(nameOf)[2]).toBe(questionOf(asked).toString('latin1'));
@@ -170,7 +176,9 @@ describe('an answer in other letters', () => {
     expect(rig.server.heard).toHaveLength(3 + 4);
     expect(new Set(rig.server.heard.slice(2).map(nameOf)).size).toBe(1);
     expect(rig.summaries).toHaveLength(5);
-    expect(new Set(rig.summaries)).toEqual(new Set(['forwarded allowed 0 api.example.com.']));
+    expect(new Set(rig.summaries)).toEqual(
+      new Set(['forwarded allowed 0 letters-by-chance-here.example.net.']),
+    );
   });
 
   it('is forgotten after a while: another server may be there', async () => {
@@ -194,7 +202,7 @@ describe('an answer in other letters', () => {
     client.send(ask());
     await rig.server.untilHeard(2);
     rig.time.advance(5100);
-    expect(rig.summaries).toEqual(['error answer-timeout - api.example.com.']);
+    expect(rig.summaries).toEqual(['error answer-timeout - letters-by-chance-here.example.net.']);
     expect(client.answers).toEqual([]);
   });
 

@@ -10,12 +10,7 @@ import type { Limits } from '../model/limits.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { OwnInterfaces } from '../platform/own_interfaces.ts';
 import type { Platform } from '../platform/platform.ts';
-import {
-  type NamedEntry,
-  type PolicySettings,
-  PROXY_STATE,
-  type SentLookup,
-} from './policy_messages.ts';
+import { type PolicySettings, PROXY_STATE, type SentLookup } from './policy_messages.ts';
 
 export interface NameServiceOptions {
   readonly limits: Limits;
@@ -68,21 +63,6 @@ export class NameService {
 
   markAlive(ips: readonly IpText[]): void {
     this.learning.markAlive(ips, this.#options.platform.clock.nowMs());
-  }
-
-  list(): readonly NamedEntry[] {
-    const { clock } = this.#options.platform;
-    const toWallMs = clock.wallMs() - clock.nowMs();
-    return Array.from(
-      this.learning.entries(),
-      ({ name, address, expiresAtMs, aliveAtMs, holders }) => ({
-        name,
-        ip: address.text,
-        endpoints: [...holders],
-        expiresAtMs: toWallMs + expiresAtMs,
-        aliveAtMs: aliveAtMs === 0 ? null : toWallMs + aliveAtMs,
-      }),
-    );
   }
 
   /** The state folder is ours from now on: what another has learned meanwhile counts, and all is written anew. */

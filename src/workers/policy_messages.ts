@@ -121,18 +121,6 @@ export interface SentLookup extends Omit<ToldLookup, 'id'> {
   readonly id: number;
 }
 
-/** What is known of one name and address. */
-export interface NamedEntry {
-  readonly name: string;
-  readonly ip: IpText;
-  /** Who asked. */
-  readonly endpoints: readonly string[];
-  /** Milliseconds since the epoch. */
-  readonly expiresAtMs: number;
-  /** Of the last sign of a connection; null: there was none. */
-  readonly aliveAtMs: number | null;
-}
-
 export type SentStart =
   | { readonly kind: 'changed'; readonly sent: SentSet<NumberedSet> }
   | RejectedSet
@@ -173,8 +161,6 @@ export type ToPolicyThread =
   | { readonly kind: 'lookups'; readonly lookups: readonly SentLookup[] }
   /** Connections to these addresses are open. */
   | { readonly kind: 'open-addresses'; readonly ips: readonly IpText[] }
-  /** Answered by `listed-names`. */
-  | { readonly kind: 'list-names'; readonly id: number }
   | { readonly kind: 'stop' };
 
 export type FromPolicyThread =
@@ -218,7 +204,6 @@ export type FromPolicyThread =
   | { readonly kind: 'named-sides'; readonly id: number; readonly sides: readonly FlowSide[] }
   /** In force with the batch of that number. */
   | { readonly kind: 'learned'; readonly ids: readonly number[]; readonly sequence: number }
-  | { readonly kind: 'listed-names'; readonly id: number; readonly names: readonly NamedEntry[] }
   /** A question was answered with an error of ours. */
   | { readonly kind: 'failed'; readonly id: number; readonly message: string }
   | { readonly kind: 'stopped' };

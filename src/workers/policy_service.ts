@@ -162,9 +162,6 @@ export class PolicyService {
       case 'explain':
         this.#answer(message.id, () => this.#explain(message.id, message.question));
         break;
-      case 'list-names':
-        this.#post({ kind: 'listed-names', id: message.id, names: this.#names.list() });
-        break;
       case 'lookups':
         this.#names.learn(message.lookups);
         break;

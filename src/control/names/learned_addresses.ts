@@ -3,7 +3,6 @@
  * one of its names. What did not change stays the very same object.
  */
 import type { IpText } from '../../model/address.ts';
-import { parseIp } from '../../model/address.ts';
 import { LABEL_SOURCE_FQDN, labelSetKey, sortedLabels } from '../../policy/labels.ts';
 import type { LearnedAddress } from '../../policy/resolve/inventory.ts';
 import { KeyedValues } from '../set/keyed_values.ts';
@@ -58,7 +57,8 @@ export class LearnedAddresses {
     for (const name of this.#cache.namesOf(ip)) {
       for (const text of this.#selectingOf(name)) texts.add(text);
     }
-    const address = texts.size === 0 || !this.#isLearnable(ip) ? null : parseIp(ip);
+    const isSelected = texts.size > 0 && this.#isLearnable(ip);
+    const address = isSelected ? this.#cache.addressOf(ip) : null;
     const value = address === null ? null : { address, labels: this.#labelsOf(texts) };
     this.#values.set(ip, value);
   }

@@ -96,6 +96,11 @@ export class NameCache {
     return this.#byName.get(name)?.keys() ?? [];
   }
 
+  /** Null: it has no name. */
+  addressOf(ip: IpText): IpAddress | null {
+    return this.#byAddress.get(ip)?.[0]?.address ?? null;
+  }
+
   namesOf(ip: IpText): readonly string[] {
     return this.#byAddress.get(ip)?.map(({ name }) => name) ?? [];
   }

@@ -7,7 +7,6 @@
  */
 import { type IpText, parseIp } from '../../model/address.ts';
 import type { Limits } from '../../model/limits.ts';
-import type { LearnedAddress } from '../../policy/resolve/inventory.ts';
 import type { PolicyDocument } from '../decode/policy_document.ts';
 import type { PolicyInput } from '../set/policy_input.ts';
 import { InventoryAddresses } from './cluster_addresses.ts';
@@ -22,16 +21,6 @@ export interface NameLearningOptions {
   readonly isOwnAddress: (ip: IpText) => boolean;
 }
 
-export interface LearningCounts {
-  /** Pairs of a name and an address. */
-  readonly kept: number;
-  readonly addresses: number;
-  /** Pairs that had to go before their time. */
-  readonly evicted: number;
-  /** Addresses that are the cluster's, the machine's, or of no host. */
-  readonly refused: number;
-}
-
 export class NameLearning {
   readonly #options: NameLearningOptions;
   readonly #cache: NameCache;
@@ -39,9 +28,6 @@ export class NameLearning {
   readonly #addresses: LearnedAddresses;
   #documents: readonly PolicyDocument[] = [];
   #selectors = FqdnSelectors.NONE;
-  #refusedCount = 0;
-  /** That was joined last. */
-  #joined: readonly LearnedAddress[] = [];
 
   constructor(options: NameLearningOptions) {
     const { limits } = options;
@@ -58,34 +44,21 @@ export class NameLearning {
     this.#addresses = new LearnedAddresses(this.#cache, (ip) => this.#isLearnable(ip));
   }
 
-  get counts(): LearningCounts {
-    return {
-      kept: this.#cache.count,
-      addresses: this.#joined.length,
-      evicted: this.#cache.evictedCount,
-      refused: this.#refusedCount,
-    };
-  }
-
   /** All that is kept, with its names. */
   entries(): Iterable<NamedAddress> {
     return this.#cache.entries();
-  }
-
-  namesOf(ip: IpText): readonly string[] {
-    return this.#cache.namesOf(ip);
   }
 
   /** The set with what its names have taught. */
   joined(input: PolicyInput): PolicyInput {
     this.#addresses.look(this.#cluster.follow(input.inventory));
     this.#select(input.documents);
-    this.#joined = this.#addresses.list();
-    if (this.#joined.length === 0) return input;
+    const learned = this.#addresses.list();
+    if (learned.length === 0) return input;
     return {
       ...input,
-      inventory: { ...input.inventory, learned: this.#joined },
-      parts: [...input.parts, this.#joined],
+      inventory: { ...input.inventory, learned },
+      parts: [...input.parts, learned],
     };
   }
 
@@ -97,7 +70,6 @@ export class NameLearning {
   /** That somebody learned before us, whatever is selected now. */
   restore(lookup: Lookup, nowMs: number): boolean {
     const addresses = lookup.addresses.filter(({ text }) => this.#isLearnable(text));
-    this.#refusedCount += lookup.addresses.length - addresses.length;
     if (addresses.length === 0) return false;
     this.#cache.learn({ ...lookup, addresses }, nowMs);
     return true;

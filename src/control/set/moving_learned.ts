@@ -26,9 +26,10 @@ export interface PlannedLearned {
   commit(): void;
 }
 
+/** One object a group: there are as many addresses as there are few groups. */
 interface GroupUse {
   readonly identity: Identity;
-  readonly request: AllocationRequest;
+  readonly group: LearnedGroup;
   readonly count: number;
 }
 
@@ -124,7 +125,9 @@ export class MovingLearned {
       own === null ? roster.ipcache.cover(address, prefix.length - 1) : { prefix, identity: own };
     const entry = cover === null ? null : roster.entry(cover.identity);
     const isHand = cover !== null && isByHand(cover.identity);
-    const group = learnedGroup(address, labels, { cover, entry, isByHand: isHand });
+    const found = learnedGroup(address, labels, { cover, entry, isByHand: isHand });
+    const known = found === null ? undefined : this.#uses.get(found.request.key)?.group;
+    const group = known ?? (found === null ? null : (fresh.get(found.request.key) ?? found));
     groups.set(text, group);
     if (group === null) return;
     if (own !== null) overridden.set(text, own);
@@ -167,7 +170,7 @@ export class MovingLearned {
         prefixes: group.prefixes,
       })),
       gone: unused.map(({ identity }) => identity),
-      goneRequests: unused.map(({ request }) => request),
+      goneRequests: unused.map(({ group }) => group.request),
       addresses,
       goneAddresses,
       commit: () => this.#commit(step, { gone, come, identityOf }),
@@ -208,11 +211,13 @@ export class MovingLearned {
   }
 
   /** `identity`: of one that nobody has yet. */
-  #count({ request }: LearnedGroup, identity: Identity, by: 1 | -1): void {
-    const known = this.#uses.get(request.key);
+  #count(group: LearnedGroup, identity: Identity, by: 1 | -1): void {
+    const { key } = group.request;
+    const known = this.#uses.get(key);
     const count = (known?.count ?? 0) + by;
-    if (count === 0) this.#uses.delete(request.key);
-    else this.#uses.set(request.key, { identity: known?.identity ?? identity, request, count });
+    if (count === 0) this.#uses.delete(key);
+    else if (known !== undefined) this.#uses.set(key, { ...known, count });
+    else this.#uses.set(key, { identity, group, count });
   }
 }
 

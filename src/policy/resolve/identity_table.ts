@@ -217,6 +217,7 @@ class TableBuilder {
     const base = new Ipcache(this.#ipcache);
     const { learned = [], cidrs } = this.#input.inventory;
     const groups = new Map<IpText, LearnedGroup>();
+    const byKey = new Map<string, LearnedGroup>();
     if (learned.length === 0) return { ipcache: base, learned: { groups, base } };
     const byHand = new Set(cidrs.map(({ identity }) => identity));
     for (const { address, labels } of learned) {
@@ -224,9 +225,11 @@ class TableBuilder {
       const entry = cover === null ? null : (this.#entries.get(cover.identity) ?? null);
       const isByHand = cover !== null && byHand.has(cover.identity);
       const group = learnedGroup(address, labels, { cover, entry, isByHand });
-      if (group !== null) groups.set(address.text, group);
+      if (group === null) continue;
+      const shared = byKey.get(group.request.key) ?? group;
+      byKey.set(shared.request.key, shared);
+      groups.set(address.text, shared);
     }
-    const byKey = new Map(Array.from(groups.values(), (group) => [group.request.key, group]));
     const identities = this.#allocate(
       Array.from(byKey.values(), ({ request }) => request),
       taken,

@@ -5,13 +5,11 @@ import { changedItems, editsBetween } from '../set/edits.ts';
 import type { ClusterAddresses } from './unlearnable.ts';
 
 export class InventoryAddresses implements ClusterAddresses {
+  /** Nobody says yet from which pods get their addresses. */
+  readonly prefixes: readonly IpPrefix[] = [];
   readonly ips = { has: (ip: IpText): boolean => this.#counts.has(ip) };
   readonly #counts = new Map<IpText, number>();
   #inventory: Inventory = EMPTY_INVENTORY;
-
-  get prefixes(): readonly IpPrefix[] {
-    return this.#inventory.podPrefixes ?? NONE;
-  }
 
   /** Addresses that are somebody's now, or nobody's any more. */
   follow(inventory: Inventory): readonly IpText[] {
@@ -39,5 +37,3 @@ export class InventoryAddresses implements ClusterAddresses {
     return moved;
   }
 }
-
-const NONE: readonly IpPrefix[] = [];

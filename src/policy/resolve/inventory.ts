@@ -16,8 +16,6 @@ export interface Inventory {
   readonly cidrs: readonly InventoryCidr[];
   /** What DNS answers taught, each address once; absent: nothing. */
   readonly learned?: readonly LearnedAddress[];
-  /** From which pods get their addresses, as far as nodes say so; absent: none says so. */
-  readonly podPrefixes?: readonly IpPrefix[];
   readonly services: readonly InventoryService[];
   /** The node that this is; null: it is none of a cluster. */
   readonly here: InventoryNode | null;

@@ -18,6 +18,7 @@ const SOL_SOCKET = 1;
 const SO_ATTACH_FILTER = 26;
 const SO_NETNS_COOKIE = 71;
 const BPF_RETURN_CONSTANT = 6;
+const FILTER_AT = 16;
 
 /** [level, name] of setsockopt; linux/in.h, linux/in6.h, asm-generic/socket.h. */
 export const SOCKET_OPTIONS = {
@@ -98,12 +99,12 @@ export function netnsCookieOf(fd: number): bigint {
 
 /** Whatever the kernel would queue at the socket is dropped before (SO_ATTACH_FILTER of one "return 0"). */
 export function hearNothing(fd: number): void {
-  const filter = Buffer.alloc(8);
-  filter.writeUInt16LE(BPF_RETURN_CONSTANT);
-  const program = Buffer.alloc(16);
+  // struct sock_fprog, and behind it, where it lives as long, the one instruction that it points to.
+  const program = Buffer.alloc(FILTER_AT + 8);
   program.writeUInt16LE(1);
-  program.writeBigUInt64LE(BigInt(koffi.address(filter)), 8);
-  if (setOptionCall(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, program.length) !== 0)
+  program.writeBigUInt64LE(BigInt(koffi.address(program)) + BigInt(FILTER_AT), 8);
+  program.writeUInt16LE(BPF_RETURN_CONSTANT, FILTER_AT);
+  if (setOptionCall(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, FILTER_AT) !== 0)
     failCall('setsockopt', 'filter');
 }
 

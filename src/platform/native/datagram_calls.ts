@@ -4,6 +4,7 @@ import type { MessageBatch } from './message_batch.ts';
 
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
+const EAGAIN = 11;
 
 const libc = koffi.load('libc.so.6');
 const receiveCall = libc.func(
@@ -12,10 +13,12 @@ const receiveCall = libc.func(
 const sendCall = libc.func('int sendmmsg(int fd, intptr_t messages, uint32_t count, int flags)');
 const sendOneCall = libc.func('long send(int fd, const uint8_t *bytes, size_t length, int flags)');
 
-/** How many came. */
+/** How many came: none where the socket is another by now than the one that there was word of (native_links.ts). */
 export function receiveInto(fd: number, batch: MessageBatch): number {
   const count = receiveCall(fd, batch.address, batch.size, MSG_DONTWAIT, 0) as number;
-  return count < 0 ? -koffi.errno() : count;
+  if (count >= 0) return count;
+  const errno = koffi.errno();
+  return errno === EAGAIN ? 0 : -errno;
 }
 
 /** How many of those from `first` on were taken. */

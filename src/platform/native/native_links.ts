@@ -1,8 +1,8 @@
 /**
  * Sockets to peers, whose ports nobody may foresee. Each exchange has a socket of its own, as long as no more than
- * `FRESH_A_SECOND` are asked for. Beyond that an exchange takes one of the last 64 that were made for the same peer,
- * drawn at random (shared_socket.ts): whoever forges an answer has to guess its port and its id as before, and each port is
- * replaced as fast as new ones are made. What answers is told apart by its first two bytes.
+ * `FRESH_A_SECOND` are asked for. Beyond that an exchange takes one of the last that were made for the same peer,
+ * 16 to 64, drawn at random (shared_socket.ts): whoever forges an answer has to guess its port and its id as before, and
+ * each port is replaced as fast as new ones are made. What answers is told apart by its first two bytes.
  */
 import { formatSocketAddress, type SocketAddress } from '../../model/address.ts';
 import type { Port } from '../../model/identity.ts';

@@ -2,10 +2,13 @@
 import { getSystemErrorName } from 'node:util';
 import { sendConnected } from './datagram_calls.ts';
 
-/** How many sockets to one peer an exchange is drawn from. */
+/** How many sockets to one peer an exchange is drawn from. Fewer would be too few ports to guess. */
+const SHARED_COUNT_MIN = 16;
 const SHARED_COUNT_MAX = 64;
 /** How long one that nobody uses waits for the next exchange, while sockets are shared at all. */
 const IDLE_MS = 500;
+/** Of how many that have left a socket it is remembered that they did. */
+const LEFT_COUNT_MAX = 1024;
 const ECONNREFUSED = -111;
 
 /** Who waits for an answer at a socket. */
@@ -26,6 +29,8 @@ export class SharedSocket {
   readonly fd: number;
   readonly #parts: SharedSocketParts;
   readonly #waiting = new Map<number, Waiting>();
+  /** Ids of those who wait no more, the oldest first: what has one of these comes late, and deceives nobody. */
+  readonly #left = new Set<number>();
   #idleSinceMs = 0;
   #isClosed = false;
   /** Nobody else may come. */
@@ -51,10 +56,20 @@ export class SharedSocket {
   leave(waiting: Waiting): void {
     if (this.#waiting.get(waiting.id) !== waiting) return;
     this.#waiting.delete(waiting.id);
+    this.#rememberLeft(waiting.id);
     if (this.#waiting.size > 0) return;
     const nowMs = this.#parts.nowMs();
     this.#idleSinceMs = nowMs;
     if (this.#isRetired || !this.#parts.ring.isShared(nowMs)) this.close();
+  }
+
+  #rememberLeft(id: number): void {
+    const left = this.#left;
+    left.delete(id);
+    left.add(id);
+    if (left.size <= LEFT_COUNT_MAX) return;
+    const [oldest] = left;
+    if (oldest !== undefined) left.delete(oldest);
   }
 
   /** Another has taken its place: it ends with those who wait here now. */
@@ -76,9 +91,11 @@ export class SharedSocket {
 
   /** What has the id of nobody is told to all: each of them may be the one who is to be deceived. */
   heard(bytes: Buffer): void {
-    const waiting = bytes.length < 2 ? undefined : this.#waiting.get(bytes.readUInt16BE(0));
+    const id = bytes.length < 2 ? null : bytes.readUInt16BE(0);
+    const waiting = id === null ? undefined : this.#waiting.get(id);
     if (waiting !== undefined) waiting.heard(bytes);
-    else for (const each of [...this.#waiting.values()]) each.heard(bytes);
+    else if (id === null || !this.#left.has(id))
+      for (const each of [...this.#waiting.values()]) each.heard(bytes);
   }
 
   /** The kernel tells it of no one datagram, so all who wait are told. */
@@ -89,8 +106,8 @@ export class SharedSocket {
 
   send(bytes: Buffer, sender: Waiting): void {
     let code = sendConnected(this.fd, bytes);
-    if (code === ECONNREFUSED && this.#waiting.size > 1) {
-      // Of what another had sent before; it is told once, and this was not sent.
+    if (code === ECONNREFUSED) {
+      // Of what another had sent before, who may wait no more; it is told once, and this was not sent.
       for (const each of [...this.#waiting.values()])
         if (each !== sender) each.failed(systemError(code));
       code = this.#isClosed ? code : sendConnected(this.fd, bytes);
@@ -104,14 +121,14 @@ export class Ring {
   #next = 0;
   #sharedMs = Number.NEGATIVE_INFINITY;
 
-  /** One of them, by `random`; null when none has room for `id`. */
+  /** One of them, by `random`; null when one is to be made: they are few, or none has room for `id`. */
   draw(id: number, random: number, nowMs: number): SharedSocket | null {
     const count = this.#sockets.length;
+    if (count > 0) this.#sharedMs = nowMs;
+    if (count < SHARED_COUNT_MIN) return null;
     for (let i = 0; i < count; i++) {
       const socket = this.#sockets[(random + i) % count] as SharedSocket;
-      if (!socket.hasRoomFor(id)) continue;
-      this.#sharedMs = nowMs;
-      return socket;
+      if (socket.hasRoomFor(id)) return socket;
     }
     return null;
   }

@@ -104,6 +104,7 @@ describe('exchanges with one peer', () => {
     const links = heard.map((own, id) => peer.ask(id, own));
     await peer.untilAsked(150);
     expect(portsOf(peer).size).toBeLessThan(150);
+    expect(portsOf(peer).size).toBeGreaterThanOrEqual(16);
     for (const asked of peer.asked) peer.answer(asked, asked.id);
     await peer.signal.until(
       () => heard.every((own) => own.length === 1),
@@ -130,6 +131,65 @@ describe('exchanges with one peer', () => {
     const ids = new Set(mates.map(({ id }) => id));
     expect(heard.every((own, id) => own.length === (ids.has(id) ? 1 : 0))).toBe(true);
     for (const link of links) link.close();
+  });
+
+  it('hear nothing at a shared port of what comes too late for another', async () => {
+    const peer = await startPeer();
+    await peer.spendFresh();
+    const heard = Array.from({ length: 300 }, (): number[] => []);
+    const links = heard.map((own, id) => peer.ask(id, own));
+    await peer.untilAsked(300);
+    const [first] = peer.asked as [(typeof peer.asked)[number]];
+    const mates = peer.asked.filter(({ ends }) => ends.source.port === first.ends.source.port);
+    expect(mates.length).toBeGreaterThan(1);
+    links[first.id]?.close();
+    // As a slow server does.
+    for (let times = 0; times < 3; times++) peer.answer(first, first.id);
+    for (const mate of mates.slice(1)) peer.answer(mate, mate.id);
+    await peer.signal.until(
+      () => mates.slice(1).every(({ id }) => (heard[id]?.length ?? 0) > 0),
+      () => 'the answers of the others',
+    );
+    for (const { id } of mates) expect(heard[id]).toEqual(id === first.id ? [] : [id]);
+    for (const link of links) link.close();
+  });
+
+  it('hear nothing of a socket that was closed in the same turn, whose descriptor they have got', async () => {
+    const peer = await startPeer();
+    const told: string[] = [];
+    const open = (name: string, id: number, onDatagram: () => void): DatagramLink => {
+      const link = peer.datagrams.connect(peer.door.address, {
+        sender: null,
+        id,
+        onDatagram,
+        onError: ({ message }) => told.push(`${name}: ${message}`),
+      });
+      link.send(numbered(id));
+      return link;
+    };
+    // Whichever is heard first closes the other, and a third comes: of the other there is word of something to read.
+    const pair: DatagramLink[] = [];
+    let third: DatagramLink | null = null;
+    const replace = (other: number): void => {
+      if (third !== null) return;
+      pair[other]?.close();
+      third = open('third', 3, () => {
+        told.push('third: answered');
+        peer.signal.raise();
+      });
+    };
+    pair.push(open('first', 0, () => replace(1)));
+    pair.push(open('second', 1, () => replace(0)));
+    await peer.untilAsked(2);
+    for (const asked of peer.asked) peer.answer(asked, asked.id);
+    await peer.untilAsked(3);
+    peer.answer(peer.asked[2] as (typeof peer.asked)[number], 3);
+    await peer.signal.until(
+      () => told.length > 0,
+      () => 'the third one’s answer',
+    );
+    expect(told).toEqual(['third: answered']);
+    for (const link of [...pair, third]) (link as DatagramLink | null)?.close();
   });
 
   it('have ports of their own again a while later', async () => {

@@ -80,7 +80,10 @@ it('an address that had its time is refused again', async () => {
   rig.ttlSeconds = 0;
   await rig.start('workers: 1\nlimits: { dnsLearnedGraceMs: 1000 }');
   rig.zone.set('api.stripe.com', ['198.51.100.1']);
-  await rig.ask('api.stripe.com');
-  expect(await rig.get('198.51.100.1')).toBe(200);
+  // A second may be over between the two, where much else runs.
+  await until(async () => {
+    await rig.ask('api.stripe.com');
+    return (await rig.get('198.51.100.1')) === 200;
+  });
   await until(async () => (await rig.get('198.51.100.1')) === 0);
 });

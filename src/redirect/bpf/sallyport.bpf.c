@@ -322,8 +322,6 @@ static __always_inline int redirect_out(struct __sk_buff *skb, struct packet *p)
 
 	/* A datagram has no way back over the node's connection tracking. */
 	if (p->tuple.protocol == PROTOCOL_UDP) return refuse_out(skb, p, COUNTER_UNREDIRECTABLE);
-	/* A datagram has no way back over the node's connection tracking. */
-	if (p->tuple.protocol == PROTOCOL_UDP) return refuse_out(skb, p, COUNTER_UNREDIRECTABLE);
 	if (!opens_connection(p)) return refuse_out(skb, p, COUNTER_STALE);
 	if (skb->ingress_ifindex == 0) {
 		if (p->setting_flags & SETTING_HOST_REDIRECTED) return turn_opening(skb, p);
@@ -432,14 +430,27 @@ static __always_inline int from_proxy(struct __sk_buff *skb, struct packet *p,
 }
 
 /*
+ * What a tunnel of the node's has put it into keeps the mark. No Service is dialled by a protocol without ports, and what
+ * the node makes has no way in.
+ */
+static __noinline bool is_tunnelled(struct __sk_buff *skb, struct packet *p)
+{
+	if (!has_ports(p->tuple.protocol)) return true;
+	find_side(p, &p->tuple.source, &p->addressed);
+	return is_made_by_the_node(skb, p);
+}
+
+/*
  * Sent to the address of a Service, and it leaves the node, by now with that of whom the node's NAT has chosen: it may
  * know another backend than we did, remember one that has gone, or have let it pass as it was.
  */
 static __noinline int leave_dialled(struct __sk_buff *skb, struct packet *p)
 {
-	struct endpoint_value *endpoint = find_endpoint(p, named_by(skb->mark));
+	struct endpoint_value *endpoint;
 	int verdict;
 
+	if (is_tunnelled(skb, p)) return TC_ACT_OK;
+	endpoint = find_endpoint(p, named_by(skb->mark));
 	if (!endpoint) return drop(p, COUNTER_UNKNOWN_SENDER);
 	p->source.identity = endpoint->identity;
 	find_side(p, &p->tuple.destination, &p->destination);

@@ -50,17 +50,24 @@ static __always_inline bool is_sent_mark(__u32 magic)
 	       magic == MARK_JUDGED;
 }
 
-/*
- * The node itself: no interface, and a socket or an address of its own. What the node makes anew of another's
- * packet has lost the interface as well, but has no socket and still the mark: fragments of IPv6 that its
- * connection tracking had put together, or what a netfilter proxy says in the sender's name.
- */
-static __always_inline bool is_of_the_node(struct __sk_buff *skb, const struct packet *p)
+/* No interface, and a socket or an address of the node's own. `addressed` has to be known. */
+static __always_inline bool is_made_by_the_node(struct __sk_buff *skb, const struct packet *p)
 {
 	if (skb->ingress_ifindex != 0) return false;
 	if (skb->sk) return true;
 	return p->addressed.endpoint == 0 && p->addressed.identity == IDENTITY_HOST &&
-	       p->fragment == FRAGMENT_NONE && !is_sent_mark(skb->mark & MARK_MAGIC_MASK);
+	       p->fragment == FRAGMENT_NONE;
+}
+
+/*
+ * The node itself. What the node makes anew of another's packet has lost the interface as well, but has no socket and
+ * still the mark: fragments of IPv6 that its connection tracking had put together, or what a netfilter proxy says in the
+ * sender's name.
+ */
+static __always_inline bool is_of_the_node(struct __sk_buff *skb, const struct packet *p)
+{
+	if (!is_made_by_the_node(skb, p)) return false;
+	return skb->sk || !is_sent_mark(skb->mark & MARK_MAGIC_MASK);
 }
 
 /*

@@ -13,10 +13,12 @@ import {
 } from '../../../src/redirect/layout.ts';
 import { type Behind, DROP, PASS, RESET, type Rule } from './lab.ts';
 import { datagram, fresh, type Leg, segment } from './legs.ts';
-import { ACK, SYN } from './packets.ts';
+import { ACK, frame, SYN } from './packets.ts';
 import { A, B, NODE, OUTSIDE, World } from './world.ts';
 
 const { TCP, UDP } = IP_PROTOCOLS;
+/** RFC 4303. */
+const ESP = 50;
 
 /** Remotes by what A's policy says of them at port 8080. */
 const WHO = { allowed: 4001, alsoAllowed: 4002, denied: 4003, read: 4004, unnamed: 4005 } as const;
@@ -261,6 +263,17 @@ describe.each(FAMILIES)('IPv%d', (family) => {
       const read: Rule = { protocol: TCP, port: PORT, verdict: VERDICT_REDIRECT };
       put(service(family, [[WHO.allowed, PORT]]), [read]);
       expect(leaving(PORT)).toMatchObject({ result: DROP, counted: ['unredirectable'] });
+    });
+
+    it('what a tunnel of the node’s has put it into is the node’s own, and keeps its mark', () => {
+      put(service(family, [[WHO.allowed, PORT]]));
+      const ends = { from: node(family), to: OTHER_NODE[family] };
+      const inOther = frame({ ...ends, protocol: ESP, payload: Buffer.alloc(64) });
+      const inUdp = datagram(ends, fresh(), 8472);
+      expect(world.toUplink(inOther, { mark, ingressIfindex: world.a }).result).toBe(PASS);
+      expect(world.toUplink(inUdp, { mark, ingressIfindex: 0 }).result).toBe(PASS);
+      // The node's address may be what a NAT has put there: such a packet came in by an interface.
+      expect(world.toUplink(inUdp, { mark, ingressIfindex: world.a }).result).toBe(DROP);
     });
 
     it('nobody sends it whose endpoint is not known', () => {

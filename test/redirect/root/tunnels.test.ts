@@ -10,21 +10,26 @@ import { until } from '../../support/until.ts';
 import { frame, udp } from '../kernel/packets.ts';
 import { ONE_DATAGRAM, ping } from './exchange.ts';
 import { RedirectRig } from './rig.ts';
+import { addService } from './service_nat.ts';
 
 const TIMEOUT_MS = 300_000;
 const API = ['10.9.0.1', 'fd09::1'] as const;
 const WEB = ['10.9.0.2', 'fd09::2'] as const;
 const JOB = ['10.9.0.3', 'fd09::3'] as const;
+const CLIENT = ['10.9.0.4', 'fd09::4'] as const;
+/** Of a Service whose backend is an endpoint of another node. */
+const VIP = ['10.96.0.9', 'fd96::9'] as const;
 const NODE = ['100.64.0.1', 'fd00:64::1'] as const;
 /** Endpoints of another node. */
 const FAR_WEB = ['10.9.1.2', 'fd09:1::2'] as const;
 const FAR_JOB = ['10.9.1.3', 'fd09:1::3'] as const;
+const FAR = ['10.9.1.4', 'fd09:1::4'] as const;
 /** The tunnel's ends: here and there. */
 const ENDS = [
   ['10.99.0.1', '10.99.0.2'],
   ['fd99::1', 'fd99::2'],
 ] as const;
-const [PORT, VXLAN, UDP] = [5300, 8472, 17];
+const [PORT, DIALLED, VXLAN, UDP] = [5300, 53, 8472, 17];
 const LINK = '02:00:00:00:00:02';
 
 const POLICY = JSON.stringify({
@@ -36,6 +41,22 @@ const POLICY = JSON.stringify({
     ingress: [
       {
         fromEndpoints: [{ matchLabels: { app: 'web' } }],
+        toPorts: [{ ports: [{ port: String(PORT), protocol: 'UDP' }] }],
+      },
+    ],
+  },
+});
+
+/** The packets of the tunnel itself are nothing that it allows. */
+const CLIENT_POLICY = JSON.stringify({
+  apiVersion: 'cilium.io/v2',
+  kind: 'CiliumNetworkPolicy',
+  metadata: { name: 'client', namespace: 'shop' },
+  spec: {
+    endpointSelector: { matchLabels: { app: 'client' } },
+    egress: [
+      {
+        toEndpoints: [{ matchLabels: { app: 'far' } }],
         toPorts: [{ ports: [{ port: String(PORT), protocol: 'UDP' }] }],
       },
     ],
@@ -56,12 +77,22 @@ describe.each([
         { name: 'shop/api', ips: API, labels: { app: 'api' } },
         { name: 'shop/web', ips: WEB, labels: { app: 'web' } },
         { name: 'shop/job', ips: JOB, labels: { app: 'job' } },
+        { name: 'shop/client', ips: CLIENT, labels: { app: 'client' } },
       ],
       others: [
         { name: 'shop/far-web', ips: FAR_WEB, labels: { app: 'web' } },
         { name: 'shop/far-job', ips: FAR_JOB, labels: { app: 'job' } },
+        { name: 'shop/far', ips: FAR, labels: { app: 'far' } },
       ],
-      policies: [POLICY],
+      inventory: {
+        services: [
+          {
+            ...{ name: 'shop/far', clusterIPs: VIP, endpoints: { matchLabels: { app: 'far' } } },
+            ports: [{ port: DIALLED, targetPort: PORT, protocol: 'UDP' }],
+          },
+        ],
+      },
+      policies: [POLICY, CLIENT_POLICY],
     });
     const path = join(rig.dir, 'config.yaml');
     writeFileSync(path, readFileSync(path, 'utf8').replace('uplinks: [uplink]', uplinks));
@@ -73,6 +104,15 @@ describe.each([
         server.send(bytes, from.port, from.address);
       });
       servers.push(server);
+    }
+    for (const i of [0, 1] as const) {
+      const server = await rig.outside.udp({ ip: FAR[i], port: PORT });
+      server.on('message', (bytes, from) => server.send(bytes, from.port, from.address));
+      servers.push(server);
+      const nat = { name: 'far', address: 'virtual', port: DIALLED, source: null } as const;
+      const backend = { ip: FAR[i], tcpPort: PORT, udpPort: PORT };
+      const family = i === 0 ? 4 : 6;
+      addService(rig.node, nat, { iptables: 'iptables-nft', family, address: VIP[i], backend });
     }
     await rig.follow();
   }, TIMEOUT_MS);
@@ -95,11 +135,11 @@ describe.each([
       rig.outside.ip(`addr add ${far}/${bits} dev vxlan0 ${nodad}`);
       rig.node.ip(`route add ${far}/${bits} dev vxlan0`);
       rig.outside.ip(`route add ${near}/${bits} dev vxlan0`);
-      for (const ip of [FAR_WEB[i], FAR_JOB[i]]) {
+      for (const ip of [FAR_WEB[i], FAR_JOB[i], FAR[i]]) {
         rig.outside.ip(`addr add ${ip}/${bits} dev lo ${nodad}`);
         rig.node.ip(`route add ${ip}/${bits} via ${far}`);
       }
-      rig.outside.ip(`route add ${API[i]}/${bits} via ${near}`);
+      for (const ip of [API[i], CLIENT[i]]) rig.outside.ip(`route add ${ip}/${bits} via ${near}`);
     }
   }
 
@@ -108,6 +148,15 @@ describe.each([
     expect(await ping({ ...request, fromIp: FAR_WEB[i] })).toBe('open');
     expect(await ping({ ...request, fromIp: FAR_JOB[i], ...ONE_DATAGRAM })).toBe('silent');
   });
+
+  it.each([0, 1] as const)(
+    'takes what is sent to a Service to its backend there (%i)',
+    async (i) => {
+      const own = { from: rig.pod('shop/client').netns, fromIp: CLIENT[i] };
+      expect(await ping({ ...own, to: FAR[i], port: PORT })).toBe('open');
+      expect(await ping({ ...own, to: VIP[i], port: DIALLED })).toBe('open');
+    },
+  );
 
   it.each([
     ['another endpoint of this node', WEB],

@@ -39,6 +39,8 @@ export class NameMemory {
   #isOurs: boolean;
   #bytes = 0;
   #wholeBytes = 0;
+  /** Its last line has no end: what comes behind it begins with one, or it would be lost with it. */
+  #isTorn = false;
   /** What was told last of why nothing can be written; told once. */
   #problem = '';
 
@@ -51,12 +53,13 @@ export class NameMemory {
     this.#path = this.#file.path;
   }
 
-  /** In the order in which they were learned; up to the first that cannot be read. */
+  /** In the order in which they were learned; without those that cannot be read. */
   load(): readonly KeptLookup[] {
     try {
       const text = this.#file.read();
       this.#bytes = Buffer.byteLength(text);
       this.#wholeBytes = this.#bytes;
+      this.#isTorn = text !== '' && !text.endsWith('\n');
       return lookupsIn(text);
     } catch (error) {
       const problem = readProblem(error);
@@ -71,11 +74,14 @@ export class NameMemory {
 
   append(lookups: readonly KeptLookup[]): void {
     if (!this.#isOurs) return;
-    const text = lookups.map(lineOf).join('');
     this.#try(() => {
+      const text = `${this.#isTorn ? '\n' : ''}${lookups.map(lineOf).join('')}`;
       this.#checkFolder();
       if (this.#bytes > 0) checkOwner(lstatSync(this.#path), 'it');
+      // A disk that is full may have taken a part.
+      this.#isTorn = true;
       appendFileSync(this.#path, text, { mode: OWNER_ONLY_FILE });
+      this.#isTorn = false;
       this.#bytes += Buffer.byteLength(text);
     });
   }
@@ -95,6 +101,7 @@ export class NameMemory {
       renameSync(next, this.#path);
       this.#bytes = statSync(this.#path).size;
       this.#wholeBytes = this.#bytes;
+      this.#isTorn = false;
     });
   }
 
@@ -134,8 +141,7 @@ function lookupsIn(text: string): readonly KeptLookup[] {
   const lookups: KeptLookup[] = [];
   for (const line of text.split('\n').slice(0, -1)) {
     const lookup = lookupOf(line);
-    if (lookup === null) break;
-    lookups.push(lookup);
+    if (lookup !== null) lookups.push(lookup);
   }
   return lookups;
 }

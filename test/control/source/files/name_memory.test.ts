@@ -60,6 +60,23 @@ it('ends where a process was killed', () => {
   }
 });
 
+it('goes on behind a line that was not written to its end, which is lost alone', () => {
+  const first = memory();
+  first.append([lookup('a.test.', '192.0.2.1'), lookup('b.test.', '192.0.2.2')]);
+  const text = readFileSync(path(), 'utf8');
+  for (let end = text.indexOf('\n') + 1; end < text.length; end++) {
+    writeFileSync(path(), text.slice(0, end));
+    const next = memory();
+    next.load();
+    next.append([lookup('c.test.', '192.0.2.3')]);
+    const names = memory()
+      .load()
+      .map(({ name }) => name);
+    // Of the last line nothing may be missing but its end.
+    expect(names.filter((name) => name !== 'b.test.')).toEqual(['a.test.', 'c.test.']);
+  }
+});
+
 it('is not taken when others can write it', () => {
   memory().append([lookup('a.test.', '192.0.2.1')]);
   chmodSync(path(), 0o666);

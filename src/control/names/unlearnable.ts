@@ -6,6 +6,7 @@ import {
   type IpAddress,
   type IpPrefix,
   type IpText,
+  ipFromBytes,
   parsePrefix,
   prefixContains,
 } from '../../model/address.ts';
@@ -17,8 +18,18 @@ export type UnlearnableReason = 'special' | 'cluster';
 /** Not of one host out in the network (RFC 6890, RFC 4291). Private ones are: people have names for them. */
 const SPECIAL: readonly IpPrefix[] = [
   ...['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/4', '240.0.0.0/4'],
-  ...['::/128', '::1/128', 'fe80::/10', 'ff00::/8'],
+  // ::/96 has ::, ::1 and IPv4 addresses that nothing translates (RFC 4291 2.5.5.1).
+  ...['::/96', 'fe80::/10', 'ff00::/8'],
+  // Where clouds tell a machine its secrets, beside 169.254.0.0/16: Alibaba's, Oracle's, Amazon's, Google's.
+  ...['100.100.100.200/32', '192.0.0.192/32', 'fd00:ec2::254/128', 'fd20:ce::254/128'],
 ].map(prefixOf);
+
+/** Routers send what goes there to the IPv4 address at that byte: NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056). */
+const EMBEDDING: readonly { readonly prefix: IpPrefix; readonly at: number }[] = [
+  { prefix: prefixOf('64:ff9b::/96'), at: 12 },
+  { prefix: prefixOf('64:ff9b:1::/48'), at: 12 },
+  { prefix: prefixOf('2002::/16'), at: 2 },
+];
 
 export interface ClusterAddresses {
   /** Of pods, nodes and services. */
@@ -35,7 +46,11 @@ export function whyUnlearnable(
   const host = fullPrefix(address);
   if (SPECIAL.some((prefix) => prefixContains(prefix, host))) return 'special';
   if (cluster.ips.has(address.text)) return 'cluster';
-  return cluster.prefixes.some((prefix) => prefixContains(prefix, host)) ? 'cluster' : null;
+  if (cluster.prefixes.some((prefix) => prefixContains(prefix, host))) return 'cluster';
+  const embedded = EMBEDDING.find(({ prefix }) => prefixContains(prefix, host));
+  if (embedded === undefined) return null;
+  const { at } = embedded;
+  return whyUnlearnable(ipFromBytes(address.bytes.slice(at, at + 4)), cluster);
 }
 
 function prefixOf(text: string): IpPrefix {

@@ -115,16 +115,26 @@ describe('an address that cannot be learned', () => {
 
   it.each([
     ...['127.0.0.1', '127.9.9.9', '0.0.0.0', '169.254.169.254', '224.0.0.1', '255.255.255.255'],
-    ...['::1', '::', 'fe80::1', 'ff02::1', '::ffff:127.0.0.1'],
+    ...['::1', '::', 'fe80::1', 'ff02::1', '::ffff:127.0.0.1', '::127.0.0.1'],
+    // Translated, or sent on, as IPv4.
+    ...['64:ff9b::169.254.169.254', '64:ff9b:1::127.0.0.1', '2002:a9fe:a9fe::1', '2002:7f00:1::'],
+    // Metadata of clouds.
+    ...['100.100.100.200', '192.0.0.192', 'fd00:ec2::254', 'fd20:ce::254'],
   ])('is special: %s', (text) => {
     expect(whyUnlearnable(parseIp(text) as IpAddress, cluster)).toBe('special');
   });
 
-  it.each(['192.0.2.77', '10.244.3.9', '::ffff:10.244.3.9'])('is the cluster’s: %s', (text) => {
+  it.each([
+    ...['192.0.2.77', '10.244.3.9', '::ffff:10.244.3.9'],
+    ...['64:ff9b::192.0.2.77', '64:ff9b::10.244.3.9', '2002:af4:309::1'],
+  ])('is the cluster’s: %s', (text) => {
     expect(whyUnlearnable(parseIp(text) as IpAddress, cluster)).toBe('cluster');
   });
 
-  it.each(['192.0.2.78', '10.0.0.1', '8.8.8.8', 'fd00::1', '2001:db8::1'])('is not: %s', (text) => {
+  it.each([
+    ...['192.0.2.78', '10.0.0.1', '8.8.8.8', 'fd00::1', '2001:db8::1'],
+    ...['64:ff9b::8.8.8.8', '64:ff9b::10.0.0.1', '2002:808:808::1'],
+  ])('is not: %s', (text) => {
     expect(whyUnlearnable(parseIp(text) as IpAddress, cluster)).toBe(null);
   });
 });

@@ -26,6 +26,7 @@ export interface KeptLookup extends Lookup {
 }
 
 export interface NameBounds {
+  /** Addresses of one name that one who asks may hold. */
   readonly nameAddressCountMax: number;
   readonly holderAddressCountMax: number;
   /** Names of one address that one who asks may hold. */
@@ -116,7 +117,7 @@ export class NameCache {
       this.#renew(entry);
       this.#trimAddress(address.text, holder);
     }
-    this.#trimName(name);
+    this.#trimName(name, holder);
     this.#trimHolder(holder, this.#bounds.holderAddressCountMax);
     while (this.#count > this.#bounds.addressCountMax) this.#trimLargest();
   }
@@ -174,11 +175,14 @@ export class NameCache {
     }
   }
 
-  #trimName(name: string): void {
+  /** Who asks a server of its own about another's name takes none of the addresses that the other was told. */
+  #trimName(name: string, holder: string): void {
+    const { nameAddressCountMax } = this.#bounds;
     const siblings = this.#byName.get(name);
-    for (const entry of siblings?.values() ?? []) {
-      if ((siblings?.size ?? 0) <= this.#bounds.nameAddressCountMax) return;
-      this.#evict(entry);
+    if (siblings === undefined || siblings.size <= nameAddressCountMax) return;
+    const own = [...siblings.values()].filter(({ holders }) => holders.includes(holder));
+    for (const entry of own.slice(0, Math.max(0, own.length - nameAddressCountMax))) {
+      this.#giveUp(entry, holder);
     }
   }
 

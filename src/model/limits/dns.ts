@@ -78,7 +78,7 @@ export const DNS_LIMITS = {
     1000,
     1,
     100_000,
-    'addresses that are learned of one name; above: those that were told longest ago go',
+    'addresses of one name that are kept for one endpoint; above: those that it was told longest ago go',
   ),
   dnsLearnedEndpointAddressCountMax: spec(
     10_000,

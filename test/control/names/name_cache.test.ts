@@ -103,6 +103,15 @@ describe('who asks for much', () => {
     expect(kept(cache)).toContain('api. 192.0.2.1');
   });
 
+  it('takes no address of a name from others, whatever its own server says of that name', () => {
+    const cache = new NameCache(BOUNDS);
+    ask(cache, { addresses: [1, 2] });
+    for (let n = 10; n < 30; n += 2) {
+      ask(cache, { addresses: [n, n + 1], holder: 'evil/flood' });
+    }
+    expect(kept(cache)).toEqual([1, 2, 26, 27, 28, 29].map((n) => `a. 192.0.2.${n}`));
+  });
+
   it('loses first when all is full', () => {
     const cache = new NameCache({ ...BOUNDS, addressCountMax: 8 });
     for (let n = 1; n <= 3; n++) ask(cache, { name: `${n}.`, addresses: [n] });
@@ -163,8 +172,12 @@ describe('whatever is asked', () => {
           const told = [...seen].flatMap(([text, names]) => names.map((name) => `${name} ${text}`));
           expect(told.sort()).toEqual(byName);
           for (const name of ['a.', 'b.', 'c.']) {
-            const own = byName.filter((text) => text.startsWith(name));
-            expect(own.length).toBeLessThanOrEqual(BOUNDS.nameAddressCountMax);
+            for (const holder of ['x', 'y', 'z']) {
+              const own = [...cache.entries()].filter(
+                (entry) => entry.name === name && entry.holders.includes(holder),
+              );
+              expect(own.length).toBeLessThanOrEqual(BOUNDS.nameAddressCountMax);
+            }
           }
         }
       }),

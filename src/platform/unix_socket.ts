@@ -19,8 +19,9 @@ export function socketErrorText(code: string): string {
   switch (code) {
     case 'EADDRINUSE':
       return SOCKET_IN_USE;
-    // What Node says of a folder that is not there, too.
+    // Listening at a place in a folder that is not there is EACCES, too.
     case 'EACCES':
+    case 'ENOENT':
       return 'there is no such folder, or no permission to write to it';
     case 'EROFS':
       return 'the file system is read-only';

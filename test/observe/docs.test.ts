@@ -75,7 +75,7 @@ function tableAfter(header: string): string[] {
 /** Lines in which together every field is. */
 function fieldsOfFullLines(): Set<string> {
   const lines = new ReadableLines({ headers: ['accept'], isQueryLogged: false });
-  lines.policyChanged(POLICY, []);
+  lines.policyChanged({ ...POLICY, services: { named: () => 'default/orders' } }, []);
   const head = plainHead({
     method: 'POST',
     authority: 'a',

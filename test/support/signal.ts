@@ -1,5 +1,6 @@
 /** Waiting for a condition without polling: whoever changes something raises, whoever waits looks. */
-const GIVE_UP_MS = 8_000;
+/** Only there to end what hangs: a machine may be busy with others. */
+const GIVE_UP_MS = 60_000;
 
 export class Signal {
   readonly #looks = new Set<() => void>();

@@ -9,7 +9,7 @@ const RULE_LABEL = 'sallyport:rule=';
 export interface Decider {
   readonly verdict: 'allowed' | 'denied';
   readonly direction: 'ingress' | 'egress';
-  /** "namespace/name", or "name". */
+  /** "namespace/name", or "name"; "NetworkPolicy namespace/name" of a kind that is not Cilium's, as everywhere else. */
   readonly policy: string;
   /** "" when it is not told. */
   readonly rule: string;
@@ -21,10 +21,10 @@ export function decidersOf(flow: Flow): readonly Decider[] {
     verdict: Decider['verdict'],
     direction: Decider['direction'],
   ): Decider[] =>
-    policies.map(({ namespace, name, labels }) => ({
+    policies.map(({ namespace, name, kind, labels }) => ({
       verdict,
       direction,
-      policy: namespace === '' ? name : `${namespace}/${name}`,
+      policy: `${kindText(kind)}${namespace === '' ? name : `${namespace}/${name}`}`,
       rule: labels.find((label) => label.startsWith(RULE_LABEL))?.slice(RULE_LABEL.length) ?? '',
     }));
   return [
@@ -33,6 +33,10 @@ export function decidersOf(flow: Flow): readonly Decider[] {
     ...list(flow.egressAllowedBy, 'allowed', 'egress'),
     ...list(flow.ingressAllowedBy, 'allowed', 'ingress'),
   ];
+}
+
+function kindText(kind: string): string {
+  return kind === '' || kind.startsWith('Cilium') ? '' : `${kind} `;
 }
 
 export interface Choice {

@@ -155,6 +155,8 @@ export class Exporters {
     } catch (error) {
       for (const { log } of started) void log.close();
       this.#tell(`${path}: ${messageOf(error)}`);
+      // A folder that is not there yet may be later: tried again, also when the file is as it was.
+      this.#readText = null;
     }
   }
 

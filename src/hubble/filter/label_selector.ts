@@ -13,8 +13,8 @@ type Requirement = (labelValue: LabelValue) => boolean;
 const KEY =
   /^(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9](?:[-\w.]{0,61}[A-Za-z0-9])?$/;
 const VALUE = /^(?:[A-Za-z0-9](?:[-\w.]{0,61}[A-Za-z0-9])?)?$/;
-/** A key, then what is asked of it. */
-const ITEM = /^\s*(!?)\s*([^\s=!,<>()]+)\s*(.*?)\s*$/s;
+/** A key, then what is asked of it; without space around. No part can take what another one takes: a client writes it. */
+const ITEM = /^(!?)\s*([^\s=!,<>()]+)(.*)$/s;
 const COMPARED = /^(==?|!=|<|>)\s*(.*)$/s;
 const LISTED = /^(in|notin)\s*\((.*)\)$/s;
 const NUMBER = /^[-+]?[0-9]{1,18}$/;
@@ -56,9 +56,10 @@ function itemsOf(text: string): readonly string[] {
 }
 
 function requirementOf(item: string, selector: string): Requirement {
-  const parts = ITEM.exec(item);
+  const parts = ITEM.exec(item.trim());
   if (parts === null) throw notASelector(selector);
-  const [, negation, name = '', rest = ''] = parts;
+  const [, negation, name = '', behind = ''] = parts;
+  const rest = behind.trimStart();
   const { source, key } = keyOf(name, selector);
   if (negation === '!') {
     if (rest !== '') throw notASelector(selector);

@@ -42,10 +42,14 @@ export function matchTypeOf(decision: FlowDecision | null): number {
 
 function policyOf({ policy, rule }: RuleRef, revision: number): PolicyInit {
   const isWire = policy.startsWith(WIRE_PREFIX);
-  const slash = isWire ? -1 : policy.indexOf('/');
-  const name = policy.slice(slash + 1);
-  const namespace = slash === -1 ? '' : policy.slice(0, slash);
-  const kind = isWire ? '' : kindOf(namespace);
+  // "NetworkPolicy shop/api": of kinds whose policies may have the name of one of Cilium's.
+  const space = policy.indexOf(' ');
+  const place = policy.slice(space + 1);
+  const slash = isWire ? -1 : place.indexOf('/');
+  const name = place.slice(slash + 1);
+  const namespace = slash === -1 ? '' : place.slice(0, slash);
+  const written = space === -1 ? kindOf(namespace) : policy.slice(0, space);
+  const kind = isWire ? '' : written;
   return {
     name,
     namespace,

@@ -1,6 +1,7 @@
 /** A socket that clients of gRPC connect to, bounded in their number. */
-import { chmodSync, chownSync, lstatSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 import type { ConnectionInjector } from '@grpc/grpc-js';
 import { freeSocketPath, socketErrorText } from '../../platform/unix_socket.ts';
 
@@ -35,8 +36,12 @@ export async function openDoor(options: DoorOptions): Promise<DoorStart> {
   try {
     const address =
       place.kind === 'unix' ? await atPath(server, place) : await atPort(server, place);
+    // One connection that could not be taken, as without a descriptor: the next may be.
+    server.on('error', () => {});
     return { kind: 'open', door: new Door(server), address };
   } catch (error) {
+    // It may listen already, without the permissions that it is to have.
+    server.close();
     const at = place.kind === 'unix' ? place.path : `${place.ip}:${place.port}`;
     return { kind: 'failed', message: `hubble: ${at}: ${textOf(error, place)}` };
   }
@@ -61,19 +66,23 @@ function admit(socket: Socket, { injector }: DoorOptions): void {
   injector().injectConnection(socket);
 }
 
-/** Nobody connects before it has its permissions: it gets them under another name. */
+/** Nobody connects before it has its permissions: it gets them in a folder that is the owner's alone (mkdtemp(3)). */
 async function atPath(
   server: Server,
   { path, group }: Extract<DoorPlace, { kind: 'unix' }>,
 ): Promise<string> {
   const taken = await freeSocketPath(path);
   if (taken !== null) throw new Error(taken);
-  const made = `${path}.${process.pid}`;
-  rmSync(made, { force: true });
-  await listening(server, { path: made });
-  if (group !== null) chownSync(made, -1, group);
-  chmodSync(made, group === null ? OWNER_ONLY : OWNER_AND_GROUP);
-  renameSync(made, path);
+  const folder = mkdtempSync(`${path}.`);
+  try {
+    const made = join(folder, 's');
+    await listening(server, { path: made });
+    if (group !== null) chownSync(made, -1, group);
+    chmodSync(made, group === null ? OWNER_ONLY : OWNER_AND_GROUP);
+    renameSync(made, path);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
   const { ino } = lstatSync(path);
   server.once('close', () => {
     // Not that of a proxy that has taken over meanwhile.

@@ -44,8 +44,9 @@ export interface ReadingOptions {
 /** `sent`: unless the client takes no more now. `turn`: others are to have theirs. `more`: all that there is was read. */
 export type Pause = 'sent' | 'turn' | 'more';
 
-/** Flows that are looked at before others have a turn. */
+/** Flows that are looked at before others have a turn; fewer, when the client's filters take long. */
 const EVENTS_PER_TURN = 256;
+const TURN_MS = 10;
 /** Workers send theirs at intervals, so that a flow may come after younger ones. */
 const LATE_MS = 1000;
 
@@ -53,6 +54,7 @@ export class FlowReading {
   readonly #options: ReadingOptions;
   #sentCount = 0;
   #lookedCount = 0;
+  #turnStartedMs = 0;
   /** Flows that had come before the one that is next. */
   #flowsRead = 0;
   #lostCount = 0;
@@ -68,6 +70,7 @@ export class FlowReading {
     const { store, asked } = this.#options;
     // Of the past there is what is there now: whoever does not follow is not kept by what comes.
     const endId = asked.isFollowing ? Number.POSITIVE_INFINITY : store.endId;
+    this.#beginTurn();
     let place = yield* this.#start();
     for (;;) {
       const batch = this.#next(place.id);
@@ -75,6 +78,7 @@ export class FlowReading {
         this.#tellLost();
         if (!asked.isFollowing || this.#isPast()) return;
         yield 'more';
+        this.#beginTurn();
         continue;
       }
       if (batch.id !== place.id) place = { id: batch.id, skipped: 0 };
@@ -110,7 +114,7 @@ export class FlowReading {
         if (this.#isEnough()) return true;
         yield 'sent';
       }
-      if (++this.#lookedCount % EVENTS_PER_TURN === 0) yield 'turn';
+      if (this.#isTurnOver()) yield* this.#turn();
     }
     return false;
   }
@@ -126,6 +130,21 @@ export class FlowReading {
   #isEnough(): boolean {
     const { number, isFollowing } = this.#options.asked;
     return !isFollowing && number > 0 && this.#sentCount >= number;
+  }
+
+  #isTurnOver(): boolean {
+    const isLong = this.#options.wallMs() - this.#turnStartedMs >= TURN_MS;
+    return ++this.#lookedCount >= EVENTS_PER_TURN || isLong;
+  }
+
+  *#turn(): Generator<Pause, void> {
+    yield 'turn';
+    this.#beginTurn();
+  }
+
+  #beginTurn(): void {
+    this.#lookedCount = 0;
+    this.#turnStartedMs = this.#options.wallMs();
   }
 
   /** Nothing can come any more that is early enough. */
@@ -163,7 +182,7 @@ export class FlowReading {
           this.#flowsRead = batch.flowsBefore;
           return { id, skipped: at };
         }
-        if (++this.#lookedCount % EVENTS_PER_TURN === 0) yield 'turn';
+        if (this.#isTurnOver()) yield* this.#turn();
       }
     }
     this.#flowsRead = store.batch(store.firstId)?.flowsBefore ?? store.seenCount;

@@ -15,7 +15,11 @@ import { compileFilters } from '../filter/filters.ts';
 import { extensionsOf } from '../flow/extensions.ts';
 import { compileFieldMask } from '../flow/field_mask.ts';
 import { type NodeNaming, nodeNameOf } from '../flow/hubble_flows.ts';
-import { type Flow as HubbleFlow, LostEventSchema } from '../generated/flow/flow_pb.ts';
+import {
+  type FlowFilter,
+  type Flow as HubbleFlow,
+  LostEventSchema,
+} from '../generated/flow/flow_pb.ts';
 import {
   type GetFlowsRequest,
   type GetFlowsResponse,
@@ -139,11 +143,7 @@ export class ObserverService {
     const { whitelist, blacklist, fieldMask, first, follow } = request;
     if (first && follow) return refused('first cannot be specified with follow');
     const { patternCountMax, compilePattern } = this.#options;
-    const patternCount = [...whitelist, ...blacklist].reduce(
-      (sum, one) => sum + one.dnsQuery.length + one.httpPath.length + one.httpUrl.length,
-      0,
-    );
-    if (patternCount > patternCountMax) {
+    if (patternCountOf([...whitelist, ...blacklist]) > patternCountMax) {
       return refused(`filters have more than ${patternCountMax} patterns`);
     }
     const filters = compileFilters({ whitelist, blacklist }, compilePattern);
@@ -226,6 +226,15 @@ interface Shown {
 type Plan =
   | { readonly kind: 'plan'; readonly asked: FlowsAsked; readonly shown: Shown }
   | { readonly kind: 'error'; readonly error: Partial<ServerErrorResponse> };
+
+/** Names of one filter are one pattern together. */
+function patternCountOf(filters: readonly FlowFilter[]): number {
+  return filters.reduce((sum, filter) => {
+    const { dnsQuery, httpPath, httpUrl, sourceFqdn, destinationFqdn, nodeName } = filter;
+    const joined = [sourceFqdn, destinationFqdn, nodeName].filter(({ length }) => length > 0);
+    return sum + dnsQuery.length + httpPath.length + httpUrl.length + joined.length;
+  }, 0);
+}
 
 function refused(details: string): Plan {
   return { kind: 'error', error: { code: status.INVALID_ARGUMENT, details } };

@@ -155,7 +155,9 @@ function timeText(atMs: number): string {
   return new Date(Math.abs(atMs) <= DATE_MS_MAX ? atMs : 0).toISOString();
 }
 
+/** A clock that was set makes any number of it; JSON has none that is not finite. */
 function rounded(ms: number): number {
   const us = Math.round(ms * 1000);
-  return Number.isFinite(us) ? us / 1000 : ms;
+  if (Number.isFinite(us)) return us / 1000;
+  return Number.isFinite(ms) ? ms : 0;
 }

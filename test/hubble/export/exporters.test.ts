@@ -1,5 +1,13 @@
 /** Flows in files: the lines, what is left out of them, how files are put aside, and what asks for them while it runs. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -121,8 +129,11 @@ describe('what is asked for while it runs', () => {
   it('comes into force whole, and stays when what comes next cannot be', async () => {
     const { folder, problems, exporters, dynamicPath } = await dynamic();
     const log = (name: string): string => join(folder, `${name}.log`);
-    const ask = (names: readonly string[], more = ''): void =>
-      writeFileSync(dynamicPath, flowLogs(names.map((name) => [name, log(name)])) + more);
+    // Whole: an empty file would ask for nothing.
+    const ask = (names: readonly string[], more = ''): void => {
+      writeFileSync(`${dynamicPath}.new`, flowLogs(names.map((name) => [name, log(name)])) + more);
+      renameSync(`${dynamicPath}.new`, dynamicPath);
+    };
     const has = (name: string): boolean => readdirSync(folder).includes(`${name}.log`);
     ask(['one']);
     await until(() => has('one'));
@@ -136,6 +147,17 @@ describe('what is asked for while it runs', () => {
     expect(linesOf(readFileSync(log('one'), 'utf8'))).toHaveLength(1);
     expect(readFileSync(log('two'), 'utf8')).toBe('');
     expect(exporters.counts().isConfigured).toBe(true);
+  });
+
+  it('comes into force when what was missing is there, without a change of the file', async () => {
+    const { folder, problems, dynamicPath } = await dynamic();
+    const path = join(folder, 'later', 'flows.log');
+    writeFileSync(dynamicPath, flowLogs([['one', path]]));
+    await until(() => problems.length > 0);
+    expect(problems).toEqual([expect.stringContaining('ENOENT')]);
+    mkdirSync(join(folder, 'later'));
+    await until(() => problems.at(-1) === null);
+    expect(readFileSync(path, 'utf8')).toBe('');
   });
 
   it.each([

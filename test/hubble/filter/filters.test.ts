@@ -68,6 +68,10 @@ describe('a filter that cannot be understood', () => {
     [{ source_ip: ['10.0.0'] }, 'invalid IP address "10.0.0" in filter'],
     [{ source_pod: [''] }, 'invalid filter, name must not be empty'],
     [{ source_label: ['a b'] }, 'invalid label selector "a b"'],
+    // Each is half a minute of a pattern that tries every way to share the space.
+    [{ source_label: [`a${' '.repeat(100_000)}b`] }, 'invalid label selector "a '],
+    [{ source_label: [`${' '.repeat(100_000)}=`] }, 'invalid label selector " '],
+    [{ source_label: [`a=b${' '.repeat(100_000)}b`] }, 'invalid label selector "a=b '],
     [{ http_status_code: ['6+'] }, 'invalid status code prefix: "6+"'],
     [{ protocol: ['ip'] }, 'unknown protocol: "ip"'],
     [{ http_url: ['['] }, '[: missing ]: ['],

@@ -257,6 +257,40 @@ export const flowCases: readonly FlowCase[] = [
       },
     ],
   },
+  ...(
+    [
+      ['shop/api', { name: 'api', namespace: 'shop', kind: 'CiliumNetworkPolicy' }],
+      ['NetworkPolicy shop/api', { name: 'api', namespace: 'shop', kind: 'NetworkPolicy' }],
+      ['everywhere', { name: 'everywhere', kind: 'CiliumClusterwideNetworkPolicy' }],
+      ['AdminNetworkPolicy all', { name: 'all', kind: 'AdminNetworkPolicy' }],
+      ['npds/7', { name: 'npds/7' }],
+    ] as const
+  ).map(([policy, told]) => ({
+    name: `a request that ${policy} allowed`,
+    flow: { ...proxied, decision: { ...allowed, rule: { ...rule, policy } } },
+    expected: [
+      {
+        ingress_allowed_by: [
+          {
+            ...told,
+            labels: [
+              ...('kind' in told
+                ? [
+                    `k8s:io.cilium.k8s.policy.derived-from=${told.kind}`,
+                    `k8s:io.cilium.k8s.policy.name=${told.name}`,
+                  ]
+                : []),
+              ...('namespace' in told
+                ? [`k8s:io.cilium.k8s.policy.namespace=${told.namespace}`]
+                : []),
+              `sallyport:rule=${rule.rule}`,
+            ],
+          },
+        ],
+      },
+      {},
+    ],
+  })),
   {
     name: 'TLS that went through',
     flow: { ...proxied, facts: { kind: 'tls', serverName: 'a.example' } },

@@ -34,6 +34,20 @@ describe('any flow', () => {
     );
   });
 
+  it.each([Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+    'has an extension that is JSON when it took %s milliseconds',
+    (ms) => {
+      const { flow } = flowCases[0] as FlowCase;
+      const odd = { ...flow, durationMs: ms, overheadMs: ms } as Flow;
+      const whole = create(FlowSchema, { extensions: extensionsOf(odd) });
+      expect(messageJson(FlowSchema, whole)).toMatchObject({
+        extensions: { value: { durationMs: 0, overheadMs: 0 } },
+      });
+      const told = hubbleFlows(odd, NAMING);
+      for (const one of told) expect(() => toBinary(FlowSchema, one)).not.toThrow();
+    },
+  );
+
   it('has an extension that is JSON', () => {
     fc.assert(
       fc.property(anyFlows, (flows) => {

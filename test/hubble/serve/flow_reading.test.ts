@@ -53,6 +53,7 @@ class Answer {
   readonly told: (number | string)[] = [];
   readonly #steps: Generator<string, void>;
   isOver = false;
+  turnCount = 0;
 
   constructor(scene: Scene, asked: FlowsAsked) {
     this.#steps = new FlowReading({
@@ -73,6 +74,7 @@ class Answer {
     for (let sent = 0; ; ) {
       const step = this.#steps.next();
       this.isOver = step.done === true;
+      if (step.value === 'turn') this.turnCount++;
       if (this.isOver || step.value === 'more') return this;
       if (step.value === 'sent' && ++sent >= sentMax) return this;
     }
@@ -103,6 +105,18 @@ describe('of ten flows', () => {
     expect(answer.told).toEqual(expected);
     expect(answer.isOver).toBe(true);
   });
+});
+
+it.each<[string, Partial<FlowsAsked>]>([
+  ['all flows', {}],
+  ['the last ones', { number: 99 }],
+])('others have their turn after each flow that a filter looks at for long: %s', (_name, asked) => {
+  const scene = new Scene().add(10);
+  const passes = (): boolean => {
+    scene.nowMs += 50;
+    return false;
+  };
+  expect(scene.ask({ ...asked, passes }).turnCount).toBeGreaterThanOrEqual(10);
 });
 
 describe('who follows', () => {

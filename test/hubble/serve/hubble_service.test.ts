@@ -196,6 +196,10 @@ describe('GetFlows', () => {
       'filters have more than 32 patterns',
       { blacklist: [{ httpPath: Array.from({ length: 33 }, () => 'a') }] },
     ],
+    [
+      'filters have more than 32 patterns',
+      { whitelist: Array.from({ length: 33 }, () => ({ sourceFqdn: ['*a'] })) },
+    ],
   ])('refuses: %s', async (details, request) => {
     const { client } = await serve();
     const stream = new Streamed(client, 'GetFlows', flowsRequest(request));

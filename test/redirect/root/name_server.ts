@@ -1,4 +1,7 @@
-/** A DNS server in a namespace, by UDP and TCP: it answers every question with one address, and keeps what it heard. */
+/**
+ * A DNS server in a namespace, by UDP and TCP: it answers every question with one address, or one that the name has, and
+ * keeps what it heard.
+ */
 import type { Socket as UdpSocket } from 'node:dgram';
 import { createServer, type Server } from 'node:net';
 import { framedMessage, TcpMessages } from '../../../src/codec/dns/tcp_messages.ts';
@@ -17,13 +20,13 @@ export interface HeardQuestion {
 
 export class NameServer {
   readonly heard: HeardQuestion[] = [];
-  readonly #address: string;
+  readonly #addressOf: (name: string) => string;
   /** By UDP everything is too long. */
   isTruncating = false;
   readonly #open: { close(): void }[] = [];
 
-  constructor(address: string) {
-    this.#address = address;
+  constructor(address: string | ((name: string) => string)) {
+    this.#addressOf = typeof address === 'string' ? () => address : address;
   }
 
   async listen(netns: Netns, ip: string): Promise<void> {
@@ -63,18 +66,22 @@ export class NameServer {
   }
 
   #hear(bytes: Buffer, transport: 'udp' | 'tcp', from: string): void {
-    const labels: string[] = [];
-    for (let at = 12; (bytes[at] ?? 0) !== 0; at += 1 + (bytes[at] as number))
-      labels.push(bytes.toString('latin1', at + 1, at + 1 + (bytes[at] as number)));
-    // The letters that a question has on its way vary by chance.
-    this.heard.push({ name: labels.join('.').toLowerCase(), transport, from });
+    this.heard.push({ name: nameIn(bytes), transport, from });
   }
 
   #answer(bytes: Buffer, flags: number): Buffer {
     const asked = questionOf(bytes);
     const isAnswered =
       (flags & FLAG_TRUNCATED) === 0 && asked.readUInt16BE(asked.length - 4) === TYPE_A;
-    const answers = isAnswered ? [a(TO_QUESTION, this.#address)] : [];
+    const answers = isAnswered ? [a(TO_QUESTION, this.#addressOf(nameIn(bytes)))] : [];
     return message({ id: bytes.readUInt16BE(0), flags, questions: [asked], answers });
   }
+}
+
+/** In small letters: those that a question has on its way vary by chance. */
+function nameIn(bytes: Buffer): string {
+  const labels: string[] = [];
+  for (let at = 12; (bytes[at] ?? 0) !== 0; at += 1 + (bytes[at] as number))
+    labels.push(bytes.toString('latin1', at + 1, at + 1 + (bytes[at] as number)));
+  return labels.join('.').toLowerCase();
 }

@@ -61,6 +61,8 @@ export interface RigOptions {
   readonly redirect?: Readonly<Record<string, unknown>>;
   readonly clientAddress?: 'always' | 'endpoints';
   readonly uid?: number;
+  /** The proxy keeps its state over a restart. */
+  readonly hasState?: boolean;
   /** Of the configuration, beside those that every rig has. */
   readonly limits?: Readonly<Record<string, number>>;
   /** Listeners beside the two that take all that is redirected, each a line of YAML. */
@@ -254,7 +256,7 @@ export class RedirectRig {
 endpoints: endpoints.json
 enableNodeSelectorLabels: ${this.#options.hasNodeLabels ?? false}
 workers: ${this.#options.workers ?? 1}
-limits: ${JSON.stringify({ reloadDelayMs: 10, drainTimeoutMs: 5000, ...this.#options.limits })}
+${this.#options.hasState === true ? `stateDir: ${join(this.dir, 'state')}\n` : ''}limits: ${JSON.stringify({ reloadDelayMs: 10, drainTimeoutMs: 5000, ...this.#options.limits })}
 redirect:
   root: ${this.pinRoot}
   uplinks: [uplink]

@@ -230,7 +230,11 @@ static __noinline int decide_other(struct __sk_buff *skb, struct packet *p)
 		if (action != TC_ACT_UNSPEC) return action;
 	}
 	verdict = judge_new(p);
-	if (verdict == VERDICT_ALLOW) return pass_judged(skb, p);
+	if (verdict == VERDICT_ALLOW) {
+		/* A record that stayed would take it from the node's own server, to the proxy or to nobody. */
+		if (p->tuple.protocol == PROTOCOL_UDP) bpf_map_delete_elem(&datagrams, &p->tuple);
+		return pass_judged(skb, p);
+	}
 	if (verdict == VERDICT_REDIRECT && p->tuple.protocol == PROTOCOL_UDP) return redirect(skb, p);
 	if (p->is_before_nat) return pass_entered(skb, p);
 	return drop(p, verdict == VERDICT_DENY ? p->refusal : COUNTER_UNREDIRECTABLE);

@@ -32,8 +32,10 @@ const RESOLVER = fileURLToPath(new URL('name_clients/resolve.c', import.meta.url
 
 const run = promisify(execFile);
 
+const DNS_PORT = { port: '53', protocol: 'ANY' };
+
 const to53 = (...names: readonly string[]): unknown => ({
-  ports: [{ port: '53', protocol: 'ANY' }],
+  ports: [DNS_PORT],
   rules: {
     dns: names.map((name) => (name.includes('*') ? { matchPattern: name } : { matchName: name })),
   },
@@ -310,4 +312,37 @@ describe('a proxy that goes', () => {
     await progress();
     stop();
   });
+});
+
+describe('a port that has no names to judge any more', () => {
+  it.each(FAMILIES)(
+    'is the node’s own server’s again, also for whom a proxy served: IPv%s',
+    async (family) => {
+      rig.writePolicies(POLICIES);
+      const socket = await rig.pod('shop/web').netns.udp({ ip: WEB[family], port: 0 });
+      let answerCount = 0;
+      socket.on('message', (bytes) => {
+        if ((bytes.readUInt16BE(2) & 0xf) === 0) answerCount++;
+      });
+      const answered = async (isMet = (): boolean => true): Promise<void> => {
+        const before = answerCount;
+        const asked = message({ id: 7, questions: [question('node.example.com')] });
+        const stop = resent(() => socket.send(asked, 53, NODE[family]));
+        await until(() => answerCount > before && isMet());
+        stop();
+      };
+      const proxy = await rig.proxy();
+      const before = counted('redirected');
+      await answered(() => counted('redirected') > before);
+      first.kill('SIGKILL');
+      proxy.kill('SIGKILL');
+      await Promise.all([first.ended, proxy.ended]);
+      rig.writePolicies([
+        policy('web', [{ toEntities: ['host'], toPorts: [{ ports: [DNS_PORT] }] }]),
+      ]);
+      await answered();
+      socket.close();
+      first = await rig.proxy();
+    },
+  );
 });

@@ -303,10 +303,12 @@ export function encodeEndpoint(value: {
   readonly check: bigint;
   readonly egressPolicy: number;
   readonly ingressPolicy: number;
+  /** Its interface has the programs. */
+  readonly isAttached: boolean;
   /** The first of each family stands for it where a NAT has taken its address away. */
   readonly ips?: readonly string[];
 }): Buffer {
-  const { identity, check, egressPolicy, ingressPolicy, ips = [] } = value;
+  const { identity, check, egressPolicy, ingressPolicy, isAttached, ips = [] } = value;
   const own = Buffer.alloc(32);
   for (const [family, at] of [
     [4, 0],
@@ -315,7 +317,11 @@ export function encodeEndpoint(value: {
     const first = ips.find((ip) => parseIp(ip)?.family === family);
     if (first !== undefined) own.set(bytesOf(first), at);
   }
-  const policies = [words(identity, egressPolicy), longWord(check), words(ingressPolicy, 0)];
+  const policies = [
+    words(identity, egressPolicy),
+    longWord(check),
+    words(ingressPolicy, Number(isAttached)),
+  ];
   return Buffer.concat([...policies, own]);
 }
 

@@ -295,12 +295,14 @@ function* addressEntries({ input }: TablePlan, generation: number): Generator<Ma
   }
 }
 
-function* endpointEntries({ input }: TablePlan, generation: number): Generator<MapEntry> {
+function* endpointEntries({ input, attached }: TablePlan, generation: number): Generator<MapEntry> {
+  const withPrograms = new Set(attached.values());
   for (const endpoint of input.endpoints) {
     const check = checkOf(input, endpoint.identity);
+    const isAttached = withPrograms.has(endpoint.endpointId);
     yield [
       encodeEndpointKey(generation, endpoint.endpointId),
-      encodeEndpoint({ ...endpoint, check }),
+      encodeEndpoint({ ...endpoint, check, isAttached }),
     ];
   }
 }

@@ -156,7 +156,7 @@ struct endpoint_value {
 	__u32 egress_policy;
 	__u64 check;
 	__u32 ingress_policy;
-	__u32 pad;
+	__u32 is_attached; /* what is sent to it comes by `to_endpoint` */
 	/* An address of each family, for what a NAT took it from; all zero: none. */
 	struct ip ip4;
 	struct ip ip6;

@@ -188,6 +188,16 @@ static __noinline int pass_recorded(struct __sk_buff *skb, struct packet *p)
 	return pass_to_proxy(skb, p, COUNTER_OWNED);
 }
 
+/* What is refused here may be an answer whose NAT the node has yet to undo: asked where it is received, if it is there. */
+static __noinline bool is_asked_later(const struct packet *p)
+{
+	struct endpoint_value *receiver;
+
+	if (!p->is_before_nat) return false;
+	receiver = find_endpoint(p, p->destination.endpoint);
+	return receiver && receiver->is_attached;
+}
+
 static __noinline int decide_tcp(struct __sk_buff *skb, struct packet *p)
 {
 	bool opens = opens_connection(p);
@@ -207,7 +217,7 @@ static __noinline int decide_tcp(struct __sk_buff *skb, struct packet *p)
 		if (action != TC_ACT_UNSPEC) return action;
 	}
 	verdict = judge_new(p);
-	if (verdict != VERDICT_ALLOW && !opens && p->is_before_nat) return pass_entered(skb, p);
+	if (verdict != VERDICT_ALLOW && !opens && is_asked_later(p)) return pass_entered(skb, p);
 	if (verdict == VERDICT_ALLOW) {
 		/* A record that stayed would take this connection to the proxy. */
 		if (opens) forget_record(&p->tuple);
@@ -236,7 +246,7 @@ static __noinline int decide_other(struct __sk_buff *skb, struct packet *p)
 		return pass_judged(skb, p);
 	}
 	if (verdict == VERDICT_REDIRECT && p->tuple.protocol == PROTOCOL_UDP) return redirect(skb, p);
-	if (p->is_before_nat) return pass_entered(skb, p);
+	if (is_asked_later(p)) return pass_entered(skb, p);
 	return drop(p, verdict == VERDICT_DENY ? p->refusal : COUNTER_UNREDIRECTABLE);
 }
 

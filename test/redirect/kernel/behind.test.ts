@@ -326,6 +326,22 @@ describe.each(FAMILIES)('IPv%d', (family) => {
       expect(world.fromUplink(opening)).toMatchObject({ result: RESET });
     });
 
+    it('to a pod whose interface has no programs are refused on the way in: nobody else would ask', () => {
+      const to = family === 4 ? '10.9.1.77' : 'fd09::1:77';
+      const tables = world.tables(EGRESS);
+      const shut = { identity: 77, egress: [], ingress: [] };
+      world.lab.apply({
+        ...tables,
+        addresses: [...tables.addresses, [to, 77, 77]],
+        endpoints: new Map([...tables.endpoints, [77, shut]]),
+        services: service(family, [[WHO.allowed, PORT]]),
+        adoptsUntilNs: 0n,
+      });
+      const wire = { from: remote, to };
+      expect(world.fromUplink(segment(wire, PORT, fresh(), SYN | ACK)).result).toBe(RESET);
+      expect(world.fromUplink(datagram(wire, PORT, fresh())).result).toBe(DROP);
+    });
+
     it('are asked again under another policy, as what was dialled', () => {
       for (const [rules, result] of [
         [EGRESS, PASS],

@@ -168,6 +168,7 @@ export class Lab {
           check: BigInt(identity + 7),
           egressPolicy: 2 * endpoint,
           ingressPolicy: 2 * endpoint + 1,
+          isAttached: [...tables.interfaces.values()].includes(endpoint),
           ips,
         }),
       );

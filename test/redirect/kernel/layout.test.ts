@@ -151,10 +151,10 @@ const cases: readonly (readonly [name: string, bytes: Buffer, fields: Record<str
   ],
   [
     'endpoint_value',
-    layout.encodeEndpoint({ ...SIDE, ...OWN, egressPolicy: 5, ingressPolicy: 6 }),
+    layout.encodeEndpoint({ ...SIDE, ...OWN, egressPolicy: 5, ingressPolicy: 6, isAttached: true }),
     {
       ...{ identity: number(SIDE.identity), check: long(SIDE.check) },
-      ...{ egress_policy: number(5), ingress_policy: number(6), pad: number(0) },
+      ...{ egress_policy: number(5), ingress_policy: number(6), is_attached: number(1) },
       ...{ ip4: `0a010203${'00'.repeat(12)}`, ip6: `fd00${'00'.repeat(13)}05` },
     },
   ],

@@ -41,6 +41,8 @@ export interface Config {
   readonly stateDir: string | null;
   /** fromNodes and toNodes are allowed, and other nodes are known by their labels. */
   readonly hasNodeLabels: boolean;
+  /** CIDRs of which no address gets a name. */
+  readonly neverLearned: readonly string[];
   readonly behaviour: Behaviour;
   /** For `sallyport redirect`; the proxy takes nothing from it but the place of the pins. */
   readonly redirect: RedirectConfig;
@@ -168,6 +170,7 @@ export function configOf(values: ConfigValues, surroundings: ConfigSurroundings)
     invalidPolicy: values.invalidPolicy,
     stateDir: values.stateDir,
     hasNodeLabels: values.enableNodeSelectorLabels,
+    neverLearned: values.dns.neverLearned,
     behaviour: {
       isDryRun: behaviour.dryRun,
       isHttp10Enabled: behaviour.http10,

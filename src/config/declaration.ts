@@ -196,6 +196,11 @@ const dns = mapping({
     'Questions go to their server by UDP with letters that are large or small by chance (0x20), and an answer counts only with the same ones. For servers behind which something breaks on large letters: false.',
     true,
   ),
+  neverLearned: optional(
+    list(prefixField(), { countMin: 0 }),
+    'Addresses and CIDRs that no answer gives to a name (toFQDNs): ranges of pods and Services, where endpoints and Services alone do not tell them, and all else inside that no name of the world should lead to. Under Kubernetes the podCIDRs of nodes count without being named here.',
+    [],
+  ),
 });
 
 const cilium = mapping({

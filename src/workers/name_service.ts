@@ -5,7 +5,7 @@
 import type { KeptLookup, Lookup } from '../control/names/name_cache.ts';
 import { NameLearning } from '../control/names/name_learning.ts';
 import { NameMemory } from '../control/source/files/name_memory.ts';
-import { type IpText, parseIp } from '../model/address.ts';
+import { type IpPrefix, type IpText, parseIp, parsePrefix } from '../model/address.ts';
 import type { Limits } from '../model/limits.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { OwnInterfaces } from '../platform/own_interfaces.ts';
@@ -16,6 +16,7 @@ export interface NameServiceOptions {
   readonly limits: Limits;
   readonly platform: Platform;
   readonly isOwnAddress: (ip: IpText) => boolean;
+  readonly neverLearned: readonly IpPrefix[];
   /** Null: nothing is remembered. */
   readonly memory: NameMemory | null;
   /** Puts it in force; see `PolicyFeed.learn`. */
@@ -35,9 +36,9 @@ export class NameService {
   readonly #stopSweep: () => void;
 
   constructor(options: NameServiceOptions) {
-    const { limits, isOwnAddress, platform } = options;
+    const { limits, isOwnAddress, neverLearned, platform } = options;
     this.#options = options;
-    this.learning = new NameLearning({ limits, isOwnAddress });
+    this.learning = new NameLearning({ limits, isOwnAddress, neverLearned });
     // What was told before is taken first: a message may wait behind the timer.
     this.#remember();
     this.#stopSweep = platform.timers.every(SWEEP_MS, () => platform.soon(() => this.#sweep()));
@@ -129,7 +130,7 @@ function lookupOf({ name, holder, ips, ttlSeconds }: SentLookup): Lookup {
 
 /** With the clocks, the addresses and the state folder of this machine. */
 export function nodeNameService(
-  { limits, stateDir, isStateOurs }: PolicySettings,
+  { limits, stateDir, isStateOurs, neverLearned: ranges }: PolicySettings,
   parts: Pick<NameServiceOptions, 'learn' | 'onLearned'> & {
     readonly onNotKept: (problem: string) => void;
   },
@@ -146,5 +147,13 @@ export function nodeNameService(
           onError: onNotKept,
         });
   const isOwnAddress = (ip: IpText): boolean => own.has(ip);
-  return new NameService({ ...events, limits, platform, memory, isOwnAddress });
+  const neverLearned = ranges.map(prefixOf);
+  return new NameService({ ...events, limits, platform, memory, isOwnAddress, neverLearned });
+}
+
+/** Texts go from thread to thread, as the configuration has checked them. */
+function prefixOf(text: string): IpPrefix {
+  const prefix = parsePrefix(text, { allowBare: true, allowHostBits: false });
+  if (prefix === null) throw new Error(`unreachable: "${text}" is a prefix`);
+  return prefix;
 }

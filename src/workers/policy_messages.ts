@@ -24,6 +24,8 @@ export interface PolicySettings extends SourceSettings {
   readonly isHostJudged: boolean;
   readonly areServicesTranslated: boolean;
   readonly isPathNormalised: boolean;
+  /** CIDRs of which no address gets a name. */
+  readonly neverLearned: readonly string[];
   /** The whole proxy is in dry-run: what is denied is let through. */
   readonly isDryRun: boolean;
   /** No other process keeps its set there: it may be written. */

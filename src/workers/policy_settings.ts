@@ -16,6 +16,7 @@ export function policySettingsOf(config: Config): Omit<PolicySettings, 'isStateO
     invalidPolicy: config.invalidPolicy,
     kubernetes: config.kubernetes,
     listeners: namedListeners(config),
+    neverLearned: config.neverLearned,
     isDryRun: config.behaviour.isDryRun,
     stateDir: config.stateDir,
     limits: config.limits,

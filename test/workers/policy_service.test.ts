@@ -62,6 +62,7 @@ function made(kept: Kept | null): {
         isEmptySetOpen: false,
         isHostJudged: false,
         areServicesTranslated: false,
+        neverLearned: [],
         isPathNormalised: true,
         invalidPolicy: 'absent',
         isDryRun: false,

@@ -248,6 +248,7 @@ function made(limits: Partial<Limits> = {}, stateDir: string | null = null): Pol
       isEmptySetOpen: false,
       isHostJudged: false,
       areServicesTranslated: false,
+      neverLearned: [],
       isPathNormalised: true,
       isDryRun: false,
       invalidPolicy: 'absent',

@@ -212,6 +212,7 @@ const SETTINGS = {
   isEmptySetOpen: false,
   isHostJudged: false,
   areServicesTranslated: false,
+  neverLearned: [],
   isPathNormalised: true,
   isDryRun: false,
   stateDir: null,

@@ -5,16 +5,30 @@ import { changedItems, editsBetween } from '../set/edits.ts';
 import type { ClusterAddresses } from './unlearnable.ts';
 
 export class InventoryAddresses implements ClusterAddresses {
-  /** Nobody says yet from which pods get their addresses. */
-  readonly prefixes: readonly IpPrefix[] = [];
+  /** Of the configuration. */
+  readonly #configured: readonly IpPrefix[];
+  #prefixes: readonly IpPrefix[];
   readonly ips = { has: (ip: IpText): boolean => this.#counts.has(ip) };
   readonly #counts = new Map<IpText, number>();
   #inventory: Inventory = EMPTY_INVENTORY;
+
+  constructor(configured: readonly IpPrefix[]) {
+    this.#configured = configured;
+    this.#prefixes = configured;
+  }
+
+  /** The very same list, when they are the same. */
+  get prefixes(): readonly IpPrefix[] {
+    return this.#prefixes;
+  }
 
   /** Addresses that are somebody's now, or nobody's any more. */
   follow(inventory: Inventory): readonly IpText[] {
     const before = this.#inventory;
     this.#inventory = inventory;
+    if (inventory.podPrefixes !== before.podPrefixes) {
+      this.#prefixes = [...this.#configured, ...(inventory.podPrefixes ?? [])];
+    }
     const moved: IpText[] = [];
     const count = (ip: IpText, by: 1 | -1): void => {
       const next = (this.#counts.get(ip) ?? 0) + by;

@@ -5,7 +5,7 @@
  *     lookup ──► is the name selected? are the addresses nobody's in the cluster? ──► NameCache
  *     set ──────────────────────────────────────────► joined: inventory.learned ◄──────┘
  */
-import { type IpText, parseIp } from '../../model/address.ts';
+import { type IpPrefix, type IpText, parseIp } from '../../model/address.ts';
 import type { Limits } from '../../model/limits.ts';
 import type { PolicyDocument } from '../decode/policy_document.ts';
 import type { PolicyInput } from '../set/policy_input.ts';
@@ -19,12 +19,14 @@ export interface NameLearningOptions {
   readonly limits: Limits;
   /** Of the machine itself: a name for one of them leads to the node (DNS rebinding). */
   readonly isOwnAddress: (ip: IpText) => boolean;
+  /** Of the configuration: whatever is in them is nobody's by a name. */
+  readonly neverLearned: readonly IpPrefix[];
 }
 
 export class NameLearning {
   readonly #options: NameLearningOptions;
   readonly #cache: NameCache;
-  readonly #cluster = new InventoryAddresses();
+  readonly #cluster: InventoryAddresses;
   readonly #addresses: LearnedAddresses;
   #documents: readonly PolicyDocument[] = [];
   #selectors = FqdnSelectors.NONE;
@@ -32,6 +34,7 @@ export class NameLearning {
   constructor(options: NameLearningOptions) {
     const { limits } = options;
     this.#options = options;
+    this.#cluster = new InventoryAddresses(options.neverLearned);
     this.#cache = new NameCache({
       nameAddressCountMax: limits.dnsLearnedNameAddressCountMax,
       holderAddressCountMax: limits.dnsLearnedEndpointAddressCountMax,
@@ -51,7 +54,10 @@ export class NameLearning {
 
   /** The set with what its names have taught. */
   joined(input: PolicyInput): PolicyInput {
-    this.#addresses.look(this.#cluster.follow(input.inventory));
+    const { prefixes } = this.#cluster;
+    const moved = this.#cluster.follow(input.inventory);
+    const areRangesSame = this.#cluster.prefixes === prefixes;
+    this.#addresses.look(areRangesSame ? moved : this.#cache.ips());
     this.#select(input.documents);
     const learned = this.#addresses.list();
     if (learned.length === 0) return input;

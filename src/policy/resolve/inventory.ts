@@ -17,6 +17,8 @@ export interface Inventory {
   /** What DNS answers taught, each address once; absent: nothing. */
   readonly learned?: readonly LearnedAddress[];
   readonly services: readonly InventoryService[];
+  /** From which pods get their addresses, whether a pod has one or not; absent: nobody says. */
+  readonly podPrefixes?: readonly IpPrefix[];
   /** The node that this is; null: it is none of a cluster. */
   readonly here: InventoryNode | null;
   /** `toPorts[].listener.name` → proxy id. */

@@ -28,6 +28,8 @@ export interface CiliumNodeFacts {
   readonly healthIps: readonly IpAddress[];
   /** From which Ingress and Gateway traffic comes. */
   readonly ingressIps: readonly IpAddress[];
+  /** From which Cilium gives addresses to its pods (IPAM by cluster pool, or by what the node has). */
+  readonly podPrefixes: readonly IpPrefix[];
 }
 
 export function decodeNode(object: unknown, name: FactsName): Decoded<NodeFacts> {
@@ -38,7 +40,7 @@ export function decodeNode(object: unknown, name: FactsName): Decoded<NodeFacts>
   const spec = reader.object(root['spec'], 'spec');
   const annotations = reader.object(metadata['annotations'], 'metadata.annotations');
   const isFlannel = annotations[FLANNEL] === 'true';
-  const podPrefixes = podPrefixesOf(reader, spec, isFlannel);
+  const podPrefixes = podPrefixesOf(reader, spec, { field: 'spec.podCIDRs', isNeeded: isFlannel });
   return reader.decoded({
     labels: reader.labels(metadata['labels'], 'metadata.labels'),
     createdS: secondsOf(reader, metadata['creationTimestamp']),
@@ -58,6 +60,10 @@ export function decodeCiliumNode(object: unknown, name: FactsName): Decoded<Cili
     ips: addresses(reader, spec['addresses'], { field: 'spec.addresses', ip: 'ip' }),
     healthIps: pair(reader, spec['health'], 'spec.health'),
     ingressIps: pair(reader, spec['ingress'], 'spec.ingress'),
+    podPrefixes: podPrefixesOf(reader, reader.object(spec['ipam'], 'spec.ipam'), {
+      field: 'spec.ipam.podCIDRs',
+      isNeeded: false,
+    }),
   });
 }
 
@@ -80,16 +86,16 @@ function addresses(
 /** `isNeeded`: a host has addresses of them. A node without the others is better than no node. */
 function podPrefixesOf(
   reader: FactReader,
-  spec: Readonly<Record<string, unknown>>,
-  isNeeded: boolean,
+  holder: Readonly<Record<string, unknown>>,
+  { field, isNeeded }: { readonly field: string; readonly isNeeded: boolean },
 ): readonly IpPrefix[] {
   return reader
-    .list(spec['podCIDRs'], 'spec.podCIDRs', POD_CIDR_COUNT_MAX)
+    .list(holder['podCIDRs'], field, POD_CIDR_COUNT_MAX)
     .flatMap((item): readonly IpPrefix[] => {
-      const text = reader.text(item, 'spec.podCIDRs[]');
+      const text = reader.text(item, `${field}[]`);
       const prefix = parsePrefix(text, { allowBare: false, allowHostBits: true });
       if (prefix !== null) return [prefix];
-      if (isNeeded) reader.fail('spec.podCIDRs[]', `must be a prefix (found "${text}")`);
+      if (isNeeded) reader.fail(`${field}[]`, `must be a prefix (found "${text}")`);
       return [];
     });
 }
@@ -131,8 +137,8 @@ const ADDRESS_TYPES: ReadonlySet<string> = new Set([
   'CiliumInternalIP',
 ]);
 const ADDRESS_COUNT_MAX = 1000;
-/** The API allows one of each family. */
-const POD_CIDR_COUNT_MAX = 16;
+/** The API of nodes allows one of each family; Cilium gives a node more when it needs them. */
+const POD_CIDR_COUNT_MAX = 1000;
 
 const FLANNEL = 'flannel.alpha.coreos.com/kube-subnet-manager';
 const CALICO_ADDRESSES = [

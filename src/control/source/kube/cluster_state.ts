@@ -8,7 +8,7 @@ import {
   type ObjectNameKey,
   type SeenObject,
 } from '../../../kube/seen_object.ts';
-import { type IpText, parseIp } from '../../../model/address.ts';
+import { type IpPrefix, type IpText, parseIp } from '../../../model/address.ts';
 import type { LabelFilter } from '../../../policy/label_filter.ts';
 import { compareText, reservedLabel } from '../../../policy/labels.ts';
 import {
@@ -60,6 +60,8 @@ export interface ClusterStateOptions {
 export class ClusterState {
   readonly #options: ClusterStateOptions;
   readonly #podPrefixes = new PodPrefixes();
+  /** As Cilium gives them out, which need not be those of the node. */
+  readonly #ciliumPodPrefixes = new PodPrefixes();
   readonly #claims = new AddressClaims(this.#podPrefixes);
   readonly #identities = new CiliumIdentities();
   readonly #workloads: Workloads;
@@ -93,7 +95,7 @@ export class ClusterState {
       claims: this.#claims,
     });
     this.#parts = this.#partsOfKinds();
-    this.#inventory = { ...EMPTY_INVENTORY, cluster };
+    this.#inventory = { ...EMPTY_INVENTORY, cluster, podPrefixes: [] };
   }
 
   /** New, or another form of one that is known. */
@@ -138,13 +140,14 @@ export class ClusterState {
     for (const [endpoint, name] of this.#interfaces.takeChanged()) {
       this.#endpoints.set(endpoint.name, withInterface(endpoint, name));
     }
-    const { endpoints, identities, cidrs, services, here, ...rest } = this.#inventory;
+    const { endpoints, identities, cidrs, services, podPrefixes, here, ...rest } = this.#inventory;
     const next = {
       ...rest,
       endpoints: this.#endpoints.list(),
       identities: this.#options.identities === 'cilium' ? this.#identities.list() : identities,
       cidrs: this.#apiServerCidrs(apiServerIps),
       services: this.#services.list(),
+      podPrefixes: this.#podPrefixesNow(podPrefixes ?? []),
       here: this.#here(here),
     };
     const isSame =
@@ -152,6 +155,7 @@ export class ClusterState {
       next.identities === identities &&
       next.cidrs === cidrs &&
       next.services === services &&
+      next.podPrefixes === podPrefixes &&
       next.here === here;
     if (!isSame) this.#inventory = next;
     return this.#inventory;
@@ -161,6 +165,14 @@ export class ClusterState {
   problems(): readonly Problem[] {
     const refused = [...this.#refused].sort(([a], [b]) => compareText(a, b));
     return [...refused.flatMap(([, problems]) => problems), ...this.#contested()];
+  }
+
+  /** Each once, sorted. */
+  #podPrefixesNow(before: readonly IpPrefix[]): readonly IpPrefix[] {
+    const all = [...this.#podPrefixes.list(), ...this.#ciliumPodPrefixes.list()];
+    const byText = new Map(all.map((prefix) => [prefix.text, prefix]));
+    const next = [...byText.values()].sort((a, b) => compareText(a.text, b.text));
+    return isSameList(before, next, (a, b) => a.text === b.text) ? before : next;
   }
 
   #here(before: InventoryNode | null): InventoryNode | null {
@@ -200,7 +212,10 @@ export class ClusterState {
         keys: () => nodes.names('node'),
       }),
       CiliumNode: kindPart(decodeCiliumNode, {
-        set: ({ name }, facts) => nodes.setCiliumNode(name, facts),
+        set: ({ name }, facts) => {
+          nodes.setCiliumNode(name, facts);
+          this.#ciliumPodPrefixes.set(name, facts?.podPrefixes ?? []);
+        },
         keys: () => nodes.names('cilium'),
       }),
       Service: kindPart(decodeService, {

@@ -2,7 +2,7 @@
  * An inventory as lines of JSON, and back: each line is small, so that fifty thousand pods are written in steps. Labels
  * that many endpoints have stand there once.
  */
-import { type IpAddress, parseIp, parsePrefix } from '../../../model/address.ts';
+import { type IpAddress, type IpPrefix, parseIp, parsePrefix } from '../../../model/address.ts';
 import type {
   Inventory,
   InventoryCidr,
@@ -18,6 +18,8 @@ export type InventoryLine =
       readonly cluster: string;
       readonly here: InventoryNode | null;
       readonly listeners: readonly (readonly [string, number])[];
+      /** Absent: a file of an earlier version, which says nothing of them. */
+      readonly podPrefixes?: readonly string[];
     }
   /** They are counted from 0. */
   | { readonly labels: readonly string[] }
@@ -33,8 +35,20 @@ type EndpointForm = Omit<InventoryEndpoint, 'ips' | 'labels'> & {
 };
 
 export function* inventoryLines(inventory: Inventory): Generator<InventoryLine> {
-  const { cluster, endpoints, identities, cidrs, services, here, listeners } = inventory;
-  yield { cluster, here, listeners: [...listeners] };
+  const {
+    cluster,
+    endpoints,
+    identities,
+    cidrs,
+    services,
+    here,
+    listeners,
+    podPrefixes = [],
+  } = inventory;
+  yield {
+    ...{ cluster, here, listeners: [...listeners] },
+    podPrefixes: podPrefixes.map(({ text }) => text),
+  };
   const numbers = new Map<string, number>();
   for (const endpoint of endpoints) {
     const key = endpoint.labels.join('\n');
@@ -60,6 +74,7 @@ export class InventoryReader {
   readonly #services: InventoryService[] = [];
   #cluster: string | null = null;
   #here: InventoryNode | null = null;
+  #podPrefixes: readonly IpPrefix[] = [];
   #listeners: ReadonlyMap<string, number> = new Map();
 
   take(line: InventoryLine): void {
@@ -73,6 +88,7 @@ export class InventoryReader {
       this.#cluster = line.cluster;
       this.#here = line.here ?? null;
       this.#listeners = new Map(line.listeners);
+      this.#podPrefixes = (line.podPrefixes ?? []).map(prefixOf);
     }
   }
 
@@ -84,6 +100,7 @@ export class InventoryReader {
       identities: this.#identities,
       cidrs: this.#cidrs,
       services: this.#services,
+      podPrefixes: this.#podPrefixes,
       here: this.#here,
       listeners: this.#listeners,
     };
@@ -111,7 +128,7 @@ function ipsOf(texts: readonly string[]): readonly IpAddress[] {
   });
 }
 
-function prefixOf(text: string): InventoryCidr['prefix'] {
+function prefixOf(text: string): IpPrefix {
   const prefix = parsePrefix(text, { allowBare: true, allowHostBits: false });
   if (prefix === null) throw new TypeError(`"${text}" is no prefix`);
   return prefix;

@@ -50,6 +50,7 @@ export function joined(
       cluster.services,
       ({ namespace, name }) => `service ${namespace}/${name}`,
     ),
+    podPrefixes: cluster.podPrefixes ?? [],
     here: cluster.here,
     listeners,
   };

@@ -4,8 +4,12 @@ import { prefixContains } from '../../../model/address.ts';
 import { fullPrefix } from '../../../policy/resolve/prefixes.ts';
 import { isSameList } from './same.ts';
 
+const NONE: readonly IpPrefix[] = [];
+
 export class PodPrefixes {
   readonly #nodes = new Map<string, readonly IpPrefix[]>();
+  /** Null: to be made anew. */
+  #all: readonly IpPrefix[] | null = NONE;
 
   /** False: they are what they were. */
   set(node: string, prefixes: readonly IpPrefix[]): boolean {
@@ -13,7 +17,14 @@ export class PodPrefixes {
     if (isSameList(before, prefixes, (one, other) => one.text === other.text)) return false;
     if (prefixes.length === 0) this.#nodes.delete(node);
     else this.#nodes.set(node, prefixes);
+    this.#all = null;
     return true;
+  }
+
+  /** Of all nodes; the very same list, when nothing changed. */
+  list(): readonly IpPrefix[] {
+    this.#all ??= [...this.#nodes.values()].flat();
+    return this.#all;
   }
 
   has(node: string, ip: IpAddress): boolean {
@@ -23,5 +34,3 @@ export class PodPrefixes {
     return prefixes.some((prefix) => prefixContains(prefix, whole));
   }
 }
-
-const NONE: readonly IpPrefix[] = [];

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ClusterFile } from '../../../../src/control/source/kube/cluster_file.ts';
 import type { TrustedAuthorities } from '../../../../src/kube/access/authorities.ts';
+import { type IpPrefix, parsePrefix } from '../../../../src/model/address.ts';
 import type { Limits } from '../../../../src/model/limits.ts';
 import { EMPTY_INVENTORY } from '../../../../src/policy/resolve/inventory.ts';
 import { inventoryOf } from '../../../support/inventory.ts';
@@ -275,7 +276,10 @@ describe('the state of a cluster', () => {
 });
 
 describe('the file', () => {
-  const inventory = inventoryOf(`
+  const podPrefixes = [
+    parsePrefix('10.0.0.0/24', { allowBare: false, allowHostBits: false }) as IpPrefix,
+  ];
+  const ofFile = inventoryOf(`
 cluster: east
 endpoints:
   - { name: a/b, ips: [10.0.0.1, "fd00::1"], labels: { app: x }, namedPorts: { web: { port: 80, protocol: TCP } } }
@@ -285,6 +289,7 @@ cidrs: [{ cidr: 192.0.2.0/24, labels: { "fqdn:a.example": "" } }]
 services: [{ name: a/s, ips: [10.1.0.1], endpoints: { matchLabels: { app: x } } }]
 listeners: { l: 3 }
 `);
+  const inventory = { ...ofFile, podPrefixes };
   const object = {
     ref: { apiKind: CNP, namespace: 'a', name: 'p', uid: 'u' },
     version: 'v',

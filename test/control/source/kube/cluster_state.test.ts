@@ -448,6 +448,28 @@ describe('a node', () => {
     expect(addresses(state)).toEqual({ 'Node/n2': expected });
   });
 
+  it('says from which ranges its pods get their addresses, as the node has them and as Cilium does', () => {
+    const own = ['10.0.2.0/24', 'fd00:2::/64'];
+    const state = stateOf(
+      [
+        ['Node', node('n1', { ips: ['10.9.0.1'] })],
+        ['Node', node('n2', { ips: ['10.9.0.2'], podCidrs: own })],
+        ['CiliumNode', ciliumNode('n2', { ips: ['10.0.2.9'], podCidrs: ['10.7.0.0/24', ...own] })],
+      ],
+      { identities: 'cilium' },
+    );
+    const ranges = (): readonly string[] | undefined =>
+      state.inventory().podPrefixes?.map(({ text }) => text);
+    expect(ranges()).toEqual(['10.0.2.0/24', '10.7.0.0/24', 'fd00:2::/64']);
+    const before = state.inventory();
+    state.put('Node', node('n1', { ips: ['10.9.0.1'] }));
+    expect(state.inventory()).toBe(before);
+    state.removed('CiliumNode', { namespace: null, name: 'n2' });
+    expect(ranges()).toEqual(own);
+    state.removed('Node', { namespace: null, name: 'n2' });
+    expect(ranges()).toEqual([]);
+  });
+
   it('never takes an address of a pod by what its CNI plugin says', () => {
     const flannel = { 'flannel.alpha.coreos.com/kube-subnet-manager': 'true' };
     const state = stateOf([

@@ -194,7 +194,12 @@ export function ciliumEndpointSlice(
 
 export function ciliumNode(
   name: string,
-  spec: { readonly ips?: readonly string[]; readonly health?: string; readonly ingress?: string },
+  spec: {
+    readonly ips?: readonly string[];
+    readonly health?: string;
+    readonly ingress?: string;
+    readonly podCidrs?: readonly string[];
+  },
 ): SeenObject {
   return seen(null, name, {
     metadata: { name },
@@ -202,6 +207,7 @@ export function ciliumNode(
       addresses: (spec.ips ?? []).map((ip) => ({ type: 'CiliumInternalIP', ip })),
       health: spec.health === undefined ? undefined : { ipv4: spec.health },
       ingress: spec.ingress === undefined ? undefined : { ipv4: spec.ingress },
+      ipam: spec.podCidrs === undefined ? undefined : { podCIDRs: spec.podCidrs },
     },
   });
 }

@@ -83,7 +83,9 @@ export class HubbleThread {
       this.#untoldCount = 0;
     }
     this.#waitingBytes += bytes.length;
-    this.#send({ kind: 'flows', bytes });
+    // From a worker's process it is a view of all that was read with it, which would go along, and be kept.
+    const own = new Uint8Array(bytes);
+    this.#worker.postMessage({ kind: 'flows', bytes: own } satisfies ToHubbleThread, [own.buffer]);
   }
 
   async stop(): Promise<void> {

@@ -13,7 +13,7 @@ export const DROP_REASONS = {
   'no-listener': 'it has L7 rules and no proxy listens',
   'rate-limited': 'too many new connections of one endpoint, or from outside to one, in a second',
   unredirectable:
-    'it has L7 rules and cannot be brought to the proxy (no TCP, from the host, or to a Service by its address)',
+    'it has L7 rules and cannot be brought to the proxy (neither TCP nor UDP, from the host, or to a Service by its address)',
   'record-lost': 'it was marked for the proxy and its record is gone',
   'unknown-sender': 'a NAT or a tunnel of the node left no trace of who sent it',
   'foreign-neighbour':

@@ -4,7 +4,7 @@
  * endpoint is not met by a file.
  */
 import type { Direction } from '../../model/identity.ts';
-import type { DirectionRule, PortsRule } from '../../policy/rule.ts';
+import type { DirectionRule } from '../../policy/rule.ts';
 import type { DocumentContext } from './context.ts';
 import type { Field } from './field.ts';
 
@@ -13,8 +13,6 @@ export const DIFFERENCE_TEXTS = {
     `Cilium ignores this without ${direction} rules beside it; here ${direction} is denied by default, as it says`,
   servicesInDeny:
     'Cilium denies nothing for toServices in egressDeny; here what the services stand for is denied',
-  dnsOverTcp:
-    'Cilium judges DNS questions over TCP on this port; here TCP on it is denied, as nothing parses them yet',
   baseline:
     'Cilium still asks baseline rules for an endpoint that a normal policy puts in default deny; here the default deny ends it',
 } as const;
@@ -28,14 +26,6 @@ export function tellDefaultDeny(
   if (field.value !== true) return;
   if (asked.rules.some(({ direction }) => direction === asked.direction)) return;
   tell(context, field, DIFFERENCE_TEXTS.defaultDenyWithoutRules(asked.direction));
-}
-
-/** An element of toPorts; `place` is where its rules stand. */
-export function tellPorts(context: DocumentContext, place: Field, rule: PortsRule): void {
-  const { l7, ports } = rule;
-  if (l7.kind === 'dns' && (ports ?? []).some(({ protocols }) => protocols.includes('TCP'))) {
-    tell(context, place, DIFFERENCE_TEXTS.dnsOverTcp);
-  }
 }
 
 export function tell(context: DocumentContext, field: Field, message: string): void {

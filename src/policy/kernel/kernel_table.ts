@@ -67,7 +67,7 @@ export interface KernelArea {
 }
 
 export interface KernelTableOptions {
-  /** UDP of DNS rules is let through unread; else it is "redirect", which no kernel can do with UDP. */
+  /** UDP of DNS rules is let through unread; else it is "redirect", as TCP. */
   readonly isDnsAllowed: boolean;
 }
 

@@ -28,18 +28,6 @@ describe('a difference is told', () => {
       'spec.egressDeny[0].toServices',
       '`toServices` in `egressDeny`',
     ],
-    [
-      'DNS over TCP',
-      dns(', protocol: TCP'),
-      'spec.egress[0].toPorts[0].rules',
-      'TCP on a port with `rules.dns`',
-    ],
-    [
-      'DNS over any protocol',
-      dns(''),
-      'spec.egress[0].toPorts[0].rules',
-      'TCP on a port with `rules.dns`',
-    ],
     ['a baseline', tier('Baseline'), 'spec.tier', 'Baseline rules'],
   ])('%s', (_, text, field, row) => {
     expect(toldOf(text)).toEqual([field]);
@@ -54,6 +42,8 @@ describe('nothing is told of', () => {
     ['default deny that is off', defaultDeny('egress: false, ingress: false')],
     ['services that are allowed', egress('{ toServices: [{ k8sService: { serviceName: a } }] }')],
     ['DNS over UDP', dns(', protocol: UDP')],
+    ['DNS over TCP, which is judged as well', dns(', protocol: TCP')],
+    ['DNS over any protocol', dns('')],
     [
       'header actions, whose difference hangs on the request',
       http('{ headerMatches: [{ name: X, value: v, mismatch: REPLACE }] }'),

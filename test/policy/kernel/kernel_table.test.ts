@@ -265,7 +265,7 @@ describe('the tables of CNP rules', () => {
     ],
   });
 
-  it('redirect UDP of DNS rules, which the kernel refuses, unless it is allowed by name of the option', () => {
+  it('redirect UDP of DNS rules, unless it is allowed by name of the option', () => {
     check(
       [dns],
       [

@@ -6,7 +6,6 @@ import { type Direction, PROTOCOLS, type Protocol } from '../../../model/identit
 import { parseSniPattern } from '../../../policy/match/sni_pattern.ts';
 import type { ListenerRef, PortSelector, PortsRule } from '../../../policy/rule.ts';
 import { type DocumentContext, originOf } from '../context.ts';
-import { tellPorts } from '../differences.ts';
 import type { Field } from '../field.ts';
 import { checkL7, decodeL7 } from './l7_rules.ts';
 
@@ -46,7 +45,6 @@ export function decodePortsRule(
     l7: decodeL7(context, fields.get('rules')),
   };
   checkL7(context, fields.get('rules') ?? field, { rule, options });
-  tellPorts(context, fields.get('rules') ?? field, rule);
   return rule;
 }
 

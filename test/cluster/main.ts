@@ -2,9 +2,9 @@
  * A real one-node cluster on a plain Linux machine (root; by hand, as it takes minutes): API server, controllers,
  * scheduler, kubelet, containerd, runc and CNI plugins, in namespaces of their own. The chart is installed by Helm,
  * and real pods are judged. It is done for each CNI plugin, in a cluster of its own; then with Services at the socket, alone
- * and beside kube-proxy (IPVS is not tried: few kernels of machines for tests have it).
+ * and beside kube-proxy (IPVS is not tried: few kernels of machines for tests have it), and with names that DNS teaches.
  *
- *     npm run test:cluster [CASE...]     ptp bridge services services-iptables services-nftables; by default all
+ *     npm run test:cluster [CASE...]     ptp bridge services services-iptables services-nftables names; by default all
  *
  * Needs apt-get install containerd runc containernetworking-plugins clang llvm libbpf-dev procps, and Go. Kubernetes is
  * built by test/peers/kube/build.ts ($KUBE_BIN: a folder in which it is built already). $SALLYPORT_CLUSTER_STORE keeps
@@ -18,6 +18,7 @@ import { Count, goTool, run } from '../deploy/tools.ts';
 import { buildPrograms } from '../peers/kube/build.ts';
 import { podImage, sallyportImage } from './images.ts';
 import { furnish, removeCgroups, runInMachine } from './machine.ts';
+import { checkNames } from './name_scenes.ts';
 import { Cluster, type CniPlugin, type KubeProxyMode } from './node.ts';
 import { checkChart, checkPolicy, checkRollout, POD_IMAGE, SALLYPORT_IMAGE } from './scenes.ts';
 import { checkServices, servicesValues } from './service_scenes.ts';
@@ -30,16 +31,17 @@ const PROGRAMS = [
 
 interface Case {
   readonly cni: CniPlugin;
-  readonly hasServices: boolean;
   readonly kubeProxy: KubeProxyMode | null;
+  readonly looks: 'policy' | 'services' | 'names';
 }
 
 const CASES: Readonly<Record<string, Case>> = {
-  ptp: { cni: 'ptp', hasServices: false, kubeProxy: null },
-  bridge: { cni: 'bridge', hasServices: false, kubeProxy: null },
-  services: { cni: 'ptp', hasServices: true, kubeProxy: null },
-  'services-iptables': { cni: 'bridge', hasServices: true, kubeProxy: 'iptables' },
-  'services-nftables': { cni: 'ptp', hasServices: true, kubeProxy: 'nftables' },
+  ptp: { cni: 'ptp', kubeProxy: null, looks: 'policy' },
+  bridge: { cni: 'bridge', kubeProxy: null, looks: 'policy' },
+  services: { cni: 'ptp', kubeProxy: null, looks: 'services' },
+  'services-iptables': { cni: 'bridge', kubeProxy: 'iptables', looks: 'services' },
+  'services-nftables': { cni: 'ptp', kubeProxy: 'nftables', looks: 'services' },
+  names: { cni: 'ptp', kubeProxy: null, looks: 'names' },
 };
 
 const {
@@ -66,8 +68,8 @@ async function outside(): Promise<void> {
     podImage(folder, POD_IMAGE);
     const asked = process.argv.slice(2);
     for (const name of asked.length === 0 ? Object.keys(CASES) : asked) {
-      const { cni, hasServices, kubeProxy } = caseOf(name);
-      const services = hasServices ? ', Services at the socket' : '';
+      const { cni, kubeProxy, looks } = caseOf(name);
+      const services = looks !== 'policy' ? ', Services at the socket' : '';
       console.log(`${name}: CNI plugin ${cni}${services}, kube-proxy ${kubeProxy ?? 'absent'}`);
       const code = await tryOut(name, folder);
       if (code !== 0) process.exitCode = code;
@@ -108,7 +110,8 @@ function cgroupOf(folder: string): string {
   return folder.split('/').slice(-2).join('-').replaceAll('.', '-');
 }
 
-async function main(folder: string, { cni, hasServices, kubeProxy }: Case): Promise<void> {
+async function main(folder: string, { cni, kubeProxy, looks }: Case): Promise<void> {
+  const hasServices = looks !== 'policy';
   const count = new Count();
   const parts = store ?? folder;
   const cgroup = cgroupOf(folder);
@@ -132,9 +135,9 @@ async function main(folder: string, { cni, hasServices, kubeProxy }: Case): Prom
   if (started !== null) {
     const scene = { cluster: started, count, helm: join(parts, 'helm') };
     await checkChart(scene, hasServices ? servicesValues(cgroup, kubeProxy) : []);
-    if (hasServices) {
-      await checkServices(scene);
-    } else {
+    if (looks === 'services') await checkServices(scene);
+    else if (looks === 'names') await checkNames(scene, folder);
+    else {
       await checkPolicy(scene);
       await checkRollout(scene);
     }

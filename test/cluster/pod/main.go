@@ -5,6 +5,8 @@
 //	pod serve PORT               answers every request with its method and the client's address, and by UDP every
 //	                             datagram with its own address
 //	pod ask METHOD URL           prints the status, or "lost" and why
+//	pod each URL...              a line of each: the same of a GET, by a new connection
+//	pod names PREFIX             a DNS server that says what it is asked: "7.any.name" is at the address PREFIX7
 //	pod attempts METHOD URL      one new connection after the other from its first moment; a line each time
 //	                             the outcome changes: "MILLISECONDS COUNT STATUS"
 //	pod talk ADDRESS             prints what is answered to a datagram, or "lost" and why
@@ -45,6 +47,12 @@ func main() {
 		serve(args[1])
 	case "ask":
 		fmt.Println(ask(client(true, 10*time.Second), args[1], args[2]))
+	case "each":
+		for _, url := range args[1:] {
+			fmt.Println(ask(client(true, 30*time.Second), "GET", url))
+		}
+	case "names":
+		serveNames(args[1])
 	case "attempts":
 		attempts(args[1], args[2])
 	case "load":

@@ -42,8 +42,8 @@ interface Waiting {
   readonly release: (() => void) | null;
 }
 
-/** Names of endpoints of which is known what was promised. */
-const PROMISED_COUNT_MAX = 16_384;
+/** Addresses of names of endpoints: what servers say is long, and other each time if they like. */
+const PROMISED_COUNT_MAX = 100_000;
 
 export class NameLearner implements NameTeaching {
   readonly #options: NameLearnerOptions;
@@ -52,6 +52,7 @@ export class NameLearner implements NameTeaching {
   #heldCount = 0;
   /** Until when an address is kept for the name, by who asked: grace not counted. */
   readonly #promised = new Map<string, Map<IpText, number>>();
+  #promisedCount = 0;
   #nextId: number;
   readonly #stopSweep: () => void;
 
@@ -131,18 +132,30 @@ export class NameLearner implements NameTeaching {
     const untilMs = toldMs + this.#keptMs(taught);
     const before = this.#promised.get(key);
     const next = new Map<IpText, number>();
-    const { dnsLearnedGraceMs } = this.#options.limits;
+    const { dnsLearnedGraceMs, dnsLearnedNameAddressCountMax } = this.#options.limits;
     for (const [ip, ms] of before ?? []) if (ms + dnsLearnedGraceMs > toldMs) next.set(ip, ms);
     for (const { text } of taught.addresses) {
-      next.set(text, Math.max(untilMs, next.get(text) ?? 0));
+      const ms = Math.max(untilMs, next.get(text) ?? 0);
+      next.delete(text);
+      next.set(text, ms);
     }
-    this.#promised.delete(key);
+    // Where they are kept, those that were told longest ago have gone as well.
+    for (const ip of next.keys()) {
+      if (next.size <= dnsLearnedNameAddressCountMax) break;
+      next.delete(ip);
+    }
+    this.#forget(key);
     this.#promised.set(key, next);
-    if (this.#promised.size <= PROMISED_COUNT_MAX) return;
-    for (const [oldest] of this.#promised) {
-      this.#promised.delete(oldest);
-      return;
+    this.#promisedCount += next.size;
+    for (const oldest of this.#promised.keys()) {
+      if (this.#promisedCount <= PROMISED_COUNT_MAX) return;
+      this.#forget(oldest);
     }
+  }
+
+  #forget(key: string): void {
+    this.#promisedCount -= this.#promised.get(key)?.size ?? 0;
+    this.#promised.delete(key);
   }
 
   /** It is kept for a grace longer, of which half is for what is under way. */

@@ -27,12 +27,16 @@ export interface NameServiceOptions {
 
 /** Between two looks for what has had its time. */
 const SWEEP_MS = 5000;
+/** As often as workers tell. */
+const MARKS_PER_GRACE = 4;
 
 export class NameService {
   readonly learning: NameLearning;
   readonly #options: NameServiceOptions;
   /** That came in this turn. */
   #lookups: SentLookup[] = [];
+  /** Up to then what is kept knows of open connections. */
+  #markedMs: number;
   readonly #stopSweep: () => void;
 
   constructor(options: NameServiceOptions) {
@@ -41,6 +45,7 @@ export class NameService {
     this.learning = new NameLearning({ limits, isOwnAddress, neverLearned });
     // What was told before is taken first: a message may wait behind the timer.
     this.#remember();
+    this.#markedMs = platform.clock.nowMs();
     this.#stopSweep = platform.timers.every(SWEEP_MS, () => platform.soon(() => this.#sweep()));
   }
 
@@ -107,7 +112,27 @@ export class NameService {
     if (this.#lookups.length > 0) this.#learnAll();
     this.learning.expire(platform.clock.nowMs());
     learn();
+    this.#keepMarks();
     if (memory?.isLong === true) memory.rewrite(this.#kept());
+  }
+
+  /** That addresses are in use though their time is over: else who takes our place would cut their connections. */
+  #keepMarks(): void {
+    const { platform, memory, limits } = this.#options;
+    const nowMs = platform.clock.nowMs();
+    const dueMs = this.#markedMs + limits.dnsLearnedGraceMs / MARKS_PER_GRACE;
+    if (memory === null || nowMs < dueMs) return;
+    const wallMs = platform.clock.wallMs();
+    const marks: KeptLookup[] = [];
+    for (const { name, address, holders, expiresAtMs, aliveAtMs } of this.learning.entries()) {
+      if (aliveAtMs <= expiresAtMs || aliveAtMs < this.#markedMs) continue;
+      const atMs = wallMs - (nowMs - aliveAtMs);
+      for (const holder of holders.slice(0, 1)) {
+        marks.push({ name, holder, addresses: [address], ttlSeconds: 0, atMs });
+      }
+    }
+    this.#markedMs = nowMs;
+    if (marks.length > 0) memory.append(marks);
   }
 
   *#kept(): Generator<KeptLookup> {

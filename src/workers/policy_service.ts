@@ -144,6 +144,8 @@ export class PolicyService {
           offered: this.#restoredOffer,
           seen: this.#kept?.fingerprint ?? null,
         });
+        // Workers have what the thread before had learned: from now on what is remembered of it, as a whole.
+        this.#work(() => this.#feed.learn());
         this.#tellServices();
         this.#post({ kind: 'idle' });
         break;
@@ -406,7 +408,7 @@ export class PolicyService {
       form.kind === 'texts' ? decodeBundle(form.texts, decode) : ({ ...form, kind: 'ok' } as const);
     if (read.kind === 'rejected') throw new Error('the policy set in force was rejected');
     const { input } = read;
-    const result = this.#store.restore(this.#names.learning.joined(input), inForce);
+    const result = this.#store.restore(input, inForce);
     if (result.kind === 'rejected') throw new Error('the policy set in force was rejected');
     return { input, texts: form.kind === 'texts' ? form.texts : null };
   }

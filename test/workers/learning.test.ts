@@ -60,6 +60,25 @@ it('what was learned is in force before a proxy that starts again serves, also o
   expect(await rig.get('198.51.100.2')).toBe(0);
 });
 
+it('a policy thread that ends without a state folder takes what it learned with it, in each worker', async () => {
+  rig = new LearningRig();
+  const limits = 'policyMemoryBytesMax: 67108864, reloadDelayMs: 10, reloadPollIntervalMs: 50';
+  await rig.start(`workers: 2\nlimits: { ${limits} }`);
+  rig.zone.set('api.stripe.com', ['198.51.100.1']);
+  await rig.ask('api.stripe.com');
+  expect(await rig.get('198.51.100.1')).toBe(200);
+  const annotations = Array.from({ length: 150_000 }, (_, i) => `    k${i}: v\n`).join('');
+  const metadata = `metadata:\n  name: large\n  namespace: default\n  annotations:\n${annotations}`;
+  const large = learningPolicy().replace(/metadata: .*/, metadata);
+  rig.scratch.write('policies/large.yaml', large);
+  await rig.proxy.message('policy thread ended; it starts again');
+  // Nobody knows any more for how long the address was to stay.
+  await until(async () => (await rig.get('198.51.100.1')) === 0);
+  for (let i = 0; i < 8; i++) expect(await rig.get('198.51.100.1')).toBe(0);
+  await rig.ask('api.stripe.com');
+  expect(await rig.get('198.51.100.1')).toBe(200);
+}, 120_000);
+
 it('an answer that leads into the cluster, or to the machine itself, changes nothing', async () => {
   rig = new LearningRig();
   await rig.start();

@@ -33,6 +33,10 @@ export class FqdnSelectors {
     return [...new Set(Array.from(this.#all.values(), ({ text }) => text))].sort(compareText);
   }
 
+  get isEmpty(): boolean {
+    return this.#all.size === 0;
+  }
+
   isSameAs(other: FqdnSelectors): boolean {
     return this.#all.size === other.#all.size && this.without(other).#all.size === 0;
   }

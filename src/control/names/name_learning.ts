@@ -60,7 +60,8 @@ export class NameLearning {
     this.#addresses.look(areRangesSame ? moved : this.#cache.ips());
     this.#select(input.documents);
     const learned = this.#addresses.list();
-    if (learned.length === 0) return input;
+    // Where names are asked for, none is an answer as well: whoever goes on in another's place says it.
+    if (learned.length === 0 && this.#selectors.isEmpty) return input;
     return {
       ...input,
       inventory: { ...input.inventory, learned },

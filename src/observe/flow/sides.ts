@@ -19,10 +19,13 @@ export class Connections {
   #resolved = new WeakMap<Half, FlowConnection>();
   #lastHalf: Half | null = null;
   #last: FlowConnection | null = null;
+  /** Of datagrams: each has a connection of its own here, but most are of few addresses. */
+  readonly #sides = new Map<string, FlowSide>();
 
   policyChanged(policy: ObservedPolicy): void {
     this.#policy = policy;
     this.#resolved = new WeakMap();
+    this.#sides.clear();
     this.#lastHalf = null;
     this.#last = null;
   }
@@ -30,22 +33,47 @@ export class Connections {
   /** `half`: whose policy it is about: `meta` itself, or its `second`. */
   of(meta: ConnectionMeta, half: Half): FlowConnection {
     if (half === this.#lastHalf && this.#last !== null) return this.#last;
-    // What a datagram was is told once. A weak entry for each of them is what the collector would be busy with.
-    const isKept = meta.transport !== 'UDP';
     const connection =
-      (isKept ? this.#resolved.get(half) : undefined) ?? connectionOf(meta, half, this.#policy);
-    if (isKept) this.#resolved.set(half, connection);
+      meta.transport === 'UDP'
+        ? connectionOf(meta, half, this.#policy, this.#sideOfDatagram)
+        : this.#ofStream(meta, half);
     this.#lastHalf = half;
     this.#last = connection;
     return connection;
   }
+
+  #ofStream(meta: ConnectionMeta, half: Half): FlowConnection {
+    let connection = this.#resolved.get(half);
+    if (connection === undefined) {
+      connection = connectionOf(meta, half, this.#policy, sideOf);
+      this.#resolved.set(half, connection);
+    }
+    return connection;
+  }
+
+  /** What a datagram was is told once; a weak entry for each of them would keep the collector busy. */
+  readonly #sideOfDatagram: typeof sideOf = (address, identity, policy) => {
+    const known = this.#sides.get(address.ip);
+    if (known === undefined || known.identity !== identity) {
+      const side = sideOf(address, identity, policy);
+      if (this.#sides.size >= SIDE_COUNT_MAX) this.#sides.clear();
+      this.#sides.set(address.ip, side);
+      return side;
+    }
+    if (known.port === address.port) return known;
+    return { ...known, port: address.port, service: serviceAt(address, known.labels, policy) };
+  };
 }
+
+/** About 500 bytes each. */
+const SIDE_COUNT_MAX = 1024;
 
 /** Ingress: the remote is the source; egress: the destination. The other side is the endpoint. */
 function connectionOf(
   meta: ConnectionMeta,
   half: Half,
   policy: ObservedPolicy | null,
+  side: typeof sideOf,
 ): FlowConnection {
   const { source, destination, recorded, dialled } = meta;
   const { direction, remoteIdentity, endpointIp } = half;
@@ -58,8 +86,8 @@ function connectionOf(
     listener: meta.listener,
     proxyId: meta.proxyId,
     direction,
-    source: sideOf(source, isIngress ? remoteIdentity : own, policy),
-    destination: sideOf(destination, isIngress ? own : soleBehind(dialled, remoteIdentity), policy),
+    source: side(source, isIngress ? remoteIdentity : own, policy),
+    destination: side(destination, isIngress ? own : soleBehind(dialled, remoteIdentity), policy),
     endpoint: name === '' ? endpointIp : name,
     identitySource: meta.identitySource,
   };

@@ -5,12 +5,16 @@
  * written digit by digit, short texts char by char: a line made of strings costs their joining, their
  * flattening and the collection of all three times what this costs (bench/micro, access log).
  */
+import { quote } from './json_text.ts';
+
 const CAPACITY_BYTES = 2048;
 /** Above, the call into Node's own copying pays. */
 const BY_CHAR_LENGTH_MAX = 64;
 const BY_BYTE_LENGTH_MAX = 32;
 const ZERO = 0x30;
 const DOT = 0x2e;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 
 export class LineBytes {
   #bytes = Buffer.allocUnsafeSlow(CAPACITY_BYTES);
@@ -35,6 +39,25 @@ export class LineBytes {
     if (length > BY_CHAR_LENGTH_MAX) bytes.write(text, at, 'latin1');
     else for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i);
     this.#length = at + length;
+  }
+
+  /** A JSON string literal. Any string will do. */
+  quoted(text: string): void {
+    const { length } = text;
+    this.#reserve(length + 2);
+    const bytes = this.#bytes;
+    let at = this.#length;
+    bytes[at++] = QUOTE;
+    for (let i = 0; i < length; i++) {
+      const char = text.charCodeAt(i);
+      if (char < 0x20 || char > 0x7e || char === QUOTE || char === BACKSLASH) {
+        this.text(quote(text));
+        return;
+      }
+      bytes[at++] = char;
+    }
+    bytes[at++] = QUOTE;
+    this.#length = at;
   }
 
   bytes(part: Uint8Array): void {

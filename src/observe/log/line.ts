@@ -15,7 +15,6 @@ import type {
   FlowCause,
   FlowConnection,
   FlowDecision,
-  FlowSide,
   GrpcFacts,
   HttpFacts,
   ProtocolFacts,
@@ -23,7 +22,9 @@ import type {
 } from '../../model/flow.ts';
 import type { ResponseSource } from '../../model/record.ts';
 import { LineBytes } from './bytes.ts';
-import { integer, quote, quoteList } from './json_text.ts';
+import { DatagramWords } from './datagram_words.ts';
+import { integer, quote } from './json_text.ts';
+import { connectionText, decisionText } from './line_text.ts';
 
 /** What the line before on the same connection was made of: most often this one is, too. */
 interface Remembered {
@@ -50,6 +51,7 @@ const REMEMBERED_LENGTH_MAX = 512;
 export class LogLineWriter {
   readonly #time = new TimeText();
   readonly #remembered = new Array<Remembered | undefined>(REMEMBERED_COUNT_MAX).fill(undefined);
+  readonly #datagrams = new DatagramWords();
   readonly #line = new LineBytes();
 
   /**
@@ -58,19 +60,20 @@ export class LogLineWriter {
    */
   line(flow: ProxyFlow, suppressed = 0): Uint8Array {
     const { facts } = flow;
-    const http = facts.kind === 'http' ? facts : null;
     const line = this.#line;
-    // A datagram has no connection whose next one could be told in the same words.
-    const remembered =
-      flow.ipProtocol === UDP ? nothingOf(flow.connection) : this.#rememberedOf(flow.connection);
     line.clear();
     line.bytes(flow.verdict === 'forwarded' ? INFO_START : WARN_START);
     this.#time.append(line, flow.endedAtMs);
-    line.bytes(this.#judged(remembered, flow, messageOf(facts)));
-    const serverName = facts.kind === 'http' || facts.kind === 'tls' ? facts.serverName : '';
-    if (serverName !== '') line.text(`,"sni":${quote(serverName)}`);
-    if (http !== null) this.#appendHttp(http, remembered);
-    else if (facts.kind === 'dns') line.text(questionText(facts, flow.ipProtocol));
+    if (facts.kind === 'dns' && flow.ipProtocol === UDP) {
+      this.#datagrams.append(line, flow);
+    } else {
+      const remembered = this.#rememberedOf(flow.connection);
+      line.bytes(this.#judged(remembered, flow, messageOf(facts)));
+      const serverName = facts.kind === 'http' || facts.kind === 'tls' ? facts.serverName : '';
+      if (serverName !== '') line.text(`,"sni":${quote(serverName)}`);
+      if (facts.kind === 'http') this.#appendHttp(facts, remembered);
+    }
+    if (facts.kind === 'dns') appendQuestion(line, facts, flow.ipProtocol);
     if (flow.decision !== null) line.text(loggedHeaders(flow));
     appendCounts(line, flow);
     if (flow.fault !== null) {
@@ -195,6 +198,13 @@ const BYTES_OUT = ascii(',"bytes_out":');
 const DURATION = ascii(',"duration_ms":');
 const OVERHEAD = ascii(',"overhead_ms":');
 const REVISION = ascii(',"policy_revision":');
+const QUESTION_UDP = ascii(',"dns":{"transport":"udp"');
+const QUESTION_TCP = ascii(',"dns":{"transport":"tcp"');
+const QUERY = ascii(',"query":');
+const TYPE = ascii(',"type":');
+const RCODE = ascii(',"rcode":');
+const IPS = ascii(',"ips":[');
+const TTL = ascii('],"ttl":');
 const LINE_END = ascii('}\n');
 const NOTHING = ascii('');
 
@@ -219,17 +229,6 @@ function isOfOneRequest({ missing, rejected }: ProxyFlow): boolean {
   return missing.length > 0 || rejected.length > 0;
 }
 
-function decisionText(decision: FlowDecision): string {
-  const { reason, layer, rule, half } = decision;
-  let text = reason === null ? '' : `,"reason":"${reason}"`;
-  text += `,"layer":"${layer}"`;
-  if (half !== undefined) text += `,"half":"${half}"`;
-  if (rule !== null) text += `,"policy":${quote(rule.policy)},"rule":${quote(rule.rule)}`;
-  const other = decision.verdict === 'allow' ? decision.otherRule : null;
-  if (other) text += `,"other_policy":${quote(other.policy)},"other_rule":${quote(other.rule)}`;
-  return text;
-}
-
 /** Which rule, and where: offset and value of a byte, never what stands around it. */
 function causeText({ detail, offset, byte }: FlowCause): string {
   if (byte < 0) return `,"detail":"${detail}"`;
@@ -242,23 +241,6 @@ function shadowText({ verdict, reason, rule }: FlowDecision): string {
   if (reason !== null) text += `,"reason":"${reason}"`;
   if (rule !== null) text += `,"policy":${quote(rule.policy)},"rule":${quote(rule.rule)}`;
   return `${text}}`;
-}
-
-function connectionText(connection: FlowConnection): string {
-  const { source, destination, endpoint } = connection;
-  return (
-    `,"direction":"${connection.direction}","listener":${quote(connection.listener)}` +
-    `,"proxy_id":${integer(connection.proxyId)},"connection_id":${integer(connection.id)}` +
-    `,"src":${sideText(source)},"dst":${sideText(destination)}` +
-    `,"endpoint":${quote(endpoint)},"identity_source":"${connection.identitySource}"`
-  );
-}
-
-function sideText({ ip, port, identity, labels, service }: FlowSide): string {
-  let text = `{"ip":${quote(ip)},"port":${integer(port)}`;
-  if (service !== null) text += `,"service":${quote(`${service.namespace}/${service.name}`)}`;
-  if (identity === null) return `${text}}`;
-  return `${text},"identity":${integer(identity)},"labels":${quoteList(labels)}}`;
 }
 
 function appendCounts(line: LineBytes, flow: ProxyFlow): void {
@@ -292,15 +274,32 @@ function partialText(http: HttpFacts): string {
 }
 
 /** A name that could not be read is left out. */
-function questionText(
+function appendQuestion(
+  line: LineBytes,
   { query, types, responseCode, ips, ttlSeconds }: DnsFacts,
   ipProtocol: number,
-) {
-  let text = `,"dns":{"transport":"${ipProtocol === UDP ? 'udp' : 'tcp'}"`;
-  if (query !== '') text += `,"query":${quote(query)},"type":${quote(types.join(' '))}`;
-  if (responseCode !== null) text += `,"rcode":"${rcodeName(responseCode)}"`;
-  if (ips.length > 0) text += `,"ips":${quoteList(ips)},"ttl":${integer(ttlSeconds)}`;
-  return `${text}}`;
+): void {
+  line.bytes(ipProtocol === UDP ? QUESTION_UDP : QUESTION_TCP);
+  if (query !== '') {
+    line.bytes(QUERY);
+    line.quoted(query);
+    line.bytes(TYPE);
+    line.quoted(types.length === 1 ? (types[0] as string) : types.join(' '));
+  }
+  if (responseCode !== null) {
+    line.bytes(RCODE);
+    line.quoted(rcodeName(responseCode));
+  }
+  if (ips.length > 0) {
+    line.bytes(IPS);
+    for (let i = 0; i < ips.length; i++) {
+      if (i > 0) line.text(',');
+      line.quoted(ips[i] as string);
+    }
+    line.bytes(TTL);
+    line.integer(ttlSeconds);
+  }
+  line.bytes(OBJECT_END);
 }
 
 /** Of IP. */

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LineBytes } from '../../../src/observe/log/bytes.ts';
+import { quote } from '../../../src/observe/log/json_text.ts';
 
 const anyNumber = fc.oneof(
   fc.double(),
@@ -29,6 +30,15 @@ describe('a line in the making', () => {
         expect(made((line) => line.milliseconds(value))).toBe(expected);
       }),
       { numRuns: 5000 },
+    );
+  });
+
+  it('has texts in quotes as JSON in ASCII', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.string()), (text) => {
+        expect(made((line) => line.quoted(text))).toBe(quote(text));
+      }),
+      { numRuns: 2000 },
     );
   });
 

@@ -6,12 +6,17 @@ const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const EAGAIN = 11;
 
+// Addresses go as numbers: with a Buffer or a bigint a call costs half as much again (docs/performance.md).
 const libc = koffi.load('libc.so.6');
 const receiveCall = libc.func(
-  'int recvmmsg(int fd, intptr_t messages, uint32_t count, int flags, intptr_t timeout)',
+  'int recvmmsg(int fd, intptr_t messages, int count, int flags, intptr_t timeout)',
 );
-const sendCall = libc.func('int sendmmsg(int fd, intptr_t messages, uint32_t count, int flags)');
-const sendOneCall = libc.func('long send(int fd, const uint8_t *bytes, size_t length, int flags)');
+const sendCall = libc.func('int sendmmsg(int fd, intptr_t messages, int count, int flags)');
+const sendOneCall = libc.func('int send(int fd, intptr_t bytes, int length, int flags)');
+
+/** More than UDP takes, so that the kernel refuses what is too long, and not a part of it goes. */
+const sentBytes = Buffer.allocUnsafeSlow(65_536);
+const sentAt = Number(koffi.address(sentBytes));
 
 /** How many came: none where the socket is another by now than the one that there was word of (native_links.ts). */
 export function receiveInto(fd: number, batch: MessageBatch): number {
@@ -30,6 +35,7 @@ export function sendFrom(fd: number, batch: MessageBatch, first: number, count: 
 
 /** To whom the socket is connected. 0, or the errno. */
 export function sendConnected(fd: number, bytes: Buffer): number {
-  const sent = sendOneCall(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL) as number;
+  const length = bytes.copy(sentBytes);
+  const sent = sendOneCall(fd, sentAt, length, MSG_DONTWAIT | MSG_NOSIGNAL) as number;
   return sent < 0 ? -koffi.errno() : 0;
 }

@@ -33,8 +33,8 @@ export class MessageBatch {
   readonly names: Buffer;
   readonly controls: Buffer;
   readonly data: Buffer;
-  /** Of the headers, as the kernel is told it. */
-  readonly address: bigint;
+  /** Of the headers, as the kernel is told it: a process has none beyond what numbers hold exactly. */
+  readonly address: number;
   readonly #headers: Uint32Array;
   readonly #iovecs: Uint32Array;
 
@@ -48,7 +48,7 @@ export class MessageBatch {
     const iovecs = zeroed(size * IOVEC_WORDS * 4);
     this.#headers = wordsOf(headers);
     this.#iovecs = wordsOf(iovecs);
-    this.address = addressOf(headers);
+    this.address = Number(addressOf(headers));
     const parts = { names: addressOf(this.names), controls: addressOf(this.controls) };
     const [data, vectors] = [addressOf(this.data), addressOf(iovecs)];
     for (let i = 0; i < size; i++) {
@@ -95,8 +95,8 @@ export class MessageBatch {
     return this.#headers[index * HEADER_WORDS + CONTROL_BYTES_AT] as number;
   }
 
-  addressAt(index: number): bigint {
-    return this.address + BigInt(index * HEADER_WORDS * 4);
+  addressAt(index: number): number {
+    return this.address + index * HEADER_WORDS * 4;
   }
 }
 

@@ -25,7 +25,7 @@ const EVENTS_MAX = 128;
 interface Calls {
   readonly create: (flags: number) => number;
   readonly control: (epoll: number, what: number, fd: number, event: Buffer) => number;
-  readonly wait: (epoll: number, events: bigint, countMax: number, timeoutMs: number) => number;
+  readonly wait: (epoll: number, events: number, countMax: number, timeoutMs: number) => number;
   readonly loop: () => bigint;
   readonly handleBytes: (type: number) => number;
   readonly pollInit: (loop: bigint, handle: Buffer, fd: number) => number;
@@ -64,7 +64,7 @@ export class Readiness {
   readonly #readers = new Map<number, () => void>();
   readonly #event = Buffer.alloc(EVENT_BYTES);
   readonly #events = Buffer.allocUnsafeSlow(EVENTS_MAX * EVENT_BYTES);
-  readonly #eventsAt = BigInt(koffi.address(this.#events));
+  readonly #eventsAt = Number(koffi.address(this.#events));
   readonly #onServed: () => void;
   #isAsked = false;
   #isServing = false;

@@ -3,6 +3,7 @@
  * here knows HTTP.
  */
 import type { Flow } from '../model/flow.ts';
+import type { NameFilter } from '../model/name_row.ts';
 import type { MergedMetrics } from '../observe/metrics/hub.ts';
 import type { DocumentLimits } from '../text/document_bounds.ts';
 
@@ -27,6 +28,8 @@ export interface AdminBackend {
   documentLimits(): DocumentLimits;
   /** All of it: `policiesDocument`, or `printSnapshot`. Rejects with a `BusyError`, too. */
   printPolicies(format: 'json' | 'text'): Promise<string>;
+  /** JSON: what DNS answers have taught. Rejects with a `BusyError`, too. */
+  listNames(filter: NameFilter): Promise<string>;
   /** `question`: the decoded JSON of a request in the form of `verdict`'s input. Rejects with a `BusyError`, too. */
   explain(question: unknown): Promise<ExplainAnswer>;
   /** True when denials of the whole proxy are judged, logged and not enforced. */

@@ -4,7 +4,9 @@
  */
 
 import { jsonDocument } from '../model/json_document.ts';
+import { NAME_SOURCES } from '../model/name_row.ts';
 import { METRICS_CONTENT_TYPE } from '../observe/metrics/hub.ts';
+import { fqdnPatternProblem } from '../policy/match/fqdn_pattern.ts';
 import { type JsonResult, parseJson } from '../text/json_value.ts';
 import type { AdminBackend } from './backend.ts';
 import { flowsReply } from './flows_route.ts';
@@ -47,6 +49,10 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map(
     ),
     '/policies/hits': get('how often each rule decided and when last, unused rules first', (_, b) =>
       hitsReply(b),
+    ),
+    '/fqdn/cache': get(
+      'addresses that DNS answers gave to names; ?endpoint=NAME, ?matchpattern=PATTERN, ?source=lookup',
+      (request, backend) => namesReply(request, backend),
     ),
     '/flows': get(
       'what happened, one JSON line a flow: ?follow=true from now on, ?last=N of those that are kept',
@@ -118,6 +124,19 @@ async function hitsReply(backend: AdminBackend): Promise<AdminReply> {
   const metrics = await metricsInHand(backend);
   const { revision } = backend.policySet();
   return jsonReply(200, jsonDocument('PolicyHits', { revision, rules: metrics.ruleHits() }));
+}
+
+async function namesReply({ query }: AdminRequest, backend: AdminBackend): Promise<AdminReply> {
+  const text = query.get('source');
+  const source = NAME_SOURCES.find((known) => known === text) ?? null;
+  if (text !== null && source === null) {
+    return errorReply(400, `source must be one of ${NAME_SOURCES.join(', ')}`);
+  }
+  const matchPattern = query.get('matchpattern');
+  const problem = matchPattern === null ? null : fqdnPatternProblem(matchPattern);
+  if (problem !== null) return errorReply(400, `matchpattern: ${problem}`);
+  const filter = { endpoint: query.get('endpoint'), matchPattern, source };
+  return jsonTextReply(200, await backend.listNames(filter));
 }
 
 async function explainReply(request: AdminRequest, backend: AdminBackend): Promise<AdminReply> {

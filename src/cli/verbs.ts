@@ -17,7 +17,7 @@ import {
 import type { ExitCode, Io } from './io.ts';
 import { OBSERVE_SPEC } from './observe/specs.ts';
 import { REDIRECT_SPEC } from './redirect/specs.ts';
-import { STATUS_SPEC } from './run/status_specs.ts';
+import { FQDN_SPEC, STATUS_SPEC } from './run/status_specs.ts';
 import { RUN_SPEC, VERSION_SPEC } from './specs.ts';
 
 export interface Verb {
@@ -34,6 +34,7 @@ export interface VerbModule {
 export const VERBS: readonly Verb[] = [
   { spec: RUN_SPEC, load: () => import('./run/run.ts') },
   { spec: STATUS_SPEC, load: () => import('./run/status.ts') },
+  { spec: FQDN_SPEC, load: () => import('./run/fqdn.ts') },
   { spec: OBSERVE_SPEC, load: () => import('./observe/observe.ts') },
   { spec: REDIRECT_SPEC, load: () => import('./redirect/redirect.ts') },
   { spec: ADMISSION_SPEC, load: () => import('./admission/admission.ts') },

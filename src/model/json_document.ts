@@ -10,6 +10,7 @@ export type DocumentKind =
   | 'Explanation'
   | 'Findings'
   | 'Services'
+  | 'FqdnCache'
   | 'Version'
   | 'RedirectStatus'
   | 'Policies'

@@ -18,6 +18,7 @@ import type { SourceHealth } from '../control/source/source.ts';
 import { formatSocketAddress } from '../model/address.ts';
 import type { Flow } from '../model/flow.ts';
 import { LOG_LEVELS, type LogLevel } from '../model/log_level.ts';
+import type { NameFilter } from '../model/name_row.ts';
 import type { Logger } from '../observe/log/logger.ts';
 import type { MetricsSnapshot } from '../observe/metrics/counters.ts';
 import { familyOf } from '../observe/metrics/family.ts';
@@ -90,6 +91,10 @@ export class SupervisorBackend implements AdminBackend {
 
   printPolicies(format: 'json' | 'text'): Promise<string> {
     return this.#parts.policyThread.print(format);
+  }
+
+  listNames(filter: NameFilter): Promise<string> {
+    return this.#parts.policyThread.listNames(filter);
   }
 
   explain(question: unknown): Promise<ExplainAnswer> {

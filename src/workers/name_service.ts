@@ -4,9 +4,12 @@
  */
 import type { KeptLookup, Lookup } from '../control/names/name_cache.ts';
 import { NameLearning } from '../control/names/name_learning.ts';
+import { nameRows } from '../control/names/name_rows.ts';
 import { NameMemory } from '../control/source/files/name_memory.ts';
 import { type IpPrefix, type IpText, parseIp, parsePrefix } from '../model/address.ts';
+import { jsonDocument } from '../model/json_document.ts';
 import type { Limits } from '../model/limits.ts';
+import type { NameFilter } from '../model/name_row.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { OwnInterfaces } from '../platform/own_interfaces.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -79,6 +82,16 @@ export class NameService {
     memory.own();
     memory.rewrite(this.#kept());
     learn();
+  }
+
+  /** JSON of what is kept now. */
+  list(filter: NameFilter): string {
+    const { platform, limits } = this.#options;
+    const { clock } = platform;
+    const graceMs = limits.dnsLearnedGraceMs;
+    const times = { nowMs: clock.nowMs(), wallMs: clock.wallMs(), graceMs };
+    const lookups = nameRows(this.learning.entries(), filter, times);
+    return JSON.stringify(jsonDocument('FqdnCache', { ...this.learning.counts, lookups }), null, 2);
   }
 
   stop(): void {

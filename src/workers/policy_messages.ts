@@ -11,6 +11,7 @@ import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet, PolicyUpdate } from '../control/worker/live_snapshot.ts';
 import type { IpText } from '../model/address.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
+import type { NameFilter } from '../model/name_row.ts';
 import type { ToldLookup } from '../proxy/dns/name_learner.ts';
 import type { KeptForms, SentForm } from './kept_forms.ts';
 import type { SentServiceChange } from './service_sender.ts';
@@ -152,6 +153,8 @@ export type ToPolicyThread =
   /** Answered by `rebased`. */
   | { readonly kind: 'rebase' }
   | { readonly kind: 'print'; readonly id: number; readonly format: PolicyFormat }
+  /** What answers have taught; answered by `printed`. */
+  | { readonly kind: 'list-names'; readonly id: number; readonly filter: NameFilter }
   | { readonly kind: 'explain'; readonly id: number; readonly question: unknown }
   /** Who is at the addresses, by the set in force. */
   | { readonly kind: 'name-sides'; readonly id: number; readonly sides: readonly FlowAddress[] }

@@ -9,10 +9,8 @@ import { explainDocument } from '../control/ask/explain_document.ts';
 import { type Judge, openJudge } from '../control/ask/judge.ts';
 import { parseQuestion } from '../control/ask/question.ts';
 import type { DecodeOptions } from '../control/decode/context.ts';
-import { formatHolder } from '../control/decode/place.ts';
 import { formatProblem } from '../control/decode/problem.ts';
 import { PolicyChecker } from '../control/set/policy_checker.ts';
-import type { RefusedDocument } from '../control/set/policy_input.ts';
 import { configuredSource } from '../control/source/configured_source.ts';
 import { decodeBundle } from '../control/source/files/decode_bundle.ts';
 import { LastGoodSet } from '../control/source/files/last_good_set.ts';
@@ -53,13 +51,13 @@ import {
   type PolicySettings,
   type PolicyThreadData,
   PROXY_STATE,
-  type RefusedObjects,
   type SentGiven,
   type SentIdentities,
   type SentSet,
   type SetSummary,
   type ToPolicyThread,
 } from './policy_messages.ts';
+import { refusedObjects } from './refused_objects.ts';
 import { ServiceSender } from './service_sender.ts';
 import { SpentMemory } from './spent_memory.ts';
 
@@ -158,6 +156,9 @@ export class PolicyService {
       case 'print':
         this.#answer(message.id, () => this.#print(message.id, message.format));
         break;
+      case 'list-names':
+        this.#answer(message.id, () => this.#printed(message.id, this.#names.list(message.filter)));
+        break;
       case 'name-sides':
         this.#answer(message.id, () => this.#nameSides(message.id, message.sides));
         break;
@@ -254,10 +255,13 @@ export class PolicyService {
     this.#post({ kind: 'rebased', set, sequence }, transfer);
   }
 
+  #printed(id: number, text: string): void {
+    this.#post({ kind: 'printed', id, text });
+  }
+
   #print(id: number, format: PolicyFormat): void {
     const snapshot = this.#store.current();
-    const text = format === 'text' ? printSnapshot(snapshot) : policiesDocument(snapshot);
-    this.#post({ kind: 'printed', id, text });
+    this.#printed(id, format === 'text' ? printSnapshot(snapshot) : policiesDocument(snapshot));
   }
 
   #nameSides(id: number, asked: readonly FlowAddress[]): void {
@@ -475,21 +479,14 @@ export class PolicyService {
         onReading: (mark) => this.#busy(mark),
         onStart: (start) => this.#tellStart(start),
         onRead: (read, isAsked) => this.#tellRead(read, isAsked),
-        onRefused: (refused) => this.#post({ kind: 'refused', refused: this.#refused(refused) }),
+        onRefused: (refused) => {
+          const told = refusedObjects(refused, limits.policyProblemCountMax);
+          this.#post({ kind: 'refused', refused: told });
+        },
         onHealth: (health) => this.#post({ kind: 'health', health }),
         onNotice: (message) => this.#post({ kind: 'notice', message }),
       },
     });
-  }
-
-  #refused(refused: readonly RefusedDocument[]): RefusedObjects {
-    const { policyProblemCountMax: countMax } = this.#settings.limits;
-    const objects = refused.slice(0, countMax).map(({ place, problems, inForce }) => ({
-      object: formatHolder(place),
-      inForce,
-      problems: toldProblems(problems, { textOf: formatProblem, countMax }),
-    }));
-    return { objects, count: refused.length };
   }
 
   #post(message: FromPolicyThread, transfer: readonly ArrayBuffer[] = []): void {

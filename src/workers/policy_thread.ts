@@ -11,8 +11,8 @@ import { Worker } from 'node:worker_threads';
 import { BusyError, type ExplainAnswer } from '../admin/backend.ts';
 import type { Staleness } from '../control/source/policy_feed.ts';
 import { FRESH, type SourceHealth } from '../control/source/source.ts';
-import type { NumberedSet } from '../control/worker/live_snapshot.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
+import type { NameFilter } from '../model/name_row.ts';
 import type { Timers } from '../platform/platform.ts';
 import type { SentForm } from './kept_forms.ts';
 import { failedSet, problemOf } from './policy_failure.ts';
@@ -31,30 +31,7 @@ import type {
   SentStart,
   ToPolicyThread,
 } from './policy_messages.ts';
-import type { SentServiceChange } from './service_sender.ts';
-
-export interface PolicyThreadEvents {
-  /** `isAsked`: by `reload`. Not called for a first read. */
-  onRead(read: SentRead, isAsked: boolean): void;
-  /** `before`: what was refused until now. */
-  onRefused(refused: RefusedObjects, before: RefusedObjects): void;
-  /** How old what the source has may be; `before`: as it was told last. */
-  onHealth(health: SourceHealth, before: SourceHealth): void;
-  /** See `PolicySink.notice`. */
-  onNotice(message: string): void;
-  /** See `rebase`. */
-  onRebased(set: NumberedSet, sequence: number): void;
-  /** Who is behind addresses of Services; also before `follow`. */
-  onServices(change: SentServiceChange): void;
-  /** In force with the batch of that number, which `onRead` has told. */
-  onLearned(ids: readonly number[], sequence: number): void;
-  /** Another thread goes on: what was told as names has to be told again. */
-  onNamesLost(): void;
-  /** The last good set could not be kept on disk. */
-  onNotKept(problem: string): void;
-  /** The thread ended; what it was at is rejected, and `onRead` has been told so. */
-  onDied(problem: string): void;
-}
+import type { PolicyThreadEvents } from './policy_thread_events.ts';
 
 export interface PolicyThreadOptions {
   readonly settings: Omit<PolicySettings, 'isStateOurs'>;
@@ -82,10 +59,8 @@ const ENDED = 'the policy thread has ended';
 
 const NONE_REFUSED: RefusedObjects = { objects: [], count: 0 };
 
-type Ask =
-  | { readonly kind: 'print'; readonly format: PolicyFormat }
-  | { readonly kind: 'explain'; readonly question: unknown }
-  | { readonly kind: 'name-sides'; readonly sides: readonly FlowAddress[] };
+type WithoutId<One> = One extends unknown ? Omit<One, 'id'> : never;
+type Ask = WithoutId<Extract<ToPolicyThread, { readonly id: number }>>;
 
 interface Pending {
   readonly resolve: (answer: FromPolicyThread) => void;
@@ -197,8 +172,17 @@ export class PolicyThread {
   }
 
   /** The set in force. */
-  async print(format: PolicyFormat): Promise<string> {
-    const answer = await this.#ask({ kind: 'print', format });
+  print(format: PolicyFormat): Promise<string> {
+    return this.#printed({ kind: 'print', format });
+  }
+
+  /** What answers have taught, as JSON. */
+  listNames(filter: NameFilter): Promise<string> {
+    return this.#printed({ kind: 'list-names', filter });
+  }
+
+  async #printed(ask: Ask): Promise<string> {
+    const answer = await this.#ask(ask);
     if (answer.kind !== 'printed') throw new Error('another answer than was asked for');
     return answer.text;
   }

@@ -47,6 +47,10 @@ describe('what each path answers', () => {
     ['/logging', { level: 'info' }],
     ['/status', { ready: true, revision: 7, requests: 0, workers: [{ pid: 42 }] }],
     ['/policies/hits', { revision: 7, rules: [] }],
+    [
+      '/fqdn/cache?endpoint=a/b&source=lookup&matchpattern=*.test',
+      { filter: { endpoint: 'a/b', source: 'lookup', matchPattern: '*.test' } },
+    ],
     ['/explain?request=%7B%22port%22%3A80%7D', { verdict: 'deny', asked: { port: 80 } }],
   ])('GET %s: JSON', async (path, value) => {
     const { ask } = await started();
@@ -119,6 +123,8 @@ describe('what is refused', () => {
     ['DELETE', '/drain', { method: 'DELETE' }, 405],
     ['no JSON', '/explain', { method: 'POST', body: 'x' }, 400],
     ['no question', '/explain', {}, 400],
+    ['a source of names that is none', '/fqdn/cache?source=guess', {}, 400],
+    ['a pattern that is none', '/fqdn/cache?matchpattern=a%20b', {}, 400],
     ['a question that cannot be asked', '/explain', { method: 'POST', body: '{}' }, 400],
     ['an unknown log level', '/logging?level=loud', { method: 'PUT' }, 400],
     ['no log level', '/logging', { method: 'PUT', body: '[1]' }, 400],

@@ -34,6 +34,8 @@ export function fakeBackend(
     readonly staleness?: ReturnType<AdminBackend['staleness']>;
     readonly sourceHealth?: ReturnType<AdminBackend['sourceHealth']>;
     readonly refused?: ReturnType<AdminBackend['refusedObjects']>;
+    /** Of what is learned. */
+    readonly names?: object;
     readonly services?: Partial<ReturnType<AdminBackend['services']>>;
   } = {},
 ): FakeBackend {
@@ -85,6 +87,7 @@ export function fakeBackend(
     isDryRun: () => options.isDryRun ?? false,
     printPolicies: async (format) =>
       format === 'text' ? 'endpoint default/api\n' : policiesDocument(snapshot),
+    listNames: async (filter) => JSON.stringify({ filter, ...options.names }),
     explain: async (question) =>
       typeof question === 'object' && question !== null && 'port' in question
         ? { kind: 'explanation', json: JSON.stringify({ verdict: 'deny', asked: question }) }

@@ -95,6 +95,8 @@ function commands({ pattern, label, field, file }: Hostile): readonly (readonly 
     ['run', '-c', `no${file}.yaml`],
     ['run', '-c', 'p.yaml', '--check-config'],
     ['status', '--admin', text],
+    ['fqdn', 'cache', 'list', '--admin', text],
+    ['fqdn', 'cache', text],
     ['redirect', text],
     [text],
     ['help', text],

@@ -23,6 +23,34 @@ it('the first connection after the first answer is let through, and nothing else
   expect(await rig.get('198.51.100.4')).toBe(0);
 });
 
+it('what was learned is listed: who asked, for how long, and what was not learned is not', async () => {
+  rig = new LearningRig();
+  await rig.start();
+  rig.zone.set('api.stripe.com', ['198.51.100.2', '198.51.100.1', '127.0.0.9']);
+  rig.zone.set('other.example.org', ['198.51.100.4']);
+  await rig.ask('api.stripe.com');
+  await rig.ask('other.example.org');
+  const list = async (...flags: readonly string[]) => {
+    const admin = ['--admin', `127.0.0.1:${rig.adminPort}`];
+    const asking = rig.scratch.run(['fqdn', 'cache', 'list', ...admin, ...flags]);
+    expect(await asking.ended).toBe(0);
+    return asking.stdout;
+  };
+  expect(JSON.parse(await list('-o', 'json'))).toMatchObject({
+    ...{ kind: 'FqdnCache', names: 1, addresses: 2, evicted: 0 },
+    lookups: [
+      {
+        ...{ endpoint: 'default/client', source: 'lookup', fqdn: 'api.stripe.com.' },
+        ips: ['198.51.100.1', '198.51.100.2'],
+      },
+    ],
+  });
+  expect(await list('-p', '*.stripe.com')).toMatch(
+    /^default\/client +lookup +api\.stripe\.com\. /m,
+  );
+  expect(await list('-e', 'default/other')).not.toContain('stripe');
+});
+
 it('so it is under policy churn, each time', async () => {
   rig = new LearningRig();
   await rig.start('workers: 2\nlimits: { reloadDelayMs: 10, reloadPollIntervalMs: 50 }');

@@ -1,11 +1,8 @@
 /**
  * `sallyport status`: asks the admin server of a running proxy how it is. Reads, changes nothing.
  */
-import { Agent, request } from 'undici';
 import type { WorkerState } from '../../admin/backend.ts';
 import { parseStatusReport, type StatusReport } from '../../admin/status_report.ts';
-import { loadConfig } from '../../config/load.ts';
-import { formatSocketAddress, parseSocketAddress } from '../../model/address.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
 import { shownLine } from '../../model/shown_text.ts';
 import { parseJson } from '../../text/json_value.ts';
@@ -14,8 +11,7 @@ import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from '../i
 import { kubeFlagProblem } from '../kube_flags.ts';
 import { yamlText } from '../terminal.ts';
 import { textTable } from '../text_table.ts';
-
-const DEFAULT_ADMIN = '127.0.0.1:9901';
+import { fetchText, targetOf } from './admin_client.ts';
 
 export async function run(args: Args, io: Io): Promise<ExitCode> {
   const misused = kubeFlagProblem(args) ?? otherPlaceProblem(args);
@@ -24,7 +20,8 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   if (args.has('kube')) return (await import('./cluster_status.ts')).runClusterStatus(args, io);
   const target = targetOf(args, io);
   if (target.kind === 'error') return usageError(io, `status: ${target.message}`);
-  const fetched = await fetchStatus(target);
+  const answer = await fetchText(target, '/status');
+  const fetched = answer.kind === 'error' ? answer : parsedReport(answer.text);
   if (fetched.kind === 'error') {
     io.stderr.write(`sallyport: status: ${target.shown}: ${shownLine(fetched.message)}\n`);
     return EXIT_NEGATIVE;
@@ -46,84 +43,9 @@ function otherPlaceProblem(args: Args): string | null {
   return `--kube asks the cluster, and --${other} something else; give one or the other`;
 }
 
-interface Target {
-  readonly kind: 'target';
-  readonly origin: string;
-  readonly socketPath: string | null;
-  readonly shown: string;
-}
-
-type TargetResult = Target | { readonly kind: 'error'; readonly message: string };
-
-function targetOf(args: Args, io: Io): TargetResult {
-  const flag = args.value('admin');
-  if (flag !== null && args.has('config')) return wrong('give --admin or --config, not both');
-  if (flag !== null) return parseTarget(flag, '--admin');
-  const path = args.value('config');
-  const variable = io.env['SALLYPORT_ADMIN'];
-  if (path === null && variable !== undefined) return parseTarget(variable, 'SALLYPORT_ADMIN');
-  if (path === null && io.env['SALLYPORT_CONFIG'] === undefined) {
-    return parseTarget(DEFAULT_ADMIN, 'default');
-  }
-  const loaded = loadConfig({ path, flags: [], env: io.env, cwd: io.cwd });
-  if (loaded.kind === 'rejected') return wrong(loaded.problems[0] ?? 'the configuration is wrong');
-  const { admin } = loaded.config;
-  switch (admin.kind) {
-    case 'none':
-      return wrong(`${loaded.config.path}: it has no admin server (field admin)`);
-    case 'unix':
-      return parseTarget(`unix:${admin.path}`, 'admin');
-    case 'tcp':
-      return parseTarget(formatSocketAddress(admin.address.ip, admin.address.port), 'admin');
-  }
-}
-
-function parseTarget(text: string, from: string): TargetResult {
-  if (/^unix:\/[^\u0000]+$/.test(text)) {
-    const socketPath = text.slice('unix:'.length);
-    return { kind: 'target', origin: 'http://localhost', socketPath, shown: text };
-  }
-  const address = parseSocketAddress(text.replace(/^localhost:/, '127.0.0.1:'));
-  if (address === null) {
-    return wrong(`${from}: "${text}" is no address; give 127.0.0.1:9901, [::1]:9901 or unix:/path`);
-  }
-  if (address.port === 0) {
-    return wrong(
-      `${from}: with port 0 the system chose a port at the start; the log line "ready" names it`,
-    );
-  }
-  const shown = formatSocketAddress(address.ip, address.port);
-  return { kind: 'target', origin: `http://${shown}`, socketPath: null, shown };
-}
-
 type Fetched =
   | { readonly kind: 'report'; readonly report: StatusReport }
   | { readonly kind: 'error'; readonly message: string };
-
-async function fetchStatus(target: Target): Promise<Fetched> {
-  const { adminTimeoutMs, connectTimeoutMs, policyBytesMax } = DEFAULT_LIMITS;
-  const agent = new Agent({
-    headersTimeout: adminTimeoutMs,
-    bodyTimeout: adminTimeoutMs,
-    maxResponseSize: policyBytesMax,
-    connect: {
-      timeout: connectTimeoutMs,
-      ...(target.socketPath === null ? {} : { socketPath: target.socketPath }),
-    },
-  });
-  try {
-    const response = await request(`${target.origin}/status`, { dispatcher: agent });
-    const text = await response.body.text();
-    if (response.statusCode !== 200) {
-      return { kind: 'error', message: `answered ${response.statusCode}: ${text.slice(0, 200)}` };
-    }
-    return parsedReport(text);
-  } catch (error) {
-    return { kind: 'error', message: connectionError(error) };
-  } finally {
-    await agent.close();
-  }
-}
 
 function parsedReport(text: string): Fetched {
   const json = parseJson(text, DEFAULT_LIMITS);
@@ -131,24 +53,6 @@ function parsedReport(text: string): Fetched {
   if (report === null)
     return { kind: 'error', message: 'this is not the admin server of a Sallyport' };
   return { kind: 'report', report };
-}
-
-function connectionError(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case 'ECONNREFUSED':
-      return 'nothing listens there; is the proxy running, with this admin address?';
-    case 'ENOENT':
-      return 'there is no such socket; is the proxy running, with this admin address?';
-    case 'EACCES':
-      return 'permission denied; the socket is for the user who runs the proxy';
-    case 'UND_ERR_CONNECT_TIMEOUT':
-    case 'UND_ERR_HEADERS_TIMEOUT':
-    case 'UND_ERR_BODY_TIMEOUT':
-      return 'no answer in time';
-    default:
-      return `cannot be asked: ${message}`;
-  }
 }
 
 /** Rows of a table that are shown without `--all`. */
@@ -257,8 +161,4 @@ function workerRow(report: StatusReport, worker: WorkerState): string[] {
     ...[load?.connectionsOpen ?? '', load?.requests ?? '', load?.busySeconds.toFixed(1) ?? ''],
   ];
   return cells.map((cell) => shownLine(String(cell)));
-}
-
-function wrong(message: string): TargetResult {
-  return { kind: 'error', message };
 }

@@ -1,6 +1,20 @@
-/** The argument table of `status`. */
-import { OUTPUT_FLAG, type VerbSpec } from '../args.ts';
+/** The argument tables of what asks a running proxy. */
+import { type FlagSpec, OUTPUT_FLAG, type VerbSpec } from '../args.ts';
 import { ACCESS_FLAGS } from '../kube_flags.ts';
+
+const PLACE_FLAGS: readonly FlagSpec[] = [
+  {
+    name: 'admin',
+    value: 'ADDRESS',
+    about: 'the admin server of the proxy: 127.0.0.1:9901 or unix:/path',
+  },
+  {
+    name: 'config',
+    short: 'c',
+    value: 'FILE',
+    about: 'or the configuration that names the admin server',
+  },
+];
 
 export const STATUS_SPEC: VerbSpec = {
   name: 'status',
@@ -10,17 +24,7 @@ export const STATUS_SPEC: VerbSpec = {
   argumentCountMin: 0,
   argumentCountMax: 0,
   flags: [
-    {
-      name: 'admin',
-      value: 'ADDRESS',
-      about: 'the admin server of the proxy: 127.0.0.1:9901 or unix:/path',
-    },
-    {
-      name: 'config',
-      short: 'c',
-      value: 'FILE',
-      about: 'or the configuration that names the admin server',
-    },
+    ...PLACE_FLAGS,
     {
       name: 'kube',
       about: 'or a Kubernetes cluster: the proxies of all nodes, as its API has them',
@@ -45,5 +49,35 @@ export const STATUS_SPEC: VerbSpec = {
     'sallyport status --admin 127.0.0.1:9901',
     'sallyport status -c sallyport.yaml -o json',
     'sallyport status --kube',
+  ],
+};
+
+export const FQDN_SPEC: VerbSpec = {
+  name: 'fqdn',
+  about: 'Lists the addresses that names have in a running proxy, as DNS answers said',
+  argumentsForm: 'cache list',
+  argumentCountMin: 2,
+  argumentCountMax: 2,
+  flags: [
+    ...PLACE_FLAGS,
+    { name: 'endpoint', short: 'e', value: 'NAME', about: 'those that this endpoint asked for' },
+    { name: 'matchpattern', short: 'p', value: 'PATTERN', about: 'those whose name it selects' },
+    {
+      name: 'source',
+      value: 'SOURCE',
+      about:
+        'lookup, or connection: those that are kept only because a connection to them is or was open',
+    },
+    OUTPUT_FLAG,
+  ],
+  notes: [
+    'Columns are those of `cilium-dbg fqdn cache list`. TTL: seconds that are left of it. Until the time of\n' +
+      'expiration, policy still knows the address by the name (docs/dns.md).',
+    'Without --admin and --config, the address is found as `status` finds it.',
+    'Exit code 0: listed, 1: not reachable, 2: wrong usage.',
+  ],
+  examples: [
+    'sallyport fqdn cache list -c sallyport.yaml',
+    "sallyport fqdn cache list -e shop/web -p '*.amazonaws.com' -o json",
   ],
 };

@@ -74,6 +74,14 @@ export class NameCache {
     return this.#count;
   }
 
+  get nameCount(): number {
+    return this.#byName.size;
+  }
+
+  get addressCount(): number {
+    return this.#byAddress.size;
+  }
+
   /** Pairs that had to go before their time, since the beginning. */
   get evictedCount(): number {
     return this.#evictedCount;

@@ -23,6 +23,13 @@ export interface NameLearningOptions {
   readonly neverLearned: readonly IpPrefix[];
 }
 
+export interface NameCounts {
+  readonly names: number;
+  readonly addresses: number;
+  /** Addresses of names that had to go before their time, since the start. */
+  readonly evicted: number;
+}
+
 export class NameLearning {
   readonly #options: NameLearningOptions;
   readonly #cache: NameCache;
@@ -45,6 +52,11 @@ export class NameLearning {
       graceMs: limits.dnsLearnedGraceMs,
     });
     this.#addresses = new LearnedAddresses(this.#cache, (ip) => this.#isLearnable(ip));
+  }
+
+  get counts(): NameCounts {
+    const { nameCount, addressCount, evictedCount } = this.#cache;
+    return { names: nameCount, addresses: addressCount, evicted: evictedCount };
   }
 
   /** All that is kept, with its names. */

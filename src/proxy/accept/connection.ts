@@ -159,7 +159,8 @@ export class Connection implements RegisteredConnection, Evictable, Guarded, Ope
   relayed(relay: Relay, first: Buffer): void {
     this.#relay = relay;
     this.#stage = STAGE_RELAY;
-    relay.onDownstreamData(first);
+    // A relay that needs no first byte may come before the client has said one.
+    if (first.length > 0) relay.onDownstreamData(first);
   }
 
   refused(fault: Fault | null, decision: Decision | null, cause: Cause | null): void {

@@ -6,6 +6,7 @@
  *     bytes ──► FirstBytes ──► step ──┬─► proxied: other ends, and with them another subject
  *                                     ├─► http1, http2: a relay
  *                                     ├─► hello: judged by its server name, passed through
+ *                                     ├─► nothing that rules look at: passed through without waiting for a byte
  *                                     └─► refused, or answered and closed: the owner's to do
  */
 import type { ConnectionMeta } from '../../model/connection_meta.ts';
@@ -119,7 +120,11 @@ export class Opening {
     this.#first.take();
   }
 
-  /** What no server name could change is refused without waiting for a byte. */
+  /**
+   * What no server name could change is refused without waiting for a byte. What came by the kernel's redirect and is
+   * judged by its ends alone is passed through as if the kernel had: its server may be the first to speak. The kernel
+   * sends such connections here where it does not know who has the name of a rule (`toFQDNs`).
+   */
   judgeEarly(): void {
     if (this.isProxyHeaderExpected) return;
     const { listener, plane, owner } = this.#options;
@@ -132,8 +137,13 @@ export class Opening {
       owner.refused('no-destination', null, null);
       return;
     }
-    const denial = this.#admission.denialOf(this.#subject.judgeConnection());
-    if (denial !== null && isForAnyName(denial)) owner.refused(null, denial, null);
+    const decision = this.#subject.judgeConnection();
+    const denial = this.#admission.denialOf(decision);
+    if (denial !== null && isForAnyName(denial)) {
+      owner.refused(null, denial, null);
+    } else if (listener.direction === 'by-record' && decision.verdict === 'allow') {
+      if (this.#subject.isPlain) this.#passPlain(decision);
+    }
   }
 
   /** False: nothing more can be told before further bytes come. */
@@ -201,7 +211,12 @@ export class Opening {
     else this.#passThrough(decision, permit, byteLength);
   }
 
-  #passThrough(decision: Decision, permit: Permit, helloByteLength: number): void {
+  #passPlain(decision: Decision): void {
+    const permit = this.#admission.permitFor(decision);
+    if (permit !== null) this.#passThrough(decision, permit, null);
+  }
+
+  #passThrough(decision: Decision, permit: Permit, helloByteLength: number | null): void {
     const life = this.#options.owner.newLife(decision);
     life.isDryRun = permit.isDryRun;
     const context = this.#relayContext();

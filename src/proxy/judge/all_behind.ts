@@ -18,9 +18,11 @@ import { decideConnectionToo, decideDnsToo, decideRequestToo } from '../../polic
 export class AllBehind {
   readonly #others: readonly View[];
   readonly hasL7Rules: boolean;
+  readonly isPlain: boolean;
 
   constructor(others: readonly View[]) {
     this.#others = others;
+    this.isPlain = others.every(isPlainView);
     this.hasL7Rules = others.some((view) => view.hasL7Rules);
   }
 
@@ -47,6 +49,11 @@ export class AllBehind {
     const isSame = head === null || allows.every((one) => areSameFields(first, one, head));
     return isSame ? withAllFields(first, allows) : differ(first);
   }
+}
+
+/** None of its rules looks at a server name, or at what is said. */
+export function isPlainView({ applicable }: View): boolean {
+  return !applicable.hasServerNames && !applicable.hasDns && !applicable.hasOtherL7;
 }
 
 /** What goes on is the same, whoever of the two has the last word. */

@@ -24,7 +24,7 @@ import type { IdentityOption } from '../plane/options.ts';
 import { withDialled } from '../resolve/dialled.ts';
 import { confirmed } from '../resolve/recorded.ts';
 import { withCurrentIdentity } from '../resolve/resolve.ts';
-import { AllBehind, distinctViews } from './all_behind.ts';
+import { AllBehind, distinctViews, isPlainView } from './all_behind.ts';
 import { BothHalves, headAfter } from './both_halves.ts';
 
 export interface SubjectContext {
@@ -104,6 +104,16 @@ export class PolicySubject {
     );
   }
 
+  /**
+   * True where only who talks to whom is judged: no rule that can apply looks at a server name or at what is said. To a
+   * kernel that knows the remote this is an allow, and such a connection never comes here.
+   */
+  get isPlain(): boolean {
+    this.#refresh();
+    const shadow = this.#shadowViews;
+    return arePlain(this.#views) && (shadow === null || arePlain(shadow));
+  }
+
   judgeConnection(): Decision {
     this.#refresh();
     return this.#connectionBy(this.#views);
@@ -113,6 +123,12 @@ export class PolicySubject {
   judgeOpaque(): Decision {
     const decision = this.judgeConnection();
     return decision.verdict === 'allow' && this.hasL7Rules ? DENY_NOT_JUDGEABLE : decision;
+  }
+
+  /** Of bytes that nobody looks at, as nothing would be made of them. */
+  judgePlain(): Decision {
+    const decision = this.judgeConnection();
+    return decision.verdict === 'allow' && !this.isPlain ? DENY_NOT_JUDGEABLE : decision;
   }
 
   judgeRequest(head: RequestHead): Decision {
@@ -228,6 +244,14 @@ function viewsIn(snapshot: PolicySnapshot, meta: ConnectionMeta): Views | null {
     second: second === null ? null : viewIn(snapshot, meta, second),
     both: new BothHalves(),
   };
+}
+
+function arePlain(views: Views | null): boolean {
+  if (views === null) return false;
+  const { first, others, second } = views;
+  return (
+    isPlainView(first) && others?.isPlain !== false && (second === null || isPlainView(second))
+  );
 }
 
 function viewIn(snapshot: PolicySnapshot, meta: ConnectionMeta, half: Half): View {

@@ -1,8 +1,8 @@
 /**
  * hot path
  *
- * A TLS connection whose server name was judged, on a port without HTTP rules: passed through as it
- * is. One record for the whole connection.
+ * A connection whose bytes are passed through as they are: TLS whose server name was judged, on a port without HTTP
+ * rules; and whatever is said where the rules look at addresses and ports alone. One record for the whole connection.
  */
 import { TlsRetryWatch } from '../../codec/tls_retry.ts';
 import type { Decision } from '../../model/decision.ts';
@@ -20,16 +20,16 @@ export interface PassthroughOptions extends RelayContext {
   readonly permit: Permit;
   /** Of the whole connection. */
   readonly life: RequestLife;
-  /** Of the hello that was judged, with which its bytes begin. */
-  readonly helloByteLength: number;
+  /** Of the hello that was judged, with which its bytes begin; null: nobody looks at its bytes. */
+  readonly helloByteLength: number | null;
 }
 
 export class Passthrough implements Relay, UpstreamEvents {
-  readonly name = 'tls';
+  readonly name: 'tls' | 'plain';
   readonly #options: PassthroughOptions;
   readonly #upstream: UpstreamLink;
   readonly #tunnel: Tunnel;
-  /** Null with --dry-run: nothing is refused, whatever the hellos name. */
+  /** Null with --dry-run: nothing is refused, whatever the hellos name; and where nobody looks. */
   readonly #watch: TlsRetryWatch | null;
   #lastMoveMs: number;
   /** Judged: not for the watch. */
@@ -40,10 +40,13 @@ export class Passthrough implements Relay, UpstreamEvents {
     const { life, subject, guard } = options;
     const { limits } = options.plane.options;
     this.#options = options;
-    this.#helloBytesLeft = options.helloByteLength;
-    this.#watch = options.admission.isDryRun
-      ? null
-      : new TlsRetryWatch(subject.serverName, limits.detectBytesMax);
+    const { helloByteLength } = options;
+    this.name = helloByteLength === null ? 'plain' : 'tls';
+    this.#helloBytesLeft = helloByteLength ?? 0;
+    this.#watch =
+      helloByteLength === null || options.admission.isDryRun
+        ? null
+        : new TlsRetryWatch(subject.serverName, limits.detectBytesMax);
     this.#lastMoveMs = this.#nowMs();
     this.#upstream = new UpstreamLink(options.permit, options.meta, {
       sockets: options.plane.options.sockets,
@@ -141,7 +144,8 @@ export class Passthrough implements Relay, UpstreamEvents {
   lasted(): void {}
 
   judgeOpen(): Decision {
-    return this.#options.subject.judgeOpaque();
+    const { subject } = this.#options;
+    return this.name === 'plain' ? subject.judgePlain() : subject.judgeOpaque();
   }
 
   reject(decision: Decision): boolean {

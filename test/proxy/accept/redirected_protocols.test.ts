@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { RedirectRecord } from '../../../src/redirect/layout.ts';
 import { clientHello } from '../../support/client_hello.ts';
 import { Http2Client, Http2Origin } from '../../support/http2_peers.ts';
-import { closeRigs, type Rig, startRig } from '../../support/plane_rig.ts';
+import { closeRigs, cnp, type Rig, startRig } from '../../support/plane_rig.ts';
 import { BOTH, httpRules, policies, REDIRECTED_ENDPOINTS } from '../../support/redirected.ts';
 
 const cleanups: (() => void)[] = [];
@@ -113,6 +113,65 @@ describe('TLS', () => {
       expect((await client.over()).how).toBe('reset');
       expect(rig.recorder.closed).toEqual(['policy-changed']);
     }
+  });
+});
+
+describe('where both sides judge by the ends alone', () => {
+  it('the server may be the first to speak, in whatever protocol', async () => {
+    const rig = await redirected(policies('', ''));
+    const client = await rig.client();
+    const upstream = await rig.origin.connection();
+    upstream.send('220 ready');
+    await client.until('220 ready');
+    client.send('\u0000\u0001 not known');
+    await upstream.untilBytes(12);
+    upstream.end();
+    client.end();
+    await client.over();
+    expect(rig.recorder.summaries).toEqual(['forwarded allowed 0 -']);
+  });
+
+  it.each(['GET', 'GET  / HTTP/9.9\r\n\r\n', '\u0016\u0003\u0001\u0000\u0001\u0000'])(
+    'what only looks like a protocol passes as it is: %j',
+    async (bytes) => {
+      const rig = await redirected(policies('', ''));
+      const client = await rig.client();
+      client.send(bytes);
+      await (await rig.origin.connection()).untilBytes(bytes.length);
+      expect(rig.origin.received).toBe(bytes);
+    },
+  );
+
+  it.each([
+    ['the server name', sni('api.test')],
+    ['requests', httpRules('/')],
+  ])('and no longer: a rule about %s cuts what was begun', async (_, rule) => {
+    for (const late of [policies(rule, ''), policies('', rule)]) {
+      const rig = await redirected(policies('', ''));
+      const client = await rig.client();
+      client.send('something');
+      await (await rig.origin.connection()).untilBytes(9);
+      rig.updateAll({ endpoints: REDIRECTED_ENDPOINTS, policy: late });
+      expect((await client.over()).how).toBe('reset');
+      expect(rig.recorder.closed).toEqual(['policy-changed']);
+    }
+  });
+
+  it('and one side does not: the server hears nothing', async () => {
+    for (const policy of [policies(sni('api.test'), ''), policies('', httpRules('/'))]) {
+      const rig = await redirected(policy);
+      const client = await rig.client();
+      client.send('\u0000\u0001\u0002 nothing that is known');
+      await client.over();
+      expect(rig.origin.connections).toEqual([]);
+    }
+  });
+
+  it('on a listener of its own, without the redirect, what cannot be read is refused as before', async () => {
+    const rig = await startRig({ policy: cnp('') });
+    const { text } = await rig.exchange('\u0000\u0001\u0002 nothing that is known\r\n\r\n');
+    expect(text).toContain('400');
+    expect(rig.origin.received).toBe('');
   });
 });
 

@@ -154,13 +154,22 @@ SEPARATE int is_proxy_answered(struct __sk_buff *skb, const struct tuple *tuple)
 	return is_answered;
 }
 
+/* One, or the datagrams that the sender has left to the device to make of this packet (UDP_SEGMENT). */
+static __always_inline __u64 count_opened(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 size = skb->gso_size;
+
+	if (p->tuple.protocol != PROTOCOL_UDP || size == 0) return 1;
+	return 1 + (p->end - p->transport) / size;
+}
+
 /*
  * GCRA: one number for a holder (shares.h), the time until which its share is used up. Two CPUs that meet both
  * try again once; who loses twice is over the rate in any case.
  */
-static __noinline bool is_within_rate(const struct packet *p)
+static __noinline bool is_within_rate(struct __sk_buff *skb, const struct packet *p)
 {
-	const __u64 cost = SECOND_NS / CONNECTIONS_PER_SECOND;
+	const __u64 one = SECOND_NS / CONNECTIONS_PER_SECOND, cost = count_opened(skb, p) * one;
 	__u64 now = bpf_ktime_get_ns(), fresh = now + cost;
 	__u32 holder = holder_of(p->source.endpoint, p->destination.endpoint) |
 		       (p->tuple.protocol == PROTOCOL_UDP ? HOLDER_DATAGRAMS : 0);
@@ -172,7 +181,7 @@ static __noinline bool is_within_rate(const struct packet *p)
 		__u64 seen = *(volatile __u64 *)until;
 		__u64 next = (seen > now ? seen : now) + cost;
 
-		if (next > now + CONNECTIONS_BURST * cost) return false;
+		if (next > now + CONNECTIONS_BURST * one) return false;
 		if (__sync_val_compare_and_swap(until, seen, next) == seen) return true;
 	}
 	return false;
@@ -292,7 +301,7 @@ static __always_inline bool is_last_word(struct __sk_buff *skb, const struct pac
 SEPARATE int begin_redirect(struct __sk_buff *skb, struct packet *p)
 {
 	if (!p) return COUNTER_RECORD_LOST;
-	if (!is_within_rate(p)) return COUNTER_RATE_LIMITED;
+	if (!is_within_rate(skb, p)) return COUNTER_RATE_LIMITED;
 	if (!has_listener(p)) return COUNTER_NO_LISTENER;
 	if (!begin_record(p, skb->ifindex)) return COUNTER_RECORD_LOST;
 	/* A connection over a Service may have come in as this one, before. */

@@ -156,7 +156,7 @@ SEPARATE int begin_turn(struct __sk_buff *skb, struct packet *p)
 	__u32 holder;
 
 	if (!p || !choose_turn(skb, p, &turn)) return COUNTER_UNREDIRECTABLE;
-	if (!is_within_rate(p)) return COUNTER_RATE_LIMITED;
+	if (!is_within_rate(skb, p)) return COUNTER_RATE_LIMITED;
 	holder = holder_of(p->source.endpoint, p->destination.endpoint);
 	back.source = p->tuple.source;
 	back.source_port = p->tuple.source_port;

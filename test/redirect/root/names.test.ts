@@ -250,6 +250,22 @@ describe('datagrams', () => {
   });
 });
 
+/** What the device is to make many of: the kernel's programs see one packet (UDP_SEGMENT, linux/udp.h). */
+const SEND_SEGMENTED = `
+import socket, sys
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.setsockopt(17, 103, 32)
+for _ in range(1000): sender.sendto(b'\\xff' * 32 * 64, (sys.argv[1], 53))
+`;
+
+describe('datagrams that leave in one packet', () => {
+  it('are counted one by one: a pod has no more of them than of others', () => {
+    const before = counted('rate-limited');
+    rig.pod('shop/job').netns.run(['python3', '-c', SEND_SEGMENTED, DNS[4]]);
+    expect(counted('rate-limited')).toBeGreaterThan(before);
+  });
+});
+
 describe('resolvers', () => {
   it.each([
     ['glibc', 'gcc', []],

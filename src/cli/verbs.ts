@@ -17,6 +17,7 @@ import {
 import type { ExitCode, Io } from './io.ts';
 import { OBSERVE_SPEC } from './observe/specs.ts';
 import { REDIRECT_SPEC } from './redirect/specs.ts';
+import { RELAY_SPEC } from './relay/specs.ts';
 import { FQDN_SPEC, STATUS_SPEC } from './run/status_specs.ts';
 import { RUN_SPEC, VERSION_SPEC } from './specs.ts';
 
@@ -36,6 +37,7 @@ export const VERBS: readonly Verb[] = [
   { spec: STATUS_SPEC, load: () => import('./run/status.ts') },
   { spec: FQDN_SPEC, load: () => import('./run/fqdn.ts') },
   { spec: OBSERVE_SPEC, load: () => import('./observe/observe.ts') },
+  { spec: RELAY_SPEC, load: () => import('./relay/relay.ts') },
   { spec: REDIRECT_SPEC, load: () => import('./redirect/redirect.ts') },
   { spec: ADMISSION_SPEC, load: () => import('./admission/admission.ts') },
   { spec: CHECK_SPEC, load: () => import('./ask/check.ts') },

@@ -127,15 +127,17 @@ const ROOMS: RoomTable = {
     filter: ['generated'],
     '.': ['generated'],
     serve: ['generated', 'flow', 'filter', '.'],
+    relay: ['generated', 'serve'],
   },
   cli: {
-    '.': ['admission', 'ask', 'bench', 'demo', 'observe', 'redirect', 'run'],
+    '.': ['admission', 'ask', 'bench', 'demo', 'observe', 'redirect', 'relay', 'run'],
     admission: ['.', 'ask'],
     ask: ['.'],
     bench: ['.', 'ask'],
     demo: ['.', 'ask'],
     observe: ['.'],
     redirect: ['.'],
+    relay: ['.'],
     run: ['.'],
   },
 };

@@ -9,8 +9,6 @@
  * built already). Nothing is skipped: without Go it fails. The last line is the sum: "N passed, N failed".
  */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { extensionsOf } from '../../src/hubble/flow/extensions.ts';
@@ -24,6 +22,7 @@ import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
 import { FlowBatch } from '../../src/observe/flow/wire/flow_batch.ts';
 import { nodePlatform } from '../../src/platform/node_platform.ts';
 import { flowCases, NAMING } from '../hubble/flow/flow_cases.ts';
+import { freePorts } from '../support/free_ports.ts';
 import { TestAuthority } from '../support/test_certificates.ts';
 import { until } from '../support/until.ts';
 import { get, portOf } from '../workers/running.ts';
@@ -307,15 +306,6 @@ async function throughRelay(ask: Ask): Promise<void> {
   count(`${shown.sort()}` === `${[...EXPECTED_LINES].sort()}`, () => ['through the relay', shown]);
   child.kill('SIGKILL');
   await served.stop();
-}
-
-/** Others may take them meanwhile: these are asked of the system, and used at once. */
-async function freePorts(wanted: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: wanted }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
 }
 
 interface Served {

@@ -1,6 +1,7 @@
 /** Which server `observe` asks, and how. */
 import { resolve } from 'node:path';
 import type { Args } from '../args.ts';
+import { durationMs } from '../duration.ts';
 import type { Io } from '../io.ts';
 import type { ServerOptions } from './flow_server.ts';
 
@@ -25,7 +26,8 @@ export function serverOptions(args: Args, io: Io): ServerResult {
   }
   const useless = TLS_FLAGS.find((name) => args.has(name));
   if (!hasTls && useless !== undefined) return wrong(`--${useless} is for --tls`);
-  const timeoutMs = timeoutOf(args.value('timeout'));
+  const timeout = args.value('timeout');
+  const timeoutMs = timeout === null ? CONNECT_TIMEOUT_MS : durationMs(timeout);
   if (timeoutMs === null) return wrong('--timeout: give a duration such as 5s or 500ms');
   const at = (path: string | null): string | null => (path === null ? null : resolve(io.cwd, path));
   const certificate = at(args.value('tls-client-cert-file'));
@@ -41,13 +43,6 @@ export function serverOptions(args: Args, io: Io): ServerResult {
   const isInsecure = args.has('tls-allow-insecure');
   const tls = hasTls ? { authorities, certificate, key, serverName, isInsecure } : null;
   return { kind: 'server', server: { address, tls, connectTimeoutMs: timeoutMs } };
-}
-
-function timeoutOf(text: string | null): number | null {
-  if (text === null) return CONNECT_TIMEOUT_MS;
-  const [, number = '', unit = ''] = /^([0-9]{1,6})(ms|s|m)$/.exec(text) ?? [];
-  if (number === '') return null;
-  return Number(number) * (unit === 'ms' ? 1 : unit === 's' ? 1000 : 60_000);
 }
 
 function wrong(message: string): ServerResult {

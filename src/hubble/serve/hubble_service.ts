@@ -5,7 +5,7 @@
  *     batch ──► FlowStore ──► ObserverService ──► clients
  *           └─► each HubbleSink, when there is one
  */
-import { Server, type ServerOptions } from '@grpc/grpc-js';
+import type { Server } from '@grpc/grpc-js';
 import type { HubbleServeSettings } from '../../model/hubble_settings.ts';
 import type { Limits } from '../../model/limits.ts';
 import { FlowBatch } from '../../observe/flow/wire/flow_batch.ts';
@@ -13,20 +13,17 @@ import type { Clock } from '../../platform/platform.ts';
 import { searchCompiler } from '../../regex/search.ts';
 import { type NodeNaming, nodeNameOf } from '../flow/hubble_flows.ts';
 import { LostEventSource } from '../generated/flow/flow_pb.ts';
-import { file_health_health, Health } from '../generated/health/health_pb.ts';
 import { file_observer_observer, Observer } from '../generated/observer/observer_pb.ts';
 import { file_peer_peer, Peer } from '../generated/peer/peer_pb.ts';
-import { ServerReflection } from '../generated/reflection/reflection_pb.ts';
 import type { HubbleSink } from '../hubble_sink.ts';
 import { FlowRate } from './flow_rate.ts';
 import { FlowStore, type StoredBatch } from './flow_store.ts';
-import { healthMethods } from './health_service.ts';
 import { serviceDefinition } from './method.ts';
 import { Namespaces } from './namespaces.ts';
 import { ObserverService } from './observer_service.ts';
 import { peerMethods, serverNameOf } from './peer_service.ts';
-import { reflectionMethods } from './reflection_service.ts';
 import { type OpenServer, openServer } from './server_doors.ts';
+import { standardServer } from './standard_services.ts';
 
 export interface HubbleServiceOptions {
   readonly settings: HubbleServeSettings;
@@ -41,13 +38,6 @@ export interface HubbleServiceOptions {
 
 /** While nobody wants to see flows, one batch in so long is looked at for its namespaces. */
 const LOOK_MS = 100;
-const CONNECTION_IDLE_MS = 5 * 60_000;
-const KEEPALIVE_MS = 30_000;
-const KEEPALIVE_ANSWER_MS = 20_000;
-/** By which `hubble status` and relays ask whether the service Observer is well. */
-const HEALTH_NAME = 'hubble.server.Observer';
-/** As grpcurl of before asks for it; the messages are the same. */
-const OLDER_REFLECTION = 'grpc.reflection.v1alpha.ServerReflection';
 
 export class HubbleService {
   readonly #options: HubbleServiceOptions;
@@ -92,7 +82,7 @@ export class HubbleService {
       wallMs: () => clock.wallMs(),
       uptimeMs: () => clock.nowMs() - startedMs,
     });
-    this.#server = new Server(serverOptions(limits));
+    this.#server = standardServer(limits, [file_observer_observer, file_peer_peer]);
     this.#addServices(tlsName);
   }
 
@@ -145,29 +135,8 @@ export class HubbleService {
   #addServices(tlsName: string | null): void {
     const { announced: address } = this.#options.settings;
     const server = this.#server;
-    const reflected = reflectionMethods([
-      file_observer_observer,
-      file_peer_peer,
-      file_health_health,
-    ]);
     const name = nodeNameOf(this.#naming.node, this.#naming);
     server.addService(serviceDefinition(Observer), this.#observer.methods);
     server.addService(serviceDefinition(Peer), peerMethods({ name, address, tlsName }));
-    server.addService(
-      serviceDefinition(Health),
-      healthMethods([HEALTH_NAME, Observer.typeName, Peer.typeName]),
-    );
-    server.addService(serviceDefinition(ServerReflection), reflected);
-    server.addService(serviceDefinition(ServerReflection, OLDER_REFLECTION), reflected);
   }
-}
-
-function serverOptions(limits: Limits): ServerOptions {
-  return {
-    'grpc.max_receive_message_length': limits.hubbleRequestBytesMax,
-    'grpc.max_concurrent_streams': limits.hubbleStreamCountMax,
-    'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,
-    'grpc.keepalive_time_ms': KEEPALIVE_MS,
-    'grpc.keepalive_timeout_ms': KEEPALIVE_ANSWER_MS,
-  };
 }

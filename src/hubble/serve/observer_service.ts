@@ -33,7 +33,8 @@ import type { FlowRate } from './flow_rate.ts';
 import { type FlowOutlet, FlowReading, type FlowsAsked } from './flow_reading.ts';
 import type { FlowStore, StoredFlow } from './flow_store.ts';
 import type { Namespaces } from './namespaces.ts';
-import { StreamCall } from './stream_call.ts';
+import type { StreamCall } from './stream_call.ts';
+import { Streams } from './streams.ts';
 
 export interface ObserverOptions {
   readonly store: FlowStore;
@@ -61,29 +62,28 @@ const EXTENSIONS = 'extensions';
 
 export class ObserverService {
   readonly #options: ObserverOptions;
-  readonly #streams = new Set<StreamCall>();
+  readonly #streams: Streams;
   readonly #stopTick: () => void;
 
   constructor(options: ObserverOptions) {
     this.#options = options;
+    this.#streams = new Streams(options.streamCountMax);
     const timer = setInterval(() => this.wake(), TICK_MS).unref();
     this.#stopTick = () => clearInterval(timer);
   }
 
   get streamCount(): number {
-    return this.#streams.size;
+    return this.#streams.count;
   }
 
   /** A batch has come. */
   wake(): void {
-    for (const stream of this.#streams) stream.wake();
+    this.#streams.wake();
   }
 
   close(): void {
     this.#stopTick();
-    for (const stream of this.#streams) {
-      stream.fail({ code: status.UNAVAILABLE, details: 'the server ends' });
-    }
+    this.#streams.close();
   }
 
   get methods(): UntypedServiceImplementation {
@@ -106,7 +106,7 @@ export class ObserverService {
   }
 
   #getFlows(call: StreamOf<GetFlowsRequest>): void {
-    const stream = this.#open(call);
+    const stream = this.#streams.open(call);
     if (stream === null) return;
     const plan = this.#planOf(call.request);
     if (plan.kind === 'error') {
@@ -122,21 +122,8 @@ export class ObserverService {
 
   /** There are no such events here: those who follow wait. */
   #getNone(call: StreamOf<EventsRequest>): void {
-    const stream = this.#open(call);
+    const stream = this.#streams.open(call);
     if (stream !== null && !call.request.follow) stream.end();
-  }
-
-  /** Null: there are too many, and the client was told. */
-  #open(call: StreamOf<Message>): StreamCall | null {
-    const stream = new StreamCall(call, () => this.#streams.delete(stream));
-    if (this.#streams.size >= this.#options.streamCountMax) {
-      stream.fail({ code: status.RESOURCE_EXHAUSTED, details: 'too many read flows already' });
-      return null;
-    }
-    this.#streams.add(stream);
-    // The CLI waits for the head before it reads. A version of ours says nothing to it about the interface.
-    call.sendMetadata(new Metadata());
-    return stream;
   }
 
   #planOf(request: GetFlowsRequest): Plan {

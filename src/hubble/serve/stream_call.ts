@@ -4,7 +4,7 @@ import type { Message } from '@bufbuild/protobuf';
 import type { ServerErrorResponse, ServerWritableStream } from '@grpc/grpc-js';
 import type { Pause } from './flow_reading.ts';
 
-type Call = ServerWritableStream<Message, Message>;
+type Call = ServerWritableStream<Message, Message | Uint8Array>;
 
 export class StreamCall {
   readonly #call: Call;
@@ -33,7 +33,8 @@ export class StreamCall {
     this.#goOn();
   }
 
-  send(message: Message): void {
+  /** Bytes: for a method whose responses are passed on as they came. */
+  send(message: Message | Uint8Array): void {
     if (!this.#isOver) this.#isFull = !this.#call.write(message);
   }
 

@@ -74,6 +74,12 @@ export function behindOf(
   });
 }
 
+/** That there are Services without room: see `behind_key` in `bpf/layout.h`. */
+export const MORE_BEHIND: PlannedBehind = {
+  ...{ name: 'more', address: null, family: 4, port: 0 as Port, protocol: 'TCP' },
+  ...{ pairs: [], isAskedAsDialled: false, isHere: false },
+};
+
 const PORTS = 0x1_0000;
 
 export interface BehindChanges {

@@ -14,7 +14,7 @@ import {
 import type { Identity, Port } from '../model/identity.ts';
 import type { BehindPair, PlannedBehind } from './behind.ts';
 
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 
 /** Slots of the sockmap for one family; IPv6 begins where IPv4 ends, and datagrams where connections do. */
 export const LISTENER_SLOTS = 32;
@@ -290,8 +290,12 @@ export function encodeAddressKey(generation: number, prefix: IpPrefix): Buffer {
   return key;
 }
 
-export function encodeAddress(side: RecordedSide): Buffer {
-  return Buffer.concat([words(side.identity, side.endpoint), longWord(side.check)]);
+export const ADDRESS_IS_NODE = 1;
+
+/** `isNode`: of this node or another. */
+export function encodeAddress(side: RecordedSide & { readonly isNode: boolean }): Buffer {
+  const flags = side.isNode ? ADDRESS_IS_NODE << 24 : 0;
+  return Buffer.concat([words(side.identity, side.endpoint | flags), longWord(side.check)]);
 }
 
 export function encodeEndpointKey(generation: number, endpoint: number): Buffer {

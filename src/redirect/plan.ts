@@ -278,8 +278,7 @@ function* addressEntries({ input }: TablePlan, generation: number): Generator<Ma
   const add = (prefix: IpPrefix, identity: Identity, endpoint: number): void => {
     const key = `${prefix.address.text}/${prefix.length}`;
     if (sides.has(key)) return;
-    const value = encodeAddress({ identity, check: checkOf(input, identity), endpoint });
-    sides.set(key, { prefix, value });
+    sides.set(key, { prefix, value: addressValue(input, identity, endpoint) });
   };
   // In the order of who has the last word on an address: the first one that names a prefix counts.
   for (const { ips, endpointId, identity } of input.endpoints) {
@@ -294,6 +293,23 @@ function* addressEntries({ input }: TablePlan, generation: number): Generator<Ma
     yield [encodeAddressKey(generation, prefix), value];
   }
 }
+
+export function addressValue(
+  { labelsOf }: Pick<PlanInput, 'labelsOf'>,
+  identity: Identity,
+  endpoint: number,
+): Buffer {
+  const labels = labelsOf(identity);
+  return encodeAddress({
+    ...{ identity, check: identityCheck(labels), endpoint },
+    isNode: NODES.some(
+      (name) => identity === RESERVED_IDENTITIES[name] || labels.includes(`reserved:${name}`),
+    ),
+  });
+}
+
+/** Whose every address is dialled for NodePorts. */
+const NODES = ['host', 'remote-node', 'kube-apiserver'] as const;
 
 function* endpointEntries({ input, attached }: TablePlan, generation: number): Generator<MapEntry> {
   const withPrograms = new Set(attached.values());

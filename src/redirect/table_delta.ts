@@ -7,14 +7,8 @@ import type { IpPrefix } from '../model/address.ts';
 import type { Identity } from '../model/identity.ts';
 import type { BehindChanges } from './behind.ts';
 import type { MapEntry } from './kernel/api.ts';
-import {
-  encodeAddress,
-  encodeAddressKey,
-  encodeVerdict,
-  encodeVerdictKey,
-  identityCheck,
-} from './layout.ts';
-import { behindEntries, behindKey, type PlannedVerdict, VERDICTS } from './plan.ts';
+import { encodeAddressKey, encodeVerdict, encodeVerdictKey } from './layout.ts';
+import { addressValue, behindEntries, behindKey, type PlannedVerdict, VERDICTS } from './plan.ts';
 
 export interface TableDelta {
   readonly verdicts: readonly PlacedVerdict[];
@@ -65,11 +59,7 @@ export function writesOf(
     {
       map: 'addresses',
       entries: innermostFirst(addresses, ({ prefix }) => prefix).map(({ prefix, identity }) => {
-        const check = identityCheck(labelsOf(identity));
-        return [
-          encodeAddressKey(generation, prefix),
-          encodeAddress({ identity, check, endpoint: 0 }),
-        ];
+        return [encodeAddressKey(generation, prefix), addressValue({ labelsOf }, identity, 0)];
       }),
     },
     ...behindWrites(behind, generation, serial),

@@ -7,7 +7,12 @@ import { parsePrefix } from '../../src/model/address.ts';
 import type { Identity, Port } from '../../src/model/identity.ts';
 import type { ServiceFrontend } from '../../src/model/service_frontend.ts';
 import { createLogger } from '../../src/observe/log/logger.ts';
-import { behindChanges, behindOf, type KnownBackends } from '../../src/redirect/behind.ts';
+import {
+  behindChanges,
+  behindOf,
+  type KnownBackends,
+  MORE_BEHIND,
+} from '../../src/redirect/behind.ts';
 import {
   decodeBehind,
   decodeSettings,
@@ -76,6 +81,31 @@ describe('what is behind an address', () => {
     expect(services.takeProblems()).toEqual([]);
     services.changes({ frontends: [], problems: [] }, known);
     expect(services.takeProblems()).toEqual([]);
+  });
+});
+
+describe('Services without room', () => {
+  const problems = [] as const;
+  const few = Array.from({ length: 4 }, (_, index) =>
+    frontend({ address: VIP, port: 80 + index, backends: [1] }),
+  );
+  const known = KNOWN;
+
+  it('are told of in the table itself, and to people', () => {
+    const services = new BehindServices(3);
+    const all = services.whole({ frontends: few, problems }, known);
+    expect(all).toHaveLength(3);
+    expect(all).toContain(MORE_BEHIND);
+    expect(services.takeProblems()).toEqual([expect.stringMatching(/^2 addresses .* no room/)]);
+  });
+
+  it('are so no longer once there is room', () => {
+    const services = new BehindServices(3);
+    services.whole({ frontends: few, problems }, known);
+    const { gone } = services.changes({ frontends: few.slice(0, 2), problems }, known);
+    expect(gone).toEqual([MORE_BEHIND]);
+    const { written } = services.changes({ frontends: few, problems }, known);
+    expect(written).toEqual([MORE_BEHIND]);
   });
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parsePrefix } from '../../src/model/address.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import {
+  ADDRESS_IS_NODE,
   INTERFACE_IS_BRIDGED,
   INTERFACE_IS_PORT,
   identityCheck,
@@ -50,6 +51,17 @@ const INPUT: PlanInput = {
 };
 
 describe('a plan', () => {
+  it('says which addresses are a node’s, by their labels: their numbers may be any', () => {
+    const labels: Record<number, readonly string[]> = {
+      2000: ['k8s:zone=a', 'reserved:remote-node'],
+    };
+    const plan = planOf({ ...INPUT, labelsOf: (identity) => labels[identity] ?? [] });
+    const nodes = [...entriesOf(plan, 'addresses', 1)]
+      .filter(([, value]) => value.readUInt8(7) === ADDRESS_IS_NODE)
+      .map(([, value]) => value.readUInt32LE(0));
+    expect(nodes.sort()).toEqual([1, 2000, 6]);
+  });
+
   const side = (ip: string) => {
     const { identity, endpoint: id } = KernelModel.of(planOf(INPUT)).side(ip);
     return [identity, id];

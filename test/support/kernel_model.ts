@@ -110,7 +110,7 @@ export class KernelModel {
     if (value === null) return { identity: RESERVED_IDENTITIES.world, check: 0n, endpoint: 0 };
     return {
       identity: value.readUInt32LE(0),
-      endpoint: value.readUInt32LE(4),
+      endpoint: value.readUIntLE(4, 3),
       check: value.readBigUInt64LE(8),
     };
   }

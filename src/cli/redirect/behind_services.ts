@@ -8,16 +8,25 @@ import {
   behindChanges,
   behindOf,
   type KnownBackends,
+  MORE_BEHIND,
   NO_BEHIND_CHANGES,
   type PlannedBehind,
 } from '../../redirect/behind.ts';
 import { BEHIND_COUNT_MAX, BEHIND_MAX } from '../../redirect/layout.ts';
-import { withoutRoom } from '../../redirect/services/service_room.ts';
+import { type ServiceRoom, withoutRoom } from '../../redirect/services/service_room.ts';
 
 export class BehindServices {
+  readonly #room: ServiceRoom;
   #inForce: readonly PlannedBehind[] = [];
   #left = 0;
   #told: ReadonlySet<string> = new Set();
+
+  constructor(countMax = BEHIND_COUNT_MAX) {
+    // One entry says that there are more.
+    const frontendCountMax = countMax - 1;
+    const any = Number.POSITIVE_INFINITY;
+    this.#room = { frontendCountMax, slotCountMax: any, backendCountMax: any };
+  }
 
   /** All of it, for tables that are written whole. `set` null: it is not known what Services there are. */
   whole(set: FrontendSet | null, known: KnownBackends): readonly PlannedBehind[] {
@@ -42,7 +51,7 @@ export class BehindServices {
     );
     if (this.#left > 0) {
       problems.push(
-        `${this.#left} addresses of Services have no room in the tables: packets with them are judged by the address`,
+        `${this.#left} addresses of Services have no room in the tables: packets with them are judged by the address, and again by who receives them where they leave the node or reach a pod`,
       );
     }
     const news = problems.filter((one) => !this.#told.has(one));
@@ -52,14 +61,15 @@ export class BehindServices {
 
   #behindOf(set: FrontendSet | null, known: KnownBackends): readonly PlannedBehind[] {
     const frontends = set?.frontends ?? [];
-    const left = new Set(withoutRoom(frontends, ROOM));
+    const left = new Set(withoutRoom(frontends, this.#room));
     this.#left = left.size;
-    return behindOf(left.size === 0 ? frontends : frontends.filter((one) => !left.has(one)), known);
+    if (left.size === 0) return behindOf(frontends, known);
+    return [
+      ...behindOf(
+        frontends.filter((one) => !left.has(one)),
+        known,
+      ),
+      MORE_BEHIND,
+    ];
   }
 }
-
-const ROOM = {
-  frontendCountMax: BEHIND_COUNT_MAX,
-  slotCountMax: Number.POSITIVE_INFINITY,
-  backendCountMax: Number.POSITIVE_INFINITY,
-};

@@ -13,8 +13,6 @@
 
 #define IDENTITY_HOST 1
 #define IDENTITY_WORLD 2
-#define IDENTITY_REMOTE_NODE 6
-#define IDENTITY_KUBE_APISERVER 7
 #define IDENTITY_WORKLOAD_MIN 256
 
 #define IDENTITY_SCOPE 24 /* bit 24 and up: no place in a mark has them */
@@ -22,12 +20,6 @@
 
 /* A value that is replaced while it is read is read again. */
 #define BEHIND_LOOKS 3
-
-static __always_inline bool is_node(__u32 identity)
-{
-	return identity == IDENTITY_HOST || identity == IDENTITY_REMOTE_NODE ||
-	       identity == IDENTITY_KUBE_APISERVER;
-}
 
 static __always_inline bool is_workload(__u32 identity)
 {
@@ -51,13 +43,24 @@ static __always_inline void name_dialled(const struct packet *p, bool reversed, 
 	key->protocol = p->tuple.protocol;
 }
 
-/* Null: it is no Service's. `identity`: of the address itself. `key` is left as that of what is found. */
-static __always_inline struct behind_value *find_behind(struct behind_key *key, __u32 identity)
+/* Null: it is no Service's. `side`: of the address itself. `key` is left as that of what is found. */
+static __always_inline struct behind_value *find_behind(struct behind_key *key,
+							const struct address_value *side)
 {
 	struct behind_value *found = bpf_map_lookup_elem(&behind, key);
 
-	if (found || !is_node(identity)) return found;
+	if (found || !(side->flags & ADDRESS_IS_NODE)) return found;
 	__builtin_memset(&key->address, 0, sizeof(key->address));
+	return bpf_map_lookup_elem(&behind, key);
+}
+
+/* Whether an address that is not in the table may be a Service's all the same. `key` is left as another. */
+static __always_inline bool are_more_behind(struct behind_key *key)
+{
+	__builtin_memset(&key->address, 0, sizeof(key->address));
+	key->port = 0;
+	key->family = FAMILY_IP4;
+	key->protocol = PROTOCOL_TCP;
 	return bpf_map_lookup_elem(&behind, key);
 }
 

@@ -127,6 +127,7 @@ static __noinline void find_side(const struct packet *p, const struct ip *addres
 	side->identity = IDENTITY_WORLD;
 	side->check = 0;
 	side->endpoint = 0;
+	side->flags = 0;
 }
 
 /* What one policy says to one remote. Nothing found is a no. */
@@ -220,18 +221,23 @@ static __always_inline int ask_found(struct packet *p, struct asking *asking, co
 SEPARATE int ask_behind(struct packet *p, __u32 policy, bool reversed)
 {
 	struct asking asking = {.p = p, .policy = policy};
+	const struct address_value *side;
 	struct behind_key key;
-	__u32 serial, identity;
+	__u32 serial;
 	bool is_here;
 	int verdict;
 
 	if (!p) return VERDICT_DENY;
-	identity = reversed ? p->addressed.identity : p->destination.identity;
+	side = reversed ? &p->addressed : &p->destination;
 	name_dialled(p, reversed, &key);
-	asking.found = find_behind(&key, identity);
-	if (!asking.found) return NO_SERVICE;
+	asking.found = find_behind(&key, side);
+	if (!asking.found) {
+		/* Whoever the node's NAT makes of it is asked about where it comes out. */
+		p->is_dialled = are_more_behind(&key);
+		return NO_SERVICE;
+	}
 	serial = *(volatile __u32 *)&asking.found->serial;
-	verdict = ask_found(p, &asking, &key, identity);
+	verdict = ask_found(p, &asking, &key, side->identity);
 	p->is_dialled = true;
 	is_here = p->tuple.protocol == PROTOCOL_TCP && (asking.found->flags & BEHIND_HERE);
 	/* The memory of a value is given to another key as soon as it is replaced. */

@@ -30,7 +30,7 @@
 
 #include <linux/types.h>
 
-#define LAYOUT_VERSION 5
+#define LAYOUT_VERSION 6
 
 #define FAMILY_IP4 4
 #define FAMILY_IP6 6
@@ -138,9 +138,13 @@ struct address_key {
 
 struct address_value {
 	__u32 identity;
-	__u32 endpoint; /* the local endpoint that owns the address; 0: none */
+	__u32 endpoint : 24; /* the local endpoint that owns the address, as a mark has it; 0: none */
+	__u32 flags : 8;
 	__u64 check; /* hash of the identity's labels: who it is, whatever its number is elsewhere */
 };
+
+/* address_value.flags: of this node or another. Its labels say so, as its number may be any. */
+#define ADDRESS_IS_NODE 1
 
 /*
  * An endpoint's number is the index of its interface: nobody else's, whatever comes and goes beside it. The kernel may
@@ -194,7 +198,10 @@ struct verdict_value {
 /* All of them are endpoints of this node. */
 #define BEHIND_HERE 2
 
-/* `address` zero: every address of the node (a NodePort). */
+/*
+ * `address` zero: every address of a node (a NodePort). That of TCP, IPv4 and port 0, which no Service has: there are
+ * Services for which there was no room.
+ */
 struct behind_key {
 	__u32 generation;
 	struct ip address;

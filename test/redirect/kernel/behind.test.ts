@@ -7,6 +7,7 @@ import {
   type KernelVerdict,
   MARK_DIALLED,
   MARK_ENTERED,
+  MARK_SENT,
   VERDICT_ALLOW,
   VERDICT_DENY,
   VERDICT_REDIRECT,
@@ -23,6 +24,8 @@ const ESP = 50;
 /** Remotes by what A's policy says of them at port 8080. */
 const WHO = { allowed: 4001, alsoAllowed: 4002, denied: 4003, read: 4004, unnamed: 4005 } as const;
 const REMOTE_NODE = 6;
+/** A number as pods have (`enableNodeSelectorLabels`). */
+const LABELLED_NODE = 4100;
 const PORT = 8080;
 const DIALLED = 80;
 
@@ -41,6 +44,8 @@ const EGRESS: readonly Rule[] = [TCP, UDP].map((protocol) => ({
 const VIP = { 4: '10.96.0.7', 6: 'fd96::7' } as const;
 const OTHER_NODE = { 4: '10.9.0.2', 6: 'fd09::2' } as const;
 const FAMILIES = [4, 6] as const;
+/** Says that there are Services which the table does not have. */
+const MORE: Behind = { ip: null, family: 4, port: 0, protocol: TCP, pairs: [] };
 
 let world: World;
 
@@ -54,14 +59,24 @@ afterAll(() => world.dispose());
 const from = (family: 4 | 6): string => (family === 4 ? A.ip4 : A.ip6);
 const node = (family: 4 | 6): string => (family === 4 ? NODE.ip4 : NODE.ip6);
 
-function put(services: readonly Behind[], egress = EGRESS, adoptsUntilNs?: bigint): void {
+function put(
+  services: readonly Behind[],
+  egress = EGRESS,
+  { adoptsUntilNs, otherNode = REMOTE_NODE }: PutOptions = {},
+): void {
   const tables = world.tables(egress);
   const addresses = [
     ...tables.addresses,
-    ...FAMILIES.map((family) => [OTHER_NODE[family], REMOTE_NODE, 0] as const),
+    ...FAMILIES.map((family) => [OTHER_NODE[family], otherNode, 0, true] as const),
   ];
   const adoption = adoptsUntilNs === undefined ? {} : { adoptsUntilNs };
   world.lab.apply({ ...tables, addresses, services, ...adoption });
+}
+
+interface PutOptions {
+  readonly adoptsUntilNs?: bigint;
+  /** Its identity. */
+  readonly otherNode?: number;
 }
 
 function service(
@@ -73,6 +88,10 @@ function service(
     ...{ ip: VIP[family], family, port: DIALLED, protocol, pairs },
     ...more,
   }));
+}
+
+function dialAt(leg: Leg, port: number) {
+  return () => Object.values(dial(leg, port));
 }
 
 function dial(leg: Leg, port = DIALLED) {
@@ -163,6 +182,34 @@ describe.each(FAMILIES)('IPv%d', (family) => {
     expect(dial(leg)).toMatchObject(REFUSED('denied-egress'));
   });
 
+  it('one that had no room in the table passes as sent to a Service: who gets it is asked where it comes out', () => {
+    const open: readonly Rule[] = [TCP, UDP].map((protocol) => ({
+      ...{ protocol, port: PORT, verdict: VERDICT_ALLOW },
+      remotes: { [B.identity]: VERDICT_DENY, [LABELLED_NODE]: VERDICT_DENY },
+    }));
+    const toPort = dialAt(leg, PORT);
+    put([], open, { otherNode: LABELLED_NODE });
+    expect(toPort().map(({ magic }) => magic)).toEqual([MARK_SENT, MARK_SENT]);
+    put([MORE], open, { otherNode: LABELLED_NODE });
+    expect(toPort()).toMatchObject([
+      { result: PASS, magic: MARK_DIALLED },
+      { result: PASS, magic: MARK_DIALLED },
+    ]);
+    const mark = identityMark(MARK_DIALLED, A.endpoint as Identity);
+    const way = { mark, ingressIfindex: world.a };
+    const here = { from: leg.from, to: family === 4 ? B.ip4 : B.ip6 };
+    const away = { from: leg.from, to: OTHER_NODE[family] };
+    for (const make of [
+      (to: Leg) => segment(to, fresh(), PORT, SYN),
+      (to: Leg) => datagram(to, fresh(), PORT),
+    ]) {
+      expect(world.toB(make(here), way).counted).toContain('denied-egress');
+      expect(world.toUplink(make(away), way)).toMatchObject({
+        ...{ result: DROP, counted: ['denied-egress'] },
+      });
+    }
+  });
+
   it('goes on as sent by the pod: who receives it is asked, whoever that is', () => {
     put(service(family, [[B.identity, PORT]]));
     const sent = identityMark(MARK_DIALLED, A.endpoint as Identity);
@@ -185,19 +232,23 @@ describe.each(FAMILIES)('IPv%d', (family) => {
       expect(dial({ from: leg.from, to }, 30_080)).toMatchObject(REFUSED('denied-egress'));
     });
 
-    it('of another node: that one is asked about as well, as it may not be one there', () => {
-      put(ports);
-      const away = { from: leg.from, to: OTHER_NODE[family] };
-      expect(dial(away, 30_080)).toMatchObject(REFUSED('denied-egress'));
-      const toNodes = openTo(REMOTE_NODE, 30_080);
-      put(ports, [...EGRESS, ...toNodes]);
-      expect(dial(away, 30_080)).toMatchObject(PASSED);
-      put(service(family, [[WHO.denied, PORT]], { ip: null, port: 30_080 }), [
-        ...EGRESS,
-        ...toNodes,
-      ]);
-      expect(dial(away, 30_080)).toMatchObject(REFUSED('denied-egress'));
-    });
+    it.each([
+      ['by its number', REMOTE_NODE],
+      ['that has labels of its own', LABELLED_NODE],
+    ])(
+      'of another node %s: that one is asked about as well, as it may not be one there',
+      (_, nodeIdentity) => {
+        put(ports, EGRESS, { otherNode: nodeIdentity });
+        const away = { from: leg.from, to: OTHER_NODE[family] };
+        expect(dial(away, 30_080)).toMatchObject(REFUSED('denied-egress'));
+        const toNodes = openTo(nodeIdentity, 30_080);
+        put(ports, [...EGRESS, ...toNodes], { otherNode: nodeIdentity });
+        expect(dial(away, 30_080)).toMatchObject(PASSED);
+        const worse = service(family, [[WHO.denied, PORT]], { ip: null, port: 30_080 });
+        put(worse, [...EGRESS, ...toNodes], { otherNode: nodeIdentity });
+        expect(dial(away, 30_080)).toMatchObject(REFUSED('denied-egress'));
+      },
+    );
   });
 
   it('an address that its Service chose has to be allowed itself', () => {
@@ -295,7 +346,7 @@ describe.each(FAMILIES)('IPv%d', (family) => {
       world.lab.send('to_endpoint', packet, { ifindex: world.a, mark, ingressIfindex });
 
     it('of a backend elsewhere find the flow where the node has undone its NAT', () => {
-      put(service(family, [[WHO.allowed, PORT]]), EGRESS, 0n);
+      put(service(family, [[WHO.allowed, PORT]]), EGRESS, { adoptsUntilNs: 0n });
       for (const kind of ['tcp', 'udp'] as const) {
         const port = fresh();
         const asked =

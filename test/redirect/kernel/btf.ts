@@ -35,7 +35,14 @@ export function readStructs(objectPath: string): ReadonlyMap<string, StructLayou
         fields: new Map(
           members.map((member) => [
             member.name,
-            { offset: member.offset / 8, size: sizeOf(types, member.type) },
+            {
+              offset: (member.offset & 0xff_ffff) / 8,
+              // Of a bit field, its bits stand above the offset.
+              size:
+                member.offset >>> 24 === 0
+                  ? sizeOf(types, member.type)
+                  : (member.offset >>> 24) / 8,
+            },
           ]),
         ),
       },
@@ -93,7 +100,7 @@ function readMembers(
     return {
       name: text(btf.readUInt32LE(at)),
       type: btf.readUInt32LE(at + 4),
-      offset: btf.readUInt32LE(at + 8) & 0xff_ffff,
+      offset: btf.readUInt32LE(at + 8),
     };
   });
 }

@@ -50,6 +50,8 @@ const SK_BUFF_BYTES = 192;
 /** Connections that are older than the programs are taken over, unless a test says otherwise. */
 const ADOPTS = 1n << 62n;
 const SETTINGS_KEY = Buffer.alloc(4);
+/** host, remote-node, kube-apiserver */
+const NODES: readonly number[] = [1, 6, 7];
 
 const setns = koffi.load(null).func('int setns(int fd, int type)');
 
@@ -83,7 +85,13 @@ export interface Tables {
   readonly ports?: ReadonlyMap<number, PortState>;
   /** Default: for ever. */
   readonly adoptsUntilNs?: bigint;
-  readonly addresses: readonly (readonly [prefix: string, identity: number, endpoint: number])[];
+  /** `isNode`: by default that of the numbers that say so. */
+  readonly addresses: readonly (readonly [
+    prefix: string,
+    identity: number,
+    endpoint: number,
+    isNode?: boolean,
+  ])[];
   /** endpoint → identity and rules of each direction. */
   readonly endpoints: ReadonlyMap<
     number,
@@ -155,10 +163,10 @@ export class Lab {
       maps.interfaces.update(encodeInterfaceKey(generation, ifindex), encodeOtherInterface());
     }
     maps.addresses.updateMany(
-      tables.addresses.map(([text, identity, endpoint]) => [
-        encodeAddressKey(generation, prefixOf(text)),
-        encodeAddress({ identity: identity as Identity, check: BigInt(identity + 7), endpoint }),
-      ]),
+      tables.addresses.map(([text, identity, endpoint, isNode = NODES.includes(identity)]) => {
+        const side = { identity: identity as Identity, check: BigInt(identity + 7), endpoint };
+        return [encodeAddressKey(generation, prefixOf(text)), encodeAddress({ ...side, isNode })];
+      }),
     );
     for (const [endpoint, { identity, egress, ingress, ips = [] }] of tables.endpoints) {
       maps.endpoints.update(

@@ -141,8 +141,11 @@ const cases: readonly (readonly [name: string, bytes: Buffer, fields: Record<str
   ],
   [
     'address_value',
-    layout.encodeAddress(SIDE),
-    { identity: number(SIDE.identity), check: long(SIDE.check), endpoint: number(SIDE.endpoint) },
+    layout.encodeAddress({ ...SIDE, endpoint: 0x0a0b0c, isNode: true }),
+    {
+      ...{ identity: number(SIDE.identity), check: long(SIDE.check) },
+      ...{ endpoint: '0c0b0a', flags: '01' },
+    },
   ],
   [
     'endpoint_key',

@@ -3,6 +3,7 @@
  * here knows HTTP.
  */
 import type { Flow } from '../model/flow.ts';
+import type { NameCounts } from '../model/name_counts.ts';
 import type { NameFilter } from '../model/name_row.ts';
 import type { MergedMetrics } from '../observe/metrics/hub.ts';
 import type { DocumentLimits } from '../text/document_bounds.ts';
@@ -24,6 +25,8 @@ export interface AdminBackend {
   refusedObjects(): RefusedState;
   /** Services by whose backends their addresses are judged. */
   services(): ServiceState;
+  /** What DNS answers have taught, as it was told a moment ago. */
+  names(): NameState;
   /** Of the JSON of a request. */
   documentLimits(): DocumentLimits;
   /** All of it: `policiesDocument`, or `printSnapshot`. Rejects with a `BusyError`, too. */
@@ -65,6 +68,11 @@ export interface ServiceState {
   readonly source: 'cluster' | 'files';
   /** `redirect.services`: whether sockets are translated, too. */
   readonly mode: string;
+}
+
+export interface NameState extends NameCounts {
+  /** The folder in which they outlive the process; null: they do not. */
+  readonly keptIn: string | null;
 }
 
 /** What was asked cannot be answered now; later it can. `message` is one line for people. */

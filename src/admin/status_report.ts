@@ -1,7 +1,7 @@
 /** What `GET /status` answers and `sallyport status` shows. */
 
 import { isUnused, type MetricsSummary } from '../observe/metrics/summary.ts';
-import type { AdminBackend, RefusedState, WorkerState } from './backend.ts';
+import type { AdminBackend, NameState, RefusedState, WorkerState } from './backend.ts';
 import { metricsInHand } from './metrics_in_hand.ts';
 
 export interface StatusReport extends MetricsSummary {
@@ -19,6 +19,8 @@ export interface StatusReport extends MetricsSummary {
   readonly cluster?: ClusterState;
   /** A proxy of before does not tell. */
   readonly services?: ServicesReport;
+  /** What DNS answers have taught. A proxy of before does not tell. */
+  readonly names?: NameState;
   /** Policies that were refused alone; absent while none is. */
   readonly refused?: RefusedState;
   /** What is judged and not enforced: everything, or these policies. A proxy of before does not tell. */
@@ -82,6 +84,7 @@ export async function statusReport(backend: AdminBackend): Promise<StatusReport>
     stale: staleOf(backend),
     ...clusterOf(backend),
     services: servicesOf(backend),
+    names: backend.names(),
     ...(refused.count === 0 ? {} : { refused }),
     dryRun: { proxy: backend.isDryRun(), policies: dryRunPolicies },
     listeners: backend.listeners(),

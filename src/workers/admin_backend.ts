@@ -7,6 +7,7 @@ import type {
   ExplainAnswer,
   FlowFeed,
   Liveness,
+  NameState,
   PolicySetState,
   Readiness,
   ServiceState,
@@ -23,6 +24,7 @@ import type { Logger } from '../observe/log/logger.ts';
 import type { MetricsSnapshot } from '../observe/metrics/counters.ts';
 import { familyOf } from '../observe/metrics/family.ts';
 import type { MergedMetrics, MetricsHub } from '../observe/metrics/hub.ts';
+import { nameFamilies } from '../observe/metrics/name_families.ts';
 import type { BoundListener } from '../proxy/accept/listener.ts';
 import type { DocumentLimits } from '../text/document_bounds.ts';
 import type { FlowHub } from './flow_hub.ts';
@@ -134,6 +136,11 @@ export class SupervisorBackend implements AdminBackend {
     };
   }
 
+  names(): NameState {
+    const { policyThread, config } = this.#parts;
+    return { ...policyThread.nameCounts, keptIn: config.stateDir };
+  }
+
   workers(): readonly WorkerStatus[] {
     return this.#parts.supervisor.workers();
   }
@@ -182,6 +189,7 @@ export class SupervisorBackend implements AdminBackend {
     const families = [
       familyOf('sallyport_access_log_dropped_total', dropped),
       ...this.#parts.flows.families(),
+      ...nameFamilies(this.#parts.policyThread.nameCounts),
     ];
     return { workerIndex: OWN_INDEX, instanceId: 'supervisor', families };
   }

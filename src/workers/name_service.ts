@@ -9,6 +9,7 @@ import { NameMemory } from '../control/source/files/name_memory.ts';
 import { type IpPrefix, type IpText, parseIp, parsePrefix } from '../model/address.ts';
 import { jsonDocument } from '../model/json_document.ts';
 import type { Limits } from '../model/limits.ts';
+import { type NameCounts, NO_NAMES } from '../model/name_counts.ts';
 import type { NameFilter } from '../model/name_row.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { OwnInterfaces } from '../platform/own_interfaces.ts';
@@ -26,10 +27,14 @@ export interface NameServiceOptions {
   readonly learn: () => number | null;
   /** These are in force with the batch of that number. */
   readonly onLearned: (ids: readonly number[], sequence: number) => void;
+  /** They are others than were told last. */
+  readonly onCounts: (counts: NameCounts) => void;
 }
 
 /** Between two looks for what has had its time. */
 const SWEEP_MS = 5000;
+/** Between two times that numbers are told, while names are learned. */
+const COUNTS_MS = 1000;
 /** As often as workers tell. */
 const MARKS_PER_GRACE = 4;
 
@@ -38,6 +43,9 @@ export class NameService {
   readonly #options: NameServiceOptions;
   /** That came in this turn. */
   #lookups: SentLookup[] = [];
+  /** As they were told last, and when. */
+  #counts = JSON.stringify(NO_NAMES);
+  #countsMs = Number.NEGATIVE_INFINITY;
   /** Up to then what is kept knows of open connections. */
   #markedMs: number;
   readonly #stopSweep: () => void;
@@ -91,7 +99,9 @@ export class NameService {
     const graceMs = limits.dnsLearnedGraceMs;
     const times = { nowMs: clock.nowMs(), wallMs: clock.wallMs(), graceMs };
     const lookups = nameRows(this.learning.entries(), filter, times);
-    return JSON.stringify(jsonDocument('FqdnCache', { ...this.learning.counts, lookups }), null, 2);
+    const { names, addresses, evicted } = this.learning.counts;
+    const document = jsonDocument('FqdnCache', { names, addresses, evicted, lookups });
+    return JSON.stringify(document, null, 2);
   }
 
   stop(): void {
@@ -112,6 +122,7 @@ export class NameService {
     }
     // Before an answer goes: whoever takes our place knows it, too.
     if (kept.length > 0) memory?.append(kept);
+    if (clock.nowMs() - this.#countsMs >= COUNTS_MS) this.#tellCounts();
     const sequence = learn();
     if (sequence === null) return;
     onLearned(
@@ -125,8 +136,18 @@ export class NameService {
     if (this.#lookups.length > 0) this.#learnAll();
     this.learning.expire(platform.clock.nowMs());
     learn();
+    this.#tellCounts();
     this.#keepMarks();
     if (memory?.isLong === true) memory.rewrite(this.#kept());
+  }
+
+  #tellCounts(): void {
+    const { counts } = this.learning;
+    const text = JSON.stringify(counts);
+    if (text === this.#counts) return;
+    this.#counts = text;
+    this.#countsMs = this.#options.platform.clock.nowMs();
+    this.#options.onCounts(counts);
   }
 
   /** That addresses are in use though their time is over: else who takes our place would cut their connections. */
@@ -169,7 +190,7 @@ function lookupOf({ name, holder, ips, ttlSeconds }: SentLookup): Lookup {
 /** With the clocks, the addresses and the state folder of this machine. */
 export function nodeNameService(
   { limits, stateDir, isStateOurs, neverLearned: ranges }: PolicySettings,
-  parts: Pick<NameServiceOptions, 'learn' | 'onLearned'> & {
+  parts: Pick<NameServiceOptions, 'learn' | 'onLearned' | 'onCounts'> & {
     readonly onNotKept: (problem: string) => void;
   },
 ): NameService {

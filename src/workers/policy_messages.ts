@@ -11,6 +11,7 @@ import type { SentBatch } from '../control/worker/identity_wire.ts';
 import type { NumberedSet, PolicyUpdate } from '../control/worker/live_snapshot.ts';
 import type { IpText } from '../model/address.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
+import type { NameCounts } from '../model/name_counts.ts';
 import type { NameFilter } from '../model/name_row.ts';
 import type { ToldLookup } from '../proxy/dns/name_learner.ts';
 import type { KeptForms, SentForm } from './kept_forms.ts';
@@ -209,6 +210,8 @@ export type FromPolicyThread =
   | { readonly kind: 'named-sides'; readonly id: number; readonly sides: readonly FlowSide[] }
   /** In force with the batch of that number. */
   | { readonly kind: 'learned'; readonly ids: readonly number[]; readonly sequence: number }
+  /** Of names; from time to time, when they are others. */
+  | { readonly kind: 'name-counts'; readonly counts: NameCounts }
   /** A question was answered with an error of ours. */
   | { readonly kind: 'failed'; readonly id: number; readonly message: string }
   | { readonly kind: 'stopped' };

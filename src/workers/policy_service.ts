@@ -450,6 +450,7 @@ export class PolicyService {
     return nodeNameService(this.#settings, {
       learn: () => (this.#feed.isStarted ? this.#work(() => this.#feed.learn()) : null),
       onLearned: (ids, sequence) => this.#post({ kind: 'learned', ids, sequence }),
+      onCounts: (counts) => this.#post({ kind: 'name-counts', counts }),
       onNotKept: (problem) => this.#post({ kind: 'not-kept', problem }),
     });
   }

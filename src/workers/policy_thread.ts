@@ -12,6 +12,7 @@ import { BusyError, type ExplainAnswer } from '../admin/backend.ts';
 import type { Staleness } from '../control/source/policy_feed.ts';
 import { FRESH, type SourceHealth } from '../control/source/source.ts';
 import type { FlowAddress, FlowSide } from '../model/flow.ts';
+import { type NameCounts, NO_NAMES } from '../model/name_counts.ts';
 import type { NameFilter } from '../model/name_row.ts';
 import type { Timers } from '../platform/platform.ts';
 import type { SentForm } from './kept_forms.ts';
@@ -93,6 +94,7 @@ export class PolicyThread {
   #refused = NONE_REFUSED;
   #health = FRESH;
   #unwrittenCount = 0;
+  #nameCounts = NO_NAMES;
   #lostForms: Uint8Array | null = null;
   #deathCount = 0;
   /** Of the workers, as it was told last. */
@@ -120,6 +122,11 @@ export class PolicyThread {
   /** Policies whose status cannot be written back. */
   get unwrittenCount(): number {
     return this.#unwrittenCount;
+  }
+
+  /** What answers have taught, as the thread told it last. */
+  get nameCounts(): NameCounts {
+    return this.#nameCounts;
   }
 
   /** It is at the files. */
@@ -263,6 +270,7 @@ export class PolicyThread {
     });
     this.#worker = worker;
     this.#isReading = false;
+    this.#nameCounts = NO_NAMES;
     let problem = 'the policy thread ended';
     worker.on('message', (message: FromPolicyThread) => this.#handle(message));
     worker.on('error', (error) => {
@@ -321,6 +329,9 @@ export class PolicyThread {
       }
       case 'unwritten':
         this.#unwrittenCount = message.count;
+        break;
+      case 'name-counts':
+        this.#nameCounts = message.counts;
         break;
       case 'lost-forms':
         this.#lostForms = message.forms;

@@ -8,6 +8,7 @@ import {
 import { policiesDocument } from '../../src/admin/policies_document.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import { NO_NAMES } from '../../src/model/name_counts.ts';
 import type { FlowStream } from '../../src/observe/flow/flow_stream.ts';
 import type { MetricsSnapshot } from '../../src/observe/metrics/counters.ts';
 import { MetricsHub } from '../../src/observe/metrics/hub.ts';
@@ -36,6 +37,7 @@ export function fakeBackend(
     readonly refused?: ReturnType<AdminBackend['refusedObjects']>;
     /** Of what is learned. */
     readonly names?: object;
+    readonly nameState?: Partial<ReturnType<AdminBackend['names']>>;
     readonly services?: Partial<ReturnType<AdminBackend['services']>>;
   } = {},
 ): FakeBackend {
@@ -83,6 +85,7 @@ export function fakeBackend(
       ...{ serviceCount: 0, frontendCount: 0, backendCount: 0, areInForce: true, problems: [] },
       ...{ source: 'files', mode: 'none', ...options.services },
     }),
+    names: () => ({ ...NO_NAMES, keptIn: null, ...options.nameState }),
     documentLimits: () => DEFAULT_LIMITS,
     isDryRun: () => options.isDryRun ?? false,
     printPolicies: async (format) =>

@@ -132,6 +132,21 @@ describe('status', () => {
     });
   });
 
+  it('shows what names have taught, and where it is kept', async () => {
+    const refused = { special: 1, cluster: 2, own: 0 };
+    const counts = { names: 12, addresses: 30, learned: 40, evicted: 3, expired: 7, refused };
+    const shown = async (keptIn: string | null): Promise<string> => {
+      const admin = await adminOf(fakeBackend({ nameState: { ...counts, keptIn } }));
+      const json = await run(['--admin', admin, '-o', 'json']);
+      expect(JSON.parse(json.stdout)).toMatchObject({ names: { ...counts, keptIn } });
+      return (await run(['--admin', admin])).stdout;
+    };
+    const numbers =
+      'names            12 (addresses: 30; evicted: 3, expired: 7, refused: 3), kept ';
+    expect(await shown('/var/lib/sallyport')).toContain(`${numbers}in /var/lib/sallyport\n`);
+    expect(await shown(null)).toContain(`${numbers}until this process ends\n`);
+  });
+
   it('says nothing of refused policies while there are none', async () => {
     const admin = await adminOf(fakeBackend());
     const json = await run(['--admin', admin, '-o', 'json']);

@@ -49,6 +49,11 @@ it('what was learned is listed: who asked, for how long, and what was not learne
     /^default\/client +lookup +api\.stripe\.com\. /m,
   );
   expect(await list('-e', 'default/other')).not.toContain('stripe');
+  const metrics = async (): Promise<string> =>
+    (await fetch(`http://127.0.0.1:${rig.adminPort}/metrics`)).text();
+  await until(async () => (await metrics()).includes('sallyport_fqdn_addresses 2\n'));
+  expect(await metrics()).toContain('sallyport_fqdn_refused_total{reason="own"} 0\n');
+  expect(await metrics()).toContain('sallyport_fqdn_refused_total{reason="special"} 1\n');
 });
 
 it('so it is under policy churn, each time', async () => {

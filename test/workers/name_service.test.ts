@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { NameMemory } from '../../src/control/source/files/name_memory.ts';
 import { type IpAddress, parseIp } from '../../src/model/address.ts';
 import { DEFAULT_LIMITS } from '../../src/model/limits.ts';
+import type { NameCounts } from '../../src/model/name_counts.ts';
 import type { Platform } from '../../src/platform/platform.ts';
 import { NameService } from '../../src/workers/name_service.ts';
 
@@ -16,11 +17,13 @@ const HOUR_MS = 60 * MINUTE_MS;
 let folder: string;
 let nowMs: number;
 let sweeps: (() => void)[];
+let counts: NameCounts[];
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'sallyport-names-'));
   nowMs = 0;
   sweeps = [];
+  counts = [];
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -38,7 +41,8 @@ function started(): NameService {
     timers: { every: (_ms: number, sweep: () => void) => sweeps.push(sweep) },
     soon: (task: () => void) => task(),
   } as unknown as Platform;
-  const effects = { learn: () => null, onLearned: () => {} };
+  const onCounts = (told: NameCounts): number => counts.push(told);
+  const effects = { learn: () => null, onLearned: () => {}, onCounts };
   const addresses = { isOwnAddress: () => false, neverLearned: [] };
   return new NameService({
     ...{ ...effects, ...addresses, platform },
@@ -81,4 +85,15 @@ it('what is not in use has its time, before the end of the thread and behind it'
   expect(kept(second)).toEqual([ADDRESS.text]);
   pass(MINUTE_MS);
   expect(kept(second)).toEqual([]);
+});
+
+it('numbers are told when they are others, and at rest not again', () => {
+  const taught = { name: 'api.', holder: 'shop/web', addresses: [ADDRESS], ttlSeconds: 60 };
+  memory().append([{ ...taught, atMs: 0 }]);
+  started();
+  expect(counts).toEqual([]);
+  pass(MINUTE_MS);
+  expect(counts).toMatchObject([{ names: 1, addresses: 1, learned: 1, expired: 0 }]);
+  pass(HOUR_MS);
+  expect(counts.slice(1)).toMatchObject([{ names: 0, addresses: 0, learned: 1, expired: 1 }]);
 });

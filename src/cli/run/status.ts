@@ -78,6 +78,7 @@ function tableOf(report: StatusReport, isAll: boolean): string {
     facts.splice(3, 0, ['STALE', `since ${report.stale.since}: ${first}${more}`]);
   }
   if (report.services !== undefined) facts.push(['services', servicesText(report.services)]);
+  facts.push(...nameFacts(report));
   if (report.cluster !== undefined) facts.push(['cluster', clusterText(report.cluster)]);
   if (report.refused !== undefined) facts.push(['REFUSED', refusedText(report.refused)]);
   facts.push(...dryRunFacts(report));
@@ -122,6 +123,16 @@ function servicesText(services: NonNullable<StatusReport['services']>): string {
   const contested = first === undefined ? '' : `; CLAIMED TWICE: ${first}`;
   const more = conflicts.length <= 1 ? '' : ` (and ${conflicts.length - 1} more)`;
   return `${known}, ${state}; redirect.services: ${mode}${old}${contested}${more}`;
+}
+
+/** Nothing of a proxy that has heard of no name. */
+function nameFacts({ names }: StatusReport): readonly (readonly [string, string])[] {
+  if (names === undefined) return [];
+  const refused = Object.values(names.refused).reduce((sum, count) => sum + count, 0);
+  if (names.learned + refused === 0) return [];
+  const kept = names.keptIn === null ? 'until this process ends' : `in ${names.keptIn}`;
+  const gone = `evicted: ${names.evicted}, expired: ${names.expired}, refused: ${refused}`;
+  return [['names', `${names.names} (addresses: ${names.addresses}; ${gone}), kept ${kept}`]];
 }
 
 function refusedText({ objects, count }: NonNullable<StatusReport['refused']>): string {

@@ -63,7 +63,9 @@ export class NameCache {
   readonly #byHolder = new Map<string, Set<Entry>>();
   #changed = new Set<IpText>();
   #count = 0;
+  #learnedCount = 0;
   #evictedCount = 0;
+  #expiredCount = 0;
 
   constructor(bounds: NameBounds) {
     this.#bounds = bounds;
@@ -82,9 +84,19 @@ export class NameCache {
     return this.#byAddress.size;
   }
 
+  /** Pairs that were not there before, since the beginning. */
+  get learnedCount(): number {
+    return this.#learnedCount;
+  }
+
   /** Pairs that had to go before their time, since the beginning. */
   get evictedCount(): number {
     return this.#evictedCount;
+  }
+
+  /** Pairs that have had their time, since the beginning. */
+  get expiredCount(): number {
+    return this.#expiredCount;
   }
 
   /** All that is kept. */
@@ -145,7 +157,9 @@ export class NameCache {
     for (const addresses of this.#byName.values()) {
       for (const entry of addresses.values()) {
         const lastMs = Math.max(entry.expiresAtMs, entry.aliveAtMs);
-        if (nowMs >= lastMs + this.#bounds.graceMs) this.#remove(entry);
+        if (nowMs < lastMs + this.#bounds.graceMs) continue;
+        this.#expiredCount++;
+        this.#remove(entry);
       }
     }
   }
@@ -163,6 +177,7 @@ export class NameCache {
     inner(this.#byAddress, address.text, (): Entry[] => []).push(entry);
     this.#changed.add(address.text);
     this.#count++;
+    this.#learnedCount++;
     return entry;
   }
 

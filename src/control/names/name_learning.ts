@@ -5,8 +5,9 @@
  *     lookup ──► is the name selected? are the addresses nobody's in the cluster? ──► NameCache
  *     set ──────────────────────────────────────────► joined: inventory.learned ◄──────┘
  */
-import { type IpPrefix, type IpText, parseIp } from '../../model/address.ts';
+import { type IpAddress, type IpPrefix, type IpText, parseIp } from '../../model/address.ts';
 import type { Limits } from '../../model/limits.ts';
+import { type NameCounts, NO_NAMES, type UnlearnableReason } from '../../model/name_counts.ts';
 import type { PolicyDocument } from '../decode/policy_document.ts';
 import type { PolicyInput } from '../set/policy_input.ts';
 import { InventoryAddresses } from './cluster_addresses.ts';
@@ -23,13 +24,6 @@ export interface NameLearningOptions {
   readonly neverLearned: readonly IpPrefix[];
 }
 
-export interface NameCounts {
-  readonly names: number;
-  readonly addresses: number;
-  /** Addresses of names that had to go before their time, since the start. */
-  readonly evicted: number;
-}
-
 export class NameLearning {
   readonly #options: NameLearningOptions;
   readonly #cache: NameCache;
@@ -37,6 +31,7 @@ export class NameLearning {
   readonly #addresses: LearnedAddresses;
   #documents: readonly PolicyDocument[] = [];
   #selectors = FqdnSelectors.NONE;
+  readonly #refused = { ...NO_NAMES.refused };
 
   constructor(options: NameLearningOptions) {
     const { limits } = options;
@@ -55,8 +50,12 @@ export class NameLearning {
   }
 
   get counts(): NameCounts {
-    const { nameCount, addressCount, evictedCount } = this.#cache;
-    return { names: nameCount, addresses: addressCount, evicted: evictedCount };
+    const { nameCount, addressCount, learnedCount, evictedCount, expiredCount } = this.#cache;
+    return {
+      ...{ names: nameCount, addresses: addressCount },
+      ...{ learned: learnedCount, evicted: evictedCount, expired: expiredCount },
+      refused: { ...this.#refused },
+    };
   }
 
   /** All that is kept, with its names. */
@@ -83,7 +82,12 @@ export class NameLearning {
 
   /** True: it was of use, and is worth being remembered. */
   learn(lookup: Lookup, nowMs: number): boolean {
-    return this.#selectors.selecting(lookup.name).length > 0 && this.restore(lookup, nowMs);
+    if (this.#selectors.selecting(lookup.name).length === 0) return false;
+    for (const address of lookup.addresses) {
+      const reason = this.#whyRefused(address);
+      if (reason !== null) this.#refused[reason]++;
+    }
+    return this.restore(lookup, nowMs);
   }
 
   /** That somebody learned before us, whatever is selected now. */
@@ -111,8 +115,12 @@ export class NameLearning {
 
   #isLearnable(ip: IpText): boolean {
     const address = parseIp(ip);
-    if (address === null || this.#options.isOwnAddress(ip)) return false;
-    return whyUnlearnable(address, this.#cluster) === null;
+    return address !== null && this.#whyRefused(address) === null;
+  }
+
+  #whyRefused(address: IpAddress): UnlearnableReason | null {
+    const isOwn = (): boolean => this.#options.isOwnAddress(address.text);
+    return whyUnlearnable(address, this.#cluster) ?? (isOwn() ? 'own' : null);
   }
 }
 

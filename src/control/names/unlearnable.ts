@@ -10,10 +10,8 @@ import {
   parsePrefix,
   prefixContains,
 } from '../../model/address.ts';
-
+import type { UnlearnableReason } from '../../model/name_counts.ts';
 import { fullPrefix } from '../../policy/resolve/prefixes.ts';
-
-export type UnlearnableReason = 'special' | 'cluster';
 
 /** Not of one host out in the network (RFC 6890, RFC 4291). Private ones are: people have names for them. */
 const SPECIAL: readonly IpPrefix[] = [

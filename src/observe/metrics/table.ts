@@ -136,6 +136,21 @@ export const METRICS = {
     'DNS answers that had to wait until their addresses are in force for the name: they were (in-force), or the answer went without (timeout, full).',
     ['outcome'],
   ),
+  sallyport_fqdn_names: gauge('Names of which answers have told addresses that are kept.', []),
+  sallyport_fqdn_addresses: gauge('Addresses that have such names.', []),
+  sallyport_fqdn_learned_total: counter(
+    'Addresses that names got by answers, or by what an earlier policy thread has kept; one counts for each name that has it, as in the next two. Since the policy thread started.',
+    [],
+  ),
+  sallyport_fqdn_evicted_total: counter(
+    'Addresses of names that had to make room for others before their time.',
+    [],
+  ),
+  sallyport_fqdn_expired_total: counter('Addresses of names that have had their time.', []),
+  sallyport_fqdn_refused_total: counter(
+    'Addresses in answers that names do not get, by reason: special (loopback, link-local, multicast, reserved), cluster (of pods, nodes and Services, and dns.neverLearned), own (of this machine).',
+    ['reason'],
+  ),
 
   // connections
   sallyport_connections_opened_total: counter('Downstream connections accepted.', ['listener']),

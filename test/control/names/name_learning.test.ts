@@ -4,6 +4,7 @@ import { NameLearning } from '../../../src/control/names/name_learning.ts';
 import { EMPTY_INPUT, type PolicyInput } from '../../../src/control/set/policy_input.ts';
 import { type IpAddress, type IpPrefix, parseIp, parsePrefix } from '../../../src/model/address.ts';
 import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
+import { NO_NAMES } from '../../../src/model/name_counts.ts';
 import type { PolicySpec } from '../../../src/policy/rule.ts';
 
 const prefix = (text: string): IpPrefix =>
@@ -60,5 +61,28 @@ describe('an address in a range that is the cluster’s', () => {
     expect(told(learning, input)).toEqual(['10.244.1.77', '192.0.2.1']);
     expect(told(learning, inputWith('10.244.1.0/24'))).toEqual(['192.0.2.1']);
     expect(told(learning, inputWith('10.244.2.0/24'))).toEqual(['10.244.1.77', '192.0.2.1']);
+  });
+});
+
+describe('what became of answers', () => {
+  it('is counted: each address of a name once, and why one is refused each time', () => {
+    const learning = new NameLearning({
+      ...{ limits: DEFAULT_LIMITS, neverLearned: [prefix('10.96.0.0/12')] },
+      isOwnAddress: (ip) => ip === '192.0.2.9',
+    });
+    learning.joined(inputWith());
+    answer(learning, '198.51.100.1', '10.96.0.1', '192.0.2.9', '127.0.0.1');
+    answer(learning, '198.51.100.1', '198.51.100.2', '127.0.0.1');
+    const refused = { special: 2, cluster: 1, own: 1 };
+    const kept = { names: 1, addresses: 2, learned: 2, evicted: 0, refused };
+    expect(learning.counts).toEqual({ ...kept, expired: 0 });
+    learning.expire(2 * DEFAULT_LIMITS.dnsLearnedTtlMaxMs);
+    expect(learning.counts).toEqual({ ...kept, names: 0, addresses: 0, expired: 2 });
+  });
+
+  it('of a name that nothing selects is nothing', () => {
+    const learning = learningWith();
+    answer(learning, '127.0.0.1', '198.51.100.1');
+    expect(learning.counts).toEqual(NO_NAMES);
   });
 });

@@ -369,7 +369,7 @@ function destinationField(): Field<DestinationOption> {
       isMeant: isOneOf(keywords),
       field: mapped(choiceField(keywords), (kind) => ({ kind })),
     },
-    { isMeant: always, field: fixedAddressField() },
+    { isMeant: isAddressLike, field: fixedAddressField() },
   ]);
 }
 
@@ -380,7 +380,7 @@ function upstreamField(): Field<UpstreamOption> {
       isMeant: isOneOf(keywords),
       field: mapped(choiceField(keywords), (kind) => ({ kind })),
     },
-    { isMeant: always, field: fixedAddressField() },
+    { isMeant: isAddressLike, field: fixedAddressField() },
   ]);
 }
 
@@ -410,9 +410,12 @@ function fixedAddressField(): Field<{ readonly kind: 'fixed'; readonly address: 
 }
 
 function isOneOf(words: readonly string[]): (located: Located) => boolean {
-  // A misspelt keyword is no address either: the message about addresses would mislead.
-  return ({ value }) =>
-    typeof value === 'string' && (words.includes(value) || !value.includes(':'));
+  return ({ value }) => words.some((word) => word === value);
+}
+
+/** A misspelt keyword is none, nor is an address without its port: what is said of those names all that can be meant. */
+function isAddressLike({ value }: Located): boolean {
+  return typeof value === 'string' && value.includes(':');
 }
 
 function always(): boolean {

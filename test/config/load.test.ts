@@ -226,6 +226,16 @@ describe('a wrong configuration names file, line, column, field, what was found 
       'listeners:\n  - { name: a, protocol: dns, address: 127.0.0.1:53, direction: egress }\n',
       'listeners[0].destination: with protocol: dns must be the address of the DNS server',
     ],
+    ...['10.96.0.10', 'local'].map((text): readonly [string, string, string] => [
+      `the destination ${text}`,
+      `listeners:\n  - { name: a, protocol: dns, address: 127.0.0.1:53, direction: egress, destination: ${text} }\n`,
+      'destination: must be one of local-address, proxy-protocol, or an address with a port, such as 127.0.0.1:8080',
+    ]),
+    [
+      'an upstream without its port',
+      'listeners:\n  - { name: a, address: 127.0.0.1:80, direction: egress, upstream: localhost }\n',
+      'upstream: must be "original-destination", or an address with a port, such as 127.0.0.1:8080',
+    ],
     [
       'DNS questions with a PROXY header',
       'listeners:\n  - { name: a, protocol: dns, address: 127.0.0.1:53, direction: egress, destination: proxy-protocol }\n',

@@ -5,6 +5,9 @@
  *     answer ──► selected? ──no──► goes
  *                   │ are all addresses promised for long enough, and in force here? ──yes──► goes, and a longer TTL is told
  *                   └──► told ──► in force everywhere, or dnsLearnWaitMs ──► goes
+ *
+ * An address that is not the name's when all that was told is in force cannot be learned (one of the cluster, for one):
+ * nobody waits for it again for a while.
  */
 import type { IpText } from '../../model/address.ts';
 import { IDENTITY_WORLD } from '../../model/identity.ts';
@@ -42,6 +45,12 @@ interface Waiting {
   readonly release: (() => void) | null;
 }
 
+interface Promised {
+  readonly untilMs: number;
+  /** So long nobody waits for it, as it was told and is not the name's; 0: it is. */
+  readonly unlearnedMs: number;
+}
+
 /** Addresses of names of endpoints: what servers say is long, and other each time if they like. */
 const PROMISED_COUNT_MAX = 100_000;
 
@@ -51,7 +60,7 @@ export class NameLearner implements NameTeaching {
   readonly #waiting = new Map<number, Waiting>();
   #heldCount = 0;
   /** Until when an address is kept for the name, by who asked: grace not counted. */
-  readonly #promised = new Map<string, Map<IpText, number>>();
+  readonly #promised = new Map<string, Map<IpText, Promised>>();
   #promisedCount = 0;
   #nextId: number;
   readonly #stopSweep: () => void;
@@ -67,16 +76,17 @@ export class NameLearner implements NameTeaching {
     const { currentSnapshot, clock, limits, events } = this.#options;
     const snapshot = currentSnapshot();
     const { endpointIp, name } = taught;
-    const numbers = snapshot.naming(endpointIp, name);
-    const shadowNumbers = snapshot.shadow?.naming(endpointIp, name) ?? [];
-    if (numbers.length === 0 && shadowNumbers.length === 0) return false;
+    const isNamed = namedHere(snapshot, taught);
+    if (isNamed === null) return false;
     const nowMs = clock.nowMs();
     const holder = snapshot.endpoint(endpointIp).name;
     const key = `${holder} ${name}`;
+    const promised = this.#promised.get(key);
     const isKnown =
-      this.#isPromised(key, taught, nowMs) &&
-      areNamed(snapshot, taught, numbers) &&
-      (snapshot.shadow === null || areNamed(snapshot.shadow, taught, shadowNumbers));
+      this.#isPromised(promised, taught, nowMs) &&
+      taught.addresses.every(
+        ({ text }) => isNamed(text) || nowMs < (promised?.get(text)?.unlearnedMs ?? 0),
+      );
     if (isKnown && !this.#isLonger(key, taught, nowMs)) return false;
     const isHeld = !isKnown && this.#heldCount < limits.dnsLearnWaitingCountMax;
     if (!isKnown && !isHeld) events.dnsAnswerHeld('full');
@@ -129,15 +139,22 @@ export class NameLearner implements NameTeaching {
   }
 
   #promise({ taught, key, toldMs }: Waiting): void {
-    const untilMs = toldMs + this.#keptMs(taught);
+    const keptMs = toldMs + this.#keptMs(taught);
     const before = this.#promised.get(key);
-    const next = new Map<IpText, number>();
-    const { dnsLearnedGraceMs, dnsLearnedNameAddressCountMax } = this.#options.limits;
-    for (const [ip, ms] of before ?? []) if (ms + dnsLearnedGraceMs > toldMs) next.set(ip, ms);
+    const next = new Map<IpText, Promised>();
+    const { limits, currentSnapshot } = this.#options;
+    const { dnsLearnedGraceMs, dnsLearnedNameAddressCountMax } = limits;
+    const isNamed = namedHere(currentSnapshot(), taught);
+    for (const [ip, one] of before ?? []) {
+      if (one.untilMs + dnsLearnedGraceMs > toldMs) next.set(ip, one);
+    }
     for (const { text } of taught.addresses) {
-      const ms = Math.max(untilMs, next.get(text) ?? 0);
+      const untilMs = Math.max(keptMs, next.get(text)?.untilMs ?? 0);
+      const isUnlearned = isNamed !== null && !isNamed(text);
+      // Short: it can be learned as soon as it is nobody's in the cluster any more.
+      const unlearnedMs = isUnlearned ? toldMs + dnsLearnedGraceMs / 4 : 0;
       next.delete(text);
-      next.set(text, ms);
+      next.set(text, { untilMs, unlearnedMs });
     }
     // Where they are kept, those that were told longest ago have gone as well.
     for (const ip of next.keys()) {
@@ -159,17 +176,23 @@ export class NameLearner implements NameTeaching {
   }
 
   /** It is kept for a grace longer, of which half is for what is under way. */
-  #isPromised(key: string, { addresses }: TaughtName, nowMs: number): boolean {
-    const promised = this.#promised.get(key);
+  #isPromised(
+    promised: ReadonlyMap<IpText, Promised> | undefined,
+    { addresses }: TaughtName,
+    nowMs: number,
+  ): boolean {
     const spareMs = this.#options.limits.dnsLearnedGraceMs / 2;
-    return addresses.every(({ text }) => nowMs < (promised?.get(text) ?? -spareMs) + spareMs);
+    return addresses.every(({ text }) => {
+      const untilMs = promised?.get(text)?.untilMs ?? -spareMs;
+      return nowMs < untilMs + spareMs;
+    });
   }
 
   /** Worth being told: by more than a part of the grace. */
   #isLonger(key: string, taught: TaughtName, nowMs: number): boolean {
     const promised = this.#promised.get(key);
     const neededMs = nowMs + this.#keptMs(taught) - this.#options.limits.dnsLearnedGraceMs / 4;
-    return taught.addresses.some(({ text }) => neededMs > (promised?.get(text) ?? 0));
+    return taught.addresses.some(({ text }) => neededMs > (promised?.get(text)?.untilMs ?? 0));
   }
 
   #keptMs({ ttlSeconds }: TaughtName): number {
@@ -181,15 +204,28 @@ export class NameLearner implements NameTeaching {
 /** More than a worker can tell. */
 const IDS_PER_MS = 1000;
 
-/** Here; a promise says that they are elsewhere, too. */
-function areNamed(
+/**
+ * Whether an address is the name's here, for each `toFQDNs` that selects it; a promise says that it is elsewhere, too.
+ * Null: none of the endpoint selects the name.
+ */
+function namedHere(snapshot: PolicySnapshot, taught: TaughtName): ((ip: IpText) => boolean) | null {
+  const { shadow } = snapshot;
+  const own = numbersOf(snapshot, taught);
+  const others = shadow === null ? [] : numbersOf(shadow, taught);
+  if (own.length === 0 && others.length === 0) return null;
+  return (ip) => isNamedIn(snapshot, ip, own) && (shadow === null || isNamedIn(shadow, ip, others));
+}
+
+function numbersOf(snapshot: PolicySnapshot, { endpointIp, name }: TaughtName): readonly number[] {
+  return snapshot.naming(endpointIp, name);
+}
+
+function isNamedIn(
   { who, ipcache }: PolicySnapshot,
-  { addresses }: TaughtName,
+  ip: IpText,
   numbers: readonly number[],
 ): boolean {
   if (who === null) return false;
-  return addresses.every(({ text }) => {
-    const remote = who.remotes.of(ipcache.lookup(text) ?? IDENTITY_WORLD);
-    return numbers.every((number) => isSelectedBy(remote, number));
-  });
+  const remote = who.remotes.of(ipcache.lookup(ip) ?? IDENTITY_WORLD);
+  return numbers.every((number) => isSelectedBy(remote, number));
 }

@@ -5,14 +5,18 @@ import { DEFAULT_LIMITS } from '../../../src/model/limits.ts';
 import type { PolicySnapshot } from '../../../src/policy/compiled/snapshot.ts';
 import { NameLearner } from '../../../src/proxy/dns/name_learner.ts';
 
-/** Every address has every name in it, and one selector selects all of them. */
-const SNAPSHOT = {
-  naming: () => [0],
-  endpoint: () => ({ name: 'shop/web' }),
-  who: { remotes: { of: () => ({ selectors: Uint32Array.of(0) }) } },
-  ipcache: { lookup: () => 0 },
-  shadow: null,
-} as unknown as PolicySnapshot;
+/** Every address but those has every name in it, and one selector selects all of them. */
+function snapshotWithout(unnamed: ReadonlySet<string>): PolicySnapshot {
+  return {
+    naming: () => [0],
+    endpoint: () => ({ name: 'shop/web' }),
+    who: {
+      remotes: { of: (identity: number) => ({ selectors: Uint32Array.from(identity ? [] : [0]) }) },
+    },
+    ipcache: { lookup: (ip: string) => (unnamed.has(ip) ? 1 : 0) },
+    shadow: null,
+  } as unknown as PolicySnapshot;
+}
 
 const ADDRESS_COUNT = 1000;
 
@@ -26,10 +30,14 @@ function thousand(n: number): readonly IpAddress[] {
 
 class Answers {
   readonly #told: number[] = [];
+  nowMs = 0;
+  /** Addresses that no name has. */
+  readonly unnamed = new Set<string>();
+  readonly #snapshot = snapshotWithout(this.unnamed);
   readonly #learner = new NameLearner({
-    currentSnapshot: () => SNAPSHOT,
+    currentSnapshot: () => this.#snapshot,
     limits: DEFAULT_LIMITS,
-    clock: { nowMs: () => 0, wallMs: () => 0 },
+    clock: { nowMs: () => this.nowMs, wallMs: () => 0 },
     timers: { every: () => () => {}, after: () => () => {} },
     events: { dnsAnswerHeld: () => {} },
     tell: ({ id }) => this.#told.push(id),
@@ -65,4 +73,26 @@ it('of many names with many addresses those are forgotten that were told longest
   expect(answers.waited('109.', thousand(109))).toBe(false);
   expect(answers.waited('20.', thousand(20))).toBe(false);
   expect(answers.waited('0.', thousand(0))).toBe(true);
+});
+
+const LEARNABLE = thousand(0).slice(0, 1);
+const OF_CLUSTER = thousand(0).slice(1, 2);
+
+it.each([
+  ['that leads to an address of the cluster, too,', [...LEARNABLE, ...OF_CLUSTER]],
+  ['that leads to nothing else', OF_CLUSTER],
+])('an answer %s waits once, and again after a while', (_which, addresses) => {
+  const answers = new Answers();
+  for (const { text } of OF_CLUSTER) answers.unnamed.add(text);
+  const waited = (): boolean => answers.waited('a.', addresses);
+  expect([waited(), waited(), waited()]).toEqual([true, false, false]);
+  answers.nowMs += DEFAULT_LIMITS.dnsLearnedGraceMs;
+  expect([waited(), waited()]).toEqual([true, false]);
+});
+
+it('an answer waits at once for an address that the name had and has no more', () => {
+  const answers = new Answers();
+  expect(answers.waited('a.', LEARNABLE)).toBe(true);
+  for (const { text } of LEARNABLE) answers.unnamed.add(text);
+  expect(answers.waited('a.', LEARNABLE)).toBe(true);
 });

@@ -22,7 +22,7 @@ import type { CompiledRule } from '../compiled/compiled_rule.ts';
 import type { PortRules } from '../compiled/port_rules.ts';
 import type { PolicySnapshot, Workload } from '../compiled/snapshot.ts';
 import { compareText } from '../labels.ts';
-import { type KernelVerdict, verdictsOf } from './kernel_verdict.ts';
+import { type KernelVerdict, rulesByName, verdictsOf } from './kernel_verdict.ts';
 import { type PortPrefix, portPrefixes } from './port_prefixes.ts';
 import { SlotIndex, type SlotUse } from './slot_index.ts';
 
@@ -82,6 +82,7 @@ type Draft = Omit<KernelArea, 'slot' | 'prefixes'> & {
   readonly exceptions: ReadonlyMap<Identity, KernelVerdict>;
   readonly rules: readonly CompiledRule[];
   readonly isDnsPlain: boolean;
+  readonly hasNames: boolean;
 };
 
 class TableBuilder {
@@ -170,24 +171,23 @@ class TableBuilder {
 
   #draftOf(protocol: PolicyProtocol, rules: PortRules): Draft {
     const isDnsPlain = protocol === 'UDP' && this.#options.isDnsAllowed;
+    const remotes = this.#snapshot.who?.remotes ?? null;
+    // Only TCP can be shown to the proxy.
+    const areNamesAsked = protocol === 'TCP';
     return {
       protocol,
       rules: rules.rules,
       isDnsPlain,
+      hasNames: areNamesAsked && rulesByName(rules.rules, remotes).length > 0,
       ...placeOf(protocol, rules),
-      ...verdictsOf(rules.rules, {
-        isDnsPlain,
-        remotes: this.#snapshot.who?.remotes ?? null,
-        // Only TCP can be shown to the proxy.
-        areNamesAsked: protocol === 'TCP',
-      }),
+      ...verdictsOf(rules.rules, { isDnsPlain, remotes, areNamesAsked }),
     };
   }
 
-  #areaOf({ exceptions, rules, isDnsPlain, ...draft }: Draft): KernelArea {
+  #areaOf({ exceptions, rules, isDnsPlain, hasNames, ...draft }: Draft): KernelArea {
     const prefixes = portPrefixes(draft.first, draft.last);
     const slot = this.#slotOf(exceptions);
-    this.#uses.push({ slot, rules, isDnsPlain, verdict: draft.verdict });
+    this.#uses.push({ slot, rules, isDnsPlain, hasNames, verdict: draft.verdict });
     return { ...draft, prefixes, slot };
   }
 
@@ -230,7 +230,7 @@ const NO_TABLES: Readonly<Record<Direction, DirectionTables>> = {
 };
 
 function nothingOf(protocol: PolicyProtocol): Draft {
-  const nothing = { rules: [], isDnsPlain: false, exceptions: new Map() };
+  const nothing = { rules: [], isDnsPlain: false, hasNames: false, exceptions: new Map() };
   return { protocol, first: 0, last: PORT_MAX, verdict: 'deny', ...nothing };
 }
 
@@ -267,7 +267,16 @@ function commonDraft(protocol: KernelProtocol, drafts: readonly Draft[]): Draft 
       if (own !== verdict) exceptions.set(identity, own);
     }
   }
-  return { protocol, first: 0, last: PORT_MAX, verdict, exceptions, rules: [], isDnsPlain: false };
+  return {
+    protocol,
+    first: 0,
+    last: PORT_MAX,
+    verdict,
+    exceptions,
+    rules: [],
+    isDnsPlain: false,
+    hasNames: false,
+  };
 }
 
 /** The engine's ids where they are unique; policies in wire form may come without one. */

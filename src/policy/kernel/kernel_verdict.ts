@@ -91,7 +91,10 @@ export function verdictsOf(rules: readonly CompiledRule[], options: VerdictOptio
 }
 
 /** Indexes of those that are about whoever has a name. */
-function rulesByName(rules: readonly CompiledRule[], remotes: Remotes | null): readonly number[] {
+export function rulesByName(
+  rules: readonly CompiledRule[],
+  remotes: Remotes | null,
+): readonly number[] {
   return rules.flatMap(({ selector }, index) =>
     selector !== NO_SELECTOR && remotes?.selectors.isByName(selector) === true ? [index] : [],
   );

@@ -2,6 +2,7 @@
  * What a new identity gets in the slots of a table that a kernel has already. Areas share a slot because those who
  * were known got the same in all of them; a new identity that does not needs another table.
  */
+import { LOCAL_IDENTITY_FLAG } from '../../model/identity.ts';
 import type { CompiledRule } from '../compiled/compiled_rule.ts';
 import { NO_SELECTOR } from '../compiled/compiled_rule.ts';
 import type { Remote } from '../identity/remotes.ts';
@@ -12,6 +13,8 @@ export interface SlotUse {
   readonly slot: number;
   readonly rules: readonly CompiledRule[];
   readonly isDnsPlain: boolean;
+  /** The proxy is shown what may have a name (`VerdictOptions.areNamesAsked`). */
+  readonly hasNames: boolean;
   /** For remotes that the slot does not list. */
   readonly verdict: KernelVerdict;
 }
@@ -19,8 +22,10 @@ export interface SlotUse {
 export class SlotIndex {
   readonly #bySlot: ReadonlyMap<number, readonly SlotUse[]>;
   readonly #slotsBySelector = new Map<number, Set<number>>();
+  readonly #hasNames: boolean;
 
   constructor(uses: readonly SlotUse[]) {
+    this.#hasNames = uses.some(({ hasNames }) => hasNames);
     this.#bySlot = Map.groupBy(uses, ({ slot }) => slot);
     for (const { slot, rules } of uses) {
       for (const { selector } of rules) {
@@ -34,6 +39,8 @@ export class SlotIndex {
 
   /** Slot → what the remote gets there, where that is not what everybody gets; null: it needs another table. */
   exceptionsOf(remote: Remote): ReadonlyMap<number, KernelVerdict> | null {
+    // A prefix may have any name, in slots to which none of its selectors leads.
+    if (this.#hasNames && (remote.identity & LOCAL_IDENTITY_FLAG) !== 0) return null;
     const slots = new Set<number>();
     for (const selector of remote.selectors) {
       for (const slot of this.#slotsBySelector.get(selector) ?? []) slots.add(slot);

@@ -43,6 +43,10 @@ describe('a history of batches', () => {
           const [first, ...later] = all;
           const start = freshlyCompiled(specs, first as (typeof all)[0], kept);
           if (start === null) return;
+          // Rules that were made with their remotes do not say which of them are about names, which a kernel is not told.
+          const hasNames = specs.some(({ rules }) =>
+            rules.some(({ peers }) => peers?.some(({ kind }) => kind === 'fqdn')),
+          );
           const ledger = new IdentityLedger(start.whole);
           let snapshot = start.snapshot;
           for (const inventory of later) {
@@ -56,6 +60,7 @@ describe('a history of batches', () => {
             batchCount += batch === null ? 0 : 1;
             for (const other of [fresh.plain, fresh.snapshot]) {
               expect(verdictsOf(snapshot)).toEqual(verdictsOf(other));
+              if (hasNames && other === fresh.plain) continue;
               expect(kernelVerdictsOf(snapshot)).toEqual(kernelVerdictsOf(other));
             }
             // What a decision holds on to is of its own moment.

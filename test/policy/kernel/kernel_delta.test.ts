@@ -86,10 +86,31 @@ describe('a set that only says who else is who', () => {
   });
 });
 
+// The proxy is shown what may have a name: to a new prefix, too, whatever else rules say of it.
+it('needs other tables for a new prefix where rules are about names', () => {
+  const place = 'cidrs: [{ cidr: 192.0.2.7/32, labels: ["fqdn:a.test"] }';
+  const cidrs = `${place}, { cidr: 192.0.2.8/32, labels: ["fqdn:b.test"] }]\n`;
+  const earlier = `${place}]\n`;
+  const named = `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: { name: p, namespace: default }
+spec:
+  endpointSelector: { matchLabels: { app: api } }
+  egress:
+    - toFQDNs: [{ matchName: a.test }]
+      toPorts: [{ ports: [{ port: "443", protocol: TCP }] }]
+`;
+  expect(deltaOf([API], [API], { earlier, cidrs, text: named })).toBeNull();
+  expect(
+    deltaOf(ALL, [...ALL, far('job-3', '10.0.0.8')], { earlier, cidrs: earlier, text: named }),
+  ).not.toBeNull();
+});
+
 function deltaOf(
   before: readonly string[],
   after: readonly string[],
-  { cidrs = '', text: policyText = POLICY } = {},
+  { earlier = '', cidrs = '', text: policyText = POLICY } = {},
 ): KernelDelta | null {
   const checker = new PolicyChecker({ regexEngine: ENGINE, limits: DEFAULT_LIMITS });
   const files = new DecodedFiles();
@@ -105,7 +126,7 @@ function deltaOf(
     if (decoded.kind === 'rejected') throw new Error(JSON.stringify(decoded.problems));
     return decoded.input;
   };
-  expect(checker.update(inputOf(before)).kind).toBe('accepted');
+  expect(checker.update(inputOf(before, earlier)).kind).toBe('accepted');
   const snapshot = checker.current();
   const moved = checker.move(inputOf(after, cidrs));
   if (moved === null || moved.batch === null) throw new Error('no batch');

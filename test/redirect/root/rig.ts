@@ -300,10 +300,14 @@ export class Command {
 
   /** Output lines that are JSON objects. */
   lines(): readonly Readonly<Record<string, unknown>>[] {
-    return this.output
-      .split('\n')
-      .filter((line) => line.startsWith('{') && line.endsWith('}'))
-      .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
+    return (
+      this.output
+        .split('\n')
+        // The last one may not be whole, and end with a brace all the same.
+        .slice(0, -1)
+        .filter((line) => line.startsWith('{') && line.endsWith('}'))
+        .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
+    );
   }
 
   /** The first line that `accept` takes; an error that holds the output when none comes. */

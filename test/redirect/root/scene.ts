@@ -84,7 +84,7 @@ export function readScene(path: string): Scene | null {
   const pods = endpoints.map(podOf);
   const all = { ...rest, endpoints: pods.map(endpointOf) };
   const texts = policies.map((policy) => JSON.stringify(policy));
-  const builder = new SceneBuilder(pods, judgeOf(texts, all, hasNodeLabels));
+  const builder = new SceneBuilder(pods, dialledIn(rest), judgeOf(texts, all, hasNodeLabels));
   for (const { name, request } of cases) builder.add(name, request);
   return {
     about: file.about,
@@ -127,16 +127,26 @@ function judgeOf(policies: readonly string[], inventory: unknown, hasNodeLabels:
   return created.judge;
 }
 
+/** Addresses of Services, as the endpoints file names them. */
+function dialledIn({ services = [] }: { readonly services?: unknown }): ReadonlySet<string> {
+  const named = services as readonly Readonly<Record<string, readonly string[] | undefined>>[];
+  return new Set(
+    named.flatMap(({ clusterIPs = [], externalIPs = [] }) => [...clusterIPs, ...externalIPs]),
+  );
+}
+
 class SceneBuilder {
   readonly outside: string[] = [];
   readonly connections: SceneConnection[] = [];
   readonly unmade: string[] = [];
   readonly #pods: readonly ScenePod[];
+  readonly #dialled: ReadonlySet<string>;
   readonly #judge: Judge;
   readonly #seen = new Set<string>();
 
-  constructor(pods: readonly ScenePod[], judge: Judge) {
+  constructor(pods: readonly ScenePod[], dialled: ReadonlySet<string>, judge: Judge) {
     this.#pods = pods;
+    this.#dialled = dialled;
     this.#judge = judge;
   }
 
@@ -147,12 +157,20 @@ class SceneBuilder {
     const { question } = parsed;
     let isMade = false;
     for (const family of [4, 6] as const) {
-      const parties = isMakeable(question) ? this.#partiesOf(question, family) : null;
+      const parties =
+        isMakeable(question) && !this.#isUntranslated(question)
+          ? this.#partiesOf(question, family)
+          : null;
       if (parties === null) continue;
       isMade = true;
       this.#addBetween(parties, { name: `${name} (IPv${family})`, question });
     }
     if (!isMade) this.unmade.push(name);
+  }
+
+  /** No one translates here, and the kernel shows the proxy no address of a Service (docs/services.md). */
+  #isUntranslated({ remote, ask }: Question): boolean {
+    return ask.kind === 'http' && remote.kind === 'ip' && this.#dialled.has(remote.ip);
   }
 
   #addBetween(

@@ -130,6 +130,10 @@ const WEB = 'shop/web-1:40000 (ID:1001)';
 const API = 'shop/api-1:80 (ID:1002)';
 const URL = 'http://api.example.com/v1/items';
 const AT = 'Jan  2 03:04:05';
+const ALLOWED = [
+  `${AT}.238: ${WEB} -> ${API} http-request FORWARDED (HTTP/1.1 GET ${URL})`,
+  `${AT}.250: ${WEB} <- ${API} http-response FORWARDED (HTTP/1.1 200 12ms (GET ${URL}))`,
+];
 const EXPECTED_LINES: readonly string[] = [
   `${AT}.238: ${WEB} -> ${API} http-request FORWARDED (HTTP/1.1 GET ${URL})`,
   `${AT}.250: ${WEB} <- ${API} http-response FORWARDED (HTTP/1.1 200 12ms (GET ${URL}))`,
@@ -141,6 +145,8 @@ const EXPECTED_LINES: readonly string[] = [
   `${AT}.238: ${WEB} -> ${API} http-request ERROR (HTTP/1.1 GET ${URL})`,
   `${AT}.250: ${WEB} <> ${API} policy-verdict:L3-Only INGRESS DENIED (TCP Flags: SYN)`,
   `${AT}.250: ${WEB} <> ${API} Policy denied by denylist DROPPED (TCP Flags: SYN)`,
+  // By policies of five kinds.
+  ...[...ALLOWED, ...ALLOWED, ...ALLOWED, ...ALLOWED, ...ALLOWED],
   `${AT}.238: ${WEB} -> ${API} l7-request FORWARDED (TLS a.example)`,
   `${AT}.238: ${WEB} -> ${API} dns-request proxy FORWARDED (DNS Query api.example.com. A)`,
   `${AT}.250: ${WEB} <- ${API} dns-response proxy FORWARDED (DNS Answer "1.2.3.4" TTL: 30 (Proxy api.example.com. A))`,
@@ -151,6 +157,9 @@ const EXPECTED_LINES: readonly string[] = [
   `${AT}.250: ${WEB.replace(':40000', '')} <> ${API.replace(':80', '')} VLAN traffic disallowed by VLAN filter DROPPED (ICMPv4)`,
   `${AT}.250: ${WEB} -> ${API} policy-verdict:none EGRESS ALLOWED (TCP Flags: SYN)`,
 ];
+
+/** Says itself how many, or of what time. */
+const HAS_PLACE = /--(first|last|since|until)/;
 
 interface Run {
   readonly code: number | null;
@@ -177,8 +186,9 @@ async function eachFlag(hubble: string, ask: Ask): Promise<void> {
   const file = scratch.write('flows.jsonl', exported());
   for (const question of QUESTIONS) {
     const flags = ['observe', ...(question === '' ? [] : question.split(' '))];
-    // Of a file it takes no fields away.
-    const own = await ask(server, [...flags, '--use-default-field-masks=false']);
+    // Of a file it takes no fields away, and shows all where it asks a server for the last 20.
+    const all = HAS_PLACE.test(question) ? [] : ['--last', '100'];
+    const own = await ask(server, [...flags, ...all, '--use-default-field-masks=false']);
     const theirs = await run(hubble, [...flags, '--input-file', file]);
     expect(`observe ${question}`, own, theirs);
   }

@@ -126,7 +126,8 @@ export class ObjectReader {
     // YAML 1.1 reads 010 as 8, YAML 1.2 as 10: neither is taken.
     const isOctal = field.plain !== null && /^[-+]?0[0-9oOxXbB]/.test(field.plain);
     if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) {
-      if (!isOctal) return value;
+      // -0 is 0, whose text has no sign.
+      if (!isOctal) return value + 0;
     }
     return this.fail(
       field,

@@ -63,10 +63,7 @@ describe('an object', () => {
 
   it('is decoded as its text is, whatever stands in the place of any value', () => {
     const seen = { good: 0, bad: 0, warned: 0 };
-    // JSON writes -0 as 0, so its text is another number.
-    const json = fc
-      .jsonValue({ maxDepth: 2, noUnicodeString: true })
-      .map((value) => JSON.parse(JSON.stringify(value)) as typeof value);
+    const json = fc.jsonValue({ maxDepth: 2, noUnicodeString: true });
     const put = fc.oneof(
       json,
       fc.constantFrom(...ODD_VALUES),

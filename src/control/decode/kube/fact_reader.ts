@@ -78,7 +78,8 @@ export class FactReader {
     if (value === undefined || value === null) return null;
     const { min, max } = range;
     if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) {
-      return value;
+      // -0 is 0, whose text has no sign.
+      return value + 0;
     }
     this.fail(field, `must be a whole number from ${min} to ${max} (found ${shownValue(value)})`);
     return null;

@@ -1,4 +1,5 @@
 /** What gets every flow in the thread of Hubble: metrics, and files. What cannot be started is told, and left out. */
+
 import type { HubbleExportConfig, HubbleMetricsConfig } from '../config/config.ts';
 import { ExportSink } from '../hubble/export/export_sink.ts';
 import type { ExportCounts } from '../hubble/export/exporters.ts';
@@ -10,6 +11,7 @@ import { MetricsSink } from '../hubble/metrics/metrics_sink.ts';
 import type { Limits } from '../model/limits.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { searchCompiler } from '../regex/search.ts';
+import { errorText } from '../text/error_text.ts';
 import { parseJson } from '../text/json_value.ts';
 
 export interface HubbleOutput {
@@ -59,7 +61,7 @@ async function startMetrics(
   try {
     return { sink, address: await sink.start() };
   } catch (error) {
-    onProblem(`metrics: ${messageOf(error)}; it is tried again`);
+    onProblem(`metrics: ${errorText(error)}; it is tried again`);
     startLater(sink, onProblem);
     return { sink, address: null };
   }
@@ -101,7 +103,7 @@ async function startExports(
     tellCounts(sink, onExported);
     return sink;
   } catch (error) {
-    onProblem(`export: ${messageOf(error)}`);
+    onProblem(`export: ${errorText(error)}`);
     return null;
   }
 }
@@ -132,8 +134,4 @@ function fixedLog(config: HubbleExportConfig, path: string, limits: Limits): Flo
     deny: filtersOf(deny, 'deny'),
     ...{ fileBytesMax, backupCountMax, isCompressed },
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

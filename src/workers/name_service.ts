@@ -6,7 +6,7 @@ import type { KeptLookup, Lookup } from '../control/names/name_cache.ts';
 import { NameLearning } from '../control/names/name_learning.ts';
 import { nameRows } from '../control/names/name_rows.ts';
 import { NameMemory } from '../control/source/files/name_memory.ts';
-import { type IpPrefix, type IpText, parseIp, parsePrefix } from '../model/address.ts';
+import { type IpPrefix, type IpText, parseIp } from '../model/address.ts';
 import { jsonDocument } from '../model/json_document.ts';
 import type { Limits } from '../model/limits.ts';
 import { type NameCounts, NO_NAMES } from '../model/name_counts.ts';
@@ -14,6 +14,7 @@ import type { NameFilter } from '../model/name_row.ts';
 import { nodePlatform } from '../platform/node_platform.ts';
 import { OwnInterfaces } from '../platform/own_interfaces.ts';
 import type { Platform } from '../platform/platform.ts';
+import { knownPrefix } from '../policy/resolve/prefixes.ts';
 import { type PolicySettings, PROXY_STATE, type SentLookup } from './policy_messages.ts';
 
 export interface NameServiceOptions {
@@ -206,13 +207,8 @@ export function nodeNameService(
           onError: onNotKept,
         });
   const isOwnAddress = (ip: IpText): boolean => own.has(ip);
-  const neverLearned = ranges.map(prefixOf);
+  const neverLearned = ranges.map(knownPrefix);
   return new NameService({ ...events, limits, platform, memory, isOwnAddress, neverLearned });
 }
 
 /** Texts go from thread to thread, as the configuration has checked them. */
-function prefixOf(text: string): IpPrefix {
-  const prefix = parsePrefix(text, { allowBare: true, allowHostBits: false });
-  if (prefix === null) throw new Error(`unreachable: "${text}" is a prefix`);
-  return prefix;
-}

@@ -1,9 +1,11 @@
 /** `sallyport test FILE...`: policy unit tests. The last line is `N passed, N failed`. */
+
 import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import { isPolicyTestFile, type TestSubject } from '../../control/ask/policy_test_file.ts';
 import { DEFAULT_LIMITS } from '../../model/limits.ts';
+import { errorText } from '../../text/error_text.ts';
 import { parseYamlDocument, yamlValue } from '../../text/yaml_documents.ts';
 import type { Args } from '../args.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io, usageError } from '../io.ts';
@@ -131,10 +133,6 @@ function printFile(
       io.stdout.write(`  ${paint(io, 'red', 'FAIL')}  ${name}\n${indented(failure, '        ')}\n`);
     }
   }
-}
-
-function errorText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function indented(text: string, indent: string): string {

@@ -3,10 +3,12 @@
  * deliver these must be there, or they would be routed past the proxy. The hooks of Services go before all: what is
  * dialled from then on is judged as dialled.
  */
+
 import { existsSync } from 'node:fs';
 import type { Config } from '../../config/config.ts';
+import { errorText } from '../../text/error_text.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io } from '../io.ts';
-import { errorText, type RedirectNode, routingOf, thisNode } from './node.ts';
+import { type RedirectNode, routingOf, thisNode } from './node.ts';
 import { ANOTHER_LOADER } from './up.ts';
 
 export async function redirectDown(

@@ -8,9 +8,10 @@ import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../observe/log/logger.ts';
 import type { SeenLink } from '../../redirect/host/link_monitor.ts';
 import type { TableDelta } from '../../redirect/table_delta.ts';
+import { errorText } from '../../text/error_text.ts';
 import { logHealth } from '../../workers/source_health_log.ts';
 import { appliedTexts, missingTexts, type RedirectLoader } from './loader.ts';
-import { errorText, type RedirectNode, sleep } from './node.ts';
+import { type RedirectNode, sleep } from './node.ts';
 import { findingProblems, type NodeSight } from './node_sight.ts';
 import { lostText, updateText } from './services.ts';
 

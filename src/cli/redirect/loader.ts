@@ -5,6 +5,7 @@
  *     rules and routes → lookup program → tables → programs on interfaces → older pins go → older tables go
  *                                                    Services: tables → hooks
  */
+
 import type { Config } from '../../config/config.ts';
 import type { KernelTable } from '../../policy/kernel/kernel_table.ts';
 import type { SeenLink } from '../../redirect/host/link_monitor.ts';
@@ -18,7 +19,8 @@ import { isClaimed, type TablePlan } from '../../redirect/plan.ts';
 import type { LostSockets } from '../../redirect/services/lost_sockets.ts';
 import type { ServiceUpdate } from '../../redirect/services/service_tables.ts';
 import type { TableDelta } from '../../redirect/table_delta.ts';
-import { errorText, OWN_NETNS, type RedirectNode, routingOf, sleep } from './node.ts';
+import { errorText } from '../../text/error_text.ts';
+import { OWN_NETNS, type RedirectNode, routingOf, sleep } from './node.ts';
 import {
   findingProblems,
   findUplinks,

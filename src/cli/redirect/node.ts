@@ -211,7 +211,3 @@ export function routingOf(config: Config, { run, sysctl }: RedirectNode): Routin
 export function sleep(timers: Timers, delayMs: number): Promise<void> {
   return new Promise((resolve) => timers.after(delayMs, resolve));
 }
-
-export function errorText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

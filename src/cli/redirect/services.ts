@@ -2,6 +2,7 @@
  * The loader's part of `redirect.services`: tables first, then the hooks that ask them; with `none` both are taken
  * away. What the last loader left stays in force until it is known what Services there are.
  */
+
 import type { Config } from '../../config/config.ts';
 import type { FrontendSet } from '../../control/service/service_frontends.ts';
 import { type IpAddress, isLoopback, parseIp } from '../../model/address.ts';
@@ -10,7 +11,8 @@ import { toldProblems } from '../../observe/told_problems.ts';
 import type { LostSockets } from '../../redirect/services/lost_sockets.ts';
 import type { NodeServices } from '../../redirect/services/node_services.ts';
 import type { ServicesInForce, ServiceUpdate } from '../../redirect/services/service_tables.ts';
-import { errorText, type RedirectNode } from './node.ts';
+import { errorText } from '../../text/error_text.ts';
+import type { RedirectNode } from './node.ts';
 
 export interface LoaderServicesOptions {
   readonly config: Config;

@@ -2,12 +2,14 @@
  * `sallyport redirect up`: once, or with `--follow` until SIGTERM. What it sets up outlives it: there is no
  * moment, not even after its end, in which packets pass unjudged.
  */
+
 import type { Config } from '../../config/config.ts';
 import { createLogger, type Logger } from '../../observe/log/logger.ts';
+import { errorText } from '../../text/error_text.ts';
 import { EXIT_NEGATIVE, EXIT_OK, type ExitCode, type Io } from '../io.ts';
 import { RedirectFollower } from './follow.ts';
 import { LoaderError, RedirectLoader } from './loader.ts';
-import { errorText, type RedirectNode, sleep, thisNode } from './node.ts';
+import { type RedirectNode, sleep, thisNode } from './node.ts';
 
 export interface UpOptions {
   readonly io: Io;

@@ -7,11 +7,10 @@ import {
   type IpPrefix,
   type IpText,
   ipFromBytes,
-  parsePrefix,
   prefixContains,
 } from '../../model/address.ts';
 import type { UnlearnableReason } from '../../model/name_counts.ts';
-import { fullPrefix } from '../../policy/resolve/prefixes.ts';
+import { fullPrefix, knownPrefix } from '../../policy/resolve/prefixes.ts';
 
 /** Not of one host out in the network (RFC 6890, RFC 4291). Private ones are: people have names for them. */
 const SPECIAL: readonly IpPrefix[] = [
@@ -20,13 +19,13 @@ const SPECIAL: readonly IpPrefix[] = [
   ...['::/96', 'fe80::/10', 'ff00::/8'],
   // Where clouds tell a machine its secrets, beside 169.254.0.0/16: Alibaba's, Oracle's, Amazon's, Google's.
   ...['100.100.100.200/32', '192.0.0.192/32', 'fd00:ec2::254/128', 'fd20:ce::254/128'],
-].map(prefixOf);
+].map(knownPrefix);
 
 /** Routers send what goes there to the IPv4 address at that byte: NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056). */
 const EMBEDDING: readonly { readonly prefix: IpPrefix; readonly at: number }[] = [
-  { prefix: prefixOf('64:ff9b::/96'), at: 12 },
-  { prefix: prefixOf('64:ff9b:1::/48'), at: 12 },
-  { prefix: prefixOf('2002::/16'), at: 2 },
+  { prefix: knownPrefix('64:ff9b::/96'), at: 12 },
+  { prefix: knownPrefix('64:ff9b:1::/48'), at: 12 },
+  { prefix: knownPrefix('2002::/16'), at: 2 },
 ];
 
 export interface ClusterAddresses {
@@ -49,10 +48,4 @@ export function whyUnlearnable(
   if (embedded === undefined) return null;
   const { at } = embedded;
   return whyUnlearnable(ipFromBytes(address.bytes.slice(at, at + 4)), cluster);
-}
-
-function prefixOf(text: string): IpPrefix {
-  const prefix = parsePrefix(text, { allowBare: true, allowHostBits: false });
-  if (prefix === null) throw new Error(`unreachable: "${text}" is a prefix`);
-  return prefix;
 }

@@ -15,6 +15,7 @@ import type {
   InventoryEndpoint,
   LearnedAddress,
 } from '../../policy/resolve/inventory.ts';
+import { fullPrefix } from '../../policy/resolve/prefixes.ts';
 import { isReservedNumber, isReservedSet } from '../../policy/resolve/reserved_identities.ts';
 import { LabelSet } from '../../policy/selector.ts';
 import { type ChangedItems, changedItems, editsBetween } from './edits.ts';
@@ -184,13 +185,13 @@ export class MovingIdentities {
   #areAddressesTold({ gone, come }: ChangedItems<InventoryEndpoint>, roster: Roster): boolean {
     const leaving = new Set<string>();
     for (const ip of ipsOf(gone)) {
-      const { text } = prefixOf(ip);
+      const { text } = fullPrefix(ip);
       if (this.#isShared(ip) || leaving.has(text)) return false;
       leaving.add(text);
     }
     const taken = new Set<string>();
     for (const ip of ipsOf(come)) {
-      const prefix = prefixOf(ip);
+      const prefix = fullPrefix(ip);
       if (this.#isShared(ip) || taken.has(prefix.text)) return false;
       if (!leaving.has(prefix.text) && roster.ipcache.exact(prefix) !== null) return false;
       taken.add(prefix.text);
@@ -199,7 +200,7 @@ export class MovingIdentities {
   }
 
   #isShared(ip: IpAddress): boolean {
-    const { text } = prefixOf(ip);
+    const { text } = fullPrefix(ip);
     return this.#shared.has(text) || this.#surroundings.prefixes.has(text) || this.#cidrs.has(text);
   }
 
@@ -332,7 +333,7 @@ function isOfBoth(
   cidrs: ReadonlyMap<string, number>,
 ): boolean {
   if (cidrs.size === 0) return false;
-  return [...ipsOf(gone), ...ipsOf(come)].some((ip) => cidrs.has(prefixOf(ip).text));
+  return [...ipsOf(gone), ...ipsOf(come)].some((ip) => cidrs.has(fullPrefix(ip).text));
 }
 
 function* ipsOf(endpoints: readonly InventoryEndpoint[]): Generator<IpAddress> {
@@ -345,25 +346,20 @@ function addressesOf(
 ): readonly { readonly prefix: IpPrefix; readonly identity: Identity }[] {
   return endpoints.flatMap((endpoint) => {
     const identity = planned.identityOf(endpoint);
-    return endpoint.ips.map((ip) => ({ prefix: prefixOf(ip), identity }));
+    return endpoint.ips.map((ip) => ({ prefix: fullPrefix(ip), identity }));
   });
 }
 
 function goneAddresses({ gone, come }: ChangedItems<InventoryEndpoint>): readonly IpPrefix[] {
   const taken = new Set(Array.from(ipsOf(come), ({ text }) => text));
-  return [...ipsOf(gone)].filter(({ text }) => !taken.has(text)).map(prefixOf);
-}
-
-function prefixOf(ip: IpAddress): IpPrefix {
-  const length = ip.bytes.length * 8;
-  return { address: ip, length, text: `${ip.text}/${length}` };
+  return [...ipsOf(gone)].filter(({ text }) => !taken.has(text)).map(fullPrefix);
 }
 
 function sharedAddresses({ endpoints, cidrs }: Inventory): ReadonlySet<string> {
   const seen = new Set(cidrs.map(({ prefix }) => prefix.text));
   const shared = new Set<string>();
   for (const ip of ipsOf(endpoints)) {
-    const { text } = prefixOf(ip);
+    const { text } = fullPrefix(ip);
     if (seen.has(text)) shared.add(text);
     seen.add(text);
   }

@@ -14,6 +14,7 @@
  * Where only rules are others, they are compiled for who is who in force, which stays the very same object: addresses and
  * labels of a large cluster are not read again for a policy of one pod.
  */
+
 import type { Limits } from '../../model/limits.ts';
 import { finish, type Steps } from '../../model/steps.ts';
 import type { Platform } from '../../platform/platform.ts';
@@ -29,6 +30,7 @@ import {
 import type { Roster } from '../../policy/identity/roster.ts';
 import type { ServiceBatch } from '../../policy/identity/service_table.ts';
 import type { RegexEngine } from '../../policy/match/regex.ts';
+import { errorText } from '../../text/error_text.ts';
 import { placedPolicies, placesOf } from '../set/identity_whole.ts';
 import { compileSet, type ResolvedPolicies, type ResolvedSet } from '../set/resolved_set.ts';
 import { decodeBatch, type SentBatch } from './identity_wire.ts';
@@ -176,7 +178,7 @@ export class LiveSnapshot {
       this.#options.events.onServices(batch);
     } catch (error) {
       this.#areServicesBroken = true;
-      this.#options.events.onServicesBroken(sent.sequence, messageOf(error));
+      this.#options.events.onServicesBroken(sent.sequence, errorText(error));
     }
   }
 
@@ -221,7 +223,7 @@ export class LiveSnapshot {
 
   #broke(sequence: number, error: unknown): void {
     this.#isBroken = true;
-    this.#options.events.onBroken(sequence, messageOf(error));
+    this.#options.events.onBroken(sequence, errorText(error));
   }
 
   /** What is under way is put down for good. */
@@ -284,13 +286,9 @@ export class LiveSnapshot {
       if (events.prepare !== undefined) yield* events.prepare(snapshot);
       return { kind: 'made', snapshot, set: { revision, secrets: resolved.secrets } };
     } catch (error) {
-      return { kind: 'refused', problems: [`internal error: ${messageOf(error)}`] };
+      return { kind: 'refused', problems: [`internal error: ${errorText(error)}`] };
     }
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function bringsEndpoint({ deltas }: IdentityBatch): boolean {

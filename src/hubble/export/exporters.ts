@@ -2,10 +2,12 @@
  * The files that flows are written to: one of the configuration, and those of a file that is looked at again and again.
  * When it asks for something that cannot be, what was before goes on, and the problem is told.
  */
+
 import { readFile } from 'node:fs/promises';
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
 import type { Limits } from '../../model/limits.ts';
 import type { Clock, Timers } from '../../platform/platform.ts';
+import { errorText } from '../../text/error_text.ts';
 import { compileFieldMask } from '../flow/field_mask.ts';
 import type { Flow, LostEventSource } from '../generated/flow/flow_pb.ts';
 import { FlowExporter } from './flow_exporter.ts';
@@ -130,7 +132,7 @@ export class Exporters {
       if (bytes.length <= configBytesMax) return bytes.toString('utf8');
       this.#tell(`${path}: has more than ${configBytesMax} bytes`);
     } catch (error) {
-      this.#tell(`${path}: ${messageOf(error)}`);
+      this.#tell(`${path}: ${errorText(error)}`);
     }
     // It is looked at anew, also when it is as it was.
     this.#readText = null;
@@ -154,7 +156,7 @@ export class Exporters {
       this.#tell(null);
     } catch (error) {
       for (const { log } of started) void log.close();
-      this.#tell(`${path}: ${messageOf(error)}`);
+      this.#tell(`${path}: ${errorText(error)}`);
       // A folder that is not there yet may be later: tried again, also when the file is as it was.
       this.#readText = null;
     }
@@ -213,8 +215,4 @@ function sum<C extends Omit<ExportCounts, 'isConfigured'>>(a: C, b: C): C {
     droppedLines: a.droppedLines + b.droppedLines,
     errors: a.errors + b.errors,
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

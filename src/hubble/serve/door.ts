@@ -3,6 +3,7 @@ import { chmodSync, chownSync, lstatSync, mkdtempSync, renameSync, rmSync } from
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { ConnectionInjector } from '@grpc/grpc-js';
+import { listening } from '../../platform/sockets.ts';
 import { freeSocketPath, socketErrorText } from '../../platform/unix_socket.ts';
 
 export type DoorPlace =
@@ -76,7 +77,7 @@ async function atPath(
   const folder = mkdtempSync(`${path}.`);
   try {
     const made = join(folder, 's');
-    await listening(server, { path: made });
+    await listening(server, { path: made, exclusive: true });
     if (group !== null) chownSync(made, -1, group);
     chmodSync(made, group === null ? OWNER_ONLY : OWNER_AND_GROUP);
     renameSync(made, path);
@@ -95,20 +96,10 @@ async function atPort(
   server: Server,
   { ip, port }: Extract<DoorPlace, { kind: 'tcp' }>,
 ): Promise<string> {
-  await listening(server, { host: ip, port });
+  await listening(server, { host: ip, port, exclusive: true });
   const bound = server.address();
   const at = typeof bound === 'object' && bound !== null ? bound.port : port;
   return ip.includes(':') ? `[${ip}]:${at}` : `${ip}:${at}`;
-}
-
-function listening(server: Server, where: { path: string } | { host: string; port: number }) {
-  return new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ ...where, exclusive: true }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
 }
 
 function textOf(error: unknown, place: DoorPlace): string {

@@ -49,7 +49,8 @@ export function fullPrefix(address: IpAddress): IpPrefix {
   return { address, length, text: `${address.text}/${length}` };
 }
 
-function prefixOf(text: string): IpPrefix {
+/** Of a text that is one: of ours, or held against it before. */
+export function knownPrefix(text: string): IpPrefix {
   const prefix = parsePrefix(text, { allowBare: true, allowHostBits: false });
   if (prefix === null) throw new Error(`not a prefix: ${text}`);
   return prefix;
@@ -59,4 +60,4 @@ function prefixOf(text: string): IpPrefix {
  * Once one family's world is told from the other's, both must be known by address: an unknown
  * IPv6 address would else be plain world, which a rule on 0.0.0.0/0 selects.
  */
-const WHOLE_FAMILIES: readonly IpPrefix[] = [prefixOf('0.0.0.0/0'), prefixOf('::/0')];
+const WHOLE_FAMILIES: readonly IpPrefix[] = [knownPrefix('0.0.0.0/0'), knownPrefix('::/0')];
